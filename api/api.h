@@ -1,0 +1,116 @@
+/* The HTTP interface without HTTP's machinery: a request head and body go in, a reply comes out. Knows neither
+ * libmicrohttpd nor SQL, so a test calls it without a socket, and server/httpd.c is only plumbing.
+ *
+ * Life of an exchange: api_exchange_new with the head (header guard, routing, authorisation, body limits: it may already hold the
+ * reply) -> api_exchange_body for every piece of the body, streamed to memory (JSON) or to a blob (uploads) ->
+ * api_exchange_end, which runs the handler. Handlers may block (they ask the engine to look at an upload): when api_exchange_blocks says so the server
+ * calls api_exchange_end on a thread of its own. Exchanges are independent; different ones may run on different threads. */
+#ifndef API_API_H
+#define API_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/env.h"
+#include "core/base/err.h"
+#include "storage/blob.h"
+#include "storage/store.h"
+
+struct api;
+struct api_exchange;
+
+/* What the api asks of the engine and the pool; server/ supplies it, tests a fake. */
+struct api_engine {
+	/* Looks at uploaded files in the sandbox. options: JSON or NULL. On success *out_info is a JSON object (pare_free). The engine's own error comes back as it is;
+	 * PARE_E_WORKER_CRASHED, PARE_E_TIMEOUT, PARE_E_BUSY are possible. */
+	enum pare_code (*inspect)(void *ctx, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err);
+	/* Builds a model from an architecture description (JSON text) into a new blob. */
+	enum pare_code (*build)(void *ctx, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err);
+	void (*job_added)(void *ctx);                    /* wake a worker */
+	void (*job_canceled)(void *ctx, const char *id); /* stop it if it runs */
+	void (*events_added)(void *ctx, const char *job); /* wake event streams */
+	/* Workers alive and busy, for readyz and metrics; sandbox is a borrowed text ("landlock+seccomp"). */
+	void (*workers)(void *ctx, int *out_alive, int *out_busy, const char **out_sandbox);
+	void *ctx;
+};
+
+struct api_limits {
+	int64_t max_upload_bytes; /* one model or data set */
+	int64_t max_json_bytes;   /* request bodies that are JSON */
+	int64_t min_free_bytes;   /* below this free space uploads and jobs get 507 */
+	int max_queued_jobs;      /* 503 beyond */
+	int default_threads;      /* of a job that names none */
+	int max_threads;
+	int max_crashes;
+};
+
+struct api_options {
+	const struct pare_env *env;
+	struct store *store;
+	struct blob_store *blobs;
+	struct api_engine engine;
+	struct api_limits limits;
+	const char *public_url;  /* "" or "https://host/prefix": put before every link */
+	const char *openapi;     /* the document's text (YAML) */
+	const char *version;
+	const char *api_key_file; /* NULL: no authentication. One key per line: pare_<id>_<secret>, or its stored form id:sha256hex; # comments */
+};
+PARE_MUST_USE enum pare_code api_new(const struct api_options *opt, struct api **out, struct pare_err *err);
+void api_free(struct api *api);
+void api_set_draining(struct api *api, bool draining); /* readyz and new work answer 503 */
+/* Re-reads the key file (SIGHUP); the old keys stay on error. */
+PARE_MUST_USE enum pare_code api_reload_keys(struct api *api, struct pare_err *err);
+
+struct api_header {
+	const char *name, *value;
+};
+struct api_head {
+	const char *method;  /* as sent */
+	const char *target;  /* raw, undecoded request target: "/v1/models?name=a%20b" */
+	const char *version; /* "HTTP/1.1" */
+	const struct api_header *headers; /* in order, duplicates included */
+	size_t n_headers;
+	const char *peer;    /* address text, for the log */
+};
+
+/* Never fails: out of memory gives an exchange whose reply is 503 (a static one). */
+struct api_exchange *api_exchange_new(struct api *api, const struct api_head *head);
+/* Reply ready before the body (refused, or no body wanted)? Then the body need not be read; the connection must be closed if one was announced. */
+bool api_exchange_done(const struct api_exchange *x);
+void api_exchange_body(struct api_exchange *x, const void *p, size_t n); /* may make the exchange done (too large) */
+bool api_exchange_blocks(const struct api_exchange *x);
+void api_exchange_end(struct api_exchange *x);
+/* Records the metrics and releases everything (also after an aborted connection). */
+void api_exchange_free(struct api_exchange *x);
+
+enum api_body_kind { API_BODY_NONE, API_BODY_MEMORY, API_BODY_FD, API_BODY_STREAM };
+struct api_reply {
+	int status;
+	const struct api_header *headers;
+	size_t n_headers;
+	bool close; /* the connection must not be used again */
+	bool head_only; /* HEAD: send the headers (with the length), not the body */
+	enum api_body_kind kind;
+	const char *data;  /* MEMORY */
+	size_t n_bytes;    /* MEMORY */
+	int fd;            /* FD: the server takes ownership through api_reply_take_fd */
+	int64_t fd_offset, fd_bytes;
+};
+/* Valid once the exchange is done or ended, until api_exchange_free. */
+const struct api_reply *api_exchange_reply(const struct api_exchange *x);
+int api_reply_take_fd(struct api_exchange *x);
+
+/* STREAM bodies (events). Copies at most cap bytes of what is there now; 0: nothing now, wait for events_added on the job (or the
+ * next ping) and call again; -1: the end. Not to be called from two threads at once. */
+ptrdiff_t api_stream_read(struct api_exchange *x, char *out, size_t cap);
+const char *api_stream_job(const struct api_exchange *x);
+/* When a keep-alive comment is due: milliseconds of env->mono_ms; api_stream_read then returns it. */
+int64_t api_stream_deadline_ms(const struct api_exchange *x);
+
+/* For the server's log line. */
+const char *api_exchange_request_id(const struct api_exchange *x);
+const char *api_exchange_route(const struct api_exchange *x); /* template: "/v1/jobs/{id}", or "-" */
+const struct pare_err *api_exchange_error(const struct api_exchange *x); /* NULL, or what an error reply says */
+
+#endif

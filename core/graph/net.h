@@ -1,0 +1,88 @@
+/* A model made ready to run: shapes, memory and kernels are fixed here, once; then batches run without allocating.
+ *
+ * Work is cut into n_shards shards of a batch's rows (one thread each, all the same size but the last), fixed by the
+ * options and the batch size, never by timing. Each shard has its own activations, scratch and gradient slab; parameters
+ * are one slab shared by all. A step is written by the caller in two parallel phases (core/train/loop.c):
+ *   1. every shard: fill its inputs, pare_net_shard_forward, write the output gradients, pare_net_shard_backward;
+ *   2. every thread: its slice of the slab: pare_net_reduce_grads (sum over shards in shard order), optimizer update.
+ * Kernels underneath are single-threaded. Same model, same options, same data: the same bits. */
+#ifndef PARE_GRAPH_NET_H
+#define PARE_GRAPH_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "core/graph/graph.h"
+
+struct pare_net;
+
+struct pare_net_options {
+	int n_threads;      /* = number of shards, 1 to 64 */
+	int64_t max_batch;  /* rows of the largest batch that will be run */
+	bool training;      /* reserve memory for gradients */
+	uint64_t seed;      /* for Dropout */
+};
+
+/* One trainable tensor: a float initializer that execution reaches. The slab holds all of them one after the other, each
+ * starting at a multiple of 16 floats (gaps are zero and stay zero). */
+struct pare_param_info {
+	int32_t value;      /* index into model->graph.values */
+	int32_t node;       /* first node that consumes it */
+	const char *name;   /* the initializer's */
+	size_t offset;      /* into the slab, in floats */
+	size_t n_elems;
+	int n_dims;
+	int64_t dims[PARE_MAX_DIMS];
+	int out_axis;       /* the axis of output units/channels (Gemm transB=1: 0, MatMul: last), -1 if there is none */
+	bool prunable;      /* a weight: multiplied with activations (rank >= 2); biases and scales are not */
+};
+
+/* Plans and allocates. The model must outlive the net. PARE_E_UNSUPPORTED_OP names node and operator; PARE_E_SHAPE names
+ * node and shapes. The first dimension of every graph input is the batch. */
+PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err);
+void pare_net_free(struct pare_net *net);
+
+int pare_net_n_inputs(const struct pare_net *net);
+int pare_net_n_outputs(const struct pare_net *net);
+/* Dimensions with dims[0] = PARE_DIM_UNKNOWN for the batch; returns elements per row. */
+size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
+size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
+/* If output i is produced by Softmax or LogSoftmax over the last axis, what the loss must know. */
+enum pare_output_kind { PARE_OUTPUT_RAW, PARE_OUTPUT_PROBABILITY, PARE_OUTPUT_LOG_PROBABILITY };
+enum pare_output_kind pare_net_output_kind(const struct pare_net *net, int i);
+
+int pare_net_n_params(const struct pare_net *net); /* tensors */
+const struct pare_param_info *pare_net_param(const struct pare_net *net, int i);
+size_t pare_net_slab_len(const struct pare_net *net); /* floats, gaps included */
+float *pare_net_slab(struct pare_net *net);
+/* Copies the slab's tensors back into the model (pare_model_set_init_f32 for each that changed). */
+PARE_MUST_USE enum pare_code pare_net_store(const struct pare_net *net, struct pare_model *m, struct pare_err *err);
+
+/* Multiply-accumulates of one row, over the whole net and for one node (0 for nodes without). */
+int64_t pare_net_macs(const struct pare_net *net);
+int64_t pare_net_node_macs(const struct pare_net *net, int32_t node);
+
+int pare_net_n_shards(const struct pare_net *net);
+/* Rows [*first, *first + *count) of a batch of n rows belong to shard s; count may be 0. */
+void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *first, int64_t *count);
+/* The shard's own buffers, row-major, valid for the count given to shard_forward. */
+float *pare_net_shard_input(struct pare_net *net, int s, int i);
+const float *pare_net_shard_output(const struct pare_net *net, int s, int i);
+float *pare_net_shard_output_grad(struct pare_net *net, int s, int i); /* dL/d(output), to be filled before backward */
+/* Runs count rows. training switches Dropout on, drawn from (seed, step, first row). */
+void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, bool training, uint64_t step, int64_t first_row);
+/* Overwrites the shard's gradient slab with dL/d(params) of the last forward (zeros where count was 0). */
+void pare_net_shard_backward(struct pare_net *net, int s);
+const float *pare_net_shard_grads(const struct pare_net *net, int s);
+/* out[begin..end) = sum over shards, in shard order; out may be shard 0's own slab. */
+void pare_net_reduce_grads(const struct pare_net *net, size_t begin, size_t end, float *out);
+
+/* Runs fn(ctx, t) for t in [0, n_threads), t = 0 on the caller; returns when all have returned. */
+void pare_net_parallel(struct pare_net *net, void (*fn)(void *ctx, int t), void *ctx);
+
+/* The whole of inference: n rows of input 0 (any n; cut into batches of max_batch), output 0 into out. */
+PARE_MUST_USE enum pare_code pare_net_infer(struct pare_net *net, const float *x, int64_t n, float *out, struct pare_err *err);
+
+#endif

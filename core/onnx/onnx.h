@@ -1,0 +1,21 @@
+/* ONNX files: bytes to model and back. core/onnx/ is the only place that knows protobuf and the ONNX schema.
+ *
+ * The reader is bounded: submessages nest at most 64 deep, counts and allocations are limited to a small multiple of the
+ * file (16 times plus 1 MiB), and nothing is copied that can be pointed at. Any byte string gives a model or an error
+ * with the byte offset; never a crash. Source: onnx.proto of ONNX 1.16 and the protobuf encoding guide. */
+#ifndef PARE_ONNX_ONNX_H
+#define PARE_ONNX_ONNX_H
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/graph/graph.h"
+
+/* Reads a model over file (kept alive by the caller). Errors: PARE_E_SYNTAX (not protobuf, or not a ModelProto: where is
+ * "byte N"), PARE_E_MODEL (a graph that contradicts itself: where names the node or tensor), PARE_E_LIMIT, PARE_E_NOMEM. */
+PARE_MUST_USE enum pare_code pare_onnx_read(struct pare_span file, struct pare_model **out, struct pare_err *err);
+
+/* Appends the model's file to out, with every replaced initializer in the place of the old one (as raw_data) and every
+ * other byte as it came. */
+PARE_MUST_USE enum pare_code pare_onnx_write(const struct pare_model *m, struct pare_buf *out, struct pare_err *err);
+
+#endif

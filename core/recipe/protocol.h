@@ -1,0 +1,76 @@
+/* What the daemon and the engine say to each other: JSON lines over a Unix stream socketpair (fd 3 in the engine), at most
+ * PARE_LINE_MAX bytes each. Both sides use this file, nothing else writes or reads the lines.
+ *
+ * daemon -> engine, once:
+ *   {"type":"start","kind":"run|inspect-model|inspect-dataset|build","job":{…canonical job…} | null,
+ *    "architecture":{…} (build), "options":{…} (inspect-dataset: label, task),
+ *    "inputs":[{"role":"model|data","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
+ *    "limits":{"memory_bytes":N,"cpu_seconds":N}}
+ *   The fds are inherited, read-only; the engine maps them.
+ * engine -> daemon:
+ *   {"type":"event","event":"phase|metrics|log|progress","data":{…}}      any number
+ *   {"type":"open","name":"model.onnx","media_type":"application/onnx"}   wants an output; answered by one line {"type":"fd","name":…} whose
+ *       last byte carries the descriptor (SCM_RIGHTS), or {"type":"error",…}
+ *   {"type":"result","data":{…},"artifacts":["model.onnx","report.json"]}  last line: done
+ *   {"type":"error","code":"shape_mismatch","message":"…","where":"…"}     last line: failed
+ * An end of the stream without a last line is a crash; the exit status tells which. */
+#ifndef PARE_RECIPE_PROTOCOL_H
+#define PARE_RECIPE_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+
+#define PARE_LINE_MAX ((size_t)4 << 20)
+#define PARE_ENGINE_FD 3
+#define PARE_MAX_INPUTS 64
+
+struct pare_msg_input {
+	const char *role, *name;
+	int fd;
+	int64_t n_bytes;
+};
+
+struct pare_msg_start {
+	const char *kind;
+	const char *job;          /* JSON text or NULL */
+	const char *architecture; /* JSON text or NULL */
+	const char *options;      /* JSON text or NULL */
+	int n_inputs;
+	struct pare_msg_input inputs[PARE_MAX_INPUTS];
+	int64_t memory_bytes, cpu_seconds; /* 0: no limit */
+	void *owner; /* of a parsed message's strings */
+};
+
+enum pare_msg_type { PARE_MSG_EVENT, PARE_MSG_OPEN, PARE_MSG_RESULT, PARE_MSG_ERROR, PARE_MSG_FD };
+
+#define PARE_MAX_ARTIFACTS 64
+struct pare_msg { /* engine -> daemon, parsed; all strings live until pare_msg_done */
+	enum pare_msg_type type;
+	const char *event;      /* EVENT */
+	const char *data;       /* EVENT, RESULT: JSON text of the object */
+	const char *name;       /* OPEN, FD: checked: [A-Za-z0-9._-]{1,64}, no leading dot */
+	const char *media_type; /* OPEN */
+	int n_artifacts;
+	const char *artifacts[PARE_MAX_ARTIFACTS]; /* RESULT */
+	struct pare_err error;  /* ERROR */
+	void *owner;
+};
+
+/* Writers append one line with its newline. data and job texts must be valid JSON (asserted by parsing). */
+PARE_MUST_USE enum pare_code pare_msg_write_start(struct pare_buf *out, const struct pare_msg_start *m, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_msg_write_event(struct pare_buf *out, const char *event, const char *data, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_msg_write_open(struct pare_buf *out, const char *name, const char *media_type, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_msg_write_fd(struct pare_buf *out, const char *name, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_msg_write_result(struct pare_buf *out, const char *data, const char *const *artifacts, int n, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_msg_write_error(struct pare_buf *out, const struct pare_err *e, struct pare_err *err);
+
+/* Readers take one line without its newline. PARE_E_SYNTAX for anything that is not one of the messages above. */
+PARE_MUST_USE enum pare_code pare_msg_read_start(const char *line, size_t len, struct pare_msg_start *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_msg_read(const char *line, size_t len, struct pare_msg *out, struct pare_err *err);
+void pare_msg_start_done(struct pare_msg_start *m);
+void pare_msg_done(struct pare_msg *m);
+
+#endif

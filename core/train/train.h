@@ -1,0 +1,83 @@
+/* Training: gradient descent over a net's parameter slab, under a mask.
+ *
+ * Update order per step, in one pass over the slab: gradient (mean over the batch) + regularizer gradient -> optimizer ->
+ * proximal step (l1) -> mask. Shards and slices as in core/graph/net.h. Nothing is allocated after the first batch; batches are
+ * drawn by (seed, epoch), so the run is a function of its options. */
+#ifndef PARE_TRAIN_TRAIN_H
+#define PARE_TRAIN_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/env.h"
+#include "core/base/err.h"
+#include "core/data/data.h"
+#include "core/eval/eval.h"
+#include "core/graph/net.h"
+#include "core/prune/prune.h"
+
+/* Tables by name, rows match the catalog: optimizers (optimizers.c), learning-rate schedules (lr.c). */
+struct pare_optimizer_args {
+	double lr, momentum, beta1, beta2, epsilon;
+	bool nesterov;
+};
+struct pare_update { /* one slice of one step */
+	const struct pare_optimizer_args *args;
+	float lr;       /* of this step, after the schedule */
+	int64_t step;   /* 1-based, for bias correction */
+	float *w;
+	const float *g;
+	float *state[2]; /* slabs of the optimizer, zero at the start */
+	size_t begin, end;
+};
+struct pare_optimizer {
+	const char *name;
+	int n_state; /* slabs needed, 0 to 2 */
+	void (*update)(const struct pare_update *u);
+};
+extern const struct pare_optimizer pare_optimizer_table[];
+const struct pare_optimizer *pare_optimizer_find(const char *name);
+
+struct pare_lr_args { /* parameters of the schedules; each uses its own */
+	double gamma;   /* step */
+	int every;      /* step: epochs */
+	double floor;   /* cosine: fraction of lr at the end */
+};
+struct pare_lr_schedule {
+	const char *name;
+	/* factor on lr; progress in [0, 1) over the whole run, epoch counted in epochs with fraction */
+	double (*factor)(const struct pare_lr_args *a, double epoch, double progress);
+};
+extern const struct pare_lr_schedule pare_lr_table[];
+const struct pare_lr_schedule *pare_lr_find(const char *name);
+
+struct pare_train_report { /* after each epoch */
+	int epoch, epochs; /* 1-based */
+	double train_loss, validation_loss, validation_accuracy; /* validation NaN when there is no such split; accuracy is R2 for regression */
+	double lr, seconds, sparsity;
+};
+
+struct pare_train_options {
+	int epochs, batch_size;
+	const struct pare_optimizer *optimizer;
+	struct pare_optimizer_args optimizer_args;
+	const struct pare_lr_schedule *lr_schedule;
+	struct pare_lr_args lr_args;
+	enum pare_loss loss;
+	double l1; /* proximal: soft threshold lr * l1 after the update, on prunable tensors */
+	double l2; /* adds l2 * w to the gradient, on prunable tensors (ridge: (l2/2) sum w^2) */
+	double clip_weights; /* > 0: |w| is clipped to this after the update */
+	bool keep_best; /* end with the weights of the best validation epoch (accuracy, then loss) */
+	int patience;   /* > 0: stop after this many epochs without a better validation loss */
+	uint64_t seed;  /* with `stage`, names the shuffling streams */
+	int stage;      /* how many training runs came before in this job */
+	const struct pare_env *env; /* for seconds */
+	/* Returns false to stop: PARE_E_CANCELED. May be NULL. */
+	bool (*report)(void *ctx, const struct pare_train_report *r);
+	void *report_ctx;
+};
+
+/* Trains in place. mask NULL: nothing is masked. PARE_E_DIVERGED (with epoch and step) as soon as the loss is not finite. */
+PARE_MUST_USE enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err);
+
+#endif

@@ -1,0 +1,77 @@
+#!/bin/sh
+# Installs what is missing for the named purposes: install-deps.sh build test lint bench demo fuzz image.
+# This table is the one place that names packages. Nothing is done, and no root is needed, when all are there.
+set -eu
+
+apt_for() {
+	case $1 in
+	build) echo gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libssl-dev \
+		libopenblas-pthread-dev libseccomp-dev zlib1g-dev ;;
+	demo) echo ca-certificates curl jq npm ;;
+	test) echo ca-certificates curl jq npm check libonnx-testdata python3 python3-venv nginx-light caddy procps ;;
+	lint) echo clang-tidy-14 cppcheck npm libc6-dev binutils gawk ;;
+	bench) echo ca-certificates npm python3 python3-numpy python3-torch ;;
+	fuzz) echo clang-14 libclang-rt-14-dev ;;
+	image) echo ca-certificates curl jq npm buildah mmdebstrap fuse-overlayfs ;;
+	*) echo "install-deps.sh: no such purpose: $1" >&2 && exit 2 ;;
+	esac
+}
+# PyPI and npm packages go to the cache directory, never into the system or the tree. One set each, for test and lint.
+pips='numpy==1.26.4 onnxruntime==1.20.1 jsonschema==4.23.0 PyYAML==6.0.2'
+npms='@redocly/cli@1.34.5'
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/pared
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+
+# A command that is there already stands for its package: machines have npm or python3 from elsewhere.
+provided() {
+	case $1 in
+	npm | gcc | make | curl | jq | python3 | pkg-config) command -v "$1" >/dev/null 2>&1 ;;
+	python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 ;;
+	python3-numpy | python3-torch) /usr/bin/python3 -c "import ${1#python3-}" >/dev/null 2>&1 ;;
+	*) return 1 ;;
+	esac
+}
+
+missing=
+for purpose in "$@"; do
+	for p in $(apt_for "$purpose"); do
+		provided "$p" && continue
+		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+	done
+done
+if [ -n "$missing" ]; then
+	echo "installing:$missing"
+	# Servers that tests start themselves must not be started by their packages.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap '$sudo rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+		$sudo chmod 755 $policy
+	fi
+	$sudo apt-get update -qq
+	# shellcheck disable=SC2086
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+case " $* " in
+*" test "* | *" lint "*) ;;
+*) exit 0 ;;
+esac
+if [ "$(cat "$cache/venv/.installed" 2>/dev/null)" != "$pips" ]; then
+	echo "installing into $cache/venv: $pips"
+	mkdir -p "$cache"
+	rm -rf "$cache/venv"
+	python3 -m venv "$cache/venv"
+	# shellcheck disable=SC2086
+	"$cache/venv/bin/pip" install -q --disable-pip-version-check $pips
+	echo "$pips" >"$cache/venv/.installed"
+fi
+if [ "$(cat "$cache/node/.installed" 2>/dev/null)" != "$npms" ]; then
+	echo "installing into $cache/node: $npms"
+	mkdir -p "$cache/node"
+	# shellcheck disable=SC2086
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$cache/node" $npms >/dev/null
+	echo "$npms" >"$cache/node/.installed"
+fi

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Runs every Check program and the fuzz corpora of a build directory; ends with Check's totals over all of them.
+# run-tests.sh BUILD_DIR [NAME...]: only programs whose path contains one of the names.
+set -u
+b=$1
+shift
+cd "$(dirname "$0")/.." || exit 2
+PARED_SRC=$PWD
+PARED_VENV=${XDG_CACHE_HOME:-$HOME/.cache}/pared/venv
+PARED_MNIST_DIR=$(sh scripts/mnist.sh) || exit 1
+PARE_CORE_BIN=$PWD/$b/pare-core
+case $b in /*) PARE_CORE_BIN=$b/pare-core ;; esac
+export PARED_SRC PARED_VENV PARED_MNIST_DIR PARE_CORE_BIN
+export OPENBLAS_NUM_THREADS=1
+
+wanted() {
+	[ $# -gt 1 ] || return 0
+	path=$1
+	shift
+	for w in "$@"; do
+		case $path in *"$w"*) return 0 ;; esac
+	done
+	return 1
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+checks=0 failures=0 errors=0 programs=0
+for t in "$b"/tests/*/test_* "$b"/tests/*/*/test_*; do
+	{ [ -x "$t" ] && [ -f "$t" ]; } || continue
+	case $t in *.[od]) continue ;; esac
+	wanted "$t" "$@" || continue
+	echo "== ${t#"$b"/tests/}"
+	programs=$((programs + 1))
+	"$t" >"$log" 2>&1
+	status=$?
+	cat "$log"
+	totals=$(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' "$log" | tail -n 1)
+	if [ -z "$totals" ]; then
+		echo "$t: no totals (exit status $status)"
+		totals="1 0 1"
+	fi
+	read -r c f e <<-TOTALS
+		$totals
+	TOTALS
+	checks=$((checks + c)) failures=$((failures + f)) errors=$((errors + e))
+	[ "$status" = 0 ] || [ $((f + e)) != 0 ] || errors=$((errors + 1))
+done
+
+# Every file of a fuzz corpus once through its target.
+for f in "$b"/tests/fuzz/fuzz_*; do
+	{ [ -x "$f" ] && [ -f "$f" ]; } || continue
+	case $f in *.[od]) continue ;; esac
+	wanted "$f" "$@" || continue
+	name=${f##*/fuzz_}
+	checks=$((checks + 1))
+	if ! timeout 120 "$f" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
+		cat "$log"
+		echo "fuzz corpus $name: failed"
+		failures=$((failures + 1))
+	fi
+done
+
+[ $checks -gt 0 ] || { echo "no test was run" && exit 1; }
+echo "$programs programs"
+echo "$(((checks - failures - errors) * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: $errors"
+[ $((failures + errors)) = 0 ]

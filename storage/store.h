@@ -1,0 +1,162 @@
+/* The service's memory: models, data sets, jobs, events, artifacts, as domain verbs with the transactions inside.
+ *
+ * Every verb is one transaction and durable when it returns. All are thread safe. Records that come back own their strings and are
+ * released with store_*_done. JSON columns (info, request, data …) are opaque text here. Times are wall-clock
+ * milliseconds given by the env; leases use the same clock's boot-time counterpart only within one process: a process that starts owns no
+ * lease (store_recover). Backends: sqlite/ (one process, one writing connection, WAL, synchronous FULL), memory/ (tests); one contract
+ * suite, tests/storage/test_contract.c, runs on all. */
+#ifndef STORAGE_STORE_H
+#define STORAGE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/env.h"
+#include "core/base/err.h"
+#include "core/base/id.h"
+#include "storage/digest.h"
+
+struct store;
+
+/* dir/pared.db; takes an exclusive lock on dir/lock (PARE_E_CONFLICT names the other process) and migrates. */
+PARE_MUST_USE enum pare_code store_sqlite_open(const char *dir, const struct pare_env *env, struct store **out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_memory_open(const struct pare_env *env, struct store **out, struct pare_err *err);
+void store_close(struct store *s);
+/* Can it still be written to? For readyz. */
+PARE_MUST_USE enum pare_code store_ping(struct store *s, struct pare_err *err);
+
+/* --- assets: models and data sets are the same thing to the store */
+enum store_asset_kind { STORE_MODEL, STORE_DATASET };
+struct store_file {
+	const char *path; /* "model.onnx", "train-images-idx3-ubyte" */
+	char sha256[STORE_SHA256_HEX];
+	int64_t n_bytes;
+};
+struct store_asset {
+	enum store_asset_kind kind;
+	char id[PARE_ID_MAX];
+	const char *name;
+	const char *info; /* JSON from inspection */
+	const char *produced_by; /* job id or NULL */
+	int64_t created_ms;
+	int n_files;
+	const struct store_file *files;
+	void *owner;
+};
+/* Makes the id ("mdl_", "dst_") and created_ms, written into a. */
+PARE_MUST_USE enum pare_code store_asset_put(struct store *s, struct store_asset *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_asset_get(struct store *s, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
+/* PARE_E_NOT_FOUND; PARE_E_CONFLICT while a job that has not ended uses it (message names the job). */
+PARE_MUST_USE enum pare_code store_asset_delete(struct store *s, enum store_asset_kind kind, const char *id, struct pare_err *err);
+void store_asset_done(struct store_asset *a);
+
+/* Pages: newest first unless ascending; after/before are ids (exclusive) or NULL. */
+struct store_page {
+	int limit; /* 1 to 200 */
+	const char *after, *before;
+	bool ascending;
+	const char *status, *model, *dataset; /* jobs only; NULL: any */
+};
+PARE_MUST_USE enum pare_code store_asset_list(struct store *s, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err);
+void store_asset_list_done(struct store_asset *list, int n);
+
+/* --- jobs */
+enum store_job_status { STORE_QUEUED, STORE_RUNNING, STORE_CANCELING, STORE_SUCCEEDED, STORE_FAILED, STORE_CANCELED, STORE_N_STATUS };
+const char *store_job_status_name(enum store_job_status st);
+bool store_job_status_final(enum store_job_status st);
+
+struct store_job {
+	char id[PARE_ID_MAX];
+	enum store_job_status status;
+	const char *phase;    /* of a running job, "" otherwise */
+	int64_t revision;     /* grows with every change; the ETag */
+	int64_t created_ms, started_ms, finished_ms; /* 0: not yet */
+	int attempt;          /* how often it was claimed */
+	int crashes;          /* how often the engine process died under it */
+	int max_crashes;      /* then it fails: worker_crashed */
+	const char *name;     /* label for people, may be "" */
+	const char *model, *dataset; /* ids */
+	const char *request;  /* canonical job JSON */
+	const char *progress; /* JSON or "" */
+	const char *result;   /* JSON or "" */
+	const char *error_code, *error_message, *error_where; /* "" unless failed */
+	int64_t lease_token;  /* of the present claim; 0: none */
+	void *owner;
+};
+void store_job_done(struct store_job *j);
+
+/* What an idempotency key remembers: the request's fingerprint and the job it made. */
+struct store_idempotency {
+	const char *key;   /* NULL: none sent */
+	const char *scope; /* API key id, "" without auth */
+	uint8_t fingerprint[STORE_SHA256_BYTES];
+};
+/* Stores the job, its idempotency record and its first event (job.queued), together. Needs name, model, dataset, request, max_crashes; makes id, created_ms.
+ * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
+ * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h. j is filled completely (store_job_done). */
+PARE_MUST_USE enum pare_code store_job_put(struct store *s, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_get(struct store *s, const char *id, struct store_job *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_list(struct store *s, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err);
+void store_job_list_done(struct store_job *list, int n);
+/* Queued -> canceled at once (with its event); running -> canceling; canceling and canceled: PARE_OK, nothing changes;
+ * succeeded or failed -> PARE_E_CONFLICT. */
+PARE_MUST_USE enum pare_code store_job_cancel(struct store *s, const char *id, struct store_job *out, struct pare_err *err);
+/* Final jobs only (PARE_E_CONFLICT); takes events and artifacts with it. */
+PARE_MUST_USE enum pare_code store_job_delete(struct store *s, const char *id, struct pare_err *err);
+/* Queued jobs ahead of this one; -1 if it is not queued. */
+PARE_MUST_USE enum pare_code store_job_position(struct store *s, const char *id, int64_t *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
+
+/* --- the worker's side. Every verb below that takes a token is fenced: PARE_E_LEASE_LOST if the job is no longer held under it. */
+/* Oldest queued job -> running, attempt + 1, a new token, event job.started. *out_found false when the queue is empty. */
+PARE_MUST_USE enum pare_code store_job_claim(struct store *s, const char *worker, int64_t lease_ms, struct store_job *out, bool *out_found, struct pare_err *err);
+/* Extends the lease; tells whether cancelling was asked for. */
+PARE_MUST_USE enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, bool *out_canceling, struct pare_err *err);
+/* Appends an event (type "job.metrics"…; level "info", "warning", "error"; data JSON object) and sets phase / progress when not NULL. */
+PARE_MUST_USE enum pare_code store_job_event(struct store *s, const char *id, int64_t token, const char *type, const char *level, const char *data, const char *phase, const char *progress, struct pare_err *err);
+
+struct store_artifact {
+	char id[PARE_ID_MAX]; /* "art_" */
+	char job[PARE_ID_MAX];
+	const char *name, *media_type;
+	char sha256[STORE_SHA256_HEX];
+	int64_t n_bytes, created_ms;
+	void *owner;
+};
+struct store_outcome {
+	enum store_job_status status; /* SUCCEEDED, FAILED or CANCELED */
+	const char *result;           /* JSON or NULL */
+	enum pare_code code;          /* FAILED */
+	const char *message, *where;
+	int n_artifacts;
+	struct store_artifact *artifacts; /* name, media_type, sha256, n_bytes given; ids are made */
+};
+/* Status, artifacts and the last event (job.succeeded | job.failed | job.canceled), together. A job that was being cancelled and succeeded all the same has succeeded. */
+PARE_MUST_USE enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err);
+/* Gives a job back: queued again (canceling -> canceled). crashed: counts a crash, and at max_crashes the job fails with
+ * worker_crashed (o's message and where used for the error; o may be NULL). Event job.retrying with reason. */
+PARE_MUST_USE enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err);
+/* Start-up: every running job is queued again without counting a crash, every canceling one is canceled. Returns how many. */
+PARE_MUST_USE enum pare_code store_recover(struct store *s, int *out_n, struct pare_err *err);
+/* Jobs whose lease ran out are queued again (event job.retrying). */
+PARE_MUST_USE enum pare_code store_expire(struct store *s, int *out_n, struct pare_err *err);
+
+/* --- events and artifacts */
+struct store_event {
+	int64_t seq; /* 1, 2, 3 … per job, no gaps */
+	int64_t at_ms;
+	const char *type, *level, *data;
+	void *owner;
+};
+/* Ascending from seq > after. *out_final: the job has ended and nothing follows the last one returned. PARE_E_NOT_FOUND. */
+PARE_MUST_USE enum pare_code store_event_list(struct store *s, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err);
+void store_event_list_done(struct store_event *list, int n);
+PARE_MUST_USE enum pare_code store_artifact_list(struct store *s, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_artifact_get(struct store *s, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
+void store_artifact_list_done(struct store_artifact *list, int n);
+void store_artifact_done(struct store_artifact *a);
+/* Is a blob named by any file or artifact? */
+PARE_MUST_USE enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err);
+
+#endif
