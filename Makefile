@@ -7,6 +7,8 @@ DESTDIR ?=
 B       := build/$(MODE)
 VERSION := 0.1.0
 JOBS    ?= $(shell nproc)
+# One line per file; V=1 prints the commands.
+Q       := $(if $(V),,@)
 
 CC      ?= cc
 WARN    := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -79,7 +81,7 @@ help:
 define library
 $(call archive,$(1)): $(call objs,$(call srcs,$(1)))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$(if $(V),,@echo "  AR    $$@"; )ar rcs $$@ $$^
 endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 
@@ -87,7 +89,7 @@ archives = $(foreach l,$(LINK_$(1)),$(call archive,$(l)))
 
 $(B)/%.o: %.c | generated
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CFLAGS_$(dir $<)) -c $< -o $@
+	$(Q)echo "  CC    $<"; $(CC) $(CFLAGS) $(CFLAGS_$(dir $<)) -c $< -o $@
 
 # --- files that are made: what the programs embed (the OpenAPI document, the named recipes)
 EMBED := $(B)/embed_openapi.inc $(B)/embed_recipes.inc
@@ -101,18 +103,22 @@ $(B)/embed_recipes.inc: $(wildcard recipes/*.json) scripts/embed.sh
 	sh scripts/embed.sh table recipes $(sort $(wildcard recipes/*.json)) > $@.tmp && mv $@.tmp $@
 
 $(B)/pared: $(B)/server/main.o $(call archives,server)
-	$(CC) $(LDFLAGS) -o $@ $^ $(EXT_server)
+	$(Q)echo "  LINK  $@"; $(CC) $(LDFLAGS) -o $@ $^ $(EXT_server)
 $(B)/pare-core: $(B)/core/job/main.o $(call archives,core)
-	$(CC) $(LDFLAGS) -o $@ $^ $(EXT_core)
+	$(Q)echo "  LINK  $@"; $(CC) $(LDFLAGS) -o $@ $^ $(EXT_core)
 
 # --- tests: tests/<layer>/**/test_*.c is one Check program each, linked with that layer and those beneath it
 TEST_LAYERS := base recipe core storage api server
 EXT_check   := -lcheck -lsubunit -lrt -lm
-TEST_SUPPORT := $(call objs,$(wildcard tests/support/*.c))
+# an archive: a test program pulls in only the helpers that it calls
+TEST_SUPPORT := $(B)/libtest-support.a
+$(TEST_SUPPORT): $(call objs,$(wildcard tests/support/*.c))
+	@rm -f $@
+	$(Q)echo "  AR    $@"; ar rcs $@ $^
 test_srcs = $(wildcard tests/$(1)/test_*.c tests/$(1)/*/test_*.c)
 define test_program
 $(B)/$(basename $(1)): $(B)/$(basename $(1)).o $(TEST_SUPPORT) $(call archives,$(2))
-	$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(call archives,$(2)) $$(EXT_check) $(EXT_$(2))
+	$$(Q)echo "  LINK  $$@"; $$(CC) $$(LDFLAGS) -o $$@ $$< $(TEST_SUPPORT) $(call archives,$(2)) $$(EXT_check) $(EXT_$(2))
 TEST_BINS += $(B)/$(basename $(1))
 endef
 $(foreach l,$(TEST_LAYERS),$(foreach t,$(call test_srcs,$(l)),$(eval $(call test_program,$(t),$(l)))))
@@ -161,7 +167,7 @@ FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 fuzz_layer = $(or $(shell sed -n '1s|^/\* layer: \([a-z]*\).*|\1|p' $(1)),base)
 define fuzz_program
 $(B)/$(basename $(1)): $(B)/$(basename $(1)).o $(B)/tests/fuzz/standalone_driver.o $(call archives,$(2))
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $(EXT_$(2))
+	$$(Q)echo "  LINK  $$@"; $$(CC) $$(LDFLAGS) -o $$@ $$^ $(EXT_$(2))
 FUZZ_BINS += $(B)/$(basename $(1))
 endef
 $(foreach t,$(FUZZ_SRCS),$(eval $(call fuzz_program,$(t),$(call fuzz_layer,$(t)))))

@@ -24,6 +24,7 @@ void pare_buf_reset(struct pare_buf *b)
 {
 	b->len = 0;
 	b->failed = false;
+	b->full = false;
 	if (b->data != NULL)
 		b->data[0] = '\0';
 }
@@ -35,8 +36,10 @@ static bool reserve(struct pare_buf *b, size_t extra)
 
 	if (b->failed)
 		return false;
-	if (!pare_add_size(b->len, extra, &need) || need > b->cap_bytes || !pare_add_size(need, 1, &need))
+	if (!pare_add_size(b->len, extra, &need) || need > b->cap_bytes || !pare_add_size(need, 1, &need)) {
+		b->full = true;
 		goto fail;
+	}
 	if (need <= b->size)
 		return true;
 	size = b->size < 128 ? 256 : b->size * 2;
@@ -90,7 +93,7 @@ enum pare_code pare_buf_status(const struct pare_buf *b, struct pare_err *err)
 {
 	if (!b->failed)
 		return PARE_OK;
-	if (b->len + 1 >= b->cap_bytes / 2)
+	if (b->full)
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "the text would exceed its limit of %zu bytes", b->cap_bytes);
 	return pare_err_nomem(err, 0);
 }

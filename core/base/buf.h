@@ -15,6 +15,7 @@ struct pare_buf {
 	size_t size;      /* allocated */
 	size_t cap_bytes; /* never grows past this */
 	bool failed;
+	bool full; /* it failed because of the cap, not of memory */
 };
 
 void pare_buf_init(struct pare_buf *b, size_t cap_bytes);

@@ -155,11 +155,13 @@ int32_t pare_graph_find_value(const struct pare_graph *g, const char *name);
 PARE_MUST_USE enum pare_code pare_tensor_read_f32(const struct pare_tensor *t, float *out, struct pare_err *err);
 /* The same for integer and bool tensors as int64. */
 PARE_MUST_USE enum pare_code pare_tensor_read_i64(const struct pare_tensor *t, int64_t *out, struct pare_err *err);
-/* Replaces an initializer's values (n_elems floats, converted back to the tensor's own dtype on writing: round to nearest
- * even, an error if a finite value would overflow). Name, shape and dtype stay. Copies data. */
+/* Replaces an initializer's values: n_elems floats, copied and converted to the tensor's own dtype at once (float, float16,
+ * bfloat16 or double, else PARE_E_UNSUPPORTED; round to nearest even, PARE_E_NONFINITE if a finite value would become
+ * infinite). Name, shape and dtype stay; every later read, count and write sees the new values. External values that are
+ * replaced are in the file from then on. Not thread safe. */
 PARE_MUST_USE enum pare_code pare_model_set_init_f32(struct pare_model *m, int32_t value, const float *data, struct pare_err *err);
 
-/* Size figures that need no execution. */
+/* Size figures that need no execution. PARE_E_UNSUPPORTED, naming the tensor, when floating-point values are external. */
 struct pare_model_counts {
 	int64_t n_params;  /* elements of floating-point initializers and Constant node tensors */
 	int64_t n_nonzero; /* of those */

@@ -1,8 +1,11 @@
 /* ONNX files: bytes to model and back. core/onnx/ is the only place that knows protobuf and the ONNX schema.
  *
- * The reader is bounded: submessages nest at most 64 deep, counts and allocations are limited to a small multiple of the
+ * The reader is bounded: messages nest at most 64 deep (some 20 subgraphs), counts and allocations are limited to a small multiple of the
  * file (16 times plus 1 MiB), and nothing is copied that can be pointed at. Any byte string gives a model or an error
- * with the byte offset; never a crash. Source: onnx.proto of ONNX 1.16 and the protobuf encoding guide. */
+ * with the byte offset; never a crash. Source: onnx.proto of ONNX 1.23 (IR 14) and the protobuf encoding guide.
+ *
+ * Only the main graph becomes nodes and values. Subgraphs, functions and training information are checked for form and
+ * carried. A sparse initializer defines its name, with producer -1, no init and not is_input: nothing can compute with it. */
 #ifndef PARE_ONNX_ONNX_H
 #define PARE_ONNX_ONNX_H
 

@@ -1,0 +1,69 @@
+/* Look-ups are linear on purpose: a node has a handful of attributes, a model a handful of domains, and names are only
+ * looked up while a run is set up. What the hot paths follow are indices. The one place where names meet in great numbers
+ * is reading, and core/onnx/names.c has an index of its own for that. */
+#include "core/graph/graph.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/graph/graph_priv.h"
+
+void pare_model_free(struct pare_model *m)
+{
+	if (m == NULL)
+		return;
+	for (int32_t i = 0; m->patches != NULL && i < m->graph.n_values; i++)
+		pare_free(m->patches[i]);
+	pare_free(m->patches);
+	pare_arena_done(&m->arena);
+	pare_free(m);
+}
+
+int64_t pare_model_opset(const struct pare_model *m, const char *domain)
+{
+	for (int i = 0; i < m->n_opsets; i++)
+		if (strcmp(m->opsets[i].domain, domain) == 0)
+			return m->opsets[i].version;
+	return 0;
+}
+
+const char *pare_name_shown(const char *name, char out[PARE_NAME_SHOWN])
+{
+	size_t n = strlen(name), max = PARE_NAME_SHOWN - 4;
+	bool is_cut = n > max;
+
+	if (is_cut)
+		for (n = max; n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80;)
+			n--;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (unsigned char)name[i] < 0x20 || name[i] == 0x7f ? '?' : name[i];
+	memcpy(out + n, is_cut ? "..." : "", is_cut ? 4 : 1);
+	return out;
+}
+
+void pare_node_label(const struct pare_graph *g, int32_t node, char *out, size_t n)
+{
+	const struct pare_node *nd = &g->nodes[node];
+	char shown[PARE_NAME_SHOWN];
+
+	if (nd->name[0] != '\0')
+		(void)snprintf(out, n, "%s", pare_name_shown(nd->name, shown));
+	else
+		(void)snprintf(out, n, "%s_%d", pare_name_shown(nd->op_type, shown), (int)node);
+}
+
+const struct pare_attr *pare_node_attr(const struct pare_node *node, const char *name)
+{
+	for (int i = 0; i < node->n_attrs; i++)
+		if (strcmp(node->attrs[i].name, name) == 0)
+			return &node->attrs[i];
+	return NULL;
+}
+
+int32_t pare_graph_find_value(const struct pare_graph *g, const char *name)
+{
+	for (int32_t i = 0; i < g->n_values; i++)
+		if (strcmp(g->values[i].name, name) == 0)
+			return i;
+	return -1;
+}

@@ -1,0 +1,308 @@
+/* A multilayer perceptron as an ONNX file. It lives here and not in core/graph because it writes protobuf; core/graph/arch.h
+ * is what the rest sees.
+ *
+ * The file is written front to back into one buffer (pare_wire_begin and _end slide each length in), so a model of 100 MB
+ * needs 100 MB. The size of the parameters is compared with the buffer's cap before a single random number is drawn.
+ *
+ * Initial weights: He normal, std = sqrt(2 / fan_in), before Relu (He et al. 2015); Glorot uniform in
+ * +-sqrt(6 / (fan_in + fan_out)) before everything else (Glorot and Bengio 2010). Each layer draws from a stream of its own,
+ * so changing one layer's size leaves the start of the others alone.
+ *
+ * The ratio of a Dropout is an input since opset 12. It comes from a Constant node's value_float, not from an initializer, so
+ * that nothing takes it for a parameter. */
+#include "core/graph/arch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/num.h"
+#include "core/base/rng.h"
+#include "core/onnx/schema.h"
+#include "core/onnx/wire.h"
+
+#define NAME_MAX_BYTES 32
+#define MAX_UNITS ((int64_t)1 << 31)
+#define MAX_LAYERS 1000
+#define ATTR_TYPE_FLOAT 1
+#define ATTR_TYPE_INT 2
+
+static const struct {
+	const char *op;
+	const char *prefix;
+	bool has_axis;
+} activation_table[] = {
+    [PARE_ACT_NONE] = {NULL, NULL, false},
+    [PARE_ACT_RELU] = {"Relu", "relu", false},
+    [PARE_ACT_SIGMOID] = {"Sigmoid", "sigmoid", false},
+    [PARE_ACT_TANH] = {"Tanh", "tanh", false},
+    [PARE_ACT_SOFTMAX] = {"Softmax", "softmax", true},
+    [PARE_ACT_LOG_SOFTMAX] = {"LogSoftmax", "logsoftmax", true},
+};
+#define N_ACTIVATIONS (sizeof activation_table / sizeof activation_table[0])
+
+struct attr_spec {
+	const char *name; /* NULL: none */
+	bool is_float;
+	float f;
+	int64_t i;
+};
+
+static void put_attr(struct pare_buf *b, const struct attr_spec *a)
+{
+	size_t mark = pare_wire_begin(b, NODE_ATTRIBUTE);
+
+	pare_wire_put_str(b, ATTR_NAME, a->name);
+	if (a->is_float)
+		pare_wire_put_float(b, ATTR_F, a->f);
+	else
+		pare_wire_put_int(b, ATTR_I, a->i);
+	pare_wire_put_int(b, ATTR_TYPE, a->is_float ? ATTR_TYPE_FLOAT : ATTR_TYPE_INT);
+	pare_wire_end(b, mark);
+}
+
+/* in ends at the first NULL of at most three. */
+static void put_node(struct pare_buf *b, const char *op, const char *name, const char *const in[3], const char *out, struct attr_spec attr)
+{
+	size_t mark = pare_wire_begin(b, GRAPH_NODE);
+
+	for (int i = 0; i < 3 && in[i] != NULL; i++)
+		pare_wire_put_str(b, NODE_INPUT, in[i]);
+	pare_wire_put_str(b, NODE_OUTPUT, out);
+	pare_wire_put_str(b, NODE_NAME, name);
+	pare_wire_put_str(b, NODE_OP_TYPE, op);
+	if (attr.name != NULL)
+		put_attr(b, &attr);
+	pare_wire_end(b, mark);
+}
+
+/* Runs through the steps of the net in order; value holds the name of what the last step made. */
+struct chain {
+	struct pare_buf *b;
+	int steps_left;
+	char value[NAME_MAX_BYTES];
+};
+
+static void put_step(struct chain *c, const char *op, const char *name, const char *in1, const char *in2, struct attr_spec attr)
+{
+	char out[NAME_MAX_BYTES];
+	const char *in[3] = {c->value, in1, in2};
+
+	c->steps_left--;
+	(void)snprintf(out, sizeof out, c->steps_left == 0 ? "output" : "%s_out", name);
+	put_node(c->b, op, name, in, out, attr);
+	memcpy(c->value, out, sizeof out);
+}
+
+static void put_dropout(struct chain *c, int nth, float ratio)
+{
+	const char *const none[3] = {NULL};
+	char name[NAME_MAX_BYTES], ratio_name[NAME_MAX_BYTES];
+
+	(void)snprintf(name, sizeof name, "dropout%d", nth);
+	(void)snprintf(ratio_name, sizeof ratio_name, "dropout%d.ratio", nth);
+	put_node(c->b, "Constant", ratio_name, none, ratio_name, (struct attr_spec){.name = "value_float", .is_float = true, .f = ratio});
+	put_step(c, "Dropout", name, ratio_name, NULL, (struct attr_spec){.name = NULL});
+}
+
+static void put_layer(struct chain *c, const struct pare_arch_layer *l, int nth)
+{
+	char name[NAME_MAX_BYTES], weight[NAME_MAX_BYTES], bias[NAME_MAX_BYTES];
+
+	(void)snprintf(name, sizeof name, "fc%d", nth);
+	(void)snprintf(weight, sizeof weight, "fc%d.weight", nth);
+	(void)snprintf(bias, sizeof bias, "fc%d.bias", nth);
+	put_step(c, "Gemm", name, weight, bias, (struct attr_spec){.name = "transB", .i = 1});
+	if (l->activation != PARE_ACT_NONE) {
+		(void)snprintf(name, sizeof name, "%s%d", activation_table[l->activation].prefix, nth);
+		put_step(c, activation_table[l->activation].op, name, NULL, NULL,
+		    (struct attr_spec){.name = activation_table[l->activation].has_axis ? "axis" : NULL, .i = -1});
+	}
+	if (l->dropout > 0)
+		put_dropout(c, nth, l->dropout);
+}
+
+static int count_steps(const struct pare_arch *arch)
+{
+	int n = arch->n_input_dims > 1 ? 1 : 0;
+
+	for (int i = 0; i < arch->n_layers; i++)
+		n += 1 + (arch->layers[i].activation != PARE_ACT_NONE) + (arch->layers[i].dropout > 0);
+	return n;
+}
+
+static void put_nodes(struct pare_buf *b, const struct pare_arch *arch)
+{
+	struct chain c = {.b = b, .steps_left = count_steps(arch), .value = "input"};
+
+	if (arch->n_input_dims > 1)
+		put_step(&c, "Flatten", "flatten", NULL, NULL, (struct attr_spec){.name = "axis", .i = 1});
+	for (int i = 0; i < arch->n_layers; i++)
+		put_layer(&c, &arch->layers[i], i + 1);
+}
+
+static float draw(struct pare_rng *rng, enum pare_activation activation, double fan_in, double fan_out)
+{
+	if (activation == PARE_ACT_RELU)
+		return (float)(pare_rng_normal(rng) * sqrt(2.0 / fan_in));
+	return (float)((2.0 * (double)pare_rng_uniform(rng) - 1.0) * sqrt(6.0 / (fan_in + fan_out)));
+}
+
+/* A TensorProto whose raw_data the caller appends between the marks. */
+static void begin_tensor(struct pare_buf *b, const char *suffix, int nth, int n_dims, const int64_t *dims, size_t marks[2])
+{
+	char name[NAME_MAX_BYTES];
+
+	(void)snprintf(name, sizeof name, "fc%d.%s", nth, suffix);
+	marks[0] = pare_wire_begin(b, GRAPH_INITIALIZER);
+	for (int i = 0; i < n_dims; i++)
+		pare_wire_put_int(b, TENSOR_DIMS, dims[i]);
+	pare_wire_put_int(b, TENSOR_DATA_TYPE, PARE_DT_FLOAT);
+	pare_wire_put_str(b, TENSOR_NAME, name);
+	marks[1] = pare_wire_begin(b, TENSOR_RAW_DATA);
+}
+
+static void end_tensor(struct pare_buf *b, const size_t marks[2])
+{
+	pare_wire_end(b, marks[1]);
+	pare_wire_end(b, marks[0]);
+}
+
+static void put_params(struct pare_buf *b, const struct pare_arch_layer *l, int nth, int64_t fan_in, uint64_t seed)
+{
+	const int64_t dims[2] = {l->units, fan_in};
+	const float zero = 0;
+	struct pare_rng rng;
+	size_t marks[2];
+
+	pare_rng_init(&rng, seed, "init", (uint64_t)(nth - 1));
+	begin_tensor(b, "weight", nth, 2, dims, marks);
+	for (int64_t i = 0; i < l->units * fan_in && !b->failed; i++) {
+		float w = draw(&rng, l->activation, (double)fan_in, (double)l->units);
+
+		(void)pare_buf_add(b, &w, sizeof w);
+	}
+	end_tensor(b, marks);
+	begin_tensor(b, "bias", nth, 1, dims, marks);
+	for (int64_t i = 0; i < l->units && !b->failed; i++)
+		(void)pare_buf_add(b, &zero, sizeof zero);
+	end_tensor(b, marks);
+}
+
+static void put_value_info(struct pare_buf *b, uint32_t field, const char *name, int n_dims, const int64_t *dims)
+{
+	size_t value = pare_wire_begin(b, field), type, tensor, shape, dim;
+
+	pare_wire_put_str(b, VALUE_NAME, name);
+	type = pare_wire_begin(b, VALUE_TYPE);
+	tensor = pare_wire_begin(b, TYPE_TENSOR);
+	pare_wire_put_int(b, TENSOR_TYPE_ELEM, PARE_DT_FLOAT);
+	shape = pare_wire_begin(b, TENSOR_TYPE_SHAPE);
+	dim = pare_wire_begin(b, SHAPE_DIM);
+	pare_wire_put_str(b, DIM_PARAM, "N");
+	pare_wire_end(b, dim);
+	for (int i = 0; i < n_dims; i++) {
+		dim = pare_wire_begin(b, SHAPE_DIM);
+		pare_wire_put_int(b, DIM_VALUE, dims[i]);
+		pare_wire_end(b, dim);
+	}
+	pare_wire_end(b, shape);
+	pare_wire_end(b, tensor);
+	pare_wire_end(b, type);
+	pare_wire_end(b, value);
+}
+
+static enum pare_code check_input(const struct pare_arch *arch, int64_t *out_features, struct pare_err *err)
+{
+	int64_t n = 1;
+
+	if (arch->n_input_dims < 1 || arch->n_input_dims > 4)
+		return pare_err_set(err, PARE_E_INVALID, "input", "the input has %d dimensions; 1 to 4 are possible", arch->n_input_dims);
+	for (int i = 0; i < arch->n_input_dims; i++)
+		if (arch->input_dims[i] < 1 || __builtin_mul_overflow(n, arch->input_dims[i], &n) || n > MAX_UNITS)
+			return pare_err_set(err, PARE_E_INVALID, "input", "dimension %d is %lld; dimensions are at least 1 and their product at most %lld",
+			    i, (long long)arch->input_dims[i], (long long)MAX_UNITS);
+	if (arch->n_layers < 1 || arch->n_layers > MAX_LAYERS)
+		return pare_err_set(err, PARE_E_INVALID, "layers", "there are %d layers; 1 to %d are possible", arch->n_layers, MAX_LAYERS);
+	*out_features = n;
+	return PARE_OK;
+}
+
+static enum pare_code bad_layer(int nth, struct pare_err *err)
+{
+	(void)pare_err_at(err, "layer %d", nth);
+	return PARE_E_INVALID;
+}
+
+/* Adds the bytes of a layer's parameters to *bytes. */
+static enum pare_code check_layer(const struct pare_arch_layer *l, int nth, int64_t fan_in, size_t *bytes, struct pare_err *err)
+{
+	size_t n = SIZE_MAX;
+
+	if (l->units < 1 || l->units > MAX_UNITS) {
+		(void)pare_err_set(err, PARE_E_INVALID, NULL, "units is %lld; 1 to %lld are possible", (long long)l->units, (long long)MAX_UNITS);
+		return bad_layer(nth, err);
+	}
+	if ((size_t)l->activation >= N_ACTIVATIONS) {
+		(void)pare_err_set(err, PARE_E_INVALID, NULL, "the activation is unknown");
+		return bad_layer(nth, err);
+	}
+	if (!(l->dropout >= 0 && l->dropout < 1)) {
+		(void)pare_err_set(err, PARE_E_INVALID, NULL, "dropout is %g; it must be at least 0 and less than 1", (double)l->dropout);
+		return bad_layer(nth, err);
+	}
+	if (!pare_mul_size((size_t)l->units, (size_t)fan_in + 1, &n) || !pare_mul_size(n, sizeof(float), &n) || !pare_add_size(*bytes, n, bytes))
+		*bytes = SIZE_MAX;
+	return PARE_OK;
+}
+
+static enum pare_code check_arch(const struct pare_arch *arch, const struct pare_buf *out, int64_t *out_features, struct pare_err *err)
+{
+	enum pare_code code = check_input(arch, out_features, err);
+	int64_t fan_in = *out_features;
+	size_t bytes = 0;
+
+	for (int i = 0; i < arch->n_layers && code == PARE_OK; i++) {
+		code = check_layer(&arch->layers[i], i + 1, fan_in, &bytes, err);
+		fan_in = arch->layers[i].units;
+		if (code == PARE_OK && bytes > out->cap_bytes - out->len)
+			return pare_err_set(err, PARE_E_LIMIT, "layers", "the parameters up to layer %d need more than the %zu bytes that a model may have", i + 1,
+			    out->cap_bytes);
+	}
+	return code;
+}
+
+static void put_graph(struct pare_buf *b, const struct pare_arch *arch, int64_t features)
+{
+	size_t graph = pare_wire_begin(b, MODEL_GRAPH);
+	int64_t fan_in = features;
+
+	put_nodes(b, arch);
+	pare_wire_put_str(b, GRAPH_NAME, "mlp");
+	for (int i = 0; i < arch->n_layers; i++) {
+		put_params(b, &arch->layers[i], i + 1, fan_in, arch->seed);
+		fan_in = arch->layers[i].units;
+	}
+	put_value_info(b, GRAPH_INPUT, "input", arch->n_input_dims, arch->input_dims);
+	put_value_info(b, GRAPH_OUTPUT, "output", 1, &fan_in);
+	pare_wire_end(b, graph);
+}
+
+enum pare_code pare_arch_build(const struct pare_arch *arch, struct pare_buf *out, struct pare_err *err)
+{
+	int64_t features = 0;
+	enum pare_code code = check_arch(arch, out, &features, err);
+	size_t opset;
+
+	if (code != PARE_OK)
+		return code;
+	pare_wire_put_int(out, MODEL_IR_VERSION, 8);
+	pare_wire_put_str(out, MODEL_PRODUCER_NAME, "pared");
+	pare_wire_put_str(out, MODEL_PRODUCER_VERSION, PARE_VERSION);
+	put_graph(out, arch, features);
+	opset = pare_wire_begin(out, MODEL_OPSET_IMPORT);
+	pare_wire_put_str(out, OPSET_DOMAIN, "");
+	pare_wire_put_int(out, OPSET_VERSION, 17);
+	pare_wire_end(out, opset);
+	return pare_buf_status(out, err);
+}
