@@ -51,7 +51,8 @@ PARE_MUST_USE enum pare_code store_asset_get(struct store *s, enum store_asset_k
 PARE_MUST_USE enum pare_code store_asset_delete(struct store *s, enum store_asset_kind kind, const char *id, struct pare_err *err);
 void store_asset_done(struct store_asset *a);
 
-/* Pages: newest first unless ascending; after/before are ids (exclusive) or NULL. */
+/* Pages: newest first unless ascending; after/before are ids (exclusive) or NULL and mean places in that order: after = the page behind that id;
+ * before alone = the page just in front of it, in the same order, "more" then being those still further in front. PARE_E_INVALID: limit, status. */
 struct store_page {
 	int limit; /* 1 to 200 */
 	const char *after, *before;
@@ -94,7 +95,8 @@ struct store_idempotency {
 };
 /* Stores the job, its idempotency record and its first event (job.queued), together. Needs name, model, dataset, request, max_crashes; makes id, created_ms.
  * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
- * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h. j is filled completely (store_job_done). */
+ * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with
+ * their job. dataset may be NULL or "": none. On failure j is untouched. j is filled completely (store_job_done). */
 PARE_MUST_USE enum pare_code store_job_put(struct store *s, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_get(struct store *s, const char *id, struct store_job *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_list(struct store *s, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err);
@@ -132,14 +134,15 @@ struct store_outcome {
 	int n_artifacts;
 	struct store_artifact *artifacts; /* name, media_type, sha256, n_bytes given; ids are made */
 };
-/* Status, artifacts and the last event (job.succeeded | job.failed | job.canceled), together. A job that was being cancelled and succeeded all the same has succeeded. */
+/* PARE_E_INVALID, and nothing changes: two artifacts of one name, or a sha256 that is none.
+ * Status, artifacts and the last event (job.succeeded | job.failed | job.canceled), together. A job that was being cancelled and succeeded all the same has succeeded. */
 PARE_MUST_USE enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err);
-/* Gives a job back: queued again (canceling -> canceled). crashed: counts a crash, and at max_crashes the job fails with
- * worker_crashed (o's message and where used for the error; o may be NULL). Event job.retrying with reason. */
+/* Gives a job back: queued again (canceling -> canceled), without phase, progress and started_ms. crashed: counts a crash, and at
+ * max_crashes the job fails with worker_crashed and reason as its message. Event job.retrying with reason, or job.failed. */
 PARE_MUST_USE enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err);
 /* Start-up: every running job is queued again without counting a crash, every canceling one is canceled. Returns how many. */
 PARE_MUST_USE enum pare_code store_recover(struct store *s, int *out_n, struct pare_err *err);
-/* Jobs whose lease ran out are queued again (event job.retrying). */
+/* Jobs whose lease ran out are queued again (event job.retrying; canceling -> canceled). */
 PARE_MUST_USE enum pare_code store_expire(struct store *s, int *out_n, struct pare_err *err);
 
 /* --- events and artifacts */
@@ -149,7 +152,7 @@ struct store_event {
 	const char *type, *level, *data;
 	void *owner;
 };
-/* Ascending from seq > after. *out_final: the job has ended and nothing follows the last one returned. PARE_E_NOT_FOUND. */
+/* Ascending from seq > after; limit 1 to 1000. *out_final: the job has ended and nothing follows the last one returned. PARE_E_NOT_FOUND. */
 PARE_MUST_USE enum pare_code store_event_list(struct store *s, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err);
 void store_event_list_done(struct store_event *list, int n);
 PARE_MUST_USE enum pare_code store_artifact_list(struct store *s, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err);

@@ -1,0 +1,398 @@
+/* Blobs as files: dir/blobs/ab/<62 more digits>, staged in dir/staging/.
+ *
+ * A commit is: fsync of the file, rename into place, fsync of the directory it went to (and of blobs/ when the fan-out directory is
+ * new). Until the rename nobody sees the bytes, so a crash leaves at most a staging file, which the next open removes; only files that
+ * bear our suffix go, should somebody have put something else there. A hard link in place of the rename would also tell an existing blob, but
+ * equal bytes under an equal name make the overwrite harmless, and rename works on every file system.
+ *
+ * Names come from outside (sha256 in a URL), so each is checked to be 64 hex digits before it becomes a path, all opens are relative to held
+ * directory descriptors, and none follows a link. A failed fsync is final: the kernel forgets the error with its first report, so it is never tried again. */
+#include "storage/blob.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+#define STAGING_SUFFIX ".part"
+#define STAGING_NAME 64
+#define READ_BYTES ((size_t)256 << 10)
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+
+struct blob_store {
+	struct pare_env env;
+	int blobs_fd, staging_fd;
+	atomic_uint_fast64_t n_staged; /* names of staging files */
+};
+
+struct blob_writer {
+	struct blob_store *b;
+	struct store_sha256 *sha;
+	int fd;
+	int64_t cap_bytes, n_bytes;
+	bool shared; /* the descriptor was handed out: the file is what it holds at commit */
+	char name[STAGING_NAME];
+};
+
+/* "ab" and "cdef…" of a checked digest. */
+struct place {
+	char dir[3];
+	char file[STORE_SHA256_HEX - 2];
+};
+
+static bool place_of(const char *sha256, struct place *out)
+{
+	if (!store_hex_check(sha256, STORE_SHA256_HEX - 1))
+		return false;
+	memcpy(out->dir, sha256, 2);
+	out->dir[2] = '\0';
+	memcpy(out->file, sha256 + 2, sizeof out->file);
+	return true;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+/* Opens a directory, making it first if need be; a new one is made durable in its parent. The first of them, AT_FDCWD, was named by the
+ * operator and may be a link. */
+static int open_dir(int at, const char *name)
+{
+	const int flags = at == AT_FDCWD ? DIR_FLAGS & ~O_NOFOLLOW : DIR_FLAGS;
+	int fd = openat(at, name, flags);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	if (mkdirat(at, name, 0700) != 0 && errno != EEXIST)
+		return -1;
+	if (at != AT_FDCWD && fsync(at) != 0)
+		return -1;
+	return openat(at, name, flags);
+}
+
+static bool is_staging_name(const char *name)
+{
+	size_t n = strlen(name), k = sizeof STAGING_SUFFIX - 1;
+
+	return n > k && strcmp(name + n - k, STAGING_SUFFIX) == 0;
+}
+
+static DIR *read_dir(int at, const char *name)
+{
+	int fd = openat(at, name, DIR_FLAGS);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (d == NULL)
+		close_fd(fd);
+	return d;
+}
+
+static enum pare_code empty_staging(struct blob_store *b, struct pare_err *err)
+{
+	DIR *d = read_dir(b->staging_fd, ".");
+	struct dirent *e;
+
+	if (d == NULL)
+		return pare_err_errno(err, errno, "reading the staging directory");
+	while ((e = readdir(d)) != NULL)
+		if (is_staging_name(e->d_name))
+			(void)unlinkat(b->staging_fd, e->d_name, 0);
+	(void)closedir(d);
+	return PARE_OK;
+}
+
+enum pare_code blob_fs_open(const char *dir, const struct pare_env *env, struct blob_store **out, struct pare_err *err)
+{
+	struct blob_store *b = pare_calloc(1, sizeof *b);
+	enum pare_code code;
+	int dir_fd;
+
+	if (b == NULL)
+		return pare_err_nomem(err, sizeof *b);
+	b->env = *env;
+	b->staging_fd = -1;
+	dir_fd = open_dir(AT_FDCWD, dir);
+	b->blobs_fd = dir_fd >= 0 ? open_dir(dir_fd, "blobs") : -1;
+	if (b->blobs_fd >= 0)
+		b->staging_fd = open_dir(dir_fd, "staging");
+	if (b->staging_fd < 0)
+		code = pare_err_errno(err, errno, dir);
+	else
+		code = empty_staging(b, err);
+	close_fd(dir_fd);
+	if (code == PARE_OK)
+		*out = b;
+	else
+		blob_close(b);
+	return code;
+}
+
+void blob_close(struct blob_store *b)
+{
+	if (b == NULL)
+		return;
+	close_fd(b->blobs_fd);
+	close_fd(b->staging_fd);
+	pare_free(b);
+}
+
+/* --- writing */
+enum pare_code blob_begin(struct blob_store *b, int64_t cap_bytes, struct blob_writer **out, struct pare_err *err)
+{
+	struct blob_writer *w = pare_calloc(1, sizeof *w);
+	uint64_t rnd;
+
+	if (w == NULL)
+		return pare_err_nomem(err, sizeof *w);
+	w->b = b;
+	w->fd = -1;
+	w->cap_bytes = cap_bytes;
+	w->sha = store_sha256_new();
+	if (w->sha == NULL) {
+		blob_abort(w);
+		return pare_err_nomem(err, 0);
+	}
+	b->env.random(b->env.ctx, &rnd, sizeof rnd);
+	(void)snprintf(w->name, sizeof w->name, "%016llx-%llu" STAGING_SUFFIX, (unsigned long long)rnd, (unsigned long long)atomic_fetch_add(&b->n_staged, 1));
+	w->fd = openat(b->staging_fd, w->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (w->fd < 0) {
+		enum pare_code code = pare_err_errno(err, errno, "making a staging file");
+
+		blob_abort(w);
+		return code;
+	}
+	*out = w;
+	return PARE_OK;
+}
+
+static enum pare_code too_large(const struct blob_writer *w, struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_TOO_LARGE, NULL, "more than the %lld bytes that are allowed here", (long long)w->cap_bytes);
+}
+
+static enum pare_code write_failed(int errnum, struct pare_err *err)
+{
+	return pare_err_errno(err, errnum == EFBIG ? ENOSPC : errnum, "writing to the blob store");
+}
+
+enum pare_code blob_write(struct blob_writer *w, const void *p, size_t n, struct pare_err *err)
+{
+	const char *bytes = p;
+
+	if (n > (uint64_t)(w->cap_bytes - w->n_bytes))
+		return too_large(w, err);
+	while (n > 0) {
+		ssize_t k = write(w->fd, bytes, n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return write_failed(errno, err);
+		store_sha256_add(w->sha, bytes, (size_t)k);
+		w->n_bytes += k;
+		bytes += k;
+		n -= (size_t)k;
+	}
+	return PARE_OK;
+}
+
+int blob_writer_fd(struct blob_writer *w)
+{
+	w->shared = true;
+	return w->fd;
+}
+
+void blob_abort(struct blob_writer *w)
+{
+	if (w == NULL)
+		return;
+	if (w->fd >= 0)
+		(void)unlinkat(w->b->staging_fd, w->name, 0);
+	close_fd(w->fd);
+	store_sha256_free(w->sha);
+	pare_free(w);
+}
+
+/* Somebody else wrote the file: its size is what the file system says, its digest that of the bytes up to there. */
+static enum pare_code hash_file(struct blob_writer *w, struct pare_err *err)
+{
+	struct stat st;
+	char *chunk;
+
+	if (fstat(w->fd, &st) != 0)
+		return pare_err_errno(err, errno, "reading a staging file");
+	if (st.st_size > w->cap_bytes)
+		return too_large(w, err);
+	chunk = pare_alloc(READ_BYTES);
+	if (chunk == NULL)
+		return pare_err_nomem(err, READ_BYTES);
+	w->n_bytes = 0;
+	while (w->n_bytes < st.st_size) {
+		int64_t left = st.st_size - w->n_bytes;
+		ssize_t k = pread(w->fd, chunk, left < (int64_t)READ_BYTES ? (size_t)left : READ_BYTES, w->n_bytes);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			break;
+		store_sha256_add(w->sha, chunk, (size_t)k);
+		w->n_bytes += k;
+	}
+	pare_free(chunk);
+	if (w->n_bytes != st.st_size)
+		return pare_err_set(err, PARE_E_IO, NULL, "a staging file of %lld bytes ended after %lld", (long long)st.st_size, (long long)w->n_bytes);
+	return PARE_OK;
+}
+
+static enum pare_code move_into_place(struct blob_writer *w, const char *sha256, struct pare_err *err)
+{
+	struct place at;
+	enum pare_code code = PARE_OK;
+	int dir_fd;
+
+	if (!place_of(sha256, &at))
+		return pare_err_set(err, PARE_E_INTERNAL, NULL, "\"%.70s\" is not a digest", sha256);
+	dir_fd = open_dir(w->b->blobs_fd, at.dir);
+	if (dir_fd < 0)
+		return pare_err_errno(err, errno, "opening a blob directory");
+	if (renameat(w->b->staging_fd, w->name, dir_fd, at.file) != 0 || fsync(dir_fd) != 0)
+		code = pare_err_errno(err, errno, "moving a blob into place");
+	close_fd(dir_fd);
+	return code;
+}
+
+enum pare_code blob_commit(struct blob_writer *w, struct blob_ref *out, struct pare_err *err)
+{
+	uint8_t digest[STORE_SHA256_BYTES];
+	struct blob_ref ref;
+	enum pare_code code = PARE_OK;
+
+	if (w->shared)
+		code = hash_file(w, err);
+	if (code == PARE_OK && (fchmod(w->fd, 0400) != 0 || fsync(w->fd) != 0))
+		code = write_failed(errno, err);
+	if (code == PARE_OK) {
+		store_sha256_get(w->sha, digest);
+		store_hex(digest, sizeof digest, ref.sha256);
+		ref.n_bytes = w->n_bytes;
+		code = move_into_place(w, ref.sha256, err);
+	}
+	if (code == PARE_OK)
+		*out = ref;
+	blob_abort(w); /* after the rename there is no staging file left to remove */
+	return code;
+}
+
+/* --- reading */
+static enum pare_code no_blob(const char *sha256, struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no blob \"%.64s\"", sha256);
+}
+
+/* The fan-out directory of a blob, -1 with errno. */
+static int dir_of(struct blob_store *b, const char *sha256, struct place *at)
+{
+	if (place_of(sha256, at))
+		return openat(b->blobs_fd, at->dir, DIR_FLAGS);
+	errno = ENOENT;
+	return -1;
+}
+
+enum pare_code blob_get(struct blob_store *b, const char *sha256, int *out_fd, int64_t *out_bytes, struct pare_err *err)
+{
+	struct place at;
+	struct stat st;
+	int dir_fd = dir_of(b, sha256, &at), fd = -1, errnum;
+
+	if (dir_fd >= 0)
+		fd = openat(dir_fd, at.file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	errnum = errno;
+	close_fd(dir_fd);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		*out_fd = fd;
+		*out_bytes = st.st_size;
+		return PARE_OK;
+	}
+	if (fd >= 0)
+		errnum = EIO;
+	close_fd(fd);
+	return errnum == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errnum, "opening a blob");
+}
+
+enum pare_code blob_remove(struct blob_store *b, const char *sha256, struct pare_err *err)
+{
+	struct place at;
+	enum pare_code code = PARE_OK;
+	int dir_fd = dir_of(b, sha256, &at), errnum = errno;
+
+	if (dir_fd >= 0 && unlinkat(dir_fd, at.file, 0) == 0) {
+		if (fsync(dir_fd) != 0)
+			code = pare_err_errno(err, errno, "removing a blob");
+	} else {
+		errnum = dir_fd >= 0 ? errno : errnum;
+		code = errnum == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errnum, "removing a blob");
+	}
+	close_fd(dir_fd);
+	return code;
+}
+
+/* False: fn said stop. */
+static bool each_in(DIR *d, const char *dir, bool (*fn)(void *ctx, const char *sha256), void *ctx)
+{
+	char sha256[STORE_SHA256_HEX];
+	struct dirent *e;
+
+	memcpy(sha256, dir, 2);
+	while ((e = readdir(d)) != NULL) {
+		if (!store_hex_check(e->d_name, STORE_SHA256_HEX - 3))
+			continue;
+		memcpy(sha256 + 2, e->d_name, STORE_SHA256_HEX - 2);
+		if (!fn(ctx, sha256))
+			return false;
+	}
+	return true;
+}
+
+enum pare_code blob_each(struct blob_store *b, bool (*fn)(void *ctx, const char *sha256), void *ctx, struct pare_err *err)
+{
+	DIR *top = read_dir(b->blobs_fd, ".");
+	enum pare_code code = PARE_OK;
+	struct dirent *e;
+	bool more = true;
+
+	if (top == NULL)
+		return pare_err_errno(err, errno, "reading the blob directory");
+	while (more && code == PARE_OK && (e = readdir(top)) != NULL) {
+		DIR *d;
+
+		if (!store_hex_check(e->d_name, 2))
+			continue;
+		d = read_dir(b->blobs_fd, e->d_name);
+		if (d == NULL) {
+			code = pare_err_errno(err, errno, "reading a blob directory");
+			continue;
+		}
+		more = each_in(d, e->d_name, fn, ctx);
+		(void)closedir(d);
+	}
+	(void)closedir(top);
+	return code;
+}
+
+int64_t blob_free_bytes(struct blob_store *b)
+{
+	struct statvfs v;
+
+	if (fstatvfs(b->blobs_fd, &v) != 0)
+		return -1;
+	return (int64_t)(v.f_bavail * v.f_frsize);
+}

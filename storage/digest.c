@@ -1,0 +1,80 @@
+/* OpenSSL's EVP interface, because the older SHA256_* functions are deprecated and because EVP picks the processor's SHA instructions. EVP may
+ * allocate while a digest is set up (store_sha256_new, store_sha256_once) and not afterwards, so adding and getting cannot fail. */
+#include "storage/digest.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+
+struct store_sha256 {
+	EVP_MD_CTX *md;
+};
+
+struct store_sha256 *store_sha256_new(void)
+{
+	struct store_sha256 *h = pare_alloc(sizeof *h);
+
+	if (h == NULL)
+		return NULL;
+	h->md = EVP_MD_CTX_new();
+	if (h->md != NULL && EVP_DigestInit_ex(h->md, EVP_sha256(), NULL) == 1)
+		return h;
+	store_sha256_free(h);
+	return NULL;
+}
+
+void store_sha256_add(struct store_sha256 *h, const void *p, size_t n)
+{
+	int ok = EVP_DigestUpdate(h->md, p, n);
+
+	assert(ok == 1);
+	(void)ok;
+}
+
+void store_sha256_get(struct store_sha256 *h, uint8_t out[STORE_SHA256_BYTES])
+{
+	int ok = EVP_DigestFinal_ex(h->md, out, NULL);
+
+	assert(ok == 1);
+	(void)ok;
+}
+
+void store_sha256_free(struct store_sha256 *h)
+{
+	if (h == NULL)
+		return;
+	EVP_MD_CTX_free(h->md);
+	pare_free(h);
+}
+
+bool store_sha256_once(const void *p, size_t n, uint8_t out[STORE_SHA256_BYTES])
+{
+	if (EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL) == 1)
+		return true;
+	memset(out, 0, STORE_SHA256_BYTES);
+	return false;
+}
+
+void store_hex(const uint8_t *p, size_t n, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		out[2 * i] = digits[p[i] >> 4];
+		out[2 * i + 1] = digits[p[i] & 15];
+	}
+	out[2 * n] = '\0';
+}
+
+bool store_hex_check(const char *s, size_t n_digits)
+{
+	return strspn(s, "0123456789abcdef") == n_digits && s[n_digits] == '\0';
+}
+
+bool store_equal_constant_time(const void *a, const void *b, size_t n)
+{
+	return CRYPTO_memcmp(a, b, n) == 0;
+}

@@ -1,0 +1,617 @@
+/* The store without a disk, for tests: tables are arrays behind one mutex, searched from end to end.
+ *
+ * It keeps the contract of a transaction. Rows are only ever appended, changed or, as a transaction's last step, removed; so undoing means cutting
+ * the tables back to the lengths they had at its begin and putting the old rows of changed jobs back, and neither can fail. Ids grow with every
+ * insert (store_new_id), so a table's order is the order of its ids and a page is a walk along it. */
+#include <pthread.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "storage/store_priv.h"
+
+enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_UNDO, N_TABLES };
+
+struct event_row {
+	char job[PARE_ID_MAX];
+	struct store_event e;
+};
+
+struct idem_row {
+	char *scope, *key;
+	int64_t created_ms;
+	struct store_idem_row r;
+};
+
+struct table {
+	char *rows;
+	int n, size;
+	int n_at_begin;
+};
+
+struct store_tx {
+	struct memory_store *m;
+	bool write;
+};
+
+struct memory_store {
+	struct store base;
+	pthread_mutex_t lock;
+	struct store_tx tx;
+	struct table tables[N_TABLES];
+};
+
+/* --- tables */
+static void free_asset(void *row)
+{
+	store_asset_done(row);
+}
+
+static void free_job(void *row)
+{
+	store_job_done(&((struct store_job_row *)row)->j);
+}
+
+static void free_event(void *row)
+{
+	pare_free(((struct event_row *)row)->e.owner);
+}
+
+static void free_artifact(void *row)
+{
+	store_artifact_done(row);
+}
+
+static void free_idem(void *row)
+{
+	pare_free(((struct idem_row *)row)->scope);
+	pare_free(((struct idem_row *)row)->key);
+}
+
+static const struct {
+	size_t row_bytes;
+	void (*free_row)(void *row);
+} kind_table[N_TABLES] = {
+    [T_ASSETS] = {.row_bytes = sizeof(struct store_asset), .free_row = free_asset},
+    [T_JOBS] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
+    [T_EVENTS] = {.row_bytes = sizeof(struct event_row), .free_row = free_event},
+    [T_ARTIFACTS] = {.row_bytes = sizeof(struct store_artifact), .free_row = free_artifact},
+    [T_IDEM] = {.row_bytes = sizeof(struct idem_row), .free_row = free_idem},
+    [T_UNDO] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
+};
+
+static void *row_at(const struct store_tx *tx, enum table_name t, int i)
+{
+	return tx->m->tables[t].rows + (size_t)i * kind_table[t].row_bytes;
+}
+
+static int n_rows(const struct store_tx *tx, enum table_name t)
+{
+	return tx->m->tables[t].n;
+}
+
+static enum pare_code push(struct store_tx *tx, enum table_name t, const void *row, struct pare_err *err)
+{
+	struct table *table = &tx->m->tables[t];
+	size_t row_bytes = kind_table[t].row_bytes, n_bytes;
+
+	if (table->n == table->size) {
+		int size = table->size > 0 ? table->size * 2 : 16;
+		char *rows = NULL;
+
+		if (pare_mul_size((size_t)size, row_bytes, &n_bytes))
+			rows = pare_realloc(table->rows, n_bytes);
+		if (rows == NULL)
+			return pare_err_nomem(err, 0);
+		table->rows = rows;
+		table->size = size;
+	}
+	memcpy(row_at(tx, t, table->n++), row, row_bytes);
+	return PARE_OK;
+}
+
+static void drop_row(struct store_tx *tx, enum table_name t, int i)
+{
+	struct table *table = &tx->m->tables[t];
+	size_t row_bytes = kind_table[t].row_bytes;
+
+	kind_table[t].free_row(row_at(tx, t, i));
+	table->n--;
+	memmove(row_at(tx, t, i), row_at(tx, t, i + 1), (size_t)(table->n - i) * row_bytes);
+}
+
+static struct store_job_row *find_job(const struct store_tx *tx, const char *id)
+{
+	for (int i = n_rows(tx, T_JOBS) - 1; i >= 0; i--) {
+		struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		if (strcmp(r->j.id, id) == 0)
+			return r;
+	}
+	return NULL;
+}
+
+/* --- transactions */
+static enum pare_code mem_begin(struct store *s, bool write, struct store_tx **out, struct pare_err *err)
+{
+	struct memory_store *m = (struct memory_store *)s;
+
+	(void)err;
+	(void)pthread_mutex_lock(&m->lock);
+	m->tx.write = write;
+	for (int t = 0; t < N_TABLES; t++)
+		m->tables[t].n_at_begin = m->tables[t].n;
+	*out = &m->tx;
+	return PARE_OK;
+}
+
+static void undo(struct store_tx *tx)
+{
+	for (int i = n_rows(tx, T_UNDO) - 1; i >= 0; i--) {
+		struct store_job_row *old = row_at(tx, T_UNDO, i), *now = find_job(tx, old->j.id);
+
+		free_job(now);
+		*now = *old;
+		old->j.owner = NULL;
+	}
+	for (int t = 0; t < T_UNDO; t++)
+		while (n_rows(tx, (enum table_name)t) > tx->m->tables[t].n_at_begin)
+			drop_row(tx, (enum table_name)t, n_rows(tx, (enum table_name)t) - 1);
+}
+
+static enum pare_code mem_end(struct store_tx *tx, enum pare_code code, struct pare_err *err)
+{
+	(void)err;
+	if (code != PARE_OK && tx->write)
+		undo(tx);
+	while (n_rows(tx, T_UNDO) > 0)
+		drop_row(tx, T_UNDO, n_rows(tx, T_UNDO) - 1);
+	(void)pthread_mutex_unlock(&tx->m->lock);
+	return code;
+}
+
+static void mem_close(struct store *s)
+{
+	struct memory_store *m = (struct memory_store *)s;
+
+	for (int t = 0; t < N_TABLES; t++) {
+		while (m->tables[t].n > 0)
+			drop_row(&m->tx, (enum table_name)t, m->tables[t].n - 1);
+		pare_free(m->tables[t].rows);
+	}
+	(void)pthread_mutex_destroy(&m->lock);
+	pare_free(m);
+}
+
+static enum pare_code touch(struct store_tx *tx, int64_t now_ms, struct pare_err *err)
+{
+	(void)tx;
+	(void)now_ms;
+	(void)err;
+	return PARE_OK;
+}
+
+static enum pare_code none(const char *noun, const char *id, struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no %s \"%.80s\"", noun, id);
+}
+
+/* --- assets */
+static enum pare_code copy_asset(const struct store_asset *from, struct store_asset *out, struct pare_err *err)
+{
+	struct store_asset a = *from;
+	enum pare_code code = store_asset_own(&a, err);
+
+	for (int i = 0; i < from->n_files && code == PARE_OK; i++)
+		code = store_asset_own_file(&a, i, &from->files[i], err);
+	if (code == PARE_OK)
+		*out = a;
+	return code;
+}
+
+static int find_asset(const struct store_tx *tx, enum store_asset_kind kind, const char *id)
+{
+	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
+		const struct store_asset *a = row_at(tx, T_ASSETS, i);
+
+		if (a->kind == kind && strcmp(a->id, id) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static enum pare_code asset_insert(struct store_tx *tx, const struct store_asset *a, struct pare_err *err)
+{
+	struct store_asset row;
+	enum pare_code code = copy_asset(a, &row, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = push(tx, T_ASSETS, &row, err);
+	if (code != PARE_OK)
+		store_asset_done(&row);
+	return code;
+}
+
+static enum pare_code asset_load(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
+{
+	int i = find_asset(tx, kind, id);
+
+	return i < 0 ? none(store_asset_noun(kind), id, err) : copy_asset(row_at(tx, T_ASSETS, i), out, err);
+}
+
+static enum pare_code asset_exists(struct store_tx *tx, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err)
+{
+	(void)err;
+	*out = find_asset(tx, kind, id) >= 0;
+	return PARE_OK;
+}
+
+static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
+{
+	(void)err;
+	drop_row(tx, T_ASSETS, find_asset(tx, kind, id));
+	return PARE_OK;
+}
+
+static bool within(const struct store_range *r, const char *id)
+{
+	return (r->above == NULL || strcmp(id, r->above) > 0) && (r->below == NULL || strcmp(id, r->below) < 0);
+}
+
+/* The kth row of a table of n in the range's direction. */
+static int walk(const struct store_range *r, int k, int n)
+{
+	return r->ascending ? k : n - 1 - k;
+}
+
+static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err)
+{
+	int n = n_rows(tx, T_ASSETS);
+
+	for (int k = 0; k < n && *out_n < r->limit; k++) {
+		const struct store_asset *a = row_at(tx, T_ASSETS, walk(r, k, n));
+
+		if (a->kind != kind || !within(r, a->id))
+			continue;
+		if (copy_asset(a, &out[*out_n], err) != PARE_OK)
+			return PARE_E_NOMEM;
+		(*out_n)++;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code asset_user(struct store_tx *tx, enum store_asset_kind kind, const char *id, char out_id[PARE_ID_MAX], struct pare_err *err)
+{
+	(void)err;
+	out_id[0] = '\0';
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		if (!store_job_status_final(r->j.status) && strcmp(kind == STORE_MODEL ? r->j.model : r->j.dataset, id) == 0)
+			memcpy(out_id, r->j.id, PARE_ID_MAX);
+	}
+	return PARE_OK;
+}
+
+/* --- jobs */
+static enum pare_code copy_job(const struct store_job_row *from, struct store_job_row *out, struct pare_err *err)
+{
+	struct store_job_row r = *from;
+	enum pare_code code;
+
+	r.loaded_status = r.j.status;
+	code = store_job_own(&r, err);
+	if (code == PARE_OK)
+		*out = r;
+	return code;
+}
+
+static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
+{
+	struct store_job_row row;
+	enum pare_code code = copy_job(r, &row, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = push(tx, T_JOBS, &row, err);
+	if (code != PARE_OK)
+		free_job(&row);
+	return code;
+}
+
+static enum pare_code job_load(struct store_tx *tx, const char *id, struct store_job_row *out, struct pare_err *err)
+{
+	const struct store_job_row *r = find_job(tx, id);
+
+	return r == NULL ? none("job", id, err) : copy_job(r, out, err);
+}
+
+static enum pare_code job_update(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
+{
+	struct store_job_row *now = find_job(tx, r->j.id), row;
+	enum pare_code code = copy_job(r, &row, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = push(tx, T_UNDO, now, err);
+	if (code == PARE_OK)
+		*now = row;
+	else
+		free_job(&row);
+	return code;
+}
+
+static void drop_where_job(struct store_tx *tx, enum table_name t, size_t offset, const char *id)
+{
+	for (int i = n_rows(tx, t) - 1; i >= 0; i--)
+		if (strcmp((const char *)row_at(tx, t, i) + offset, id) == 0)
+			drop_row(tx, t, i);
+}
+
+static enum pare_code job_remove(struct store_tx *tx, const char *id, struct pare_err *err)
+{
+	char own_id[PARE_ID_MAX];
+
+	(void)err;
+	memcpy(own_id, find_job(tx, id)->j.id, sizeof own_id);
+	drop_where_job(tx, T_EVENTS, offsetof(struct event_row, job), own_id);
+	drop_where_job(tx, T_ARTIFACTS, offsetof(struct store_artifact, job), own_id);
+	drop_where_job(tx, T_IDEM, offsetof(struct idem_row, r.job), own_id);
+	drop_where_job(tx, T_JOBS, offsetof(struct store_job_row, j.id), own_id);
+	return PARE_OK;
+}
+
+static bool matches(const struct store_range *r, const struct store_job *j)
+{
+	return within(r, j->id) && (r->status == NULL || strcmp(store_job_status_name(j->status), r->status) == 0) &&
+	       (r->model == NULL || strcmp(j->model, r->model) == 0) && (r->dataset == NULL || strcmp(j->dataset, r->dataset) == 0);
+}
+
+static enum pare_code job_page(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err)
+{
+	int n = n_rows(tx, T_JOBS);
+
+	for (int k = 0; k < n && *out_n < r->limit; k++) {
+		const struct store_job_row *row = row_at(tx, T_JOBS, walk(r, k, n));
+		struct store_job_row copy;
+
+		if (!matches(r, &row->j))
+			continue;
+		if (copy_job(row, &copy, err) != PARE_OK)
+			return PARE_E_NOMEM;
+		out[(*out_n)++] = copy.j;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code job_oldest_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
+{
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		if (r->j.status == STORE_QUEUED)
+			return copy_job(r, out, err);
+	}
+	return none("job", "queued", err);
+}
+
+static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct store_job_row *out, struct pare_err *err)
+{
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		if ((r->j.status == STORE_RUNNING || r->j.status == STORE_CANCELING) && r->lease_until <= limit)
+			return copy_job(r, out, err);
+	}
+	return none("job", "held", err);
+}
+
+static enum pare_code job_ahead(struct store_tx *tx, const char *id, int64_t *out, struct pare_err *err)
+{
+	(void)err;
+	*out = 0;
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		*out += r->j.status == STORE_QUEUED && strcmp(r->j.id, id) < 0;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code job_counts(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err)
+{
+	(void)err;
+	for (int i = n_rows(tx, T_JOBS) - 1; i >= 0; i--) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		out[r->j.status]++;
+		if (r->j.status == STORE_QUEUED)
+			*out_oldest_queued_ms = r->j.created_ms;
+	}
+	return PARE_OK;
+}
+
+/* --- events and artifacts */
+static enum pare_code event_insert(struct store_tx *tx, const char *job, const struct store_event *e, struct pare_err *err)
+{
+	struct event_row row = {.e = *e};
+	enum pare_code code = store_event_own(&row.e, err);
+
+	if (code != PARE_OK)
+		return code;
+	memcpy(row.job, find_job(tx, job)->j.id, sizeof row.job);
+	code = push(tx, T_EVENTS, &row, err);
+	if (code != PARE_OK)
+		free_event(&row);
+	return code;
+}
+
+static enum pare_code event_page(struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err)
+{
+	for (int i = 0; i < n_rows(tx, T_EVENTS) && *out_n < limit; i++) {
+		const struct event_row *row = row_at(tx, T_EVENTS, i);
+		struct store_event e = row->e;
+
+		if (e.seq <= after || strcmp(row->job, job) != 0)
+			continue;
+		if (store_event_own(&e, err) != PARE_OK)
+			return PARE_E_NOMEM;
+		out[(*out_n)++] = e;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code artifact_insert(struct store_tx *tx, const struct store_artifact *a, struct pare_err *err)
+{
+	struct store_artifact row = *a;
+	enum pare_code code = store_artifact_own(&row, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = push(tx, T_ARTIFACTS, &row, err);
+	if (code != PARE_OK)
+		store_artifact_done(&row);
+	return code;
+}
+
+static enum pare_code artifact_count(struct store_tx *tx, const char *job, int *out, struct pare_err *err)
+{
+	(void)err;
+	*out = 0;
+	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++)
+		*out += strcmp(((const struct store_artifact *)row_at(tx, T_ARTIFACTS, i))->job, job) == 0;
+	return PARE_OK;
+}
+
+static enum pare_code artifact_page(struct store_tx *tx, const char *job, int limit, struct store_artifact *out, int *out_n, struct pare_err *err)
+{
+	for (int i = 0; i < n_rows(tx, T_ARTIFACTS) && *out_n < limit; i++) {
+		struct store_artifact a = *(const struct store_artifact *)row_at(tx, T_ARTIFACTS, i);
+
+		if (strcmp(a.job, job) != 0)
+			continue;
+		if (store_artifact_own(&a, err) != PARE_OK)
+			return PARE_E_NOMEM;
+		out[(*out_n)++] = a;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code artifact_load(struct store_tx *tx, const char *job, const char *name, struct store_artifact *out, struct pare_err *err)
+{
+	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++) {
+		struct store_artifact a = *(const struct store_artifact *)row_at(tx, T_ARTIFACTS, i);
+		enum pare_code code;
+
+		if (strcmp(a.job, job) != 0 || strcmp(a.name, name) != 0)
+			continue;
+		code = store_artifact_own(&a, err);
+		if (code == PARE_OK)
+			*out = a;
+		return code;
+	}
+	return none("artifact", name, err);
+}
+
+/* --- idempotency keys and blobs */
+static enum pare_code idem_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err)
+{
+	struct table *table = &tx->m->tables[T_IDEM];
+
+	(void)err;
+	for (int i = table->n - 1; i >= 0; i--)
+		if (((const struct idem_row *)row_at(tx, T_IDEM, i))->created_ms <= before_ms)
+			drop_row(tx, T_IDEM, i);
+	table->n_at_begin = table->n; /* forgetting is not undone */
+	return PARE_OK;
+}
+
+static enum pare_code idem_load(struct store_tx *tx, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err)
+{
+	(void)err;
+	for (int i = 0; i < n_rows(tx, T_IDEM); i++) {
+		const struct idem_row *row = row_at(tx, T_IDEM, i);
+
+		if (strcmp(row->scope, scope) == 0 && strcmp(row->key, key) == 0)
+			*out = row->r;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code idem_insert(struct store_tx *tx, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
+{
+	struct idem_row row = {.scope = pare_strdup(k->scope), .key = pare_strdup(k->key), .created_ms = now_ms, .r = {.found = true}};
+	enum pare_code code = PARE_E_NOMEM;
+
+	memcpy(row.r.fingerprint, k->fingerprint, sizeof row.r.fingerprint);
+	memcpy(row.r.job, find_job(tx, job)->j.id, sizeof row.r.job);
+	if (row.scope == NULL || row.key == NULL)
+		code = pare_err_nomem(err, 0);
+	else
+		code = push(tx, T_IDEM, &row, err);
+	if (code != PARE_OK)
+		free_idem(&row);
+	return code;
+}
+
+static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err)
+{
+	(void)err;
+	*out = false;
+	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
+		const struct store_asset *a = row_at(tx, T_ASSETS, i);
+
+		for (int k = 0; k < a->n_files; k++)
+			*out = *out || strcmp(a->files[k].sha256, sha256) == 0;
+	}
+	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++)
+		*out = *out || strcmp(((const struct store_artifact *)row_at(tx, T_ARTIFACTS, i))->sha256, sha256) == 0;
+	return PARE_OK;
+}
+
+static const struct store_ops memory_ops = {
+    .close = mem_close,
+    .begin = mem_begin,
+    .end = mem_end,
+    .touch = touch,
+    .asset_insert = asset_insert,
+    .asset_load = asset_load,
+    .asset_exists = asset_exists,
+    .asset_remove = asset_remove,
+    .asset_page = asset_page,
+    .asset_user = asset_user,
+    .job_insert = job_insert,
+    .job_load = job_load,
+    .job_update = job_update,
+    .job_remove = job_remove,
+    .job_page = job_page,
+    .job_oldest_queued = job_oldest_queued,
+    .job_held_until = job_held_until,
+    .job_ahead = job_ahead,
+    .job_counts = job_counts,
+    .event_insert = event_insert,
+    .event_page = event_page,
+    .artifact_insert = artifact_insert,
+    .artifact_count = artifact_count,
+    .artifact_page = artifact_page,
+    .artifact_load = artifact_load,
+    .idem_purge = idem_purge,
+    .idem_load = idem_load,
+    .idem_insert = idem_insert,
+    .blob_used = blob_used,
+};
+
+enum pare_code store_memory_open(const struct pare_env *env, struct store **out, struct pare_err *err)
+{
+	struct memory_store *m = pare_calloc(1, sizeof *m);
+
+	if (m == NULL)
+		return pare_err_nomem(err, sizeof *m);
+	m->base.ops = &memory_ops;
+	m->base.env = *env;
+	m->tx.m = m;
+	(void)pthread_mutex_init(&m->lock, NULL);
+	*out = &m->base;
+	return PARE_OK;
+}

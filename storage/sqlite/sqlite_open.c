@@ -1,0 +1,270 @@
+/* Connections and transactions.
+ *
+ * SQLite before 3.51.3 can corrupt a WAL database when two connections commit or checkpoint at the same moment, and no distribution
+ * we run on has the fix. So: one process (an flock on dir/lock, held for life), one connection that writes and checkpoints (behind a mutex), and a few
+ * that cannot write (opened read-only, query_only, no automatic checkpoint, no checkpoint on close). No mmap_size: a truncated file would
+ * be a SIGBUS instead of an error.
+ *
+ * synchronous=FULL makes every commit one fsync of the log, and that is what bounds the rate of writes. Everything between BEGIN IMMEDIATE and COMMIT
+ * passes through sqlite_begin and sqlite_end, so a group commit (several verbs as savepoints of one transaction, one fsync, then all of
+ * them answered) has its place there and nowhere else.
+ *
+ * Waiting is bounded twice: for the writing mutex, and for a lock that some foreign process holds on the file. Both end in PARE_E_BUSY. */
+#include "storage/sqlite/sqlite_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+#define WAIT_SECONDS 3      /* for the writing mutex */
+#define BUSY_STEPS 100      /* for a foreign lock: the steps of busy_handler add up to about 2.5 s */
+#define CHECKPOINT_PAGES 4000 /* 16 MiB of log */
+
+static const char writer_setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+                                   "PRAGMA journal_size_limit = 67108864;";
+static const char reader_setup[] = "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF;";
+
+static int busy_handler(void *ctx, int n_tries)
+{
+	const struct timespec nap = {.tv_sec = 0, .tv_nsec = (n_tries < 10 ? 2 : 28) * 1000000L};
+
+	(void)ctx;
+	if (n_tries >= BUSY_STEPS)
+		return 0;
+	(void)nanosleep(&nap, NULL);
+	return 1;
+}
+
+enum pare_code sqlite_fail(struct store_tx *c, int rc, const char *doing, struct pare_err *err)
+{
+	int sys = c->sys_errno;
+	const char *why = c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc);
+	enum pare_code code = PARE_E_STORE;
+
+	if ((rc & 0xFF) == SQLITE_FULL || ((rc & 0xFF) == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)))
+		return pare_err_set(err, PARE_E_STORE_FULL, c->store->path, "%s: no space is left for the database: free some and try again", doing);
+	if ((rc & 0xFF) == SQLITE_BUSY || (rc & 0xFF) == SQLITE_LOCKED)
+		return pare_err_set(err, PARE_E_BUSY, c->store->path, "%s: another process holds the database locked: try again", doing);
+	if ((rc & 0xFF) == SQLITE_NOMEM)
+		code = PARE_E_NOMEM;
+	return pare_err_set(err, code, c->store->path, "%s: %s (SQLite %d)", doing, why, rc);
+}
+
+enum pare_code sqlite_connect(struct sqlite_store *s, struct store_tx *c, bool write, struct pare_err *err)
+{
+	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+	enum pare_code code;
+	int rc;
+
+	c->store = s;
+	c->write = write;
+	rc = sqlite3_open_v2(s->path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_busy_handler(c->db, busy_handler, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
+	if (rc == SQLITE_OK && !write)
+		rc = sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(c->db, write ? writer_setup : reader_setup, NULL, NULL, NULL);
+	if (rc == SQLITE_OK && write)
+		rc = sqlite3_wal_autocheckpoint(c->db, CHECKPOINT_PAGES);
+	if (rc == SQLITE_OK)
+		return PARE_OK;
+	code = sqlite_fail(c, rc, "opening the database", err);
+	sqlite_disconnect(c);
+	return code;
+}
+
+void sqlite_disconnect(struct store_tx *c)
+{
+	for (int i = 0; i < N_QUERIES; i++) {
+		(void)sqlite3_finalize(c->statements[i]);
+		c->statements[i] = NULL;
+	}
+	(void)sqlite3_close(c->db);
+	c->db = NULL;
+}
+
+/* --- transactions */
+static enum pare_code simple(struct store_tx *tx, enum query q, const char *doing, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, q);
+
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, doing, err);
+}
+
+static enum pare_code take_writer(struct sqlite_store *s, struct store_tx **out, struct pare_err *err)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WAIT_SECONDS;
+	if (pthread_mutex_timedlock(&s->write_lock, &until) != 0)
+		return pare_err_set(err, PARE_E_BUSY, s->path, "other writes have been waiting for the disk for %d s: try again", WAIT_SECONDS);
+	*out = &s->writer;
+	return PARE_OK;
+}
+
+/* Readers are opened when they are first needed and stay. */
+static enum pare_code take_reader(struct sqlite_store *s, struct store_tx **out, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+	struct store_tx *c = NULL;
+
+	(void)pthread_mutex_lock(&s->pool_lock);
+	while (c == NULL) {
+		for (int i = 0; i < SQLITE_N_READERS && c == NULL; i++)
+			if (!s->readers[i].in_use)
+				c = &s->readers[i];
+		if (c == NULL)
+			(void)pthread_cond_wait(&s->pool_free, &s->pool_lock);
+	}
+	if (c->db == NULL)
+		code = sqlite_connect(s, c, false, err);
+	c->in_use = code == PARE_OK;
+	(void)pthread_mutex_unlock(&s->pool_lock);
+	*out = c;
+	return code;
+}
+
+static void give(struct store_tx *c)
+{
+	struct sqlite_store *s = c->store;
+
+	if (c->write) {
+		(void)pthread_mutex_unlock(&s->write_lock);
+		return;
+	}
+	(void)pthread_mutex_lock(&s->pool_lock);
+	c->in_use = false;
+	(void)pthread_cond_signal(&s->pool_free);
+	(void)pthread_mutex_unlock(&s->pool_lock);
+}
+
+enum pare_code sqlite_begin(struct store *base, bool write, struct store_tx **out, struct pare_err *err)
+{
+	struct sqlite_store *s = (struct sqlite_store *)base;
+	enum pare_code code = write ? take_writer(s, out, err) : take_reader(s, out, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = simple(*out, write ? Q_BEGIN_WRITE : Q_BEGIN_READ, "beginning a transaction", err);
+	if (code != PARE_OK)
+		give(*out);
+	return code;
+}
+
+enum pare_code sqlite_end(struct store_tx *tx, enum pare_code code, struct pare_err *err)
+{
+	if (code == PARE_OK)
+		code = simple(tx, Q_COMMIT, "committing", err);
+	/* A full disk or a failed commit may have rolled back by itself; then there is nothing left to undo. */
+	if (code != PARE_OK && !sqlite3_get_autocommit(tx->db))
+		(void)simple(tx, Q_ROLLBACK, "rolling back", NULL);
+	give(tx);
+	return code;
+}
+
+/* --- opening and closing */
+static enum pare_code refuse_lock(int fd, const char *path, struct pare_err *err)
+{
+	char pid[16] = "";
+	ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
+
+	pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
+	return pare_err_set(err, PARE_E_CONFLICT, path, "the data directory is in use by process %s: stop that one, or give this one a directory of its own",
+	    pid[0] != '\0' ? pid : "(unknown)");
+}
+
+static enum pare_code take_lock(struct sqlite_store *s, const char *path, struct pare_err *err)
+{
+	char pid[24];
+	int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->lock_fd < 0)
+		return pare_err_errno(err, errno, path);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		return errno == EWOULDBLOCK ? refuse_lock(s->lock_fd, path, err) : pare_err_errno(err, errno, path);
+	if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+		return pare_err_errno(err, errno, path);
+	return PARE_OK;
+}
+
+static char *join(const char *dir, const char *name)
+{
+	size_t n = strlen(dir) + strlen(name) + 2;
+	char *p = pare_alloc(n);
+
+	if (p != NULL)
+		(void)snprintf(p, n, "%s/%s", dir, name);
+	return p;
+}
+
+static enum pare_code open_in(struct sqlite_store *s, const char *dir, struct pare_err *err)
+{
+	char *lock_path = join(dir, "lock");
+	enum pare_code code;
+
+	s->path = join(dir, "pared.db");
+	if (lock_path == NULL || s->path == NULL)
+		code = pare_err_nomem(err, strlen(dir));
+	else if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		code = pare_err_errno(err, errno, dir);
+	else
+		code = take_lock(s, lock_path, err);
+	pare_free(lock_path);
+	if (code == PARE_OK)
+		code = sqlite_connect(s, &s->writer, true, err);
+	if (code == PARE_OK)
+		code = sqlite_migrate(&s->writer, err);
+	return code;
+}
+
+enum pare_code store_sqlite_open(const char *dir, const struct pare_env *env, struct store **out, struct pare_err *err)
+{
+	struct sqlite_store *s = pare_calloc(1, sizeof *s);
+	enum pare_code code;
+
+	if (s == NULL)
+		return pare_err_nomem(err, sizeof *s);
+	s->base.ops = &sqlite_ops;
+	s->base.env = *env;
+	s->lock_fd = -1;
+	s->writer.store = s;
+	(void)pthread_mutex_init(&s->write_lock, NULL);
+	(void)pthread_mutex_init(&s->pool_lock, NULL);
+	(void)pthread_cond_init(&s->pool_free, NULL);
+	code = open_in(s, dir, err);
+	if (code == PARE_OK)
+		*out = &s->base;
+	else
+		sqlite_close_store(&s->base);
+	return code;
+}
+
+/* Readers first: the last connection to close is the writer, which checkpoints. */
+void sqlite_close_store(struct store *base)
+{
+	struct sqlite_store *s = (struct sqlite_store *)base;
+
+	for (int i = 0; i < SQLITE_N_READERS; i++)
+		sqlite_disconnect(&s->readers[i]);
+	sqlite_disconnect(&s->writer);
+	if (s->lock_fd >= 0)
+		(void)close(s->lock_fd);
+	(void)pthread_mutex_destroy(&s->write_lock);
+	(void)pthread_mutex_destroy(&s->pool_lock);
+	(void)pthread_cond_destroy(&s->pool_free);
+	pare_free(s->path);
+	pare_free(s);
+}

@@ -1,0 +1,114 @@
+/* Inside the SQLite backend: connections, the statements by name, and the few helpers every row operation is made of. */
+#ifndef STORAGE_SQLITE_PRIV_H
+#define STORAGE_SQLITE_PRIV_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "storage/store_priv.h"
+
+#define SQLITE_N_READERS 4
+
+enum query {
+	Q_BEGIN_WRITE,
+	Q_BEGIN_READ,
+	Q_COMMIT,
+	Q_ROLLBACK,
+	Q_TOUCH,
+	Q_ASSET_INSERT,
+	Q_ASSET_LOAD,
+	Q_ASSET_EXISTS,
+	Q_ASSET_REMOVE,
+	Q_ASSET_DESC,
+	Q_ASSET_ASC,
+	Q_MODEL_USER,
+	Q_DATASET_USER,
+	Q_FILE_INSERT,
+	Q_FILE_LIST,
+	Q_JOB_INSERT,
+	Q_JOB_LOAD,
+	Q_JOB_UPDATE,
+	Q_JOB_PROGRESS,
+	Q_JOB_REMOVE,
+	Q_JOB_OLDEST_QUEUED,
+	Q_JOB_HELD_UNTIL,
+	Q_JOB_AHEAD,
+	Q_JOB_COUNTS,
+	Q_JOB_OLDEST_MS,
+	/* One list per index that may drive it, each in both directions, descending first. */
+	Q_JOBS,
+	Q_JOBS_ASC,
+	Q_JOBS_BY_STATUS,
+	Q_JOBS_BY_STATUS_ASC,
+	Q_JOBS_BY_MODEL,
+	Q_JOBS_BY_MODEL_ASC,
+	Q_JOBS_BY_DATASET,
+	Q_JOBS_BY_DATASET_ASC,
+	Q_EVENT_INSERT,
+	Q_EVENT_LIST,
+	Q_ARTIFACT_INSERT,
+	Q_ARTIFACT_COUNT,
+	Q_ARTIFACT_LIST,
+	Q_ARTIFACT_LOAD,
+	Q_IDEM_PURGE,
+	Q_IDEM_LOAD,
+	Q_IDEM_INSERT,
+	Q_BLOB_USED,
+	N_QUERIES
+};
+
+/* A connection with its prepared statements; as a store_tx, the transaction that is open on it. */
+struct store_tx {
+	struct sqlite_store *store;
+	sqlite3 *db; /* NULL: not opened yet */
+	sqlite3_stmt *statements[N_QUERIES];
+	bool write;
+	bool in_use;   /* readers: taken from the pool */
+	int sys_errno; /* after the last step; sqlite3_system_errno knows nothing of a COMMIT that fails on a quota */
+};
+
+struct sqlite_store {
+	struct store base;
+	char *path; /* of the database */
+	int lock_fd;
+	pthread_mutex_t write_lock;
+	pthread_mutex_t pool_lock;
+	pthread_cond_t pool_free;
+	struct store_tx writer;
+	struct store_tx readers[SQLITE_N_READERS];
+};
+
+extern const struct store_ops sqlite_ops;
+extern const char *const sqlite_query_table[N_QUERIES];
+
+/* Opens the connection; write: the one that may change things. */
+enum pare_code sqlite_connect(struct sqlite_store *s, struct store_tx *c, bool write, struct pare_err *err);
+void sqlite_disconnect(struct store_tx *c);
+/* Creates the schema or brings it up to date; refuses one from the future. */
+enum pare_code sqlite_migrate(struct store_tx *c, struct pare_err *err);
+/* Words what the connection's last call complained of. doing: "storing a job". */
+enum pare_code sqlite_fail(struct store_tx *c, int rc, const char *doing, struct pare_err *err);
+
+enum pare_code sqlite_begin(struct store *s, bool write, struct store_tx **out, struct pare_err *err);
+enum pare_code sqlite_end(struct store_tx *tx, enum pare_code code, struct pare_err *err);
+void sqlite_close_store(struct store *s);
+
+/* A use of one statement: bind in order, step, read columns in order, finish. Errors stick in rc and are worded by sqlite_use_end. */
+struct use {
+	struct store_tx *tx;
+	sqlite3_stmt *st;
+	int rc;
+	int n_bound, n_read;
+};
+struct use sqlite_use(struct store_tx *tx, enum query q);
+void sqlite_bind_str(struct use *u, const char *s); /* NULL binds NULL; s must live until the end of the use */
+void sqlite_bind_int(struct use *u, int64_t v);
+void sqlite_bind_bytes(struct use *u, const void *p, size_t n);
+/* True while there is a row. */
+bool sqlite_row(struct use *u);
+const char *sqlite_str(struct use *u); /* valid until the next row or the end; NULL for NULL */
+int64_t sqlite_int(struct use *u);
+void sqlite_copy(struct use *u, char *out, size_t size);
+enum pare_code sqlite_use_end(struct use *u, const char *doing, struct pare_err *err);
+
+#endif

@@ -1,0 +1,67 @@
+/* Every statement by name. Lists walk an index in id order and stop at the limit: which index drives is chosen by the filter (status,
+ * model, data set, none); the other filters are tested on the rows it gives. Bounds are always there (an id sorts between "" and "~"), so
+ * that one text serves the first page and all others. */
+#include "storage/sqlite/sqlite_priv.h"
+
+#define JOB_COLUMNS                                                                                                                                            \
+	"id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result, "   \
+	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq"
+#define ASSET_COLUMNS "id, name, info, produced_by, created_ms, n_files"
+#define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
+#define JOB_LIST(drive, direction)                                                                                                                             \
+	"SELECT " JOB_COLUMNS " FROM jobs WHERE " drive                                                                                                         \
+	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
+#define ASSET_LIST(direction) "SELECT " ASSET_COLUMNS " FROM assets WHERE kind = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
+#define UNENDED "status IN ('queued', 'running', 'canceling')"
+
+const char *const sqlite_query_table[N_QUERIES] = {
+    [Q_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [Q_BEGIN_READ] = "BEGIN",
+    [Q_COMMIT] = "COMMIT",
+    [Q_ROLLBACK] = "ROLLBACK",
+    [Q_TOUCH] = "INSERT INTO meta (name, value) VALUES ('touched_ms', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+
+    [Q_ASSET_INSERT] = "INSERT INTO assets (kind, " ASSET_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [Q_ASSET_LOAD] = "SELECT " ASSET_COLUMNS " FROM assets WHERE id = ?1 AND kind = ?2",
+    [Q_ASSET_EXISTS] = "SELECT 1 FROM assets WHERE id = ?1 AND kind = ?2",
+    [Q_ASSET_REMOVE] = "DELETE FROM assets WHERE id = ?1 AND kind = ?2",
+    [Q_ASSET_DESC] = ASSET_LIST("DESC"),
+    [Q_ASSET_ASC] = ASSET_LIST("ASC"),
+    [Q_MODEL_USER] = "SELECT id FROM jobs WHERE model = ?1 AND " UNENDED " LIMIT 1",
+    [Q_DATASET_USER] = "SELECT id FROM jobs WHERE dataset = ?1 AND " UNENDED " LIMIT 1",
+    [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
+
+    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [Q_JOB_LOAD] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
+    [Q_JOB_UPDATE] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, status = ?7, started_ms = ?8, "
+                     "finished_ms = ?9, attempt = ?10, crashes = ?11, result = ?12, error_code = ?13, error_message = ?14, error_where = ?15, "
+                     "lease_token = ?16, worker = ?17 WHERE id = ?6",
+    [Q_JOB_PROGRESS] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5 WHERE id = ?6",
+    [Q_JOB_REMOVE] = "DELETE FROM jobs WHERE id = ?1",
+    [Q_JOB_OLDEST_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
+    [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'canceling') AND lease_until <= ?1 LIMIT 1",
+    [Q_JOB_AHEAD] = "SELECT count(*) FROM jobs WHERE status = 'queued' AND id < ?1",
+    [Q_JOB_COUNTS] = "SELECT status, count(*) FROM jobs GROUP BY status",
+    [Q_JOB_OLDEST_MS] = "SELECT created_ms FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
+    [Q_JOBS] = JOB_LIST("", "DESC"),
+    [Q_JOBS_ASC] = JOB_LIST("", "ASC"),
+    [Q_JOBS_BY_STATUS] = JOB_LIST("status = ?3 AND", "DESC"),
+    [Q_JOBS_BY_STATUS_ASC] = JOB_LIST("status = ?3 AND", "ASC"),
+    [Q_JOBS_BY_MODEL] = JOB_LIST("model = ?4 AND", "DESC"),
+    [Q_JOBS_BY_MODEL_ASC] = JOB_LIST("model = ?4 AND", "ASC"),
+    [Q_JOBS_BY_DATASET] = JOB_LIST("dataset = ?5 AND", "DESC"),
+    [Q_JOBS_BY_DATASET_ASC] = JOB_LIST("dataset = ?5 AND", "ASC"),
+
+    [Q_EVENT_INSERT] = "INSERT INTO events (job, seq, at_ms, type, level, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [Q_EVENT_LIST] = "SELECT seq, at_ms, type, level, data FROM events WHERE job = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+    [Q_ARTIFACT_INSERT] = "INSERT INTO artifacts (" ARTIFACT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [Q_ARTIFACT_COUNT] = "SELECT count(*) FROM artifacts WHERE job = ?1",
+    [Q_ARTIFACT_LIST] = "SELECT " ARTIFACT_COLUMNS " FROM artifacts WHERE job = ?1 ORDER BY id LIMIT ?2",
+    [Q_ARTIFACT_LOAD] = "SELECT " ARTIFACT_COLUMNS " FROM artifacts WHERE job = ?1 AND name = ?2",
+
+    [Q_IDEM_PURGE] = "DELETE FROM idempotency WHERE created_ms <= ?1",
+    [Q_IDEM_LOAD] = "SELECT job, fingerprint FROM idempotency WHERE scope = ?1 AND key = ?2",
+    [Q_IDEM_INSERT] = "INSERT INTO idempotency (scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)",
+};

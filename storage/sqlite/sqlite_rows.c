@@ -1,0 +1,558 @@
+/* The row operations on SQLite: bind in the order of the statement's columns, step, read in the order of its columns. No rule of the
+ * service is decided here; see store_jobs.c. Strings of a record are copied while the statement still stands on its row. */
+#include <string.h>
+
+#include "storage/sqlite/sqlite_priv.h"
+
+static enum pare_code touch(struct store_tx *tx, int64_t now_ms, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_TOUCH);
+
+	sqlite_bind_int(&u, now_ms);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "writing to the database", err);
+}
+
+/* A statement with one text parameter and no result. */
+static enum pare_code run_on(struct store_tx *tx, enum query q, const char *text, const char *doing, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, q);
+
+	sqlite_bind_str(&u, text);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, doing, err);
+}
+
+static enum pare_code none(struct use *u, const char *noun, const char *id, const char *doing, struct pare_err *err)
+{
+	enum pare_code code = sqlite_use_end(u, doing, err);
+
+	return code != PARE_OK ? code : pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no %s \"%.80s\"", noun, id);
+}
+
+/* --- assets */
+static enum pare_code read_files(struct store_tx *tx, struct store_asset *a, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_FILE_LIST);
+	enum pare_code code = PARE_OK, ended;
+
+	sqlite_bind_str(&u, a->id);
+	for (int i = 0; code == PARE_OK && i < a->n_files && sqlite_row(&u); i++) {
+		struct store_file f = {.path = sqlite_str(&u)};
+
+		sqlite_copy(&u, f.sha256, sizeof f.sha256);
+		f.n_bytes = sqlite_int(&u);
+		code = store_asset_own_file(a, i, &f, err);
+	}
+	ended = sqlite_use_end(&u, "reading files", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+static enum pare_code read_asset(struct use *u, enum store_asset_kind kind, struct store_asset *out, struct pare_err *err)
+{
+	struct store_asset a = {.kind = kind};
+	enum pare_code code;
+
+	sqlite_copy(u, a.id, sizeof a.id);
+	a.name = sqlite_str(u);
+	a.info = sqlite_str(u);
+	a.produced_by = sqlite_str(u);
+	a.created_ms = sqlite_int(u);
+	a.n_files = (int)sqlite_int(u);
+	code = store_asset_own(&a, err);
+	if (code == PARE_OK)
+		code = read_files(u->tx, &a, err);
+	if (code == PARE_OK)
+		*out = a;
+	else
+		store_asset_done(&a);
+	return code;
+}
+
+static enum pare_code asset_insert(struct store_tx *tx, const struct store_asset *a, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ASSET_INSERT);
+	enum pare_code code;
+
+	sqlite_bind_int(&u, a->kind);
+	sqlite_bind_str(&u, a->id);
+	sqlite_bind_str(&u, a->name);
+	sqlite_bind_str(&u, a->info);
+	sqlite_bind_str(&u, a->produced_by);
+	sqlite_bind_int(&u, a->created_ms);
+	sqlite_bind_int(&u, a->n_files);
+	(void)sqlite_row(&u);
+	code = sqlite_use_end(&u, "storing an upload", err);
+	for (int i = 0; i < a->n_files && code == PARE_OK; i++) {
+		u = sqlite_use(tx, Q_FILE_INSERT);
+		sqlite_bind_str(&u, a->id);
+		sqlite_bind_int(&u, i);
+		sqlite_bind_str(&u, a->files[i].path);
+		sqlite_bind_str(&u, a->files[i].sha256);
+		sqlite_bind_int(&u, a->files[i].n_bytes);
+		(void)sqlite_row(&u);
+		code = sqlite_use_end(&u, "storing a file", err);
+	}
+	return code;
+}
+
+static enum pare_code asset_load(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ASSET_LOAD);
+	enum pare_code code, ended;
+
+	sqlite_bind_str(&u, id);
+	sqlite_bind_int(&u, kind);
+	if (!sqlite_row(&u))
+		return none(&u, store_asset_noun(kind), id, "reading an asset", err);
+	code = read_asset(&u, kind, out, err);
+	ended = sqlite_use_end(&u, "reading an asset", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+static enum pare_code asset_exists(struct store_tx *tx, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ASSET_EXISTS);
+
+	sqlite_bind_str(&u, id);
+	sqlite_bind_int(&u, kind);
+	*out = sqlite_row(&u);
+	return sqlite_use_end(&u, "looking for an asset", err);
+}
+
+static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ASSET_REMOVE);
+
+	sqlite_bind_str(&u, id);
+	sqlite_bind_int(&u, kind);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "deleting an asset", err);
+}
+
+static const char *lower_bound(const struct store_range *r)
+{
+	return r->above != NULL ? r->above : "";
+}
+
+static const char *upper_bound(const struct store_range *r)
+{
+	return r->below != NULL ? r->below : "~";
+}
+
+static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, r->ascending ? Q_ASSET_ASC : Q_ASSET_DESC);
+	enum pare_code code = PARE_OK, ended;
+
+	sqlite_bind_int(&u, kind);
+	sqlite_bind_str(&u, lower_bound(r));
+	sqlite_bind_str(&u, upper_bound(r));
+	sqlite_bind_int(&u, r->limit);
+	while (code == PARE_OK && sqlite_row(&u)) {
+		code = read_asset(&u, kind, &out[*out_n], err);
+		*out_n += code == PARE_OK;
+	}
+	ended = sqlite_use_end(&u, "listing assets", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+static enum pare_code asset_user(struct store_tx *tx, enum store_asset_kind kind, const char *id, char out_id[PARE_ID_MAX], struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, kind == STORE_MODEL ? Q_MODEL_USER : Q_DATASET_USER);
+
+	sqlite_bind_str(&u, id);
+	out_id[0] = '\0';
+	if (sqlite_row(&u))
+		sqlite_copy(&u, out_id, PARE_ID_MAX);
+	return sqlite_use_end(&u, "looking for jobs that use an asset", err);
+}
+
+/* --- jobs: in the order of JOB_COLUMNS */
+static enum pare_code read_job(struct use *u, struct store_job_row *out, struct pare_err *err)
+{
+	struct store_job_row r = {.lease_until = 0};
+	const char *status;
+	enum pare_code code;
+
+	sqlite_copy(u, r.j.id, sizeof r.j.id);
+	status = sqlite_str(u);
+	r.j.status = store_job_status_parse(status != NULL ? status : "");
+	if (r.j.status == STORE_N_STATUS)
+		return pare_err_set(err, PARE_E_STORE, r.j.id, "the database holds the unknown job status \"%.40s\"", status != NULL ? status : "");
+	r.loaded_status = r.j.status;
+	r.j.phase = sqlite_str(u);
+	r.j.revision = sqlite_int(u);
+	r.j.created_ms = sqlite_int(u);
+	r.j.started_ms = sqlite_int(u);
+	r.j.finished_ms = sqlite_int(u);
+	r.j.attempt = (int)sqlite_int(u);
+	r.j.crashes = (int)sqlite_int(u);
+	r.j.max_crashes = (int)sqlite_int(u);
+	r.j.name = sqlite_str(u);
+	r.j.model = sqlite_str(u);
+	r.j.dataset = sqlite_str(u);
+	r.j.request = sqlite_str(u);
+	r.j.progress = sqlite_str(u);
+	r.j.result = sqlite_str(u);
+	r.j.error_code = sqlite_str(u);
+	r.j.error_message = sqlite_str(u);
+	r.j.error_where = sqlite_str(u);
+	r.j.lease_token = sqlite_int(u);
+	r.worker = sqlite_str(u);
+	r.lease_until = sqlite_int(u);
+	r.next_seq = sqlite_int(u);
+	code = store_job_own(&r, err);
+	if (code == PARE_OK)
+		*out = r;
+	return code;
+}
+
+static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_INSERT);
+
+	sqlite_bind_str(&u, r->j.id);
+	sqlite_bind_str(&u, store_job_status_name(r->j.status));
+	sqlite_bind_str(&u, r->j.phase);
+	sqlite_bind_int(&u, r->j.revision);
+	sqlite_bind_int(&u, r->j.created_ms);
+	sqlite_bind_int(&u, r->j.started_ms);
+	sqlite_bind_int(&u, r->j.finished_ms);
+	sqlite_bind_int(&u, r->j.attempt);
+	sqlite_bind_int(&u, r->j.crashes);
+	sqlite_bind_int(&u, r->j.max_crashes);
+	sqlite_bind_str(&u, r->j.name);
+	sqlite_bind_str(&u, r->j.model);
+	sqlite_bind_str(&u, r->j.dataset);
+	sqlite_bind_str(&u, r->j.request);
+	sqlite_bind_str(&u, r->j.progress);
+	sqlite_bind_str(&u, r->j.result);
+	sqlite_bind_str(&u, r->j.error_code);
+	sqlite_bind_str(&u, r->j.error_message);
+	sqlite_bind_str(&u, r->j.error_where);
+	sqlite_bind_int(&u, r->j.lease_token);
+	sqlite_bind_str(&u, r->worker);
+	sqlite_bind_int(&u, r->lease_until);
+	sqlite_bind_int(&u, r->next_seq);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "storing a job", err);
+}
+
+static enum pare_code job_update(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
+{
+	bool moved = r->j.status != r->loaded_status;
+	struct use u = sqlite_use(tx, moved ? Q_JOB_UPDATE : Q_JOB_PROGRESS);
+
+	sqlite_bind_str(&u, r->j.phase);
+	sqlite_bind_int(&u, r->j.revision);
+	sqlite_bind_str(&u, r->j.progress);
+	sqlite_bind_int(&u, r->lease_until);
+	sqlite_bind_int(&u, r->next_seq);
+	sqlite_bind_str(&u, r->j.id);
+	if (moved) {
+		sqlite_bind_str(&u, store_job_status_name(r->j.status));
+		sqlite_bind_int(&u, r->j.started_ms);
+		sqlite_bind_int(&u, r->j.finished_ms);
+		sqlite_bind_int(&u, r->j.attempt);
+		sqlite_bind_int(&u, r->j.crashes);
+		sqlite_bind_str(&u, r->j.result);
+		sqlite_bind_str(&u, r->j.error_code);
+		sqlite_bind_str(&u, r->j.error_message);
+		sqlite_bind_str(&u, r->j.error_where);
+		sqlite_bind_int(&u, r->j.lease_token);
+		sqlite_bind_str(&u, r->worker);
+	}
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "changing a job", err);
+}
+
+static enum pare_code one_job(struct use *u, const char *id, struct store_job_row *out, struct pare_err *err)
+{
+	enum pare_code code, ended;
+
+	if (!sqlite_row(u))
+		return none(u, "job", id, "reading a job", err);
+	code = read_job(u, out, err);
+	ended = sqlite_use_end(u, "reading a job", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+static enum pare_code job_load(struct store_tx *tx, const char *id, struct store_job_row *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_LOAD);
+
+	sqlite_bind_str(&u, id);
+	return one_job(&u, id, out, err);
+}
+
+static enum pare_code job_oldest_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_OLDEST_QUEUED);
+
+	return one_job(&u, "queued", out, err);
+}
+
+static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct store_job_row *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_HELD_UNTIL);
+
+	sqlite_bind_int(&u, limit);
+	return one_job(&u, "held", out, err);
+}
+
+static enum pare_code job_remove(struct store_tx *tx, const char *id, struct pare_err *err)
+{
+	return run_on(tx, Q_JOB_REMOVE, id, "deleting a job", err);
+}
+
+static enum pare_code job_page(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err)
+{
+	enum query q = r->model != NULL ? Q_JOBS_BY_MODEL : r->dataset != NULL ? Q_JOBS_BY_DATASET : r->status != NULL ? Q_JOBS_BY_STATUS : Q_JOBS;
+	struct use u = sqlite_use(tx, q + (r->ascending ? 1U : 0U));
+	enum pare_code code = PARE_OK, ended;
+
+	sqlite_bind_str(&u, lower_bound(r));
+	sqlite_bind_str(&u, upper_bound(r));
+	sqlite_bind_str(&u, r->status);
+	sqlite_bind_str(&u, r->model);
+	sqlite_bind_str(&u, r->dataset);
+	sqlite_bind_int(&u, r->limit);
+	while (code == PARE_OK && sqlite_row(&u)) {
+		struct store_job_row row;
+
+		code = read_job(&u, &row, err);
+		if (code == PARE_OK)
+			out[(*out_n)++] = row.j;
+	}
+	ended = sqlite_use_end(&u, "listing jobs", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+static enum pare_code count(struct store_tx *tx, enum query q, const char *id, int64_t *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, q);
+
+	sqlite_bind_str(&u, id);
+	if (sqlite_row(&u))
+		*out = sqlite_int(&u);
+	return sqlite_use_end(&u, "counting", err);
+}
+
+static enum pare_code job_ahead(struct store_tx *tx, const char *id, int64_t *out, struct pare_err *err)
+{
+	return count(tx, Q_JOB_AHEAD, id, out, err);
+}
+
+static enum pare_code job_counts(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_COUNTS);
+	enum pare_code code;
+
+	while (sqlite_row(&u)) {
+		const char *name = sqlite_str(&u);
+		enum store_job_status st = store_job_status_parse(name != NULL ? name : "");
+
+		if (st != STORE_N_STATUS)
+			out[st] = sqlite_int(&u);
+	}
+	code = sqlite_use_end(&u, "counting jobs", err);
+	if (code != PARE_OK)
+		return code;
+	u = sqlite_use(tx, Q_JOB_OLDEST_MS);
+	*out_oldest_queued_ms = sqlite_row(&u) ? sqlite_int(&u) : 0;
+	return sqlite_use_end(&u, "looking for the oldest queued job", err);
+}
+
+/* --- events and artifacts */
+static enum pare_code event_insert(struct store_tx *tx, const char *job, const struct store_event *e, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_EVENT_INSERT);
+
+	sqlite_bind_str(&u, job);
+	sqlite_bind_int(&u, e->seq);
+	sqlite_bind_int(&u, e->at_ms);
+	sqlite_bind_str(&u, e->type);
+	sqlite_bind_str(&u, e->level);
+	sqlite_bind_str(&u, e->data);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "storing an event", err);
+}
+
+static enum pare_code event_page(struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_EVENT_LIST);
+	enum pare_code code = PARE_OK, ended;
+
+	sqlite_bind_str(&u, job);
+	sqlite_bind_int(&u, after);
+	sqlite_bind_int(&u, limit);
+	while (code == PARE_OK && sqlite_row(&u)) {
+		struct store_event e = {.seq = sqlite_int(&u)};
+
+		e.at_ms = sqlite_int(&u);
+		e.type = sqlite_str(&u);
+		e.level = sqlite_str(&u);
+		e.data = sqlite_str(&u);
+		code = store_event_own(&e, err);
+		if (code == PARE_OK)
+			out[(*out_n)++] = e;
+	}
+	ended = sqlite_use_end(&u, "listing events", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+static enum pare_code artifact_insert(struct store_tx *tx, const struct store_artifact *a, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ARTIFACT_INSERT);
+
+	sqlite_bind_str(&u, a->id);
+	sqlite_bind_str(&u, a->job);
+	sqlite_bind_str(&u, a->name);
+	sqlite_bind_str(&u, a->media_type);
+	sqlite_bind_str(&u, a->sha256);
+	sqlite_bind_int(&u, a->n_bytes);
+	sqlite_bind_int(&u, a->created_ms);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "storing an artifact", err);
+}
+
+static enum pare_code read_artifact(struct use *u, struct store_artifact *out, struct pare_err *err)
+{
+	struct store_artifact a = {.owner = NULL};
+	enum pare_code code;
+
+	sqlite_copy(u, a.id, sizeof a.id);
+	sqlite_copy(u, a.job, sizeof a.job);
+	a.name = sqlite_str(u);
+	a.media_type = sqlite_str(u);
+	sqlite_copy(u, a.sha256, sizeof a.sha256);
+	a.n_bytes = sqlite_int(u);
+	a.created_ms = sqlite_int(u);
+	code = store_artifact_own(&a, err);
+	if (code == PARE_OK)
+		*out = a;
+	return code;
+}
+
+static enum pare_code artifact_count(struct store_tx *tx, const char *job, int *out, struct pare_err *err)
+{
+	int64_t n = 0;
+	enum pare_code code = count(tx, Q_ARTIFACT_COUNT, job, &n, err);
+
+	*out = (int)n;
+	return code;
+}
+
+static enum pare_code artifact_page(struct store_tx *tx, const char *job, int limit, struct store_artifact *out, int *out_n, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ARTIFACT_LIST);
+	enum pare_code code = PARE_OK, ended;
+
+	sqlite_bind_str(&u, job);
+	sqlite_bind_int(&u, limit);
+	while (code == PARE_OK && sqlite_row(&u)) {
+		code = read_artifact(&u, &out[*out_n], err);
+		*out_n += code == PARE_OK;
+	}
+	ended = sqlite_use_end(&u, "listing artifacts", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+static enum pare_code artifact_load(struct store_tx *tx, const char *job, const char *name, struct store_artifact *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ARTIFACT_LOAD);
+	enum pare_code code, ended;
+
+	sqlite_bind_str(&u, job);
+	sqlite_bind_str(&u, name);
+	if (!sqlite_row(&u))
+		return none(&u, "artifact", name, "reading an artifact", err);
+	code = read_artifact(&u, out, err);
+	ended = sqlite_use_end(&u, "reading an artifact", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
+/* --- idempotency keys and blobs */
+static enum pare_code idem_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_IDEM_PURGE);
+
+	sqlite_bind_int(&u, before_ms);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "forgetting old idempotency keys", err);
+}
+
+static enum pare_code idem_load(struct store_tx *tx, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_IDEM_LOAD);
+
+	sqlite_bind_str(&u, scope);
+	sqlite_bind_str(&u, key);
+	out->found = sqlite_row(&u);
+	if (out->found) {
+		const void *p;
+
+		sqlite_copy(&u, out->job, sizeof out->job);
+		p = sqlite3_column_blob(u.st, 1);
+		if (p != NULL && sqlite3_column_bytes(u.st, 1) == STORE_SHA256_BYTES)
+			memcpy(out->fingerprint, p, STORE_SHA256_BYTES);
+		else
+			u.rc = SQLITE_CORRUPT;
+	}
+	return sqlite_use_end(&u, "reading an idempotency key", err);
+}
+
+static enum pare_code idem_insert(struct store_tx *tx, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_IDEM_INSERT);
+
+	sqlite_bind_str(&u, k->scope);
+	sqlite_bind_str(&u, k->key);
+	sqlite_bind_bytes(&u, k->fingerprint, STORE_SHA256_BYTES);
+	sqlite_bind_str(&u, job);
+	sqlite_bind_int(&u, now_ms);
+	(void)sqlite_row(&u);
+	return sqlite_use_end(&u, "storing an idempotency key", err);
+}
+
+static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_BLOB_USED);
+
+	sqlite_bind_str(&u, sha256);
+	*out = sqlite_row(&u);
+	return sqlite_use_end(&u, "looking for uses of a blob", err);
+}
+
+const struct store_ops sqlite_ops = {
+    .close = sqlite_close_store,
+    .begin = sqlite_begin,
+    .end = sqlite_end,
+    .touch = touch,
+    .asset_insert = asset_insert,
+    .asset_load = asset_load,
+    .asset_exists = asset_exists,
+    .asset_remove = asset_remove,
+    .asset_page = asset_page,
+    .asset_user = asset_user,
+    .job_insert = job_insert,
+    .job_load = job_load,
+    .job_update = job_update,
+    .job_remove = job_remove,
+    .job_page = job_page,
+    .job_oldest_queued = job_oldest_queued,
+    .job_held_until = job_held_until,
+    .job_ahead = job_ahead,
+    .job_counts = job_counts,
+    .event_insert = event_insert,
+    .event_page = event_page,
+    .artifact_insert = artifact_insert,
+    .artifact_count = artifact_count,
+    .artifact_page = artifact_page,
+    .artifact_load = artifact_load,
+    .idem_purge = idem_purge,
+    .idem_load = idem_load,
+    .idem_insert = idem_insert,
+    .blob_used = blob_used,
+};

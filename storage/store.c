@@ -1,0 +1,335 @@
+/* Assets, and every verb that only reads: each is one transaction around a few row operations, so that what it returns is one moment's
+ * truth. The rules of a job's life are in store_jobs.c. */
+#include "storage/store_priv.h"
+
+#include <string.h>
+
+#include "core/base/mem.h"
+
+void store_close(struct store *s)
+{
+	if (s != NULL)
+		s->ops->close(s);
+}
+
+enum pare_code store_ping(struct store *s, struct pare_err *err)
+{
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	return s->ops->end(tx, s->ops->touch(tx, s->env.wall_ms(s->env.ctx), err), err);
+}
+
+/* --- assets */
+static enum pare_code check_files(const struct store_asset *a, struct pare_err *err)
+{
+	for (int i = 0; i < a->n_files; i++) {
+		const struct store_file *f = &a->files[i];
+
+		if (!store_hex_check(f->sha256, STORE_SHA256_HEX - 1) || f->n_bytes < 0)
+			return pare_err_set(err, PARE_E_INVALID, "files", "file \"%.80s\" needs 64 lower-case hex digits as its sha256 and a size", f->path);
+		for (int k = 0; k < i; k++)
+			if (strcmp(a->files[k].path, f->path) == 0)
+				return pare_err_set(err, PARE_E_INVALID, "files", "two files have the path \"%.80s\": paths of one %s differ", f->path, store_asset_noun(a->kind));
+	}
+	return PARE_OK;
+}
+
+enum pare_code store_asset_put(struct store *s, struct store_asset *a, struct pare_err *err)
+{
+	struct store_asset row = *a;
+	struct store_tx *tx;
+	enum pare_code code = check_files(a, err);
+
+	if (code == PARE_OK)
+		code = s->ops->begin(s, true, &tx, err);
+	if (code != PARE_OK)
+		return code;
+	row.name = row.name != NULL ? row.name : "";
+	row.info = row.info != NULL ? row.info : "{}";
+	row.created_ms = s->env.wall_ms(s->env.ctx);
+	store_new_id(s, store_asset_prefix(a->kind), row.id);
+	code = s->ops->end(tx, s->ops->asset_insert(tx, &row, err), err);
+	if (code != PARE_OK)
+		return code;
+	memcpy(a->id, row.id, sizeof a->id);
+	a->created_ms = row.created_ms;
+	return PARE_OK;
+}
+
+enum pare_code store_asset_get(struct store *s, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
+{
+	struct store_asset a = {.owner = NULL};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->asset_load(tx, kind, id, &a, err), err);
+	if (code == PARE_OK)
+		*out = a;
+	else
+		store_asset_done(&a);
+	return code;
+}
+
+static enum pare_code asset_delete(struct store *s, struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
+{
+	char user[PARE_ID_MAX] = "";
+	bool there = false;
+	enum pare_code code = s->ops->asset_exists(tx, kind, id, &there, err);
+
+	if (code == PARE_OK && !there)
+		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no %s \"%.40s\"", store_asset_noun(kind), id);
+	if (code == PARE_OK)
+		code = s->ops->asset_user(tx, kind, id, user, err);
+	if (code == PARE_OK && user[0] != '\0')
+		return pare_err_set(err, PARE_E_CONFLICT, NULL, "%s %s is in use by job %s: cancel that job or wait for its end", store_asset_noun(kind), id, user);
+	return code == PARE_OK ? s->ops->asset_remove(tx, kind, id, err) : code;
+}
+
+enum pare_code store_asset_delete(struct store *s, enum store_asset_kind kind, const char *id, struct pare_err *err)
+{
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	return s->ops->end(tx, asset_delete(s, tx, kind, id, err), err);
+}
+
+/* --- pages: one row more than asked for is read, which answers "is there more" */
+static void reverse(void *rows, int n, size_t row_bytes, void *spare)
+{
+	for (int i = 0, k = n - 1; i < k; i++, k--) {
+		char *a = (char *)rows + (size_t)i * row_bytes, *b = (char *)rows + (size_t)k * row_bytes;
+
+		memcpy(spare, a, row_bytes);
+		memcpy(a, b, row_bytes);
+		memcpy(b, spare, row_bytes);
+	}
+}
+
+enum pare_code store_asset_list(struct store *s, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err)
+{
+	struct store_range range;
+	struct store_asset *list, spare;
+	struct store_tx *tx;
+	bool flip, more;
+	int n = 0;
+	enum pare_code code = store_range_of(page, &range, &flip, err);
+
+	if (code != PARE_OK)
+		return code;
+	list = pare_calloc((size_t)range.limit, sizeof *list);
+	if (list == NULL)
+		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
+	code = s->ops->begin(s, false, &tx, err);
+	if (code == PARE_OK)
+		code = s->ops->end(tx, s->ops->asset_page(tx, kind, &range, list, &n, err), err);
+	if (code != PARE_OK) {
+		store_asset_list_done(list, n);
+		return code;
+	}
+	more = n > page->limit;
+	if (more)
+		store_asset_done(&list[--n]);
+	if (flip)
+		reverse(list, n, sizeof *list, &spare);
+	*out = list;
+	*out_n = n;
+	*out_more = more;
+	return PARE_OK;
+}
+
+enum pare_code store_job_list(struct store *s, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err)
+{
+	struct store_range range;
+	struct store_job *list, spare;
+	struct store_tx *tx;
+	bool flip, more;
+	int n = 0;
+	enum pare_code code = store_range_of(page, &range, &flip, err);
+
+	if (code != PARE_OK)
+		return code;
+	list = pare_calloc((size_t)range.limit, sizeof *list);
+	if (list == NULL)
+		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
+	code = s->ops->begin(s, false, &tx, err);
+	if (code == PARE_OK)
+		code = s->ops->end(tx, s->ops->job_page(tx, &range, list, &n, err), err);
+	if (code != PARE_OK) {
+		store_job_list_done(list, n);
+		return code;
+	}
+	more = n > page->limit;
+	if (more)
+		store_job_done(&list[--n]);
+	if (flip)
+		reverse(list, n, sizeof *list, &spare);
+	*out = list;
+	*out_n = n;
+	*out_more = more;
+	return PARE_OK;
+}
+
+/* --- jobs, read only */
+enum pare_code store_job_get(struct store *s, const char *id, struct store_job *out, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->job_load(tx, id, &r, err), err);
+	if (code == PARE_OK)
+		*out = r.j;
+	else
+		store_job_done(&r.j);
+	return code;
+}
+
+enum pare_code store_job_position(struct store *s, const char *id, int64_t *out, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	int64_t ahead = -1;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->job_load(tx, id, &r, err);
+	if (code == PARE_OK && r.j.status == STORE_QUEUED)
+		code = s->ops->job_ahead(tx, id, &ahead, err);
+	store_job_done(&r.j);
+	code = s->ops->end(tx, code, err);
+	if (code == PARE_OK)
+		*out = ahead;
+	return code;
+}
+
+enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err)
+{
+	int64_t counts[STORE_N_STATUS] = {0}, oldest = 0;
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->job_counts(tx, counts, &oldest, err), err);
+	if (code != PARE_OK)
+		return code;
+	memcpy(out, counts, sizeof counts);
+	*out_oldest_queued_ms = oldest;
+	return PARE_OK;
+}
+
+/* --- events and artifacts */
+static enum pare_code events_of(struct store *s, struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *list, int *n, bool *out_final, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	enum pare_code code = s->ops->job_load(tx, job, &r, err);
+
+	if (code == PARE_OK)
+		code = s->ops->event_page(tx, job, after, limit, list, n, err);
+	if (code == PARE_OK)
+		*out_final = store_job_status_final(r.j.status) && (*n > 0 ? list[*n - 1].seq : after) >= r.next_seq - 1;
+	store_job_done(&r.j);
+	return code;
+}
+
+enum pare_code store_event_list(struct store *s, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err)
+{
+	struct store_event *list;
+	struct store_tx *tx;
+	bool final = false;
+	int n = 0;
+	enum pare_code code;
+
+	if (limit < 1 || limit > 1000)
+		return pare_err_set(err, PARE_E_INVALID, "limit", "a page holds 1 to 1000 events, not %d", limit);
+	list = pare_calloc((size_t)limit, sizeof *list);
+	if (list == NULL)
+		return pare_err_nomem(err, (size_t)limit * sizeof *list);
+	code = s->ops->begin(s, false, &tx, err);
+	if (code == PARE_OK)
+		code = s->ops->end(tx, events_of(s, tx, job, after, limit, list, &n, &final, err), err);
+	if (code != PARE_OK) {
+		store_event_list_done(list, n);
+		return code;
+	}
+	*out = list;
+	*out_n = n;
+	*out_final = final;
+	return PARE_OK;
+}
+
+static enum pare_code artifacts_of(struct store *s, struct store_tx *tx, const char *job, struct store_artifact **list, int *n, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	int count = 0;
+	enum pare_code code = s->ops->job_load(tx, job, &r, err);
+
+	store_job_done(&r.j);
+	if (code == PARE_OK)
+		code = s->ops->artifact_count(tx, job, &count, err);
+	if (code != PARE_OK)
+		return code;
+	*list = pare_calloc((size_t)count, sizeof **list);
+	if (*list == NULL)
+		return pare_err_nomem(err, (size_t)count * sizeof **list);
+	return s->ops->artifact_page(tx, job, count, *list, n, err);
+}
+
+enum pare_code store_artifact_list(struct store *s, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err)
+{
+	struct store_artifact *list = NULL;
+	struct store_tx *tx;
+	int n = 0;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, artifacts_of(s, tx, job, &list, &n, err), err);
+	if (code != PARE_OK) {
+		store_artifact_list_done(list, n);
+		return code;
+	}
+	*out = list;
+	*out_n = n;
+	return PARE_OK;
+}
+
+enum pare_code store_artifact_get(struct store *s, const char *job, const char *name, struct store_artifact *out, struct pare_err *err)
+{
+	struct store_artifact a = {.owner = NULL};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->artifact_load(tx, job, name, &a, err), err);
+	if (code == PARE_OK)
+		*out = a;
+	else
+		store_artifact_done(&a);
+	return code;
+}
+
+enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err)
+{
+	struct store_tx *tx;
+	bool used = false;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->blob_used(tx, sha256, &used, err), err);
+	if (code == PARE_OK)
+		*out = used;
+	return code;
+}

@@ -1,0 +1,465 @@
+/* The life of a job, once for all backends.
+ *
+ *   queued -> running -> succeeded | failed | canceled          claim, finish
+ *      \         |  \--> canceling -> canceled | succeeded      cancel, then finish or release
+ *       \        +-----> queued (again), or failed: worker_crashed after max_crashes       release, expire, recover
+ *        +-> canceled                                           cancel
+ *
+ * Each change loads the row, changes it, appends the event and writes both in one transaction, so state and history cannot disagree;
+ * next_seq lives in the row, so events have no gaps. The rejected alternative, one UPDATE ... WHERE per transition in each backend's
+ * SQL, saves a row read and writes the rules down three times.
+ *
+ * A claim makes a new random token; whoever works on the job shows it with every call and is told PARE_E_LEASE_LOST once it is no longer
+ * the present one. Time alone never decides that somebody still works: an expired lease whose token still stands may be renewed. */
+#include "storage/store_priv.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+
+#define IDEMPOTENCY_MS ((int64_t)24 * 3600 * 1000)
+#define EVENT_DATA_CAP ((size_t)64 << 10)
+
+static int64_t wall(const struct store *s)
+{
+	return s->env.wall_ms(s->env.ctx);
+}
+
+static int64_t mono(const struct store *s)
+{
+	return s->env.mono_ms(s->env.ctx);
+}
+
+static const char *or_empty(const char *s)
+{
+	return s != NULL ? s : "";
+}
+
+static enum pare_code append(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
+{
+	struct store_event e = {.seq = r->next_seq++, .at_ms = wall(s), .type = type, .level = level, .data = data, .owner = NULL};
+
+	return s->ops->event_insert(tx, r->j.id, &e, err);
+}
+
+/* The row as it now is, and the event that tells of it. */
+static enum pare_code save(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
+{
+	enum pare_code code = append(s, tx, r, type, level, data, err);
+
+	r->j.revision++;
+	return code == PARE_OK ? s->ops->job_update(tx, r, err) : code;
+}
+
+static void drop_lease(struct store_job_row *r, enum store_job_status st)
+{
+	r->j.status = st;
+	r->j.phase = "";
+	r->j.lease_token = 0;
+	r->lease_until = 0;
+	r->worker = "";
+}
+
+static enum pare_code save_ended(struct store *s, struct store_tx *tx, struct store_job_row *r, enum store_job_status st, struct pare_err *err)
+{
+	drop_lease(r, st);
+	r->j.finished_ms = wall(s);
+	return save(s, tx, r, st == STORE_SUCCEEDED ? "job.succeeded" : "job.canceled", "info", "{}", err);
+}
+
+static enum pare_code save_failed(struct store *s, struct store_tx *tx, struct store_job_row *r, enum pare_code why, const char *message, const char *where, struct pare_err *err)
+{
+	struct pare_buf data;
+	enum pare_code code;
+
+	drop_lease(r, STORE_FAILED);
+	r->j.finished_ms = wall(s);
+	r->j.error_code = pare_code_string(why);
+	r->j.error_message = or_empty(message);
+	r->j.error_where = or_empty(where);
+	pare_buf_init(&data, EVENT_DATA_CAP);
+	(void)pare_buf_str(&data, "{");
+	store_json_member(&data, "code", r->j.error_code);
+	store_json_member(&data, "message", r->j.error_message);
+	store_json_member(&data, "where", r->j.error_where);
+	(void)pare_buf_str(&data, "}");
+	code = pare_buf_status(&data, err);
+	if (code == PARE_OK)
+		code = save(s, tx, r, "job.failed", "error", data.data, err);
+	pare_buf_done(&data);
+	return code;
+}
+
+static enum pare_code save_retrying(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *reason, struct pare_err *err)
+{
+	struct pare_buf data;
+	enum pare_code code;
+
+	drop_lease(r, STORE_QUEUED);
+	r->j.started_ms = 0;
+	r->j.progress = "";
+	pare_buf_init(&data, EVENT_DATA_CAP);
+	(void)pare_buf_str(&data, "{");
+	store_json_member(&data, "reason", or_empty(reason));
+	(void)pare_buf_printf(&data, ",\"attempt\":%d}", r->j.attempt);
+	code = pare_buf_status(&data, err);
+	if (code == PARE_OK)
+		code = save(s, tx, r, "job.retrying", "warning", data.data, err);
+	pare_buf_done(&data);
+	return code;
+}
+
+static enum pare_code give_back(struct store *s, struct store_tx *tx, struct store_job_row *r, bool crashed, const char *reason, struct pare_err *err)
+{
+	if (crashed)
+		r->j.crashes++;
+	if (r->j.status == STORE_CANCELING)
+		return save_ended(s, tx, r, STORE_CANCELED, err);
+	if (crashed && r->j.crashes >= r->j.max_crashes)
+		return save_failed(s, tx, r, PARE_E_WORKER_CRASHED, reason, NULL, err);
+	return save_retrying(s, tx, r, reason, err);
+}
+
+/* --- the client's side */
+static enum pare_code need_asset(struct store *s, struct store_tx *tx, enum store_asset_kind kind, const char *id, const char *where, struct pare_err *err)
+{
+	bool there = false;
+	enum pare_code code = s->ops->asset_exists(tx, kind, id, &there, err);
+
+	if (code != PARE_OK || there)
+		return code;
+	return pare_err_set(err, PARE_E_NOT_FOUND, where, "there is no %s \"%.40s\": it was deleted or never made", store_asset_noun(kind), id);
+}
+
+/* *out_known: the key has made a job before, which r now is. */
+static enum pare_code replay(struct store *s, struct store_tx *tx, const struct store_idempotency *k, struct store_job_row *r, bool *out_known, struct pare_err *err)
+{
+	struct store_idem_row known = {.found = false};
+	enum pare_code code = s->ops->idem_purge(tx, wall(s) - IDEMPOTENCY_MS, err);
+
+	if (code == PARE_OK)
+		code = s->ops->idem_load(tx, k->scope, k->key, &known, err);
+	*out_known = code == PARE_OK && known.found;
+	if (!*out_known)
+		return code;
+	if (!store_equal_constant_time(known.fingerprint, k->fingerprint, sizeof known.fingerprint))
+		return pare_err_set(err, PARE_E_KEY_REUSED, NULL,
+		    "the idempotency key \"%.80s\" came with another request before (it made %s): send a new key with a new request", k->key, known.job);
+	return s->ops->job_load(tx, known.job, r, err);
+}
+
+static enum pare_code put_new(struct store *s, struct store_tx *tx, struct store_job_row *r, const struct store_idempotency *k, struct pare_err *err)
+{
+	enum pare_code code = need_asset(s, tx, STORE_MODEL, r->j.model, "/model", err);
+
+	if (code == PARE_OK && r->j.dataset[0] != '\0')
+		code = need_asset(s, tx, STORE_DATASET, r->j.dataset, "/dataset", err);
+	if (code != PARE_OK)
+		return code;
+	store_new_id(s, "job", r->j.id);
+	r->j.created_ms = wall(s);
+	r->next_seq = 2; /* the first event is inserted after the row it hangs on */
+	code = s->ops->job_insert(tx, r, err);
+	r->next_seq = 1;
+	if (code == PARE_OK)
+		code = append(s, tx, r, "job.queued", "info", "{}", err);
+	if (code == PARE_OK && k != NULL)
+		code = s->ops->idem_insert(tx, k, r->j.id, r->j.created_ms, err);
+	return code == PARE_OK ? store_job_own(r, err) : code;
+}
+
+static struct store_job_row new_row(const struct store_job *j)
+{
+	return (struct store_job_row){
+	    .j = {.status = STORE_QUEUED, .phase = "", .revision = 1, .max_crashes = j->max_crashes, .name = or_empty(j->name), .model = or_empty(j->model),
+	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = ""},
+	    .worker = ""};
+}
+
+enum pare_code store_job_put(struct store *s, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err)
+{
+	struct store_idempotency k = {.key = NULL};
+	struct store_job_row r = {.j = {.owner = NULL}}, fresh = new_row(j);
+	struct store_tx *tx;
+	bool known = false;
+	enum pare_code code;
+
+	assert(j->request != NULL);
+	if (idem != NULL)
+		k = *idem;
+	k.scope = or_empty(k.scope);
+	code = s->ops->begin(s, true, &tx, err);
+	if (code != PARE_OK)
+		return code;
+	if (k.key != NULL)
+		code = replay(s, tx, &k, &r, &known, err);
+	if (code == PARE_OK && !known) {
+		r = fresh;
+		code = put_new(s, tx, &r, k.key != NULL ? &k : NULL, err);
+	}
+	code = s->ops->end(tx, code, err);
+	if (code != PARE_OK) {
+		store_job_done(&r.j);
+		return code;
+	}
+	*j = r.j;
+	*out_replayed = known;
+	return PARE_OK;
+}
+
+static enum pare_code cancel(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+{
+	switch (r->j.status) {
+	case STORE_QUEUED:
+		return save_ended(s, tx, r, STORE_CANCELED, err);
+	case STORE_RUNNING:
+		r->j.status = STORE_CANCELING;
+		r->j.revision++;
+		return s->ops->job_update(tx, r, err);
+	case STORE_CANCELING:
+	case STORE_CANCELED:
+		return PARE_OK;
+	default:
+		return pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s has already %s: only a queued or running job can be canceled", r->j.id, store_job_status_name(r->j.status));
+	}
+}
+
+enum pare_code store_job_cancel(struct store *s, const char *id, struct store_job *out, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->job_load(tx, id, &r, err);
+	if (code == PARE_OK)
+		code = cancel(s, tx, &r, err);
+	code = s->ops->end(tx, code, err);
+	if (code == PARE_OK)
+		*out = r.j;
+	else
+		store_job_done(&r.j);
+	return code;
+}
+
+enum pare_code store_job_delete(struct store *s, const char *id, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->job_load(tx, id, &r, err);
+	if (code == PARE_OK && !store_job_status_final(r.j.status))
+		code = pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s is %s: cancel it and wait for its end before deleting it", r.j.id, store_job_status_name(r.j.status));
+	if (code == PARE_OK)
+		code = s->ops->job_remove(tx, id, err);
+	store_job_done(&r.j);
+	return s->ops->end(tx, code, err);
+}
+
+/* --- the worker's side */
+static enum pare_code claim(struct store *s, struct store_tx *tx, const char *worker, int64_t lease_ms, struct store_job_row *r, struct pare_err *err)
+{
+	struct pare_buf data;
+	enum pare_code code = s->ops->job_oldest_queued(tx, r, err);
+	uint64_t token = 0;
+
+	if (code != PARE_OK)
+		return code;
+	s->env.random(s->env.ctx, &token, sizeof token);
+	r->j.lease_token = (int64_t)(token >> 1) | 1;
+	r->j.status = STORE_RUNNING;
+	r->j.attempt++;
+	r->j.started_ms = wall(s);
+	r->worker = or_empty(worker);
+	r->lease_until = mono(s) + lease_ms;
+	pare_buf_init(&data, EVENT_DATA_CAP);
+	(void)pare_buf_printf(&data, "{\"attempt\":%d}", r->j.attempt);
+	code = pare_buf_status(&data, err);
+	if (code == PARE_OK)
+		code = save(s, tx, r, "job.started", "info", data.data, err);
+	pare_buf_done(&data);
+	return code;
+}
+
+enum pare_code store_job_claim(struct store *s, const char *worker, int64_t lease_ms, struct store_job *out, bool *out_found, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	bool empty;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = claim(s, tx, worker, lease_ms, &r, err);
+	empty = code == PARE_E_NOT_FOUND;
+	code = s->ops->end(tx, empty ? PARE_OK : code, err);
+	if (code != PARE_OK) {
+		store_job_done(&r.j);
+		return code;
+	}
+	*out_found = !empty;
+	if (!empty)
+		*out = r.j;
+	return PARE_OK;
+}
+
+/* The row of a job that is held under this token. */
+static enum pare_code load_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err)
+{
+	enum pare_code code = s->ops->job_load(tx, id, r, err);
+
+	if (code == PARE_E_NOT_FOUND)
+		return pare_err_set(err, PARE_E_LEASE_LOST, NULL, "job \"%.40s\" is gone: stop working on it", id);
+	if (code != PARE_OK)
+		return code;
+	if (token == 0 || r->j.lease_token != token)
+		return pare_err_set(err, PARE_E_LEASE_LOST, NULL, "job %s is %s and no longer held under this lease: stop working on it", r->j.id, store_job_status_name(r->j.status));
+	return PARE_OK;
+}
+
+enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, bool *out_canceling, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	bool canceling;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = load_held(s, tx, id, token, &r, err);
+	canceling = r.j.status == STORE_CANCELING;
+	if (code == PARE_OK) {
+		r.lease_until = mono(s) + lease_ms;
+		code = s->ops->job_update(tx, &r, err);
+	}
+	store_job_done(&r.j);
+	code = s->ops->end(tx, code, err);
+	if (code == PARE_OK)
+		*out_canceling = canceling;
+	return code;
+}
+
+enum pare_code store_job_event(struct store *s, const char *id, int64_t token, const char *type, const char *level, const char *data, const char *phase, const char *progress, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = load_held(s, tx, id, token, &r, err);
+	if (code == PARE_OK) {
+		r.j.phase = phase != NULL ? phase : r.j.phase;
+		r.j.progress = progress != NULL ? progress : r.j.progress;
+		code = save(s, tx, &r, type, level, data != NULL ? data : "{}", err);
+	}
+	store_job_done(&r.j);
+	return s->ops->end(tx, code, err);
+}
+
+static enum pare_code check_outcome(const struct store_outcome *o, struct pare_err *err)
+{
+	assert(store_job_status_final(o->status));
+	for (int i = 0; i < o->n_artifacts; i++) {
+		const struct store_artifact *a = &o->artifacts[i];
+
+		if (a->name == NULL || a->name[0] == '\0' || a->media_type == NULL)
+			return pare_err_set(err, PARE_E_INVALID, "artifacts", "artifact %d has no name or no media type", i);
+		if (!store_hex_check(a->sha256, STORE_SHA256_HEX - 1) || a->n_bytes < 0)
+			return pare_err_set(err, PARE_E_INVALID, "artifacts", "artifact \"%.80s\" needs 64 lower-case hex digits as its sha256 and a size", a->name);
+		for (int k = 0; k < i; k++)
+			if (strcmp(o->artifacts[k].name, a->name) == 0)
+				return pare_err_set(err, PARE_E_INVALID, "artifacts", "two artifacts are named \"%.80s\": names of one job differ", a->name);
+	}
+	return PARE_OK;
+}
+
+static enum pare_code finish(struct store *s, struct store_tx *tx, struct store_job_row *r, const struct store_outcome *o, struct pare_err *err)
+{
+	for (int i = 0; i < o->n_artifacts; i++) {
+		struct store_artifact *a = &o->artifacts[i];
+		enum pare_code code;
+
+		store_new_id(s, "art", a->id);
+		memcpy(a->job, r->j.id, sizeof a->job);
+		a->created_ms = wall(s);
+		code = s->ops->artifact_insert(tx, a, err);
+		if (code != PARE_OK)
+			return code;
+	}
+	r->j.result = or_empty(o->result);
+	if (o->status == STORE_FAILED)
+		return save_failed(s, tx, r, o->code, o->message, o->where, err);
+	return save_ended(s, tx, r, o->status, err);
+}
+
+enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = check_outcome(o, err);
+
+	if (code == PARE_OK)
+		code = s->ops->begin(s, true, &tx, err);
+	if (code != PARE_OK)
+		return code;
+	code = load_held(s, tx, id, token, &r, err);
+	if (code == PARE_OK)
+		code = finish(s, tx, &r, o, err);
+	store_job_done(&r.j);
+	return s->ops->end(tx, code, err);
+}
+
+enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = load_held(s, tx, id, token, &r, err);
+	if (code == PARE_OK)
+		code = give_back(s, tx, &r, crashed, reason, err);
+	store_job_done(&r.j);
+	return s->ops->end(tx, code, err);
+}
+
+/* Gives back every held job whose lease ends at or before limit. */
+static enum pare_code sweep(struct store *s, int64_t limit, const char *reason, int *out_n, struct pare_err *err)
+{
+	struct store_tx *tx;
+	int n = 0;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	while (code == PARE_OK) {
+		struct store_job_row r = {.j = {.owner = NULL}};
+
+		code = s->ops->job_held_until(tx, limit, &r, err);
+		if (code == PARE_OK)
+			code = give_back(s, tx, &r, false, reason, err);
+		n += code == PARE_OK;
+		store_job_done(&r.j);
+	}
+	code = s->ops->end(tx, code == PARE_E_NOT_FOUND ? PARE_OK : code, err);
+	if (code == PARE_OK)
+		*out_n = n;
+	return code;
+}
+
+enum pare_code store_recover(struct store *s, int *out_n, struct pare_err *err)
+{
+	return sweep(s, INT64_MAX, "the service was restarted", out_n, err);
+}
+
+enum pare_code store_expire(struct store *s, int *out_n, struct pare_err *err)
+{
+	return sweep(s, mono(s), "the lease ran out", out_n, err);
+}

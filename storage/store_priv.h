@@ -1,0 +1,105 @@
+/* What the backends of the store share. A backend knows rows and transactions and nothing of jobs: every rule (who may go where, what an
+ * event says, when a key is forgotten) stands once, in store_jobs.c and store_assets.c, above this table of row operations. */
+#ifndef STORAGE_STORE_PRIV_H
+#define STORAGE_STORE_PRIV_H
+
+#include "core/base/buf.h"
+#include "storage/store.h"
+
+#define STORE_ID_DIGITS 26
+
+/* A job as a row: what clients see, and what only the queue needs. Strings are borrowed or belong to j.owner. */
+struct store_job_row {
+	struct store_job j;
+	const char *worker;  /* who holds it, "" when nobody does */
+	int64_t lease_until; /* env's mono_ms; of use only while this process lives */
+	int64_t next_seq;    /* of its next event */
+	enum store_job_status loaded_status; /* as the row still is; while it equals j.status only phase, revision, progress, lease_until, next_seq change */
+};
+
+/* A page, worked out: ids in (above, below), in one direction, at most limit rows. NULL filters: any. */
+struct store_range {
+	const char *above, *below;
+	bool ascending;
+	int limit;
+	const char *status, *model, *dataset;
+};
+
+struct store_idem_row {
+	bool found;
+	char job[PARE_ID_MAX];
+	uint8_t fingerprint[STORE_SHA256_BYTES];
+};
+
+struct store_tx; /* the backend's own */
+
+/* Row operations, all within a transaction. Records that come back are owned (store_*_done). Loads answer PARE_E_NOT_FOUND; a page
+ * fills out[0 .. limit) and counts *out_n as it goes, so that the caller can release what was read when it fails half-way. */
+struct store_ops {
+	void (*close)(struct store *s);
+	/* A writing transaction excludes every other one; PARE_E_BUSY when it cannot be had in some seconds. */
+	enum pare_code (*begin)(struct store *s, bool write, struct store_tx **out, struct pare_err *err);
+	/* Commits if code is PARE_OK, else undoes everything; returns the first error of both. Ends tx in any case. */
+	enum pare_code (*end)(struct store_tx *tx, enum pare_code code, struct pare_err *err);
+	enum pare_code (*touch)(struct store_tx *tx, int64_t now_ms, struct pare_err *err);
+
+	enum pare_code (*asset_insert)(struct store_tx *tx, const struct store_asset *a, struct pare_err *err);
+	enum pare_code (*asset_load)(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
+	enum pare_code (*asset_exists)(struct store_tx *tx, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err);
+	enum pare_code (*asset_remove)(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err);
+	enum pare_code (*asset_page)(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err);
+	/* Some job that has not ended and uses the asset; *out_id "" when there is none. */
+	enum pare_code (*asset_user)(struct store_tx *tx, enum store_asset_kind kind, const char *id, char out_id[PARE_ID_MAX], struct pare_err *err);
+
+	enum pare_code (*job_insert)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
+	enum pare_code (*job_load)(struct store_tx *tx, const char *id, struct store_job_row *out, struct pare_err *err);
+	enum pare_code (*job_update)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
+	enum pare_code (*job_remove)(struct store_tx *tx, const char *id, struct pare_err *err); /* with all that hangs on it */
+	enum pare_code (*job_page)(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err);
+	/* The oldest queued job, or some held one whose lease_until <= limit. */
+	enum pare_code (*job_oldest_queued)(struct store_tx *tx, struct store_job_row *out, struct pare_err *err);
+	enum pare_code (*job_held_until)(struct store_tx *tx, int64_t limit, struct store_job_row *out, struct pare_err *err);
+	enum pare_code (*job_ahead)(struct store_tx *tx, const char *id, int64_t *out, struct pare_err *err);
+	enum pare_code (*job_counts)(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
+
+	enum pare_code (*event_insert)(struct store_tx *tx, const char *job, const struct store_event *e, struct pare_err *err);
+	enum pare_code (*event_page)(struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+	enum pare_code (*artifact_insert)(struct store_tx *tx, const struct store_artifact *a, struct pare_err *err);
+	enum pare_code (*artifact_count)(struct store_tx *tx, const char *job, int *out, struct pare_err *err);
+	enum pare_code (*artifact_page)(struct store_tx *tx, const char *job, int limit, struct store_artifact *out, int *out_n, struct pare_err *err);
+	enum pare_code (*artifact_load)(struct store_tx *tx, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
+
+	enum pare_code (*idem_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
+	enum pare_code (*idem_load)(struct store_tx *tx, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
+	enum pare_code (*idem_insert)(struct store_tx *tx, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err);
+	enum pare_code (*blob_used)(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err);
+};
+
+/* Every backend's struct begins with this one. */
+struct store {
+	const struct store_ops *ops;
+	struct pare_env env;
+	char last_id[STORE_ID_DIGITS + 1]; /* of any kind; touched in writing transactions only */
+};
+
+/* A new id, greater than every one this store made before: ids of one millisecond keep their order. In a writing transaction. */
+void store_new_id(struct store *s, const char *prefix, char out[PARE_ID_MAX]);
+const char *store_asset_prefix(enum store_asset_kind kind);
+const char *store_asset_noun(enum store_asset_kind kind);
+enum store_job_status store_job_status_parse(const char *name); /* STORE_N_STATUS: none of them */
+
+/* Copies the strings that a record borrows into one block of its own (x->owner). On failure the record is cleared. */
+PARE_MUST_USE enum pare_code store_job_own(struct store_job_row *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_event_own(struct store_event *e, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err);
+/* The same for an asset, with room for n_files files, whose path strings are then added one by one. */
+PARE_MUST_USE enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct store_file *f, struct pare_err *err);
+
+/* Checks a page and turns it into a range of limit + 1 rows. *out_flip: what comes back is in the reverse order. */
+PARE_MUST_USE enum pare_code store_range_of(const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err);
+
+/* Appends "key":"value" with the value escaped and its broken UTF-8 replaced, after a comma unless it is the object's first. */
+void store_json_member(struct pare_buf *b, const char *key, const char *value);
+
+#endif

@@ -1,0 +1,298 @@
+/* Records and the small things that every verb uses.
+ *
+ * A row arrives as a record whose strings are borrowed (from a statement, from a caller, from a table in memory), and "owning" it copies
+ * them into one block: one allocation for a job of a dozen strings, one free, and no half-built record to clean up. The table of string fields
+ * per record type is the only place that lists them. Assets have a list of files of unknown total length and use an arena.
+ *
+ * Ids: pare_id_make orders ids of one millisecond by chance, but ids are our queue order and our page cursors, so an id that would not
+ * sort last is made the successor of the last one (the monotonic variant of the ULID specification). That also holds when the clock is set back. */
+#include "storage/store_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+
+#define ASSET_CAP_BYTES ((size_t)256 << 20)
+#define N_OF(a) (sizeof(a) / sizeof *(a))
+
+static const struct {
+	const char *name;
+	bool final;
+} status_table[STORE_N_STATUS] = {
+    [STORE_QUEUED] = {.name = "queued", .final = false},
+    [STORE_RUNNING] = {.name = "running", .final = false},
+    [STORE_CANCELING] = {.name = "canceling", .final = false},
+    [STORE_SUCCEEDED] = {.name = "succeeded", .final = true},
+    [STORE_FAILED] = {.name = "failed", .final = true},
+    [STORE_CANCELED] = {.name = "canceled", .final = true},
+};
+
+static const struct {
+	const char *prefix, *noun;
+} kind_table[] = {
+    [STORE_MODEL] = {.prefix = "mdl", .noun = "model"},
+    [STORE_DATASET] = {.prefix = "dst", .noun = "dataset"},
+};
+
+#define JOB(f) offsetof(struct store_job_row, j.f)
+static const size_t job_strings[] = {JOB(phase), JOB(name), JOB(model), JOB(dataset), JOB(request), JOB(progress), JOB(result),
+    JOB(error_code), JOB(error_message), JOB(error_where), offsetof(struct store_job_row, worker)};
+static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
+static const size_t artifact_strings[] = {offsetof(struct store_artifact, name), offsetof(struct store_artifact, media_type)};
+
+const char *store_job_status_name(enum store_job_status st)
+{
+	return (unsigned)st < STORE_N_STATUS ? status_table[st].name : "unknown";
+}
+
+bool store_job_status_final(enum store_job_status st)
+{
+	return (unsigned)st < STORE_N_STATUS && status_table[st].final;
+}
+
+enum store_job_status store_job_status_parse(const char *name)
+{
+	int i = 0;
+
+	while (i < STORE_N_STATUS && strcmp(status_table[i].name, name) != 0)
+		i++;
+	return (enum store_job_status)i;
+}
+
+const char *store_asset_prefix(enum store_asset_kind kind)
+{
+	return kind_table[kind].prefix;
+}
+
+const char *store_asset_noun(enum store_asset_kind kind)
+{
+	return kind_table[kind].noun;
+}
+
+static void increment(char digits[STORE_ID_DIGITS + 1])
+{
+	static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+	for (int i = STORE_ID_DIGITS - 1; i >= 0; i--) {
+		if (digits[i] != 'Z') {
+			digits[i] = strchr(crockford, digits[i])[1];
+			return;
+		}
+		digits[i] = '0';
+	}
+}
+
+void store_new_id(struct store *s, const char *prefix, char out[PARE_ID_MAX])
+{
+	size_t n = strlen(prefix) + 1;
+
+	pare_id_make(&s->env, prefix, out);
+	if (strcmp(out + n, s->last_id) <= 0) {
+		increment(s->last_id);
+		memcpy(out + n, s->last_id, sizeof s->last_id);
+	}
+	memcpy(s->last_id, out + n, sizeof s->last_id);
+}
+
+static const char **string_at(void *record, size_t offset)
+{
+	return (const char **)(void *)((char *)record + offset);
+}
+
+/* One block for all the strings of a record; NULL strings stay NULL. */
+static enum pare_code own(void *record, size_t record_bytes, const size_t *fields, size_t n, void **owner, struct pare_err *err)
+{
+	size_t total = 0;
+	char *p;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *s = *string_at(record, fields[i]);
+
+		if (s != NULL)
+			total += strlen(s) + 1;
+	}
+	p = pare_alloc(total);
+	if (p == NULL) {
+		memset(record, 0, record_bytes);
+		return pare_err_nomem(err, total);
+	}
+	*owner = p;
+	for (size_t i = 0; i < n; i++) {
+		const char **s = string_at(record, fields[i]);
+		size_t len = *s != NULL ? strlen(*s) + 1 : 0;
+
+		if (len == 0)
+			continue;
+		memcpy(p, *s, len);
+		*s = p;
+		p += len;
+	}
+	return PARE_OK;
+}
+
+enum pare_code store_job_own(struct store_job_row *r, struct pare_err *err)
+{
+	return own(r, sizeof *r, job_strings, N_OF(job_strings), &r->j.owner, err);
+}
+
+enum pare_code store_event_own(struct store_event *e, struct pare_err *err)
+{
+	return own(e, sizeof *e, event_strings, N_OF(event_strings), &e->owner, err);
+}
+
+enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err)
+{
+	return own(a, sizeof *a, artifact_strings, N_OF(artifact_strings), &a->owner, err);
+}
+
+static bool arena_string(struct pare_arena *arena, const char **s)
+{
+	if (*s != NULL)
+		*s = pare_arena_strndup(arena, *s, strlen(*s));
+	return *s != NULL;
+}
+
+enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err)
+{
+	struct pare_arena *arena = pare_alloc(sizeof *arena);
+	bool ok;
+
+	if (arena == NULL) {
+		memset(a, 0, sizeof *a);
+		return pare_err_nomem(err, sizeof *arena);
+	}
+	pare_arena_init(arena, ASSET_CAP_BYTES);
+	a->owner = arena;
+	a->files = pare_arena_array(arena, (size_t)a->n_files, sizeof *a->files);
+	ok = a->files != NULL && arena_string(arena, &a->name) && arena_string(arena, &a->info);
+	if (ok && a->produced_by != NULL)
+		ok = arena_string(arena, &a->produced_by);
+	if (ok)
+		return PARE_OK;
+	store_asset_done(a);
+	return pare_err_nomem(err, 0);
+}
+
+enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct store_file *f, struct pare_err *err)
+{
+	struct store_file *files = (struct store_file *)(void *)(uintptr_t)a->files; /* ours: store_asset_own made it */
+
+	files[i] = *f;
+	if (arena_string(a->owner, &files[i].path))
+		return PARE_OK;
+	store_asset_done(a);
+	return pare_err_nomem(err, 0);
+}
+
+void store_asset_done(struct store_asset *a)
+{
+	if (a->owner != NULL)
+		pare_arena_done(a->owner);
+	pare_free(a->owner);
+	memset(a, 0, sizeof *a);
+}
+
+void store_asset_list_done(struct store_asset *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		store_asset_done(&list[i]);
+	pare_free(list);
+}
+
+void store_job_done(struct store_job *j)
+{
+	pare_free(j->owner);
+	memset(j, 0, sizeof *j);
+}
+
+void store_job_list_done(struct store_job *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		store_job_done(&list[i]);
+	pare_free(list);
+}
+
+void store_event_list_done(struct store_event *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		pare_free(list[i].owner);
+	pare_free(list);
+}
+
+void store_artifact_done(struct store_artifact *a)
+{
+	pare_free(a->owner);
+	memset(a, 0, sizeof *a);
+}
+
+void store_artifact_list_done(struct store_artifact *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		store_artifact_done(&list[i]);
+	pare_free(list);
+}
+
+/* Length of the well-formed UTF-8 sequence at s (RFC 3629: no overlong forms, no surrogates), 0 if there is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	static const struct {
+		unsigned char lead_min, lead_max, second_min, second_max, n;
+	} row_table[] = {
+	    {0x20, 0x7F, 0, 0, 1}, {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
+	    {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+	};
+
+	for (size_t i = 0; i < N_OF(row_table); i++) {
+		size_t n = row_table[i].n, k = 2;
+
+		if (s[0] < row_table[i].lead_min || s[0] > row_table[i].lead_max)
+			continue;
+		if (n > 1 && (s[1] < row_table[i].second_min || s[1] > row_table[i].second_max))
+			return 0;
+		while (k < n && (s[k] & 0xC0) == 0x80)
+			k++;
+		return n <= 2 || k == n ? n : 0;
+	}
+	return 0;
+}
+
+void store_json_member(struct pare_buf *b, const char *key, const char *value)
+{
+	const unsigned char *s = (const unsigned char *)value;
+
+	(void)pare_buf_printf(b, "%s\"%s\":\"", b->len > 1 ? "," : "", key);
+	while (*s != '\0') {
+		size_t n = utf8_length(s);
+
+		if (*s == '"' || *s == '\\')
+			(void)pare_buf_printf(b, "\\%c", *s);
+		else if (*s < 0x20)
+			(void)pare_buf_printf(b, "\\u%04x", *s);
+		else
+			(void)pare_buf_add(b, n != 0 ? (const void *)s : "\xEF\xBF\xBD", n != 0 ? n : 3);
+		s += n != 0 ? n : 1;
+	}
+	(void)pare_buf_str(b, "\"");
+}
+
+enum pare_code store_range_of(const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err)
+{
+	const char *status = page->status;
+
+	if (page->limit < 1 || page->limit > 200)
+		return pare_err_set(err, PARE_E_INVALID, "limit", "a page holds 1 to 200 entries, not %d", page->limit);
+	if (status != NULL && store_job_status_parse(status) == STORE_N_STATUS)
+		return pare_err_set(err, PARE_E_INVALID, "status",
+		    "\"%.40s\" is no job status: queued, running, canceling, succeeded, failed or canceled", status);
+	*out_flip = page->before != NULL && page->after == NULL;
+	out->above = page->ascending ? page->after : page->before;
+	out->below = page->ascending ? page->before : page->after;
+	out->ascending = page->ascending != *out_flip;
+	out->limit = page->limit + 1;
+	out->status = status;
+	out->model = page->model;
+	out->dataset = page->dataset;
+	return PARE_OK;
+}

@@ -1,0 +1,301 @@
+/* The contract of store.h, the worker's side: claims, leases, events, ends, crashes, recovery. */
+#include "tests/storage/contract.h"
+
+START_TEST(claim_and_renew)
+{
+	char a[PARE_ID_MAX], b[PARE_ID_MAX];
+	struct store_job j;
+	int64_t revision;
+	bool found, canceling;
+	int n;
+
+	begin(_i);
+	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
+	ck_assert(!found);
+	put_job(s, model, dataset, a);
+	put_job(s, model, dataset, b);
+	fake_wall += 5;
+	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
+	ck_assert(found);
+	ck_assert_str_eq(j.id, a);
+	ck_assert_int_eq(j.status, STORE_RUNNING);
+	ck_assert_int_eq(j.attempt, 1);
+	ck_assert_int_eq(j.started_ms, fake_wall);
+	ck_assert_int_gt(j.revision, 1);
+	ck_assert_str_eq(j.request, "{\"recipe\":\"x\"}");
+	expect_events(a, "job.queued job.started");
+	revision = j.revision;
+	ck_assert_int_eq(store_job_renew(s, a, j.lease_token + 1, 1000, &canceling, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_renew(s, b, 0, 1000, &canceling, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_renew(s, "job_no", j.lease_token, 1000, &canceling, &err), PARE_E_LEASE_LOST);
+	fake_mono += 900;
+	MUST(store_job_renew(s, a, j.lease_token, 1000, &canceling, &err));
+	fake_mono += 999;
+	MUST(store_expire(s, &n, &err));
+	ck_assert_int_eq(n, 0);
+	store_job_done(&j);
+	MUST(store_job_get(s, a, &j, &err));
+	ck_assert_int_eq(j.revision, revision); /* a heartbeat is no change that a client sees */
+	store_job_done(&j);
+	end();
+}
+END_TEST
+
+START_TEST(events_of_a_job)
+{
+	struct store_event *list;
+	char id[PARE_ID_MAX];
+	struct store_job j;
+	int64_t token, revision;
+	bool final;
+	int n;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	token = claim(id);
+	MUST(store_job_get(s, id, &j, &err));
+	revision = j.revision;
+	store_job_done(&j);
+	fake_wall += 77;
+	MUST(store_job_event(s, id, token, "job.metrics", "info", "{\"loss\":0.5}", "finetune", "{\"p\":1}", &err));
+	MUST(store_job_event(s, id, token, "job.log", "warning", NULL, NULL, NULL, &err));
+	ck_assert_int_eq(store_job_event(s, id, token + 1, "job.log", "info", NULL, "x", NULL, &err), PARE_E_LEASE_LOST);
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_str_eq(j.phase, "finetune");
+	ck_assert_str_eq(j.progress, "{\"p\":1}");
+	ck_assert_int_eq(j.revision, revision + 2);
+	store_job_done(&j);
+	MUST(store_event_list(s, id, 2, 1, &list, &n, &final, &err));
+	ck_assert(n == 1 && !final);
+	ck_assert_int_eq(list[0].seq, 3);
+	ck_assert_int_eq(list[0].at_ms, fake_wall);
+	ck_assert_str_eq(list[0].type, "job.metrics");
+	ck_assert_str_eq(list[0].level, "info");
+	ck_assert_str_eq(list[0].data, "{\"loss\":0.5}");
+	store_event_list_done(list, n);
+	MUST(store_event_list(s, id, 4, 10, &list, &n, &final, &err));
+	ck_assert(n == 0 && !final);
+	store_event_list_done(list, n);
+	finish(id, token, STORE_CANCELED);
+	MUST(store_event_list(s, id, 3, 1, &list, &n, &final, &err));
+	ck_assert(n == 1 && !final);
+	ck_assert_str_eq(list[0].data, "{}");
+	store_event_list_done(list, n);
+	MUST(store_event_list(s, id, 3, 2, &list, &n, &final, &err));
+	ck_assert(n == 2 && final);
+	store_event_list_done(list, n);
+	MUST(store_event_list(s, id, 5, 2, &list, &n, &final, &err));
+	ck_assert(n == 0 && final);
+	store_event_list_done(list, n);
+	ck_assert_int_eq(store_event_list(s, id, 0, 0, &list, &n, &final, &err), PARE_E_INVALID);
+	end();
+}
+END_TEST
+
+START_TEST(finish_is_one_change)
+{
+	struct store_artifact art[2] = {{.name = "model.onnx", .media_type = "application/octet-stream", .sha256 = SHA_C, .n_bytes = 123},
+	    {.name = "model.onnx", .media_type = "application/json", .sha256 = SHA_B, .n_bytes = 4}}, *list, one;
+	struct store_outcome o = {.status = STORE_SUCCEEDED, .result = "{\"acc\":0.98}", .n_artifacts = 2, .artifacts = art};
+	char id[PARE_ID_MAX];
+	struct store_job j;
+	int64_t token;
+	int n;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	token = claim(id);
+	/* refused as a whole: two of one name */
+	ck_assert_int_eq(store_job_finish(s, id, token, &o, &err), PARE_E_INVALID);
+	ck_assert_int_eq(status_of(id), STORE_RUNNING);
+	art[1].name = "report.json";
+	MUST(store_job_event(s, id, token, "job.log", "info", "{}", "export", "{\"p\":9}", &err));
+	ck_assert_int_eq(store_job_finish(s, id, token + 2, &o, &err), PARE_E_LEASE_LOST);
+	MUST(store_artifact_list(s, id, &list, &n, &err));
+	ck_assert_int_eq(n, 0);
+	store_artifact_list_done(list, n);
+	fake_wall += 1000;
+	MUST(store_job_finish(s, id, token, &o, &err));
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_SUCCEEDED);
+	ck_assert_str_eq(j.phase, "");
+	ck_assert_str_eq(j.result, "{\"acc\":0.98}");
+	ck_assert_str_eq(j.error_code, "");
+	ck_assert_int_eq(j.finished_ms, fake_wall);
+	ck_assert_int_eq(j.lease_token, 0);
+	store_job_done(&j);
+	expect_events(id, "job.queued job.started job.log job.succeeded");
+	MUST(store_artifact_list(s, id, &list, &n, &err));
+	ck_assert_int_eq(n, 2);
+	ck_assert(pare_id_check(list[0].id, "art"));
+	ck_assert_str_eq(list[0].name, "model.onnx");
+	ck_assert_str_eq(list[0].job, id);
+	ck_assert_str_eq(list[0].sha256, SHA_C);
+	ck_assert_int_eq(list[0].n_bytes, 123);
+	ck_assert_int_eq(list[0].created_ms, fake_wall);
+	store_artifact_list_done(list, n);
+	MUST(store_artifact_get(s, id, "report.json", &one, &err));
+	ck_assert_str_eq(one.media_type, "application/json");
+	store_artifact_done(&one);
+	ck_assert_int_eq(store_artifact_get(s, id, "nope", &one, &err), PARE_E_NOT_FOUND);
+	/* once only */
+	ck_assert_int_eq(store_job_finish(s, id, token, &o, &err), PARE_E_LEASE_LOST);
+	end();
+}
+END_TEST
+
+START_TEST(failure_is_told)
+{
+	struct store_outcome o = {.status = STORE_FAILED, .code = PARE_E_SHAPE, .message = "needs \"784\"\n\xFF inputs", .where = "node \"fc1\""};
+	struct store_event *list;
+	char id[PARE_ID_MAX];
+	struct store_job j;
+	bool final;
+	int n;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	MUST(store_job_finish(s, id, claim(id), &o, &err));
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_FAILED);
+	ck_assert_str_eq(j.error_code, "shape_mismatch");
+	ck_assert_str_eq(j.error_message, o.message);
+	ck_assert_str_eq(j.error_where, "node \"fc1\"");
+	store_job_done(&j);
+	MUST(store_event_list(s, id, 2, 9, &list, &n, &final, &err));
+	ck_assert(n == 1 && final);
+	ck_assert_str_eq(list[0].type, "job.failed");
+	ck_assert_str_eq(list[0].level, "error");
+	ck_assert_str_eq(list[0].data, "{\"code\":\"shape_mismatch\",\"message\":\"needs \\\"784\\\"\\u000a\xEF\xBF\xBD inputs\",\"where\":\"node \\\"fc1\\\"\"}");
+	store_event_list_done(list, n);
+	end();
+}
+END_TEST
+
+START_TEST(release_and_fencing)
+{
+	struct store_outcome o = {.status = STORE_SUCCEEDED};
+	int64_t old, now;
+	char id[PARE_ID_MAX];
+	struct store_event *list;
+	struct store_job j;
+	bool canceling, final;
+	int n;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	old = claim(id);
+	MUST(store_job_event(s, id, old, "job.log", "info", "{}", "train", "{\"p\":1}", &err));
+	MUST(store_job_release(s, id, old, false, "the service is \"stopping\"", &err));
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_QUEUED);
+	ck_assert_int_eq(j.attempt, 1);
+	ck_assert_int_eq(j.crashes, 0);
+	ck_assert_int_eq(j.started_ms, 0);
+	ck_assert_str_eq(j.phase, "");
+	ck_assert_str_eq(j.progress, "");
+	ck_assert_int_eq(j.lease_token, 0);
+	store_job_done(&j);
+	MUST(store_event_list(s, id, 3, 1, &list, &n, &final, &err));
+	ck_assert_str_eq(list[0].type, "job.retrying");
+	ck_assert_str_eq(list[0].data, "{\"reason\":\"the service is \\\"stopping\\\"\",\"attempt\":1}");
+	store_event_list_done(list, n);
+	ck_assert_int_eq(store_job_release(s, id, old, false, "x", &err), PARE_E_LEASE_LOST);
+	now = claim(id);
+	ck_assert_int_ne(now, old);
+	/* the first worker comes back from the dead */
+	ck_assert_int_eq(store_job_renew(s, id, old, 1000, &canceling, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_event(s, id, old, "job.log", "info", "{}", NULL, NULL, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_release(s, id, old, true, "x", &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_finish(s, id, old, &o, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(status_of(id), STORE_RUNNING);
+	MUST(store_job_finish(s, id, now, &o, &err));
+	expect_events(id, "job.queued job.started job.log job.retrying job.started job.succeeded");
+	end();
+}
+END_TEST
+
+START_TEST(crashes_count)
+{
+	char id[PARE_ID_MAX];
+	struct store_job j;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	for (int i = 1; i <= 3; i++) {
+		ck_assert_int_eq(status_of(id), STORE_QUEUED);
+		MUST(store_job_release(s, id, claim(id), false, "not its fault", &err));
+		MUST(store_job_release(s, id, claim(id), true, "died of signal 11", &err));
+	}
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_FAILED);
+	ck_assert_int_eq(j.crashes, 3);
+	ck_assert_int_eq(j.attempt, 6);
+	ck_assert_str_eq(j.error_code, "worker_crashed");
+	ck_assert_str_eq(j.error_message, "died of signal 11");
+	store_job_done(&j);
+	/* a job that is being canceled is canceled, however its engine ended */
+	put_job(s, model, dataset, id);
+	{
+		int64_t token = claim(id);
+
+		MUST(store_job_cancel(s, id, &j, &err));
+		store_job_done(&j);
+		MUST(store_job_release(s, id, token, true, "killed", &err));
+	}
+	ck_assert_int_eq(status_of(id), STORE_CANCELED);
+	expect_events(id, "job.queued job.started job.canceled");
+	end();
+}
+END_TEST
+
+START_TEST(recover_and_expire)
+{
+	char ids[4][PARE_ID_MAX], id[PARE_ID_MAX];
+	int64_t token[3];
+	struct store_job j;
+	int n = -1;
+
+	begin(_i);
+	for (int i = 0; i < 4; i++)
+		put_job(s, model, dataset, ids[i]);
+	for (int i = 0; i < 3; i++) {
+		token[i] = claim(id);
+		fake_mono += 100;
+	}
+	MUST(store_job_cancel(s, ids[1], &j, &err));
+	store_job_done(&j);
+	finish(ids[2], token[2], STORE_SUCCEEDED);
+	fake_mono += 30000 - 201;
+	MUST(store_expire(s, &n, &err));
+	ck_assert_int_eq(n, 1);
+	ck_assert_int_eq(status_of(ids[0]), STORE_QUEUED);
+	ck_assert_int_eq(status_of(ids[1]), STORE_CANCELING);
+	fake_wall += HOUR_MS; /* wall time is nothing to a lease */
+	MUST(store_expire(s, &n, &err));
+	ck_assert_int_eq(n, 0);
+	token[0] = claim(id);
+	ck_assert_str_eq(id, ids[0]); /* the oldest again */
+	MUST(store_recover(s, &n, &err));
+	ck_assert_int_eq(n, 2);
+	MUST(store_job_get(s, ids[0], &j, &err));
+	ck_assert_int_eq(j.status, STORE_QUEUED);
+	ck_assert_int_eq(j.crashes, 0);
+	ck_assert_int_eq(j.attempt, 2);
+	store_job_done(&j);
+	ck_assert_int_eq(status_of(ids[1]), STORE_CANCELED);
+	ck_assert_int_eq(status_of(ids[2]), STORE_SUCCEEDED);
+	ck_assert_int_eq(status_of(ids[3]), STORE_QUEUED);
+	expect_events(ids[0], "job.queued job.started job.retrying job.started job.retrying");
+	expect_events(ids[1], "job.queued job.started job.canceled");
+	end();
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {claim_and_renew, events_of_a_job, finish_is_one_change, failure_is_told, release_and_fencing, crashes_count,
+	    recover_and_expire};
+
+	return run_over_backends("store contract: workers", tests, sizeof tests / sizeof *tests) != 0;
+}

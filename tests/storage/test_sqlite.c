@@ -1,0 +1,440 @@
+/* What only a database on a disk has to answer for: reopening, the lock, other schemas, damage, kill -9, a full disk, size. */
+#include "tests/storage/fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static char dir[64], db_path[80];
+static struct store *s;
+static struct pare_err err;
+static char model[PARE_ID_MAX], dataset[PARE_ID_MAX];
+
+static void setup(void)
+{
+	fixture_dir(dir);
+	(void)snprintf(db_path, sizeof db_path, "%s/pared.db", dir);
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+	put_asset(s, STORE_MODEL, SHA_A, model);
+	put_asset(s, STORE_DATASET, SHA_B, dataset);
+}
+
+static void teardown(void)
+{
+	store_close(s);
+	fixture_dir_remove(dir);
+}
+
+static void close_store(void)
+{
+	store_close(s);
+	s = NULL;
+}
+
+static void reopen(void)
+{
+	close_store();
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+}
+
+static sqlite3 *raw_open(void)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(db_path, &db), SQLITE_OK);
+	return db;
+}
+
+static void raw(const char *sql)
+{
+	sqlite3 *db = raw_open();
+	char *why = NULL;
+
+	if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+		ck_abort_msg("%s", why);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+static void raw_text(const char *sql, char *out, size_t size)
+{
+	sqlite3 *db = raw_open();
+	sqlite3_stmt *st;
+
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+	(void)snprintf(out, size, "%s", (const char *)sqlite3_column_text(st, 0));
+	ck_assert_int_eq(sqlite3_finalize(st), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+START_TEST(everything_is_there_after_reopening)
+{
+	struct store_artifact art = {.name = "a.onnx", .media_type = "x/y", .sha256 = SHA_C, .n_bytes = 9}, *arts;
+	struct store_outcome o = {.status = STORE_SUCCEEDED, .result = "{\"r\":1}", .n_artifacts = 1, .artifacts = &art};
+	struct store_idempotency k = {.key = "k", .scope = "", .fingerprint = {3}};
+	struct store_job j = {.model = model, .dataset = dataset, .request = "{}"}, again = j, got;
+	struct store_event *events;
+	struct stat st;
+	bool replayed, found, final;
+	int n;
+
+	MUST(store_job_put(s, &j, &k, &replayed, &err));
+	store_job_done(&j);
+	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
+	MUST(store_job_finish(s, j.id, j.lease_token, &o, &err));
+	reopen();
+	MUST(store_job_get(s, j.id, &got, &err));
+	ck_assert_int_eq(got.status, STORE_SUCCEEDED);
+	ck_assert_str_eq(got.result, "{\"r\":1}");
+	store_job_done(&got);
+	MUST(store_event_list(s, j.id, 0, 10, &events, &n, &final, &err));
+	ck_assert(n == 3 && final);
+	store_event_list_done(events, n);
+	MUST(store_artifact_list(s, j.id, &arts, &n, &err));
+	ck_assert_int_eq(n, 1);
+	ck_assert_str_eq(arts[0].id, art.id);
+	store_artifact_list_done(arts, n);
+	MUST(store_job_put(s, &again, &k, &replayed, &err));
+	ck_assert(replayed);
+	ck_assert_str_eq(again.id, j.id);
+	store_job_done(&again);
+	store_job_done(&j);
+	ck_assert_int_eq(stat(dir, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0700);
+}
+END_TEST
+
+START_TEST(one_process_one_store)
+{
+	struct store *second = NULL;
+	char pid[32];
+	int status;
+
+	(void)snprintf(pid, sizeof pid, "process %ld", (long)getpid());
+	ck_assert_int_eq(store_sqlite_open(dir, &fixture_env, &second, &err), PARE_E_CONFLICT);
+	ck_assert_ptr_null(second);
+	ck_assert_ptr_nonnull(strstr(err.message, pid));
+	if (fork() == 0) {
+		struct store *mine;
+
+		_exit(store_sqlite_open(dir, &fixture_env, &mine, NULL) == PARE_E_CONFLICT ? 7 : 1);
+	}
+	ck_assert_int_gt(wait(&status), 0);
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+	MUST(store_ping(s, &err)); /* and the first one is none the worse */
+	reopen();
+}
+END_TEST
+
+START_TEST(directory_is_made_once_deep)
+{
+	char path[100];
+	struct store *made;
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/new", dir);
+	MUST(store_sqlite_open(path, &fixture_env, &made, &err));
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0700);
+	store_close(made);
+	(void)snprintf(path, sizeof path, "%s/no/where", dir);
+	ck_assert_int_eq(store_sqlite_open(path, &fixture_env, &made, &err), PARE_E_IO);
+	ck_assert_ptr_nonnull(strstr(err.message, path));
+}
+END_TEST
+
+START_TEST(a_newer_schema_is_refused)
+{
+	close_store();
+	raw("PRAGMA user_version = 99");
+	ck_assert_int_eq(store_sqlite_open(dir, &fixture_env, &s, &err), PARE_E_STORE);
+	ck_assert_ptr_nonnull(strstr(err.message, "version 99"));
+	s = NULL;
+	raw("PRAGMA user_version = 1");
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+}
+END_TEST
+
+START_TEST(settings_are_what_they_must_be)
+{
+	char value[32];
+
+	close_store();
+	raw_text("PRAGMA journal_mode", value, sizeof value);
+	ck_assert_str_eq(value, "wal");
+	raw_text("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE '%STRICT%'", value, sizeof value);
+	ck_assert_str_eq(value, "0");
+	raw_text("PRAGMA user_version", value, sizeof value);
+	ck_assert_str_eq(value, "1");
+	/* the queue is read along its index, not sorted */
+	raw_text("SELECT count(*) FROM sqlite_schema WHERE name = 'jobs_status'", value, sizeof value);
+	ck_assert_str_eq(value, "1");
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+}
+END_TEST
+
+/* Overwrites the pages of the file in [from, to) and uses the store: any answer will do that is not a crash or PARE_OK for a lie. */
+static void damage(off_t from, off_t to)
+{
+	char junk[4096];
+	int fd = open(db_path, O_WRONLY);
+
+	memset(junk, 0xA5, sizeof junk);
+	ck_assert_int_ge(fd, 0);
+	for (off_t at = from; at < to; at += (off_t)sizeof junk)
+		ck_assert_int_eq(pwrite(fd, junk, sizeof junk, at), (ssize_t)sizeof junk);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+START_TEST(a_damaged_file_is_an_error)
+{
+	struct stat st;
+	char id[PARE_ID_MAX];
+	struct store_job j;
+	struct store_page page = {.limit = 10};
+	struct store_job *list;
+	enum pare_code code;
+	bool more;
+	int n;
+
+	put_job(s, model, dataset, id);
+	close_store();
+	ck_assert_int_eq(stat(db_path, &st), 0);
+	damage(4096, st.st_size); /* all but the first page: it opens, and holds nonsense */
+	code = store_sqlite_open(dir, &fixture_env, &s, &err);
+	if (code == PARE_OK) {
+		ck_assert_int_eq(store_job_get(s, id, &j, &err), PARE_E_STORE);
+		ck_assert_ptr_nonnull(strstr(err.message, "malformed"));
+		ck_assert_int_eq(store_job_list(s, &page, &list, &n, &more, &err), PARE_E_STORE);
+		ck_assert_int_eq(store_ping(s, &err), PARE_E_STORE);
+		close_store();
+	} else {
+		ck_assert_int_eq(code, PARE_E_STORE);
+		s = NULL;
+	}
+	damage(0, 4096);
+	ck_assert_int_eq(store_sqlite_open(dir, &fixture_env, &s, &err), PARE_E_STORE);
+	ck_assert_ptr_nonnull(strstr(err.where, "pared.db"));
+	s = NULL;
+}
+END_TEST
+
+/* --- kill -9: a child puts, claims and finishes, and says in a pipe what was acknowledged */
+static void put_until_killed(int fd)
+{
+	struct store *mine;
+
+	if (store_sqlite_open(dir, &fixture_env, &mine, NULL) != PARE_OK)
+		_exit(1);
+	for (int i = 0;; i++) {
+		struct store_job j = {.max_crashes = 3, .model = model, .dataset = dataset, .request = "{\"some\":\"request\"}"}, c;
+		struct store_outcome o = {.status = STORE_SUCCEEDED, .result = "{}"};
+		struct store_idempotency k = {.key = "key", .scope = "", .fingerprint = {1}};
+		bool flag;
+
+		if (store_job_put(mine, &j, i == 0 ? &k : NULL, &flag, NULL) != PARE_OK || write(fd, j.id, PARE_ID_MAX) != PARE_ID_MAX)
+			_exit(1);
+		store_job_done(&j);
+		if (i % 3 == 0 && store_job_claim(mine, "w", 1000, &c, &flag, NULL) == PARE_OK && flag) {
+			if (i % 2 == 0 && store_job_finish(mine, c.id, c.lease_token, &o, NULL) != PARE_OK)
+				_exit(1);
+			store_job_done(&c);
+		}
+	}
+}
+
+static void check_after_kill(int fd, int round)
+{
+	char id[PARE_ID_MAX], answer[64];
+	int64_t counts[STORE_N_STATUS], oldest;
+	int n = 0, n_recovered;
+	struct store_job j;
+
+	raw_text("PRAGMA integrity_check", answer, sizeof answer);
+	ck_assert_str_eq(answer, "ok");
+	raw_text("SELECT count(*) FROM jobs WHERE next_seq - 1 <> (SELECT count(*) FROM events WHERE job = jobs.id AND seq < jobs.next_seq)", answer, sizeof answer);
+	ck_assert_str_eq(answer, "0");
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+	MUST(store_recover(s, &n_recovered, &err));
+	MUST(store_job_counts(s, counts, &oldest, &err));
+	ck_assert_int_eq(counts[STORE_RUNNING], 0);
+	while (read(fd, id, sizeof id) == (ssize_t)sizeof id) {
+		must(store_job_get(s, id, &j, &err), &err, "an acknowledged job is gone", round);
+		store_job_done(&j);
+		n++;
+	}
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_ge(counts[STORE_QUEUED] + counts[STORE_SUCCEEDED], n);
+	close_store();
+}
+
+START_TEST(kill_loses_nothing)
+{
+	close_store();
+	for (int round = 0; round < 20; round++) {
+		struct timespec nap = {.tv_sec = 0, .tv_nsec = (4 + round * 3) * 1000000L};
+		char first[PARE_ID_MAX];
+		int fds[2], status;
+		pid_t child;
+
+		ck_assert_int_eq(pipe(fds), 0);
+		ck_assert_int_eq(fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) > 0, 1);
+		child = fork();
+		if (child == 0)
+			put_until_killed(fds[1]);
+		(void)close(fds[1]);
+		ck_assert_int_eq(read(fds[0], first, sizeof first), (ssize_t)sizeof first); /* it is at work */
+		(void)nanosleep(&nap, NULL);
+		ck_assert_int_eq(kill(child, SIGKILL), 0);
+		ck_assert_int_eq(waitpid(child, &status, 0), child);
+		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "round %d: the child gave up by itself: %d", round, status);
+		check_after_kill(fds[0], round);
+		(void)close(fds[0]);
+	}
+}
+END_TEST
+
+START_TEST(a_full_disk)
+{
+	struct rlimit old, small;
+	char ids[3000][PARE_ID_MAX], answer[64];
+	char *request = malloc(20000);
+	struct store_job j;
+	bool replayed;
+	int n = 0;
+	enum pare_code code = PARE_OK;
+
+	ck_assert_ptr_nonnull(request);
+	memset(request, 'r', 20000);
+	request[19999] = '\0';
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 1 << 20;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	while (code == PARE_OK && n < 3000) {
+		j = (struct store_job){.model = model, .dataset = dataset, .request = request};
+		code = store_job_put(s, &j, NULL, &replayed, &err);
+		if (code == PARE_OK) {
+			memcpy(ids[n++], j.id, PARE_ID_MAX);
+			store_job_done(&j);
+		}
+	}
+	ck_assert_msg(code == PARE_E_STORE_FULL, "%s: %s", pare_code_string(code), err.message);
+	ck_assert_int_gt(n, 5);
+	code = PARE_OK; /* what was undone left room for a few small writes */
+	for (int i = 0; i < 100 && code == PARE_OK; i++) {
+		fake_wall++; /* a row that stays the same is not written */
+		code = store_ping(s, &err);
+	}
+	ck_assert_int_eq(code, PARE_E_STORE_FULL);
+	MUST(store_job_get(s, ids[n - 1], &j, &err)); /* reading goes on */
+	store_job_done(&j);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+	fake_wall++;
+	MUST(store_ping(s, &err));
+	put_job(s, model, dataset, ids[n++]);
+	reopen();
+	for (int i = 0; i < n; i++) {
+		MUST(store_job_get(s, ids[i], &j, &err));
+		store_job_done(&j);
+	}
+	close_store();
+	raw_text("PRAGMA integrity_check", answer, sizeof answer);
+	ck_assert_str_eq(answer, "ok");
+	free(request);
+}
+END_TEST
+
+START_TEST(a_foreign_lock_is_busy_not_forever)
+{
+	sqlite3 *db = raw_open();
+	struct timespec a, b;
+	char id[PARE_ID_MAX];
+	struct store_job j;
+
+	put_job(s, model, dataset, id);
+	ck_assert_int_eq(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	(void)clock_gettime(CLOCK_MONOTONIC, &a);
+	ck_assert_int_eq(store_ping(s, &err), PARE_E_BUSY);
+	(void)clock_gettime(CLOCK_MONOTONIC, &b);
+	ck_assert_int_le(b.tv_sec - a.tv_sec, 5);
+	MUST(store_job_get(s, id, &j, &err)); /* readers do not wait */
+	store_job_done(&j);
+	ck_assert_int_eq(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	MUST(store_ping(s, &err));
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+END_TEST
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+START_TEST(a_hundred_thousand_jobs)
+{
+	int64_t counts[STORE_N_STATUS], oldest, position;
+	struct store_page page = {.limit = 50};
+	struct store_job *list, j;
+	double opened, listed, claimed;
+	bool more, found;
+	int n;
+
+	close_store();
+	raw("BEGIN; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) INSERT INTO jobs SELECT 'job_00' || printf('%024d', i), CASE WHEN i <= 8 "
+	    "THEN 'running' WHEN i % 2 THEN 'queued' ELSE 'succeeded' END, '', 1, 1, 0, 0, 0, 0, 3, '', 'mdl_x', 'dst_x', '{\"recipe\":\"ridge-magnitude\",\"seed\":42}', '', '',"
+	    " '', '', '', i, '', 0, 2 FROM c; INSERT INTO events SELECT id, 1, 1, 'job.queued', 'info', '{}' FROM jobs; COMMIT");
+	opened = seconds();
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+	MUST(store_recover(s, &n, &err));
+	opened = seconds() - opened;
+	ck_assert_int_eq(n, 8);
+	MUST(store_job_counts(s, counts, &oldest, &err));
+	ck_assert_int_eq(counts[STORE_QUEUED] + counts[STORE_SUCCEEDED], 100000);
+	MUST(store_job_position(s, "job_00000000000000000000099999", &position, &err));
+	ck_assert_int_eq(position, counts[STORE_QUEUED] - 1);
+	listed = seconds();
+	MUST(store_job_list(s, &page, &list, &n, &more, &err));
+	listed = seconds() - listed;
+	ck_assert(n == 50 && more);
+	store_job_list_done(list, n);
+	claimed = seconds();
+	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
+	claimed = seconds() - claimed;
+	ck_assert_str_eq(j.id, "job_00000000000000000000000001");
+	store_job_done(&j);
+	ck_assert_msg(opened < 2.0, "open and recover took %.3f s", opened);
+	ck_assert_msg(listed < 0.1, "a page took %.3f s", listed);
+	ck_assert_msg(claimed < 0.1, "a claim took %.3f s", claimed);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, directory_is_made_once_deep, a_newer_schema_is_refused,
+	    settings_are_what_they_must_be, a_damaged_file_is_an_error, kill_loses_nothing, a_full_disk, a_foreign_lock_is_busy_not_forever, a_hundred_thousand_jobs};
+	Suite *suite = suite_create("sqlite");
+	TCase *tc = tcase_create("file");
+	SRunner *runner;
+	int n_failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+		tcase_add_test(tc, tests[i]);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	n_failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return n_failed != 0;
+}
