@@ -1,8 +1,13 @@
 /* Data sets: files in, rows of numbers out.
  *
- * A data set is one or more files: IDX (plain or gzip; images and labels, train and test by file name), NPZ or NPY (keys
- * x/y, or train_x/x_train, …), CSV with a header and a label column. Formats are told by their first bytes, never by the
- * name. The values stay in their compact form (MNIST in 8 bits a pixel) and become floats when a batch is filled. */
+ * A data set is one or more files of one format, each plain or gzipped: IDX, NPY, NPZ (arrays of features and of labels) or
+ * CSV (a header and a label column). The format is told by the first bytes, never by the name; the words of a name (or of
+ * an NPZ key) tell the role: train, val, test or t10k; x, images or features; y, labels or targets. Without such words an
+ * array of one dimension holds labels. The values stay in their compact form (MNIST in 8 bits a pixel, in the mapped file)
+ * and become floats when a batch is filled.
+ *
+ * Labels: integers and whole floats are classes and keep their value (label 3 is output 3); texts are classes in sorted
+ * order; fractions, and arrays of several floats a row, are regression targets. */
 #ifndef PARE_DATA_DATA_H
 #define PARE_DATA_DATA_H
 
@@ -28,7 +33,7 @@ struct pare_data_file {
 };
 
 struct pare_data_options {
-	const char *label;      /* CSV column; NULL: a column named label, class, target, species or y, else the last */
+	const char *label;      /* CSV column (1, 2, … without a header); NULL: a usual name (label, class, target, species, y), else the last */
 	enum pare_task task;    /* used only if task_given */
 	bool task_given;        /* else: labels of integer (or text) type classify, fractions regress */
 	size_t max_bytes;       /* of decoded data (decompression bombs stop here); 0: 4 GiB */
@@ -52,21 +57,25 @@ struct pare_data_info {
 };
 
 /* Reads and checks everything (finite features: PARE_E_NONFINITE names row and column; labels; equal counts; not empty).
- * Keeps pointers into files' bytes where it can: they must outlive the data set. */
-PARE_MUST_USE enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, const struct pare_data_options *opt, struct pare_dataset **out, struct pare_err *err);
+ * Keeps pointers into files' bytes where it can: they must outlive the data set. PARE_E_DATASET for what is wrong in a file,
+ * PARE_E_UNSUPPORTED for what is right but not read (object arrays, encrypted archives), PARE_E_LIMIT past max_bytes. opt may be NULL. */
+PARE_MUST_USE enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, const struct pare_data_options *opt,
+    struct pare_dataset **out, struct pare_err *err);
 void pare_data_free(struct pare_dataset *d);
 const struct pare_data_info *pare_data_info(const struct pare_dataset *d);
 
 /* Assigns rows to splits. Rows that the files call test stay test. validation and test are fractions of the training rows
- * in [0, 1); test counts only when the files bring no test rows. A fraction takes its rows by the seed, stratified by class. Every
- * split that is used must have at least one row (PARE_E_DATASET otherwise). */
+ * in [0, 1); each counts only when the files bring no such rows. A fraction takes its rows by the seed, stratified by class. Every
+ * split that is used must have at least one row (PARE_E_DATASET otherwise; PARE_E_INVALID for bad fractions). A failure changes nothing.
+ * After opening, the splits are what the files say, and rows without a role train. */
 PARE_MUST_USE enum pare_code pare_data_split(struct pare_dataset *d, double validation, double test, uint64_t seed, struct pare_err *err);
-/* k-fold: fold i of k becomes validation, the other folds training; the test rows stay aside. */
+/* k-fold, stratified: fold i of k (2 to the number of rows) becomes validation, the other folds training; what is test stays aside. */
 PARE_MUST_USE enum pare_code pare_data_fold(struct pare_dataset *d, int k, int i, uint64_t seed, struct pare_err *err);
 /* Row numbers of a split, ascending; valid until the next split or fold. */
 const uint32_t *pare_data_rows(const struct pare_dataset *d, enum pare_split split, uint32_t *out_n);
 
-/* How features become floats; STANDARD is estimated from the present training split. */
+/* How features become floats (AUTO after opening); STANDARD is estimated from the present training split: call it again after
+ * a new split. PARE_E_INVALID for UNIT on data that are not of 8 bits. */
 PARE_MUST_USE enum pare_code pare_data_normalize(struct pare_dataset *d, enum pare_normalize how, struct pare_err *err);
 enum pare_normalize pare_data_normalization(const struct pare_dataset *d); /* what AUTO became */
 /* mean and std per feature (row_elems each) when STANDARD, else NULL: a user must apply them before the exported model. */

@@ -1,0 +1,159 @@
+/* What the files of core/data share. A file is decoded into sources (one array, or one table); sources of the same split
+ * are joined to a block of rows; blocks make up the data set. Nothing here is for other directories. */
+#ifndef PARE_DATA_DATA_PRIV_H
+#define PARE_DATA_DATA_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/data/data.h"
+
+#define DATA_MAX_CLASSES 65536
+#define DATA_MAX_SOURCES 64
+#define DATA_MAX_ROWS ((size_t)INT32_MAX)
+
+/* --- element types (types.c): one row each; values are in host byte order by the time read_* see them */
+struct data_type {
+	int dtype;
+	const char *npy; /* "f4" */
+	uint8_t idx;     /* IDX type byte, 0 if IDX has none */
+	uint8_t size;    /* bytes */
+	bool integer;    /* bool counts */
+	void (*read_float)(const uint8_t *in, size_t n, float *out);
+	void (*read_double)(const uint8_t *in, size_t n, double *out);
+};
+const struct data_type *data_type_by_npy(const char *code, size_t n);
+const struct data_type *data_type_by_idx(uint8_t idx);
+const struct data_type *data_type_float(void);
+
+/* An array as its file holds it. */
+struct data_array {
+	const struct data_type *type;
+	bool big_endian, fortran;
+	int n_dims;
+	int64_t dims[PARE_MAX_DIMS];
+	size_t n_elems;
+	struct pare_span raw; /* exactly n_elems * type->size bytes */
+};
+
+/* Texts one after the other, each NUL-terminated, with the line that each came from. */
+struct data_texts {
+	struct pare_buf buf;
+	size_t *offsets;
+	uint32_t *lines;
+	size_t n, size;
+};
+void data_texts_init(struct data_texts *t);
+void data_texts_done(struct data_texts *t);
+PARE_MUST_USE enum pare_code data_texts_add(struct data_texts *t, const char *s, size_t n, size_t line, struct pare_err *err);
+const char *data_texts_get(const struct data_texts *t, size_t i);
+
+enum data_group { DATA_GROUP_NONE, DATA_GROUP_TRAIN, DATA_GROUP_VALIDATION, DATA_GROUP_TEST, DATA_N_GROUPS };
+enum data_part { DATA_PART_NONE, DATA_PART_X, DATA_PART_Y };
+
+struct data_source {
+	char label[PARE_ERR_WHERE_MAX]; /* "x.npy", or "d.npz: x_train.npy": for messages */
+	enum data_group group;
+	enum data_part part; /* of an array; a table is X and carries texts */
+	struct data_array a;
+	bool table;
+	struct data_texts texts; /* a table's label column */
+};
+
+/* Rows that come from one file (or pair of files). */
+struct data_block {
+	const uint8_t *x; /* n_rows * row_bytes, host order, C order */
+	size_t n_rows;
+	size_t first_row;
+	const struct data_source *sx, *sy; /* while opening */
+};
+
+struct pare_dataset {
+	struct pare_data_info info;
+	const struct data_type *type;
+	size_t row_bytes;
+	size_t bytes_left; /* of max_bytes */
+	void **owned;
+	size_t n_owned, owned_size;
+	struct data_block blocks[DATA_N_GROUPS]; /* by group; n_rows 0 where absent */
+	int32_t *classes;                        /* n_rows, or NULL */
+	float *targets;                          /* n_rows * n_targets, or NULL */
+	int64_t *class_counts;
+	const char **class_names;
+	uint32_t *rows; /* the splits one after the other */
+	uint32_t n_split[PARE_N_SPLITS];
+	uint8_t *split_of; /* by row: enum pare_split */
+	enum pare_normalize norm;
+	float *mean, *std, *inv_std; /* row_elems each; NULL unless STANDARD */
+};
+
+/* --- memory (open.c). What is kept is charged against max_bytes. */
+PARE_MUST_USE enum pare_code data_charge(struct pare_dataset *d, size_t n_bytes, const char *where, struct pare_err *err);
+/* Charged, not cleared, freed with the data set. */
+PARE_MUST_USE enum pare_code data_own_alloc(struct pare_dataset *d, size_t n, size_t size, const char *where, void *out,
+    struct pare_err *err);
+/* Takes p over (frees it on failure); the bytes were charged before. */
+PARE_MUST_USE enum pare_code data_own_take(struct pare_dataset *d, void *p, struct pare_err *err);
+
+/* --- decoders. where is the source's label. Errors leave nothing behind. */
+bool data_is_gzip(struct pare_span s);
+bool data_is_idx(struct pare_span s);
+bool data_is_npy(struct pare_span s);
+bool data_is_zip(struct pare_span s);
+/* Inflates all gzip members into one block of at most cap bytes. */
+PARE_MUST_USE enum pare_code data_gunzip(struct pare_span in, size_t cap, const char *where, uint8_t **out, size_t *out_len,
+    struct pare_err *err);
+/* A raw deflate stream that must give exactly len bytes and end with its input. */
+PARE_MUST_USE enum pare_code data_inflate(struct pare_span in, uint8_t *out, size_t len, const char *where, struct pare_err *err);
+PARE_MUST_USE enum pare_code data_idx_read(struct pare_span s, const char *where, struct data_array *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code data_npy_read(struct pare_span s, const char *where, struct data_array *out, struct pare_err *err);
+
+struct data_zip_entry {
+	const char *name; /* name_len bytes, not terminated */
+	size_t name_len;
+	uint16_t flags, method;
+	uint32_t crc;
+	size_t comp_bytes, bytes;
+	size_t start;          /* of the local header */
+	struct pare_span data; /* as stored */
+};
+/* The checked directory of a zip archive; *out is for pare_free. */
+PARE_MUST_USE enum pare_code data_zip_list(struct pare_span s, const char *where, struct data_zip_entry **out, size_t *out_n,
+    struct pare_err *err);
+/* The bytes of one entry, inflated if need be (owned by d then), CRC checked. */
+PARE_MUST_USE enum pare_code data_zip_extract(struct pare_dataset *d, const struct data_zip_entry *e, const char *where,
+    struct pare_span *out, struct pare_err *err);
+
+/* Fills out->a (float, owned by d) and out->texts. */
+PARE_MUST_USE enum pare_code data_csv_read(struct pare_dataset *d, struct pare_span s, const char *label, struct data_source *out,
+    struct pare_err *err);
+
+/* --- assembling */
+/* Split and part that a name's words give; members fall back on the name of their file. */
+void data_role(const char *name, enum data_group *group, enum data_part *part);
+/* Features of a block: C order, host order, finite. */
+PARE_MUST_USE enum pare_code data_array_prepare(struct pare_dataset *d, const struct data_source *s, const uint8_t **out,
+    struct pare_err *err);
+/* Labels of all blocks: info.task, classes or targets, names and counts. */
+PARE_MUST_USE enum pare_code data_labels_resolve(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_err *err);
+/* Splits as the files say. */
+PARE_MUST_USE enum pare_code data_split_given(struct pare_dataset *d, struct pare_err *err);
+
+/* Text from a file made fit for a message: at most n - 1 characters, printable ASCII. */
+const char *data_show(const char *s, size_t len, char *out, size_t n);
+/* "[60000, 28, 28]" */
+const char *data_show_dims(const int64_t *dims, int n_dims, char *out, size_t n);
+
+static inline uint64_t data_le(const uint8_t *p, int n)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < n; i++)
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
+}
+
+#endif
