@@ -5,7 +5,11 @@
  * are one slab shared by all. A step is written by the caller in two parallel phases (core/train/loop.c):
  *   1. every shard: fill its inputs, pare_net_shard_forward, write the output gradients, pare_net_shard_backward;
  *   2. every thread: its slice of the slab: pare_net_reduce_grads (sum over shards in shard order), optimizer update.
- * Kernels underneath are single-threaded. Same model, same options, same data: the same bits. */
+ * Kernels underneath are single-threaded. Same model, same options, same data: the same bits. (Another number of shards
+ * may differ in the last bits: BLAS rounds a row by how many rows it is given at once.)
+ *
+ * A graph in which rows of the batch meet (softmax over the batch, a reshape that folds it away) cannot be cut: its net
+ * has one shard and one thread whatever the options say, so ask pare_net_n_shards, not the options. */
 #ifndef PARE_GRAPH_NET_H
 #define PARE_GRAPH_NET_H
 
@@ -19,7 +23,7 @@
 struct pare_net;
 
 struct pare_net_options {
-	int n_threads;      /* = number of shards, 1 to 64 */
+	int n_threads;      /* = number of shards (but see above), 1 to 64 */
 	int64_t max_batch;  /* rows of the largest batch that will be run */
 	bool training;      /* reserve memory for gradients */
 	uint64_t seed;      /* for Dropout */
@@ -46,7 +50,8 @@ void pare_net_free(struct pare_net *net);
 
 int pare_net_n_inputs(const struct pare_net *net);
 int pare_net_n_outputs(const struct pare_net *net);
-/* Dimensions with dims[0] = PARE_DIM_UNKNOWN for the batch; returns elements per row. */
+/* Dimensions with dims[0] = PARE_DIM_UNKNOWN for the batch; returns elements per row. An output that does not depend on the
+ * batch has no such dimension, and all its elements are counted. */
 size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
 size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
 /* If output i is produced by Softmax or LogSoftmax over the last axis, what the loss must know. */
@@ -70,7 +75,9 @@ void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *
 /* The shard's own buffers, row-major, valid for the count given to shard_forward. */
 float *pare_net_shard_input(struct pare_net *net, int s, int i);
 const float *pare_net_shard_output(const struct pare_net *net, int s, int i);
-float *pare_net_shard_output_grad(struct pare_net *net, int s, int i); /* dL/d(output), to be filled before backward */
+/* dL/d(output i), to be filled before backward, which does not change it; zeros until somebody does. NULL in a net that does
+ * not train. */
+float *pare_net_shard_output_grad(struct pare_net *net, int s, int i);
 /* Runs count rows. training switches Dropout on, drawn from (seed, step, first row). */
 void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, bool training, uint64_t step, int64_t first_row);
 /* Overwrites the shard's gradient slab with dL/d(params) of the last forward (zeros where count was 0). */
@@ -79,10 +86,11 @@ const float *pare_net_shard_grads(const struct pare_net *net, int s);
 /* out[begin..end) = sum over shards, in shard order; out may be shard 0's own slab. */
 void pare_net_reduce_grads(const struct pare_net *net, size_t begin, size_t end, float *out);
 
-/* Runs fn(ctx, t) for t in [0, n_threads), t = 0 on the caller; returns when all have returned. */
+/* Runs fn(ctx, t) for t in [0, pare_net_n_shards), t = 0 on the caller; returns when all have returned. */
 void pare_net_parallel(struct pare_net *net, void (*fn)(void *ctx, int t), void *ctx);
 
-/* The whole of inference: n rows of input 0 (any n; cut into batches of max_batch), output 0 into out. */
+/* The whole of inference: n rows of input 0 (any n; cut into batches of max_batch), output 0 into out. PARE_E_UNSUPPORTED for
+ * a model of several inputs, or whose output 0 does not have the batch first. */
 PARE_MUST_USE enum pare_code pare_net_infer(struct pare_net *net, const float *x, int64_t n, float *out, struct pare_err *err);
 
 #endif

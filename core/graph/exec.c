@@ -1,0 +1,178 @@
+/* Running a plan. All pointers of every node on every shard are set once (bind); a pass is a loop over nodes. Shapes are
+ * resolved again only when the number of rows changes, which is once an epoch. */
+#include <string.h>
+
+#include "core/base/num.h"
+#include "core/graph/net_priv.h"
+#include "core/ops/kernels/elementwise.h"
+
+static float *data_at(const struct pare_net *net, const struct pare_net_shard *sh, int32_t value)
+{
+	const struct pare_net_value *v = value >= 0 ? &net->values[value] : NULL;
+
+	if (v == NULL)
+		return NULL;
+	switch (v->place) {
+	case PARE_PLACE_PARAM:
+		return net->slab + v->offset;
+	case PARE_PLACE_CONST:
+		return v->fixed;
+	case PARE_PLACE_SHARD:
+		return sh->mem + v->offset;
+	case PARE_PLACE_NONE:
+		break;
+	}
+	return NULL;
+}
+
+static float *grad_at(const struct pare_net *net, const struct pare_net_shard *sh, int32_t value)
+{
+	const struct pare_net_value *v = value >= 0 ? &net->values[value] : NULL;
+
+	if (v == NULL || v->grad_offset == PARE_GRAD_NONE)
+		return NULL;
+	return (net->values[v->grad_root].param >= 0 ? sh->grads : sh->mem) + v->grad_offset;
+}
+
+static enum pare_code bind_node(struct pare_net *net, struct pare_net_shard *sh, const struct pare_net_node *n, struct pare_run *r, struct pare_err *err)
+{
+	size_t n_in = (size_t)n->node->n_in, n_out = (size_t)n->node->n_out;
+	const float **in = pare_arena_array(&net->arena, 2 * (n_in + n_out) + 1, sizeof *in);
+	float **out = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *out);
+	const struct pare_shape **shapes = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *shapes);
+
+	if (in == NULL || out == NULL || shapes == NULL)
+		return pare_err_nomem(err, 0);
+	for (size_t k = 0; k < n_in; k++) {
+		int32_t v = n->node->in[k];
+
+		in[k] = data_at(net, sh, v);
+		if (n->backward && v >= 0 && pare_net_is_data(net, n, (int)k))
+			out[n_out + k] = grad_at(net, sh, v);
+		shapes[k] = v >= 0 ? &sh->shapes[v] : NULL;
+	}
+	for (size_t k = 0; k < n_out; k++) {
+		int32_t v = n->node->out[k];
+
+		out[k] = data_at(net, sh, v);
+		in[n_in + k] = grad_at(net, sh, v);
+		shapes[n_in + k] = v >= 0 ? &sh->shapes[v] : NULL;
+	}
+	*r = (struct pare_run){.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in = in, .out = out, .in_shape = shapes,
+	    .out_shape = shapes + n_in, .grad_in = out + n_out, .grad_out = in + n_in, .accumulate = n->accumulate,
+	    .scratch = sh->mem + net->scratch_offset,
+	    .state = net->opt.training && n->op->state != NULL ? sh->mem + n->state_offset : NULL, .seed = net->opt.seed, .node = n->index};
+	return PARE_OK;
+}
+
+static void resolve_shapes(const struct pare_net *net, struct pare_net_shard *sh, int64_t count)
+{
+	for (int32_t i = 0; i < net->model->graph.n_values; i++)
+		if (net->values[i].live)
+			pare_shape_resolve(&net->values[i].shape, count, &sh->shapes[i]);
+	sh->count = count;
+}
+
+static enum pare_code bind_shard(struct pare_net *net, struct pare_net_shard *sh, struct pare_err *err)
+{
+	size_t n_bytes;
+
+	if (!pare_mul_size(net->shard_len, sizeof(float), &n_bytes))
+		return pare_err_set(err, PARE_E_LIMIT, NULL, "the net is too large");
+	sh->mem = pare_alloc_aligned(n_bytes);
+	if (sh->mem == NULL)
+		return pare_err_nomem(err, n_bytes);
+	if (net->opt.training) {
+		sh->grads = pare_alloc_aligned(net->slab_len * sizeof(float));
+		if (sh->grads == NULL)
+			return pare_err_nomem(err, net->slab_len * sizeof(float));
+	}
+	sh->shapes = pare_arena_array(&net->arena, (size_t)net->model->graph.n_values + 1, sizeof *sh->shapes);
+	sh->runs = pare_arena_array(&net->arena, (size_t)net->n_nodes + 1, sizeof *sh->runs);
+	if (sh->shapes == NULL || sh->runs == NULL)
+		return pare_err_nomem(err, 0);
+	for (int i = 0; i < net->n_nodes; i++) {
+		enum pare_code code = bind_node(net, sh, &net->nodes[i], &sh->runs[i], err);
+
+		if (code != PARE_OK)
+			return code;
+	}
+	resolve_shapes(net, sh, net->shard_rows);
+	return PARE_OK;
+}
+
+enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
+{
+	net->shards = pare_arena_array(&net->arena, (size_t)net->n_shards, sizeof *net->shards);
+	if (net->shards == NULL)
+		return pare_err_nomem(err, 0);
+	for (int s = 0; s < net->n_shards; s++) {
+		enum pare_code code = bind_shard(net, &net->shards[s], err);
+
+		if (code != PARE_OK)
+			return code;
+	}
+	for (int i = 0; i < net->n_nodes; i++)
+		if (net->nodes[i].constant && net->nodes[i].op->forward != NULL)
+			net->nodes[i].op->forward(&net->shards[0].runs[i]);
+	return PARE_OK;
+}
+
+void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, bool training, uint64_t step, int64_t first_row)
+{
+	struct pare_net_shard *sh = &net->shards[s];
+
+	if (count != sh->count)
+		resolve_shapes(net, sh, count);
+	if (count == 0)
+		return;
+	for (int i = 0; i < net->n_nodes; i++) {
+		const struct pare_net_node *n = &net->nodes[i];
+		struct pare_run *r = &sh->runs[i];
+
+		if (n->view || n->constant)
+			continue;
+		r->training = training && net->opt.training;
+		r->step = step;
+		r->first_row = first_row;
+		n->op->forward(r);
+	}
+}
+
+static void copy_seeds(struct pare_net *net, struct pare_net_shard *sh)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int i = 0; i < g->n_outputs; i++) {
+		const struct pare_net_seed *seed = &net->seeds[i];
+		size_t n = pare_shape_elems(&sh->shapes[g->outputs[i]]);
+		float *to = seed->copy ? grad_at(net, sh, g->outputs[i]) : NULL;
+
+		if (to != NULL && seed->first)
+			memcpy(to, sh->mem + seed->offset, n * sizeof(float));
+		else if (to != NULL)
+			pare_k_acc(n, sh->mem + seed->offset, to);
+	}
+}
+
+void pare_net_shard_backward(struct pare_net *net, int s)
+{
+	struct pare_net_shard *sh = &net->shards[s];
+
+	if (sh->count == 0) {
+		memset(sh->grads, 0, net->slab_len * sizeof(float));
+		return;
+	}
+	copy_seeds(net, sh);
+	for (int i = net->n_nodes - 1; i >= 0; i--)
+		if (net->nodes[i].backward)
+			net->nodes[i].op->backward(&sh->runs[i]);
+}
+
+void pare_net_reduce_grads(const struct pare_net *net, size_t begin, size_t end, float *out)
+{
+	if (out != net->shards[0].grads)
+		memcpy(out + begin, net->shards[0].grads + begin, (end - begin) * sizeof(float));
+	for (int s = 1; s < net->n_shards; s++)
+		pare_k_acc(end - begin, net->shards[s].grads + begin, out + begin);
+}

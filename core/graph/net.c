@@ -1,0 +1,309 @@
+/* The life of a net, and what others may know of it. The work is in shape_infer.c, plan.c, plan_grad.c and exec.c. */
+#include "core/graph/net.h"
+
+#include <string.h>
+
+#include "core/base/num.h"
+#include "core/graph/graph_priv.h"
+#include "core/graph/net_priv.h"
+#include "core/ops/kernels/gemm.h"
+
+#define ARENA_CAP ((size_t)1 << 30) /* the plan itself, not the tensors: some KiB per node and shard */
+#define MAX_THREADS 64
+
+static enum pare_code load_params(struct pare_net *net, struct pare_err *err)
+{
+	size_t n_bytes;
+
+	if (!pare_mul_size(net->slab_len, sizeof(float), &n_bytes))
+		return pare_err_set(err, PARE_E_LIMIT, NULL, "the parameters are too large");
+	net->slab = pare_alloc_aligned(n_bytes);
+	if (net->slab == NULL)
+		return pare_err_nomem(err, n_bytes);
+	for (int i = 0; i < net->n_params; i++) {
+		const struct pare_param_info *p = &net->params[i];
+		char shown[PARE_NAME_SHOWN];
+		enum pare_code code = pare_tensor_read_f32(net->model->graph.values[p->value].init, net->slab + p->offset, err);
+
+		if (code != PARE_OK)
+			return pare_err_at(err, "initializer \"%s\"", pare_name_shown(p->name, shown));
+	}
+	return PARE_OK;
+}
+
+static enum pare_code build(struct pare_net *net, struct pare_err *err)
+{
+	enum pare_code code = pare_net_infer_shapes(net, err);
+
+	if (code == PARE_OK)
+		code = pare_net_plan(net, err);
+	if (code == PARE_OK && net->opt.training)
+		code = pare_net_plan_grads(net, err);
+	if (code == PARE_OK)
+		code = load_params(net, err);
+	if (code == PARE_OK)
+		code = pare_net_bind(net, err);
+	if (code == PARE_OK)
+		code = pare_pool_new(net->n_shards, &net->pool, err);
+	return code;
+}
+
+enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err)
+{
+	struct pare_net *net;
+	enum pare_code code;
+
+	if (opt->n_threads < 1 || opt->n_threads > MAX_THREADS)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "%d threads; 1 to %d are possible", opt->n_threads, MAX_THREADS);
+	if (opt->max_batch < 1 || opt->max_batch > INT32_MAX)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "a batch of %lld rows; it must be at least 1", (long long)opt->max_batch);
+	pare_gemm_init();
+	net = pare_calloc(1, sizeof *net);
+	if (net == NULL)
+		return pare_err_nomem(err, sizeof *net);
+	net->model = m;
+	net->opt = *opt;
+	net->fixed_batch = PARE_DIM_UNKNOWN;
+	pare_arena_init(&net->arena, ARENA_CAP);
+	code = build(net, err);
+	if (code == PARE_OK)
+		*out = net;
+	else
+		pare_net_free(net);
+	return code;
+}
+
+void pare_net_free(struct pare_net *net)
+{
+	if (net == NULL)
+		return;
+	pare_pool_free(net->pool);
+	for (int s = 0; net->shards != NULL && s < net->n_shards; s++) {
+		pare_free(net->shards[s].mem);
+		pare_free(net->shards[s].grads);
+	}
+	pare_free(net->slab);
+	pare_arena_done(&net->arena);
+	pare_free(net);
+}
+
+int pare_net_n_inputs(const struct pare_net *net)
+{
+	return net->model->graph.n_inputs;
+}
+
+int pare_net_n_outputs(const struct pare_net *net)
+{
+	return net->model->graph.n_outputs;
+}
+
+static size_t row_shape(const struct pare_shape *s, int *n_dims, int64_t dims[PARE_MAX_DIMS])
+{
+	*n_dims = s->n_dims;
+	for (int i = 0; i < s->n_dims; i++)
+		dims[i] = s->batch & PARE_BIT(i) ? PARE_DIM_UNKNOWN : s->dims[i];
+	return pare_shape_elems(s);
+}
+
+size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS])
+{
+	return row_shape(&net->values[net->model->graph.inputs[i]].shape, n_dims, dims);
+}
+
+size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS])
+{
+	return row_shape(&net->values[net->model->graph.outputs[i]].shape, n_dims, dims);
+}
+
+static const struct pare_net_node *producer(const struct pare_net *net, int32_t value)
+{
+	for (int i = 0; i < net->n_nodes; i++)
+		for (int k = 0; k < net->nodes[i].node->n_out; k++)
+			if (net->nodes[i].node->out[k] == value)
+				return &net->nodes[i];
+	return NULL;
+}
+
+/* Softmax over the last axis only: its one MIX tie. */
+static bool mixes_last_axis(const struct pare_net *net, const struct pare_net_node *n)
+{
+	int last = net->values[n->node->out[0]].shape.n_dims - 1, n_mix = 0;
+	struct pare_ties t;
+	bool on_last = false;
+
+	pare_net_ties(net, n, &t);
+	for (int i = 0; i < t.n; i++)
+		if (t.tie[i].kind == PARE_TIE_MIX) {
+			n_mix++;
+			on_last |= t.tie[i].a_axis == last;
+		}
+	return n_mix == 1 && on_last;
+}
+
+enum pare_output_kind pare_net_output_kind(const struct pare_net *net, int i)
+{
+	static const enum pare_output_kind kind_table[] = {
+	    [PARE_HINT_NONE] = PARE_OUTPUT_RAW,
+	    [PARE_HINT_PROBABILITY] = PARE_OUTPUT_PROBABILITY,
+	    [PARE_HINT_LOG_PROBABILITY] = PARE_OUTPUT_LOG_PROBABILITY,
+	};
+	int32_t value = net->model->graph.outputs[i];
+	const struct pare_net_node *n = producer(net, value);
+
+	while (n != NULL && n->view && pare_shape_same(&net->values[n->node->in[0]].shape, &net->values[value].shape)) {
+		value = n->node->in[0];
+		n = producer(net, value);
+	}
+	return n != NULL && n->op->output_hint != PARE_HINT_NONE && mixes_last_axis(net, n) ? kind_table[n->op->output_hint] : PARE_OUTPUT_RAW;
+}
+
+int pare_net_n_params(const struct pare_net *net)
+{
+	return net->n_params;
+}
+
+const struct pare_param_info *pare_net_param(const struct pare_net *net, int i)
+{
+	return &net->params[i];
+}
+
+size_t pare_net_slab_len(const struct pare_net *net)
+{
+	return net->slab_len;
+}
+
+float *pare_net_slab(struct pare_net *net)
+{
+	return net->slab;
+}
+
+enum pare_code pare_net_store(const struct pare_net *net, struct pare_model *m, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+	float *before = NULL;
+	size_t most = 0;
+
+	for (int i = 0; i < net->n_params; i++)
+		most = net->params[i].n_elems > most ? net->params[i].n_elems : most;
+	before = pare_calloc(most, sizeof *before);
+	if (before == NULL)
+		return pare_err_nomem(err, most * sizeof *before);
+	for (int i = 0; i < net->n_params && code == PARE_OK; i++) {
+		const struct pare_param_info *p = &net->params[i];
+		const float *now = net->slab + p->offset;
+
+		code = pare_tensor_read_f32(m->graph.values[p->value].init, before, err);
+		if (code == PARE_OK && memcmp(before, now, p->n_elems * sizeof *now) != 0)
+			code = pare_model_set_init_f32(m, p->value, now, err);
+	}
+	pare_free(before);
+	return code;
+}
+
+int64_t pare_net_macs(const struct pare_net *net)
+{
+	int64_t sum = 0;
+
+	for (int i = 0; i < net->n_nodes; i++)
+		sum += net->nodes[i].macs;
+	return sum;
+}
+
+int64_t pare_net_node_macs(const struct pare_net *net, int32_t node)
+{
+	for (int i = 0; i < net->n_nodes; i++)
+		if (net->nodes[i].index == node)
+			return net->nodes[i].macs;
+	return 0;
+}
+
+int pare_net_n_shards(const struct pare_net *net)
+{
+	return net->n_shards;
+}
+
+void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *first, int64_t *count)
+{
+	int64_t rows = (n + net->n_shards - 1) / net->n_shards, begin = rows * s;
+
+	begin = begin < n ? begin : n;
+	*first = begin;
+	*count = rows < n - begin ? rows : n - begin;
+}
+
+float *pare_net_shard_input(struct pare_net *net, int s, int i)
+{
+	return net->shards[s].mem + net->values[net->model->graph.inputs[i]].offset;
+}
+
+const float *pare_net_shard_output(const struct pare_net *net, int s, int i)
+{
+	const struct pare_net_value *v = &net->values[net->model->graph.outputs[i]];
+
+	if (v->place == PARE_PLACE_PARAM)
+		return net->slab + v->offset;
+	if (v->place == PARE_PLACE_CONST)
+		return v->fixed;
+	return v->place == PARE_PLACE_SHARD ? net->shards[s].mem + v->offset : NULL;
+}
+
+float *pare_net_shard_output_grad(struct pare_net *net, int s, int i)
+{
+	return net->opt.training ? net->shards[s].mem + net->seeds[i].offset : NULL;
+}
+
+const float *pare_net_shard_grads(const struct pare_net *net, int s)
+{
+	return net->shards[s].grads;
+}
+
+void pare_net_parallel(struct pare_net *net, void (*fn)(void *ctx, int t), void *ctx)
+{
+	pare_pool_run(net->pool, fn, ctx);
+}
+
+struct infer_pass {
+	struct pare_net *net;
+	const float *x;
+	float *out;
+	size_t n_in, n_out; /* elements per row */
+	int64_t n;          /* rows of this batch */
+};
+
+static void infer_shard(void *ctx, int t)
+{
+	const struct infer_pass *p = ctx;
+	int64_t first, count;
+
+	pare_net_shard_rows(p->net, p->n, t, &first, &count);
+	if (count == 0)
+		return;
+	memcpy(pare_net_shard_input(p->net, t, 0), p->x + (size_t)first * p->n_in, (size_t)count * p->n_in * sizeof(float));
+	pare_net_shard_forward(p->net, t, count, false, 0, first);
+	memcpy(p->out + (size_t)first * p->n_out, pare_net_shard_output(p->net, t, 0), (size_t)count * p->n_out * sizeof(float));
+}
+
+enum pare_code pare_net_infer(struct pare_net *net, const float *x, int64_t n, float *out, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+	struct infer_pass p = {.net = net};
+	const struct pare_net_value *o;
+	char shown[PARE_NAME_SHOWN];
+
+	if (g->n_inputs != 1 || g->n_outputs < 1)
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the model has %d inputs and %d outputs; inference needs one input and an output",
+		    g->n_inputs, g->n_outputs);
+	o = &net->values[g->outputs[0]];
+	if (o->shape.batch != PARE_BIT(0))
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the first dimension of output \"%s\" is not the batch",
+		    pare_name_shown(g->values[g->outputs[0]].name, shown));
+	p.n_in = pare_shape_elems(&net->values[g->inputs[0]].shape);
+	p.n_out = pare_shape_elems(&o->shape);
+	for (int64_t at = 0; at < n; at += net->opt.max_batch) {
+		p.n = n - at < net->opt.max_batch ? n - at : net->opt.max_batch;
+		p.x = x + (size_t)at * p.n_in;
+		p.out = out + (size_t)at * p.n_out;
+		pare_net_parallel(net, infer_shard, &p);
+	}
+	return PARE_OK;
+}

@@ -1,0 +1,117 @@
+/* The plan of a net: shared by net.c (life), shape_infer.c, plan.c (memory), plan_grad.c and exec.c. */
+#ifndef PARE_GRAPH_NET_PRIV_H
+#define PARE_GRAPH_NET_PRIV_H
+
+#include "core/graph/net.h"
+#include "core/graph/pool.h"
+#include "core/ops/op.h"
+
+/* Where a value's elements live. */
+enum pare_place {
+	PARE_PLACE_NONE,  /* nowhere: integer constants, values nobody computes */
+	PARE_PLACE_PARAM, /* offset into the net's parameter slab */
+	PARE_PLACE_CONST, /* fixed, shared by all shards */
+	PARE_PLACE_SHARD  /* offset into the memory of each shard */
+};
+
+#define PARE_GRAD_NONE ((size_t)-1)
+
+struct pare_net_value {
+	struct pare_shape shape;
+	int dtype;
+	bool live;     /* an executed node, or the graph's interface, refers to it */
+	bool constant; /* does not depend on inputs or parameters */
+	bool needs_grad;
+	struct pare_known known;
+	int32_t param; /* index into net->params, or -1 */
+	enum pare_place place;
+	int32_t root; /* the value whose memory this one shares: itself, or a view's origin, or what it overwrites */
+	size_t offset;
+	float *fixed;
+	int32_t grad_root; /* the value whose gradient this one shares: itself, or a view's origin */
+	size_t grad_offset; /* into each shard's memory, or into the gradient slab for parameters; PARE_GRAD_NONE */
+};
+
+struct pare_net_node {
+	int32_t index; /* in the graph */
+	const struct pare_node *node;
+	const struct pare_op *op;
+	void *args;
+	char *where;
+	bool constant; /* run once, at plan time */
+	bool view;
+	bool backward;
+	bool *accumulate; /* per input */
+	size_t state_offset;
+	int64_t macs;
+};
+
+/* The gradient of one graph output as the caller writes it. */
+struct pare_net_seed {
+	size_t offset; /* into each shard's memory; PARE_GRAD_NONE if nothing needs it */
+	bool copy;     /* to the value's own gradient, at the start of backward */
+	bool first;    /* overwrite, not add */
+};
+
+struct pare_net_shard {
+	float *mem;
+	float *grads; /* as long as the parameter slab */
+	int64_t count;
+	struct pare_shape *shapes; /* by value, for count rows */
+	struct pare_run *runs;     /* by node of net->nodes */
+};
+
+struct pare_net {
+	const struct pare_model *model;
+	struct pare_net_options opt;
+	struct pare_arena arena;
+	struct pare_pool *pool;
+	int n_shards;
+	int64_t shard_rows; /* rows of the largest shard */
+	int64_t fixed_batch;
+	struct pare_net_value *values; /* by value index of the graph */
+	int n_nodes;                   /* live ones, in graph order */
+	struct pare_net_node *nodes;
+	int n_params;
+	struct pare_param_info *params;
+	size_t slab_len;
+	float *slab;
+	struct pare_net_seed *seeds; /* by graph output */
+	size_t shard_len;            /* floats of a shard's memory */
+	size_t scratch_offset;
+	struct pare_net_shard *shards;
+};
+
+/* Input k of a node that carries data at run time: present, float, not read at plan time. */
+static inline bool pare_net_is_data(const struct pare_net *net, const struct pare_net_node *n, int k)
+{
+	return n->node->in[k] >= 0 && !(n->op->const_in & PARE_BIT(k)) && net->values[n->node->in[k]].dtype == PARE_DT_FLOAT;
+}
+/* Round floats up to whole cache lines. */
+static inline size_t pare_net_align(size_t n_floats)
+{
+	return (n_floats + 15) & ~(size_t)15;
+}
+size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows);
+void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, struct pare_ties *out);
+
+/* shape_infer.c: live nodes, rows of the table, arguments, shapes, constants, parameters. */
+PARE_MUST_USE enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err);
+/* plan.c: shards, where everything lives. */
+PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err);
+/* plan_grad.c: which gradients exist, in what order they add up, where they live. */
+PARE_MUST_USE enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err);
+/* exec.c: pointers of every node on every shard; runs the constant nodes. */
+PARE_MUST_USE enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err);
+
+/* An interval of memory: alive from first to last inclusive (any clock). */
+struct pare_slot {
+	size_t n_floats;
+	int32_t first, last;
+	size_t offset; /* out */
+};
+/* Gives every slot an offset (a multiple of 16 floats) so that no two that live at the same time overlap. Returns the
+ * floats needed. order: scratch of n. */
+size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order);
+
+#endif

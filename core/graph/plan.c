@@ -1,0 +1,351 @@
+/* Where everything lives: the second half of planning.
+ *
+ * Parameters stand in one slab. Each shard has one block of memory: inputs, activations, states, gradients, scratch.
+ * Views share their origin's memory; an element-wise operator writes over its input when nobody reads that any more. In
+ * inference activations share memory by lifetime (slots placed largest first at the lowest free offset, which for chains
+ * is two buffers); in training all of forward's data are kept, because backward reads them.
+ *
+ * A batch may be cut into shards only if every row goes its own way. That is read off the ties that operators declare
+ * for structured pruning: batch axis in, SAME batch axis out, in every node. A graph where rows meet (softmax over the
+ * batch, a reshape that folds it away, x^T x) runs as one shard, whatever the options say. */
+#include <string.h>
+
+#include "core/graph/net_priv.h"
+
+static void add_param(struct pare_net *net, int32_t value, int32_t node)
+{
+	const struct pare_value *v = &net->model->graph.values[value];
+	struct pare_net_value *nv = &net->values[value];
+	struct pare_param_info *p;
+
+	if (v->init == NULL || nv->constant || nv->param >= 0)
+		return;
+	nv->param = net->n_params++;
+	nv->place = PARE_PLACE_PARAM;
+	nv->offset = net->slab_len;
+	p = &net->params[nv->param];
+	*p = (struct pare_param_info){.value = value, .node = node, .name = v->init->name, .offset = net->slab_len, .n_elems = v->init->n_elems,
+	    .n_dims = v->init->n_dims, .out_axis = -1};
+	memcpy(p->dims, v->init->dims, sizeof p->dims);
+	net->slab_len += pare_net_align(p->n_elems);
+}
+
+/* The last output axis that an axis of input k is tied to says which axis holds the output channels. */
+static int tied_axis(const struct pare_net *net, const struct pare_net_node *n, int k)
+{
+	struct pare_ties t;
+	int axis = -1, best = -1;
+
+	pare_net_ties(net, n, &t);
+	for (int i = 0; i < t.n; i++)
+		if (t.tie[i].kind == PARE_TIE_SAME && t.tie[i].a == k && t.tie[i].b == PARE_OUT(0) && t.tie[i].b_axis > best) {
+			best = t.tie[i].b_axis;
+			axis = t.tie[i].a_axis;
+		}
+	return axis;
+}
+
+/* Follows a parameter through views to the nodes that compute with it. The first one tells the output axis, unless a view
+ * has given the parameter another shape by then. */
+static void describe_param(struct pare_net *net, struct pare_param_info *p)
+{
+	bool found = false;
+
+	for (int i = 0; i < net->n_nodes; i++) {
+		const struct pare_net_node *n = &net->nodes[i];
+
+		for (int k = 0; k < n->node->n_in; k++) {
+			int32_t v = n->node->in[k];
+
+			if (v < 0 || n->view || net->values[v].root != p->value || !pare_net_is_data(net, n, k))
+				continue;
+			p->prunable |= p->n_dims >= 2 && (n->op->weight_in & PARE_BIT(k));
+			if (!found && pare_shape_same(&net->values[v].shape, &net->values[p->value].shape))
+				p->out_axis = tied_axis(net, n, k);
+			found = true;
+		}
+	}
+}
+
+static enum pare_code plan_params(struct pare_net *net, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	net->params = pare_arena_array(&net->arena, (size_t)g->n_inits + 1, sizeof *net->params);
+	if (net->params == NULL)
+		return pare_err_nomem(err, 0);
+	for (int i = 0; i < net->n_nodes; i++)
+		for (int k = 0; k < net->nodes[i].node->n_in; k++)
+			if (pare_net_is_data(net, &net->nodes[i], k))
+				add_param(net, net->nodes[i].node->in[k], net->nodes[i].index);
+	for (int i = 0; i < g->n_outputs; i++)
+		if (net->values[g->outputs[i]].dtype == PARE_DT_FLOAT)
+			add_param(net, g->outputs[i], -1);
+	return PARE_OK;
+}
+
+/* Does every batched input of n keep its rows apart? */
+static bool rows_apart(const struct pare_net *net, const struct pare_net_node *n)
+{
+	struct pare_ties t;
+
+	pare_net_ties(net, n, &t);
+	if (t.full)
+		return false;
+	for (int k = 0; k < n->node->n_in; k++) {
+		bool same = false;
+
+		if (n->node->in[k] < 0 || net->values[n->node->in[k]].shape.batch == 0)
+			continue;
+		for (int i = 0; i < t.n; i++) {
+			const struct pare_tie *e = &t.tie[i];
+			bool touches = (e->a == k && e->a_axis == 0) || (e->b == k && e->b_axis == 0);
+
+			if (touches && (e->kind != PARE_TIE_SAME || e->b != PARE_OUT(0) || e->b_axis != 0))
+				return false;
+			same |= touches;
+		}
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+static bool shardable(const struct pare_net *net)
+{
+	for (int32_t i = 0; i < net->model->graph.n_values; i++) {
+		const struct pare_shape *s = &net->values[i].shape;
+
+		if (net->values[i].live && s->batch != 0 && (s->batch != PARE_BIT(0) || s->dims[0] != 1))
+			return false;
+	}
+	for (int i = 0; i < net->n_nodes; i++)
+		if (!rows_apart(net, &net->nodes[i]))
+			return false;
+	return true;
+}
+
+/* May node n write its output over value v (root r)? Everybody who reads that memory must be through. */
+static bool may_overwrite(const struct pare_net *net, const struct pare_net_node *n, int32_t r)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	if (net->values[r].place != PARE_PLACE_SHARD || g->values[r].is_input || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
+		return false;
+	for (int i = 0; i < g->n_outputs; i++)
+		if (net->values[g->outputs[i]].root == r)
+			return false;
+	for (int i = 0; i < net->n_nodes; i++) {
+		const struct pare_net_node *m = &net->nodes[i];
+
+		for (int k = 0; m != n && k < m->node->n_in; k++)
+			if (m->node->in[k] >= 0 && net->values[m->node->in[k]].root == r &&
+			    (m > n || (net->opt.training && (m->op->grad_uses_in & PARE_BIT(k)))))
+				return false;
+		for (int k = 0; m < n && net->opt.training && k < m->node->n_out; k++)
+			if (m->node->out[k] >= 0 && net->values[m->node->out[k]].root == r && (m->op->grad_uses_out & PARE_BIT(k)))
+				return false;
+	}
+	return true;
+}
+
+static void share_memory(struct pare_net *net, const struct pare_net_node *n, int k, struct pare_net_value *out)
+{
+	int32_t in = k == 0 && n->node->n_in > 0 ? n->node->in[0] : -1;
+	int32_t r = in >= 0 ? net->values[in].root : -1;
+
+	if (r >= 0 && n->view) {
+		out->root = r;
+		out->grad_root = net->values[in].grad_root;
+	} else if (r >= 0 && n->op->inplace && pare_shape_same(&net->values[in].shape, &out->shape) && may_overwrite(net, n, r)) {
+		out->root = r;
+	}
+}
+
+/* Where constants stand: what infer knows already, or memory for what the constant nodes will compute. */
+static enum pare_code place_constant(struct pare_net *net, struct pare_net_value *v, struct pare_err *err)
+{
+	size_t n = pare_shape_elems(&v->shape);
+
+	v->place = PARE_PLACE_CONST;
+	v->fixed = pare_arena_array(&net->arena, n + 1, sizeof *v->fixed);
+	if (v->fixed == NULL)
+		return pare_err_nomem(err, n * sizeof *v->fixed);
+	if (v->known.f32 != NULL)
+		memcpy(v->fixed, v->known.f32, n * sizeof *v->fixed);
+	return PARE_OK;
+}
+
+static enum pare_code place_values(struct pare_net *net, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int i = 0; i < g->n_inputs; i++)
+		net->values[g->inputs[i]].place = PARE_PLACE_SHARD;
+	for (int i = 0; i < net->n_nodes; i++) {
+		struct pare_net_node *n = &net->nodes[i];
+
+		for (int k = 0; k < n->node->n_out; k++) {
+			struct pare_net_value *v = n->node->out[k] >= 0 ? &net->values[n->node->out[k]] : NULL;
+			enum pare_code code;
+
+			if (v == NULL || (v->dtype != PARE_DT_FLOAT && v->dtype != PARE_DT_BOOL) || v->known.i64 != NULL)
+				continue;
+			v->place = PARE_PLACE_SHARD;
+			if (!n->constant) {
+				share_memory(net, n, k, v);
+				continue;
+			}
+			code = place_constant(net, v, err);
+			if (code != PARE_OK)
+				return code;
+		}
+	}
+	return PARE_OK;
+}
+
+static void slot_lifetimes(const struct pare_net *net, const int32_t *slot_of, struct pare_slot *slots)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int i = 0; i < net->n_nodes; i++) {
+		const struct pare_node *node = net->nodes[i].node;
+
+		for (int k = 0; k < node->n_in + node->n_out; k++) {
+			int32_t v = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
+			int32_t s = v >= 0 ? slot_of[net->values[v].root] : -1;
+
+			if (s >= 0 && slots[s].first > i)
+				slots[s].first = i;
+			if (s >= 0 && slots[s].last < i)
+				slots[s].last = i;
+		}
+	}
+	for (int i = 0; i < g->n_outputs; i++)
+		if (slot_of[net->values[g->outputs[i]].root] >= 0)
+			slots[slot_of[net->values[g->outputs[i]].root]].last = net->n_nodes;
+}
+
+static enum pare_code place_activations(struct pare_net *net, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+	size_t n_values = (size_t)g->n_values;
+	int32_t *slot_of = pare_arena_array(&net->arena, n_values + 1, sizeof *slot_of);
+	int32_t *order = pare_arena_array(&net->arena, n_values + 1, sizeof *order);
+	struct pare_slot *slots = pare_arena_array(&net->arena, n_values + 1, sizeof *slots);
+	int32_t n = 0;
+
+	if (slot_of == NULL || order == NULL || slots == NULL)
+		return pare_err_nomem(err, 0);
+	for (int32_t i = 0; i < g->n_values; i++) {
+		slot_of[i] = -1;
+		if (net->values[i].place != PARE_PLACE_SHARD || net->values[i].root != i)
+			continue;
+		slots[n] = (struct pare_slot){.n_floats = pare_net_value_elems(net, i, net->shard_rows), .first = net->n_nodes, .last = -1};
+		slot_of[i] = n++;
+	}
+	slot_lifetimes(net, slot_of, slots);
+	for (int32_t i = 0; i < g->n_values; i++)
+		if (slot_of[i] >= 0 && (net->opt.training || g->values[i].is_input)) {
+			slots[slot_of[i]].first = -1;
+			slots[slot_of[i]].last = net->n_nodes;
+		}
+	net->shard_len = pare_slots_place(slots, n, order);
+	for (int32_t i = 0; i < g->n_values; i++) {
+		struct pare_net_value *v = &net->values[i];
+
+		if (v->place != PARE_PLACE_SHARD)
+			continue;
+		if (slot_of[v->root] >= 0)
+			v->offset = slots[slot_of[v->root]].offset;
+		else
+			v->place = PARE_PLACE_NONE;
+	}
+	return PARE_OK;
+}
+
+/* Views of parameters and constants stand where those do. */
+static void follow_roots(struct pare_net *net)
+{
+	for (int32_t i = 0; i < net->model->graph.n_values; i++) {
+		struct pare_net_value *v = &net->values[i];
+		const struct pare_net_value *r = &net->values[v->root];
+
+		if (v->root != i && r->place != PARE_PLACE_SHARD) {
+			v->place = r->place;
+			v->offset = r->offset;
+			v->fixed = r->fixed;
+		}
+	}
+}
+
+/* Scratch is shared by all nodes of a shard, state is each node's own. */
+static enum pare_code place_work_memory(struct pare_net *net, struct pare_err *err)
+{
+	size_t scratch = 0;
+
+	for (int i = 0; i < net->n_nodes; i++) {
+		struct pare_net_node *n = &net->nodes[i];
+		size_t n_in = (size_t)n->node->n_in, n_out = (size_t)n->node->n_out, size;
+		const struct pare_shape **view = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *view);
+		struct pare_shape *shapes = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *shapes);
+		struct pare_run r = {.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in_shape = view, .out_shape = view + n_in};
+
+		if (view == NULL || shapes == NULL)
+			return pare_err_nomem(err, 0);
+		for (size_t k = 0; k < n_in + n_out; k++) {
+			int32_t v = k < n_in ? n->node->in[k] : n->node->out[k - n_in];
+
+			if (v < 0)
+				continue;
+			pare_shape_resolve(&net->values[v].shape, net->shard_rows, &shapes[k]);
+			view[k] = &shapes[k];
+		}
+		size = n->op->scratch != NULL ? n->op->scratch(&r) : 0;
+		scratch = size > scratch ? size : scratch;
+		n->state_offset = net->shard_len;
+		if (net->opt.training && n->op->state != NULL)
+			net->shard_len += pare_net_align(n->op->state(&r));
+	}
+	net->scratch_offset = net->shard_len;
+	net->shard_len += pare_net_align(scratch);
+	return PARE_OK;
+}
+
+static void count_macs(struct pare_net *net)
+{
+	for (int i = 0; i < net->n_nodes; i++) {
+		struct pare_net_node *n = &net->nodes[i];
+		struct pare_shape in[4], out;
+		const struct pare_shape *pin[4] = {NULL}, *pout = &out;
+		struct pare_node_view view = {.args = n->args, .n_in = n->node->n_in < 4 ? n->node->n_in : 4, .n_out = 1, .in = pin, .out = &pout};
+
+		if (n->op->macs == NULL)
+			continue;
+		for (int k = 0; k < view.n_in; k++)
+			if (n->node->in[k] >= 0) {
+				pare_shape_resolve(&net->values[n->node->in[k]].shape, 1, &in[k]);
+				pin[k] = &in[k];
+			}
+		pare_shape_resolve(&net->values[n->node->out[0]].shape, 1, &out);
+		n->macs = n->op->macs(&view);
+	}
+}
+
+enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err)
+{
+	enum pare_code code = plan_params(net, err);
+
+	if (code == PARE_OK)
+		code = place_values(net, err);
+	if (code != PARE_OK)
+		return code;
+	follow_roots(net);
+	for (int i = 0; i < net->n_params; i++)
+		describe_param(net, &net->params[i]);
+	count_macs(net);
+	net->n_shards = shardable(net) ? net->opt.n_threads : 1;
+	net->shard_rows = (net->opt.max_batch + net->n_shards - 1) / net->n_shards;
+	code = place_activations(net, err);
+	return code == PARE_OK ? place_work_memory(net, err) : code;
+}

@@ -1,0 +1,323 @@
+/* From a graph to a list of nodes with shapes: the first half of planning.
+ *
+ * Only nodes that a graph output needs take part, so an operator that we cannot execute does no harm where nobody looks
+ * at its result. The first dimension of every graph input is the batch, whatever number the file states there; it
+ * travels through the rows' infer functions as a flag on a dimension (shape.h). What depends neither on inputs nor on
+ * parameters is constant: integers are known to infer (shapes), floats are computed once (exec.c).
+ *
+ * A float initializer is a parameter as soon as one live node computes with it. One that is only read at plan time (a
+ * Dropout ratio) is not. */
+#include <string.h>
+
+#include "core/graph/graph_priv.h"
+#include "core/graph/net_priv.h"
+#include "core/ops/args.h"
+
+#define MAX_KNOWN 1024 /* elements of a constant that shape inference may look at */
+
+size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows)
+{
+	struct pare_shape s;
+
+	pare_shape_resolve(&net->values[value].shape, rows, &s);
+	return pare_shape_elems(&s);
+}
+
+/* Elements at the largest batch must fit an int32: what BLAS can address, and far beyond what fits in memory. */
+static enum pare_code check_size(const struct pare_net *net, const struct pare_shape *s, const char *where, struct pare_err *err)
+{
+	char text[PARE_SHAPE_TEXT];
+	int64_t n = 1;
+
+	for (int i = 0; i < s->n_dims; i++) {
+		int64_t d = s->dims[i];
+
+		if (d < 0 || ((s->batch & PARE_BIT(i)) && __builtin_mul_overflow(d, net->opt.max_batch, &d)) || __builtin_mul_overflow(n, d, &n) ||
+		    n > INT32_MAX)
+			return pare_err_set(err, PARE_E_LIMIT, where, "a tensor of shape %s at batch size %lld is too large (over 2^31 elements)",
+			    pare_shape_text(s, text), (long long)net->opt.max_batch);
+	}
+	return PARE_OK;
+}
+
+static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+	const struct pare_value *v = &g->values[g->inputs[i]];
+	struct pare_net_value *nv = &net->values[g->inputs[i]];
+	char shown[PARE_NAME_SHOWN];
+	const char *name = pare_name_shown(v->name, shown);
+
+	if (v->dtype != PARE_DT_FLOAT)
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" is %s; only float inputs can be executed", name,
+		    pare_dtype_name(v->dtype));
+	if (v->n_dims < 1)
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" has %s; its first dimension must be the batch", name,
+		    v->n_dims < 0 ? "no shape" : "no dimensions");
+	for (int k = 1; k < v->n_dims; k++)
+		if (v->dims[k] < 0)
+			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; only the first may be open",
+			    k, name);
+	nv->shape.n_dims = v->n_dims;
+	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
+	nv->shape.dims[0] = 1;
+	nv->shape.batch = PARE_BIT(0);
+	nv->dtype = PARE_DT_FLOAT;
+	nv->live = true;
+	if (net->fixed_batch == PARE_DIM_UNKNOWN && v->dims[0] > 0)
+		net->fixed_batch = v->dims[0];
+	return check_size(net, &nv->shape, NULL, err);
+}
+
+static void init_shapes(struct pare_net *net)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int32_t i = 0; i < g->n_values; i++) {
+		struct pare_net_value *nv = &net->values[i];
+		const struct pare_tensor *t = g->values[i].init;
+
+		nv->param = -1;
+		nv->root = nv->grad_root = i;
+		nv->grad_offset = PARE_GRAD_NONE;
+		if (t == NULL)
+			continue;
+		nv->dtype = t->dtype;
+		nv->constant = t->dtype != PARE_DT_FLOAT;
+		nv->shape.n_dims = t->n_dims;
+		memcpy(nv->shape.dims, t->dims, sizeof nv->shape.dims);
+	}
+}
+
+/* Marks backwards from the graph's outputs; nodes are in topological order. Returns the number of live nodes. */
+static int mark_live(struct pare_net *net, bool *live_node)
+{
+	const struct pare_graph *g = &net->model->graph;
+	int n = 0;
+
+	for (int32_t i = 0; i < g->n_outputs; i++)
+		net->values[g->outputs[i]].live = true;
+	for (int32_t i = g->n_nodes - 1; i >= 0; i--) {
+		const struct pare_node *node = &g->nodes[i];
+
+		for (int k = 0; k < node->n_out; k++)
+			live_node[i] |= node->out[k] >= 0 && net->values[node->out[k]].live;
+		n += live_node[i];
+		for (int k = 0; live_node[i] && k < node->n_in; k++)
+			if (node->in[k] >= 0)
+				net->values[node->in[k]].live = true;
+	}
+	return n;
+}
+
+static enum pare_code find_op(const struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
+{
+	const struct pare_node *node = n->node;
+	int64_t opset = pare_model_opset(net->model, node->domain);
+	const struct pare_op *op = pare_op_find(node->domain, node->op_type, opset);
+	char shown[PARE_NAME_SHOWN], domain[PARE_NAME_SHOWN];
+	const char *name = pare_name_shown(node->op_type, shown);
+
+	n->op = op;
+	if (op == NULL && node->domain[0] != '\0')
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s of domain %s is not supported for execution",
+		    name, pare_name_shown(node->domain, domain));
+	if (op == NULL && (opset < PARE_OPSET_MIN || opset > PARE_OPSET_MAX))
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution in opset %lld; %d to %d are",
+		    name, (long long)opset, PARE_OPSET_MIN, PARE_OPSET_MAX);
+	if (op == NULL)
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution", name);
+	if (node->n_in < op->min_in || node->n_in > op->max_in || node->n_out < op->min_out || node->n_out > op->max_out)
+		return pare_err_set(err, PARE_E_MODEL, n->where, "%d inputs and %d outputs; operator %s has %d to %d inputs and %d to %d outputs",
+		    node->n_in, node->n_out, op->name, op->min_in, op->max_in, op->min_out, op->max_out);
+	for (int k = 0; k < op->min_in; k++)
+		if (node->in[k] < 0)
+			return pare_err_set(err, PARE_E_MODEL, n->where, "input %d is left out, but operator %s needs it", k, op->name);
+	return PARE_OK;
+}
+
+/* The values of an initializer that is read at plan time. */
+static enum pare_code load_known(struct pare_net *net, int32_t value, const char *where, struct pare_err *err)
+{
+	struct pare_net_value *nv = &net->values[value];
+	const struct pare_tensor *t = net->model->graph.values[value].init;
+	char shown[PARE_NAME_SHOWN];
+	enum pare_code code;
+
+	if (nv->known.i64 != NULL || nv->known.f32 != NULL || t == NULL)
+		return PARE_OK;
+	if (t->n_elems > MAX_KNOWN)
+		return pare_err_set(err, PARE_E_LIMIT, where, "constant \"%s\" has %zu elements; a shape or ratio has at most %d", pare_name_shown(t->name, shown),
+		    t->n_elems, MAX_KNOWN);
+	if (t->dtype == PARE_DT_FLOAT || t->dtype == PARE_DT_DOUBLE || t->dtype == PARE_DT_FLOAT16 || t->dtype == PARE_DT_BFLOAT16) {
+		float *v = pare_arena_array(&net->arena, t->n_elems + 1, sizeof *v);
+
+		code = v != NULL ? pare_tensor_read_f32(t, v, err) : pare_err_nomem(err, 0);
+		nv->known.f32 = v;
+	} else {
+		int64_t *v = pare_arena_array(&net->arena, t->n_elems + 1, sizeof *v);
+
+		code = v != NULL ? pare_tensor_read_i64(t, v, err) : pare_err_nomem(err, 0);
+		nv->known.i64 = v;
+	}
+	nv->known.n = t->n_elems;
+	return code == PARE_OK ? PARE_OK : pare_err_at(err, "%s", where);
+}
+
+static enum pare_code gather_input(struct pare_net *net, struct pare_net_node *n, int k, struct pare_shape *shape, int *dtype,
+    struct pare_known *known, struct pare_err *err)
+{
+	int32_t value = n->node->in[k];
+	const struct pare_net_value *nv = &net->values[value];
+	enum pare_code code;
+
+	*shape = nv->shape;
+	*dtype = nv->dtype;
+	if (n->op->const_in & PARE_BIT(k)) {
+		code = load_known(net, value, n->where, err);
+		if (code != PARE_OK)
+			return code;
+		if (nv->known.i64 == NULL && nv->known.f32 == NULL)
+			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where,
+			    "operator %s is not supported for execution with input %d computed; it must be a constant", n->op->name, k);
+		*known = nv->known;
+		return PARE_OK;
+	}
+	if (nv->constant)
+		*known = nv->known;
+	else
+		n->constant = false;
+	if (nv->dtype != PARE_DT_FLOAT && !(nv->constant && (n->op->any_dtype_in & PARE_BIT(k))))
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution with %s tensors (input %d)",
+		    n->op->name, pare_dtype_name(nv->dtype), k);
+	return PARE_OK;
+}
+
+static enum pare_code take_outputs(struct pare_net *net, struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err)
+{
+	for (int k = 0; k < n->node->n_out; k++) {
+		struct pare_net_value *nv;
+		enum pare_code code = check_size(net, &c->out[k], n->where, err);
+
+		if (code != PARE_OK)
+			return code;
+		if (n->node->out[k] < 0)
+			continue;
+		nv = &net->values[n->node->out[k]];
+		nv->live = true;
+		nv->shape = c->out[k];
+		nv->dtype = c->out_dtype[k];
+		nv->constant = n->constant;
+		nv->known = c->out_known[k];
+	}
+	return PARE_OK;
+}
+
+static enum pare_code infer_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
+{
+	const struct pare_op *op = n->op;
+	size_t n_in = (size_t)n->node->n_in, n_out = (size_t)op->max_out;
+	struct pare_shape *shapes = pare_arena_array(&net->arena, n_in + n_out, sizeof *shapes);
+	int *dtypes = pare_arena_array(&net->arena, n_in + n_out, sizeof *dtypes);
+	struct pare_known *known = pare_arena_array(&net->arena, n_in + n_out, sizeof *known);
+	struct pare_infer c = {.node = n->node, .where = n->where, .args = n->args, .arena = &net->arena, .fixed_batch = net->fixed_batch,
+	    .n_in = n->node->n_in, .n_out = n->node->n_out};
+	enum pare_code code;
+
+	if (shapes == NULL || dtypes == NULL || known == NULL)
+		return pare_err_nomem(err, 0);
+	n->constant = true;
+	for (int k = 0; k < n->node->n_in; k++) {
+		shapes[k].n_dims = -1;
+		if (n->node->in[k] < 0)
+			continue;
+		code = gather_input(net, n, k, &shapes[k], &dtypes[k], &known[k], err);
+		if (code != PARE_OK)
+			return code;
+	}
+	for (size_t k = 0; k < n_out; k++)
+		dtypes[n_in + k] = PARE_DT_FLOAT;
+	c.in = shapes;
+	c.in_dtype = dtypes;
+	c.in_known = known;
+	c.out = shapes + n_in;
+	c.out_dtype = dtypes + n_in;
+	c.out_known = known + n_in;
+	code = op->infer(&c, err);
+	return code == PARE_OK ? take_outputs(net, n, &c, err) : code;
+}
+
+/* Asked before inference marks every output that exists as live. */
+static bool wants_extra_outputs(const struct pare_net *net, const struct pare_node *node)
+{
+	for (int k = 1; k < node->n_out; k++)
+		if (node->out[k] >= 0 && net->values[node->out[k]].live)
+			return true;
+	return false;
+}
+
+static enum pare_code plan_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
+{
+	char label[PARE_NAME_SHOWN], shown[PARE_NAME_SHOWN];
+	struct pare_err where = {0};
+	enum pare_code code;
+
+	pare_node_label(&net->model->graph, n->index, label, sizeof label);
+	pare_err_set(&where, PARE_OK, NULL, "node \"%s\" (%s)", label, pare_name_shown(n->node->op_type, shown));
+	n->where = pare_arena_strndup(&net->arena, where.message, strlen(where.message));
+	if (n->where == NULL)
+		return pare_err_nomem(err, 0);
+	code = find_op(net, n, err);
+	if (code != PARE_OK)
+		return code;
+	n->args = pare_arena_alloc(&net->arena, n->op->args_size);
+	n->accumulate = pare_arena_array(&net->arena, (size_t)n->node->n_in, sizeof *n->accumulate);
+	if (n->args == NULL || n->accumulate == NULL)
+		return pare_err_nomem(err, 0);
+	n->view = n->op->view || (n->op->view_in_inference && !net->opt.training && !wants_extra_outputs(net, n->node));
+	code = pare_op_parse_args(n->op, n->node, n->where, n->args, err);
+	return code == PARE_OK ? infer_node(net, n, err) : code;
+}
+
+void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, struct pare_ties *out)
+{
+	const struct pare_shape *in[64], *o[8];
+	struct pare_node_view view = {.args = n->args, .n_in = n->node->n_in < 64 ? n->node->n_in : 64, .n_out = n->node->n_out, .in = in, .out = o};
+
+	for (int k = 0; k < view.n_in; k++)
+		in[k] = n->node->in[k] >= 0 ? &net->values[n->node->in[k]].shape : NULL;
+	for (int k = 0; k < n->node->n_out && k < 8; k++)
+		o[k] = n->node->out[k] >= 0 ? &net->values[n->node->out[k]].shape : NULL;
+	out->n = 0;
+	out->full = false;
+	if (o[0] != NULL)
+		n->op->couple(&view, out);
+}
+
+enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+	bool *live_node = pare_arena_array(&net->arena, (size_t)g->n_nodes + 1, sizeof *live_node);
+	enum pare_code code = PARE_OK;
+	int n;
+
+	net->values = pare_arena_array(&net->arena, (size_t)g->n_values + 1, sizeof *net->values);
+	if (live_node == NULL || net->values == NULL)
+		return pare_err_nomem(err, 0);
+	init_shapes(net);
+	for (int i = 0; i < g->n_inputs && code == PARE_OK; i++)
+		code = input_shape(net, i, err);
+	n = mark_live(net, live_node);
+	net->nodes = pare_arena_array(&net->arena, (size_t)n + 1, sizeof *net->nodes);
+	if (net->nodes == NULL)
+		return pare_err_nomem(err, 0);
+	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++)
+		if (live_node[i]) {
+			struct pare_net_node *node = &net->nodes[net->n_nodes++];
+
+			node->index = i;
+			node->node = &g->nodes[i];
+			code = plan_node(net, node, err);
+		}
+	return code;
+}

@@ -1,0 +1,316 @@
+/* Plain loops; -O3 and PARE_MULTIARCH make AVX2 and AVX-512 of them.
+ *
+ * exp is our own because a call of libm's expf cannot be vectorised without -ffast-math. It is the scheme of Cephes:
+ * x = n ln2 + r, |r| <= ln2 / 2, e^x = 2^n (1 + r + r^2 P(r)), with n found by adding and subtracting 1.5 * 2^23 and 2^n
+ * put together from bits in two factors, so that results down to the denormals and up to infinity come out without a
+ * branch. A test compares it with double exp.
+ *
+ * Sums run in 16 float lanes (what one AVX-512 register holds): a single chain of additions cannot be vectorised without
+ * reordering, so the order is written down here and is the same on every machine. */
+#include "core/ops/kernels/elementwise.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/ops/kernels/multiarch.h"
+
+#define LANES 16
+
+PARE_MULTIARCH void pare_k_add(size_t n, const float *a, const float *b, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = a[i] + b[i];
+}
+
+PARE_MULTIARCH void pare_k_add_scalar(size_t n, const float *a, float b, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = a[i] + b;
+}
+
+PARE_MULTIARCH void pare_k_mul(size_t n, const float *a, const float *b, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = a[i] * b[i];
+}
+
+PARE_MULTIARCH void pare_k_scale(size_t n, const float *a, float b, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = a[i] * b;
+}
+
+PARE_MULTIARCH void pare_k_fill(size_t n, float v, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = v;
+}
+
+PARE_MULTIARCH void pare_k_acc(size_t n, const float *a, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] += a[i];
+}
+
+PARE_MULTIARCH void pare_k_acc_mul(size_t n, const float *a, const float *b, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] += a[i] * b[i];
+}
+
+PARE_MULTIARCH void pare_k_acc_scaled(size_t n, const float *a, float s, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] += s * a[i];
+}
+
+static inline double lanes_sum(const float lane[LANES])
+{
+	double sum = 0;
+
+	for (int l = 0; l < LANES; l++)
+		sum += (double)lane[l];
+	return sum;
+}
+
+PARE_MULTIARCH float pare_k_sum(size_t n, const float *a)
+{
+	float lane[LANES] = {0};
+	double sum;
+	size_t i;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			lane[l] += a[i + l];
+	for (sum = lanes_sum(lane); i < n; i++)
+		sum += (double)a[i];
+	return (float)sum;
+}
+
+PARE_MULTIARCH float pare_k_dot(size_t n, const float *a, const float *b)
+{
+	float lane[LANES] = {0};
+	double sum;
+	size_t i;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			lane[l] += a[i + l] * b[i + l];
+	for (sum = lanes_sum(lane); i < n; i++)
+		sum += (double)a[i] * (double)b[i];
+	return (float)sum;
+}
+
+PARE_MULTIARCH void pare_k_col_sum(size_t rows, size_t cols, const float *x, float scale, bool acc, float *out)
+{
+	size_t j;
+
+	for (j = 0; j + LANES <= cols; j += LANES) {
+		float sum[LANES] = {0};
+
+		for (size_t i = 0; i < rows; i++)
+			for (size_t l = 0; l < LANES; l++)
+				sum[l] += x[i * cols + j + l];
+		for (size_t l = 0; l < LANES; l++)
+			out[j + l] = (acc ? out[j + l] : 0.0f) + scale * sum[l];
+	}
+	for (; j < cols; j++) {
+		float sum = 0;
+
+		for (size_t i = 0; i < rows; i++)
+			sum += x[i * cols + j];
+		out[j] = (acc ? out[j] : 0.0f) + scale * sum;
+	}
+}
+
+PARE_MULTIARCH void pare_k_fill_rows(size_t rows, size_t cols, const float *row, float scale, float *out)
+{
+	for (size_t i = 0; i < rows; i++)
+		for (size_t j = 0; j < cols; j++)
+			out[i * cols + j] = scale * row[j];
+}
+
+static inline float bits_float(uint32_t u)
+{
+	float f;
+
+	memcpy(&f, &u, sizeof f);
+	return f;
+}
+
+static inline uint32_t float_bits(float f)
+{
+	uint32_t u;
+
+	memcpy(&u, &f, sizeof u);
+	return u;
+}
+
+static inline float exp1(float x)
+{
+	const float magic = 12582912.0f; /* 1.5 * 2^23: its last bit counts ones */
+	float c = x > 89.0f ? 89.0f : x;
+	float t, n, r, p;
+	int32_t i, half;
+
+	c = c < -104.0f ? -104.0f : c;
+	t = c * 1.44269504088896341f + magic;
+	n = t - magic;
+	r = c - n * 0.693359375f;
+	r = r - n * -2.12194440e-4f;
+	p = 1.9875691500e-4f;
+	p = p * r + 1.3981999507e-3f;
+	p = p * r + 8.3334519073e-3f;
+	p = p * r + 4.1665795894e-2f;
+	p = p * r + 1.6666665459e-1f;
+	p = p * r + 5.0000001201e-1f;
+	p = p * (r * r) + r + 1.0f;
+	i = (int32_t)(float_bits(t) - float_bits(magic));
+	half = i >> 1;
+	return p * bits_float((uint32_t)(half + 127) << 23) * bits_float((uint32_t)(i - half + 127) << 23);
+}
+
+static inline float tanh1(float x)
+{
+	float a = fabsf(x), z = x * x;
+	float big = 1.0f - 2.0f / (exp1(2.0f * a) + 1.0f);
+	float p = -5.70498872745e-3f;
+
+	p = p * z + 2.06390887954e-2f;
+	p = p * z - 5.37397155531e-2f;
+	p = p * z + 1.33314422036e-1f;
+	p = p * z - 3.33332819422e-1f;
+	p = p * z * x + x;
+	return a < 0.625f ? p : x < 0 ? -big : big;
+}
+
+PARE_MULTIARCH void pare_k_exp(size_t n, const float *x, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = exp1(x[i]);
+}
+
+PARE_MULTIARCH void pare_k_relu(size_t n, const float *x, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+PARE_MULTIARCH void pare_k_sigmoid(size_t n, const float *x, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = 1.0f / (1.0f + exp1(-x[i]));
+}
+
+PARE_MULTIARCH void pare_k_tanh(size_t n, const float *x, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = tanh1(x[i]);
+}
+
+PARE_MULTIARCH void pare_k_relu_grad(size_t n, const float *y, const float *dy, bool acc, float *dx)
+{
+	if (acc)
+		for (size_t i = 0; i < n; i++)
+			dx[i] += y[i] > 0.0f ? dy[i] : 0.0f;
+	else
+		for (size_t i = 0; i < n; i++)
+			dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+}
+
+PARE_MULTIARCH void pare_k_sigmoid_grad(size_t n, const float *y, const float *dy, bool acc, float *dx)
+{
+	if (acc)
+		for (size_t i = 0; i < n; i++)
+			dx[i] += dy[i] * y[i] * (1.0f - y[i]);
+	else
+		for (size_t i = 0; i < n; i++)
+			dx[i] = dy[i] * y[i] * (1.0f - y[i]);
+}
+
+PARE_MULTIARCH void pare_k_tanh_grad(size_t n, const float *y, const float *dy, bool acc, float *dx)
+{
+	if (acc)
+		for (size_t i = 0; i < n; i++)
+			dx[i] += dy[i] * (1.0f - y[i] * y[i]);
+	else
+		for (size_t i = 0; i < n; i++)
+			dx[i] = dy[i] * (1.0f - y[i] * y[i]);
+}
+
+static inline float row_max(size_t n, const float *x)
+{
+	float max = x[0];
+
+	for (size_t i = 1; i < n; i++)
+		max = x[i] > max ? x[i] : max;
+	return max;
+}
+
+PARE_MULTIARCH static float exp_shifted(size_t n, const float *x, float shift, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = exp1(x[i] - shift);
+	return pare_k_sum(n, y);
+}
+
+PARE_MULTIARCH static double exp_sum(size_t n, const float *x, float shift)
+{
+	float lane[LANES] = {0};
+	double sum;
+	size_t i;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			lane[l] += exp1(x[i + l] - shift);
+	for (sum = lanes_sum(lane); i < n; i++)
+		sum += (double)exp1(x[i] - shift);
+	return sum;
+}
+
+void pare_k_softmax(size_t rows, size_t n, const float *x, float *y)
+{
+	for (size_t r = 0; r < rows && n > 0; r++, x += n, y += n)
+		pare_k_scale(n, y, 1.0f / exp_shifted(n, x, row_max(n, x), y), y);
+}
+
+/* Two subtractions: max and lse in one number would lose lse to rounding where max is large. */
+PARE_MULTIARCH static void log_softmax_row(size_t n, const float *x, float max, float lse, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (x[i] - max) - lse;
+}
+
+void pare_k_log_softmax(size_t rows, size_t n, const float *x, float *y)
+{
+	for (size_t r = 0; r < rows && n > 0; r++, x += n, y += n) {
+		float max = row_max(n, x);
+
+		log_softmax_row(n, x, max, (float)log(exp_sum(n, x, max)), y);
+	}
+}
+
+PARE_MULTIARCH static void softmax_grad_row(size_t n, const float *y, const float *dy, float dot, bool acc, float *dx)
+{
+	for (size_t i = 0; i < n; i++)
+		dx[i] = (acc ? dx[i] : 0.0f) + y[i] * (dy[i] - dot);
+}
+
+void pare_k_softmax_grad(size_t rows, size_t n, const float *y, const float *dy, bool acc, float *dx)
+{
+	for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n)
+		softmax_grad_row(n, y, dy, pare_k_dot(n, y, dy), acc, dx);
+}
+
+PARE_MULTIARCH static void log_softmax_grad_row(size_t n, const float *y, const float *dy, float sum, bool acc, float *dx)
+{
+	for (size_t i = 0; i < n; i++)
+		dx[i] = (acc ? dx[i] : 0.0f) + (dy[i] - exp1(y[i]) * sum);
+}
+
+void pare_k_log_softmax_grad(size_t rows, size_t n, const float *y, const float *dy, bool acc, float *dx)
+{
+	for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n)
+		log_softmax_grad_row(n, y, dy, pare_k_sum(n, dy), acc, dx);
+}

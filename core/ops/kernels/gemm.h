@@ -1,0 +1,18 @@
+/* Matrix products: the only door to BLAS. Row-major, single-threaded (parallelism is ours, over batch shards). */
+#ifndef PARE_KERNELS_GEMM_H
+#define PARE_KERNELS_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Call once before the first product, from one thread: sets the library to one thread of its own. */
+void pare_gemm_init(void);
+
+/* c[m, n] = alpha * op(a)[m, k] * op(b)[k, n] + beta * c. a is stored [m, k], or [k, m] when ta; b [k, n], or [n, k]
+ * when tb; nothing is padded. With beta 0, c is not read. k may be 0. Every size fits an int32. */
+void pare_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, float beta, float *c);
+
+/* The same by the definition, accumulating in double: what tests compare with. */
+void pare_gemm_ref(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, float beta, float *c);
+
+#endif

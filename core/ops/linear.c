@@ -1,0 +1,256 @@
+/* Products with a weight matrix: Gemm and MatMul.
+ *
+ *   Gemm     y = alpha op(A) op(B) + beta C          dA = alpha dy op(B)^T (or its transpose), dB likewise, dC = beta dy
+ *   MatMul   y[..., m, n] = sum_k a[..., m, k] b[..., k, n]
+ *
+ * A Gemm is one BLAS call: C is written into y first and the product is added by beta = 1, so the bias costs no pass of
+ * its own. dC of a row vector is a column sum; other shapes of C (scalar, column, matrix) go through the reduction that
+ * broadcasting uses. MatMul with an unbatched right side, which is every linear layer, is one product over all leading
+ * dimensions; only genuinely batched products loop. */
+#include <string.h>
+
+#include "core/ops/broadcast.h"
+#include "core/ops/kernels/elementwise.h"
+#include "core/ops/kernels/gemm.h"
+#include "core/ops/ops_priv.h"
+
+struct gemm_args {
+	float alpha, beta;
+	int64_t trans_a, trans_b;
+};
+
+static bool same_dim(const struct pare_shape *a, int i, const struct pare_shape *b, int j)
+{
+	return a->dims[i] == b->dims[j] && !(a->batch & PARE_BIT(i)) == !(b->batch & PARE_BIT(j));
+}
+
+static void copy_dim(struct pare_shape *to, int i, const struct pare_shape *from, int j)
+{
+	to->dims[i] = from->dims[j];
+	if (from->batch & PARE_BIT(j))
+		to->batch |= PARE_BIT(i);
+}
+
+static enum pare_code gemm_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct gemm_args *g = c->args;
+	const struct pare_shape *a = &c->in[0], *b = &c->in[1];
+	struct pare_shape y = {.n_dims = 2}, all;
+	char text[PARE_SHAPE_TEXT], want[PARE_SHAPE_TEXT];
+
+	if (a->n_dims != 2 || b->n_dims != 2)
+		return pare_infer_mismatch(c, 0, 1, "Gemm multiplies two matrices of rank 2", err);
+	if (!same_dim(a, g->trans_a ? 0 : 1, b, g->trans_b ? 1 : 0))
+		return pare_infer_mismatch(c, 0, 1, "the inner dimensions differ", err);
+	copy_dim(&y, 0, a, g->trans_a ? 1 : 0);
+	copy_dim(&y, 1, b, g->trans_b ? 0 : 1);
+	if (pare_infer_has(c, 2) && (!pare_shape_broadcast(&y, &c->in[2], &all) || !pare_shape_same(&all, &y)))
+		return pare_err_set(err, PARE_E_SHAPE, c->where, "C of shape %s cannot be broadcast to the product's %s",
+		    pare_shape_text(&c->in[2], text), pare_shape_text(&y, want));
+	c->out[0] = y;
+	return PARE_OK;
+}
+
+/* C is a row that repeats: [n], [1, n]. */
+static bool is_row(const struct pare_shape *c, int64_t n)
+{
+	return c->n_dims > 0 && c->dims[c->n_dims - 1] == n && pare_shape_elems(c) == (size_t)n;
+}
+
+static void gemm_prefill(const struct pare_run *r, float beta)
+{
+	const struct pare_shape *c = r->in_shape[2], *y = r->out_shape[0];
+	size_t m = (size_t)y->dims[0], n = (size_t)y->dims[1];
+
+	if (is_row(c, y->dims[1]))
+		pare_k_fill_rows(m, n, r->in[2], beta, r->out[0]);
+	else
+		pare_broadcast_scaled(c, r->in[2], beta, y, r->out[0]);
+}
+
+static void gemm_forward(const struct pare_run *r)
+{
+	const struct gemm_args *g = r->args;
+	const struct pare_shape *a = r->in_shape[0], *y = r->out_shape[0];
+	bool bias = r->n_in > 2 && r->in_shape[2] != NULL && g->beta != 0.0f;
+
+	if (bias)
+		gemm_prefill(r, g->beta);
+	pare_gemm(g->trans_a != 0, g->trans_b != 0, y->dims[0], y->dims[1], a->dims[g->trans_a ? 0 : 1], g->alpha, r->in[0], r->in[1],
+	    bias ? 1.0f : 0.0f, r->out[0]);
+}
+
+static void gemm_backward(const struct pare_run *r)
+{
+	const struct gemm_args *g = r->args;
+	const struct pare_shape *y = r->out_shape[0];
+	bool ta = g->trans_a != 0, tb = g->trans_b != 0;
+	int64_t m = y->dims[0], n = y->dims[1], k = r->in_shape[0]->dims[ta ? 0 : 1];
+	const float *a = r->in[0], *b = r->in[1], *dy = r->grad_out[0];
+	float acc0 = r->accumulate[0] ? 1.0f : 0.0f, acc1 = r->accumulate[1] ? 1.0f : 0.0f;
+
+	if (r->grad_in[0] != NULL && ta)
+		pare_gemm(tb, true, k, m, n, g->alpha, b, dy, acc0, r->grad_in[0]);
+	else if (r->grad_in[0] != NULL)
+		pare_gemm(false, !tb, m, k, n, g->alpha, dy, b, acc0, r->grad_in[0]);
+	if (r->grad_in[1] != NULL && tb)
+		pare_gemm(true, ta, n, k, m, g->alpha, dy, a, acc1, r->grad_in[1]);
+	else if (r->grad_in[1] != NULL)
+		pare_gemm(!ta, false, k, n, m, g->alpha, a, dy, acc1, r->grad_in[1]);
+	if (r->n_in > 2 && r->grad_in[2] != NULL && is_row(r->in_shape[2], n))
+		pare_k_col_sum((size_t)m, (size_t)n, dy, g->beta, r->accumulate[2], r->grad_in[2]);
+	else if (r->n_in > 2 && r->grad_in[2] != NULL)
+		pare_broadcast_reduce(y, dy, NULL, NULL, g->beta, r->in_shape[2], r->accumulate[2], r->grad_in[2]);
+}
+
+static void gemm_couple(const struct pare_node_view *v, struct pare_ties *t)
+{
+	const struct gemm_args *g = v->args;
+
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 0, .a_axis = g->trans_a ? 1 : 0, .b = PARE_OUT(0), .b_axis = 0});
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_CONTRACT, .a = 0, .a_axis = g->trans_a ? 0 : 1, .b = 1, .b_axis = g->trans_b ? 1 : 0});
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 1, .a_axis = g->trans_b ? 0 : 1, .b = PARE_OUT(0), .b_axis = 1});
+	if (v->n_in > 2 && v->in[2] != NULL)
+		pare_broadcast_ties(v, 2, t);
+}
+
+static int64_t gemm_macs(const struct pare_node_view *v)
+{
+	const struct gemm_args *g = v->args;
+
+	return v->out[0]->dims[0] * v->out[0]->dims[1] * v->in[0]->dims[g->trans_a ? 0 : 1];
+}
+
+/* MatMul as matrices: rank 1 operands count as a row (left) or a column (right), the other dimensions are the batch. */
+struct matmul {
+	int64_t m, n, k;
+	struct pare_shape a_batch, b_batch, y_batch;
+};
+
+static void leading(const struct pare_shape *s, int n_dims, struct pare_shape *out)
+{
+	out->n_dims = n_dims > 0 ? n_dims : 0;
+	out->batch = s->batch & (PARE_BIT(out->n_dims) - 1);
+	memcpy(out->dims, s->dims, sizeof out->dims);
+}
+
+static void matmul_batches(const struct pare_shape *a, const struct pare_shape *b, struct matmul *mm)
+{
+	leading(a, a->n_dims - 2, &mm->a_batch);
+	leading(b, b->n_dims - 2, &mm->b_batch);
+}
+
+static enum pare_code matmul_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct pare_shape *a = &c->in[0], *b = &c->in[1];
+	struct pare_shape y;
+	struct matmul mm;
+
+	if (a->n_dims < 1 || b->n_dims < 1)
+		return pare_infer_mismatch(c, 0, 1, "MatMul needs operands of rank 1 or more", err);
+	if (!same_dim(a, a->n_dims - 1, b, b->n_dims > 1 ? b->n_dims - 2 : 0))
+		return pare_infer_mismatch(c, 0, 1, "the inner dimensions differ", err);
+	matmul_batches(a, b, &mm);
+	if (!pare_shape_broadcast(&mm.a_batch, &mm.b_batch, &y))
+		return pare_infer_mismatch(c, 0, 1, "the leading dimensions do not broadcast", err);
+	if (a->n_dims > 1)
+		copy_dim(&y, y.n_dims++, a, a->n_dims - 2);
+	if (b->n_dims > 1)
+		copy_dim(&y, y.n_dims++, b, b->n_dims - 1);
+	c->out[0] = y;
+	return PARE_OK;
+}
+
+/* Folds what can be one product: a right side without batch takes all leading dimensions of the left as rows. */
+static void matmul_plan(const struct pare_run *r, struct matmul *mm)
+{
+	const struct pare_shape *a = r->in_shape[0], *b = r->in_shape[1];
+
+	matmul_batches(a, b, mm);
+	mm->m = a->n_dims > 1 ? a->dims[a->n_dims - 2] : 1;
+	mm->k = a->dims[a->n_dims - 1];
+	mm->n = b->n_dims > 1 ? b->dims[b->n_dims - 1] : 1;
+	if (pare_shape_elems(&mm->b_batch) == 1 && mm->b_batch.n_dims <= mm->a_batch.n_dims) {
+		mm->m *= (int64_t)pare_shape_elems(&mm->a_batch);
+		mm->a_batch.n_dims = mm->b_batch.n_dims = 0;
+	}
+	(void)pare_shape_broadcast(&mm->a_batch, &mm->b_batch, &mm->y_batch);
+}
+
+static void matmul_forward(const struct pare_run *r)
+{
+	struct pare_broadcast_walk w;
+	struct matmul mm;
+
+	matmul_plan(r, &mm);
+	pare_broadcast_start(&w, &mm.y_batch, &mm.a_batch, &mm.b_batch);
+	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
+		pare_gemm(false, false, mm.m, mm.n, mm.k, 1.0f, r->in[0] + (int64_t)w.a * mm.m * mm.k, r->in[1] + (int64_t)w.b * mm.k * mm.n,
+		    0.0f, r->out[0] + (int64_t)i * mm.m * mm.n);
+}
+
+static void matmul_backward(const struct pare_run *r)
+{
+	struct pare_broadcast_walk w;
+	struct matmul mm;
+
+	matmul_plan(r, &mm);
+	for (int i = 0; i < 2; i++)
+		if (r->grad_in[i] != NULL && !r->accumulate[i])
+			memset(r->grad_in[i], 0, pare_shape_elems(r->in_shape[i]) * sizeof(float));
+	pare_broadcast_start(&w, &mm.y_batch, &mm.a_batch, &mm.b_batch);
+	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w)) {
+		int64_t oa = (int64_t)w.a * mm.m * mm.k, ob = (int64_t)w.b * mm.k * mm.n;
+		const float *dy = r->grad_out[0] + (int64_t)i * mm.m * mm.n;
+
+		if (r->grad_in[1] != NULL)
+			pare_gemm(true, false, mm.k, mm.n, mm.m, 1.0f, r->in[0] + oa, dy, 1.0f, r->grad_in[1] + ob);
+		if (r->grad_in[0] != NULL)
+			pare_gemm(false, true, mm.m, mm.k, mm.n, 1.0f, dy, r->in[1] + ob, 1.0f, r->grad_in[0] + oa);
+	}
+}
+
+static void matmul_couple(const struct pare_node_view *v, struct pare_ties *t)
+{
+	int a = v->in[0]->n_dims, b = v->in[1]->n_dims, y = v->out[0]->n_dims;
+	struct matmul mm;
+
+	matmul_batches(v->in[0], v->in[1], &mm);
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_CONTRACT, .a = 0, .a_axis = a - 1, .b = 1, .b_axis = b > 1 ? b - 2 : 0});
+	if (a > 1)
+		pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 0, .a_axis = a - 2, .b = PARE_OUT(0), .b_axis = b > 1 ? y - 2 : y - 1});
+	if (b > 1)
+		pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 1, .a_axis = b - 1, .b = PARE_OUT(0), .b_axis = y - 1});
+	for (int k = 0; k < 2; k++) {
+		const struct pare_shape *s = k == 0 ? &mm.a_batch : &mm.b_batch;
+		int lead = y - (a > 1) - (b > 1);
+
+		for (int i = 0; i < s->n_dims; i++)
+			if (s->dims[i] != 1 || (s->batch & PARE_BIT(i)))
+				pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = k, .a_axis = i, .b = PARE_OUT(0), .b_axis = lead - s->n_dims + i});
+	}
+}
+
+static int64_t matmul_macs(const struct pare_node_view *v)
+{
+	return (int64_t)pare_shape_elems(v->out[0]) * v->in[0]->dims[v->in[0]->n_dims - 1];
+}
+
+static const struct pare_arg_spec gemm_arg_table[] = {
+    {.name = "alpha", .kind = PARE_ARG_FLOAT, .offset = offsetof(struct gemm_args, alpha), .def = 1},
+    {.name = "beta", .kind = PARE_ARG_FLOAT, .offset = offsetof(struct gemm_args, beta), .def = 1},
+    {.name = "transA", .kind = PARE_ARG_INT, .offset = offsetof(struct gemm_args, trans_a), .min = 0, .max = 1},
+    {.name = "transB", .kind = PARE_ARG_INT, .offset = offsetof(struct gemm_args, trans_b), .min = 0, .max = 1},
+    {.name = NULL},
+};
+
+const struct pare_op pare_op_linear_table[] = {
+    {.domain = "", .name = "Gemm", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
+     .args_size = sizeof(struct gemm_args), .args = gemm_arg_table, .weight_in = PARE_BIT(0) | PARE_BIT(1),
+     .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = gemm_infer, .forward = gemm_forward, .backward = gemm_backward,
+     .couple = gemm_couple, .macs = gemm_macs},
+    {.domain = "", .name = "MatMul", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+     .weight_in = PARE_BIT(0) | PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = matmul_infer,
+     .forward = matmul_forward, .backward = matmul_backward, .couple = matmul_couple, .macs = matmul_macs},
+    {.name = NULL},
+};

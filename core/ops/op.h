@@ -1,0 +1,167 @@
+/* Operators: one row each, collected by table.c from the family files beside it.
+ *
+ * A row says what an operator accepts and holds its functions. The net (core/graph/net.h) parses a node's attributes
+ * once, at plan time, into the row's own argument struct, infers shapes, and from then on calls forward and backward
+ * with pointers that never change. Functions of a row keep no state, allocate nothing after infer and fail only in
+ * infer: what infer accepted, forward and backward can run for every batch size.
+ *
+ * All computing is float32, row-major. Integer and bool tensors exist as constants only (shapes, ratios): a row lists
+ * the inputs that it reads at plan time in const_in. */
+#ifndef PARE_OPS_OP_H
+#define PARE_OPS_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "core/graph/graph.h"
+#include "core/graph/shape.h"
+
+#define PARE_OPSET_MIN 7
+#define PARE_OPSET_MAX 21
+
+/* What is known of a value before anything runs; both NULL for what is computed. Lives in the plan's arena. */
+struct pare_known {
+	const int64_t *i64; /* integer and bool constants */
+	const float *f32;
+	size_t n;
+};
+
+/* Attributes: parsed into the member of the row's argument struct at offset, by type. */
+enum pare_attr_kind {
+	PARE_ARG_INT,    /* int64_t */
+	PARE_ARG_FLOAT,  /* float */
+	PARE_ARG_INTS,   /* struct pare_ints */
+	PARE_ARG_FLOATS, /* struct pare_floats */
+	PARE_ARG_TENSOR  /* const struct pare_tensor *, NULL when absent */
+};
+struct pare_ints {
+	const int64_t *v; /* NULL when absent */
+	size_t n;
+};
+struct pare_floats {
+	const float *v;
+	size_t n;
+};
+struct pare_arg_spec {
+	const char *name; /* NULL ends the list */
+	enum pare_attr_kind kind;
+	size_t offset;
+	bool required;
+	double def;      /* of INT and FLOAT */
+	double min, max; /* inclusive, of INT and FLOAT; both 0: no bounds */
+};
+
+/* Shape inference of one node. */
+struct pare_infer {
+	const struct pare_node *node;
+	const char *where; /* for errors: node "fc1" (Gemm) */
+	void *args;        /* parsed attributes; infer may fill further members */
+	struct pare_arena *arena;
+	int64_t fixed_batch; /* the batch size that the file states, PARE_DIM_UNKNOWN if it states none */
+	int n_in, n_out;
+	/* by position; in[i].n_dims is -1 for an input that is left out */
+	const struct pare_shape *in;
+	const int *in_dtype;
+	const struct pare_known *in_known;
+	/* to be filled; an output that is not wanted has a place, too */
+	struct pare_shape *out;
+	int *out_dtype; /* PARE_DT_FLOAT unless infer says otherwise */
+	struct pare_known *out_known;
+};
+static inline bool pare_infer_has(const struct pare_infer *c, int i)
+{
+	return i < c->n_in && c->in[i].n_dims >= 0;
+}
+
+/* One node on one shard. Pointers are fixed for the net's life, shapes for the rows that run now. */
+struct pare_run {
+	const void *args;
+	int n_in, n_out;
+	const float *const *in; /* NULL: left out, or an integer constant */
+	float *const *out;      /* NULL: not wanted */
+	const struct pare_shape *const *in_shape; /* NULL: left out */
+	const struct pare_shape *const *out_shape;
+	float *const *grad_in;        /* NULL: nobody needs it */
+	const float *const *grad_out; /* NULL: none arrived */
+	const bool *accumulate;       /* grad_in[i]: add to what stands there, else overwrite it */
+	float *scratch;               /* row->scratch floats, contents undefined */
+	float *state;                 /* row->state floats, kept from forward to backward; NULL in a net without gradients */
+	/* of this pass */
+	bool training;
+	uint64_t seed, step;
+	int32_t node;
+	int64_t first_row;
+};
+
+/* Which channels are tied: what removing index i of one operand's axis does to another's. Operands are numbered: input k
+ * is k, output k is PARE_OUT(k). An axis that no tie mentions is not tied to anything (it was broadcast).
+ *   SAME      index i of a is index i of b; each stands alone, so both can go together
+ *   CONTRACT  a and b (both inputs) are multiplied and summed over this axis; both can go together, the outputs stay
+ *   MIX       index i of a is index i of b, but every index of the axis takes part in each (softmax): nothing can go
+ *   SPREAD    index i of a is the indices (o * len_a + i) * inner + j of b, for o in [0, outer), j in [0, inner)
+ *             (flatten, reshape): they can go together
+ *   OPAQUE    some reordering that no tie describes: nothing of a and b can go
+ * Axes count from 0. */
+enum pare_tie_kind { PARE_TIE_SAME, PARE_TIE_CONTRACT, PARE_TIE_MIX, PARE_TIE_SPREAD, PARE_TIE_OPAQUE };
+#define PARE_OUT(k) (64 + (k))
+struct pare_tie {
+	enum pare_tie_kind kind;
+	int a, a_axis;
+	int b, b_axis;
+	int64_t outer, inner; /* SPREAD */
+};
+#define PARE_MAX_TIES 64
+struct pare_ties {
+	int n;
+	bool full; /* more than PARE_MAX_TIES: treat all as OPAQUE */
+	struct pare_tie tie[PARE_MAX_TIES];
+};
+void pare_tie_add(struct pare_ties *t, struct pare_tie tie);
+
+/* What couple and macs look at: shapes are unresolved for couple, of one row for macs. */
+struct pare_node_view {
+	const void *args;
+	int n_in, n_out;
+	const struct pare_shape *const *in; /* NULL: left out */
+	const struct pare_shape *const *out;
+};
+
+struct pare_op {
+	const char *domain, *name;
+	int since, until; /* opset versions of the model, inclusive */
+	int min_in, max_in, min_out, max_out;
+	size_t args_size;
+	const struct pare_arg_spec *args; /* NULL: no attributes */
+	unsigned const_in;  /* inputs that are read at plan time: must be constant, are never trained */
+	unsigned weight_in; /* inputs that are multiplied with the others and summed: prunable if a parameter of rank >= 2 */
+	unsigned any_dtype_in; /* inputs that may be constants of another type than float */
+	unsigned grad_uses_in; /* what backward reads of forward's data: decides what may be overwritten */
+	unsigned grad_uses_out;
+	bool inplace; /* output 0 may be written over input 0, and its gradient over the output's */
+	bool view;    /* output 0 is input 0's elements under another shape: nothing to run, either way */
+	bool view_in_inference; /* the same, in nets that do not train (Dropout) */
+	enum pare_output_kind_hint { PARE_HINT_NONE, PARE_HINT_PROBABILITY, PARE_HINT_LOG_PROBABILITY } output_hint;
+	const char *no_gradient; /* why backward is NULL */
+
+	enum pare_code (*infer)(const struct pare_infer *c, struct pare_err *err);
+	size_t (*scratch)(const struct pare_run *r); /* NULL: 0; asked with the largest shapes, before pointers are set */
+	size_t (*state)(const struct pare_run *r);
+	void (*forward)(const struct pare_run *r); /* NULL: a view, or all outputs known */
+	void (*backward)(const struct pare_run *r);
+	void (*couple)(const struct pare_node_view *v, struct pare_ties *out);
+	int64_t (*macs)(const struct pare_node_view *v); /* multiply-accumulates; NULL: none */
+};
+
+/* The row for an operator of a domain ("" is ONNX's own) in a model of that opset; NULL if it cannot be executed. */
+const struct pare_op *pare_op_find(const char *domain, const char *name, int64_t opset);
+/* Row i in a fixed order, NULL past the last: for listings and for tests that walk the table. */
+const struct pare_op *pare_op_at(size_t i);
+
+/* The shape error of a node with two operands: names both. */
+PARE_MUST_USE enum pare_code pare_infer_mismatch(const struct pare_infer *c, int a, int b, const char *why, struct pare_err *err);
+/* Axis attribute to [0, n) (negative counts from the end; n itself is legal where one_past); -1 if out of range. */
+int pare_axis(int64_t axis, int n_dims, bool one_past);
+
+#endif

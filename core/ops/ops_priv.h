@@ -1,0 +1,19 @@
+/* Shared within core/ops: the family tables. Each ends with a row whose name is NULL. */
+#ifndef PARE_OPS_PRIV_H
+#define PARE_OPS_PRIV_H
+
+#include "core/ops/op.h"
+
+extern const struct pare_op pare_op_linear_table[];
+extern const struct pare_op pare_op_elementwise_table[];
+extern const struct pare_op pare_op_activation_table[];
+extern const struct pare_op pare_op_shape_table[];
+extern const struct pare_op pare_op_regular_table[];
+extern const struct pare_op pare_op_constant_table[];
+
+/* Ties of an operator that changes every element on its own: all axes of input 0 are those of output 0. */
+void pare_couple_same(const struct pare_node_view *v, struct pare_ties *out);
+/* infer of the same: output 0 has input 0's shape. */
+enum pare_code pare_infer_same(const struct pare_infer *c, struct pare_err *err);
+
+#endif

@@ -1,0 +1,203 @@
+/* Operators that only change the shape: the output is a view of the input, so nothing runs in either direction. All
+ * their work is inference and, for structured pruning, saying where each channel went.
+ *
+ * Reshape and a fixed batch. Exporters write the batch that they traced with into the target shape ([1, 784]). Where the
+ * file's own batch size stands first in the target and the input carries the batch on its first axis, it is read as
+ * "the batch", so that the model runs for any number of rows; if that does not fit, it is read literally. */
+#include "core/ops/ops_priv.h"
+
+static int popcount(unsigned bits)
+{
+	return __builtin_popcount(bits);
+}
+
+struct flatten_args {
+	int64_t axis;
+};
+
+static enum pare_code flatten_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct flatten_args *f = c->args;
+	const struct pare_shape *x = &c->in[0];
+	int axis = pare_axis(f->axis, x->n_dims, true);
+	struct pare_shape y = {.n_dims = 2};
+	char text[PARE_SHAPE_TEXT];
+
+	if (axis < 0)
+		return pare_err_set(err, PARE_E_SHAPE, c->where, "axis %lld is out of range for shape %s", (long long)f->axis, pare_shape_text(x, text));
+	y.dims[0] = pare_shape_product(x, 0, axis);
+	y.dims[1] = pare_shape_product(x, axis, x->n_dims);
+	if (popcount(x->batch & (PARE_BIT(axis) - 1)) > 1 || popcount(x->batch >> axis) > 1)
+		return pare_err_set(err, PARE_E_UNSUPPORTED, c->where, "shape %s has the batch in more than one dimension", pare_shape_text(x, text));
+	y.batch = ((x->batch & (PARE_BIT(axis) - 1)) != 0 ? PARE_BIT(0) : 0) | (x->batch >> axis != 0 ? PARE_BIT(1) : 0);
+	c->out[0] = y;
+	c->out_dtype[0] = c->in_dtype[0];
+	c->out_known[0] = c->in_known[0];
+	return PARE_OK;
+}
+
+struct reshape_args {
+	int64_t allow_zero;
+};
+
+/* Reads the target literally, but for its first entry when it stands for the batch. False when the sizes do not match. */
+static bool reshape_try(const struct pare_shape *x, const struct pare_known *t, bool allow_zero, bool first_is_batch, struct pare_shape *y)
+{
+	int64_t total = pare_shape_product(x, 0, x->n_dims), rest = 1;
+	int open = -1, batches = popcount(x->batch);
+
+	*y = (struct pare_shape){.n_dims = (int)t->n};
+	for (int i = 0; i < y->n_dims; i++) {
+		bool copy = (t->i64[i] == 0 && !allow_zero) || (i == 0 && first_is_batch);
+
+		if (t->i64[i] < -1 || (copy && i >= x->n_dims) || (t->i64[i] == -1 && open >= 0))
+			return false;
+		if (t->i64[i] == -1) {
+			open = i;
+			continue;
+		}
+		y->dims[i] = copy ? x->dims[i] : t->i64[i];
+		y->batch |= copy ? x->batch & PARE_BIT(i) : 0;
+		if (__builtin_mul_overflow(rest, y->dims[i], &rest))
+			return false;
+	}
+	batches -= popcount(y->batch);
+	if (open < 0)
+		return rest == total && batches == 0;
+	if (rest == 0 || total % rest != 0 || batches < 0 || batches > 1)
+		return false;
+	y->dims[open] = total / rest;
+	y->batch |= batches == 1 ? PARE_BIT(open) : 0;
+	return true;
+}
+
+static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct reshape_args *r = c->args;
+	const struct pare_shape *x = &c->in[0];
+	const struct pare_known *t = &c->in_known[1];
+	struct pare_shape target = {.n_dims = (int)t->n};
+	char text[PARE_SHAPE_TEXT], want[PARE_SHAPE_TEXT];
+
+	if (t->i64 == NULL)
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "Reshape needs a shape of int64 constants");
+	if (t->n > PARE_MAX_DIMS)
+		return pare_err_set(err, PARE_E_SHAPE, c->where, "a target of %zu dimensions; at most %d are supported", t->n, PARE_MAX_DIMS);
+	c->out_dtype[0] = c->in_dtype[0];
+	c->out_known[0] = c->in_known[0];
+	if (t->n > 0 && x->n_dims > 0 && x->batch == PARE_BIT(0) && t->i64[0] == c->fixed_batch &&
+	    reshape_try(x, t, r->allow_zero != 0, true, &c->out[0]))
+		return PARE_OK;
+	if (reshape_try(x, t, r->allow_zero != 0, false, &c->out[0]))
+		return PARE_OK;
+	for (size_t i = 0; i < t->n; i++)
+		target.dims[i] = t->i64[i];
+	return pare_err_set(err, PARE_E_SHAPE, c->where, "shape %s cannot be reshaped to %s", pare_shape_text(x, text), pare_shape_text(&target, want));
+}
+
+static enum pare_code identity_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	c->out_known[0] = c->in_known[0];
+	return pare_infer_same(c, err);
+}
+
+/* A run of axes of x and one of y that hold the same elements. */
+struct group {
+	int x0, x1, y0, y1;
+};
+
+static bool is_batch(const struct pare_shape *s, int i)
+{
+	return (s->batch & PARE_BIT(i)) != 0;
+}
+
+/* Grows the group by one axis on the side that is behind, until both sides hold equally many elements. */
+static bool group_next(const struct pare_shape *x, const struct pare_shape *y, struct group *g)
+{
+	int64_t px = 1, py = 1;
+	int nx = 0, ny = 0;
+
+	g->x0 = g->x1;
+	g->y0 = g->y1;
+	do {
+		bool more_x = nx != ny ? nx < ny : px != py ? px < py : g->x1 < x->n_dims;
+
+		if (more_x ? g->x1 == x->n_dims : g->y1 == y->n_dims)
+			return false;
+		if (more_x) {
+			nx += is_batch(x, g->x1);
+			px *= x->dims[g->x1++];
+		} else {
+			ny += is_batch(y, g->y1);
+			py *= y->dims[g->y1++];
+		}
+	} while (px != py || nx != ny);
+	return true;
+}
+
+/* The many axes of s that became, or came from, the one axis of the other side. */
+static void group_spread(const struct pare_shape *s, int first, int last, int a, int b, int b_axis, struct pare_ties *t)
+{
+	for (int i = first; i < last; i++) {
+		struct pare_tie tie = {.kind = PARE_TIE_SPREAD, .a = a, .a_axis = i, .b = b, .b_axis = b_axis,
+		    .outer = pare_shape_product(s, first, i), .inner = pare_shape_product(s, i + 1, last)};
+
+		if (s->dims[i] == 1 && !is_batch(s, i))
+			continue;
+		for (int j = first; j < last; j++)
+			if (j != i && is_batch(s, j))
+				tie.kind = PARE_TIE_OPAQUE;
+		if (tie.kind == PARE_TIE_SPREAD && tie.outer == 1 && tie.inner == 1)
+			tie = (struct pare_tie){.kind = PARE_TIE_SAME, .a = a, .a_axis = i, .b = b, .b_axis = b_axis};
+		pare_tie_add(t, tie);
+	}
+}
+
+static void group_opaque(const struct group *g, struct pare_ties *t)
+{
+	for (int i = g->x0; i < g->x1; i++)
+		for (int j = g->y0; j < g->y1; j++)
+			pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = j});
+}
+
+static void reshape_couple(const struct pare_node_view *v, struct pare_ties *t)
+{
+	const struct pare_shape *x = v->in[0], *y = v->out[0];
+	struct group g = {0};
+
+	while (g.x1 < x->n_dims || g.y1 < y->n_dims) {
+		if (!group_next(x, y, &g)) {
+			g.x1 = x->n_dims;
+			g.y1 = y->n_dims;
+			group_opaque(&g, t);
+			return;
+		}
+		if (g.y1 - g.y0 == 1)
+			group_spread(x, g.x0, g.x1, 0, PARE_OUT(0), g.y0, t);
+		else if (g.x1 - g.x0 == 1)
+			group_spread(y, g.y0, g.y1, PARE_OUT(0), 0, g.x0, t);
+		else
+			group_opaque(&g, t);
+	}
+}
+
+static const struct pare_arg_spec flatten_arg_table[] = {
+    {.name = "axis", .kind = PARE_ARG_INT, .offset = offsetof(struct flatten_args, axis), .def = 1},
+    {.name = NULL},
+};
+static const struct pare_arg_spec reshape_arg_table[] = {
+    {.name = "allowzero", .kind = PARE_ARG_INT, .offset = offsetof(struct reshape_args, allow_zero), .min = 0, .max = 1},
+    {.name = NULL},
+};
+
+#define VIEW .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 1, .min_out = 1, .max_out = 1, .view = true, .any_dtype_in = PARE_BIT(0)
+
+const struct pare_op pare_op_shape_table[] = {
+    {VIEW, .name = "Flatten", .max_in = 1, .args_size = sizeof(struct flatten_args), .args = flatten_arg_table, .infer = flatten_infer,
+     .couple = reshape_couple},
+    {VIEW, .name = "Identity", .max_in = 1, .infer = identity_infer, .couple = pare_couple_same},
+    {.domain = "", .name = "Reshape", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+     .view = true, .any_dtype_in = PARE_BIT(0), .args_size = sizeof(struct reshape_args), .args = reshape_arg_table,
+     .const_in = PARE_BIT(1), .infer = reshape_infer, .couple = reshape_couple},
+    {.name = NULL},
+};

@@ -1,0 +1,153 @@
+/* The loss is a fixed random projection of all outputs, added up in double, so that what a difference measures is the
+ * net's own float arithmetic. */
+#include "tests/support/net_check.h"
+
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/base/rng.h"
+
+struct pare_net *nc_net(struct gb *b, int n_threads, int64_t max_batch, bool training)
+{
+	const struct pare_net_options opt = {.n_threads = n_threads, .max_batch = max_batch, .training = training, .seed = 7};
+	struct pare_net *net = NULL;
+	struct pare_err err = {0};
+	enum pare_code code = pare_net_new(gb_model(b), &opt, &net, &err);
+
+	ck_assert_msg(code == PARE_OK, "%s: %s", err.where, err.message);
+	return net;
+}
+
+void nc_fill(float *out, size_t n, uint64_t seed)
+{
+	struct pare_rng r;
+
+	pare_rng_init(&r, seed, "test", 0);
+	for (size_t i = 0; i < n; i++) {
+		float v = 0.05f + 0.95f * pare_rng_uniform(&r);
+
+		out[i] = pare_rng_u64(&r) & 1 ? v : -v;
+	}
+}
+
+void nc_forward(struct pare_net *net, const float *const *inputs, int64_t rows, bool training, uint64_t step)
+{
+	for (int s = 0; s < pare_net_n_shards(net); s++) {
+		int64_t first, count, dims[PARE_MAX_DIMS];
+		int n_dims;
+
+		pare_net_shard_rows(net, rows, s, &first, &count);
+		for (int i = 0; i < pare_net_n_inputs(net); i++) {
+			size_t n = pare_net_input_shape(net, i, &n_dims, dims);
+
+			memcpy(pare_net_shard_input(net, s, i), inputs[i] + (size_t)first * n, (size_t)count * n * sizeof(float));
+		}
+		pare_net_shard_forward(net, s, count, training, step, first);
+	}
+}
+
+/* Elements of output i on a shard of count rows, and where they start among those of all rows. */
+static size_t extent(const struct pare_net *net, int i, int64_t first, int64_t count, size_t *at)
+{
+	int64_t dims[PARE_MAX_DIMS];
+	int n_dims;
+	size_t n = pare_net_output_shape(net, i, &n_dims, dims);
+	bool batched = false;
+
+	for (int k = 0; k < n_dims; k++)
+		batched |= dims[k] == PARE_DIM_UNKNOWN;
+	*at = batched ? (size_t)first * n : 0;
+	return batched ? (size_t)count * n : n;
+}
+
+size_t nc_output(const struct pare_net *net, int i, int64_t rows, float *out)
+{
+	size_t total = 0;
+
+	for (int s = 0; s < pare_net_n_shards(net); s++) {
+		int64_t first, count;
+		size_t at, n;
+
+		pare_net_shard_rows(net, rows, s, &first, &count);
+		if (count == 0)
+			continue;
+		n = extent(net, i, first, count, &at);
+		memcpy(out + at, pare_net_shard_output(net, s, i), n * sizeof *out);
+		total = at + n;
+	}
+	return total;
+}
+
+static double proj(int output, size_t element)
+{
+	return cos(2.3 * (double)element + 0.7 * (double)output);
+}
+
+double nc_loss(const struct pare_net *net, int64_t rows)
+{
+	double loss = 0;
+
+	for (int s = 0; s < pare_net_n_shards(net); s++)
+		for (int i = 0; i < pare_net_n_outputs(net); i++) {
+			int64_t first, count;
+			size_t at, n;
+
+			pare_net_shard_rows(net, rows, s, &first, &count);
+			n = count > 0 ? extent(net, i, first, count, &at) : 0;
+			for (size_t k = 0; k < n; k++)
+				loss += proj(i, at + k) * (double)pare_net_shard_output(net, s, i)[k];
+		}
+	return loss;
+}
+
+void nc_backward(struct pare_net *net, int64_t rows, float *out)
+{
+	for (int s = 0; s < pare_net_n_shards(net); s++) {
+		for (int i = 0; i < pare_net_n_outputs(net); i++) {
+			int64_t first, count;
+			size_t at, n;
+
+			pare_net_shard_rows(net, rows, s, &first, &count);
+			n = count > 0 ? extent(net, i, first, count, &at) : 0;
+			for (size_t k = 0; k < n; k++)
+				pare_net_shard_output_grad(net, s, i)[k] = (float)proj(i, at + k);
+		}
+		pare_net_shard_backward(net, s);
+	}
+	pare_net_reduce_grads(net, 0, pare_net_slab_len(net), out);
+}
+
+static double loss_at(struct pare_net *net, const float *const *inputs, int64_t rows, bool training, float *w, float v)
+{
+	*w = v;
+	nc_forward(net, inputs, rows, training, 1);
+	return nc_loss(net, rows);
+}
+
+double nc_gradient_error(struct pare_net *net, const float *const *inputs, int64_t rows, bool training, double h)
+{
+	float *grads = pare_calloc(pare_net_slab_len(net) + 1, sizeof *grads);
+	double worst = 0;
+
+	ck_assert_ptr_nonnull(grads);
+	nc_forward(net, inputs, rows, training, 1);
+	nc_backward(net, rows, grads);
+	for (int i = 0; i < pare_net_n_params(net); i++) {
+		const struct pare_param_info *p = pare_net_param(net, i);
+		double diff = 0, largest = 1e-6;
+
+		for (size_t k = 0; k < p->n_elems; k++) {
+			float *w = pare_net_slab(net) + p->offset + k, old = *w;
+			float up = (float)((double)old + h), down = (float)((double)old - h);
+			double slope = (loss_at(net, inputs, rows, training, w, up) - loss_at(net, inputs, rows, training, w, down)) / ((double)up - (double)down);
+
+			*w = old;
+			diff = fmax(diff, fabs(slope - (double)grads[p->offset + k]));
+			largest = fmax(largest, fabs(slope));
+		}
+		worst = fmax(worst, diff / largest);
+	}
+	pare_free(grads);
+	return worst;
+}
