@@ -1,0 +1,107 @@
+/* Construction and switches of the api. Strings of the options are copied, function tables and stores are borrowed. Keys can be replaced while
+ * requests run, so they stand behind a read-write lock; a key file that cannot be read leaves the old keys in force. */
+#include <string.h>
+
+#include "api/priv.h"
+
+static enum pare_code copy_text(const char **s, struct pare_err *err)
+{
+	if (*s == NULL)
+		return PARE_OK;
+	*s = pare_strdup(*s);
+	return *s != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
+static enum pare_code copy_options(struct api *api, const struct api_options *opt, struct pare_err *err)
+{
+	const char **texts[] = {&api->opt.public_url, &api->opt.openapi, &api->opt.version, &api->opt.api_key_file};
+	enum pare_code rc = PARE_OK;
+	size_t n;
+
+	api->opt = *opt;
+	if (api->opt.public_url == NULL)
+		api->opt.public_url = "";
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		if (rc == PARE_OK)
+			rc = copy_text(texts[i], err);
+		if (rc != PARE_OK)
+			*texts[i] = NULL;
+	}
+	n = rc == PARE_OK ? strlen(api->opt.public_url) : 0;
+	if (n > 1024)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "the public URL is longer than 1024 characters");
+	while (n > 0 && api->opt.public_url[n - 1] == '/')
+		((char *)(uintptr_t)api->opt.public_url)[--n] = '\0';
+	return rc;
+}
+
+enum pare_code api_new(const struct api_options *opt, struct api **out, struct pare_err *err)
+{
+	struct api *api = pare_calloc(1, sizeof *api);
+	enum pare_code rc;
+
+	if (api == NULL)
+		return pare_err_nomem(err, sizeof *api);
+	(void)pthread_rwlock_init(&api->keys_lock, NULL);
+	(void)pthread_rwlock_init(&api->commit_lock, NULL);
+	(void)pthread_mutex_init(&api->pending_lock, NULL);
+	atomic_init(&api->queue_bound, -1);
+	rc = copy_options(api, opt, err);
+	if (rc == PARE_OK) {
+		api->started_wall_ms = opt->env->wall_ms(opt->env->ctx);
+		api->metrics = api_metrics_new();
+		rc = api->metrics != NULL ? PARE_OK : pare_err_nomem(err, 0);
+	}
+	if (rc == PARE_OK && api->opt.api_key_file != NULL)
+		rc = api_keys_load(api->opt.api_key_file, &api->keys, err);
+	if (rc != PARE_OK) {
+		api_free(api);
+		return rc;
+	}
+	*out = api;
+	return PARE_OK;
+}
+
+static void free_text(const char *s)
+{
+	pare_free((void *)(uintptr_t)s);
+}
+
+void api_free(struct api *api)
+{
+	if (api == NULL)
+		return;
+	free_text(api->opt.public_url);
+	free_text(api->opt.openapi);
+	free_text(api->opt.version);
+	free_text(api->opt.api_key_file);
+	api_keys_free(api->keys);
+	api_metrics_free(api->metrics);
+	(void)pthread_rwlock_destroy(&api->keys_lock);
+	(void)pthread_rwlock_destroy(&api->commit_lock);
+	(void)pthread_mutex_destroy(&api->pending_lock);
+	pare_free(api);
+}
+
+void api_set_draining(struct api *api, bool draining)
+{
+	atomic_store(&api->draining, draining);
+}
+
+enum pare_code api_reload_keys(struct api *api, struct pare_err *err)
+{
+	struct api_keys *fresh, *old;
+	enum pare_code rc;
+
+	if (api->opt.api_key_file == NULL)
+		return PARE_OK;
+	rc = api_keys_load(api->opt.api_key_file, &fresh, err);
+	if (rc != PARE_OK)
+		return rc;
+	(void)pthread_rwlock_wrlock(&api->keys_lock);
+	old = api->keys;
+	api->keys = fresh;
+	(void)pthread_rwlock_unlock(&api->keys_lock);
+	api_keys_free(old);
+	return PARE_OK;
+}

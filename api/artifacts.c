@@ -1,0 +1,67 @@
+/* What a job has made. The report is an artifact too, in two forms; /report picks one by Accept. */
+#include <string.h>
+
+#include "api/jobs.h"
+#include "api/text.h"
+
+enum pare_code api_get_job_artifacts(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_job j;
+	enum pare_code rc = api_find_job(x, &j, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "list");
+	rc = api_write_artifacts(x, "data", j.id, err);
+	api_json_bool(&x->out, "has_more", false);
+	api_json_str(&x->out, "next_after", NULL);
+	api_json_close(&x->out, '}');
+	store_job_done(&j);
+	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
+}
+
+static enum pare_code no_artifact(const struct store_job *j, const char *name, struct pare_err *err)
+{
+	if (!store_job_status_final(j->status))
+		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "the job is %s; artifacts exist once it has succeeded", store_job_status_name(j->status));
+	return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "the job (%s) has no artifact \"%.64s\"", store_job_status_name(j->status), name);
+}
+
+static enum pare_code reply_artifact(struct api_exchange *x, const char *name, bool attach, struct pare_err *err)
+{
+	struct store_artifact a;
+	struct store_job j;
+	char filename[API_FILENAME_MAX];
+	enum pare_code rc = api_find_job(x, &j, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = store_artifact_get(x->api->opt.store, j.id, name, &a, err);
+	if (rc == PARE_E_NOT_FOUND)
+		rc = no_artifact(&j, name, err);
+	store_job_done(&j);
+	if (rc != PARE_OK)
+		return rc;
+	api_safe_filename(a.name, filename);
+	rc = api_reply_blob(x, a.sha256, a.media_type, attach ? filename : NULL, err);
+	store_artifact_done(&a);
+	return rc;
+}
+
+enum pare_code api_get_job_artifact(struct api_exchange *x, struct pare_err *err)
+{
+	return reply_artifact(x, x->params[1], true, err);
+}
+
+enum pare_code api_get_job_report(struct api_exchange *x, struct pare_err *err)
+{
+	static const char *const types[] = {"application/json", "text/markdown", NULL};
+	static const char *const names[] = {"report.json", "report.md"};
+	int form = api_negotiate(api_request_header(x, "Accept"), types);
+
+	if (form < 0)
+		return pare_err_set(err, PARE_E_NOT_ACCEPTABLE, NULL, "the report exists as application/json and text/markdown");
+	api_set_header(x, "Vary", "Accept");
+	return reply_artifact(x, names[form], false, err);
+}

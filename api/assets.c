@@ -1,0 +1,394 @@
+/* Models and data sets: two faces of one thing. An upload is looked at by the engine (in its sandbox) before a row exists; what it
+ * found is kept as JSON and handed out as "info". A model's layer table can be long, so it is left out of the object and has a URL of its own. */
+#include <string.h>
+
+#include "api/upload.h"
+
+static const struct face {
+	const char *object, *prefix, *path, *media_type;
+} faces[] = {
+    [STORE_MODEL] = {"model", "mdl", "/v1/models", "application/onnx"},
+    [STORE_DATASET] = {"dataset", "dst", "/v1/datasets", "application/octet-stream"},
+};
+
+static enum pare_code find(struct api_exchange *x, enum store_asset_kind kind, struct store_asset *out, struct pare_err *err)
+{
+	const struct face *f = &faces[kind];
+	enum pare_code rc = PARE_E_NOT_FOUND;
+
+	if (pare_id_check(x->params[0], f->prefix))
+		rc = store_asset_get(x->api->opt.store, kind, x->params[0], out, err);
+	if (rc == PARE_E_NOT_FOUND)
+		return pare_err_set(err, rc, NULL, "there is no %s \"%.60s\"", f->object, x->params[0]);
+	return rc;
+}
+
+/* info without the layer table. */
+static enum pare_code write_info(struct pare_buf *b, const char *info, struct pare_err *err)
+{
+	json_t *all;
+	char *text;
+	enum pare_code rc;
+
+	if (info == NULL || strstr(info, "\"layers\"") == NULL) {
+		api_json_raw(b, "info", info);
+		return PARE_OK;
+	}
+	rc = api_json_parse(info, strlen(info), &all, err);
+	if (rc != PARE_OK)
+		return rc;
+	(void)json_object_del(all, "layers");
+	rc = api_json_dump(all, &text, err);
+	json_decref(all);
+	if (rc != PARE_OK)
+		return rc;
+	api_json_raw(b, "info", text);
+	pare_free(text);
+	return PARE_OK;
+}
+
+static int64_t write_files(struct pare_buf *b, const struct store_asset *a)
+{
+	int64_t total = 0;
+
+	api_json_open(b, "files", '[');
+	for (int i = 0; i < a->n_files; i++) {
+		api_json_open(b, NULL, '{');
+		api_json_str(b, "path", a->files[i].path);
+		api_json_int(b, "bytes", a->files[i].n_bytes);
+		api_json_str(b, "sha256", a->files[i].sha256);
+		api_json_close(b, '}');
+		total += a->files[i].n_bytes;
+	}
+	api_json_close(b, ']');
+	return total;
+}
+
+static enum pare_code write_asset(struct api_exchange *x, const struct store_asset *a, struct pare_err *err)
+{
+	const struct face *f = &faces[a->kind];
+	struct pare_buf *b = &x->out;
+	enum pare_code rc;
+
+	api_json_open(b, NULL, '{');
+	api_json_str(b, "object", f->object);
+	api_json_str(b, "id", a->id);
+	api_json_str(b, "name", a->name);
+	api_json_time(b, "created_at", a->created_ms);
+	if (a->kind == STORE_MODEL)
+		api_json_str(b, "produced_by", a->produced_by);
+	api_json_int(b, "bytes", write_files(b, a));
+	rc = write_info(b, a->info, err);
+	api_json_open(b, "urls", '{');
+	api_json_link(x, "self", "%s/%s", f->path, a->id);
+	api_json_link(x, "content", "%s/%s/content", f->path, a->id);
+	if (a->kind == STORE_MODEL)
+		api_json_link(x, "graph", "%s/%s/graph", f->path, a->id);
+	api_json_close(b, '}');
+	api_json_close(b, '}');
+	return rc;
+}
+
+/* --- create */
+
+static enum pare_code inspect(struct api_exchange *x, char **out_info, struct pare_err *err)
+{
+	const struct api_upload *u = x->upload;
+	const struct api_engine *e = &x->api->opt.engine;
+	struct pare_buf options;
+	enum pare_code rc;
+
+	pare_buf_init(&options, 4096);
+	if (u->label[0] != '\0' || u->task[0] != '\0') {
+		api_json_open(&options, NULL, '{');
+		if (u->label[0] != '\0')
+			api_json_str(&options, "label", u->label);
+		if (u->task[0] != '\0')
+			api_json_str(&options, "task", u->task);
+		api_json_close(&options, '}');
+	}
+	rc = pare_buf_status(&options, err);
+	if (rc == PARE_OK)
+		rc = e->inspect(e->ctx, u->kind, u->files, u->n_files, options.data, out_info, err);
+	pare_buf_done(&options);
+	if (rc == PARE_E_SYNTAX) { /* the request was read well, what it carries was not */
+		rc = u->kind == STORE_MODEL ? PARE_E_MODEL : PARE_E_DATASET;
+		err->code = rc;
+	}
+	return rc;
+}
+
+static enum pare_code field_error(struct pare_err *err, const char *key)
+{
+	static const char *const known[] = {"architecture", "name", NULL};
+	const char *hint = api_nearest(key, known);
+
+	(void)pare_err_set(err, PARE_E_INVALID, NULL, "unknown field%s%s%s; known: architecture, name", hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
+	return pare_err_at(err, "/%.100s", key);
+}
+
+static enum pare_code check_fields(json_t *root, struct pare_err *err)
+{
+	const json_t *name = json_object_get(root, "name");
+	const char *key;
+	json_t *value;
+
+	if (!json_is_object(root))
+		return pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object with \"architecture\"");
+	json_object_foreach(root, key, value)
+		if (strcmp(key, "architecture") != 0 && strcmp(key, "name") != 0)
+			return field_error(err, key);
+	if (!json_is_object(json_object_get(root, "architecture")))
+		return pare_err_set(err, PARE_E_INVALID, "/architecture", "architecture must be an object; GET /v1 links the documentation");
+	if (name != NULL && (!json_is_string(name) || json_string_length(name) >= API_NAME_MAX))
+		return pare_err_set(err, PARE_E_INVALID, "/name", "name must be a string of at most %d bytes", API_NAME_MAX - 1);
+	return PARE_OK;
+}
+
+/* The engine speaks of places within the architecture; a client wants places within what it sent. */
+static enum pare_code within_architecture(enum pare_code rc, struct pare_err *err)
+{
+	char place[PARE_ERR_WHERE_MAX];
+	size_t n = strlen(err->where);
+
+	if (err->where[0] != '/' || strncmp(err->where, "/architecture", 13) == 0 || n + 14 > sizeof place)
+		return rc;
+	memcpy(place, "/architecture", 13);
+	memcpy(place + 13, err->where, n + 1);
+	memcpy(err->where, place, n + 14);
+	return rc;
+}
+
+static enum pare_code build(struct api_exchange *x, char **out_info, struct pare_err *err)
+{
+	struct api_upload *u = x->upload;
+	json_t *root = NULL;
+	char *architecture = NULL;
+	const char *name;
+	enum pare_code rc = api_json_parse(x->body.data != NULL ? x->body.data : "", x->body.len, &root, err);
+
+	if (rc == PARE_OK)
+		rc = check_fields(root, err);
+	if (rc == PARE_OK)
+		rc = api_json_dump(json_object_get(root, "architecture"), &architecture, err);
+	if (rc == PARE_OK) {
+		name = json_string_value(json_object_get(root, "name"));
+		if (name != NULL)
+			memcpy(u->name, name, strlen(name) + 1);
+		rc = api_upload_build(x, architecture, out_info, err);
+		if (rc != PARE_OK)
+			rc = within_architecture(rc, err);
+	}
+	pare_free(architecture);
+	json_decref(root);
+	return rc;
+}
+
+static enum pare_code put(struct api_exchange *x, const char *info, struct pare_err *err)
+{
+	struct api_upload *u = x->upload;
+	const struct face *f = &faces[u->kind];
+	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->paths[0], .info = info, .n_files = u->n_files, .files = u->files};
+	enum pare_code rc = store_asset_put(x->api->opt.store, &a, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	api_upload_accepted(x);
+	rc = write_asset(x, &a, err);
+	if (rc != PARE_OK)
+		return rc;
+	api_set_location(x, "%s/%s", f->path, a.id);
+	return api_reply_json(x, 201, err);
+}
+
+static enum pare_code create(struct api_exchange *x, struct pare_err *err)
+{
+	char *info = NULL;
+	enum pare_code rc = api_upload_finish(x, err);
+
+	if (rc == PARE_OK)
+		rc = x->upload->form == API_UPLOAD_JSON ? build(x, &info, err) : inspect(x, &info, err);
+	if (rc == PARE_OK)
+		rc = put(x, info, err);
+	pare_free(info);
+	return rc;
+}
+
+enum pare_code api_post_model(struct api_exchange *x, struct pare_err *err)
+{
+	return create(x, err);
+}
+
+enum pare_code api_post_dataset(struct api_exchange *x, struct pare_err *err)
+{
+	return create(x, err);
+}
+
+/* --- read */
+
+static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, struct pare_err *err)
+{
+	struct store_page page;
+	struct store_asset *assets = NULL;
+	int n = 0;
+	bool more = false;
+	enum pare_code rc = api_page_parse(x, faces[kind].prefix, &page, err);
+
+	if (rc == PARE_OK)
+		rc = store_asset_list(x->api->opt.store, kind, &page, &assets, &n, &more, err);
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "list");
+	api_json_open(&x->out, "data", '[');
+	for (int i = 0; i < n && rc == PARE_OK; i++)
+		rc = write_asset(x, &assets[i], err);
+	api_json_close(&x->out, ']');
+	api_page_end(x, &page, more && n > 0, n > 0 ? assets[n - 1].id : NULL);
+	api_json_close(&x->out, '}');
+	store_asset_list_done(assets, n);
+	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
+}
+
+enum pare_code api_get_models(struct api_exchange *x, struct pare_err *err)
+{
+	return list(x, STORE_MODEL, err);
+}
+
+enum pare_code api_get_datasets(struct api_exchange *x, struct pare_err *err)
+{
+	return list(x, STORE_DATASET, err);
+}
+
+static enum pare_code get(struct api_exchange *x, enum store_asset_kind kind, struct pare_err *err)
+{
+	struct store_asset a;
+	enum pare_code rc = find(x, kind, &a, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = write_asset(x, &a, err);
+	store_asset_done(&a);
+	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
+}
+
+enum pare_code api_get_model(struct api_exchange *x, struct pare_err *err)
+{
+	return get(x, STORE_MODEL, err);
+}
+
+enum pare_code api_get_dataset(struct api_exchange *x, struct pare_err *err)
+{
+	return get(x, STORE_DATASET, err);
+}
+
+/* The parts of info that describe the graph; a model whose inspection lacks one has null there. */
+static enum pare_code write_graph(struct api_exchange *x, const struct store_asset *a, struct pare_err *err)
+{
+	static const char *const parts[] = {"inputs", "outputs", "operators", "layers"};
+	json_t *info;
+	enum pare_code rc = api_json_parse(a->info, strlen(a->info), &info, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "graph");
+	api_json_str(&x->out, "model", a->id);
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0] && rc == PARE_OK; i++) {
+		const json_t *part = json_object_get(info, parts[i]);
+		char *text = NULL;
+
+		if (part != NULL)
+			rc = api_json_dump(part, &text, err);
+		api_json_raw(&x->out, parts[i], text);
+		pare_free(text);
+	}
+	api_json_close(&x->out, '}');
+	json_decref(info);
+	return rc;
+}
+
+enum pare_code api_get_model_graph(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_asset a;
+	enum pare_code rc = find(x, STORE_MODEL, &a, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = write_graph(x, &a, err);
+	store_asset_done(&a);
+	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
+}
+
+/* --- bytes */
+
+static const struct store_file *choose_file(const struct store_asset *a, const char *path)
+{
+	if (path == NULL)
+		return a->n_files == 1 ? &a->files[0] : NULL;
+	for (int i = 0; i < a->n_files; i++)
+		if (strcmp(a->files[i].path, path) == 0)
+			return &a->files[i];
+	return NULL;
+}
+
+static enum pare_code content(struct api_exchange *x, enum store_asset_kind kind, struct pare_err *err)
+{
+	const char *path = api_query(x, "path");
+	const struct store_file *file;
+	char name[API_FILENAME_MAX];
+	struct store_asset a;
+	enum pare_code rc = find(x, kind, &a, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	file = choose_file(&a, path);
+	if (file == NULL && path == NULL) {
+		rc = pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "the data set has %d files: name one with ?path=, for instance ?path=%s", a.n_files, a.n_files > 0 ? a.files[0].path : "");
+	} else if (file == NULL) {
+		rc = pare_err_set(err, PARE_E_NOT_FOUND, NULL, "the data set has no file \"%.60s\"", path);
+	} else {
+		api_safe_filename(file->path, name);
+		rc = api_reply_blob(x, file->sha256, faces[kind].media_type, name, err);
+	}
+	store_asset_done(&a);
+	return rc;
+}
+
+enum pare_code api_get_model_content(struct api_exchange *x, struct pare_err *err)
+{
+	return content(x, STORE_MODEL, err);
+}
+
+enum pare_code api_get_dataset_content(struct api_exchange *x, struct pare_err *err)
+{
+	return content(x, STORE_DATASET, err);
+}
+
+/* --- delete */
+
+static enum pare_code delete_asset(struct api_exchange *x, enum store_asset_kind kind, struct pare_err *err)
+{
+	struct store_asset a;
+	enum pare_code rc = find(x, kind, &a, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = store_asset_delete(x->api->opt.store, kind, a.id, err);
+	for (int i = 0; i < a.n_files && rc == PARE_OK; i++)
+		api_blob_release(x->api, a.files[i].sha256);
+	store_asset_done(&a);
+	if (rc == PARE_OK)
+		api_reply_empty(x, 204);
+	return rc;
+}
+
+enum pare_code api_delete_model(struct api_exchange *x, struct pare_err *err)
+{
+	return delete_asset(x, STORE_MODEL, err);
+}
+
+enum pare_code api_delete_dataset(struct api_exchange *x, struct pare_err *err)
+{
+	return delete_asset(x, STORE_DATASET, err);
+}

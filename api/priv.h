@@ -1,0 +1,140 @@
+/* What the files of api/ share: the two structs behind the opaque names, and the words in which handlers speak: read the request, write the reply. */
+#ifndef API_PRIV_H
+#define API_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "api/auth.h"
+#include "api/guard.h"
+#include "api/json.h"
+#include "api/metrics.h"
+#include "api/router.h"
+#include "core/base/buf.h"
+#include "core/base/mem.h"
+#include "core/recipe/recipe.h"
+
+#define API_MAX_REPLY_HEADERS 24
+#define API_REQUEST_ID_MAX 65
+#define API_REPLY_CAP ((size_t)64 << 20)
+
+struct api_upload;
+struct api_stream;
+struct pending_blob; /* upload.c */
+
+struct api {
+	struct api_options opt; /* strings owned */
+	atomic_bool draining;
+	int64_t started_wall_ms;
+	pthread_rwlock_t keys_lock;
+	struct api_keys *keys; /* NULL: no authentication */
+	struct api_metrics *metrics;
+	atomic_llong queue_bound; /* at least as many jobs are not queued; see jobs.c */
+	pthread_mutex_t pending_lock; /* upload.c: blobs that are committed and not yet named by a row */
+	struct pending_blob *pending;
+	pthread_rwlock_t commit_lock;
+};
+
+struct api_exchange {
+	struct api *api;
+	struct pare_arena arena;
+	const char *method;
+	struct api_header *headers; /* a copy */
+	size_t n_headers;
+	struct api_target target;
+	struct api_framing framing;
+	const struct api_route *route; /* NULL: none found */
+	const char *params[API_MAX_PARAMS];
+	char request_id[API_REQUEST_ID_MAX];
+	char key_id[API_KEY_ID_MAX]; /* "" without authentication */
+	int64_t start_ns;
+	struct pare_buf body; /* of JSON requests */
+	int64_t n_body;       /* bytes seen */
+	bool done, close_after, immortal;
+
+	struct pare_buf out; /* text of the reply */
+	struct api_reply reply;
+	struct api_header reply_headers[API_MAX_REPLY_HEADERS];
+	bool headers_failed;
+	struct pare_err error;
+	struct pare_issues *issues; /* of a job that is wrong; in the arena */
+	const char *problem_extra;  /* JSON members for the problem object, or NULL */
+	struct api_upload *upload;
+	struct api_stream *stream;
+};
+
+/* --- request */
+const char *api_request_header(const struct api_exchange *x, const char *name); /* the first, or NULL */
+const char *api_query(const struct api_exchange *x, const char *name);          /* NULL: not given */
+PARE_MUST_USE enum pare_code api_query_int(const struct api_exchange *x, const char *name, int64_t min, int64_t max, int64_t *inout, struct pare_err *err);
+bool api_is_head(const struct api_exchange *x);
+
+/* --- reply. Header values are copied. A failed allocation turns the reply into the static 503. */
+void api_set_header(struct api_exchange *x, const char *name, const char *fmt, ...) PARE_PRINTF(3, 4);
+/* Sends x->out as JSON; GET replies of 200 get an ETag of their bytes unless one was set, and answer If-None-Match. */
+PARE_MUST_USE enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_err *err);
+PARE_MUST_USE enum pare_code api_reply_text(struct api_exchange *x, int status, const char *media_type, struct pare_err *err);
+void api_reply_empty(struct api_exchange *x, int status);
+/* True (and the reply is 304) if If-None-Match holds the tag. */
+bool api_not_modified(struct api_exchange *x, const char *etag);
+/* Replies the bytes of a blob, with conditions and ranges. filename NULL: inline. */
+PARE_MUST_USE enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const char *media_type, const char *filename, struct pare_err *err);
+/* Turns an error into the reply (problem+json). */
+void api_reply_problem(struct api_exchange *x, const struct pare_err *err);
+void api_reply_nomem(struct api_exchange *x);
+int api_status_of(enum pare_code code);
+
+/* Links: public_url and a path. */
+void api_json_link(struct api_exchange *x, const char *key, const char *fmt, ...) PARE_PRINTF(3, 4);
+void api_set_location(struct api_exchange *x, const char *fmt, ...) PARE_PRINTF(2, 3);
+/* Query limit, after, before, order -> page (ids with that prefix); and the end of a list: has_more, next_after, Link. */
+PARE_MUST_USE enum pare_code api_page_parse(struct api_exchange *x, const char *prefix, struct store_page *out, struct pare_err *err);
+void api_page_end(struct api_exchange *x, const struct store_page *page, bool more, const char *last_id);
+
+/* --- uploads (upload.c) */
+PARE_MUST_USE enum pare_code api_upload_begin(struct api_exchange *x, struct pare_err *err);
+PARE_MUST_USE enum pare_code api_upload_body(struct api_exchange *x, const void *p, size_t n, struct pare_err *err);
+void api_upload_free(struct api_exchange *x);
+/* Removes a blob that no row names and no upload in flight has committed. */
+void api_blob_drop(struct api *api, const char *sha256);
+/* The same after a row was deleted: only while no job runs, because a running job may be about to name the same bytes. What stays is collected at start-up. */
+void api_blob_release(struct api *api, const char *sha256);
+
+/* --- event streams (events.c) */
+void api_stream_free(struct api_exchange *x);
+
+/* --- handlers, one row of routes.c each */
+enum pare_code api_get_livez(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_readyz(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_version(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_problem(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_metrics(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_methods(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_method(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_recipes(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_recipe(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_model(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_dataset(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_models(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_datasets(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_model(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_dataset(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_model(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_dataset(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_model_graph(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_model_content(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_dataset_content(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_jobs(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job_events(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job_artifacts(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job_artifact(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job_report(struct api_exchange *x, struct pare_err *err);
+
+#endif

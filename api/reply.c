@@ -1,0 +1,303 @@
+/* How handlers answer. A reply is a status, headers in the exchange's arena and either text in x->out or a descriptor.
+ *
+ * Failure of memory is never checked header by header: api_set_header notes it, and the finishing call (api_reply_*) reports it once. The
+ * ETag of a JSON reply is the SHA-256 of its bytes: always right, and cheaper than thinking of one per resource; a resource that knows better
+ * (a job's revision) sets its own first. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/priv.h"
+#include "api/range.h"
+#include "api/text.h"
+#include "core/base/num.h"
+
+const char *api_request_header(const struct api_exchange *x, const char *name)
+{
+	for (size_t i = 0; i < x->n_headers; i++)
+		if (api_same_nocase(x->headers[i].name, name))
+			return x->headers[i].value;
+	return NULL;
+}
+
+const char *api_query(const struct api_exchange *x, const char *name)
+{
+	return api_query_get(&x->target, name);
+}
+
+enum pare_code api_query_int(const struct api_exchange *x, const char *name, int64_t min, int64_t max, int64_t *inout, struct pare_err *err)
+{
+	const char *s = api_query(x, name);
+
+	if (s == NULL || pare_parse_i64(s, strlen(s), min, max, inout))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"%s\" must be a whole number from %lld to %lld", name, (long long)min, (long long)max);
+}
+
+bool api_is_head(const struct api_exchange *x)
+{
+	return x->method != NULL && strcmp(x->method, "HEAD") == 0;
+}
+
+static struct api_header *header_slot(struct api_exchange *x, const char *name)
+{
+	for (size_t i = 0; i < x->reply.n_headers; i++)
+		if (api_same_nocase(x->reply_headers[i].name, name))
+			return &x->reply_headers[i];
+	return x->reply.n_headers < API_MAX_REPLY_HEADERS ? &x->reply_headers[x->reply.n_headers] : NULL;
+}
+
+void api_set_header(struct api_exchange *x, const char *name, const char *fmt, ...)
+{
+	struct api_header *h = header_slot(x, name);
+	char *value;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	value = h != NULL && n >= 0 ? pare_arena_alloc(&x->arena, (size_t)n + 1) : NULL;
+	if (value == NULL) {
+		x->headers_failed = true;
+		return;
+	}
+	va_start(ap, fmt);
+	(void)vsnprintf(value, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	for (char *p = value; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7F)
+			*p = '_';
+	h->name = name;
+	h->value = value;
+	if (h == &x->reply_headers[x->reply.n_headers])
+		x->reply.n_headers++;
+}
+
+static bool has_header(const struct api_exchange *x, const char *name)
+{
+	for (size_t i = 0; i < x->reply.n_headers; i++)
+		if (api_same_nocase(x->reply_headers[i].name, name))
+			return true;
+	return false;
+}
+
+static enum pare_code finish(struct api_exchange *x, int status, struct pare_err *err)
+{
+	api_set_header(x, "X-Request-Id", "%s", x->request_id);
+	api_set_header(x, "X-Content-Type-Options", "nosniff");
+	if (!has_header(x, "Cache-Control"))
+		api_set_header(x, "Cache-Control", "private, no-cache");
+	x->reply.status = status;
+	x->reply.headers = x->reply_headers;
+	x->reply.head_only = api_is_head(x);
+	x->reply.close = x->close_after;
+	if (x->headers_failed)
+		return pare_err_nomem(err, 0);
+	x->done = true;
+	return PARE_OK;
+}
+
+enum pare_code api_reply_text(struct api_exchange *x, int status, const char *media_type, struct pare_err *err)
+{
+	enum pare_code rc = pare_buf_status(&x->out, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	api_set_header(x, "Content-Type", "%s", media_type);
+	x->reply.kind = API_BODY_MEMORY;
+	x->reply.data = x->out.data != NULL ? x->out.data : "";
+	x->reply.n_bytes = x->out.len;
+	return finish(x, status, err);
+}
+
+void api_reply_empty(struct api_exchange *x, int status)
+{
+	x->reply.kind = API_BODY_NONE;
+	if (finish(x, status, NULL) != PARE_OK)
+		api_reply_nomem(x);
+}
+
+bool api_not_modified(struct api_exchange *x, const char *etag)
+{
+	const char *list = api_request_header(x, "If-None-Match");
+
+	api_set_header(x, "ETag", "%s", etag);
+	if (list == NULL || !api_etag_in(list, etag, true))
+		return false;
+	api_reply_empty(x, 304);
+	return true;
+}
+
+static bool content_unchanged(struct api_exchange *x)
+{
+	uint8_t hash[STORE_SHA256_BYTES];
+	char etag[STORE_SHA256_HEX + 2] = "\"";
+
+	store_sha256_once(x->out.data, x->out.len, hash);
+	store_hex(hash, 16, etag + 1);
+	memcpy(etag + 33, "\"", 2);
+	return api_not_modified(x, etag);
+}
+
+enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_err *err)
+{
+	enum pare_code rc;
+
+	(void)pare_buf_add(&x->out, "\n", 1);
+	rc = pare_buf_status(&x->out, err);
+	if (rc != PARE_OK)
+		return rc;
+	if (status == 200 && strcmp(x->route->method, "GET") == 0 && !has_header(x, "ETag") && !has_header(x, "Cache-Control") && content_unchanged(x))
+		return PARE_OK;
+	return api_reply_text(x, status, "application/json", err);
+}
+
+static enum pare_code reply_part(struct api_exchange *x, int64_t n_bytes, const char *etag, struct pare_err *err)
+{
+	const char *range = api_request_header(x, "Range");
+	int64_t first = 0, n = n_bytes;
+	enum api_range_kind kind = API_RANGE_WHOLE;
+
+	if (api_if_range(api_request_header(x, "If-Range"), etag))
+		kind = api_range_parse(range, n_bytes, &first, &n);
+	if (kind == API_RANGE_BAD) {
+		api_set_header(x, "Content-Range", "bytes */%lld", (long long)n_bytes);
+		return pare_err_set(err, PARE_E_RANGE, NULL, "the range starts past the end of %lld bytes", (long long)n_bytes);
+	}
+	if (kind == API_RANGE_PART)
+		api_set_header(x, "Content-Range", "bytes %lld-%lld/%lld", (long long)first, (long long)(first + n - 1), (long long)n_bytes);
+	x->reply.kind = API_BODY_FD;
+	x->reply.fd_offset = first;
+	x->reply.fd_bytes = n;
+	return finish(x, kind == API_RANGE_PART ? 206 : 200, err);
+}
+
+enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const char *media_type, const char *filename, struct pare_err *err)
+{
+	char etag[STORE_SHA256_HEX + 16], digest[API_DIGEST_BASE64];
+	const char *if_match = api_request_header(x, "If-Match");
+	int64_t n_bytes;
+	enum pare_code rc;
+
+	(void)snprintf(etag, sizeof etag, "\"sha256:%s\"", sha256);
+	if (if_match != NULL && !api_etag_in(if_match, etag, false))
+		return pare_err_set(err, PARE_E_PRECONDITION, NULL, "If-Match does not hold %s", etag);
+	api_set_header(x, "Cache-Control", "private, immutable, max-age=31536000");
+	if (api_not_modified(x, etag))
+		return PARE_OK;
+	rc = blob_get(x->api->opt.blobs, sha256, &x->reply.fd, &n_bytes, err);
+	if (rc != PARE_OK)
+		return rc == PARE_E_NOT_FOUND ? pare_err_set(err, PARE_E_STORE, NULL, "the bytes of this content are missing in the store") : rc;
+	api_set_header(x, "Content-Type", "%s", media_type);
+	api_set_header(x, "Accept-Ranges", "bytes");
+	api_digest_base64(sha256, digest);
+	api_set_header(x, "Repr-Digest", "sha-256=:%s:", digest);
+	if (filename != NULL)
+		api_set_header(x, "Content-Disposition", "attachment; filename=\"%s\"", filename);
+	rc = reply_part(x, n_bytes, etag, err);
+	if (rc != PARE_OK && x->reply.fd >= 0) {
+		(void)close(x->reply.fd);
+		x->reply.fd = -1;
+	}
+	return rc;
+}
+
+static const char *link_text(struct api_exchange *x, const char *fmt, va_list ap, struct pare_buf *b)
+{
+	char path[512];
+
+	(void)vsnprintf(path, sizeof path, fmt, ap);
+	pare_buf_init(b, 4096);
+	(void)pare_buf_str(b, x->api->opt.public_url);
+	(void)pare_buf_str(b, path);
+	return b->failed ? NULL : b->data;
+}
+
+void api_json_link(struct api_exchange *x, const char *key, const char *fmt, ...)
+{
+	struct pare_buf b;
+	const char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = link_text(x, fmt, ap, &b);
+	va_end(ap);
+	if (text != NULL)
+		api_json_str(&x->out, key, text);
+	else
+		x->out.failed = true;
+	pare_buf_done(&b);
+}
+
+void api_set_location(struct api_exchange *x, const char *fmt, ...)
+{
+	struct pare_buf b;
+	const char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = link_text(x, fmt, ap, &b);
+	va_end(ap);
+	if (text != NULL)
+		api_set_header(x, "Location", "%s", text);
+	else
+		x->headers_failed = true;
+	pare_buf_done(&b);
+}
+
+static enum pare_code page_id(struct api_exchange *x, const char *name, const char *prefix, const char **out, struct pare_err *err)
+{
+	*out = api_query(x, name);
+	if (*out == NULL || pare_id_check(*out, prefix))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"%s\" must be an id like %s_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", name, prefix);
+}
+
+enum pare_code api_page_parse(struct api_exchange *x, const char *prefix, struct store_page *out, struct pare_err *err)
+{
+	const char *order = api_query(x, "order");
+	int64_t limit = 50;
+	enum pare_code rc;
+
+	memset(out, 0, sizeof *out);
+	rc = api_query_int(x, "limit", 1, 200, &limit, err);
+	if (rc == PARE_OK)
+		rc = page_id(x, "after", prefix, &out->after, err);
+	if (rc == PARE_OK)
+		rc = page_id(x, "before", prefix, &out->before, err);
+	if (rc != PARE_OK)
+		return rc;
+	if (order != NULL && strcmp(order, "asc") != 0 && strcmp(order, "desc") != 0)
+		return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"order\" must be asc or desc");
+	out->ascending = order != NULL && strcmp(order, "asc") == 0;
+	out->limit = (int)limit;
+	return PARE_OK;
+}
+
+void api_page_end(struct api_exchange *x, const struct store_page *page, bool more, const char *last_id)
+{
+	struct pare_buf link;
+
+	api_json_bool(&x->out, "has_more", more);
+	api_json_str(&x->out, "next_after", more ? last_id : NULL);
+	if (!more)
+		return;
+	pare_buf_init(&link, 4096);
+	(void)pare_buf_printf(&link, "<%s%s?limit=%d&after=%s&order=%s", x->api->opt.public_url, x->route->path, page->limit, last_id, page->ascending ? "asc" : "desc");
+	if (page->before != NULL)
+		(void)pare_buf_printf(&link, "&before=%s", page->before);
+	if (page->status != NULL)
+		(void)pare_buf_printf(&link, "&status=%s", page->status);
+	if (page->model != NULL)
+		(void)pare_buf_printf(&link, "&model=%s", page->model);
+	if (page->dataset != NULL)
+		(void)pare_buf_printf(&link, "&dataset=%s", page->dataset);
+	(void)pare_buf_str(&link, ">; rel=\"next\"");
+	if (link.failed)
+		x->headers_failed = true;
+	else
+		api_set_header(x, "Link", "%s", link.data);
+	pare_buf_done(&link);
+}

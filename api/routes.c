@@ -1,0 +1,47 @@
+/* The interface at a glance. Adding a route: a row here, its handler, its operation in openapi.yaml (tests/api/test_openapi.c
+ * compares the two both ways). */
+#include "api/priv.h"
+
+static const char *const q_verbose[] = {"verbose", NULL};
+static const char *const q_page[] = {"limit", "after", "before", "order", NULL};
+static const char *const q_jobs[] = {"limit", "after", "before", "order", "status", "model", "dataset", NULL};
+static const char *const q_model[] = {"name", "filename", NULL};
+static const char *const q_dataset[] = {"name", "filename", "label", "task", NULL};
+static const char *const q_path[] = {"path", NULL};
+static const char *const q_events[] = {"after", "limit", NULL};
+
+const struct api_route api_route_table[] = {
+    {"GET", "/livez", API_WANT_NONE, API_OPEN, false, false, NULL, api_get_livez},
+    {"GET", "/readyz", API_WANT_NONE, API_OPEN, false, false, q_verbose, api_get_readyz},
+    {"GET", "/healthz", API_WANT_NONE, API_OPEN, false, false, q_verbose, api_get_readyz},
+    {"GET", "/version", API_WANT_NONE, API_OPEN, false, false, NULL, api_get_version},
+    {"GET", "/openapi.yaml", API_WANT_NONE, API_OPEN, false, false, NULL, api_get_openapi},
+    {"GET", "/problems/{code}", API_WANT_NONE, API_OPEN, false, false, NULL, api_get_problem},
+    {"GET", "/metrics", API_WANT_NONE, API_KEY, false, false, NULL, api_get_metrics},
+    {"GET", "/v1", API_WANT_NONE, API_OPEN, false, false, NULL, api_get_root},
+    {"GET", "/v1/methods", API_WANT_NONE, API_KEY, false, false, NULL, api_get_methods},
+    {"GET", "/v1/methods/{name}", API_WANT_NONE, API_KEY, false, false, NULL, api_get_method},
+    {"GET", "/v1/recipes", API_WANT_NONE, API_KEY, false, false, NULL, api_get_recipes},
+    {"GET", "/v1/recipes/{name}", API_WANT_NONE, API_KEY, false, false, NULL, api_get_recipe},
+    {"POST", "/v1/models", API_WANT_UPLOAD, API_KEY, true, true, q_model, api_post_model},
+    {"GET", "/v1/models", API_WANT_NONE, API_KEY, false, false, q_page, api_get_models},
+    {"GET", "/v1/models/{id}", API_WANT_NONE, API_KEY, false, false, NULL, api_get_model},
+    {"DELETE", "/v1/models/{id}", API_WANT_NONE, API_KEY, false, false, NULL, api_delete_model},
+    {"GET", "/v1/models/{id}/graph", API_WANT_NONE, API_KEY, false, false, NULL, api_get_model_graph},
+    {"GET", "/v1/models/{id}/content", API_WANT_NONE, API_KEY, false, false, NULL, api_get_model_content},
+    {"POST", "/v1/datasets", API_WANT_UPLOAD, API_KEY, true, true, q_dataset, api_post_dataset},
+    {"GET", "/v1/datasets", API_WANT_NONE, API_KEY, false, false, q_page, api_get_datasets},
+    {"GET", "/v1/datasets/{id}", API_WANT_NONE, API_KEY, false, false, NULL, api_get_dataset},
+    {"DELETE", "/v1/datasets/{id}", API_WANT_NONE, API_KEY, false, false, NULL, api_delete_dataset},
+    {"GET", "/v1/datasets/{id}/content", API_WANT_NONE, API_KEY, false, false, q_path, api_get_dataset_content},
+    {"POST", "/v1/jobs", API_WANT_JSON, API_KEY, false, true, NULL, api_post_job},
+    {"GET", "/v1/jobs", API_WANT_NONE, API_KEY, false, false, q_jobs, api_get_jobs},
+    {"GET", "/v1/jobs/{id}", API_WANT_NONE, API_KEY, false, false, NULL, api_get_job},
+    {"DELETE", "/v1/jobs/{id}", API_WANT_NONE, API_KEY, false, false, NULL, api_delete_job},
+    {"POST", "/v1/jobs/{id}/cancel", API_WANT_EMPTY, API_KEY, false, false, NULL, api_cancel_job},
+    {"GET", "/v1/jobs/{id}/events", API_WANT_NONE, API_KEY, false, false, q_events, api_get_job_events},
+    {"GET", "/v1/jobs/{id}/artifacts", API_WANT_NONE, API_KEY, false, false, NULL, api_get_job_artifacts},
+    {"GET", "/v1/jobs/{id}/artifacts/{name}", API_WANT_NONE, API_KEY, false, false, NULL, api_get_job_artifact},
+    {"GET", "/v1/jobs/{id}/report", API_WANT_NONE, API_KEY, false, false, NULL, api_get_job_report},
+    {0},
+};

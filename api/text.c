@@ -1,0 +1,276 @@
+/* UTF-8 is checked by the table of well-formed sequences (Unicode 15, table 3-7) written as bounds on the second byte: that alone shuts out
+ * overlong forms, surrogates and values past U+10FFFF, so no decoding is needed.
+ *
+ * Names are compared by the Levenshtein distance with one row of memory; words longer than 40 characters are never near anything, which
+ * bounds the work for hostile input. */
+#include "api/text.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "core/base/num.h"
+
+static bool continuation(unsigned char c)
+{
+	return (c & 0xC0) == 0x80;
+}
+
+size_t api_utf8_sequence(const char *s, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	unsigned char low = 0x80, high = 0xBF;
+	size_t need;
+
+	if (n == 0)
+		return 0;
+	if (u[0] < 0x80)
+		return 1;
+	if (u[0] < 0xC2 || u[0] > 0xF4)
+		return 0;
+	need = u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : 4;
+	if (n < need)
+		return 0;
+	if (u[0] == 0xE0)
+		low = 0xA0;
+	else if (u[0] == 0xED)
+		high = 0x9F;
+	else if (u[0] == 0xF0)
+		low = 0x90;
+	else if (u[0] == 0xF4)
+		high = 0x8F;
+	if (u[1] < low || u[1] > high)
+		return 0;
+	for (size_t i = 2; i < need; i++)
+		if (!continuation(u[i]))
+			return 0;
+	return need;
+}
+
+bool api_utf8_valid(const char *s, size_t n)
+{
+	while (n > 0) {
+		size_t k = api_utf8_sequence(s, n);
+
+		if (k == 0)
+			return false;
+		s += k;
+		n -= k;
+	}
+	return true;
+}
+
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+bool api_is_token(const char *s, size_t n)
+{
+	if (n == 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!is_alnum(s[i]) && (s[i] == '\0' || strchr("!#$%&'*+-.^_`|~", s[i]) == NULL))
+			return false;
+	return true;
+}
+
+bool api_same_nocase(const char *a, const char *b)
+{
+	return strcasecmp(a, b) == 0;
+}
+
+bool api_word_is(const char *s, size_t n, const char *word)
+{
+	return strlen(word) == n && strncasecmp(s, word, n) == 0;
+}
+
+const char *api_trim(const char *s, size_t *n)
+{
+	while (*n > 0 && (s[0] == ' ' || s[0] == '\t')) {
+		s++;
+		(*n)--;
+	}
+	while (*n > 0 && (s[*n - 1] == ' ' || s[*n - 1] == '\t'))
+		(*n)--;
+	return s;
+}
+
+#define WORD_MAX 40
+
+static size_t smallest(size_t a, size_t b, size_t c)
+{
+	size_t m = a < b ? a : b;
+
+	return m < c ? m : c;
+}
+
+static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
+{
+	size_t row[WORD_MAX + 1];
+
+	for (size_t j = 0; j <= nb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= na; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= nb; j++) {
+			size_t above = row[j];
+
+			row[j] = smallest(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[nb];
+}
+
+const char *api_nearest(const char *word, const char *const *names)
+{
+	size_t n = strlen(word);
+	size_t best = n / 3 > 1 ? n / 3 : 1;
+	const char *found = NULL;
+
+	if (n == 0 || n > WORD_MAX)
+		return NULL;
+	for (; *names != NULL; names++) {
+		size_t m = strlen(*names);
+		size_t d = m <= WORD_MAX ? edit_distance(word, n, *names, m) : WORD_MAX;
+
+		if (d < best || (d == best && found == NULL)) {
+			best = d;
+			found = *names;
+		}
+	}
+	return found;
+}
+
+void api_base64(const uint8_t *p, size_t n, char *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < n; i += 3) {
+		uint32_t v = (uint32_t)p[i] << 16;
+
+		if (i + 1 < n)
+			v |= (uint32_t)p[i + 1] << 8;
+		if (i + 2 < n)
+			v |= p[i + 2];
+		*out++ = digits[v >> 18];
+		*out++ = digits[(v >> 12) & 63];
+		*out++ = i + 1 < n ? digits[(v >> 6) & 63] : '=';
+		*out++ = i + 2 < n ? digits[v & 63] : '=';
+	}
+	*out = '\0';
+}
+
+static uint8_t hex_value(char c)
+{
+	return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+void api_digest_base64(const char *hex, char out[API_DIGEST_BASE64])
+{
+	uint8_t raw[32];
+
+	for (size_t i = 0; i < sizeof raw; i++)
+		raw[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
+	api_base64(raw, sizeof raw, out);
+}
+
+void api_safe_filename(const char *s, char out[API_FILENAME_MAX])
+{
+	size_t n = 0;
+
+	for (const char *p = s; *p != '\0'; p++)
+		if (*p == '/' || *p == '\\')
+			s = p + 1;
+	while (*s == '.')
+		s++;
+	for (; *s != '\0' && n < API_FILENAME_MAX - 1; s++)
+		out[n++] = is_alnum(*s) || *s == '.' || *s == '_' || *s == '-' ? *s : '_';
+	if (n == 0) {
+		memcpy(out, "file", 4);
+		n = 4;
+	}
+	out[n] = '\0';
+}
+
+/* One element of an Accept list: a media range, and how much it is wanted. */
+struct accept_range {
+	const char *type;
+	size_t n;
+	double q;
+};
+
+static struct accept_range accept_element(const char *s, size_t n)
+{
+	struct accept_range r = {.q = 1};
+	const char *semi = memchr(s, ';', n);
+
+	r.n = semi != NULL ? (size_t)(semi - s) : n;
+	r.type = api_trim(s, &r.n);
+	while (semi != NULL) {
+		const char *p = semi + 1, *value;
+		size_t left = n - (size_t)(p - s), k;
+
+		semi = memchr(p, ';', left);
+		k = semi != NULL ? (size_t)(semi - p) : left;
+		p = api_trim(p, &k);
+		if (k < 2 || (p[0] != 'q' && p[0] != 'Q') || p[1] != '=')
+			continue;
+		value = p + 2;
+		if (!pare_parse_double(value, k - 2, &r.q) || r.q < 0 || r.q > 1)
+			r.q = 0;
+	}
+	return r;
+}
+
+/* 3: the very type, 2: its main type, 1: anything, 0: no match. */
+static int specificity(const struct accept_range *r, const char *offer)
+{
+	size_t main_type = (size_t)(strchr(offer, '/') - offer) + 1;
+
+	if (api_word_is(r->type, r->n, offer))
+		return 3;
+	if (r->n == main_type + 1 && r->type[main_type] == '*' && strncasecmp(r->type, offer, main_type) == 0)
+		return 2;
+	return api_word_is(r->type, r->n, "*/*") ? 1 : 0;
+}
+
+static double quality(const char *accept, const char *offer)
+{
+	int best = 0;
+	double q = 0;
+
+	for (;;) {
+		size_t n = strcspn(accept, ",");
+		struct accept_range r = accept_element(accept, n);
+		int fit = specificity(&r, offer);
+
+		if (fit > best) {
+			best = fit;
+			q = r.q;
+		}
+		if (accept[n] == '\0')
+			return q;
+		accept += n + 1;
+	}
+}
+
+int api_negotiate(const char *accept, const char *const *offers)
+{
+	double best = 0;
+	int found = -1;
+
+	if (accept == NULL)
+		return 0;
+	for (int i = 0; offers[i] != NULL; i++) {
+		double q = quality(accept, offers[i]);
+
+		if (q > best) {
+			best = q;
+			found = i;
+		}
+	}
+	return found;
+}

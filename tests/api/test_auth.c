@@ -1,0 +1,163 @@
+/* Keys: what a file may hold, what a header may hold, and that a stranger reaches nothing but the open routes. */
+#include "api/auth.h"
+#include "api/router.h"
+#include "storage/digest.h"
+#include "tests/api/harness.h"
+
+#define GOOD "pare_ci-1_0123456789abcdef0123"
+#define OTHER "pare_ops_zzzzzzzzzzzzzzzzzzzz"
+
+static enum pare_code parse_keys(const char *text)
+{
+	struct api_keys *k = NULL;
+	enum pare_code rc = api_keys_parse(text, strlen(text), &k, NULL);
+
+	if (rc == PARE_OK)
+		api_keys_free(k);
+	return rc;
+}
+
+START_TEST(reads_key_files)
+{
+	char stored[200], hex[STORE_SHA256_HEX];
+	uint8_t hash[STORE_SHA256_BYTES];
+	char id[API_KEY_ID_MAX];
+	struct api_keys *k;
+
+	store_sha256_once(GOOD, strlen(GOOD), hash);
+	store_hex(hash, sizeof hash, hex);
+	(void)snprintf(stored, sizeof stored, "# stored form\r\n\nci-1:%s\n%s  ", hex, OTHER);
+	ck_assert_int_eq(api_keys_parse(stored, strlen(stored), &k, NULL), PARE_OK);
+	ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, id, NULL), PARE_OK);
+	ck_assert_str_eq(id, "ci-1");
+	ck_assert_int_eq(api_keys_check(k, "bearer  " OTHER, id, NULL), PARE_OK);
+	ck_assert_str_eq(id, "ops");
+	api_keys_free(k);
+	ck_assert_int_eq(parse_keys(""), PARE_E_INVALID);
+	ck_assert_int_eq(parse_keys("# nothing\n\n"), PARE_E_INVALID);
+	ck_assert_int_eq(parse_keys("pare_a_short\n"), PARE_E_INVALID);
+	ck_assert_int_eq(parse_keys("nonsense\n"), PARE_E_INVALID);
+	ck_assert_int_eq(parse_keys("a:0123\n"), PARE_E_INVALID);
+	ck_assert_int_eq(parse_keys(GOOD "\n" GOOD "\n"), PARE_E_INVALID);
+}
+END_TEST
+
+static const char *const wrong[] = {
+    NULL, "", "Bearer", "Bearer ", "Basic YTpi", GOOD, "Bearer " GOOD "x", "Bearer pare_ci-1_0123456789abcdef012", "Bearer pare_ci-1_0123456789abcdef0124", "Bearer pare_ci-2_0123456789abcdef0123",
+    "Bearer PARE_ci-1_0123456789abcdef0123", "Bearer " GOOD " ", "Bearer pare__0123456789abcdef0123", "Bearer pare_ci-1_", "Bearer pare_", "Bearer pare_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_0123456789abcdef0123"};
+
+START_TEST(refuses_wrong_header)
+{
+	struct api_keys *k;
+	struct pare_err err;
+	char id[API_KEY_ID_MAX];
+
+	ck_assert_int_eq(api_keys_parse(GOOD, strlen(GOOD), &k, NULL), PARE_OK);
+	ck_assert_int_eq(api_keys_check(k, wrong[_i], id, &err), PARE_E_UNAUTHORIZED);
+	if (wrong[_i] != NULL && strlen(wrong[_i]) > 10)
+		ck_assert_ptr_null(strstr(err.message, wrong[_i]));
+	api_keys_free(k);
+}
+END_TEST
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(fputs(text, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+START_TEST(guards_every_route_but_the_open_ones)
+{
+	struct world w;
+	char path[128], target[128];
+	struct answer a;
+
+	world_init(&w);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	write_file(path, GOOD "\n");
+	w.opt.api_key_file = path;
+	world_start(&w);
+	for (const struct api_route *r = api_route_table; r->method != NULL; r++) {
+		size_t n = strcspn(r->path, "{");
+		const char *rest = strchr(r->path, '}');
+
+		(void)snprintf(target, sizeof target, "%.*s%s%s", (int)n, r->path, rest != NULL ? "x" : "", rest != NULL && strchr(rest, '{') == NULL ? rest + 1 : "");
+		if (rest != NULL && strchr(rest, '{') != NULL)
+			(void)snprintf(target, sizeof target, "/v1/jobs/x/artifacts/y");
+		a = request(&w, r->method, target, NULL, NULL, 0);
+		if (r->scope == API_OPEN)
+			ck_assert_int_ne(a.status, 401);
+		else
+			assert_problem(&a, 401, "unauthorized");
+		if (r->scope != API_OPEN)
+			ck_assert_int_eq(strncmp(header(&a, "WWW-Authenticate"), "Bearer", 6), 0);
+		answer_done(&a);
+	}
+	a = request(&w, "GET", "/v1/jobs", H("Authorization", "Bearer " GOOD), NULL, 0);
+	assert_status(&a, 200);
+	answer_done(&a);
+	a = request(&w, "GET", "/v1/jobs?api_key=" GOOD, H("Authorization", "Bearer " GOOD), NULL, 0);
+	assert_problem(&a, 400, "bad_request");
+	ck_assert_ptr_null(strstr(a.body, GOOD));
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/models", NULL, "0123456789", 10);
+	assert_problem(&a, 401, "unauthorized");
+	ck_assert(a.reply->close);
+	ck_assert_int_eq(w.n_inspected, 0);
+	answer_done(&a);
+	world_done(&w);
+}
+END_TEST
+
+START_TEST(reloads_keys_and_keeps_old_ones_on_error)
+{
+	struct world w;
+	struct pare_err err;
+	char path[128];
+
+	world_init(&w);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	write_file(path, GOOD "\n");
+	w.opt.api_key_file = path;
+	world_start(&w);
+	write_file(path, "broken\n");
+	ck_assert_int_eq(api_reload_keys(w.api, &err), PARE_E_INVALID);
+	ck_assert_ptr_nonnull(strstr(err.message, "line 1"));
+	refuses(&w, "GET", "/v1/jobs/x", H("Authorization", "Bearer " GOOD), 404, "not_found");
+	write_file(path, OTHER "\n");
+	ck_assert_int_eq(api_reload_keys(w.api, &err), PARE_OK);
+	refuses(&w, "GET", "/v1/jobs/x", H("Authorization", "Bearer " GOOD), 401, "unauthorized");
+	refuses(&w, "GET", "/v1/jobs/x", H("Authorization", "Bearer " OTHER), 404, "not_found");
+	world_done(&w);
+}
+END_TEST
+
+START_TEST(refuses_to_start_without_its_keys)
+{
+	struct world w;
+	struct pare_err err;
+
+	world_init(&w);
+	w.opt.api_key_file = "/nonexistent/keys";
+	ck_assert_int_eq(api_new(&w.opt, &w.api, &err), PARE_E_IO);
+	w.api = NULL;
+	world_done(&w);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("auth");
+	TCase *t = tcase_create("auth");
+
+	tcase_add_test(t, reads_key_files);
+	tcase_add_loop_test(t, refuses_wrong_header, 0, (int)(sizeof wrong / sizeof wrong[0]));
+	tcase_add_test(t, guards_every_route_but_the_open_ones);
+	tcase_add_test(t, reloads_keys_and_keeps_old_ones_on_error);
+	tcase_add_test(t, refuses_to_start_without_its_keys);
+	suite_add_tcase(s, t);
+	return run_suite(s);
+}

@@ -1,0 +1,323 @@
+/* Jobs as a client sees them: created once, repeated by key, listed, cancelled, deleted; and told what is wrong with them. */
+#include "tests/api/harness.h"
+
+static struct world w;
+
+static void setup(void)
+{
+	world_init(&w);
+	world_start(&w);
+}
+
+static void teardown(void)
+{
+	world_done(&w);
+}
+
+START_TEST(creates_a_job_that_can_be_repeated)
+{
+	char text[512], path[128];
+	struct answer a, b;
+	json_t *request_json;
+
+	job_text(&w, text);
+	a = post_json(&w, "/v1/jobs", text);
+	assert_status(&a, 201);
+	ck_assert_str_eq(text_at(a.json, "object"), "job");
+	ck_assert_str_eq(text_at(a.json, "status"), "queued");
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "queue_position")), 0);
+	ck_assert(json_is_null(json_object_get(a.json, "started_at")));
+	ck_assert_uint_eq(strlen(text_at(a.json, "created_at")), 24);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", text_at(a.json, "id"));
+	ck_assert_str_eq(header(&a, "Location"), path);
+	ck_assert_str_eq(text_at(json_object_get(a.json, "urls"), "self"), path);
+	ck_assert_int_eq(w.n_added, 1);
+	request_json = json_object_get(a.json, "request");
+	ck_assert_int_eq(json_integer_value(json_object_get(request_json, "seed")), 0);
+	ck_assert(json_is_integer(json_object_get(request_json, "seed")));
+	ck_assert_int_eq(json_integer_value(json_object_get(request_json, "threads")), 2);
+	b = get(&w, path);
+	assert_status(&b, 200);
+	ck_assert(json_equal(a.json, b.json));
+	answer_done(&b);
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(names_every_wrong_field)
+{
+	struct answer a;
+	char text[512];
+	const json_t *errors, *e;
+	size_t i;
+	bool unknown = false, range = false;
+
+	job_text(&w, text);
+	memcpy(strstr(text, "\"sparsity\":0.5"), "\"sparsiti\":0.5", 14);
+	a = post_json(&w, "/v1/jobs", text);
+	assert_problem(&a, 422, "validation_failed");
+	errors = json_object_get(a.json, "errors");
+	json_array_foreach(errors, i, e)
+		unknown |= strcmp(text_at(e, "pointer"), "/recipe/steps/0/prune/sparsiti") == 0 && strstr(text_at(e, "detail"), "sparsity") != NULL;
+	ck_assert_msg(unknown, "%s", a.body);
+	answer_done(&a);
+
+	job_text(&w, text);
+	memcpy(strstr(text, "\"sparsity\":0.5"), "\"sparsity\":1.5", 14);
+	a = post_json(&w, "/v1/jobs", text);
+	assert_problem(&a, 422, "validation_failed");
+	json_array_foreach(json_object_get(a.json, "errors"), i, e)
+		range |= strcmp(text_at(e, "pointer"), "/recipe/steps/0/prune/sparsity") == 0 && strcmp(text_at(e, "code"), "out_of_range") == 0;
+	ck_assert_msg(range, "%s", a.body);
+	answer_done(&a);
+	ck_assert_int_eq(w.n_added, 0);
+}
+END_TEST
+
+START_TEST(refuses_what_does_not_exist)
+{
+	char text[512], path[128], model[PARE_ID_MAX];
+	struct answer a;
+	json_t *first;
+
+	job_text(&w, text);
+	memcpy(model, strstr(text, "mdl_"), 30);
+	model[30] = '\0';
+	(void)snprintf(path, sizeof path, "/v1/models/%s", model);
+	a = request(&w, "DELETE", path, NULL, NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+	a = post_json(&w, "/v1/jobs", text); /* a job on a deleted model */
+	assert_problem(&a, 422, "validation_failed");
+	first = json_array_get(json_object_get(a.json, "errors"), 0);
+	ck_assert_str_eq(text_at(first, "pointer"), "/model");
+	ck_assert_str_eq(text_at(first, "code"), "not_found");
+	answer_done(&a);
+	refuses(&w, "GET", "/v1/jobs/job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", NULL, 404, "not_found");
+	refuses(&w, "GET", "/v1/jobs/nonsense", NULL, 404, "not_found");
+	refuses(&w, "POST", "/v1/jobs/job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E/cancel", NULL, 404, "not_found");
+	refuses(&w, "DELETE", "/v1/jobs/job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", NULL, 404, "not_found");
+}
+END_TEST
+
+START_TEST(limits_threads_and_queue)
+{
+	char text[600], job[512];
+	struct answer a;
+
+	job_text(&w, job);
+	(void)snprintf(text, sizeof text, "{\"threads\":64,%s", job + 1);
+	a = post_json(&w, "/v1/jobs", text);
+	assert_problem(&a, 422, "validation_failed");
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), "/threads");
+	answer_done(&a);
+	for (int i = 0; i < 100; i++) {
+		a = post_json(&w, "/v1/jobs", job);
+		assert_status(&a, 201);
+		answer_done(&a);
+	}
+	a = post_json(&w, "/v1/jobs", job);
+	assert_problem(&a, 503, "busy");
+	ck_assert_str_ne(header(&a, "Retry-After"), "");
+	answer_done(&a);
+	finish_job(&w);
+	a = post_json(&w, "/v1/jobs", job);
+	assert_status(&a, 201);
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(replays_by_idempotency_key)
+{
+	char text[512], id[PARE_ID_MAX];
+	struct answer a;
+
+	job_text(&w, text);
+	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "ci-417"), text, strlen(text));
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "");
+	(void)snprintf(id, sizeof id, "%s", text_at(a.json, "id"));
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "\"ci-417\""), text, strlen(text));
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "true");
+	ck_assert_str_eq(text_at(a.json, "id"), id);
+	answer_done(&a);
+	ck_assert_int_eq(w.n_added, 1);
+	memcpy(strstr(text, "0.5"), "0.6", 3);
+	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "ci-417"), text, strlen(text));
+	assert_problem(&a, 422, "idempotency_key_reused");
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "\"\""), text, strlen(text));
+	assert_problem(&a, 400, "bad_request");
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "caf\xC3\xA9"), text, strlen(text));
+	assert_problem(&a, 400, "bad_request");
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(pages_and_filters)
+{
+	char ids[5][PARE_ID_MAX];
+	struct answer a;
+	char target[256];
+	const char *link;
+
+	for (int i = 0; i < 5; i++) {
+		make_job(&w, ids[i]);
+		w.now_ms += 10;
+	}
+	finish_job(&w);
+	a = get(&w, "/v1/jobs?limit=2");
+	assert_status(&a, 200);
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 2);
+	ck_assert(json_is_true(json_object_get(a.json, "has_more")));
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "data"), 0), "id"), ids[4]);
+	ck_assert_str_eq(text_at(a.json, "next_after"), ids[3]);
+	link = header(&a, "Link");
+	ck_assert_int_eq(sscanf(link, "<%255[^>]>; rel=\"next\"", target), 1);
+	answer_done(&a);
+	a = get(&w, target);
+	assert_status(&a, 200);
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "data"), 0), "id"), ids[2]);
+	answer_done(&a);
+	a = get(&w, "/v1/jobs?order=asc&limit=200");
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "data"), 0), "id"), ids[0]);
+	ck_assert(json_is_false(json_object_get(a.json, "has_more")));
+	ck_assert_str_eq(header(&a, "Link"), "");
+	answer_done(&a);
+	a = get(&w, "/v1/jobs?status=succeeded");
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 1);
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "data"), 0), "id"), ids[0]);
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(changes_its_etag_with_the_job)
+{
+	char id[PARE_ID_MAX], path[128], etag[64];
+	struct answer a;
+
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	a = get(&w, path);
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	ck_assert_str_eq(header(&a, "Cache-Control"), "private, no-cache");
+	answer_done(&a);
+	a = request(&w, "GET", path, H("If-None-Match", etag), NULL, 0);
+	assert_status(&a, 304);
+	ck_assert_str_eq(header(&a, "ETag"), etag);
+	ck_assert_uint_eq(a.n, 0);
+	answer_done(&a);
+	finish_job(&w);
+	a = request(&w, "GET", path, H("If-None-Match", etag), NULL, 0);
+	assert_status(&a, 200);
+	ck_assert_str_eq(text_at(a.json, "status"), "succeeded");
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "artifacts")), 3);
+	ck_assert(json_is_object(json_object_get(a.json, "result")));
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(cancels_and_deletes)
+{
+	char id[PARE_ID_MAX], path[128], cancel[128];
+	struct answer a;
+
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	(void)snprintf(cancel, sizeof cancel, "/v1/jobs/%s/cancel", id);
+	refuses(&w, "DELETE", path, NULL, 409, "conflict");
+	a = request(&w, "POST", cancel, H(JSON_TYPE), "{\"force\":true}", 14);
+	assert_problem(&a, 422, "validation_failed");
+	answer_done(&a);
+	a = request(&w, "POST", cancel, NULL, NULL, 0);
+	assert_status(&a, 202);
+	ck_assert_str_eq(text_at(a.json, "status"), "canceled");
+	ck_assert_int_eq(w.n_canceled, 1);
+	ck_assert_int_ge(w.n_events, 1);
+	answer_done(&a);
+	a = request(&w, "POST", cancel, H(JSON_TYPE), " {} ", 4); /* again: nothing changes */
+	assert_status(&a, 202);
+	answer_done(&a);
+	refuses(&w, "DELETE", path, H("If-Match", "\"1\""), 412, "precondition_failed");
+	a = request(&w, "DELETE", path, H("If-Match", "*"), NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+	refuses(&w, "GET", path, NULL, 404, "not_found");
+}
+END_TEST
+
+START_TEST(serves_artifacts_and_report)
+{
+	char id[PARE_ID_MAX], path[128];
+	struct answer a;
+
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s/artifacts/model.onnx", id);
+	refuses(&w, "GET", path, NULL, 404, "not_found");
+	finish_job(&w);
+	a = request(&w, "GET", path, H("Range", "bytes=2-4"), NULL, 0);
+	assert_status(&a, 206);
+	ck_assert_str_eq(a.body, "234");
+	ck_assert_str_eq(header(&a, "Content-Range"), "bytes 2-4/22");
+	ck_assert_str_eq(header(&a, "Content-Type"), "application/onnx");
+	ck_assert_str_eq(header(&a, "Content-Disposition"), "attachment; filename=\"model.onnx\"");
+	answer_done(&a);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s/artifacts", id);
+	a = get(&w, path);
+	assert_status(&a, 200);
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 3);
+	answer_done(&a);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s/report", id);
+	a = get(&w, path);
+	assert_status(&a, 200);
+	ck_assert_str_eq(header(&a, "Content-Type"), "application/json");
+	ck_assert_str_eq(header(&a, "Vary"), "Accept");
+	answer_done(&a);
+	a = request(&w, "GET", path, H("Accept", "text/markdown"), NULL, 0);
+	assert_status(&a, 200);
+	ck_assert_str_eq(a.body, "# Report\n");
+	answer_done(&a);
+	refuses(&w, "GET", path, H("Accept", "image/png"), 406, "not_acceptable");
+}
+END_TEST
+
+START_TEST(removes_artifacts_with_their_job)
+{
+	char id[PARE_ID_MAX], path[128];
+	struct answer a;
+	int before;
+
+	make_job(&w, id);
+	before = world_blobs(&w);
+	finish_job(&w);
+	ck_assert_int_eq(world_blobs(&w), before + 3);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	a = request(&w, "DELETE", path, NULL, NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+	ck_assert_int_eq(world_blobs(&w), before);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("jobs");
+	TCase *t = tcase_create("jobs");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, creates_a_job_that_can_be_repeated);
+	tcase_add_test(t, names_every_wrong_field);
+	tcase_add_test(t, refuses_what_does_not_exist);
+	tcase_add_test(t, limits_threads_and_queue);
+	tcase_add_test(t, replays_by_idempotency_key);
+	tcase_add_test(t, pages_and_filters);
+	tcase_add_test(t, changes_its_etag_with_the_job);
+	tcase_add_test(t, cancels_and_deletes);
+	tcase_add_test(t, serves_artifacts_and_report);
+	tcase_add_test(t, removes_artifacts_with_their_job);
+	suite_add_tcase(s, t);
+	return run_suite(s);
+}

@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""openapi_check.py BASE_URL OPENAPI_YAML [KEY]: a scripted session with a live daemon that covers every operation of the document.
+
+Each answer must have a documented status, its body must validate against the schema of that status and media type, and
+documented headers that are present must validate too. Prints one line per operation with the statuses seen; exits with 1
+if an operation was not exercised, a status was not documented, or a body did not validate.
+Needs PyPI: openapi-spec-validator, jsonschema, pyyaml. The session trains for a second or two on a few hundred made-up rows.
+"""
+import base64
+import hashlib
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import yaml
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+BASE, PATH = sys.argv[1].rstrip("/"), sys.argv[2]
+KEY = sys.argv[3] if len(sys.argv) > 3 else None
+with open(PATH, encoding="utf-8") as f:
+    DOC = yaml.safe_load(f)
+validate(DOC)
+REGISTRY = Registry().with_resource("urn:doc", Resource.from_contents(DOC, default_specification=DRAFT202012))
+SEEN, WRONG = {}, []
+
+
+def absolute(node):
+    """References made absolute, so that a part of the document can be validated against on its own."""
+    if isinstance(node, dict):
+        return {k: "urn:doc" + v if k == "$ref" and v.startswith("#") else absolute(v) for k, v in node.items()}
+    return [absolute(v) for v in node] if isinstance(node, list) else node
+
+
+def resolve(node):
+    while "$ref" in node:
+        target = DOC
+        for part in node["$ref"].lstrip("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+def findings(schema, value):
+    return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:200]}" for e in Draft202012Validator(absolute(schema), registry=REGISTRY).iter_errors(value)]
+
+
+OPERATIONS = {}
+for template, methods in DOC["paths"].items():
+    pattern = re.compile("^" + re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(template)) + "$")
+    for verb, op in methods.items():
+        OPERATIONS[op["operationId"]] = (verb.upper(), template, pattern, op)
+
+
+def find(method, path):
+    wanted = "GET" if method == "HEAD" else method
+    for oid, (verb, template, pattern, op) in OPERATIONS.items():
+        if verb == wanted and pattern.match(path) and (path == template or "{" in template):
+            return oid, op
+    raise SystemExit(f"no operation for {method} {path}")
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args):
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirect)
+
+
+def check_body(where, content, kind, body):
+    if kind not in content:
+        WRONG.append(f"{where}: media type {kind} is not documented")
+        return None
+    value = "" if kind in ("application/onnx", "application/octet-stream") else body.decode("utf-8")
+    if kind.endswith(("/json", "+json")) and not where.endswith(" 206"):
+        value = json.loads(value)
+    WRONG.extend(f"{where}: {f}" for f in findings(content[kind]["schema"], value))
+    return value
+
+
+def check_headers(where, documented, headers):
+    for name, header in documented.items():
+        header = resolve(header)
+        if name in headers:
+            value = headers[name]
+            if header["schema"].get("type") == "integer":
+                value = int(value)
+            WRONG.extend(f"{where}: header {name}: {f}" for f in findings(header["schema"], value))
+    if "X-Request-Id" not in headers:
+        WRONG.append(f"{where}: no X-Request-Id")
+
+
+def call(method, target, body=None, key=True, **headers):
+    """One request; returns status, headers, parsed body. Header names are written with _ for -."""
+    headers = {k.replace("_", "-"): v for k, v in headers.items()}
+    if KEY and key:
+        headers["Authorization"] = "Bearer " + KEY
+    if isinstance(body, (dict, list)):
+        body, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+    if body is not None:
+        headers.setdefault("Content-Type", "application/octet-stream")
+    request = urllib.request.Request(BASE + target, data=body, method=method, headers=headers)
+    try:
+        answer = OPENER.open(request, timeout=60)
+    except urllib.error.HTTPError as e:
+        answer = e
+    data = answer.read()
+    oid, op = find(method, target.split("?")[0])
+    SEEN.setdefault(oid, set()).add(str(answer.status))
+    where = f"{method} {target} {answer.status}"
+    documented = op["responses"].get(str(answer.status))
+    if documented is None:
+        WRONG.append(f"{where}: status is not documented: {data[:200]!r}")
+        return answer.status, answer.headers, None
+    documented = resolve(documented)
+    check_headers(where, documented.get("headers", {}), answer.headers)
+    value = data
+    if method != "HEAD" and documented.get("content"):
+        value = check_body(where, documented["content"], answer.headers.get_content_type(), data)
+    elif data:
+        WRONG.append(f"{where}: a body where none is documented")
+    return answer.status, answer.headers, value
+
+
+def expect(status, *args, **kwargs):
+    got, headers, value = call(*args, **kwargs)
+    if got != status:
+        raise SystemExit(f"{args[:2]}: status {got}, wanted {status}: {value}")
+    return headers, value
+
+
+def revalidate(target):
+    headers, value = expect(200, "GET", target)
+    if "ETag" in headers:
+        expect(304, "GET", target, If_None_Match=headers["ETag"])
+    return value
+
+
+def form(files, fields):
+    out = b""
+    for name, value in fields.items():
+        out += f'--BOUND\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+    for name, value in files.items():
+        out += f'--BOUND\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode() + value + b"\r\n"
+    return out + b"--BOUND--\r\n"
+
+
+def rows():
+    """Three classes around three points, as CSV: reproducible without a random generator of the language."""
+    lines, state = ["a,b,c,label"], 12345
+    for i in range(300):
+        label, values = i % 3, []
+        for j in range(3):
+            state = (state * 1103515245 + 12345) % 2**31
+            values.append((2.0 if j == label else 0.0) + state / 2**31)
+        lines.append(",".join(f"{v:.4f}" for v in values) + f",{label}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def wait(job):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        _, value = expect(200, "GET", f"/v1/jobs/{job}")
+        if value["status"] in ("succeeded", "failed", "canceled"):
+            return value
+        time.sleep(0.2)
+    raise SystemExit(f"{job} did not end")
+
+
+def check_blob(target):
+    headers, _ = expect(200, "GET", target)
+    expect(200, "HEAD", target)
+    expect(206, "GET", target, Range="bytes=0-3")
+    expect(304, "GET", target, If_None_Match=headers["ETag"])
+    expect(412, "GET", target, If_Match='"other"')
+    expect(416, "GET", target, Range="bytes=999999999999-")
+
+
+def pages():
+    for target in ("/livez", "/readyz", "/readyz?verbose", "/healthz", "/version", "/v1", "/openapi.yaml", "/problems/not_found", "/metrics", "/v1/methods", "/v1/methods/prune", "/v1/recipes"):
+        revalidate(target)
+    expect(404, "GET", "/problems/nothing")
+    expect(404, "GET", "/v1/methods/nothing")
+    expect(404, "GET", "/v1/recipes/nothing")
+    for recipe in expect(200, "GET", "/v1/recipes")[1]["data"]:
+        revalidate("/v1/recipes/" + recipe["name"])
+    expect(400, "GET", "/version?x=1")
+
+
+def assets():
+    model = expect(201, "POST", "/v1/models", {"name": "small", "architecture": {"input": [3], "layers": [{"units": 16, "activation": "relu"}, {"units": 3}]}})[1]["id"]
+    expect(422, "POST", "/v1/models", {"architecture": {"input": [3], "layers": []}})
+    expect(422, "POST", "/v1/models", b"this is no model", Content_Type="application/onnx")
+    expect(415, "POST", "/v1/models", b"\x80\x02 a pickle, 16 bytes")
+    expect(415, "POST", "/v1/datasets", b"x", Content_Type="text/html")
+    data = rows()
+    digest = "sha-256=:" + base64.b64encode(hashlib.sha256(data).digest()).decode() + ":"
+    dataset = expect(201, "POST", "/v1/datasets?name=points&filename=points.csv&label=label&task=classify", data, Content_Type="text/csv", Repr_Digest=digest)[1]["id"]
+    expect(422, "POST", "/v1/datasets?filename=points.csv", data + b"1,2,3,1\n", Repr_Digest=digest)
+    second = expect(201, "POST", "/v1/datasets", form({"points.csv": data}, {"name": "again", "label": "label"}), Content_Type="multipart/form-data; boundary=BOUND")[1]["id"]
+    for kind, asset in (("models", model), ("datasets", dataset)):
+        revalidate(f"/v1/{kind}/{asset}")
+        revalidate(f"/v1/{kind}?limit=1")
+        expect(400, "GET", f"/v1/{kind}?limit=0")
+        expect(404, "GET", f"/v1/{kind}/nothing")
+        check_blob(f"/v1/{kind}/{asset}/content")
+    revalidate(f"/v1/models/{model}/graph")
+    expect(404, "GET", "/v1/models/nothing/graph")
+    expect(404, "GET", f"/v1/datasets/{dataset}/content?path=nothing")
+    expect(204, "DELETE", f"/v1/datasets/{second}")
+    expect(404, "DELETE", f"/v1/datasets/{second}")
+    return model, dataset
+
+
+def jobs(model, dataset):
+    body = {"model": model, "dataset": dataset, "seed": 1, "recipe": {"steps": [{"train": {"epochs": 2}}, {"prune": {"sparsity": 0.5}}, {"train": {"epochs": 1}}]}}
+    job = expect(201, "POST", "/v1/jobs", body, Idempotency_Key="check-1")[1]["id"]
+    headers, again = expect(201, "POST", "/v1/jobs", body, Idempotency_Key="check-1")
+    if again["id"] != job or headers.get("Idempotency-Replayed") != "true":
+        WRONG.append("an idempotency key made two jobs")
+    expect(422, "POST", "/v1/jobs", dict(body, seed=2), Idempotency_Key="check-1")
+    expect(422, "POST", "/v1/jobs", dict(body, colour="red"))
+    expect(400, "POST", "/v1/jobs", b"{", Content_Type="application/json")
+    expect(415, "POST", "/v1/jobs", b"<a/>", Content_Type="text/xml")
+    long = expect(201, "POST", "/v1/jobs", dict(body, recipe={"steps": [{"train": {"epochs": 100000}}]}))[1]["id"]
+    expect(409, "DELETE", f"/v1/jobs/{long}")
+    expect(409, "DELETE", f"/v1/models/{model}")
+    expect(202, "POST", f"/v1/jobs/{long}/cancel")
+    wait(long)
+    expect(412, "DELETE", f"/v1/jobs/{long}", If_Match='"0"')
+    expect(204, "DELETE", f"/v1/jobs/{long}")
+    expect(404, "POST", f"/v1/jobs/{long}/cancel")
+    done = wait(job)
+    if done["status"] != "succeeded":
+        raise SystemExit(f"the job ended as {done['status']}: {done['error']}")
+    expect(409, "POST", f"/v1/jobs/{job}/cancel")
+    revalidate(f"/v1/jobs/{job}")
+    revalidate("/v1/jobs?limit=1&status=succeeded")
+    expect(400, "GET", "/v1/jobs?status=nothing")
+    expect(404, "GET", "/v1/jobs/nothing")
+    return job
+
+
+def results(job):
+    for artifact in revalidate(f"/v1/jobs/{job}/artifacts")["data"]:
+        check_blob(f"/v1/jobs/{job}/artifacts/{artifact['name']}")
+    expect(404, "GET", f"/v1/jobs/{job}/artifacts/nothing")
+    check_blob(f"/v1/jobs/{job}/report")
+    expect(200, "GET", f"/v1/jobs/{job}/report", Accept="text/markdown")
+    expect(406, "GET", f"/v1/jobs/{job}/report", Accept="image/png")
+    events = revalidate(f"/v1/jobs/{job}/events")
+    expect(200, "GET", f"/v1/jobs/{job}/events?after=1&limit=1")
+    _, lines = expect(200, "GET", f"/v1/jobs/{job}/events", Accept="application/x-ndjson")
+    schema = {"$ref": "#/components/schemas/Event"}
+    for line in filter(None, lines.split("\n")):
+        WRONG.extend(f"NDJSON event: {f}" for f in findings(schema, json.loads(line)))
+    _, stream = expect(200, "GET", f"/v1/jobs/{job}/events", Accept="text/event-stream")
+    streamed = [json.loads(line[6:]) for line in stream.split("\n") if line.startswith("data: ")]
+    for event in streamed:
+        WRONG.extend(f"streamed event: {f}" for f in findings(schema, event))
+    if [e["seq"] for e in streamed] != list(range(1, len(streamed) + 1)) or streamed[: len(events["data"])] != events["data"]:
+        WRONG.append("the stream and the list of events differ, or have gaps")
+    expect(204, "GET", f"/v1/jobs/{job}/events", Accept="text/event-stream", Last_Event_ID=str(len(streamed)))
+    expect(406, "GET", f"/v1/jobs/{job}/events", Accept="image/png")
+    expect(404, "GET", "/v1/jobs/nothing/events")
+
+
+def main():
+    pages()
+    if KEY:
+        expect(401, "GET", "/v1/jobs", key=False)
+    model, dataset = assets()
+    job = jobs(model, dataset)
+    results(job)
+    expect(204, "DELETE", f"/v1/jobs/{job}")
+    expect(204, "DELETE", f"/v1/models/{model}")
+    expect(204, "DELETE", f"/v1/datasets/{dataset}")
+    missing = [oid for oid in OPERATIONS if oid not in SEEN]
+    for oid, (verb, template, _, op) in OPERATIONS.items():
+        print(f"{verb:6} {template:40} {' '.join(sorted(SEEN.get(oid, ['-'])))}  of {' '.join(sorted(op['responses']))}")
+    for line in WRONG:
+        print("WRONG", line)
+    pairs = sum(len(s) for s in SEEN.values())
+    print(f"openapi: {len(OPERATIONS) - len(missing)} of {len(OPERATIONS)} operations, {pairs} of {sum(len(o[3]['responses']) for o in OPERATIONS.values())} statuses exercised, {len(WRONG)} wrong")
+    return 1 if missing or WRONG else 0
+
+
+sys.exit(main())
