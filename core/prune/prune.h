@@ -1,7 +1,7 @@
 /* Pruning: what to remove (criteria), how much when (schedules), and that it stays removed (masks).
  *
  * A mask covers the whole parameter slab of a net: keep[i] is 1 or 0 per float. Only prunable tensors have zeros in it. The
- * training loop multiplies by it after every update, so a pruned weight is exactly 0 (never -0, never a denormal) through
+ * training loop applies it after every update, so a pruned weight is exactly 0 (never -0, never a denormal) through
  * momentum, weight decay and Adam, until a schedule gives it back. */
 #ifndef PARE_PRUNE_PRUNE_H
 #define PARE_PRUNE_PRUNE_H
@@ -27,17 +27,19 @@ enum pare_scope { PARE_SCOPE_GLOBAL, PARE_SCOPE_LAYER };
 
 /* One row per criterion (criteria.c); names match the catalog. A score is larger for what should stay; scores are
  * comparable across tensors where the criterion says so. */
+#define PARE_SCORE_BLOCK ((size_t)4096)
 struct pare_score_input {
 	const struct pare_net *net;
 	const struct pare_param_info *param;
 	const float *weights; /* param->n_elems */
 	uint64_t seed;
 	int param_index;
+	size_t first, n; /* which elements: first is a multiple of PARE_SCORE_BLOCK, n at most that */
 };
 struct pare_criterion {
 	const char *name;
 	bool thresholds; /* a threshold on the score means something to a user (|w| < t); random has none */
-	void (*score)(const struct pare_score_input *in, float *out);
+	void (*score)(const struct pare_score_input *in, float *out); /* out[n] */
 };
 extern const struct pare_criterion pare_criterion_table[]; /* ends with name NULL */
 const struct pare_criterion *pare_criterion_find(const char *name);
@@ -51,14 +53,20 @@ struct pare_prune_options {
 	uint64_t seed;
 	const char *const *exclude; /* initializer or node names that stay whole: exact, or with one trailing * */
 	size_t n_exclude;
+	const struct pare_model *model; /* knows the node names; NULL: exclude is matched with initializer names only */
 };
 
-/* Recomputes the mask from the net's present weights and applies it to the slab. A weight that is already masked is not brought back (its score counts as lowest). Exactly
- * round(sparsity * N) weights go (per scope: of all, or of each tensor), ties broken by position, so the result does not depend on the
- * thread count. */
+/* Recomputes the mask from the net's present weights and applies it to the slab. N counts the prunable weights that are not
+ * excluded: of all tensors together (global) or of each (layer). Exactly round(sparsity * N) of them are masked afterwards, or
+ * as many as were before if that is more: a weight that is already masked is not brought back (its score counts as lowest).
+ * Ties are broken by position, the first in the slab goes first, so the result does not depend on the thread count. A layer may end up empty.
+ * Takes half a megabyte of memory, whatever the size of the model.
+ * PARE_E_INVALID: sparsity outside [0, 1), a threshold that is not finite or that the criterion does not have, or nothing
+ * left to prune; PARE_E_NONFINITE names a tensor with NaN or infinity; the mask is unchanged after an error. */
 PARE_MUST_USE enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options *opt, struct pare_mask *mask, struct pare_err *err);
 
-/* The k-th smallest of n finite scores (0-based), by a two-pass radix histogram over the float bits: O(n), no copy. Public for the test and the bench. */
+/* The k-th smallest of n finite scores (0-based), by a two-pass radix histogram over the float bits: O(n), no copy,
+ * 512 KiB of stack. Public for the test. */
 float pare_select_kth(const float *scores, size_t n, size_t k);
 
 /* Sparsity after round i of n (1-based), from s0 to s1, by schedule name (schedules.c): one_shot, linear, cubic

@@ -23,19 +23,21 @@ struct pare_optimizer_args {
 };
 struct pare_update { /* one slice of one step */
 	const struct pare_optimizer_args *args;
-	float lr;       /* of this step, after the schedule */
-	int64_t step;   /* 1-based, for bias correction */
-	float *w;
+	double lr;       /* of this step, after the schedule */
+	int64_t step;    /* 1-based, for bias correction */
+	float coef[7];   /* what prepare made of the above */
+	float *w;        /* slabs, indexed from begin to end */
 	const float *g;
-	float *state[2]; /* slabs of the optimizer, zero at the start */
+	float *state[2]; /* of the optimizer, zero at the start */
 	size_t begin, end;
 };
 struct pare_optimizer {
 	const char *name;
-	int n_state; /* slabs needed, 0 to 2 */
-	void (*update)(const struct pare_update *u);
+	int (*n_state)(const struct pare_optimizer_args *args); /* slabs needed, 0 to 2 */
+	void (*prepare)(struct pare_update *u);                 /* once a step: fills coef from args, lr and step */
+	void (*update)(const struct pare_update *u);            /* w[begin..end) and its state, element by element */
 };
-extern const struct pare_optimizer pare_optimizer_table[];
+extern const struct pare_optimizer pare_optimizer_table[]; /* ends with name NULL */
 const struct pare_optimizer *pare_optimizer_find(const char *name);
 
 struct pare_lr_args { /* parameters of the schedules; each uses its own */
@@ -48,7 +50,7 @@ struct pare_lr_schedule {
 	/* factor on lr; progress in [0, 1) over the whole run, epoch counted in epochs with fraction */
 	double (*factor)(const struct pare_lr_args *a, double epoch, double progress);
 };
-extern const struct pare_lr_schedule pare_lr_table[];
+extern const struct pare_lr_schedule pare_lr_table[]; /* ends with name NULL */
 const struct pare_lr_schedule *pare_lr_find(const char *name);
 
 struct pare_train_report { /* after each epoch */
@@ -66,8 +68,8 @@ struct pare_train_options {
 	enum pare_loss loss;
 	double l1; /* proximal: soft threshold lr * l1 after the update, on prunable tensors */
 	double l2; /* adds l2 * w to the gradient, on prunable tensors (ridge: (l2/2) sum w^2) */
-	double clip_weights; /* > 0: |w| is clipped to this after the update */
-	bool keep_best; /* end with the weights of the best validation epoch (accuracy, then loss) */
+	double clip_weights; /* > 0: |w| is clipped to this after the update, on prunable tensors */
+	bool keep_best; /* end with the weights of the best validation epoch (accuracy, then loss); nothing without a validation split */
 	int patience;   /* > 0: stop after this many epochs without a better validation loss */
 	uint64_t seed;  /* with `stage`, names the shuffling streams */
 	int stage;      /* how many training runs came before in this job */
@@ -77,7 +79,8 @@ struct pare_train_options {
 	void *report_ctx;
 };
 
-/* Trains in place. mask NULL: nothing is masked. PARE_E_DIVERGED (with epoch and step) as soon as the loss is not finite. */
+/* Trains in place; the net was made for training and batches of batch_size. mask NULL: nothing is masked. PARE_E_DIVERGED (where: "epoch 3, step 17") as
+ * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_SHAPE, PARE_E_LABEL as pare_eval_check; PARE_E_CANCELED when report says so. */
 PARE_MUST_USE enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err);
 
 #endif

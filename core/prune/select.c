@@ -1,0 +1,113 @@
+/* The k-th smallest of many floats, by counting instead of comparing.
+ *
+ * The bits of an IEEE float, with the sign bit flipped for positives and all bits flipped for negatives, order as
+ * unsigned integers the way the floats do. Pass 1 counts the upper 16 bits of every key and finds the bucket that holds
+ * rank k; pass 2 counts the lower 16 bits of the keys in that bucket and finds the value. Two reads of the data,
+ * no copy, no writes but 512 KiB of counters, and a running time that does not depend on the values: quickselect
+ * copies or permutes the input, reads it several times and has a bad case; a sample-based guess has a failure case.
+ *
+ * Adding 0.0f to a score turns -0 into +0, so that the two, equal for every comparison of floats, share a key. */
+#include "core/prune/prune.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/ops/kernels/multiarch.h"
+#include "core/prune/prune_priv.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3") /* -O2 does not vectorise loops of unknown length */
+#endif
+
+#define BLOCK ((size_t)1024)
+
+static uint32_t key_of(float x)
+{
+	float y = x + 0.0f;
+	uint32_t u;
+
+	memcpy(&u, &y, sizeof u);
+	return u ^ ((0u - (u >> 31)) | 0x80000000u);
+}
+
+static float of_key(uint32_t key)
+{
+	uint32_t u = key & 0x80000000u ? key ^ 0x80000000u : ~key;
+	float x;
+
+	memcpy(&x, &u, sizeof x);
+	return x;
+}
+
+/* The bucket that holds rank *k; *k becomes the rank within it. */
+static uint32_t find_bucket(const uint64_t *count, size_t *k)
+{
+	uint32_t b = 0;
+
+	while (*k >= count[b])
+		*k -= (size_t)count[b++];
+	return b;
+}
+
+/* Keys are made a block at a time by vector code; the counting that follows is scalar and reads the first-level cache. */
+PARE_MULTIARCH
+static void keys_of(size_t n, const float *restrict x, uint32_t *restrict key)
+{
+	for (size_t i = 0; i < n; i++)
+		key[i] = key_of(x[i]);
+}
+
+void pare_radix_first(struct pare_radix *r, const float *scores, size_t n)
+{
+	uint32_t key[BLOCK];
+
+	for (size_t at = 0; at < n; at += BLOCK) {
+		size_t m = n - at < BLOCK ? n - at : BLOCK;
+
+		keys_of(m, scores + at, key);
+		for (size_t i = 0; i < m; i++)
+			r->count[key[i] >> 16]++;
+	}
+}
+
+void pare_radix_turn(struct pare_radix *r, size_t k)
+{
+	r->k = k;
+	r->rank = k;
+	r->high = find_bucket(r->count, &r->rank);
+	memset(r->count, 0, sizeof r->count);
+}
+
+void pare_radix_second(struct pare_radix *r, const float *scores, size_t n)
+{
+	uint32_t key[BLOCK];
+
+	for (size_t at = 0; at < n; at += BLOCK) {
+		size_t m = n - at < BLOCK ? n - at : BLOCK;
+
+		keys_of(m, scores + at, key);
+		for (size_t i = 0; i < m; i++)
+			if (key[i] >> 16 == r->high)
+				r->count[key[i] & 0xffffu]++;
+	}
+}
+
+float pare_radix_value(struct pare_radix *r, size_t *out_below)
+{
+	uint32_t low = find_bucket(r->count, &r->rank);
+
+	*out_below = r->k - r->rank;
+	return of_key(r->high << 16 | low);
+}
+
+float pare_select_kth(const float *scores, size_t n, size_t k)
+{
+	struct pare_radix r = {.k = 0};
+	size_t below;
+
+	assert(k < n);
+	pare_radix_first(&r, scores, n);
+	pare_radix_turn(&r, k);
+	pare_radix_second(&r, scores, n);
+	return pare_radix_value(&r, &below);
+}

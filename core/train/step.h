@@ -1,0 +1,53 @@
+/* The two parallel phases of a training step (core/graph/net.h), planned once for a run. */
+#ifndef PARE_TRAIN_STEP_H
+#define PARE_TRAIN_STEP_H
+
+#include "core/base/mem.h"
+#include "core/train/train.h"
+
+struct pare_segment { /* a piece of the slab inside one thread's slice */
+	size_t begin, end;
+	bool prunable; /* l1, l2 and the clip apply */
+};
+
+struct pare_worker { /* one thread: its shard of a batch, its slice of the slab */
+	_Alignas(PARE_ALIGN) double loss; /* of the shard's rows in this step, summed */
+	int32_t *classes;
+	float *targets;
+	struct pare_segment *segments;
+	int n_segments;
+};
+
+struct pare_run {
+	struct pare_net *net;
+	const struct pare_dataset *data;
+	const struct pare_train_options *opt;
+	const struct pare_mask *mask;   /* NULL when nothing is masked */
+	const struct pare_data_info *info;
+	enum pare_output_kind output_kind;
+	int64_t output_width;
+	int n_threads;
+	struct pare_worker *workers;
+	void *memory; /* what the workers point into */
+	float *state[2];
+
+	uint32_t n_rows, n_steps; /* of an epoch */
+	uint32_t *order;          /* the rows of the training split in this epoch's order */
+	int epoch;                /* 0-based, of the epoch under way */
+	double epoch_loss;        /* summed over rows */
+	uint32_t failed_step;     /* 1-based within the epoch; 0: the loss has been finite */
+
+	/* of the step under way, read by all threads */
+	int64_t step;           /* 0-based over the run */
+	const uint32_t *batch;  /* its rows */
+	uint32_t n_batch;
+	struct pare_update update; /* prepared; begin and end are each thread's own */
+};
+
+/* Plans and allocates all that steps need. The run's net, data, opt, mask are set by the caller, the rest is zero. */
+PARE_MUST_USE enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err);
+void pare_run_done(struct pare_run *run);
+/* One pass over the rows in run->order on all threads; allocates nothing. */
+void pare_run_epoch(struct pare_run *run);
+
+#endif
