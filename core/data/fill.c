@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/multiarch.h"
 #include "core/data/data_priv.h"
 
 #define BLOCK 16
@@ -28,6 +29,7 @@ static const uint8_t *row_bytes(const struct pare_dataset *d, size_t row)
 	return b->x + (row - b->first_row) * d->row_bytes;
 }
 
+PARE_MULTIARCH
 static void unit_row(const uint8_t *restrict in, size_t n, float *restrict out)
 {
 	uint8_t v[BLOCK];

@@ -15,7 +15,6 @@
 #include "core/base/rng.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3") /* -O2 does not vectorise loops of unknown length */
 #endif
 
 static void score_magnitude(const struct pare_score_input *in, float *out)

@@ -9,10 +9,9 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/ops/kernels/multiarch.h"
+#include "core/base/multiarch.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3") /* -O2 does not vectorise loops of unknown length */
 #endif
 
 enum pare_code pare_mask_init(struct pare_mask *m, const struct pare_net *net, struct pare_err *err)

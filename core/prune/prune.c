@@ -18,11 +18,10 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/ops/kernels/multiarch.h"
+#include "core/base/multiarch.h"
 #include "core/prune/prune_priv.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3") /* -O2 does not vectorise loops of unknown length */
 #endif
 
 struct round {

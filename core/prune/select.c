@@ -12,11 +12,10 @@
 #include <assert.h>
 #include <string.h>
 
-#include "core/ops/kernels/multiarch.h"
+#include "core/base/multiarch.h"
 #include "core/prune/prune_priv.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3") /* -O2 does not vectorise loops of unknown length */
 #endif
 
 #define BLOCK ((size_t)1024)

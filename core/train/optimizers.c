@@ -15,10 +15,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/ops/kernels/multiarch.h"
+#include "core/base/multiarch.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3", "no-math-errno")
 float sqrtf(float x) __attribute__((const)); /* never of a negative number here, so it never sets errno */
 #endif
 

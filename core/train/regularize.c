@@ -4,10 +4,9 @@
  * l1 is asked for (Daubechies et al. 2004, iterative shrinkage). */
 #include "core/train/regularize.h"
 
-#include "core/ops/kernels/multiarch.h"
+#include "core/base/multiarch.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3")
 #endif
 
 PARE_MULTIARCH

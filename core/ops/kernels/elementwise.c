@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "core/ops/kernels/multiarch.h"
+#include "core/base/multiarch.h"
 
 #define LANES 16
 

@@ -1,8 +1,8 @@
 /* PARE_MULTIARCH before a function: gcc makes a copy of it for each instruction set and the loader picks the best one
  * that the machine has. Empty under sanitizers (the loader's resolvers would run before the sanitizer is ready) and with
  * other compilers, where the same loops run with the baseline instructions. */
-#ifndef PARE_KERNELS_MULTIARCH_H
-#define PARE_KERNELS_MULTIARCH_H
+#ifndef PARE_BASE_MULTIARCH_H
+#define PARE_BASE_MULTIARCH_H
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(PARE_SANITIZED)
 #define PARE_MULTIARCH __attribute__((target_clones("avx512f", "avx2", "default")))
