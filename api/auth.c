@@ -70,10 +70,8 @@ static bool parse_stored(const char *s, size_t n, struct key *out)
 static bool parse_line(const char *s, size_t n, struct key *out)
 {
 	memset(out, 0, sizeof *out);
-	if (split(s, n, out->id)) {
-		store_sha256_once(s, n, out->hash);
-		return true;
-	}
+	if (split(s, n, out->id))
+		return store_sha256_once(s, n, out->hash); /* false, out of memory, refuses the file */
 	return parse_stored(s, n, out);
 }
 
@@ -179,7 +177,8 @@ enum pare_code api_keys_check(const struct api_keys *k, const char *authorizatio
 	token = authorization + 7 + strspn(authorization + 7, " ");
 	if (!split(token, strlen(token), id))
 		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key is not valid");
-	store_sha256_once(token, strlen(token), hash);
+	if (!store_sha256_once(token, strlen(token), hash))
+		return pare_err_nomem(err, 0);
 	key = find(k, id);
 	same = store_equal_constant_time(hash, key != NULL ? key->hash : nobody.hash, sizeof hash);
 	if (!same || key == NULL)

@@ -135,7 +135,8 @@ static bool content_unchanged(struct api_exchange *x)
 	uint8_t hash[STORE_SHA256_BYTES];
 	char etag[STORE_SHA256_HEX + 2] = "\"";
 
-	store_sha256_once(x->out.data, x->out.len, hash);
+	if (!store_sha256_once(x->out.data, x->out.len, hash))
+		return false;
 	store_hex(hash, 16, etag + 1);
 	memcpy(etag + 33, "\"", 2);
 	return api_not_modified(x, etag);

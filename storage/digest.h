@@ -17,7 +17,7 @@ void store_sha256_add(struct store_sha256 *h, const void *p, size_t n);
 void store_sha256_get(struct store_sha256 *h, uint8_t out[STORE_SHA256_BYTES]); /* ends it */
 void store_sha256_free(struct store_sha256 *h);
 /* false: out of memory, and out is all zero. */
-bool store_sha256_once(const void *p, size_t n, uint8_t out[STORE_SHA256_BYTES]);
+PARE_MUST_USE bool store_sha256_once(const void *p, size_t n, uint8_t out[STORE_SHA256_BYTES]);
 void store_hex(const uint8_t *p, size_t n, char *out /* 2n + 1 */);
 bool store_hex_check(const char *s, size_t n_digits); /* lower-case hex of exactly that length */
 /* Equal, in time that depends on n only. */

@@ -30,7 +30,10 @@ enum pare_param_type {
 	PARE_PARAM_STRINGS, /* list of strings */
 	PARE_PARAM_METHOD,  /* {"name": …, parameters}, or just the name; the method is of kind `of` */
 	PARE_PARAM_OBJECT,  /* parameters of the one method named object */
-	PARE_PARAM_STEPS    /* list of {"train": {...}} … */
+	PARE_PARAM_STEPS,   /* list of {"train": {...}} … */
+	PARE_PARAM_INTEGERS,/* list of integers within the bounds */
+	PARE_PARAM_OBJECTS, /* list of objects of the one method named object */
+	PARE_PARAM_PARAMS   /* values for the parameters of a named recipe; consumed when the name is resolved */
 };
 
 struct pare_param {
@@ -43,10 +46,11 @@ struct pare_param {
 	bool open_min, open_max;
 	double def;              /* NUMBER, INTEGER, BOOL */
 	bool has_default;        /* else: absent unless given */
-	const char *def_text;    /* STRING, ENUM, METHOD */
-	const char *const *choices; /* ENUM: NULL-terminated */
+	const char *def_text;    /* STRING, ENUM, METHOD; STRINGS: separated by commas; OBJECT: "{}", all its defaults */
+	const char *const *choices; /* ENUM, STRINGS: NULL-terminated */
 	enum pare_method_kind of;   /* METHOD */
-	const char *object;         /* OBJECT: name of a method of PARE_KIND_OBJECT */
+	const char *object;         /* OBJECT, OBJECTS: name of a method of PARE_KIND_OBJECT */
+	size_t max_items;        /* INTEGERS, OBJECTS: at least 1, at most this many */
 	const char *group;       /* of the parameters with one group name exactly one must be given (sparsity | threshold) */
 };
 

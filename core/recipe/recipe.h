@@ -19,8 +19,9 @@ struct pare_arg {
 	double num;   /* NUMBER, INTEGER, BOOL */
 	const char *str;                     /* STRING, ENUM */
 	const struct pare_args *args;        /* METHOD, OBJECT */
-	const struct pare_args *const *list; /* STEPS: n of them */
+	const struct pare_args *const *list; /* STEPS, OBJECTS: n of them */
 	const char *const *strings;          /* STRINGS */
+	const double *nums;                  /* INTEGERS */
 	size_t n;
 };
 struct pare_args {
@@ -54,6 +55,8 @@ struct pare_job;
 /* Parses the text of a job request (at most 1 MiB, nesting at most 32, no duplicate keys). PARE_E_SYNTAX for broken JSON (where: "line L column C"), PARE_E_INVALID with
  * issues filled for a job that is wrong. The engine calls it on the canonical text, the daemon on the user's. */
 PARE_MUST_USE enum pare_code pare_job_parse(const char *text, size_t len, struct pare_job **out, struct pare_issues *issues, struct pare_err *err);
+/* The same for another object of the catalog ("architecture", "data"): the result has arguments and no steps. */
+PARE_MUST_USE enum pare_code pare_object_parse(const char *object, const char *text, size_t len, struct pare_job **out, struct pare_issues *issues, struct pare_err *err);
 void pare_job_free(struct pare_job *job);
 const struct pare_args *pare_job_args(const struct pare_job *job); /* method: the PARE_KIND_JOB row: model, dataset, seed, threads, … */
 /* The steps in order; each args->method is a PARE_KIND_STEP row. */

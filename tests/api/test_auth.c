@@ -24,7 +24,7 @@ START_TEST(reads_key_files)
 	char id[API_KEY_ID_MAX];
 	struct api_keys *k;
 
-	store_sha256_once(GOOD, strlen(GOOD), hash);
+	ck_assert(store_sha256_once(GOOD, strlen(GOOD), hash));
 	store_hex(hash, sizeof hash, hex);
 	(void)snprintf(stored, sizeof stored, "# stored form\r\n\nci-1:%s\n%s  ", hex, OTHER);
 	ck_assert_int_eq(api_keys_parse(stored, strlen(stored), &k, NULL), PARE_OK);

@@ -1,0 +1,282 @@
+/* What an upload is. A model that only uses operators we cannot run is still a model (weights can be pruned without
+ * running it), so "executable" is an answer and not an error; a file that is not a valid model is an error. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/job/job_priv.h"
+#include "core/onnx/onnx.h"
+#include "core/recipe/json_text.h"
+
+/* Names of tensor types as the Open Inference Protocol spells them. */
+static const char *oip_type(int dtype)
+{
+	static const char *const names[] = {
+	    [PARE_DT_FLOAT] = "FP32", [PARE_DT_UINT8] = "UINT8", [PARE_DT_INT8] = "INT8", [PARE_DT_UINT16] = "UINT16", [PARE_DT_INT16] = "INT16",
+	    [PARE_DT_INT32] = "INT32", [PARE_DT_INT64] = "INT64", [PARE_DT_STRING] = "BYTES", [PARE_DT_BOOL] = "BOOL", [PARE_DT_FLOAT16] = "FP16",
+	    [PARE_DT_DOUBLE] = "FP64", [PARE_DT_UINT32] = "UINT32", [PARE_DT_UINT64] = "UINT64", [PARE_DT_BFLOAT16] = "BF16"};
+	const char *name = dtype > 0 && (size_t)dtype < sizeof names / sizeof names[0] ? names[dtype] : NULL;
+
+	return name != NULL ? name : "UNKNOWN";
+}
+
+static void write_shape(struct pare_buf *b, const char *key, int n_dims, const int64_t *dims)
+{
+	pare_json_key(b, key);
+	if (n_dims < 0) {
+		pare_buf_str(b, "null");
+		return;
+	}
+	pare_buf_str(b, "[");
+	for (int i = 0; i < n_dims; i++) {
+		pare_json_sep(b);
+		pare_json_int(b, dims[i]);
+	}
+	pare_buf_str(b, "]");
+}
+
+static void write_values(struct pare_buf *b, const char *key, const struct pare_graph *g, const int32_t *list, int32_t n)
+{
+	pare_json_key(b, key);
+	pare_buf_str(b, "[");
+	for (int32_t i = 0; i < n; i++) {
+		const struct pare_value *v = &g->values[list[i]];
+
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "name", v->name);
+		pare_json_key_str(b, "datatype", oip_type(v->dtype));
+		write_shape(b, "shape", v->n_dims, v->dims);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum pare_code write_operators(struct pare_buf *b, const struct pare_graph *g, struct pare_err *err)
+{
+	const char **ops = pare_calloc((size_t)g->n_nodes + 1, sizeof *ops);
+
+	if (ops == NULL)
+		return pare_err_nomem(err, 0);
+	for (int32_t i = 0; i < g->n_nodes; i++)
+		ops[i] = g->nodes[i].op_type;
+	qsort(ops, (size_t)g->n_nodes, sizeof *ops, by_text);
+	pare_json_key(b, "operators");
+	pare_buf_str(b, "[");
+	for (int32_t i = 0, first = 0; i < g->n_nodes; i++) {
+		if (i + 1 < g->n_nodes && strcmp(ops[i], ops[i + 1]) == 0)
+			continue;
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "op", ops[i]);
+		pare_json_key_int(b, "count", i + 1 - first);
+		pare_buf_str(b, "}");
+		first = i + 1;
+	}
+	pare_buf_str(b, "]");
+	pare_free(ops);
+	return PARE_OK;
+}
+
+/* First node that consumes a value, or -1. */
+static int32_t *first_users(const struct pare_graph *g)
+{
+	int32_t *user = pare_alloc(((size_t)g->n_values + 1) * sizeof *user);
+
+	for (int32_t i = 0; user != NULL && i < g->n_values; i++)
+		user[i] = -1;
+	for (int32_t n = g->n_nodes - 1; user != NULL && n >= 0; n--)
+		for (int i = 0; i < g->nodes[n].n_in; i++)
+			if (g->nodes[n].in[i] >= 0)
+				user[g->nodes[n].in[i]] = n;
+	return user;
+}
+
+static const struct pare_param_info *param_of(const struct pare_net *net, int32_t value)
+{
+	for (int i = 0; net != NULL && i < pare_net_n_params(net); i++)
+		if (pare_net_param(net, i)->value == value)
+			return pare_net_param(net, i);
+	return NULL;
+}
+
+static enum pare_code write_layer(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, int32_t value, int32_t user, struct pare_err *err)
+{
+	const struct pare_tensor *t = m->graph.values[value].init;
+	const struct pare_param_info *p = param_of(net, value);
+	char label[128] = "";
+	int64_t nonzero = 0;
+	float *data;
+
+	data = pare_alloc(t->n_elems * sizeof *data);
+	if (data == NULL)
+		return pare_err_nomem(err, t->n_elems * sizeof *data);
+	if (pare_tensor_read_f32(t, data, err) != PARE_OK)
+		nonzero = -1; /* external or a type that we only carry */
+	for (size_t i = 0; nonzero >= 0 && i < t->n_elems; i++)
+		nonzero += data[i] < 0 || data[i] > 0 ? 1 : 0;
+	pare_free(data);
+	if (user >= 0)
+		pare_node_label(&m->graph, user, label, sizeof label);
+	pare_json_sep(b);
+	pare_buf_str(b, "{");
+	pare_json_key_str(b, "name", t->name);
+	pare_json_key_str(b, "node", user >= 0 ? label : NULL);
+	pare_json_key_str(b, "op", user >= 0 ? m->graph.nodes[user].op_type : NULL);
+	pare_json_key_str(b, "datatype", oip_type(t->dtype));
+	write_shape(b, "shape", t->n_dims, t->dims);
+	pare_json_key_int(b, "params", (int64_t)t->n_elems);
+	pare_json_key_num(b, "nonzero", nonzero >= 0 ? (double)nonzero : NAN);
+	pare_json_key_bool(b, "prunable", p != NULL ? p->prunable : t->n_dims >= 2);
+	pare_json_key_num(b, "macs", p != NULL && p->prunable ? (double)pare_net_node_macs(net, p->node) : p != NULL ? 0 : NAN);
+	pare_buf_str(b, "}");
+	return PARE_OK;
+}
+
+static bool is_float(int dtype)
+{
+	return dtype == PARE_DT_FLOAT || dtype == PARE_DT_DOUBLE || dtype == PARE_DT_FLOAT16 || dtype == PARE_DT_BFLOAT16;
+}
+
+static enum pare_code write_layers(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, struct pare_err *err)
+{
+	int32_t *user = first_users(&m->graph);
+	enum pare_code code = user != NULL ? PARE_OK : pare_err_nomem(err, 0);
+
+	pare_json_key(b, "layers");
+	pare_buf_str(b, "[");
+	for (int32_t i = 0; i < m->graph.n_inits && code == PARE_OK; i++) {
+		int32_t v = m->graph.inits[i];
+
+		if (is_float(m->graph.values[v].init->dtype))
+			code = write_layer(b, m, net, v, user[v], err);
+	}
+	pare_buf_str(b, "]");
+	pare_free(user);
+	return code;
+}
+
+static enum pare_code write_model(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, const struct pare_err *why, struct pare_err *err)
+{
+	struct pare_model_counts c;
+	enum pare_code code = pare_model_count(m, &c, err);
+
+	if (code != PARE_OK)
+		return code;
+	pare_buf_str(b, "{");
+	pare_json_key_str(b, "kind", "model");
+	pare_json_key_str(b, "format", "onnx");
+	pare_json_key_int(b, "file_bytes", (int64_t)m->file.len);
+	pare_json_key_int(b, "ir_version", m->ir_version);
+	pare_json_key_int(b, "opset", pare_model_opset(m, ""));
+	pare_json_key_str(b, "producer", m->producer_name);
+	write_values(b, "inputs", &m->graph, m->graph.inputs, m->graph.n_inputs);
+	write_values(b, "outputs", &m->graph, m->graph.outputs, m->graph.n_outputs);
+	pare_json_key_int(b, "n_params", c.n_params);
+	pare_json_key_int(b, "n_nonzero", c.n_nonzero);
+	pare_json_key_int(b, "n_weights", c.n_weights);
+	pare_json_key_num(b, "macs", net != NULL ? (double)pare_net_macs(net) : NAN);
+	pare_json_key_bool(b, "executable", net != NULL);
+	if (net == NULL) {
+		pare_json_key(b, "reason");
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "code", pare_code_string(why->code));
+		pare_json_key_str(b, "message", why->message);
+		pare_json_key_str(b, "where", why->where);
+		pare_buf_str(b, "}");
+	}
+	code = write_operators(b, &m->graph, err);
+	if (code == PARE_OK)
+		code = write_layers(b, m, net, err);
+	pare_buf_str(b, "}");
+	return code;
+}
+
+/* Reasons for which a valid model cannot be run; anything else is a failure of its own. */
+static bool may_be_inexecutable(enum pare_code code)
+{
+	return code == PARE_E_UNSUPPORTED_OP || code == PARE_E_UNSUPPORTED || code == PARE_E_SHAPE || code == PARE_E_LIMIT;
+}
+
+enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, struct pare_err *err)
+{
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1, .training = false};
+	struct pare_model *m = NULL;
+	struct pare_net *net = NULL;
+	struct pare_err why;
+	enum pare_code code = pare_onnx_read(file, &m, err);
+
+	if (code == PARE_OK) {
+		code = pare_net_new(m, &opt, &net, &why);
+		if (code != PARE_OK && !may_be_inexecutable(code))
+			*err = why;
+		else
+			code = write_model(b, m, net, &why, err);
+	}
+	pare_net_free(net);
+	pare_model_free(m);
+	return code;
+}
+
+enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, struct pare_err *err)
+{
+	struct pare_span file;
+	enum pare_code code = job_model_input(w, &file, err);
+
+	return code == PARE_OK ? job_describe_model(&a->result, file, err) : code;
+}
+
+static void write_dataset(struct pare_buf *b, const struct pare_data_info *info)
+{
+	static const char *const splits[] = {"train", "validation", "test"};
+
+	pare_buf_str(b, "{");
+	pare_json_key_str(b, "kind", "dataset");
+	pare_json_key_str(b, "format", info->format);
+	pare_json_key_str(b, "task", info->task == PARE_TASK_CLASSIFY ? "classify" : "regress");
+	pare_json_key_int(b, "n_rows", info->n_rows);
+	pare_json_key(b, "given_splits");
+	pare_buf_str(b, "{");
+	for (int s = 0; s < PARE_N_SPLITS; s++)
+		pare_json_key_int(b, splits[s], info->n_given[s]);
+	pare_buf_str(b, "}");
+	write_shape(b, "shape", info->n_dims, info->dims);
+	pare_json_key_str(b, "datatype", oip_type(info->dtype));
+	pare_json_key_int(b, "n_classes", info->n_classes);
+	pare_json_key_int(b, "n_targets", info->n_targets);
+	pare_json_key(b, "classes");
+	pare_buf_str(b, "[");
+	for (int i = 0; i < info->n_classes; i++) {
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "name", info->class_names[i]);
+		pare_json_key_int(b, "rows", info->class_counts[i]);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]}");
+}
+
+enum pare_code job_inspect_dataset(struct job_worker *w, struct job_answer *a, struct pare_err *err)
+{
+	const struct pare_args *args;
+	struct pare_dataset *d = NULL;
+	struct pare_job *options = NULL;
+	const char *text = w->start.options != NULL ? w->start.options : "{}";
+	enum pare_code code = pare_object_parse("data", text, strlen(text), &options, NULL, err);
+
+	if (code == PARE_OK) {
+		args = pare_job_args(options);
+		code = job_open_data(w, pare_args_str(args, "label"), pare_args_str(args, "task"), &d, err);
+	}
+	if (code == PARE_OK)
+		write_dataset(&a->result, pare_data_info(d));
+	pare_data_free(d);
+	pare_job_free(options);
+	return code;
+}

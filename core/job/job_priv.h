@@ -1,0 +1,140 @@
+/* Shared within core/job: the worker's state and the state of one running job. */
+#ifndef PARE_JOB_JOB_PRIV_H
+#define PARE_JOB_JOB_PRIV_H
+
+#include "core/data/data.h"
+#include "core/eval/eval.h"
+#include "core/graph/net.h"
+#include "core/job/job.h"
+#include "core/job/link.h"
+#include "core/job/sandbox.h"
+#include "core/prune/prune.h"
+#include "core/recipe/recipe.h"
+#include "core/train/train.h"
+
+struct job_worker {
+	struct pare_link link;
+	struct pare_msg_start start;
+	char sandbox[PARE_SANDBOX_TEXT_MAX];
+	struct pare_span spans[PARE_MAX_INPUTS]; /* the inputs, mapped */
+};
+
+/* SIGTERM, SIGINT or a peer that is gone. */
+bool job_canceled(const struct job_worker *w);
+PARE_MUST_USE enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err);
+/* The only input of role "model"; PARE_E_INVALID when there is none or more than one. */
+PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out, struct pare_err *err);
+/* Opens the data set of all inputs of role "data"; label and task may be NULL. */
+PARE_MUST_USE enum pare_code job_open_data(const struct job_worker *w, const char *label, const char *task, struct pare_dataset **out, struct pare_err *err);
+
+/* One per message kind: fill *result with the result's JSON object and name the artifacts written. */
+#define JOB_MAX_ARTIFACTS 4
+struct job_answer {
+	struct pare_buf result;
+	const char *artifacts[JOB_MAX_ARTIFACTS];
+	int n_artifacts;
+};
+PARE_MUST_USE enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_inspect_dataset(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_build(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+/* What inspect-model says of a model, as one JSON object. */
+PARE_MUST_USE enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, struct pare_err *err);
+
+/* --- a running job */
+
+/* What an evaluate step or a pruning round found on the validation rows. */
+struct job_record {
+	size_t step;
+	int round;    /* 0: not of a pruning round */
+	int folds;    /* > 0: mean and range over the held-out folds */
+	double sparsity;
+	double accuracy, loss; /* accuracy is R2 for regression; means when folds > 0 */
+	double low, high;      /* range of accuracy over the folds */
+};
+#define JOB_MAX_RECORDS 4096
+
+/* One state of the weights, judged. */
+struct job_verdict {
+	struct pare_metrics validation, judged;
+	bool has_validation;
+	int64_t n_nonzero_params, n_weights, n_nonzero_weights;
+	double macs_nonzero; /* multiply-accumulates that do not multiply by zero */
+	double latency_ms;   /* median of one row through the engine */
+};
+
+struct job_run {
+	struct job_worker *w;
+	struct pare_job *job;
+	struct pare_model *model;
+	struct pare_net *net;
+	struct pare_dataset *data;
+	struct pare_mask mask;
+	struct pare_span file;
+	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
+	float *kept;                  /* while folds run: what to go back to */
+	bool has_dense;
+	enum pare_loss loss;
+	uint64_t seed;
+	int threads;
+	size_t step;
+	int fold, folds, round, rounds; /* 0: not in one */
+	int stage;                      /* training runs so far: names the shuffles */
+	double units_before, units_step, units_total; /* of work, an epoch is 1: before the present step, within it, of all */
+	int64_t started_ns, progress_ns, metrics_ns, finished_ns;
+	int n_phases, n_records;
+	struct job_record *records;
+	struct job_verdict verdict_input, verdict_dense, verdict_final;
+	struct pare_paired paired;
+	enum pare_split judged; /* the split that the figures are of: test, or what there is */
+	int64_t n_params, n_nonzero_params; /* of the uploaded model */
+	size_t out_bytes;
+};
+
+/* Steps (steps.c): a row per name of the catalog. */
+struct job_step {
+	const char *name;
+	double (*units)(const struct job_run *r, size_t step); /* of work */
+	enum pare_code (*run)(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+};
+extern const struct job_step job_step_table[]; /* ends with name NULL */
+const struct job_step *job_step_find(const char *name);
+/* Runs step i of the job with its phase events. */
+PARE_MUST_USE enum pare_code job_run_step(struct job_run *r, size_t i, struct pare_err *err);
+/* One training run with the arguments of a train step or of recover (train.c). */
+PARE_MUST_USE enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+/* Splits and normalises by the job's data arguments; fold 0: the plain split, else fold - 1 of folds is the validation split. */
+PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
+uint32_t job_n_rows(const struct job_run *r, enum pare_split split);
+double job_sparsity(const struct job_run *r);
+
+/* Events (events.c). */
+struct job_epoch {
+	const char *kind; /* "epoch", "round", "evaluation" */
+	const struct pare_train_report *train; /* NULL unless of an epoch */
+	double loss, accuracy, sparsity;
+};
+PARE_MUST_USE enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_phase(struct job_run *r, const char *phase, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_log(struct job_run *r, const char *level, const char *message, struct pare_err *err);
+/* units: of work done within the present step. force: also within 100 ms of the last one. */
+PARE_MUST_USE enum pare_code job_progress(struct job_run *r, double units, int epoch, int epochs, bool force, struct pare_err *err);
+
+/* Judging and reporting (judge.c, report.c, report_md.c). */
+PARE_MUST_USE enum pare_code job_judge(struct job_run *r, struct pare_err *err);
+void job_verdict_done(struct job_verdict *v);
+enum job_met { JOB_NOT_ASKED, JOB_MET, JOB_MISSED };
+struct job_requirement {
+	enum job_met met;
+	const char *metric;
+	double before, after, drop, limit, judged; /* judged: the drop, or the upper end of its interval */
+	bool by_interval;
+};
+void job_requirement(const struct job_run *r, struct job_requirement *out);
+const char *job_split_name(enum pare_split split);
+void job_write_report(const struct job_run *r, struct pare_buf *b);
+void job_write_summary(const struct job_run *r, struct pare_buf *b);
+void job_write_markdown(const struct job_run *r, struct pare_buf *b);
+extern const char job_zeros_warning[];
+
+#endif

@@ -1,0 +1,143 @@
+/* The figures at the end. Three states of the weights are judged on the same rows: as uploaded (input), just before the
+ * first pruning (dense: what pruning has to be compared with, since a model that was just born knows nothing), and at the
+ * end (final). This is the one place where test rows are read, after every choice has been made.
+ *
+ * Latency is the median of single rows through this engine. It is the one figure that two runs of a job do not share. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/job/job_priv.h"
+
+#define LATENCY_RUNS 101
+#define LATENCY_WARM 5
+#define LATENCY_MAX_NS INT64_C(250000000)
+
+static size_t count_nonzero(const float *w, size_t n)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		k += w[i] < 0 || w[i] > 0 ? 1 : 0;
+	return k;
+}
+
+static void count(const struct job_run *r, struct job_verdict *v)
+{
+	const float *slab = pare_net_slab(r->net);
+	int64_t was = 0, is = 0;
+
+	v->n_weights = v->n_nonzero_weights = 0;
+	v->macs_nonzero = (double)pare_net_macs(r->net);
+	for (int i = 0; i < pare_net_n_params(r->net); i++) {
+		const struct pare_param_info *p = pare_net_param(r->net, i);
+		size_t n = count_nonzero(slab + p->offset, p->n_elems);
+
+		was += (int64_t)count_nonzero(r->input + p->offset, p->n_elems);
+		is += (int64_t)n;
+		if (!p->prunable)
+			continue;
+		v->n_weights += (int64_t)p->n_elems;
+		v->n_nonzero_weights += (int64_t)n;
+		if (p->n_elems > 0)
+			v->macs_nonzero -= (double)pare_net_node_macs(r->net, p->node) * (1 - (double)n / (double)p->n_elems);
+	}
+	v->n_nonzero_params = r->n_nonzero_params - was + is;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double measure_latency(struct job_run *r)
+{
+	int64_t ns[LATENCY_RUNS], start = pare_job_env.tick_ns(NULL);
+	const uint32_t *rows;
+	uint32_t n_rows;
+	int n = 0;
+
+	rows = pare_data_rows(r->data, r->judged, &n_rows);
+	pare_data_fill(r->data, rows, 1, pare_net_shard_input(r->net, 0, 0));
+	for (int i = 0; i < LATENCY_RUNS + LATENCY_WARM; i++) {
+		int64_t t = pare_job_env.tick_ns(NULL);
+
+		pare_net_shard_forward(r->net, 0, 1, false, 0, 0);
+		if (i >= LATENCY_WARM)
+			ns[n++] = pare_job_env.tick_ns(NULL) - t;
+		if (n > 0 && t - start > LATENCY_MAX_NS)
+			break;
+	}
+	qsort(ns, (size_t)n, sizeof ns[0], by_value);
+	return (double)ns[n / 2] * 1e-6;
+}
+
+static enum pare_code judge_one(struct job_run *r, const float *slab, struct job_verdict *v, struct pare_err *err)
+{
+	enum pare_code code;
+
+	memcpy(pare_net_slab(r->net), slab, pare_net_slab_len(r->net) * sizeof *slab);
+	count(r, v);
+	v->has_validation = job_n_rows(r, PARE_SPLIT_VALIDATION) > 0;
+	if (v->has_validation) {
+		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, r->loss, &v->validation, err);
+		if (code != PARE_OK)
+			return code;
+	}
+	code = pare_eval(r->net, r->data, r->judged, r->loss, &v->judged, err);
+	if (code == PARE_OK)
+		v->latency_ms = measure_latency(r);
+	return code;
+}
+
+enum pare_code job_judge(struct job_run *r, struct pare_err *err)
+{
+	static const enum pare_split order[] = {PARE_SPLIT_TEST, PARE_SPLIT_VALIDATION, PARE_SPLIT_TRAIN};
+	enum pare_code code;
+	size_t i = 0;
+
+	while (i < 2 && job_n_rows(r, order[i]) == 0)
+		i++;
+	r->judged = order[i];
+	code = judge_one(r, r->input, &r->verdict_input, err);
+	if (code == PARE_OK)
+		code = judge_one(r, r->has_dense ? r->dense : r->input, &r->verdict_dense, err);
+	if (code == PARE_OK)
+		code = judge_one(r, r->final, &r->verdict_final, err);
+	if (code == PARE_OK && r->verdict_final.judged.task == PARE_TASK_CLASSIFY)
+		pare_eval_paired(r->data, r->judged, &r->verdict_dense.judged, &r->verdict_final.judged, &r->paired);
+	return code;
+}
+
+void job_verdict_done(struct job_verdict *v)
+{
+	pare_metrics_done(&v->validation);
+	pare_metrics_done(&v->judged);
+}
+
+static double metric_of(const struct pare_metrics *m, const char *name)
+{
+	if (strcmp(name, "accuracy") == 0)
+		return m->accuracy;
+	if (strcmp(name, "macro_f1") == 0)
+		return m->macro_f1;
+	return strcmp(name, "r2") == 0 ? m->r2 : m->loss;
+}
+
+void job_requirement(const struct job_run *r, struct job_requirement *out)
+{
+	const struct pare_args *q = pare_args_obj(pare_job_args(r->job), "require");
+
+	memset(out, 0, sizeof *out);
+	if (q == NULL)
+		return;
+	out->metric = pare_args_str(q, "metric");
+	out->limit = pare_args_num(q, "max_drop");
+	out->by_interval = pare_args_has(q, "confidence");
+	out->before = metric_of(&r->verdict_dense.judged, out->metric);
+	out->after = metric_of(&r->verdict_final.judged, out->metric);
+	out->drop = strcmp(out->metric, "loss") == 0 ? out->after - out->before : out->before - out->after;
+	out->judged = out->by_interval ? r->paired.drop_high : out->drop;
+	out->met = out->judged <= out->limit ? JOB_MET : JOB_MISSED;
+}

@@ -1,0 +1,419 @@
+/* pare-core at the command line. Every verb but "worker" starts this same program as a sandboxed worker and acts as its
+ * daemon (host.c); files are opened here, by the user's own rights, and handed over as descriptors. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "core/job/job.h"
+#include "core/recipe/json_text.h"
+
+#define TEXT_MAX ((size_t)1 << 20)
+
+static volatile int stop_requested;
+
+struct shell {
+	const char *job, *model, *out, *architecture;
+	const char *data[PARE_MAX_INPUTS];
+	int n_data, threads;
+	bool quiet, tty;
+	int width; /* of the progress line on the screen */
+	char names[PARE_MAX_INPUTS][256];
+	struct pare_msg_start start;
+};
+
+static const char usage[] =
+    "pare-core makes neural networks smaller: one job in, artifacts out.\n"
+    "\n"
+    "  pare-core run --job job.json --model in.onnx --data PATH... --out DIR [--threads N] [--quiet]\n"
+    "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md\n"
+    "  pare-core inspect FILE...\n"
+    "      prints what a model or the files of a data set hold, as JSON\n"
+    "  pare-core build --architecture arch.json --out model.onnx\n"
+    "      makes a model from a description: {\"input\": [784], \"layers\": [{\"units\": 10}], \"seed\": 1}\n"
+    "  pare-core worker\n"
+    "      what the daemon starts: a job over descriptor 3\n"
+    "  pare-core --help | --version\n";
+
+static int fail(const struct pare_err *err)
+{
+	(void)fprintf(stderr, "pare-core: %s: %s%s%s\n", pare_code_string(err->code), err->message, err->where[0] != '\0' ? "; at " : "", err->where);
+	return err->code == PARE_E_CANCELED ? 130 : 1;
+}
+
+static int misuse(const char *what, const char *arg)
+{
+	(void)fprintf(stderr, "pare-core: %s%s%s\ntry pare-core --help\n", what, arg != NULL ? ": " : "", arg != NULL ? arg : "");
+	return 2;
+}
+
+/* --- files */
+
+static enum pare_code add_file(struct shell *s, const char *path, const char *role, struct pare_err *err)
+{
+	struct pare_msg_input *in = &s->start.inputs[s->start.n_inputs];
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	if (s->start.n_inputs == PARE_MAX_INPUTS)
+		return pare_err_set(err, PARE_E_LIMIT, path, "at most %d files are read", PARE_MAX_INPUTS);
+	in->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (in->fd < 0)
+		return pare_err_errno(err, errno, path);
+	s->start.n_inputs++;
+	if (fstat(in->fd, &st) != 0)
+		return pare_err_errno(err, errno, path);
+	if (!S_ISREG(st.st_mode))
+		return pare_err_set(err, PARE_E_INVALID, path, "not a regular file");
+	(void)snprintf(s->names[s->start.n_inputs - 1], sizeof s->names[0], "%s", slash != NULL ? slash + 1 : path);
+	in->name = s->names[s->start.n_inputs - 1];
+	in->role = role;
+	in->n_bytes = st.st_size;
+	return PARE_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names of the directory's visible entries, sorted, so that the order does not depend on the file system. */
+static enum pare_code list_directory(const char *path, char *names[PARE_MAX_INPUTS], size_t *out_n, struct pare_err *err)
+{
+	DIR *d = opendir(path);
+	enum pare_code code = PARE_OK;
+	struct dirent *e;
+
+	if (d == NULL)
+		return pare_err_errno(err, errno, path);
+	while (code == PARE_OK && (e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.')
+			continue;
+		if (*out_n == PARE_MAX_INPUTS)
+			code = pare_err_set(err, PARE_E_LIMIT, path, "at most %d files are read", PARE_MAX_INPUTS);
+		else if ((names[*out_n] = pare_strdup(e->d_name)) == NULL)
+			code = pare_err_nomem(err, 0);
+		else
+			++*out_n;
+	}
+	(void)closedir(d);
+	qsort(names, *out_n, sizeof *names, by_name);
+	return code;
+}
+
+static enum pare_code add_directory(struct shell *s, const char *path, struct pare_err *err)
+{
+	char *names[PARE_MAX_INPUTS];
+	size_t n = 0;
+	enum pare_code code = list_directory(path, names, &n, err);
+
+	for (size_t i = 0; i < n; i++) {
+		char file[PATH_MAX];
+		struct stat st;
+
+		(void)snprintf(file, sizeof file, "%s/%s", path, names[i]);
+		if (code == PARE_OK && stat(file, &st) == 0 && S_ISREG(st.st_mode))
+			code = add_file(s, file, "data", err);
+		pare_free(names[i]);
+	}
+	return code;
+}
+
+static enum pare_code add_data(struct shell *s, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	for (int i = 0; i < s->n_data && code == PARE_OK; i++) {
+		struct stat st;
+
+		if (stat(s->data[i], &st) != 0)
+			code = pare_err_errno(err, errno, s->data[i]);
+		else
+			code = S_ISDIR(st.st_mode) ? add_directory(s, s->data[i], err) : add_file(s, s->data[i], "data", err);
+	}
+	return code;
+}
+
+static enum pare_code read_text(const char *path, struct pare_buf *b, struct pare_err *err)
+{
+	char chunk[4096];
+	size_t n;
+	FILE *f = fopen(path, "rb");
+	enum pare_code code;
+
+	if (f == NULL)
+		return pare_err_errno(err, errno, path);
+	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0 && pare_buf_add(b, chunk, n))
+		continue;
+	code = ferror(f) ? pare_err_errno(err, EIO, path) : pare_buf_status(b, err);
+	(void)fclose(f);
+	if (code == PARE_OK && b->len == 0)
+		code = pare_err_set(err, PARE_E_SYNTAX, path, "the file is empty");
+	return code;
+}
+
+/* --- what is printed while a job runs */
+
+static double number_of(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+static void line(struct shell *s, const char *text, bool stays)
+{
+	if (!s->tty) {
+		if (stays)
+			(void)fprintf(stderr, "%s\n", text);
+		return;
+	}
+	(void)fprintf(stderr, "\r%-*s%s", s->width, text, stays ? "\n" : "");
+	(void)fflush(stderr);
+	s->width = stays ? 0 : (int)strlen(text);
+}
+
+static void show_metrics(struct shell *s, const json_t *o)
+{
+	const char *kind = json_string_value(json_object_get(o, "kind"));
+	char text[200];
+
+	if (kind != NULL && strcmp(kind, "epoch") == 0)
+		(void)snprintf(text, sizeof text, "  epoch %.0f/%.0f  train loss %.4f  validation loss %.4f  accuracy %.4f  sparsity %.4f  %.2f s", number_of(o, "epoch"), number_of(o, "epochs"),
+		    number_of(o, "train_loss"), number_of(o, "validation_loss"), number_of(o, "validation_accuracy"), number_of(o, "sparsity"), number_of(o, "seconds"));
+	else
+		(void)snprintf(text, sizeof text, "  %s  validation loss %.4f  accuracy %.4f  sparsity %.4f", kind != NULL ? kind : "metrics", number_of(o, "validation_loss"),
+		    number_of(o, "validation_accuracy"), number_of(o, "sparsity"));
+	line(s, text, true);
+}
+
+static void show(void *ctx, const char *event, const char *data)
+{
+	struct shell *s = ctx;
+	json_t *o = json_loads(data, 0, NULL);
+	char text[200];
+
+	if (strcmp(event, "metrics") == 0) {
+		show_metrics(s, o);
+	} else if (strcmp(event, "phase") == 0) {
+		const char *phase = json_string_value(json_object_get(o, "phase")), *sandbox = json_string_value(json_object_get(o, "sandbox"));
+
+		(void)snprintf(text, sizeof text, "%s%s%s%s", phase != NULL ? phase : "", sandbox != NULL ? " (sandbox: " : "", sandbox != NULL ? sandbox : "", sandbox != NULL ? ")" : "");
+		line(s, text, true);
+	} else if (strcmp(event, "progress") == 0) {
+		(void)snprintf(text, sizeof text, "%5.1f %%  step %.0f/%.0f  %.0f s left", 100 * number_of(o, "fraction"), number_of(o, "step"), number_of(o, "steps"), number_of(o, "eta_seconds"));
+		line(s, text, false);
+	}
+	json_decref(o);
+}
+
+/* --- verbs */
+
+static int talk(struct shell *s, const char *out_dir, const char *only_file)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	struct pare_host h = {.exe = exe, .out_dir = out_dir, .only_file = only_file, .stop = &stop_requested, .event = s->quiet ? NULL : show, .ctx = s};
+	struct pare_err err;
+	char *result = NULL;
+	enum pare_code code;
+
+	if (n <= 0) {
+		(void)pare_err_errno(&err, errno, "/proc/self/exe");
+		return fail(&err);
+	}
+	exe[n] = '\0';
+	code = pare_host_run(&h, &s->start, &result, &err);
+	if (s->tty && s->width > 0)
+		(void)fputc('\n', stderr);
+	if (code != PARE_OK)
+		return fail(&err);
+	(void)puts(result);
+	pare_free(result);
+	return 0;
+}
+
+static int run(struct shell *s)
+{
+	struct pare_buf text;
+	struct pare_err err;
+	char *job = NULL;
+	enum pare_code code;
+	int status;
+
+	if (s->job == NULL || s->model == NULL || s->n_data == 0 || s->out == NULL)
+		return misuse("run needs --job, --model, --data and --out", NULL);
+	s->start.kind = "run";
+	pare_buf_init(&text, TEXT_MAX);
+	code = read_text(s->job, &text, &err);
+	if (code == PARE_OK)
+		code = pare_host_job_text(text.data, text.len, s->threads, &job, &err);
+	if (code == PARE_OK)
+		code = add_file(s, s->model, "model", &err);
+	if (code == PARE_OK)
+		code = add_data(s, &err);
+	if (code == PARE_OK && mkdir(s->out, 0777) != 0 && errno != EEXIST)
+		code = pare_err_errno(&err, errno, s->out);
+	s->start.job = job;
+	status = code == PARE_OK ? talk(s, s->out, NULL) : fail(&err);
+	pare_free(job);
+	pare_buf_done(&text);
+	return status;
+}
+
+/* ONNX has no magic number; the readers of data do, and a CSV is text. What is called *.onnx is a model. */
+static bool is_model(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
+static int inspect(struct shell *s)
+{
+	struct pare_err err;
+	enum pare_code code;
+
+	if (s->n_data == 0)
+		return misuse("inspect needs a file", NULL);
+	s->quiet = true;
+	if (is_model(s->data[0])) {
+		s->start.kind = "inspect-model";
+		code = add_file(s, s->data[0], "model", &err);
+	} else {
+		s->start.kind = "inspect-dataset";
+		code = add_data(s, &err);
+	}
+	return code == PARE_OK ? talk(s, ".", NULL) : fail(&err);
+}
+
+static int build(struct shell *s)
+{
+	struct pare_buf text;
+	struct pare_err err;
+	int status;
+
+	if (s->architecture == NULL || s->out == NULL)
+		return misuse("build needs --architecture and --out", NULL);
+	s->quiet = true;
+	s->start.kind = "build";
+	pare_buf_init(&text, TEXT_MAX);
+	if (read_text(s->architecture, &text, &err) == PARE_OK) {
+		s->start.architecture = text.data;
+		status = talk(s, ".", s->out);
+	} else {
+		status = fail(&err);
+	}
+	pare_buf_done(&text);
+	return status;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct shell *s);
+} verb_table[] = {{"run", run}, {"inspect", inspect}, {"build", build}};
+
+static const char **value_of(struct shell *s, const char *name)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} options[] = {{"--job", &s->job}, {"--model", &s->model}, {"--out", &s->out}, {"--architecture", &s->architecture}};
+
+	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+		if (strcmp(options[i].name, name) == 0)
+			return options[i].value;
+	return NULL;
+}
+
+/* One option at argv[i]; returns the index of the next, 0 when it is wrong. */
+static int parse_option(struct shell *s, char **argv, int i)
+{
+	const char **value = value_of(s, argv[i]);
+	int64_t n;
+
+	if (strcmp(argv[i], "--quiet") == 0) {
+		s->quiet = true;
+		return i + 1;
+	}
+	if (argv[i][0] != '-' || strcmp(argv[i], "--data") == 0) {
+		const char *path = argv[i][0] != '-' ? argv[i] : argv[++i];
+
+		if (path == NULL || s->n_data == PARE_MAX_INPUTS)
+			return 0;
+		s->data[s->n_data++] = path;
+		return i + 1;
+	}
+	if (argv[i + 1] == NULL)
+		return 0;
+	if (value != NULL) {
+		*value = argv[i + 1];
+		return i + 2;
+	}
+	if (strcmp(argv[i], "--threads") != 0 || !pare_parse_i64(argv[i + 1], strlen(argv[i + 1]), 1, 64, &n))
+		return 0;
+	s->threads = (int)n;
+	return i + 2;
+}
+
+static void on_stop(int signum)
+{
+	(void)signum;
+	stop_requested = 1;
+}
+
+static int shell_main(int argc, char **argv)
+{
+	struct sigaction action = {.sa_handler = on_stop};
+	struct shell *s = pare_calloc(1, sizeof *s);
+	int status = 2, i = 2;
+
+	if (s == NULL)
+		return 1;
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	s->tty = isatty(STDERR_FILENO) == 1;
+	while (i != 0 && i < argc) {
+		int next = parse_option(s, argv, i);
+
+		if (next == 0)
+			status = misuse("unknown option, or its value is missing", argv[i]);
+		i = next;
+	}
+	for (size_t v = 0; i != 0 && v < sizeof verb_table / sizeof verb_table[0]; v++)
+		if (strcmp(verb_table[v].name, argv[1]) == 0) {
+			status = verb_table[v].run(s);
+			i = 0;
+		}
+	if (i != 0)
+		status = misuse("unknown command", argv[1]);
+	for (int k = 0; k < s->start.n_inputs; k++)
+		(void)close(s->start.inputs[k].fd);
+	pare_free(s);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return misuse("a command is needed", NULL);
+	if (strcmp(argv[1], "worker") == 0)
+		return pare_worker_main();
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)puts("pare-core " PARE_VERSION);
+		return 0;
+	}
+	if (strcmp(argv[1], "--help") == 0) {
+		(void)fputs(usage, stdout);
+		return 0;
+	}
+	pare_json_init();
+	return shell_main(argc, argv);
+}

@@ -1,0 +1,316 @@
+/* report.json: every figure of design section D, for programs. "dense" is the model as it stood before its first weight was
+ * pruned, "final" as it leaves, "input" as it came; all three are judged on the same rows. Timings stand apart under
+ * "timing" and "latency_ms": everything else is the same in every run of the same job.
+ *
+ * The warning about zeros is part of the report because the disappointment is the field's most common one: a stock
+ * runtime stores and multiplies zeros like any other number. */
+#include <math.h>
+#include <string.h>
+
+#include "core/job/job_priv.h"
+#include "core/recipe/json_text.h"
+
+const char job_zeros_warning[] =
+    "Zeros alone make neither the file smaller nor a stock runtime faster: ONNX Runtime and others store and multiply them like any "
+    "number. The gain is in compressed storage and transfer, and in runtimes that skip zeros.";
+
+const char *job_split_name(enum pare_split split)
+{
+	static const char *const names[] = {[PARE_SPLIT_TRAIN] = "train", [PARE_SPLIT_VALIDATION] = "validation", [PARE_SPLIT_TEST] = "test"};
+
+	return names[split];
+}
+
+static void open_key(struct pare_buf *b, const char *key, const char *bracket)
+{
+	pare_json_key(b, key);
+	pare_buf_str(b, bracket);
+}
+
+static void write_metrics(struct pare_buf *b, const struct pare_metrics *m)
+{
+	pare_json_key_int(b, "rows", m->n);
+	pare_json_key_num(b, "loss", m->loss);
+	if (m->task == PARE_TASK_CLASSIFY) {
+		pare_json_key_num(b, "accuracy", m->accuracy);
+		pare_json_key_num(b, "macro_f1", m->macro_f1);
+		return;
+	}
+	pare_json_key_num(b, "mse", m->mse);
+	pare_json_key_num(b, "mae", m->mae);
+	pare_json_key_num(b, "r2", m->r2);
+}
+
+static void write_confusion(struct pare_buf *b, const struct pare_metrics *m, const struct pare_data_info *info)
+{
+	open_key(b, "confusion", "[");
+	for (int i = 0; i < m->n_classes; i++) {
+		pare_json_sep(b);
+		pare_buf_str(b, "[");
+		for (int j = 0; j < m->n_classes; j++) {
+			pare_json_sep(b);
+			pare_json_int(b, m->confusion[i * m->n_classes + j]);
+		}
+		pare_buf_str(b, "]");
+	}
+	pare_buf_str(b, "]");
+	open_key(b, "classes", "[");
+	for (int i = 0; i < m->n_classes; i++) {
+		int64_t rows = 0;
+
+		for (int j = 0; j < m->n_classes; j++)
+			rows += m->confusion[i * m->n_classes + j];
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		if (i < info->n_classes)
+			pare_json_key_str(b, "class", info->class_names[i]);
+		pare_json_key_int(b, "rows", rows);
+		pare_json_key_num(b, "accuracy", rows > 0 ? (double)m->confusion[i * m->n_classes + i] / (double)rows : NAN);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+}
+
+static void write_verdict(const struct job_run *r, struct pare_buf *b, const char *key, const struct job_verdict *v, size_t file_bytes)
+{
+	open_key(b, key, "{");
+	write_metrics(b, &v->judged);
+	if (v->has_validation) {
+		open_key(b, "validation", "{");
+		write_metrics(b, &v->validation);
+		pare_buf_str(b, "}");
+	}
+	pare_json_key_int(b, "n_params", r->n_params);
+	pare_json_key_int(b, "n_nonzero_params", v->n_nonzero_params);
+	pare_json_key_int(b, "n_weights", v->n_weights);
+	pare_json_key_int(b, "n_nonzero_weights", v->n_nonzero_weights);
+	pare_json_key_num(b, "sparsity", v->n_weights > 0 ? 1 - (double)v->n_nonzero_weights / (double)v->n_weights : 0);
+	pare_json_key_int(b, "macs", pare_net_macs(r->net));
+	pare_json_key_int(b, "macs_nonzero", (int64_t)llround(v->macs_nonzero));
+	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
+	pare_json_key_num(b, "latency_ms", v->latency_ms);
+	if (v->judged.task == PARE_TASK_CLASSIFY)
+		write_confusion(b, &v->judged, pare_data_info(r->data));
+	pare_buf_str(b, "}");
+}
+
+static void write_floats(struct pare_buf *b, const char *key, const float *v, size_t n)
+{
+	open_key(b, key, "[");
+	for (size_t i = 0; i < n; i++) {
+		pare_json_sep(b);
+		pare_json_num(b, (double)v[i]);
+	}
+	pare_buf_str(b, "]");
+}
+
+static void write_normalization(const struct job_run *r, struct pare_buf *b)
+{
+	size_t n = pare_data_info(r->data)->row_elems;
+
+	open_key(b, "normalization", "{");
+	switch (pare_data_normalization(r->data)) {
+	case PARE_NORM_UNIT:
+		pare_json_key_str(b, "method", "unit");
+		pare_json_key_str(b, "apply", "divide the 8-bit values by 255 before the model");
+		break;
+	case PARE_NORM_STANDARD:
+		pare_json_key_str(b, "method", "standard");
+		pare_json_key_str(b, "apply", "(x - mean) / std per feature before the model");
+		write_floats(b, "mean", pare_data_mean(r->data), n);
+		write_floats(b, "std", pare_data_std(r->data), n);
+		break;
+	default:
+		pare_json_key_str(b, "method", "none");
+		pare_json_key_str(b, "apply", "nothing: the model takes the values as they are");
+		break;
+	}
+	pare_buf_str(b, "}");
+}
+
+static void write_data(const struct job_run *r, struct pare_buf *b)
+{
+	const struct pare_data_info *info = pare_data_info(r->data);
+
+	open_key(b, "data", "{");
+	pare_json_key_str(b, "format", info->format);
+	pare_json_key_str(b, "task", info->task == PARE_TASK_CLASSIFY ? "classify" : "regress");
+	pare_json_key_int(b, "rows", info->n_rows);
+	open_key(b, "splits", "{");
+	for (int s = 0; s < PARE_N_SPLITS; s++)
+		pare_json_key_int(b, job_split_name((enum pare_split)s), job_n_rows(r, (enum pare_split)s));
+	pare_buf_str(b, "}");
+	pare_json_key_str(b, "judged_on", job_split_name(r->judged));
+	write_normalization(r, b);
+	pare_buf_str(b, "}");
+}
+
+static void write_drop(const struct job_run *r, struct pare_buf *b)
+{
+	const struct pare_metrics *dense = &r->verdict_dense.judged, *final = &r->verdict_final.judged;
+
+	open_key(b, "drop", "{");
+	pare_json_key_num(b, "loss", final->loss - dense->loss);
+	if (final->task != PARE_TASK_CLASSIFY) {
+		pare_json_key_num(b, "r2", dense->r2 - final->r2);
+		pare_buf_str(b, "}");
+		return;
+	}
+	pare_json_key_num(b, "accuracy", r->paired.drop);
+	pare_json_key_num(b, "accuracy_low", r->paired.drop_low);
+	pare_json_key_num(b, "accuracy_high", r->paired.drop_high);
+	pare_json_key_num(b, "confidence", 0.95);
+	pare_json_key_num(b, "macro_f1", dense->macro_f1 - final->macro_f1);
+	pare_json_key_num(b, "mcnemar_p", r->paired.mcnemar_p);
+	pare_json_key_int(b, "only_dense_right", r->paired.only_before);
+	pare_json_key_int(b, "only_final_right", r->paired.only_after);
+	pare_json_key_num(b, "churn", r->paired.churn);
+	pare_buf_str(b, "}");
+}
+
+static void write_requirement(const struct job_run *r, struct pare_buf *b)
+{
+	struct job_requirement q;
+
+	job_requirement(r, &q);
+	if (q.met == JOB_NOT_ASKED) {
+		open_key(b, "requirement", "null");
+		return;
+	}
+	open_key(b, "requirement", "{");
+	pare_json_key_str(b, "metric", q.metric);
+	pare_json_key_num(b, "before", q.before);
+	pare_json_key_num(b, "after", q.after);
+	pare_json_key_num(b, "drop", q.drop);
+	pare_json_key_num(b, "max_drop", q.limit);
+	pare_json_key_str(b, "judged_by", q.by_interval ? "upper end of the 95 % interval" : "measured drop");
+	pare_json_key_num(b, "judged", q.judged);
+	pare_json_key_bool(b, "met", q.met == JOB_MET);
+	pare_json_key_str(b, "decision", q.met == JOB_MET ? "accept" : "reject");
+	pare_buf_str(b, "}");
+}
+
+static int64_t nonzero_of(const float *w, size_t n)
+{
+	int64_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		k += w[i] < 0 || w[i] > 0 ? 1 : 0;
+	return k;
+}
+
+static void write_layers(const struct job_run *r, struct pare_buf *b)
+{
+	const float *dense = r->has_dense ? r->dense : r->input;
+
+	open_key(b, "layers", "[");
+	for (int i = 0; i < pare_net_n_params(r->net); i++) {
+		const struct pare_param_info *p = pare_net_param(r->net, i);
+		int64_t n = nonzero_of(r->final + p->offset, p->n_elems);
+
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "name", p->name);
+		open_key(b, "shape", "[");
+		for (int d = 0; d < p->n_dims; d++) {
+			pare_json_sep(b);
+			pare_json_int(b, p->dims[d]);
+		}
+		pare_buf_str(b, "]");
+		pare_json_key_bool(b, "prunable", p->prunable);
+		pare_json_key_int(b, "weights", (int64_t)p->n_elems);
+		pare_json_key_int(b, "nonzero_dense", nonzero_of(dense + p->offset, p->n_elems));
+		pare_json_key_int(b, "nonzero", n);
+		pare_json_key_num(b, "sparsity", p->n_elems > 0 ? 1 - (double)n / (double)p->n_elems : 0);
+		pare_json_key_int(b, "macs", p->prunable ? pare_net_node_macs(r->net, p->node) : 0);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+}
+
+static void write_records(const struct job_run *r, struct pare_buf *b)
+{
+	open_key(b, "steps", "[");
+	for (int i = 0; i < r->n_records; i++) {
+		const struct job_record *c = &r->records[i];
+
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_int(b, "step", (int64_t)c->step + 1);
+		pare_json_key_str(b, "kind", c->folds > 0 ? "cross-validation" : c->round > 0 ? "round" : "evaluation");
+		if (c->round > 0)
+			pare_json_key_int(b, "round", c->round);
+		pare_json_key_num(b, "validation_loss", c->loss);
+		pare_json_key_num(b, "validation_accuracy", c->accuracy);
+		pare_json_key_num(b, "sparsity", c->sparsity);
+		if (c->folds > 0) {
+			pare_json_key_int(b, "folds", c->folds);
+			pare_json_key_num(b, "accuracy_low", c->low);
+			pare_json_key_num(b, "accuracy_high", c->high);
+		}
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+}
+
+static double ratio(const struct job_run *r)
+{
+	return (double)r->verdict_final.n_weights / (double)(r->verdict_final.n_nonzero_weights > 0 ? r->verdict_final.n_nonzero_weights : 1);
+}
+
+void job_write_report(const struct job_run *r, struct pare_buf *b)
+{
+	pare_buf_str(b, "{");
+	pare_json_key_str(b, "object", "report");
+	pare_json_key_str(b, "version", PARE_VERSION);
+	pare_json_key_str(b, "recipe", pare_job_recipe_name(r->job));
+	pare_json_key_int(b, "seed", (int64_t)r->seed);
+	pare_json_key_int(b, "threads", r->threads);
+	write_data(r, b);
+	write_verdict(r, b, "input", &r->verdict_input, r->file.len);
+	write_verdict(r, b, "dense", &r->verdict_dense, r->file.len);
+	write_verdict(r, b, "final", &r->verdict_final, r->out_bytes);
+	write_drop(r, b);
+	pare_json_key_num(b, "compression", ratio(r));
+	write_requirement(r, b);
+	write_records(r, b);
+	write_layers(r, b);
+	open_key(b, "warnings", "[");
+	pare_json_str(b, job_zeros_warning);
+	pare_buf_str(b, "]");
+	open_key(b, "timing", "{");
+	pare_json_key_num(b, "seconds", (double)(r->finished_ns - r->started_ns) * 1e-9);
+	pare_buf_str(b, "}");
+	open_key(b, "job", r->w->start.job);
+	pare_buf_str(b, "}");
+}
+
+void job_write_summary(const struct job_run *r, struct pare_buf *b)
+{
+	const struct pare_metrics *dense = &r->verdict_dense.judged, *final = &r->verdict_final.judged;
+	bool classes = final->task == PARE_TASK_CLASSIFY;
+	struct job_requirement q;
+
+	job_requirement(r, &q);
+	pare_buf_str(b, "{");
+	open_key(b, "summary", "{");
+	pare_json_key_str(b, "judged_on", job_split_name(r->judged));
+	pare_json_key_str(b, "metric", classes ? "accuracy" : "r2");
+	pare_json_key_num(b, "before", classes ? dense->accuracy : dense->r2);
+	pare_json_key_num(b, "after", classes ? final->accuracy : final->r2);
+	pare_json_key_num(b, "drop", classes ? r->paired.drop : dense->r2 - final->r2);
+	if (classes) {
+		pare_json_key_num(b, "drop_low", r->paired.drop_low);
+		pare_json_key_num(b, "drop_high", r->paired.drop_high);
+	}
+	pare_json_key_int(b, "n_weights", r->verdict_final.n_weights);
+	pare_json_key_int(b, "n_weights_dense", r->verdict_dense.n_nonzero_weights);
+	pare_json_key_int(b, "n_weights_nonzero", r->verdict_final.n_nonzero_weights);
+	pare_json_key_num(b, "sparsity", 1 - 1 / ratio(r));
+	pare_json_key_num(b, "compression", ratio(r));
+	pare_json_key_int(b, "onnx_bytes", (int64_t)r->out_bytes);
+	if (q.met != JOB_NOT_ASKED)
+		pare_json_key_bool(b, "requirement_met", q.met == JOB_MET);
+	pare_json_key_num(b, "seconds", (double)(r->finished_ns - r->started_ns) * 1e-9);
+	pare_buf_str(b, "}}");
+}

@@ -1,0 +1,307 @@
+/* The life of one job: validate everything that can be known before the first step (a wrong shape must not cost ten
+ * epochs), baseline, steps, judgement, artifacts. The exported file is the uploaded one with its weights replaced, so the
+ * bytes of model.onnx are a function of inputs, job and thread count; nothing of the clock goes in. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "core/job/job_priv.h"
+#include "core/onnx/onnx.h"
+
+#define EVAL_BATCH 256
+#define REPORT_MAX ((size_t)64 << 20)
+#define RESULT_UNITS 1.0 /* of the baseline and the judgement, in epochs */
+
+/* --- validate */
+
+static enum pare_code parse_job(struct job_run *r, struct pare_err *err)
+{
+	const char *text = r->w->start.job;
+	const struct pare_args *a;
+	enum pare_code code = pare_job_parse(text, strlen(text), &r->job, NULL, err);
+
+	if (code != PARE_OK)
+		return code;
+	a = pare_job_args(r->job);
+	r->seed = pare_args_has(a, "seed") ? (uint64_t)pare_args_int(a, "seed") : 0;
+	r->threads = pare_args_has(a, "threads") ? (int)pare_args_int(a, "threads") : 1;
+	return PARE_OK;
+}
+
+static int64_t largest_batch(const struct job_run *r)
+{
+	int64_t most = EVAL_BATCH;
+
+	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
+		const struct pare_args *s = pare_job_step(r->job, i);
+
+		if (strcmp(s->method->name, "prune") == 0)
+			s = pare_args_obj(s, "recover");
+		if (s != NULL && strcmp(s->method->name, "evaluate") != 0 && pare_args_int(s, "batch_size") > most)
+			most = pare_args_int(s, "batch_size");
+	}
+	return most;
+}
+
+static enum pare_code open_model(struct job_run *r, struct pare_err *err)
+{
+	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = largest_batch(r), .training = true, .seed = r->seed};
+	struct pare_model_counts counts;
+	enum pare_code code = job_model_input(r->w, &r->file, err);
+
+	if (code == PARE_OK)
+		code = pare_onnx_read(r->file, &r->model, err);
+	if (code == PARE_OK)
+		code = pare_model_count(r->model, &counts, err);
+	if (code == PARE_OK)
+		code = pare_net_new(r->model, &opt, &r->net, err);
+	if (code != PARE_OK)
+		return code;
+	r->n_params = counts.n_params;
+	r->n_nonzero_params = counts.n_nonzero;
+	if (pare_net_n_inputs(r->net) != 1)
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the model has %d inputs; models with one input can be trained and evaluated", pare_net_n_inputs(r->net));
+	return PARE_OK;
+}
+
+static enum pare_code open_data(struct job_run *r, struct pare_err *err)
+{
+	const struct pare_args *d = pare_args_obj(pare_job_args(r->job), "data");
+	enum pare_code code = job_open_data(r->w, pare_args_str(d, "label"), pare_args_str(d, "task"), &r->data, err);
+
+	if (code == PARE_OK)
+		code = job_split(r, err);
+	if (code != PARE_OK)
+		return code;
+	r->loss = pare_data_info(r->data)->task == PARE_TASK_CLASSIFY ? PARE_LOSS_CROSS_ENTROPY : PARE_LOSS_MSE;
+	return pare_eval_check(r->net, r->data, r->loss, err);
+}
+
+static enum pare_code check_training(const struct job_run *r, const struct pare_args *t, struct pare_err *err)
+{
+	const struct pare_args *loss = t != NULL ? pare_args_obj(t, "loss") : NULL;
+
+	if (t == NULL)
+		return PARE_OK;
+	if ((pare_args_bool(t, "keep_best") || pare_args_int(t, "patience") > 0) && job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "keep_best and patience choose by validation rows and there are none; set data.validation above 0");
+	if (loss != NULL && strcmp(loss->method->name, "cross_entropy") == 0 && pare_data_info(r->data)->task == PARE_TASK_REGRESS)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "cross_entropy needs classes and the data set is one of regression; use mse");
+	return PARE_OK;
+}
+
+static enum pare_code check_require(const struct job_run *r, struct pare_err *err)
+{
+	const struct pare_args *q = pare_args_obj(pare_job_args(r->job), "require");
+	const char *metric = q != NULL ? pare_args_str(q, "metric") : "loss";
+	bool classes = pare_data_info(r->data)->task == PARE_TASK_CLASSIFY;
+
+	if (strcmp(metric, "loss") == 0 || (strcmp(metric, "r2") == 0) != classes)
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_INVALID, "/require/metric", "%s is no metric of %s; use %s", metric, classes ? "classification" : "regression", classes ? "accuracy, macro_f1 or loss" : "r2 or loss");
+}
+
+static enum pare_code check_steps(const struct job_run *r, struct pare_err *err)
+{
+	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
+		const struct pare_args *s = pare_job_step(r->job, i);
+		bool prune = strcmp(s->method->name, "prune") == 0;
+
+		if (!prune && strcmp(s->method->name, "train") != 0)
+			continue;
+		if (check_training(r, prune ? pare_args_obj(s, "recover") : s, err) != PARE_OK)
+			return pare_err_at(err, "/recipe/steps/%zu/%s", i, prune ? "prune/recover" : "train");
+	}
+	return check_require(r, err);
+}
+
+static enum pare_code copy_slab(const struct job_run *r, float **out, struct pare_err *err)
+{
+	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
+
+	*out = pare_alloc(bytes);
+	if (*out == NULL)
+		return pare_err_nomem(err, bytes);
+	memcpy(*out, pare_net_slab(r->net), bytes);
+	return PARE_OK;
+}
+
+static enum pare_code reserve(struct job_run *r, struct pare_err *err)
+{
+	float **const copies[] = {&r->input, &r->dense, &r->final, &r->kept};
+	enum pare_code code = pare_mask_init(&r->mask, r->net, err);
+
+	for (size_t i = 0; i < sizeof copies / sizeof copies[0] && code == PARE_OK; i++)
+		code = copy_slab(r, copies[i], err);
+	r->records = pare_calloc(JOB_MAX_RECORDS, sizeof *r->records);
+	if (code == PARE_OK && r->records == NULL)
+		code = pare_err_nomem(err, 0);
+	r->units_total = 2 * RESULT_UNITS;
+	for (size_t i = 0; i < pare_job_n_steps(r->job); i++)
+		r->units_total += job_step_find(pare_job_step(r->job, i)->method->name)->units(r, i);
+	return code;
+}
+
+static enum pare_code prepare(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = job_phase(r, "validate", err);
+
+	if (code == PARE_OK)
+		code = parse_job(r, err);
+	if (code == PARE_OK)
+		code = open_model(r, err);
+	if (code == PARE_OK)
+		code = open_data(r, err);
+	if (code == PARE_OK)
+		code = check_steps(r, err);
+	return code == PARE_OK ? reserve(r, err) : code;
+}
+
+/* --- run */
+
+static enum pare_code baseline(struct job_run *r, struct pare_err *err)
+{
+	struct pare_metrics m;
+	struct job_epoch e = {.kind = "evaluation", .loss = NAN, .accuracy = NAN};
+	enum pare_code code = job_phase(r, "baseline", err);
+
+	memset(&m, 0, sizeof m);
+	e.sparsity = job_sparsity(r);
+	if (code == PARE_OK && job_n_rows(r, PARE_SPLIT_VALIDATION) > 0) {
+		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, r->loss, &m, err);
+		e.loss = m.loss;
+		e.accuracy = m.task == PARE_TASK_CLASSIFY ? m.accuracy : m.r2;
+	}
+	if (code == PARE_OK)
+		code = job_metrics(r, &e, err);
+	pare_metrics_done(&m);
+	r->units_before = RESULT_UNITS;
+	return code;
+}
+
+/* --- artifacts */
+
+static bool wants(const struct job_run *r, const char *what)
+{
+	const struct pare_arg *outputs = pare_args_get(pare_job_args(r->job), "outputs");
+
+	for (size_t i = 0; i < outputs->n; i++)
+		if (strcmp(outputs->strings[i], what) == 0)
+			return true;
+	return false;
+}
+
+static enum pare_code put(struct job_run *r, struct job_answer *a, const char *name, const char *media_type, const struct pare_buf *b, struct pare_err *err)
+{
+	enum pare_code code = pare_buf_status(b, err);
+
+	if (code == PARE_OK)
+		code = pare_link_output(&r->w->link, name, media_type, b->data, b->len, err);
+	if (code == PARE_OK)
+		a->artifacts[a->n_artifacts++] = name;
+	return code;
+}
+
+static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct pare_err *err)
+{
+	struct pare_buf b;
+	size_t cap;
+	enum pare_code code = pare_net_store(r->net, r->model, err);
+
+	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
+		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
+	pare_buf_init(&b, cap);
+	if (code == PARE_OK)
+		code = pare_onnx_write(r->model, &b, err);
+	r->out_bytes = b.len;
+	if (code == PARE_OK && wants(r, "onnx"))
+		code = put(r, a, "model.onnx", "application/onnx", &b, err);
+	pare_buf_done(&b);
+	return code;
+}
+
+static enum pare_code put_reports(struct job_run *r, struct job_answer *a, struct pare_err *err)
+{
+	struct pare_buf b;
+	enum pare_code code;
+
+	if (!wants(r, "report"))
+		return PARE_OK;
+	pare_buf_init(&b, REPORT_MAX);
+	job_write_report(r, &b);
+	pare_buf_str(&b, "\n");
+	code = put(r, a, "report.json", "application/json", &b, err);
+	pare_buf_reset(&b);
+	if (code == PARE_OK) {
+		job_write_markdown(r, &b);
+		code = put(r, a, "report.md", "text/markdown; charset=utf-8", &b, err);
+	}
+	pare_buf_done(&b);
+	return code;
+}
+
+static enum pare_code finish(struct job_run *r, struct job_answer *a, struct pare_err *err)
+{
+	enum pare_code code = job_phase(r, "evaluate", err);
+
+	memcpy(r->final, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->final);
+	if (code == PARE_OK)
+		code = job_judge(r, err);
+	r->finished_ns = pare_job_env.tick_ns(NULL);
+	if (code == PARE_OK)
+		code = job_phase(r, "export", err);
+	if (code == PARE_OK)
+		code = put_model(r, a, err);
+	if (code == PARE_OK)
+		code = put_reports(r, a, err);
+	r->units_before = r->units_total;
+	if (code == PARE_OK)
+		code = job_progress(r, 0, 0, 0, true, err);
+	if (code == PARE_OK)
+		job_write_summary(r, &a->result);
+	return code;
+}
+
+static void run_done(struct job_run *r)
+{
+	job_verdict_done(&r->verdict_input);
+	job_verdict_done(&r->verdict_dense);
+	job_verdict_done(&r->verdict_final);
+	pare_free(r->records);
+	pare_free(r->kept);
+	pare_free(r->final);
+	pare_free(r->dense);
+	pare_free(r->input);
+	pare_mask_done(&r->mask);
+	pare_data_free(r->data);
+	pare_net_free(r->net);
+	pare_model_free(r->model);
+	pare_job_free(r->job);
+}
+
+enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_err *err)
+{
+	struct job_run r;
+	enum pare_code code;
+
+	memset(&r, 0, sizeof r);
+	r.w = w;
+	r.units_total = 1;
+	r.started_ns = pare_job_env.tick_ns(NULL);
+	code = prepare(&r, err);
+	if (code == PARE_OK)
+		code = baseline(&r, err);
+	for (size_t i = 0; code == PARE_OK && i < pare_job_n_steps(r.job); i++) {
+		code = job_check_canceled(w, err);
+		if (code == PARE_OK)
+			code = job_run_step(&r, i, err);
+	}
+	if (code == PARE_OK)
+		code = job_check_canceled(w, err);
+	if (code == PARE_OK)
+		code = finish(&r, a, err);
+	run_done(&r);
+	return code;
+}

@@ -1,0 +1,306 @@
+/* The steps of a recipe. A new step is a row of the table, its function and its row in the catalog.
+ *
+ * Cross-validation (evaluate with folds) is the honest form of "how good is this recipe": everything before the step is
+ * run again from the uploaded weights, once per fold, and judged on rows that those runs never saw. keep_best and patience
+ * choose by the validation rows and are therefore off in there: in a fold those rows are the judge. Test rows stay aside.
+ * Afterwards weights, mask and splits are put back as they were. */
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/job/job_priv.h"
+
+#define ROUND_UNITS 0.2 /* what scoring and evaluating costs, in epochs */
+
+uint32_t job_n_rows(const struct job_run *r, enum pare_split split)
+{
+	uint32_t n;
+
+	(void)pare_data_rows(r->data, split, &n);
+	return n;
+}
+
+double job_sparsity(const struct job_run *r)
+{
+	struct pare_sparsity_count c;
+
+	pare_prune_count(r->net, &c);
+	return c.n_weights > 0 ? (double)c.n_zero / (double)c.n_weights : 0;
+}
+
+enum pare_code job_split(struct job_run *r, struct pare_err *err)
+{
+	const struct pare_args *d = pare_args_obj(pare_job_args(r->job), "data");
+	uint64_t seed = pare_args_has(d, "split_seed") ? (uint64_t)pare_args_int(d, "split_seed") : r->seed;
+	const char *how = pare_args_str(d, "normalize");
+	static const char *const names[] = {[PARE_NORM_AUTO] = "auto", [PARE_NORM_NONE] = "none", [PARE_NORM_UNIT] = "unit", [PARE_NORM_STANDARD] = "standard"};
+	enum pare_normalize normalize = PARE_NORM_AUTO;
+	enum pare_code code;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strcmp(names[i], how) == 0)
+			normalize = (enum pare_normalize)i;
+	if (r->fold > 0)
+		code = pare_data_fold(r->data, r->folds, r->fold - 1, seed, err);
+	else
+		code = pare_data_split(r->data, pare_args_num(d, "validation"), pare_args_num(d, "test"), seed, err);
+	if (code == PARE_OK)
+		code = pare_data_normalize(r->data, normalize, err);
+	return code;
+}
+
+static enum pare_code validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err)
+{
+	struct pare_metrics m;
+	enum pare_code code;
+
+	*loss = *accuracy = NAN;
+	if (job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
+		return PARE_OK;
+	memset(&m, 0, sizeof m);
+	code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, r->loss, &m, err);
+	if (code == PARE_OK) {
+		*loss = m.loss;
+		*accuracy = m.task == PARE_TASK_CLASSIFY ? m.accuracy : m.r2;
+		pare_metrics_done(&m);
+	}
+	return code;
+}
+
+static void record(struct job_run *r, const struct job_record *rec)
+{
+	if (r->folds == 0 && r->n_records < JOB_MAX_RECORDS)
+		r->records[r->n_records++] = *rec;
+}
+
+/* --- train */
+
+static double train_units(const struct job_run *r, size_t step)
+{
+	return (double)pare_args_int(pare_job_step(r->job, step), "epochs");
+}
+
+/* --- prune */
+
+static int n_rounds(const struct pare_args *args)
+{
+	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+
+	return strcmp(schedule->method->name, "one_shot") == 0 ? 1 : (int)pare_args_int(schedule, "rounds");
+}
+
+static double prune_units(const struct job_run *r, size_t step)
+{
+	const struct pare_args *args = pare_job_step(r->job, step), *recover = pare_args_obj(args, "recover");
+
+	return n_rounds(args) * (ROUND_UNITS + (recover != NULL ? (double)pare_args_int(recover, "epochs") : 0));
+}
+
+static void keep_dense(struct job_run *r)
+{
+	if (r->has_dense || r->folds > 0)
+		return;
+	memcpy(r->dense, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->dense);
+	r->has_dense = true;
+}
+
+static double starting_point(const struct job_run *r, const struct pare_args *args)
+{
+	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+
+	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > 0)
+		return pare_args_num(schedule, "start");
+	return pare_args_has(args, "threshold") ? 0 : job_sparsity(r);
+}
+
+/* Amount of round i: a share rises from where the weights already are (or from start), a threshold from 0. */
+static void set_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n)
+{
+	const struct pare_sparsity_schedule *s = pare_schedule_find(pare_args_obj(args, "schedule")->method->name);
+
+	o->by_threshold = pare_args_has(args, "threshold");
+	if (o->by_threshold)
+		o->threshold = pare_args_num(args, "threshold") * s->at(from, 1, i, n);
+	else
+		o->sparsity = s->at(from < pare_args_num(args, "sparsity") ? from : pare_args_num(args, "sparsity"), pare_args_num(args, "sparsity"), i, n);
+}
+
+static enum pare_code prune_round(struct job_run *r, const struct pare_args *args, const struct pare_prune_options *o, struct pare_err *err)
+{
+	const struct pare_args *recover = pare_args_obj(args, "recover");
+	struct job_record rec = {.step = r->step, .round = r->round};
+	struct job_epoch e = {.kind = "round"};
+	enum pare_code code = pare_prune(r->net, o, &r->mask, err);
+
+	if (code == PARE_OK)
+		code = validate(r, &rec.loss, &rec.accuracy, err);
+	if (code != PARE_OK)
+		return code;
+	e.sparsity = rec.sparsity = job_sparsity(r);
+	e.loss = rec.loss;
+	e.accuracy = rec.accuracy;
+	record(r, &rec);
+	code = job_metrics(r, &e, err);
+	r->units_step += ROUND_UNITS;
+	if (code == PARE_OK && recover != NULL)
+		code = job_train(r, recover, err);
+	return code;
+}
+
+static enum pare_code run_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+	const struct pare_arg *exclude = pare_args_get(args, "exclude");
+	struct pare_prune_options o = {
+	    .criterion = pare_criterion_find(pare_args_obj(args, "criterion")->method->name),
+	    .scope = strcmp(pare_args_str(args, "scope"), "layer") == 0 ? PARE_SCOPE_LAYER : PARE_SCOPE_GLOBAL,
+	    .model = r->model,
+	    .exclude = exclude->strings,
+	    .n_exclude = exclude->n,
+	};
+	double from = starting_point(r, args);
+	enum pare_code code = PARE_OK;
+
+	if (o.criterion == NULL || pare_schedule_find(schedule->method->name) == NULL)
+		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
+	keep_dense(r);
+	r->rounds = n_rounds(args);
+	for (r->round = 1; r->round <= r->rounds && code == PARE_OK; r->round++) {
+		set_amount(&o, args, from, r->round, r->rounds);
+		o.seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
+		code = job_check_canceled(r->w, err);
+		if (code == PARE_OK)
+			code = prune_round(r, args, &o, err);
+	}
+	r->round = r->rounds = 0;
+	return code;
+}
+
+/* --- evaluate */
+
+static double evaluate_units(const struct job_run *r, size_t step)
+{
+	const struct pare_args *args = pare_job_step(r->job, step);
+	double before = ROUND_UNITS;
+
+	if (!pare_args_has(args, "folds"))
+		return before;
+	for (size_t i = 0; i < step; i++) {
+		const char *name = pare_job_step(r->job, i)->method->name;
+
+		if (strcmp(name, "evaluate") != 0)
+			before += job_step_find(name)->units(r, i);
+	}
+	return before * pare_args_num(args, "folds");
+}
+
+static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_record *rec, struct pare_err *err)
+{
+	double loss, accuracy;
+	enum pare_code code;
+
+	memcpy(pare_net_slab(r->net), r->input, pare_net_slab_len(r->net) * sizeof *r->input);
+	memset(r->mask.keep, 1, r->mask.len);
+	r->mask.any = false;
+	r->stage = 0;
+	code = job_split(r, err);
+	for (size_t i = 0; i < n_steps && code == PARE_OK; i++) {
+		const struct pare_args *args = pare_job_step(r->job, i);
+
+		if (strcmp(args->method->name, "evaluate") != 0)
+			code = job_step_find(args->method->name)->run(r, args, err);
+	}
+	if (code == PARE_OK)
+		code = validate(r, &loss, &accuracy, err);
+	if (code != PARE_OK)
+		return code;
+	rec->loss += loss / r->folds;
+	rec->accuracy += accuracy / r->folds;
+	rec->sparsity += job_sparsity(r) / r->folds;
+	rec->low = r->fold == 1 ? accuracy : fmin(rec->low, accuracy);
+	rec->high = r->fold == 1 ? accuracy : fmax(rec->high, accuracy);
+	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, loss, accuracy, job_sparsity(r)}, err);
+}
+
+static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_err *err)
+{
+	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->kept;
+	uint8_t *keep = pare_alloc(r->mask.len);
+	bool any = r->mask.any;
+	int stage = r->stage;
+	struct job_record rec = {.step = r->step, .folds = folds};
+	enum pare_code code = PARE_OK;
+
+	if (keep == NULL)
+		return pare_err_nomem(err, r->mask.len);
+	memcpy(r->kept, pare_net_slab(r->net), bytes);
+	memcpy(keep, r->mask.keep, r->mask.len);
+	r->folds = folds;
+	for (r->fold = 1; r->fold <= folds && code == PARE_OK; r->fold++)
+		code = run_fold(r, r->step, &rec, err);
+	r->fold = r->folds = 0;
+	if (code == PARE_OK)
+		code = job_split(r, err);
+	memcpy(pare_net_slab(r->net), r->kept, bytes);
+	memcpy(r->mask.keep, keep, r->mask.len);
+	r->mask.any = any;
+	r->stage = stage;
+	pare_free(keep);
+	if (code == PARE_OK)
+		record(r, &rec);
+	return code;
+}
+
+static enum pare_code run_evaluate(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	struct job_record rec = {.step = r->step};
+	enum pare_code code;
+
+	if (pare_args_has(args, "folds"))
+		return cross_validate(r, (int)pare_args_int(args, "folds"), err);
+	code = validate(r, &rec.loss, &rec.accuracy, err);
+	if (code != PARE_OK)
+		return code;
+	rec.sparsity = job_sparsity(r);
+	record(r, &rec);
+	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, rec.loss, rec.accuracy, rec.sparsity}, err);
+}
+
+/* --- the table */
+
+const struct job_step job_step_table[] = {
+    {"train", train_units, job_train},
+    {"prune", prune_units, run_prune},
+    {"evaluate", evaluate_units, run_evaluate},
+    {NULL, NULL, NULL},
+};
+
+const struct job_step *job_step_find(const char *name)
+{
+	for (const struct job_step *s = job_step_table; s->name != NULL; s++)
+		if (strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
+enum pare_code job_run_step(struct job_run *r, size_t i, struct pare_err *err)
+{
+	const struct pare_args *args = pare_job_step(r->job, i);
+	const struct job_step *s = job_step_find(args->method->name);
+	bool finetune = r->mask.any && s != NULL && strcmp(s->name, "train") == 0;
+	enum pare_code code;
+
+	if (s == NULL)
+		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a step that the engine does not have");
+	r->step = i;
+	r->units_step = 0;
+	code = job_phase(r, finetune ? "finetune" : s->name, err);
+	if (code == PARE_OK)
+		code = job_progress(r, 0, 0, 0, true, err);
+	if (code == PARE_OK)
+		code = s->run(r, args, err);
+	if (code != PARE_OK && code != PARE_E_CANCELED)
+		return pare_err_at(err, "/recipe/steps/%zu/%s", i, s->name);
+	r->units_before += s->units(r, i);
+	return code;
+}

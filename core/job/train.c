@@ -1,0 +1,111 @@
+/* From checked arguments to a training run. Methods are found by name in the engine's own tables; that every name of the
+ * catalog is there is tested (tests/core/job), so a NULL here is a broken build and reported as such. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/job/job_priv.h"
+
+#define METRICS_NS INT64_C(50000000)
+
+static double num_or(const struct pare_args *a, const char *name, double absent)
+{
+	for (const struct pare_param *p = a->method->params; p != NULL && p->name != NULL; p++)
+		if (strcmp(p->name, name) == 0)
+			return pare_args_num(a, name);
+	return absent;
+}
+
+static void set_optimizer(struct pare_train_options *o, const struct pare_args *a)
+{
+	o->optimizer = pare_optimizer_find(a->method->name);
+	o->optimizer_args = (struct pare_optimizer_args){
+	    .lr = num_or(a, "lr", 0),
+	    .momentum = num_or(a, "momentum", 0),
+	    .beta1 = num_or(a, "beta1", 0),
+	    .beta2 = num_or(a, "beta2", 0),
+	    .epsilon = num_or(a, "epsilon", 0),
+	    .nesterov = num_or(a, "nesterov", 0) > 0,
+	};
+}
+
+static void set_schedule(struct pare_train_options *o, const struct pare_args *a)
+{
+	o->lr_schedule = pare_lr_find(a->method->name);
+	o->lr_args = (struct pare_lr_args){.gamma = num_or(a, "gamma", 1), .every = (int)num_or(a, "every", 1), .floor = num_or(a, "floor", 0)};
+}
+
+static void set_regularizer(struct pare_train_options *o, const struct pare_args *a)
+{
+	if (a == NULL)
+		return;
+	if (strcmp(a->method->name, "l1") == 0)
+		o->l1 = pare_args_num(a, "lambda");
+	else
+		o->l2 = pare_args_num(a, "lambda");
+}
+
+struct listener {
+	struct job_run *run;
+	double units; /* within the step, before this training run */
+	struct pare_err err;
+	enum pare_code code;
+};
+
+static enum pare_code tell(struct listener *l, const struct pare_train_report *t)
+{
+	struct job_run *r = l->run;
+	struct job_epoch e = {"epoch", t, t->validation_loss, t->validation_accuracy, t->sparsity};
+	int64_t now = pare_job_env.tick_ns(NULL);
+	enum pare_code code = job_check_canceled(r->w, &l->err);
+
+	if (code == PARE_OK && (now - r->metrics_ns >= METRICS_NS || t->epoch == t->epochs)) {
+		r->metrics_ns = now;
+		code = job_metrics(r, &e, &l->err);
+	}
+	if (code == PARE_OK)
+		code = job_progress(r, l->units + t->epoch, t->epoch, t->epochs, false, &l->err);
+	return code;
+}
+
+static bool on_epoch(void *ctx, const struct pare_train_report *t)
+{
+	struct listener *l = ctx;
+
+	l->code = tell(l, t);
+	return l->code == PARE_OK;
+}
+
+enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	struct listener l = {.run = r, .units = r->units_step, .code = PARE_OK};
+	struct pare_train_options o = {
+	    .epochs = (int)pare_args_int(args, "epochs"),
+	    .batch_size = (int)pare_args_int(args, "batch_size"),
+	    .loss = r->loss,
+	    .clip_weights = pare_args_has(args, "clip_weights") ? pare_args_num(args, "clip_weights") : 0,
+	    .keep_best = r->folds == 0 && pare_args_bool(args, "keep_best"),
+	    .patience = r->folds == 0 ? (int)pare_args_int(args, "patience") : 0,
+	    .seed = r->seed,
+	    .stage = r->stage++,
+	    .env = &pare_job_env,
+	    .report = on_epoch,
+	    .report_ctx = &l,
+	};
+	enum pare_code code;
+
+	set_optimizer(&o, pare_args_obj(args, "optimizer"));
+	set_schedule(&o, pare_args_obj(args, "lr_schedule"));
+	set_regularizer(&o, pare_args_obj(args, "regularizer"));
+	if (pare_args_has(args, "loss"))
+		o.loss = strcmp(pare_args_obj(args, "loss")->method->name, "mse") == 0 ? PARE_LOSS_MSE : PARE_LOSS_CROSS_ENTROPY;
+	if (o.optimizer == NULL || o.lr_schedule == NULL)
+		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
+	code = pare_train(r->net, r->data, &o, r->mask.any ? &r->mask : NULL, err);
+	if (l.code != PARE_OK) {
+		*err = l.err;
+		return l.code;
+	}
+	r->units_step += o.epochs;
+	return code;
+}

@@ -1,0 +1,187 @@
+/* The order is the point: signals, sandbox, and only then the first byte of a message. What may be opened lazily by a
+ * library (jansson's seed for its hash tables reads /dev/urandom) is opened before.
+ *
+ * PR_SET_PDEATHSIG ends the worker with the thread that started it. Should the parent die before that call, the read of the start
+ * line ends at once, since no other process holds the other end of the socket.
+ *
+ * Inputs are mapped and not read: a data set of gigabytes costs what is touched. The size in the message must be that of
+ * the file, otherwise a later access would be a SIGBUS. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/job/job_priv.h"
+#include "core/recipe/json_text.h"
+
+static volatile sig_atomic_t stop_requested;
+
+static void on_stop(int signum)
+{
+	(void)signum;
+	stop_requested = 1;
+}
+
+bool job_canceled(const struct job_worker *w)
+{
+	return stop_requested != 0 || w->link.broken;
+}
+
+enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err)
+{
+	if (!job_canceled(w))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_CANCELED, NULL, "the job was canceled");
+}
+
+enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out, struct pare_err *err)
+{
+	int found = 0;
+
+	for (int i = 0; i < w->start.n_inputs; i++)
+		if (strcmp(w->start.inputs[i].role, "model") == 0) {
+			*out = w->spans[i];
+			found++;
+		}
+	if (found == 1)
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_INVALID, "/model", "exactly one model file is needed; got %d", found);
+}
+
+enum pare_code job_open_data(const struct job_worker *w, const char *label, const char *task, struct pare_dataset **out, struct pare_err *err)
+{
+	struct pare_data_options opt = {.label = label, .task_given = task != NULL};
+	struct pare_data_file files[PARE_MAX_INPUTS];
+	int n = 0;
+
+	opt.task = task != NULL && strcmp(task, "regress") == 0 ? PARE_TASK_REGRESS : PARE_TASK_CLASSIFY;
+	for (int i = 0; i < w->start.n_inputs; i++)
+		if (strcmp(w->start.inputs[i].role, "data") == 0)
+			files[n++] = (struct pare_data_file){w->start.inputs[i].name, w->spans[i]};
+	if (n == 0)
+		return pare_err_set(err, PARE_E_DATASET, "/dataset", "no data files were given");
+	return pare_data_open(files, n, &opt, out, err);
+}
+
+static enum pare_code map_inputs(struct job_worker *w, struct pare_err *err)
+{
+	for (int i = 0; i < w->start.n_inputs; i++) {
+		const struct pare_msg_input *in = &w->start.inputs[i];
+		off_t size = lseek(in->fd, 0, SEEK_END);
+		void *p;
+
+		if (size < 0 || (int64_t)size != in->n_bytes)
+			return pare_err_set(err, PARE_E_IO, in->name, "the file has %lld bytes, %lld were announced", (long long)size, (long long)in->n_bytes);
+		w->spans[i] = (struct pare_span){(const uint8_t *)"", 0};
+		if (size == 0)
+			continue;
+		p = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, in->fd, 0);
+		if (p == MAP_FAILED)
+			return pare_err_errno(err, errno, in->name);
+		w->spans[i] = (struct pare_span){p, (size_t)size};
+	}
+	return PARE_OK;
+}
+
+static void unmap_inputs(struct job_worker *w)
+{
+	for (int i = 0; i < w->start.n_inputs; i++)
+		if (w->spans[i].len > 0)
+			(void)munmap((void *)(uintptr_t)w->spans[i].data, w->spans[i].len);
+}
+
+static const struct {
+	const char *kind;
+	enum pare_code (*run)(struct job_worker *, struct job_answer *, struct pare_err *);
+} kind_table[] = {
+    {"run", job_run},
+    {"inspect-model", job_inspect_model},
+    {"inspect-dataset", job_inspect_dataset},
+    {"build", job_build},
+};
+
+static enum pare_code receive(struct job_worker *w, struct pare_err *err)
+{
+	const char *line;
+	size_t len;
+	enum pare_code code = pare_link_read(&w->link, &line, &len, err);
+
+	if (code != PARE_OK) {
+		w->link.broken = true;
+		return code;
+	}
+	code = pare_msg_read_start(line, len, &w->start, err);
+	if (code == PARE_OK)
+		code = pare_sandbox_limits(w->start.memory_bytes, w->start.cpu_seconds, err);
+	if (code == PARE_OK)
+		code = map_inputs(w, err);
+	return code;
+}
+
+static enum pare_code obey(struct job_worker *w, struct job_answer *a, struct pare_err *err)
+{
+	for (size_t i = 0; i < sizeof kind_table / sizeof kind_table[0]; i++)
+		if (strcmp(kind_table[i].kind, w->start.kind) == 0)
+			return kind_table[i].run(w, a, err);
+	return pare_err_set(err, PARE_E_INTERNAL, NULL, "unknown kind of request");
+}
+
+/* Out of memory under a limit is the job's fault, not the machine's. */
+static void blame_limit(const struct job_worker *w, struct pare_err *err)
+{
+	if (err->code != PARE_E_NOMEM || w->start.memory_bytes <= 0)
+		return;
+	(void)pare_err_set(err, PARE_E_MEMORY_LIMIT, "/limits/max_memory_bytes", "the job needs more than the %lld bytes of memory that it may have", (long long)w->start.memory_bytes);
+}
+
+static void answer(struct job_worker *w, enum pare_code code, struct job_answer *a, struct pare_err *err)
+{
+	struct pare_err failure;
+
+	if (code == PARE_OK)
+		code = pare_buf_status(&a->result, err);
+	if (code == PARE_OK)
+		code = pare_link_send(&w->link, pare_msg_write_result(&w->link.out, a->result.data, a->artifacts, a->n_artifacts, err), err);
+	if (code == PARE_OK)
+		return;
+	err->code = code;
+	blame_limit(w, err);
+	pare_buf_reset(&w->link.out);
+	if (pare_link_send(&w->link, pare_msg_write_error(&w->link.out, err, &failure), &failure) != PARE_OK)
+		w->link.broken = true;
+}
+
+int pare_worker_main(void)
+{
+	struct sigaction action = {.sa_handler = on_stop};
+	struct job_worker *w = pare_calloc(1, sizeof *w);
+	struct job_answer a = {.n_artifacts = 0};
+	struct pare_err err = {.code = PARE_OK};
+	enum pare_code code;
+	int status;
+
+	if (w == NULL)
+		return 1;
+	(void)sigaction(SIGTERM, &action, NULL);
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pare_json_init();
+	pare_link_init(&w->link, PARE_ENGINE_FD);
+	pare_buf_init(&a.result, PARE_LINE_MAX);
+	code = pare_sandbox_enter(w->sandbox, &err);
+	if (code == PARE_OK)
+		code = receive(w, &err);
+	if (code == PARE_OK)
+		code = obey(w, &a, &err);
+	answer(w, code, &a, &err);
+	status = w->link.broken ? 1 : 0;
+	unmap_inputs(w);
+	pare_msg_start_done(&w->start);
+	pare_buf_done(&a.result);
+	pare_link_done(&w->link);
+	pare_free(w);
+	return status;
+}

@@ -1,0 +1,194 @@
+/* The rows. Everything that a job may say stands here and nowhere else: the checker (check.c), the canonical text
+ * (canonical.c) and the JSON Schemas (schema.c) walk these tables and know no method by name.
+ *
+ * Rejected: one JSON Schema file as the source and a validator library. A schema says what is valid but not what is
+ * meant (defaults of a nested method, "exactly one of"), its errors name schema keywords instead of what to write, and the
+ * daemon would carry a validator that is larger than everything here.
+ *
+ * Bounds are what the engine can honour, not what is wise: an lr of 50 is allowed, it diverges, and the job says so.
+ * A parameter without default that is not required is absent unless given; its doc line says what absence means. */
+#include "core/recipe/catalog.h"
+
+#include <string.h>
+
+#define MAX_INT 9007199254740992.0 /* 2^53: every integer up to here is exact in a double */
+
+static const char *const normalize_choices[] = {"auto", "none", "unit", "standard", NULL};
+static const char *const task_choices[] = {"classify", "regress", NULL};
+static const char *const metric_choices[] = {"accuracy", "macro_f1", "loss", "r2", NULL};
+static const char *const output_choices[] = {"onnx", "report", NULL};
+static const char *const type_choices[] = {"mlp", NULL};
+static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
+static const char *const granularity_choices[] = {"weight", NULL};
+static const char *const scope_choices[] = {"global", "layer", NULL};
+
+#define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
+#define NUMBER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_NUMBER, .min = (lo), .max = (hi), .doc = (d)
+#define DEFAULT(v) .def = (v), .has_default = true
+#define END {.name = NULL}
+
+static const struct pare_param job_params[] = {
+    {.name = "model", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the model to compress (mdl_...)"},
+    {.name = "dataset", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the labelled data set (dst_...)"},
+    {.name = "recipe", .type = PARE_PARAM_OBJECT, .object = "recipe", .doc = "Name of a built-in recipe, or an object with the list of steps"},
+    {.name = "params", .type = PARE_PARAM_PARAMS, .doc = "Values for the parameters of a named recipe; those left out keep the recipe's defaults"},
+    {.name = "name", .type = PARE_PARAM_STRING, .doc = "A name for people; it changes nothing"},
+    {INTEGER("seed", 0, MAX_INT, "Names every random stream of the job: splits, shuffling, dropout, random scores")},
+    {INTEGER("threads", 1, 64, "Threads, each on a shard of every batch; part of what makes a result repeatable")},
+    {.name = "data", .type = PARE_PARAM_OBJECT, .object = "data", .def_text = "{}", .doc = "How the data set is split and normalised"},
+    {.name = "require", .type = PARE_PARAM_OBJECT, .object = "require", .doc = "What the result must hold; the report says whether it does"},
+    {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver"},
+    {.name = "limits", .type = PARE_PARAM_OBJECT, .object = "limits", .doc = "What the job may use; absent: the limits of the server"},
+    END};
+
+static const struct pare_param recipe_params[] = {
+    {.name = "name", .type = PARE_PARAM_STRING, .doc = "Where the steps come from; a named recipe fills it in"},
+    {.name = "steps", .type = PARE_PARAM_STEPS, .required = true, .doc = "The steps in order, each an object with the step's name as its one key"},
+    END};
+
+static const struct pare_param data_params[] = {
+    {NUMBER("validation", 0, 1, "Share of the training rows held out for every choice that the job makes, stratified by class"), .open_max = true, DEFAULT(0.1)},
+    {NUMBER("test", 0, 1, "Share of the rows kept for the final figures; ignored when the files bring test rows of their own"), .open_max = true, DEFAULT(0.2)},
+    {INTEGER("split_seed", 0, MAX_INT, "Seed of the split; absent: the job's seed")},
+    {.name = "normalize", .type = PARE_PARAM_ENUM, .choices = normalize_choices, .def_text = "auto", .doc = "unit: 8-bit values / 255; standard: (x - mean) / std per feature of the training rows; auto: unit for 8-bit data, else none"},
+    {.name = "label", .type = PARE_PARAM_STRING, .doc = "CSV column that holds the label; absent: label, class, target, species or y, else the last column"},
+    {.name = "task", .type = PARE_PARAM_ENUM, .choices = task_choices, .doc = "Absent: classify when labels are integers or text, regress when they are fractions"},
+    END};
+
+static const struct pare_param require_params[] = {
+    {.name = "metric", .type = PARE_PARAM_ENUM, .choices = metric_choices, .def_text = "accuracy", .doc = "Metric of the test split that may drop (loss: rise)"},
+    {NUMBER("max_drop", 0, 1e9, "Largest acceptable drop from the dense model, in the metric's own unit (0.005 is half a point of accuracy)"), .required = true},
+    {NUMBER("confidence", 0, 1, "0.95: the upper end of the 95 % interval of the drop must hold; absent: the measured drop must"), .open_min = true, .open_max = true},
+    END};
+
+static const struct pare_param limits_params[] = {
+    {INTEGER("max_runtime_seconds", 1, 604800, "CPU and wall time of the engine process")},
+    {INTEGER("max_memory_bytes", 67108864.0, 1099511627776.0, "Address space of the engine process")},
+    END};
+
+#define TRAINING(default_epochs) \
+	{INTEGER("epochs", 1, 100000, "Passes over the training rows"), DEFAULT(default_epochs)}, \
+	{INTEGER("batch_size", 1, 65536, "Rows per update"), DEFAULT(64)}, \
+	{.name = "optimizer", .type = PARE_PARAM_METHOD, .of = PARE_KIND_OPTIMIZER, .def_text = "sgd", .doc = "Update rule with its learning rate"}, \
+	{.name = "lr_schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LR, .def_text = "constant", .doc = "How the learning rate changes over the run"}, \
+	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Absent: cross_entropy for classification, mse for regression"}, \
+	{.name = "regularizer", .type = PARE_PARAM_METHOD, .of = PARE_KIND_REGULARIZER, .doc = "Penalty on the prunable weights; absent: none"}, \
+	{NUMBER("clip_weights", 0, 1e9, "After every update weights are clipped to this magnitude; absent: no clipping"), .open_min = true}, \
+	{.name = "keep_best", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "End with the weights of the best validation epoch instead of the last"}, \
+	{INTEGER("patience", 0, 100000, "Stop after this many epochs without a better validation loss; 0: never"), DEFAULT(0)}, \
+	END
+
+static const struct pare_param train_params[] = {TRAINING(10)};
+static const struct pare_param recover_params[] = {TRAINING(1)};
+
+static const struct pare_param prune_params[] = {
+    {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero"},
+    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer"},
+    {NUMBER("sparsity", 0, 1, "Share of the prunable weights that is zero afterwards"), .open_max = true, .group = "amount"},
+    {NUMBER("threshold", 0, 1e9, "Weights whose score is below this go"), .group = "amount"},
+    {.name = "schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_SCHEDULE, .def_text = "one_shot", .doc = "In how many rounds, and how fast, the amount is reached"},
+    {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
+    {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
+    END};
+
+static const struct pare_param evaluate_params[] = {
+    {INTEGER("folds", 2, 20, "Run the preceding steps once per fold from the input weights and report mean and range over the held-out folds; absent: the validation rows")},
+    END};
+
+static const struct pare_param rounds_params[] = {
+    {INTEGER("rounds", 1, 1000, "Pruning rounds"), DEFAULT(8)},
+    {NUMBER("start", 0, 1, "Sparsity before the first round"), .open_max = true, DEFAULT(0)},
+    END};
+
+static const struct pare_param lr_step_params[] = {
+    {INTEGER("every", 1, 100000, "Epochs between two drops"), .required = true},
+    {NUMBER("gamma", 0, 1, "Factor at each drop"), .open_min = true, DEFAULT(0.1)},
+    END};
+static const struct pare_param lr_cosine_params[] = {
+    {NUMBER("floor", 0, 1, "Share of the learning rate that is left at the end"), DEFAULT(0)},
+    END};
+
+static const struct pare_param l1_params[] = {
+    {NUMBER("lambda", 0, 1e6, "Weight of sum |w| in the objective"), .required = true},
+    END};
+static const struct pare_param l2_params[] = {
+    {NUMBER("lambda", 0, 1e6, "Weight of (1/2) sum w^2 in the objective"), .required = true},
+    END};
+
+static const struct pare_param sgd_params[] = {
+    {NUMBER("lr", 0, 1000, "Learning rate"), .open_min = true, DEFAULT(0.1)},
+    {NUMBER("momentum", 0, 1, "Share of the last update that is kept"), .open_max = true, DEFAULT(0)},
+    {.name = "nesterov", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "Look ahead along the momentum"},
+    END};
+static const struct pare_param adam_params[] = {
+    {NUMBER("lr", 0, 1000, "Learning rate"), .open_min = true, DEFAULT(0.001)},
+    {NUMBER("beta1", 0, 1, "Decay of the mean of gradients"), .open_max = true, DEFAULT(0.9)},
+    {NUMBER("beta2", 0, 1, "Decay of the mean of squared gradients"), .open_max = true, DEFAULT(0.999)},
+    {NUMBER("epsilon", 0, 1, "Added to the denominator"), .open_min = true, DEFAULT(1e-8)},
+    END};
+
+static const struct pare_param architecture_params[] = {
+    {.name = "type", .type = PARE_PARAM_ENUM, .choices = type_choices, .def_text = "mlp", .doc = "mlp: fully connected layers one after the other"},
+    {.name = "input", .type = PARE_PARAM_INTEGERS, .min = 1, .max = 16777216, .max_items = 4, .required = true, .doc = "Dimensions of one row, without the batch: [784] or [1, 28, 28]"},
+    {.name = "layers", .type = PARE_PARAM_OBJECTS, .object = "layer", .max_items = 64, .required = true, .doc = "The layers in order; the last one gives the outputs"},
+    {INTEGER("seed", 0, MAX_INT, "Seed of the initial weights"), DEFAULT(0)},
+    END};
+static const struct pare_param layer_params[] = {
+    {INTEGER("units", 1, 16777216, "Outputs of the layer"), .required = true},
+    {.name = "activation", .type = PARE_PARAM_ENUM, .choices = activation_choices, .def_text = "none", .doc = "Applied to the outputs; leave it out after the last layer (the loss takes raw scores)"},
+    {NUMBER("dropout", 0, 1, "Share of outputs that is dropped while training"), .open_max = true, DEFAULT(0)},
+    END};
+
+const struct pare_method pare_catalog[] = {
+    {PARE_KIND_JOB, "job", "One job: a model, a data set, what to do and what to deliver", NULL, job_params},
+    {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
+    {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
+    {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},
+    {PARE_KIND_CRITERION, "magnitude", "Score |w|: small weights go", "Han et al. 2015, arXiv:1506.02626", NULL},
+    {PARE_KIND_CRITERION, "random", "Uniformly random scores: the baseline that every method must beat", "Gale et al. 2019, arXiv:1902.09574", NULL},
+    {PARE_KIND_SCHEDULE, "one_shot", "The whole amount in one round", NULL, NULL},
+    {PARE_KIND_SCHEDULE, "linear", "Equal steps of sparsity", NULL, rounds_params},
+    {PARE_KIND_SCHEDULE, "cubic", "Fast first, slow at the end: s1 + (s0 - s1)(1 - i/n)^3", "Zhu and Gupta 2017, arXiv:1710.01878", rounds_params},
+    {PARE_KIND_LR, "constant", "The learning rate stays as it is", NULL, NULL},
+    {PARE_KIND_LR, "step", "The learning rate is multiplied by gamma every so many epochs", NULL, lr_step_params},
+    {PARE_KIND_LR, "cosine", "Half a cosine from the learning rate down to its floor", "Loshchilov and Hutter 2017, arXiv:1608.03983", lr_cosine_params},
+    {PARE_KIND_REGULARIZER, "l1", "lambda sum |w| by a proximal step (soft threshold), so weights become exactly zero", "Tibshirani 1996; Parikh and Boyd 2014", l1_params},
+    {PARE_KIND_REGULARIZER, "l2", "Ridge: (lambda/2) sum w^2 added to the loss", "Hoerl and Kennard 1970", l2_params},
+    {PARE_KIND_OPTIMIZER, "sgd", "Stochastic gradient descent with optional momentum", "Robbins and Monro 1951; Sutskever et al. 2013", sgd_params},
+    {PARE_KIND_OPTIMIZER, "adam", "Adam: steps scaled by running moments of the gradient", "Kingma and Ba 2015, arXiv:1412.6980", adam_params},
+    {PARE_KIND_LOSS, "cross_entropy", "Negative log-likelihood of the class", NULL, NULL},
+    {PARE_KIND_LOSS, "mse", "Mean squared error, over targets or one-hot classes", NULL, NULL},
+    {PARE_KIND_OBJECT, "recipe", "A list of steps", NULL, recipe_params},
+    {PARE_KIND_OBJECT, "data", "Splits and normalisation", NULL, data_params},
+    {PARE_KIND_OBJECT, "require", "The requirement on the result", NULL, require_params},
+    {PARE_KIND_OBJECT, "limits", "Limits of one job", NULL, limits_params},
+    {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},
+    {PARE_KIND_OBJECT, "architecture", "A model to be born: POST /v1/models with {\"architecture\": ...}", "He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010 (initial weights)", architecture_params},
+    {PARE_KIND_OBJECT, "layer", "One fully connected layer", NULL, layer_params},
+    {PARE_N_KINDS, NULL, NULL, NULL, NULL}};
+
+static const char *const kind_names[PARE_N_KINDS] = {
+    [PARE_KIND_JOB] = "job",
+    [PARE_KIND_STEP] = "step",
+    [PARE_KIND_CRITERION] = "criterion",
+    [PARE_KIND_SCHEDULE] = "schedule",
+    [PARE_KIND_LR] = "lr_schedule",
+    [PARE_KIND_REGULARIZER] = "regularizer",
+    [PARE_KIND_OPTIMIZER] = "optimizer",
+    [PARE_KIND_LOSS] = "loss",
+    [PARE_KIND_OBJECT] = "object",
+};
+
+const char *pare_kind_name(enum pare_method_kind kind)
+{
+	return (unsigned)kind < PARE_N_KINDS ? kind_names[kind] : "unknown";
+}
+
+const struct pare_method *pare_catalog_find(enum pare_method_kind kind, const char *name)
+{
+	for (const struct pare_method *m = pare_catalog; m->name != NULL; m++)
+		if (m->kind == kind && strcmp(m->name, name) == 0)
+			return m;
+	return NULL;
+}

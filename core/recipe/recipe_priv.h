@@ -1,0 +1,65 @@
+/* Shared within core/recipe: the state of one check, and what its parts offer each other. */
+#ifndef PARE_RECIPE_RECIPE_PRIV_H
+#define PARE_RECIPE_RECIPE_PRIV_H
+
+#include <jansson.h>
+
+#include "core/base/buf.h"
+#include "core/base/mem.h"
+#include "core/recipe/recipe.h"
+
+#define RECIPE_TEXT_MAX ((size_t)1 << 20)
+#define RECIPE_DEPTH_MAX 32
+#define RECIPE_STRING_MAX ((size_t)256) /* bytes of any string in a job */
+#define RECIPE_STEPS_MAX ((size_t)64)
+
+struct pare_job {
+	struct pare_arena arena;
+	const struct pare_args *args;
+	const struct pare_args *const *steps;
+	size_t n_steps;
+	const char *recipe_name;
+};
+
+/* The path to where the check stands, as an RFC 6901 pointer that is pushed to and cut back. */
+struct recipe_check {
+	struct pare_arena *arena;
+	struct pare_issues *issues;
+	bool nomem;
+	size_t path_len;
+	char path[160];
+};
+size_t recipe_push(struct recipe_check *c, const char *key);     /* returns what to give to recipe_pop */
+size_t recipe_push_index(struct recipe_check *c, size_t i);
+void recipe_pop(struct recipe_check *c, size_t mark);
+void recipe_issue(struct recipe_check *c, const char *code, const char *fmt, ...) PARE_PRINTF(3, 4);
+/* The same at a field of where the check stands. */
+void recipe_issue_at(struct recipe_check *c, const char *key, const char *code, const char *fmt, ...) PARE_PRINTF(4, 5);
+const char *recipe_json_type(const json_t *v); /* "a string" … */
+
+/* An object against a method's row. skip_name: the object carries "name" beside the parameters. NULL after an issue or without memory. */
+struct pare_args *recipe_check_object(struct recipe_check *c, const struct pare_method *m, const json_t *obj, bool skip_name);
+
+/* A number against type and bounds of p. */
+void recipe_check_number(struct recipe_check *c, const struct pare_param *p, const json_t *v, struct pare_arg *out);
+
+/* Rules that span several fields, after the fields themselves are right (rules.c). */
+void recipe_check_rules(struct recipe_check *c, const struct pare_args *job);
+
+/* Replaces a recipe name by its steps and consumes "params"; new reference, or NULL after an issue or without memory. */
+json_t *recipe_resolve(struct recipe_check *c, const json_t *job);
+
+/* JSON text to a tree: bounded length and depth, no duplicate keys, line and column on errors. A duplicate key is an issue
+ * (PARE_E_INVALID) when issues is not NULL. */
+PARE_MUST_USE enum pare_code recipe_load(const char *text, size_t len, size_t max_len, json_t **out, struct pare_issues *issues, struct pare_err *err);
+
+struct recipe_nearest {
+	const char *name, *best;
+	size_t distance;
+};
+void recipe_nearest_init(struct recipe_nearest *s, const char *name);
+void recipe_nearest_try(struct recipe_nearest *s, const char *candidate);
+
+size_t recipe_n_params(const struct pare_method *m);
+
+#endif

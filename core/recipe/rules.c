@@ -1,0 +1,68 @@
+/* What no single row can say: rules between fields. Each one stands beside the field that a user would change. They run
+ * only when every field is right by itself, so they read checked arguments. Rules that need the data set or the model
+ * (is there a validation split? does the loss fit the task?) are the engine's, before its first step. */
+#include <string.h>
+
+#include "core/recipe/recipe_priv.h"
+
+static void require_rules(struct recipe_check *c, const struct pare_args *require)
+{
+	double confidence;
+
+	if (require == NULL || !pare_args_has(require, "confidence"))
+		return;
+	confidence = pare_args_num(require, "confidence");
+	if (strcmp(pare_args_str(require, "metric"), "accuracy") != 0)
+		recipe_issue_at(c, "confidence", "unsupported", "an interval is computed for the drop of accuracy only");
+	else if (confidence < 0.95 || confidence > 0.95)
+		recipe_issue_at(c, "confidence", "unsupported", "only 0.95 is supported; got %.12g", confidence);
+}
+
+static void prune_rules(struct recipe_check *c, const struct pare_args *prune)
+{
+	const struct pare_args *schedule = pare_args_obj(prune, "schedule");
+	double end = pare_args_has(prune, "sparsity") ? pare_args_num(prune, "sparsity") : 1;
+
+	if (pare_args_has(prune, "threshold") && strcmp(pare_args_obj(prune, "criterion")->method->name, "random") == 0)
+		recipe_issue_at(c, "threshold", "unsupported", "random scores have no threshold; give sparsity");
+	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > end) {
+		size_t mark = recipe_push(c, "schedule");
+
+		recipe_issue_at(c, "start", "out_of_range", "must be at most the sparsity to be reached, %.12g; got %.12g", end, pare_args_num(schedule, "start"));
+		recipe_pop(c, mark);
+	}
+}
+
+static void step_rules(struct recipe_check *c, const struct pare_arg *steps)
+{
+	for (size_t i = 0; i < steps->n; i++) {
+		size_t mark = recipe_push_index(c, i);
+
+		(void)recipe_push(c, steps->list[i]->method->name);
+		if (strcmp(steps->list[i]->method->name, "prune") == 0)
+			prune_rules(c, steps->list[i]);
+		recipe_pop(c, mark);
+	}
+}
+
+void recipe_check_rules(struct recipe_check *c, const struct pare_args *job)
+{
+	size_t mark;
+
+	if (!pare_args_has(job, "recipe")) {
+		if (pare_args_get(job, "require")->given)
+			recipe_issue_at(c, "recipe", "unsupported", "a search for the smallest model that meets \"require\" is not built yet; give a recipe");
+		else
+			recipe_issue_at(c, "recipe", "missing", "is required: the name of a recipe or an object with steps");
+		return;
+	}
+	mark = recipe_push(c, "require");
+	require_rules(c, pare_args_obj(job, "require"));
+	recipe_pop(c, mark);
+	if (pare_args_get(job, "outputs")->n == 0)
+		recipe_issue_at(c, "outputs", "out_of_range", "must name at least one output");
+	mark = recipe_push(c, "recipe");
+	(void)recipe_push(c, "steps");
+	step_rules(c, pare_args_get(pare_args_obj(job, "recipe"), "steps"));
+	recipe_pop(c, mark);
+}

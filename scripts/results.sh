@@ -1,0 +1,78 @@
+#!/bin/sh
+# The named recipes on real data over three seeds, as one table: results.sh BUILD_DIR [RECIPE...]
+# Each run is one pare-core job. Choices (best epoch, decision) are made on validation rows; the test rows are read once, at
+# the end of a run. A row gives the mean and, in brackets, the range over the seeds. PARED_SEEDS="1 2 3" by default.
+set -eu
+b=$1
+shift
+cd "$(dirname "$0")/.."
+mnist=$(sh scripts/mnist.sh)
+seeds=${PARED_SEEDS:-1 2 3}
+out=$b/results
+mkdir -p "$out"
+threads=$(nproc)
+
+# name | recipe | data | architecture ("-": the recipe's own) | params | bar, over the summary of all seeds
+lenet='{"type":"mlp","input":[784],"layers":[{"units":300,"activation":"relu","dropout":0.2},{"units":100,"activation":"relu","dropout":0.2},{"units":10}]}'
+rows() {
+	cat <<-ROWS
+		LeNet-300-100|weight-magnitude|mnist|$lenet|{"sparsity":0.92}|.error <= 1.64 and .compression >= 12
+		LeNet-300-100|random|mnist|$lenet|{"sparsity":0.92}|.error > \$lenet + 0.3
+		784-128-10|ridge-magnitude|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 9.9
+		784-64-32-10|weight-magnitude|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 9.9
+		784-64-32-10|random|mnist|-|{}|.error > .dense_error + 0.5
+		784-128-10|l1-sparse|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 3
+		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
+	ROWS
+}
+
+run() { # recipe, data, architecture, params, seed, directory
+	mkdir -p "$6"
+	arch=$3
+	[ "$arch" != - ] || arch=$(jq -c .architecture "recipes/$1.json")
+	echo "$arch" | jq -c --argjson s "$5" '. + {seed: $s}' >"$6/architecture.json"
+	jq -nc --arg r "$1" --argjson p "$4" --argjson s "$5" '{recipe: $r, params: $p, seed: $s}' >"$6/job.json"
+	data=$mnist
+	[ "$2" != iris ] || data=tests/data/iris.csv
+	"$b"/pare-core build --architecture "$6/architecture.json" --out "$6/in.onnx" >/dev/null
+	"$b"/pare-core run --quiet --job "$6/job.json" --model "$6/in.onnx" --data "$data" --out "$6" --threads "$threads" >/dev/null
+}
+
+# mean and range of a jq expression over the reports of a row
+over() {
+	jq -s "[.[] | $1] | {mean: (add / length), low: min, high: max}" $reports
+}
+cell() {
+	over "$1" | jq -r --arg d "$2" 'def r: . * pow(10; $d | tonumber) | round / pow(10; $d | tonumber);
+		"\(.mean | r) [\(.low | r)..\(.high | r)]"'
+}
+
+n=0 met=0 lenet_error=100
+printf '%-14s %-17s %-24s %-24s %-22s %s\n' network recipe 'error dense, %' 'error after, %' 'weights, times fewer' bar
+while IFS='|' read -r net recipe data arch params bar; do
+	[ $# = 0 ] || case " $* " in *" $recipe "*) ;; *) continue ;; esac
+	reports=
+	for seed in $seeds; do
+		dir=$out/$(echo "$net-$recipe-$seed" | tr ' ' _)
+		[ ! -t 2 ] || printf '%s %s seed %s\r' "$net" "$recipe" "$seed" >&2
+		run "$recipe" "$data" "$arch" "$params" "$seed" "$dir"
+		reports="$reports $dir/report.json"
+	done
+	dense='(1 - .dense.accuracy) * 100'
+	after='(1 - .final.accuracy) * 100'
+	times='.final.n_weights / .final.n_nonzero_weights'
+	means=$(jq -nc --argjson a "$(over "$after" | jq .mean)" --argjson d "$(over "$dense" | jq .mean)" \
+		--argjson c "$(over "$times" | jq .mean)" '{error: $a, dense_error: $d, compression: $c}')
+	verdict=missed
+	n=$((n + 1))
+	if [ "$(echo "$means" | jq --argjson lenet "$lenet_error" "$bar")" = true ]; then
+		verdict=met
+		met=$((met + 1))
+	fi
+	[ "$net/$recipe" != LeNet-300-100/weight-magnitude ] || lenet_error=$(echo "$means" | jq .error)
+	printf '%-14s %-17s %-24s %-24s %-22s %s\n' "$net" "$recipe" "$(cell "$dense" 2)" "$(cell "$after" 2)" "$(cell "$times" 2)" "$verdict"
+done <<ROWS
+$(rows)
+ROWS
+echo "seeds: $seeds; $threads threads; a bar is what the row must reach (see rows() in scripts/results.sh)"
+echo "results: $met of $n recipes meet their bar"

@@ -1,0 +1,97 @@
+/* The named recipes on MNIST, with few epochs: every one keeps its accuracy where it should, and random pruning is worse than
+ * magnitude at the same sparsity. Skipped where MNIST was not fetched (make demo does that). */
+#include "tests/core/job/job_support.h"
+
+#define ARCH "{\"input\":[28,28],\"layers\":[{\"units\":64,\"activation\":\"relu\"},{\"units\":32,\"activation\":\"relu\"},{\"units\":10}],\"seed\":1}"
+#define HEAD "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":1,\"recipe\":"
+
+static const char *const files[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+
+static bool mnist_path(char *out, size_t n, const char *file)
+{
+	const char *dir = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+	if (dir != NULL)
+		(void)snprintf(out, n, "%s/pared/mnist/%s", dir, file);
+	else
+		(void)snprintf(out, n, "%s/.cache/pared/mnist/%s", home != NULL ? home : "", file);
+	return access(out, R_OK) == 0;
+}
+
+static double accuracy_of(const char *job, double *sparsity)
+{
+	struct rig r;
+	size_t n;
+	char *model = rig_build(ARCH, &n), path[512];
+	double accuracy;
+	json_t *v;
+
+	rig_init(&r);
+	r.start.kind = "run";
+	r.start.job = job;
+	rig_input(&r, "model", "m", model, n);
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert(mnist_path(path, sizeof path, files[i]));
+		rig_file_as(&r, "data", files[i], path);
+	}
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s at %s", r.err.message, r.err.where);
+	v = rig_report(&r);
+	accuracy = rig_num(v, "final.accuracy");
+	*sparsity = rig_num(v, "final.sparsity");
+	ck_assert_double_eq(rig_num(v, "final.rows"), 10000);
+	json_decref(v);
+	rig_done(&r);
+	free(model);
+	return accuracy;
+}
+
+START_TEST(magnitude_beats_random)
+{
+	static const char params[] = ",\"params\":{\"sparsity\":0.95,\"epochs\":2,\"rounds\":2,\"finetune_epochs\":1}}";
+	char job[512];
+	double magnitude, random, sparsity;
+
+	(void)snprintf(job, sizeof job, HEAD "\"weight-magnitude\"%s", params);
+	magnitude = accuracy_of(job, &sparsity);
+	ck_assert_double_eq_tol(sparsity, 0.95, 1e-4);
+	(void)snprintf(job, sizeof job, HEAD "\"random\"%s", params);
+	random = accuracy_of(job, &sparsity);
+	ck_assert_double_eq_tol(sparsity, 0.95, 1e-4);
+	ck_assert_msg(magnitude > 0.92, "weight-magnitude: %g", magnitude);
+	ck_assert_msg(random < magnitude - 0.01, "random %g, magnitude %g", random, magnitude);
+}
+END_TEST
+
+START_TEST(ridge_and_l1)
+{
+	double sparsity, accuracy;
+
+	accuracy = accuracy_of(HEAD "\"ridge-magnitude\",\"params\":{\"sparsity\":0.85,\"epochs\":2,\"finetune_epochs\":1}}", &sparsity);
+	ck_assert_msg(accuracy > 0.95, "ridge-magnitude: %g", accuracy);
+	ck_assert_double_eq_tol(sparsity, 0.85, 1e-4);
+	accuracy = accuracy_of(HEAD "\"l1-sparse\",\"params\":{\"epochs\":3,\"finetune_epochs\":1}}", &sparsity);
+	ck_assert_msg(accuracy > 0.93, "l1-sparse: %g", accuracy);
+	ck_assert_msg(sparsity > 0.3, "l1-sparse leaves %g zero", sparsity);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	char path[512];
+	Suite *s;
+	TCase *t;
+
+	if (argc > 1 && strcmp(argv[1], "worker") == 0)
+		return pare_worker_main();
+	s = suite_create("core/job/mnist_recipes");
+	t = tcase_create("mnist");
+	tcase_set_timeout(t, 120);
+	if (mnist_path(path, sizeof path, files[0])) {
+		tcase_add_test(t, magnitude_beats_random);
+		tcase_add_test(t, ridge_and_l1);
+	} else {
+		(void)printf("skipped: MNIST is not at %s\n", path);
+	}
+	suite_add_tcase(s, t);
+	return rig_main(s);
+}

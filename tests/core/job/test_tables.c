@@ -1,0 +1,69 @@
+/* The catalog says what may be asked for, the engine's tables hold what can be done: both must name the same methods. */
+#include <check.h>
+#include <string.h>
+
+#include "core/job/job_priv.h"
+
+static bool has_optimizer(const char *n) { return pare_optimizer_find(n) != NULL; }
+static bool has_lr(const char *n) { return pare_lr_find(n) != NULL; }
+static bool has_criterion(const char *n) { return pare_criterion_find(n) != NULL; }
+static bool has_schedule(const char *n) { return pare_schedule_find(n) != NULL; }
+static bool has_step(const char *n) { return job_step_find(n) != NULL; }
+
+static const struct {
+	enum pare_method_kind kind;
+	bool (*has)(const char *name);
+} kinds[] = {
+    {PARE_KIND_OPTIMIZER, has_optimizer},
+    {PARE_KIND_LR, has_lr},
+    {PARE_KIND_CRITERION, has_criterion},
+    {PARE_KIND_SCHEDULE, has_schedule},
+    {PARE_KIND_STEP, has_step},
+};
+
+START_TEST(what_the_catalog_names_exists)
+{
+	int n = 0;
+
+	for (const struct pare_method *m = pare_catalog; m->name != NULL; m++)
+		if (m->kind == kinds[_i].kind) {
+			ck_assert_msg(kinds[_i].has(m->name), "the engine has no %s %s", pare_kind_name(m->kind), m->name);
+			n++;
+		}
+	ck_assert_int_gt(n, 1);
+}
+END_TEST
+
+START_TEST(what_exists_is_in_the_catalog)
+{
+	for (const struct pare_optimizer *o = pare_optimizer_table; o->name != NULL; o++)
+		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_OPTIMIZER, o->name));
+	for (const struct pare_lr_schedule *l = pare_lr_table; l->name != NULL; l++)
+		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_LR, l->name));
+	for (const struct pare_criterion *c = pare_criterion_table; c->name != NULL; c++) {
+		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_CRITERION, c->name));
+		ck_assert_int_eq(c->thresholds, strcmp(c->name, "random") != 0); /* what rules.c assumes */
+	}
+	for (const struct pare_sparsity_schedule *s = pare_schedule_table; s->name != NULL; s++)
+		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_SCHEDULE, s->name));
+	for (const struct job_step *s = job_step_table; s->name != NULL; s++)
+		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_STEP, s->name));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("core/job/tables");
+	TCase *t = tcase_create("tables");
+	SRunner *r;
+	int failed;
+
+	tcase_add_loop_test(t, what_the_catalog_names_exists, 0, (int)(sizeof kinds / sizeof kinds[0]));
+	tcase_add_test(t, what_exists_is_in_the_catalog);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
