@@ -12,12 +12,12 @@ apt_for() {
 	lint) echo clang-tidy-14 cppcheck npm libc6-dev binutils gawk ;;
 	bench) echo ca-certificates npm python3 python3-numpy python3-torch ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
-	image) echo ca-certificates curl jq npm buildah mmdebstrap fuse-overlayfs ;;
+	image) echo ca-certificates curl jq npm procps buildah mmdebstrap ;;
 	*) echo "install-deps.sh: no such purpose: $1" >&2 && exit 2 ;;
 	esac
 }
 # PyPI and npm packages go to the cache directory, never into the system or the tree. One set each, for test and lint.
-pips='numpy==1.26.4 onnxruntime==1.20.1 jsonschema==4.23.0 PyYAML==6.0.2'
+pips='numpy==1.26.4 onnxruntime==1.20.1 jsonschema==4.23.0 PyYAML==6.0.2 openapi-spec-validator==0.7.1'
 npms='@redocly/cli@1.34.5'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pared

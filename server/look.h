@@ -1,0 +1,25 @@
+/* What the api asks of the engine outside of jobs: look at an uploaded file, make a model from an architecture. At most
+ * a few at a time, each with a time limit; a caller that finds no place within that time is told to come back (PARE_E_BUSY). */
+#ifndef SERVER_LOOK_H
+#define SERVER_LOOK_H
+
+#include "core/base/err.h"
+#include "storage/blob.h"
+#include "storage/store.h"
+
+struct srv_look;
+struct srv_look_options {
+	struct blob_store *blobs;
+	const char *core;
+	int concurrency;
+	int64_t limit_ms, memory_bytes;
+};
+PARE_MUST_USE enum pare_code srv_look_new(const struct srv_look_options *opt, struct srv_look **out, struct pare_err *err);
+void srv_look_stop(struct srv_look *l); /* ends what runs and refuses what comes: PARE_E_DRAINING */
+void srv_look_free(struct srv_look *l);
+
+/* As struct api_engine has them (api/api.h). Any thread. */
+PARE_MUST_USE enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err);
+PARE_MUST_USE enum pare_code srv_look_build(struct srv_look *l, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err);
+
+#endif

@@ -1,0 +1,369 @@
+/* pared: reads its settings, opens the store, puts right what a crash left, starts the workers and the HTTP server, and
+ * waits for signals:
+ *
+ *   SIGTERM, SIGINT  stop in order: readyz says 503, no job is claimed, running ones go back to the queue, requests under way end
+ *   SIGHUP           read the API keys again
+ *
+ * The parts hold no pointers to each other; struct daemon below is where they meet. Signals are blocked before the first
+ * thread starts, so only the wait here takes them. Exit status: 0 after an orderly stop, 1 when starting failed, 2 for wrong
+ * settings. */
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "core/base/mem.h"
+#include "server/config.h"
+#include "server/env.h"
+#include "server/httpd.h"
+#include "server/listen.h"
+#include "server/log.h"
+#include "server/look.h"
+#include "server/pool.h"
+
+#include "embed_openapi.inc"
+
+#define LOOKS_AT_ONCE 2
+#define SWEEP_MS 1000
+
+extern char **environ;
+
+struct daemon {
+	struct srv_config config;
+	struct blob_store *blobs;
+	struct store *store;
+	struct srv_look *look;
+	struct srv_pool *pool;
+	struct api *api;
+	_Atomic(struct srv_httpd *) httpd;
+	const char *sandbox;
+};
+
+/* --- what the api asks for */
+static enum pare_code on_inspect(void *ctx, enum store_asset_kind kind, const struct store_file *files, int n, const char *options, char **out_info, struct pare_err *err)
+{
+	return srv_look_inspect(((struct daemon *)ctx)->look, kind, files, n, options, out_info, err);
+}
+
+static enum pare_code on_build(void *ctx, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err)
+{
+	return srv_look_build(((struct daemon *)ctx)->look, architecture, out, out_info, err);
+}
+
+static void on_job_added(void *ctx)
+{
+	srv_pool_wake(((struct daemon *)ctx)->pool);
+}
+
+static void on_job_canceled(void *ctx, const char *id)
+{
+	srv_pool_cancel(((struct daemon *)ctx)->pool, id);
+}
+
+static void on_events(void *ctx, const char *job)
+{
+	srv_httpd_events_added(atomic_load(&((struct daemon *)ctx)->httpd), job);
+}
+
+static void on_workers(void *ctx, int *out_alive, int *out_busy, const char **out_sandbox)
+{
+	struct daemon *d = ctx;
+
+	srv_pool_count(d->pool, out_alive, out_busy);
+	*out_sandbox = d->sandbox;
+}
+
+/* --- start */
+static const char *sandbox_kind(void)
+{
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u); /* the flag that asks for the version; only core/job knows the header */
+
+	return version > 0 ? "landlock+seccomp" : "seccomp";
+}
+
+static void raise_file_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static int count_cores(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static void program_dir(char *out, size_t cap)
+{
+	ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+	char *slash;
+
+	out[n > 0 ? n : 0] = '\0';
+	slash = strrchr(out, '/');
+	if (slash != NULL)
+		*slash = '\0';
+	else
+		snprintf(out, cap, ".");
+}
+
+/* Removes bytes that no row names: what a crash left between a blob and its row. Takes at most a second of the start; what it did not reach
+ * is met at a later one. */
+struct sweep {
+	struct daemon *d;
+	int64_t until_ms;
+	int removed;
+};
+
+static bool sweep_one(void *ctx, const char *sha256)
+{
+	struct sweep *s = ctx;
+	struct pare_err err;
+	bool used = true;
+
+	if (store_blob_used(s->d->store, sha256, &used, &err) != PARE_OK)
+		return false;
+	if (!used && blob_remove(s->d->blobs, sha256, &err) == PARE_OK)
+		s->removed++;
+	return srv_env.mono_ms(NULL) < s->until_ms;
+}
+
+static enum pare_code open_store(struct daemon *d, struct pare_err *err)
+{
+	struct sweep s = {.d = d, .until_ms = srv_env.mono_ms(NULL) + SWEEP_MS};
+	struct srv_log_line l;
+	int given_back = 0;
+	enum pare_code code;
+
+	if (mkdir(d->config.data_dir, 0700) == 0)
+		srv_log_event(SRV_LOG_INFO, "data.created", "dir", d->config.data_dir, NULL);
+	/* the store first: its lock keeps a second daemon from emptying the first one's staging directory */
+	code = store_sqlite_open(d->config.data_dir, &srv_env, &d->store, err);
+	if (code == PARE_OK)
+		code = blob_fs_open(d->config.data_dir, &srv_env, &d->blobs, err);
+	if (code == PARE_OK)
+		code = store_recover(d->store, &given_back, err);
+	if (code == PARE_OK)
+		code = blob_each(d->blobs, sweep_one, &s, err);
+	if (code != PARE_OK)
+		return code;
+	srv_log_begin(&l, SRV_LOG_INFO, "store.opened");
+	srv_log_str(&l, "dir", d->config.data_dir);
+	srv_log_int(&l, "jobs_given_back", given_back);
+	srv_log_int(&l, "blobs_removed", s.removed);
+	srv_log_end(&l);
+	return PARE_OK;
+}
+
+static enum pare_code make_api(struct daemon *d, struct pare_err *err)
+{
+	const struct srv_config *c = &d->config;
+	struct api_options o = {
+	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
+	    .engine = {on_inspect, on_build, on_job_added, on_job_canceled, on_events, on_workers, d},
+	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
+		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes},
+	    .public_url = c->public_url, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
+
+	return api_new(&o, &d->api, err);
+}
+
+static enum pare_code make_workers(struct daemon *d, struct pare_err *err)
+{
+	const struct srv_config *c = &d->config;
+	struct srv_look_options look = {.blobs = d->blobs, .core = c->core, .concurrency = LOOKS_AT_ONCE, .limit_ms = c->inspect_seconds * 1000, .memory_bytes = c->max_memory_bytes};
+	struct srv_pool_options pool = {.store = d->store, .blobs = d->blobs, .core = c->core, .workers = (int)c->workers, .memory_bytes = c->max_memory_bytes,
+	    .max_runtime_seconds = c->max_runtime_seconds, .max_artifact_bytes = 2 * c->max_upload_bytes + ((int64_t)64 << 20), .events_added = on_events, .ctx = d};
+
+	if (access(c->core, X_OK) != 0)
+		return pare_err_set(err, PARE_E_INVALID, c->core, "the engine is not there, or cannot be executed; set \"core\" to the path of pare-core");
+	if (srv_look_new(&look, &d->look, err) != PARE_OK)
+		return err->code;
+	return srv_pool_new(&pool, &d->pool, err);
+}
+
+static void announce(const char *url)
+{
+	printf("pared %s listening on %s\n", PARE_VERSION, url);
+	if (strncmp(url, "unix:", 5) == 0)
+		printf("try: curl -fsS --unix-socket %s http://localhost/v1/methods\n", url + 5);
+	else
+		printf("try: curl -fsS %s/v1/methods\n", url);
+	fflush(stdout);
+	srv_notify("READY=1\n");
+}
+
+static enum pare_code serve(struct daemon *d, struct pare_err *err)
+{
+	const struct srv_config *c = &d->config;
+	struct srv_httpd_options o = {.threads = (int)c->http_threads, .max_connections = (int)c->max_connections, .header_timeout_ms = c->header_timeout_seconds * 1000,
+	    .idle_timeout_ms = c->idle_timeout_seconds * 1000, .min_body_rate = c->min_body_rate};
+	struct srv_httpd *h = NULL;
+	char url[200];
+	enum pare_code code = open_store(d, err);
+
+	if (code == PARE_OK) /* taken early: an address in use is told before any work begins */
+		code = srv_listen(c->listen, c->port, &o.listen_fd, url, sizeof url, err);
+	if (code != PARE_OK)
+		return code;
+	code = make_workers(d, err);
+	if (code == PARE_OK)
+		code = make_api(d, err);
+	if (code != PARE_OK) {
+		close(o.listen_fd);
+		return code;
+	}
+	o.api = d->api;
+	code = srv_httpd_start(&o, &h, err);
+	atomic_store(&d->httpd, h);
+	if (code == PARE_OK)
+		announce(url);
+	return code;
+}
+
+/* --- stop */
+static void stop(struct daemon *d)
+{
+	struct srv_httpd *h = atomic_load(&d->httpd);
+	int64_t began = srv_env.mono_ms(NULL), left;
+
+	srv_notify("STOPPING=1\n");
+	if (d->api != NULL)
+		api_set_draining(d->api, true);
+	if (d->pool != NULL)
+		srv_pool_stop(d->pool);
+	if (d->look != NULL)
+		srv_look_stop(d->look);
+	left = d->config.shutdown_seconds * 1000 - (srv_env.mono_ms(NULL) - began);
+	srv_httpd_stop(h, left > 0 ? left : 0);
+	atomic_store(&d->httpd, NULL);
+	api_free(d->api);
+	srv_pool_free(d->pool);
+	srv_look_free(d->look);
+	if (d->blobs != NULL)
+		blob_close(d->blobs);
+	if (d->store != NULL)
+		store_close(d->store);
+}
+
+static void reload(struct daemon *d)
+{
+	struct pare_err err = {0};
+
+	if (api_reload_keys(d->api, &err) != PARE_OK)
+		srv_log_event(SRV_LOG_ERROR, "keys.kept", NULL, NULL, &err);
+	else
+		srv_log_event(SRV_LOG_INFO, "keys.reloaded", NULL, NULL, NULL);
+}
+
+static void wait_for_end(struct daemon *d, const sigset_t *signals)
+{
+	int signum = 0;
+
+	while (sigwait(signals, &signum) != 0 || signum == SIGHUP)
+		if (signum == SIGHUP)
+			reload(d);
+	srv_log_event(SRV_LOG_INFO, "stopping", "signal", signum == SIGTERM ? "SIGTERM" : "SIGINT", NULL);
+}
+
+static int run(struct daemon *d)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct pare_err err = {0};
+	sigset_t signals;
+
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGXFSZ, &ignore, NULL); /* a file size limit is an error of one write, like a full disk */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	mallopt(M_ARENA_MAX, 2); /* an arena per thread would keep what a burst has used */
+	raise_file_limit();
+	d->sandbox = sandbox_kind();
+	if (serve(d, &err) != PARE_OK) {
+		fprintf(stderr, "pared: %s%s%s\n", err.where, err.where[0] != '\0' ? ": " : "", err.message);
+		stop(d);
+		return 1;
+	}
+	wait_for_end(d, &signals);
+	stop(d);
+	srv_log_event(SRV_LOG_INFO, "stopped", NULL, NULL, NULL);
+	return 0;
+}
+
+static int print(enum pare_code (*write_text)(struct pare_buf *, struct pare_err *))
+{
+	struct pare_buf b;
+	struct pare_err err;
+	int status = 0;
+
+	pare_buf_init(&b, (size_t)1 << 20);
+	if (write_text(&b, &err) != PARE_OK || fwrite(b.data, 1, b.len, stdout) != b.len || fflush(stdout) != 0)
+		status = 1;
+	pare_buf_done(&b);
+	return status;
+}
+
+static enum srv_log_level level_of(const char *name)
+{
+	static const char *const names[] = {"debug", "info", "warning"};
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(names[i], name) == 0)
+			return (enum srv_log_level)i;
+	return SRV_LOG_ERROR;
+}
+
+static int act(struct daemon *d, struct pare_err *err)
+{
+	switch (d->config.action) {
+	case SRV_HELP:
+		return print(srv_config_help);
+	case SRV_PRINT_CONFIG:
+		return print(srv_config_sample);
+	case SRV_VERSION:
+		printf("pared %s\n", PARE_VERSION);
+		return 0;
+	case SRV_HEALTHCHECK:
+		if (srv_ask_health(d->config.listen, d->config.port, "/readyz", err) == PARE_OK)
+			return 0;
+		fprintf(stderr, "pared: %s\n", err->message);
+		return 1;
+	default:
+		srv_log_set_level(level_of(d->config.log_level));
+		return run(d);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	struct pare_err err = {0};
+	char dir[4096];
+	int status = 2;
+	enum pare_code code = srv_config_load(argc, argv, environ, &d.config, &err);
+
+	program_dir(dir, sizeof dir);
+	if (code == PARE_OK && d.config.action == SRV_RUN)
+		code = srv_config_resolve(&d.config, count_cores(), dir, &err);
+	if (code == PARE_OK)
+		status = act(&d, &err);
+	else
+		fprintf(stderr, "pared: %s: %s\n", err.where, err.message);
+	srv_config_done(&d.config);
+	return status;
+}

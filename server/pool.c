@@ -1,0 +1,225 @@
+/* A thread per slot and not one event loop: a slot spends its life waiting for one process, the store's verbs block, and a
+ * stuck file system then holds up one job and not all. An idle slot sleeps on a condition that the api signals, and looks
+ * once a second in any case, for jobs that come back by other ways (an expired lease, a retry). */
+#include "server/pool.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "server/env.h"
+#include "server/log.h"
+#include "server/pool_priv.h"
+
+#define POLL_SECONDS 1
+
+void srv_pool_asked(struct srv_slot *slot, bool *out_stop, bool *out_cancel)
+{
+	eventfd_t count;
+
+	(void)eventfd_read(slot->wake, &count);
+	pthread_mutex_lock(&slot->pool->lock);
+	*out_stop = slot->pool->stopping;
+	*out_cancel = slot->cancel;
+	pthread_mutex_unlock(&slot->pool->lock);
+}
+
+void srv_pool_expire(struct srv_pool *p)
+{
+	int64_t now = srv_env.mono_ms(NULL);
+	struct pare_err err = {0};
+	bool due;
+	int n = 0;
+
+	pthread_mutex_lock(&p->lock);
+	due = now - p->expired_at_ms >= SRV_RENEW_MS;
+	if (due)
+		p->expired_at_ms = now;
+	pthread_mutex_unlock(&p->lock);
+	if (!due)
+		return;
+	if (store_expire(p->opt.store, &n, &err) != PARE_OK) {
+		srv_log_event(SRV_LOG_WARNING, "leases.unread", NULL, NULL, &err);
+	} else if (n > 0) {
+		struct srv_log_line l;
+
+		srv_log_begin(&l, SRV_LOG_WARNING, "leases.expired");
+		srv_log_int(&l, "jobs", n);
+		srv_log_end(&l);
+		srv_pool_wake(p);
+	}
+}
+
+static void set_job(struct srv_slot *s, const char *id)
+{
+	pthread_mutex_lock(&s->pool->lock);
+	snprintf(s->job, sizeof s->job, "%s", id);
+	s->cancel = false;
+	pthread_mutex_unlock(&s->pool->lock);
+}
+
+static bool stopping(struct srv_pool *p, uint64_t *out_added)
+{
+	bool r;
+
+	pthread_mutex_lock(&p->lock);
+	r = p->stopping;
+	*out_added = p->n_added;
+	pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+/* Until a job was added after `seen`, a second is over, or the pool stops. */
+static void rest(struct srv_pool *p, uint64_t seen)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += POLL_SECONDS;
+	pthread_mutex_lock(&p->lock);
+	while (!p->stopping && p->n_added == seen)
+		if (pthread_cond_timedwait(&p->added, &p->lock, &until) != 0)
+			break;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool claim_and_run(struct srv_slot *s, const char *worker, bool *complained)
+{
+	struct store_job job = {0};
+	struct pare_err err = {0};
+	bool found = false;
+	enum pare_code code = store_job_claim(s->pool->opt.store, worker, SRV_LEASE_MS, &job, &found, &err);
+
+	if (code != PARE_OK) {
+		if (!*complained)
+			srv_log_event(SRV_LOG_ERROR, "claim.failed", "worker", worker, &err);
+		*complained = true;
+		return false;
+	}
+	*complained = false;
+	if (!found)
+		return false;
+	set_job(s, job.id);
+	s->pool->opt.events_added(s->pool->opt.ctx, job.id);
+	srv_pool_run_job(s, &job);
+	set_job(s, "");
+	store_job_done(&job);
+	return true;
+}
+
+static void *slot_main(void *arg)
+{
+	struct srv_slot *s = arg;
+	bool complained = false;
+	char worker[48];
+	uint64_t seen;
+
+	snprintf(worker, sizeof worker, "pared-%d-%d", (int)getpid(), s->index);
+	while (!stopping(s->pool, &seen)) {
+		srv_pool_expire(s->pool);
+		if (!claim_and_run(s, worker, &complained))
+			rest(s->pool, complained ? UINT64_MAX - 1 : seen);
+	}
+	return NULL;
+}
+
+enum pare_code srv_pool_new(const struct srv_pool_options *opt, struct srv_pool **out, struct pare_err *err)
+{
+	struct srv_pool *p = pare_calloc(1, sizeof *p);
+	pthread_condattr_t attr;
+
+	if (p == NULL)
+		return pare_err_nomem(err, sizeof *p);
+	p->opt = *opt;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->added, &attr);
+	pthread_condattr_destroy(&attr);
+	p->core = pare_strdup(opt->core);
+	p->slots = pare_calloc((size_t)opt->workers, sizeof *p->slots);
+	if (p->core == NULL || p->slots == NULL) {
+		srv_pool_free(p);
+		return pare_err_nomem(err, 0);
+	}
+	for (int i = 0; i < opt->workers; i++) {
+		struct srv_slot *s = &p->slots[i];
+
+		s->pool = p;
+		s->index = i;
+		s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		p->n_slots++;
+		s->started = s->wake >= 0 && pthread_create(&s->thread, NULL, slot_main, s) == 0;
+		if (!s->started) {
+			srv_pool_free(p);
+			return pare_err_set(err, PARE_E_NOMEM, NULL, "worker thread %d cannot be started", i);
+		}
+	}
+	*out = p;
+	return PARE_OK;
+}
+
+void srv_pool_wake(struct srv_pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->n_added++;
+	pthread_cond_broadcast(&p->added);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void srv_pool_cancel(struct srv_pool *p, const char *id)
+{
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; i < p->n_slots; i++)
+		if (strcmp(p->slots[i].job, id) == 0) {
+			p->slots[i].cancel = true;
+			eventfd_write(p->slots[i].wake, 1);
+		}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void srv_pool_count(struct srv_pool *p, int *out_alive, int *out_busy)
+{
+	*out_alive = 0;
+	*out_busy = 0;
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; i < p->n_slots && !p->stopping; i++) {
+		*out_alive += p->slots[i].started ? 1 : 0;
+		*out_busy += p->slots[i].job[0] != '\0' ? 1 : 0;
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void srv_pool_stop(struct srv_pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_cond_broadcast(&p->added);
+	for (int i = 0; i < p->n_slots; i++)
+		if (p->slots[i].wake >= 0)
+			eventfd_write(p->slots[i].wake, 1);
+	pthread_mutex_unlock(&p->lock);
+	for (int i = 0; i < p->n_slots; i++)
+		if (p->slots[i].started)
+			pthread_join(p->slots[i].thread, NULL);
+	for (int i = 0; i < p->n_slots; i++)
+		p->slots[i].started = false;
+}
+
+void srv_pool_free(struct srv_pool *p)
+{
+	if (p == NULL)
+		return;
+	srv_pool_stop(p);
+	for (int i = 0; i < p->n_slots; i++)
+		if (p->slots[i].wake >= 0)
+			close(p->slots[i].wake);
+	pthread_cond_destroy(&p->added);
+	pthread_mutex_destroy(&p->lock);
+	pare_free(p->slots);
+	pare_free(p->core);
+	pare_free(p);
+}

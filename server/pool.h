@@ -1,0 +1,31 @@
+/* The workers: one thread per slot, each with at most one engine process. A slot claims the oldest queued job, runs it, and
+ * writes down how it ended; the store's lease and fencing token make that exactly once. */
+#ifndef SERVER_POOL_H
+#define SERVER_POOL_H
+
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "storage/blob.h"
+#include "storage/store.h"
+
+struct srv_pool;
+struct srv_pool_options {
+	struct store *store;
+	struct blob_store *blobs;
+	const char *core; /* the engine's path; copied */
+	int workers;
+	int64_t memory_bytes, max_runtime_seconds, max_artifact_bytes;
+	void (*events_added)(void *ctx, const char *job); /* any thread; wakes event streams */
+	void *ctx;
+};
+/* Makes the pool and starts its threads. */
+PARE_MUST_USE enum pare_code srv_pool_new(const struct srv_pool_options *opt, struct srv_pool **out, struct pare_err *err);
+void srv_pool_wake(struct srv_pool *p);                   /* a job was added */
+void srv_pool_cancel(struct srv_pool *p, const char *id); /* store_job_cancel has been called; stops it if it runs here */
+void srv_pool_count(struct srv_pool *p, int *out_alive, int *out_busy);
+/* Stops claiming, kills the engines, gives their jobs back to the queue and joins the threads. */
+void srv_pool_stop(struct srv_pool *p);
+void srv_pool_free(struct srv_pool *p); /* stops first; NULL is fine */
+
+#endif

@@ -1,0 +1,442 @@
+/* The run of one job. The conversation with the engine ends in a verdict; only then, in one place, is the store told, so
+ * that there is no path on which a job ends twice or not at all:
+ *
+ *   result                                  -> commit the outputs, finish SUCCEEDED
+ *   error; time is over; sandbox violation  -> finish FAILED
+ *   cancelled, and the engine has stopped   -> finish CANCELED
+ *   the process died, or spoke rubbish      -> release, counted as a crash (the store fails the job at max_crashes)
+ *   the daemon stops                        -> release, not counted
+ *   the lease is gone                       -> nothing: the job is somebody else's now
+ *
+ * Outputs are staged while the engine writes; their bytes are durable before the transaction that names them, and a daemon that dies
+ * in between leaves only bytes that nobody names, which the next start removes. A full disk or a locked database while
+ * telling the store is tried again for a minute: the work of hours is not thrown away for a moment's trouble. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/recipe/protocol.h"
+#include "core/recipe/recipe.h"
+#include "server/env.h"
+#include "server/log.h"
+#include "server/peek.h"
+#include "server/pool_priv.h"
+#include "server/runner.h"
+
+#define CANCEL_GRACE_MS 5000
+#define END_GRACE_MS 5000
+#define PERSIST_MS 60000
+#define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept */
+
+enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, LOST };
+
+struct output {
+	char name[72], media_type[72];
+	struct blob_writer *writer;
+};
+
+struct run {
+	struct srv_slot *slot;
+	struct store *store;
+	const struct store_job *job;
+	struct srv_engine engine;
+	struct pare_msg_start start;
+	struct output outputs[PARE_MAX_ARTIFACTS];
+	int n_outputs;
+	char *result;
+	struct store_artifact artifacts[PARE_MAX_ARTIFACTS];
+	int n_artifacts;
+	int64_t renew_at_ms, deadline_ms, kill_at_ms; /* kill_at: 0 until cancelled */
+	int64_t runtime_seconds;
+	int n_events;
+	bool canceling;
+	struct pare_err err;
+};
+
+/* --- inputs and limits */
+static enum pare_code add_inputs(struct run *r, enum store_asset_kind kind, const char *id)
+{
+	struct store_asset a = {0};
+	enum pare_code code = store_asset_get(r->store, kind, id, &a, &r->err);
+
+	if (code != PARE_OK)
+		return code;
+	for (int i = 0; i < a.n_files && code == PARE_OK; i++) {
+		struct pare_msg_input *in = &r->start.inputs[r->start.n_inputs];
+
+		if (r->start.n_inputs == PARE_MAX_INPUTS) {
+			code = pare_err_set(&r->err, PARE_E_LIMIT, id, "model and data set have more than %d files together", PARE_MAX_INPUTS);
+			break;
+		}
+		code = blob_get(r->slot->pool->opt.blobs, a.files[i].sha256, &in->fd, &in->n_bytes, &r->err);
+		if (code != PARE_OK)
+			break;
+		in->role = kind == STORE_MODEL ? "model" : "data";
+		in->name = pare_strdup(a.files[i].path);
+		r->start.n_inputs++;
+		if (in->name == NULL)
+			code = pare_err_nomem(&r->err, 0);
+	}
+	store_asset_done(&a);
+	return code;
+}
+
+static void close_inputs(struct run *r)
+{
+	for (int i = 0; i < r->start.n_inputs; i++) {
+		close(r->start.inputs[i].fd);
+		pare_free((char *)r->start.inputs[i].name);
+	}
+	r->start.n_inputs = 0;
+}
+
+static int64_t at_most(const struct pare_args *limits, const char *name, int64_t most)
+{
+	int64_t v = limits != NULL && pare_args_has(limits, name) ? pare_args_int(limits, name) : most;
+
+	return v < most ? v : most;
+}
+
+static enum pare_code set_limits(struct run *r)
+{
+	const struct srv_pool_options *opt = &r->slot->pool->opt;
+	struct pare_issues issues = {0};
+	struct pare_job *job = NULL;
+	const struct pare_args *limits;
+	int64_t threads;
+
+	if (pare_job_parse(r->job->request, strlen(r->job->request), &job, &issues, &r->err) != PARE_OK)
+		return r->err.code;
+	limits = pare_args_obj(pare_job_args(job), "limits");
+	threads = pare_args_has(pare_job_args(job), "threads") ? pare_args_int(pare_job_args(job), "threads") : 1;
+	r->runtime_seconds = at_most(limits, "max_runtime_seconds", opt->max_runtime_seconds);
+	r->start.memory_bytes = at_most(limits, "max_memory_bytes", opt->memory_bytes);
+	r->start.cpu_seconds = r->runtime_seconds * (threads > 0 ? threads : 1) + 1;
+	pare_job_free(job);
+	return PARE_OK;
+}
+
+static enum pare_code prepare(struct run *r)
+{
+	r->start.kind = "run";
+	r->start.job = r->job->request;
+	if (set_limits(r) != PARE_OK || add_inputs(r, STORE_MODEL, r->job->model) != PARE_OK)
+		return r->err.code;
+	if (r->job->dataset == NULL || r->job->dataset[0] == '\0')
+		return PARE_OK;
+	return add_inputs(r, STORE_DATASET, r->job->dataset);
+}
+
+/* --- events and outputs */
+static void told(struct run *r)
+{
+	r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->job->id);
+}
+
+static enum verdict keep_event(struct run *r, const struct pare_msg *m)
+{
+	char type[48], phase[64], level[16];
+	bool is_phase = strcmp(m->event, "phase") == 0 && srv_peek_string(m->data, "phase", phase, sizeof phase);
+	bool is_progress = strcmp(m->event, "progress") == 0;
+	enum pare_code code = PARE_E_BUSY;
+
+	if (r->n_events++ >= MAX_EVENTS)
+		return GOES_ON;
+	snprintf(type, sizeof type, "job.%s", m->event);
+	if (strcmp(m->event, "log") != 0 || !srv_peek_string(m->data, "level", level, sizeof level))
+		snprintf(level, sizeof level, "info");
+	code = store_job_event(r->store, r->job->id, r->job->lease_token, type, level, m->data, is_phase ? phase : NULL, is_progress ? m->data : NULL, &r->err);
+	if (code == PARE_E_LEASE_LOST)
+		return LOST;
+	if (code != PARE_OK) /* a lost progress line is no reason to lose the job */
+		srv_log_event(SRV_LOG_WARNING, "event.lost", "job", r->job->id, &r->err);
+	else
+		told(r);
+	return GOES_ON;
+}
+
+static struct output *find_output(struct run *r, const char *name)
+{
+	for (int i = 0; i < r->n_outputs; i++)
+		if (strcmp(r->outputs[i].name, name) == 0)
+			return &r->outputs[i];
+	return NULL;
+}
+
+static enum verdict open_output(struct run *r, const struct pare_msg *m)
+{
+	struct output *o = &r->outputs[r->n_outputs];
+	struct pare_err answer;
+
+	if (r->n_outputs == PARE_MAX_ARTIFACTS || find_output(r, m->name) != NULL) {
+		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, m->name, "the engine opened an output twice, or too many of them");
+		return CRASHED;
+	}
+	if (blob_begin(r->slot->pool->opt.blobs, r->slot->pool->opt.max_artifact_bytes, &o->writer, &r->err) != PARE_OK) {
+		answer = r->err;
+		if (srv_engine_answer_error(&r->engine, &answer, &r->err) != PARE_OK)
+			srv_log_event(SRV_LOG_WARNING, "engine.unanswered", "job", r->job->id, &r->err);
+		return GOES_ON;
+	}
+	snprintf(o->name, sizeof o->name, "%s", m->name);
+	snprintf(o->media_type, sizeof o->media_type, "%s", m->media_type);
+	r->n_outputs++;
+	if (srv_engine_answer_fd(&r->engine, m->name, blob_writer_fd(o->writer), &r->err) != PARE_OK)
+		srv_log_event(SRV_LOG_WARNING, "engine.unanswered", "job", r->job->id, &r->err);
+	return GOES_ON; /* an engine that cannot be answered is about to be heard of as dead */
+}
+
+static enum verdict renew(struct run *r)
+{
+	bool canceling = false;
+	enum pare_code code = store_job_renew(r->store, r->job->id, r->job->lease_token, SRV_LEASE_MS, &canceling, &r->err);
+
+	r->renew_at_ms = srv_env.mono_ms(NULL) + SRV_RENEW_MS;
+	if (code == PARE_E_LEASE_LOST || code == PARE_E_NOT_FOUND)
+		return LOST;
+	if (code != PARE_OK)
+		srv_log_event(SRV_LOG_WARNING, "lease.unrenewed", "job", r->job->id, &r->err);
+	else if (canceling && !r->canceling)
+		srv_pool_cancel(r->slot->pool, r->job->id);
+	return GOES_ON;
+}
+
+static enum verdict commit_outputs(struct run *r, const struct pare_msg *m)
+{
+	for (int i = 0; i < m->n_artifacts; i++) {
+		struct output *o = find_output(r, m->artifacts[i]);
+		struct store_artifact *a = &r->artifacts[r->n_artifacts];
+		struct blob_ref ref;
+		enum pare_code code;
+
+		if (o == NULL || o->writer == NULL) {
+			pare_err_set(&r->err, PARE_E_WORKER_CRASHED, m->artifacts[i], "the engine names an output that it never opened");
+			return CRASHED;
+		}
+		if (renew(r) == LOST) /* reading gigabytes to hash them takes a while */
+			return LOST;
+		code = blob_commit(o->writer, &ref, &r->err);
+		o->writer = NULL;
+		if (code != PARE_OK)
+			return FAILED;
+		a->name = o->name;
+		a->media_type = o->media_type;
+		memcpy(a->sha256, ref.sha256, sizeof a->sha256);
+		a->n_bytes = ref.n_bytes;
+		r->n_artifacts++;
+	}
+	r->result = pare_strdup(m->data);
+	if (r->result == NULL) {
+		pare_err_nomem(&r->err, strlen(m->data));
+		return FAILED;
+	}
+	return RESULT;
+}
+
+static enum verdict obey(struct run *r, const struct pare_msg *m)
+{
+	switch (m->type) {
+	case PARE_MSG_EVENT:
+		return keep_event(r, m);
+	case PARE_MSG_OPEN:
+		return open_output(r, m);
+	case PARE_MSG_RESULT:
+		return commit_outputs(r, m);
+	case PARE_MSG_ERROR:
+		r->err = m->error;
+		return r->canceling ? CANCELED : FAILED;
+	default:
+		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine sent a message that is not its to send");
+		return CRASHED;
+	}
+}
+
+/* --- the conversation */
+static enum verdict look_around(struct run *r)
+{
+	int64_t now = srv_env.mono_ms(NULL);
+	bool stop, cancel;
+
+	srv_pool_asked(r->slot, &stop, &cancel);
+	if (stop)
+		return STOPPED;
+	if (cancel && !r->canceling) {
+		r->canceling = true;
+		r->kill_at_ms = now + CANCEL_GRACE_MS;
+		srv_engine_signal(&r->engine, SIGTERM);
+	}
+	if (r->canceling && now >= r->kill_at_ms)
+		return CANCELED;
+	if (now >= r->deadline_ms) {
+		pare_err_set(&r->err, PARE_E_TIMEOUT, NULL, "the job ran longer than %lld seconds; limits.max_runtime_seconds and the server's max-runtime-seconds set that",
+		    (long long)r->runtime_seconds);
+		return FAILED;
+	}
+	if (now < r->renew_at_ms)
+		return GOES_ON;
+	srv_pool_expire(r->slot->pool);
+	return renew(r);
+}
+
+static enum verdict at_its_end(struct run *r)
+{
+	enum pare_code code;
+
+	srv_engine_end(&r->engine, END_GRACE_MS);
+	if (r->canceling)
+		return CANCELED;
+	code = srv_engine_death(&r->engine, &r->err);
+	return code == PARE_E_WORKER_CRASHED ? CRASHED : FAILED;
+}
+
+static int64_t patience(const struct run *r)
+{
+	int64_t until = r->renew_at_ms < r->deadline_ms ? r->renew_at_ms : r->deadline_ms;
+
+	if (r->canceling && r->kill_at_ms < until)
+		until = r->kill_at_ms;
+	until -= srv_env.mono_ms(NULL);
+	return until > 0 ? until : 0;
+}
+
+static enum verdict converse(struct run *r)
+{
+	enum verdict v = look_around(r);
+
+	while (v == GOES_ON) {
+		struct pare_msg m;
+
+		switch (srv_engine_hear(&r->engine, r->slot->wake, patience(r), &m, &r->err)) {
+		case SRV_HEARD_MESSAGE:
+			v = obey(r, &m);
+			pare_msg_done(&m);
+			if (v == GOES_ON)
+				v = look_around(r);
+			break;
+		case SRV_HEARD_NOTHING:
+			v = look_around(r);
+			break;
+		case SRV_HEARD_END:
+			v = at_its_end(r);
+			break;
+		case SRV_HEARD_RUBBISH:
+			srv_log_event(SRV_LOG_WARNING, "engine.rubbish", "job", r->job->id, &r->err);
+			pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine said something that is not a message of the protocol");
+			v = CRASHED;
+			break;
+		}
+	}
+	return v;
+}
+
+static enum verdict run_engine(struct run *r)
+{
+	enum verdict v;
+
+	r->deadline_ms = srv_env.mono_ms(NULL) + r->runtime_seconds * 1000;
+	r->renew_at_ms = srv_env.mono_ms(NULL) + SRV_RENEW_MS;
+	if (srv_engine_start(&r->engine, r->slot->pool->core, r->job->id, &r->start, &r->err) != PARE_OK)
+		return CRASHED;
+	v = converse(r);
+	if (v != RESULT)
+		srv_engine_signal(&r->engine, SIGKILL);
+	srv_engine_end(&r->engine, v == RESULT ? END_GRACE_MS : 0);
+	return v;
+}
+
+/* --- telling the store */
+static enum pare_code tell_once(struct run *r, enum verdict v, struct pare_err *err)
+{
+	struct store_outcome o = {.status = v == RESULT ? STORE_SUCCEEDED : v == CANCELED ? STORE_CANCELED : STORE_FAILED};
+
+	if (v == CRASHED || v == STOPPED)
+		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == CRASHED ? r->err.message : "the server is shutting down", err);
+	if (v == RESULT) {
+		o.result = r->result;
+		o.artifacts = r->artifacts;
+		o.n_artifacts = r->n_artifacts;
+	} else if (v == FAILED) {
+		o.code = r->err.code;
+		o.message = r->err.message;
+		o.where = r->err.where;
+	}
+	return store_job_finish(r->store, r->job->id, r->job->lease_token, &o, err);
+}
+
+static bool may_pass(enum pare_code code)
+{
+	switch (code) {
+	case PARE_E_STORE_FULL:
+	case PARE_E_BUSY:
+	case PARE_E_NOMEM:
+	case PARE_E_IO:
+	case PARE_E_STORE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static enum pare_code tell(struct run *r, enum verdict v, struct pare_err *err)
+{
+	int64_t give_up_at = srv_env.mono_ms(NULL) + PERSIST_MS;
+	struct timespec nap = {.tv_nsec = 50000000};
+	enum pare_code code;
+	bool stop = false, cancel;
+
+	while ((code = tell_once(r, v, err)) != PARE_OK && may_pass(code) && srv_env.mono_ms(NULL) < give_up_at && !stop) {
+		srv_log_event(SRV_LOG_ERROR, "job.unsettled", "job", r->job->id, err);
+		nanosleep(&nap, NULL);
+		nap.tv_nsec = nap.tv_nsec < 800000000 ? nap.tv_nsec * 2 : nap.tv_nsec;
+		srv_pool_asked(r->slot, &stop, &cancel);
+	}
+	return code;
+}
+
+static void settle(struct run *r, enum verdict v)
+{
+	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "lost"};
+	struct pare_err err = {0};
+	struct srv_log_line l;
+	enum pare_code code = v == LOST ? PARE_OK : tell(r, v, &err);
+
+	told(r);
+	srv_log_begin(&l, v == CRASHED || code != PARE_OK ? SRV_LOG_WARNING : SRV_LOG_INFO, code == PARE_OK ? "job.ended" : "job.abandoned");
+	srv_log_str(&l, "job", r->job->id);
+	srv_log_str(&l, "outcome", names[v]);
+	srv_log_int(&l, "attempt", r->job->attempt);
+	if (code != PARE_OK)
+		srv_log_err(&l, &err);
+	else if (v == FAILED || v == CRASHED)
+		srv_log_err(&l, &r->err);
+	srv_log_end(&l);
+}
+
+void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
+{
+	struct run *r = pare_calloc(1, sizeof *r);
+	struct pare_err err;
+	enum verdict v;
+
+	if (r == NULL) {
+		srv_log_event(SRV_LOG_ERROR, "job.no_memory", "job", job->id, NULL);
+		if (store_job_release(slot->pool->opt.store, job->id, job->lease_token, true, "out of memory", &err) != PARE_OK)
+			srv_log_event(SRV_LOG_ERROR, "job.abandoned", "job", job->id, &err);
+		return;
+	}
+	r->slot = slot;
+	r->store = slot->pool->opt.store;
+	r->job = job;
+	srv_log_event(SRV_LOG_INFO, "job.started", "job", job->id, NULL);
+	v = prepare(r) == PARE_OK ? run_engine(r) : FAILED;
+	close_inputs(r);
+	for (int i = 0; i < r->n_outputs; i++)
+		blob_abort(r->outputs[i].writer);
+	settle(r, v);
+	pare_free(r->result);
+	pare_free(r);
+}

@@ -1,0 +1,93 @@
+"""API keys and listening addresses."""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
+from daemon import BIN, Daemon, main, wait_for  # noqa: E402
+
+KEY = "pare_ci_0123456789abcdefghijklmnopqrstuvwxyz"
+OTHER = "pare_ops_zyxwvutsrqponmlkjihgfedcba9876543210"
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def keys():
+    """Open probes stay open; everything else wants the key; what is nearly the key is not the key; SIGHUP brings new keys."""
+    d = Daemon()
+    path = os.path.join(d.dir, "keys")
+    write(path, f"# keys\n{KEY}\n")
+    d.flags = ["--api-key-file", path]
+    with d:
+        for probe in ("/livez", "/readyz", "/version", "/openapi.yaml"):
+            assert d.get(probe).status == 200, probe
+        for header in (None, "Bearer", "Bearer ", f"Bearer {KEY[:-1]}", f"Bearer {KEY}x", f"Bearer {KEY.upper()}", f"Basic {KEY}", f"Bearer {OTHER}", "Bearer pare_ci_", KEY):
+            r = d.get("/v1/models", **({"Authorization": header} if header is not None else {}))
+            assert r.status == 401, (header, r)
+            assert r.headers["WWW-Authenticate"].startswith("Bearer"), r.headers
+        assert d.get(f"/v1/models?api_key={KEY}").status in (400, 401, 422)
+        assert d.get("/v1/models", Authorization=f"Bearer {KEY}").status == 200
+        assert d.get("/metrics").status == 401
+        # an upload without a key is refused before its body
+        r = d.request("POST", "/v1/models", b"x" * 100000, {"Content-Type": "application/octet-stream"})
+        assert r.status == 401, r
+        write(path, f"{OTHER}\n")
+        d.process.send_signal(1)
+        wait_for(lambda: d.get("/v1/models", Authorization=f"Bearer {OTHER}").status == 200, 5, "the new key")
+        assert d.get("/v1/models", Authorization=f"Bearer {KEY}").status == 401
+        write(path, "rubbish\n")
+        d.process.send_signal(1)
+        wait_for(lambda: "keys.kept" in d.tail(), 5, "a complaint about the key file")
+        assert d.get("/v1/models", Authorization=f"Bearer {OTHER}").status == 200
+        with open(d.log) as f:
+            log = f.read()
+        for secret in (KEY, OTHER, KEY.split("_")[2], OTHER.split("_")[2]):
+            assert secret not in log
+        d.stop()
+
+
+def addresses():
+    """Without keys only loopback is listened on; what is wrong is said, and where."""
+    def run(*flags, env=None):
+        r = subprocess.run([os.path.join(BIN, "pared"), *flags], capture_output=True, text=True, timeout=20, env={**os.environ, **(env or {})})
+        return r.returncode, r.stderr
+    for address in ("0.0.0.0", "::", "192.0.2.1"):
+        status, said = run("--listen", address, "--data-dir", "/nonexistent")
+        assert status == 2 and "api-key-file" in said, (status, said)
+    status, said = run("--prot", "1")
+    assert status == 2 and 'did you mean "port"' in said, said
+    status, said = run(env={"PARED_PORT": "http"})
+    assert status == 2 and "PARED_PORT" in said, said
+    status, said = run("--data-dir", "/nonexistent/dir")
+    assert status == 1 and "/nonexistent/dir" in said, said
+    with Daemon() as d:
+        status, said = run("--port", "0", "--data-dir", d.data)
+        assert status == 1 and str(d.pid()) in said, said  # the lock on the directory names who holds it
+        status, said = run("--port", str(d.port), "--data-dir", os.path.join(d.dir, "second"))
+        assert status == 1 and str(d.port) in said, said
+        assert subprocess.run([os.path.join(BIN, "pared"), "--healthcheck", "--port", str(d.port)]).returncode == 0
+        d.stop()
+        assert subprocess.run([os.path.join(BIN, "pared"), "--healthcheck", "--port", str(d.port)], stderr=subprocess.DEVNULL).returncode == 1
+
+
+def unix_socket():
+    d = Daemon()
+    path = os.path.join(d.dir, "sock")
+    p = subprocess.Popen([os.path.join(BIN, "pared"), "--listen", f"unix:{path}", "--data-dir", d.data, "--min-free-bytes", "1M"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert p.stdout.readline().strip().endswith(f"unix:{path}")
+        r = subprocess.run(["curl", "-fsS", "--unix-socket", path, "http://localhost/readyz"], capture_output=True, text=True)
+        assert '"ready"' in r.stdout, r
+        p.terminate()
+        assert p.wait(20) == 0
+    finally:
+        p.kill()
+        p.stdout.close()
+        d.close()
+
+
+if __name__ == "__main__":
+    main({"keys": keys, "addresses": addresses, "unix_socket": unix_socket})

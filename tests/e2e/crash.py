@@ -1,0 +1,126 @@
+"""200 kills at random moments, of the daemon or of an engine, under load: nothing lost, nothing done twice, every hash right.
+
+Clients post small jobs with idempotency keys and repeat every request until it is acknowledged, as a pipeline would. The kills come
+at random times out of a seeded generator (the seed is printed); PARED_KILLS sets another number.
+"""
+import hashlib
+import http.client
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
+from daemon import Daemon, check_events, main, wait_for  # noqa: E402
+
+KILLS = int(os.environ.get("PARED_KILLS", "200"))
+CLIENTS = 3
+
+
+class Client(threading.Thread):
+    """Posts one job after the other; every one is posted until it is acknowledged, then once more, which must give the same job."""
+
+    def __init__(self, d, number, model, dataset, stop):
+        super().__init__(daemon=True)
+        self.d, self.number, self.model, self.dataset, self.stop = d, number, model, dataset, stop
+        self.acked = {}  # key -> job
+        self.wrong = []
+
+    def post(self, key):
+        while True:
+            try:
+                r = self.d.job(self.model, self.dataset, epochs=2, key=key)
+                if r.status == 201:
+                    return r.json()["id"]
+                if r.status not in (503, 409):
+                    self.wrong.append((key, r))
+                    return None
+            except (OSError, http.client.HTTPException, ValueError):
+                pass
+            time.sleep(0.01)  # the daemon is being restarted
+
+    def run(self):
+        n = 0
+        while not self.stop.is_set():
+            n += 1
+            key = f"client-{self.number}-{n}"
+            job = self.post(key)
+            self.acked[key] = job
+            if self.post(key) != job:
+                self.wrong.append((key, "another job on repetition"))
+            # as fast as the workers, so that kills meet every state and the queue does not only grow
+            while not self.stop.is_set() and n > self.done_count() + 20:
+                time.sleep(0.05)
+
+    def done_count(self):
+        try:
+            return int(self.d.get("/v1/jobs?limit=1&status=queued").json()["data"] == []) * 10 ** 9
+        except (OSError, http.client.HTTPException, ValueError, KeyError):
+            return 0
+
+
+def kills():
+    seed = int(os.environ.get("PARED_SEED", time.time_ns() % 10 ** 9))
+    print(f"seed {seed}, {KILLS} kills")
+    rng = random.Random(seed)
+    stop = threading.Event()
+    slowest, daemons, engines = 0.0, 0, 0
+    # engines are killed on purpose: a job must be allowed to lose more than a few
+    with Daemon("--workers", "2", "--max-crashes", "100", "--job-threads", "1") as d:
+        model, dataset = d.iris_model(), d.iris_data()
+        clients = [Client(d, i, model, dataset, stop) for i in range(CLIENTS)]
+        for c in clients:
+            c.start()
+        for _ in range(KILLS):
+            time.sleep(rng.uniform(0.0, 0.25))  # the random moment itself, not a wait for something
+            victims = d.engines()
+            if victims and rng.random() < 0.4:
+                try:
+                    os.kill(rng.choice(victims), signal.SIGKILL)
+                    engines += 1
+                    continue
+                except ProcessLookupError:
+                    pass
+            d.kill()
+            daemons += 1
+            d.start()
+            slowest = max(slowest, d.ready_seconds)
+        stop.set()
+        for c in clients:
+            c.join(60)
+            assert not c.is_alive() and not c.wrong, c.wrong
+        acked = {k: v for c in clients for k, v in c.acked.items()}
+        assert len(set(acked.values())) == len(acked), "two keys share a job"
+        for job in acked.values():
+            assert d.wait_job(job, 120)["status"] == "succeeded", d.get(f"/v1/jobs/{job}")
+        digests = set()
+        for job in acked.values():
+            check_events(d.events(job))
+            artifacts = d.get(f"/v1/jobs/{job}/artifacts").json()["data"]
+            assert len({a["name"] for a in artifacts}) == len(artifacts) >= 2, artifacts
+            for a in artifacts:
+                r = d.get(f"/v1/jobs/{job}/artifacts/{a['name']}")
+                digest = hashlib.sha256(r.body).hexdigest()
+                assert digest == a["sha256"].removeprefix("sha256:") and digest in r.headers["ETag"], a
+                if a["name"] == "model.onnx":
+                    digests.add(digest)
+        assert len(digests) == 1, "equal jobs gave different models"
+        listed, after = [], ""
+        while True:
+            page = d.get(f"/v1/jobs?limit=200{after}").json()
+            listed += [j["id"] for j in page["data"]]
+            if not page["has_more"]:
+                break
+            after = f"&after={page['next_after']}"
+        assert sorted(listed) == sorted(acked.values()), (len(listed), len(acked))
+        assert slowest <= 2.0, slowest
+        d.stop()
+        d.start()  # a clean restart has nothing to put right
+        assert "jobs_given_back=0 blobs_removed=0" in d.tail(3), d.tail(3)
+        print(f"{daemons} daemons and {engines} engines killed, {len(acked)} jobs acknowledged, all ended once; slowest restart {slowest:.3f} s")
+
+
+if __name__ == "__main__":
+    main({"kills": kills})

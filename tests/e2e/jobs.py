@@ -1,0 +1,221 @@
+"""The life of jobs: events with resume, idempotency over a restart, cancelling, shutdown, limits, engines that die."""
+import concurrent.futures
+import hashlib
+import os
+import signal
+import sqlite3
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
+from daemon import Daemon, EventStream, check_events, main, wait_for  # noqa: E402
+
+
+def finished():
+    """A job succeeds; its artifacts, report, events and ETags agree; the same job again gives the same bytes."""
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        ids = [d.job(m, s).json()["id"] for _ in range(2)]
+        for j in ids:
+            assert d.wait_job(j)["status"] == "succeeded", d.get(f"/v1/jobs/{j}")
+            check_events(d.events(j))
+        digests = []
+        for j in ids:
+            r = d.get(f"/v1/jobs/{j}/artifacts/model.onnx")
+            assert r.status == 200 and hashlib.sha256(r.body).hexdigest() in r.headers["ETag"]
+            digests.append(r.headers["ETag"])
+            names = [a["name"] for a in d.get(f"/v1/jobs/{j}/artifacts").json()["data"]]
+            assert "model.onnx" in names and "report.json" in names, names
+        assert digests[0] == digests[1], digests
+        assert d.get(f"/v1/jobs/{ids[0]}/report").json()
+        assert d.get(f"/v1/jobs/{ids[0]}/report", Accept="text/markdown").headers["Content-Type"].startswith("text/markdown")
+        assert d.request("DELETE", f"/v1/jobs/{ids[0]}").status == 204
+        assert d.get(f"/v1/jobs/{ids[0]}").status == 404
+        d.stop()
+
+
+def events_resume():
+    """A stream that is cut is resumed by Last-Event-ID without loss or repetition, live, and ends by itself; after the end comes 204."""
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        j = d.job(m, s, epochs=200000).json()["id"]
+        first = EventStream(d.port, f"/v1/jobs/{j}/events")
+        seen = [first.next() for _ in range(4)]
+        assert d.status(j) in ("running", "queued")
+        first.close()
+        second = EventStream(d.port, f"/v1/jobs/{j}/events", {"Last-Event-ID": str(seen[-1][1])})
+        seen += second.rest()
+        assert [e[1] for e in seen] == list(range(1, len(seen) + 1)), [e[1] for e in seen]
+        assert seen[-1][2] == "job.succeeded", seen[-1]
+        assert [e[3]["seq"] for e in seen] == [e["seq"] for e in d.events(j)]
+        r = d.get(f"/v1/jobs/{j}/events", Accept="text/event-stream", Last_Event_ID=str(seen[-1][1]))
+        assert r.status == 204, r
+        lines = d.get(f"/v1/jobs/{j}/events", Accept="application/x-ndjson").body.splitlines()
+        assert len(lines) == len(seen)
+
+
+def many_streams():
+    """Fifty streams on one job all see every event, in order."""
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        j = d.job(m, s, epochs=100000).json()["id"]
+        streams = [EventStream(d.port, f"/v1/jobs/{j}/events") for _ in range(50)]
+        want = None
+        for st in streams:
+            got = [(e[1], e[2]) for e in st.rest()]
+            want = want or got
+            assert got == want and got[-1][1] == "job.succeeded"
+
+
+def idempotency():
+    """A key makes one job, at once, in parallel and after a restart; with another body it is refused."""
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        first = d.job(m, s, key="k1")
+        assert first.status == 201
+        again = d.job(m, s, key="k1")
+        assert again.status == 201 and again.json()["id"] == first.json()["id"]
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert d.job(m, s, key="k1", epochs=3).status == 422
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            ids = {r.json()["id"] for r in pool.map(lambda _: d.job(m, s, key="k2"), range(60)) if r.status == 201}
+        assert len(ids) == 1, ids
+        d.kill()
+        d.start()
+        after = d.job(m, s, key="k1")
+        assert after.status == 201 and after.json()["id"] == first.json()["id"], after
+        assert len(d.get("/v1/jobs").json()["data"]) == 2
+
+
+def cancel():
+    """Queued jobs are cancelled at once, running ones within seconds; a second time changes nothing; a finished one is a conflict."""
+    with Daemon("--workers", "1") as d:
+        m, s = d.iris_model(), d.iris_data()
+        running = d.long_job(m, s).json()["id"]
+        queued = d.job(m, s).json()["id"]
+        wait_for(lambda: d.status(running) == "running", 10, "the first job to run")
+        assert d.request("POST", f"/v1/jobs/{queued}/cancel").status == 202
+        assert d.status(queued) == "canceled"
+        wait_for(lambda: any(e["type"] == "job.metrics" for e in d.events(running)), 20, "an epoch")
+        began = time.monotonic()
+        for _ in range(2):
+            assert d.request("POST", f"/v1/jobs/{running}/cancel").status == 202
+        assert d.wait_job(running, 15)["status"] == "canceled"
+        assert time.monotonic() - began < 8
+        for j in (running, queued):
+            check_events(d.events(j))
+        wait_for(lambda: d.engines() == [], 5, "the engine to be gone")
+        done = d.job(m, s).json()["id"]
+        assert d.wait_job(done)["status"] == "succeeded"
+        assert d.request("POST", f"/v1/jobs/{done}/cancel").status == 409
+        d.stop()
+
+
+def shutdown():
+    """SIGTERM gives a running job back and ends in time, event streams end, and after a restart the job finishes."""
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        j = d.job(m, s, epochs=300000).json()["id"]
+        stream = EventStream(d.port, f"/v1/jobs/{j}/events")
+        while stream.next()[2] != "job.metrics":
+            pass
+        began = time.monotonic()
+        d.stop()
+        assert time.monotonic() - began < 5
+        stream.rest()
+        d.start()
+        job = d.wait_job(j, 60)
+        assert job["status"] == "succeeded" and job["attempt"] >= 2, job
+        events = d.events(j)
+        check_events(events)
+        assert any(e["type"] == "job.retrying" for e in events)
+
+
+def engine_dies():
+    """An engine that is killed is tried again; one that always dies fails its job as worker_crashed; the daemon goes on."""
+    with Daemon("--max-crashes", "3") as d:
+        m, s = d.iris_model(), d.iris_data()
+        j = d.job(m, s, epochs=300000).json()["id"]
+        victim = wait_for(lambda: d.status(j) == "running" and d.engines(), 10, "an engine")[0]
+        os.kill(victim, signal.SIGKILL)
+        assert d.wait_job(j, 60)["status"] == "succeeded"
+        j = d.long_job(m, s).json()["id"]
+        killed = set()
+        while d.status(j) not in ("failed", "succeeded"):
+            for p in set(d.engines()) - killed:
+                try:
+                    os.kill(p, signal.SIGSEGV)
+                    killed.add(p)
+                except ProcessLookupError:
+                    pass
+        job = d.get(f"/v1/jobs/{j}").json()
+        assert job["status"] == "failed" and job["error"]["code"] == "worker_crashed", job
+        assert len(killed) == 3, killed
+        check_events(d.events(j))
+        # a process that breaks its sandbox is not tried again
+        j = d.long_job(m, s).json()["id"]
+        os.kill(wait_for(lambda: d.status(j) == "running" and d.engines(), 10, "an engine")[0], signal.SIGSYS)
+        job = d.wait_job(j, 10)
+        assert job["status"] == "failed" and job["error"]["code"] == "sandbox_violation" and job["attempt"] == 1, job
+        d.stop()
+
+
+def runtime_limit():
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        j = d.long_job(m, s, limits={"max_runtime_seconds": 1}).json()["id"]
+        job = d.wait_job(j, 15)
+        assert job["status"] == "failed" and job["error"]["code"] == "timeout", job
+        check_events(d.events(j))
+
+
+def orphans():
+    """Engines do not outlive a daemon that was killed."""
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        d.long_job(m, s)
+        engines = wait_for(d.engines, 10, "an engine")
+        d.kill()
+        wait_for(lambda: not any(os.path.exists(f"/proc/{p}") and "Z" not in open(f"/proc/{p}/stat").read().split()[2] for p in engines), 5, "the engine to be gone")
+        d.start()
+        d.stop()
+
+
+def memory():
+    """The idle daemon is small and starts fast."""
+    with Daemon() as d:
+        d.stop()
+        d.start()
+        assert d.rss() <= 20 << 20, d.rss()
+        assert d.ready_seconds < 1, d.ready_seconds
+
+
+def queue_of_100k():
+    """Ready within two seconds of a kill -9 with 100,000 jobs in the store."""
+    with Daemon("--max-queued-jobs", "200000", "--core", "/bin/false", "--workers", "1") as d:
+        d.stop()
+        # rows as the daemon writes them, made by SQL because 100,000 requests would take half a minute
+        d.flags = ["--max-queued-jobs", "200000"]
+        d.start()
+        m, s = d.iris_model(), d.iris_data()
+        j = d.job(m, s).json()["id"]
+        assert d.wait_job(j)["status"] == "succeeded"
+        d.stop()
+        db = sqlite3.connect(os.path.join(d.data, "pared.db"))
+        columns = [c[1] for c in db.execute("PRAGMA table_info(jobs)")]
+        values = ", ".join(f"'job_' || printf('%026d', n)" if c == "id" else "'queued'" if c == "status" and isinstance(
+            db.execute("SELECT status FROM jobs").fetchone()[0], str) else c for c in columns)
+        with db:
+            db.execute(f"WITH RECURSIVE k(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < 100000) INSERT INTO jobs ({', '.join(columns)}) "
+                       f"SELECT {values} FROM k, (SELECT * FROM jobs LIMIT 1)")
+        db.close()
+        d.start()
+        d.kill()
+        d.start()
+        assert d.ready_seconds < 2, d.ready_seconds
+        print(f"ready {d.ready_seconds:.3f} s after kill -9 with 100,000 jobs")
+
+
+if __name__ == "__main__":
+    main({"finished": finished, "events_resume": events_resume, "many_streams": many_streams, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
+          "engine_dies": engine_dies, "runtime_limit": runtime_limit, "orphans": orphans, "memory": memory, "queue_of_100k": queue_of_100k})
