@@ -90,7 +90,7 @@ $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 
 archives = $(foreach l,$(LINK_$(1)),$(call archive,$(l)))
 
-$(B)/%.o: %.c | generated
+$(B)/%.o: %.c Makefile | generated
 	@mkdir -p $(@D)
 	$(Q)echo "  CC    $<"; $(CC) $(CFLAGS) $(CFLAGS_$(dir $<)) -c $< -o $@
 

@@ -91,7 +91,7 @@ static enum pare_code add_source(struct opening *o, const char *file, const char
 
 static enum pare_code load_idx(struct opening *o, const char *file, struct pare_span s)
 {
-	struct data_source *src;
+	struct data_source *src = NULL;
 	enum pare_code rc = add_source(o, file, NULL, &src);
 
 	if (rc == PARE_OK)
@@ -103,7 +103,7 @@ static enum pare_code load_idx(struct opening *o, const char *file, struct pare_
 
 static enum pare_code load_npy(struct opening *o, const char *file, struct pare_span s)
 {
-	struct data_source *src;
+	struct data_source *src = NULL;
 	enum pare_code rc = add_source(o, file, NULL, &src);
 
 	return rc == PARE_OK ? data_npy_read(s, src->label, &src->a, o->err) : rc;
@@ -111,7 +111,7 @@ static enum pare_code load_npy(struct opening *o, const char *file, struct pare_
 
 static enum pare_code load_csv(struct opening *o, const char *file, struct pare_span s)
 {
-	struct data_source *src;
+	struct data_source *src = NULL;
 	enum pare_code rc = add_source(o, file, NULL, &src);
 
 	return rc == PARE_OK ? data_csv_read(o->d, s, o->opt->label, src, o->err) : rc;
@@ -119,7 +119,7 @@ static enum pare_code load_csv(struct opening *o, const char *file, struct pare_
 
 static enum pare_code load_member(struct opening *o, const char *file, const struct data_zip_entry *e)
 {
-	struct data_source *src;
+	struct data_source *src = NULL;
 	struct pare_span s;
 	char name[96];
 	size_t n = e->name_len;
