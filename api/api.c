@@ -43,8 +43,6 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 	if (api == NULL)
 		return pare_err_nomem(err, sizeof *api);
 	(void)pthread_rwlock_init(&api->keys_lock, NULL);
-	(void)pthread_rwlock_init(&api->commit_lock, NULL);
-	(void)pthread_mutex_init(&api->pending_lock, NULL);
 	atomic_init(&api->queue_bound, -1);
 	rc = copy_options(api, opt, err);
 	if (rc == PARE_OK) {
@@ -78,8 +76,6 @@ void api_free(struct api *api)
 	api_keys_free(api->keys);
 	api_metrics_free(api->metrics);
 	(void)pthread_rwlock_destroy(&api->keys_lock);
-	(void)pthread_rwlock_destroy(&api->commit_lock);
-	(void)pthread_mutex_destroy(&api->pending_lock);
 	pare_free(api);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/upload.h"
+#include "core/recipe/json_text.h"
 
 static const struct face {
 	const char *object, *prefix, *path, *media_type;
@@ -34,7 +35,7 @@ static enum pare_code write_info(struct pare_buf *b, const char *info, struct pa
 		api_json_raw(b, "info", info);
 		return PARE_OK;
 	}
-	rc = api_json_parse(info, strlen(info), &all, err);
+	rc = pare_json_load(info, strlen(info), SIZE_MAX, &all, NULL, err);
 	if (rc != PARE_OK)
 		return rc;
 	(void)json_object_del(all, "layers");
@@ -142,20 +143,39 @@ static enum pare_code check_fields(json_t *root, struct pare_err *err)
 		return pare_err_set(err, PARE_E_INVALID, "/architecture", "architecture must be an object; GET /v1 links the documentation");
 	if (name != NULL && (!json_is_string(name) || json_string_length(name) >= API_NAME_MAX))
 		return pare_err_set(err, PARE_E_INVALID, "/name", "name must be a string of at most %d bytes", API_NAME_MAX - 1);
+	if (name != NULL && !api_plain_text(json_string_value(name)))
+		return pare_err_set(err, PARE_E_INVALID, "/name", "name must be text without control characters");
 	return PARE_OK;
 }
 
-/* The engine speaks of places within the architecture; a client wants places within what it sent. */
-static enum pare_code within_architecture(enum pare_code rc, struct pare_err *err)
+/* The checker and the engine speak of places within the architecture; a client wants places within what it sent. */
+static void place_within(char *pointer, size_t size)
 {
-	char place[PARE_ERR_WHERE_MAX];
-	size_t n = strlen(err->where);
+	static const char base[] = "/architecture";
+	size_t n = strlen(pointer);
 
-	if (err->where[0] != '/' || strncmp(err->where, "/architecture", 13) == 0 || n + 14 > sizeof place)
+	if (n + sizeof base > size || strncmp(pointer, base, sizeof base - 1) == 0)
+		return;
+	memmove(pointer + sizeof base - 1, pointer, n + 1);
+	memcpy(pointer, base, sizeof base - 1);
+}
+
+/* All that the catalog finds wrong, before the engine is asked. */
+static enum pare_code check_architecture(struct api_exchange *x, const char *text, struct pare_err *err)
+{
+	struct pare_issues *issues = pare_arena_alloc(&x->arena, sizeof *issues);
+	struct pare_job *checked = NULL;
+	enum pare_code rc;
+
+	if (issues == NULL)
+		return pare_err_nomem(err, sizeof *issues);
+	rc = pare_object_parse("architecture", text, strlen(text), &checked, issues, err);
+	pare_job_free(checked);
+	if (rc != PARE_E_INVALID || issues->n == 0)
 		return rc;
-	memcpy(place, "/architecture", 13);
-	memcpy(place + 13, err->where, n + 1);
-	memcpy(err->where, place, n + 14);
+	for (int i = 0; i < issues->n; i++)
+		place_within(issues->list[i].pointer, sizeof issues->list[i].pointer);
+	x->issues = issues;
 	return rc;
 }
 
@@ -165,7 +185,7 @@ static enum pare_code build(struct api_exchange *x, char **out_info, struct pare
 	json_t *root = NULL;
 	char *architecture = NULL;
 	const char *name;
-	enum pare_code rc = api_json_parse(x->body.data != NULL ? x->body.data : "", x->body.len, &root, err);
+	enum pare_code rc = pare_json_load(x->body.data != NULL ? x->body.data : "", x->body.len, x->body.len, &root, NULL, err);
 
 	if (rc == PARE_OK)
 		rc = check_fields(root, err);
@@ -175,9 +195,12 @@ static enum pare_code build(struct api_exchange *x, char **out_info, struct pare
 		name = json_string_value(json_object_get(root, "name"));
 		if (name != NULL)
 			memcpy(u->name, name, strlen(name) + 1);
+		rc = check_architecture(x, architecture, err);
+	}
+	if (rc == PARE_OK) {
 		rc = api_upload_build(x, architecture, out_info, err);
-		if (rc != PARE_OK)
-			rc = within_architecture(rc, err);
+		if (rc != PARE_OK && err->where[0] == '/')
+			place_within(err->where, sizeof err->where);
 	}
 	pare_free(architecture);
 	json_decref(root);
@@ -287,7 +310,7 @@ static enum pare_code write_graph(struct api_exchange *x, const struct store_ass
 {
 	static const char *const parts[] = {"inputs", "outputs", "operators", "layers"};
 	json_t *info;
-	enum pare_code rc = api_json_parse(a->info, strlen(a->info), &info, err);
+	enum pare_code rc = pare_json_load(a->info, strlen(a->info), SIZE_MAX, &info, NULL, err);
 
 	if (rc != PARE_OK)
 		return rc;
@@ -376,7 +399,7 @@ static enum pare_code delete_asset(struct api_exchange *x, enum store_asset_kind
 		return rc;
 	rc = store_asset_delete(x->api->opt.store, kind, a.id, err);
 	for (int i = 0; i < a.n_files && rc == PARE_OK; i++)
-		api_blob_release(x->api, a.files[i].sha256);
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, a.files[i].sha256);
 	store_asset_done(&a);
 	if (rc == PARE_OK)
 		api_reply_empty(x, 204);

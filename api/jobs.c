@@ -14,6 +14,7 @@
 
 #include "api/range.h"
 #include "api/text.h"
+#include "core/recipe/json_text.h"
 
 #define KEY_MAX 255
 
@@ -53,7 +54,7 @@ enum pare_code api_write_artifacts(struct api_exchange *x, const char *key, cons
 	int n = 0;
 	enum pare_code rc = store_artifact_list(x->api->opt.store, job, &list, &n, err);
 
-	if (rc != PARE_OK)
+	if (rc != PARE_OK && rc != PARE_E_NOT_FOUND) /* deleted since it was read: it is told of as it was, without them */
 		return rc;
 	api_json_open(&x->out, key, '[');
 	for (int i = 0; i < n; i++)
@@ -132,8 +133,13 @@ static enum pare_code write_job(struct api_exchange *x, const struct store_job *
 
 static enum pare_code job_position(struct api_exchange *x, const struct store_job *j, int64_t *out, struct pare_err *err)
 {
+	enum pare_code rc;
+
 	*out = -1;
-	return j->status == STORE_QUEUED ? store_job_position(x->api->opt.store, j->id, out, err) : PARE_OK;
+	if (j->status != STORE_QUEUED)
+		return PARE_OK;
+	rc = store_job_position(x->api->opt.store, j->id, out, err);
+	return rc == PARE_E_NOT_FOUND ? PARE_OK : rc; /* cancelled and deleted since */
 }
 
 #define ETAG_MAX 64
@@ -234,17 +240,7 @@ static enum pare_code parse(struct api_exchange *x, struct pare_job **out, struc
 
 	if (issues == NULL)
 		return pare_err_nomem(err, sizeof *issues);
-	rc = api_json_reserve_begin(x->body.len, err);
-	if (rc != PARE_OK)
-		return rc;
 	rc = pare_job_parse(text, x->body.len, out, issues, err);
-	if (api_json_reserve_short()) {
-		if (rc == PARE_OK)
-			pare_job_free(*out);
-		*out = NULL;
-		rc = pare_err_nomem(err, 0);
-	}
-	api_json_reserve_end();
 	if (rc == PARE_E_INVALID && issues->n > 0)
 		x->issues = issues;
 	return rc;
@@ -417,7 +413,7 @@ static enum pare_code check_empty(const struct api_exchange *x, struct pare_err 
 
 	if (x->body.len == 0)
 		return PARE_OK;
-	rc = api_json_parse(x->body.data, x->body.len, &root, err);
+	rc = pare_json_load(x->body.data, x->body.len, x->body.len, &root, NULL, err);
 	if (rc != PARE_OK)
 		return rc;
 	empty = json_is_object(root) && json_object_size(root) == 0;
@@ -481,7 +477,7 @@ enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err)
 	if (rc == PARE_OK)
 		rc = store_job_delete(x->api->opt.store, j.id, err);
 	for (int i = 0; i < n && rc == PARE_OK; i++)
-		api_blob_release(x->api, list[i].sha256);
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, list[i].sha256);
 	store_artifact_list_done(list, n);
 	store_job_done(&j);
 	if (rc == PARE_OK)

@@ -1,4 +1,4 @@
-/* JSON out: appended to a buffer, commas placed by looking at what stands before. JSON in: jansson, behind limits on size, depth and duplicate keys. */
+/* JSON out: appended to a buffer, commas placed by looking at what stands before. JSON in: core/recipe/json_text.h. */
 #ifndef API_JSON_H
 #define API_JSON_H
 
@@ -10,8 +10,6 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 
-#define API_JSON_DEPTH 32
-
 /* Writers. key NULL: an element of a list. Failure sticks to the buffer. */
 void api_json_open(struct pare_buf *b, const char *key, char bracket); /* '{' or '[' */
 void api_json_close(struct pare_buf *b, char bracket);
@@ -21,13 +19,6 @@ void api_json_bool(struct pare_buf *b, const char *key, bool value);
 void api_json_time(struct pare_buf *b, const char *key, int64_t wall_ms); /* 0: null */
 void api_json_raw(struct pare_buf *b, const char *key, const char *json); /* text that is JSON already; NULL or "": null */
 
-/* PARE_E_SYNTAX names line and column (in where); PARE_E_TOO_LARGE beyond the depth. *out is released with json_decref. */
-PARE_MUST_USE enum pare_code api_json_parse(const char *text, size_t n, json_t **out, struct pare_err *err);
-/* Bracket a call that lets jansson parse n bytes: _begin sets memory aside for its lexer (see json.c), _end gives it back and tells whether memory ran short, in which case what was parsed
- * must not be used and be freed before _end. One bracket per thread at a time. */
-PARE_MUST_USE enum pare_code api_json_reserve_begin(size_t n, struct pare_err *err);
-bool api_json_reserve_short(void);
-void api_json_reserve_end(void);
 /* A value as one line of text (pare_free). */
 PARE_MUST_USE enum pare_code api_json_dump(const json_t *value, char **out, struct pare_err *err);
 

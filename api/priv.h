@@ -21,7 +21,6 @@
 
 struct api_upload;
 struct api_stream;
-struct pending_blob; /* upload.c */
 
 struct api {
 	struct api_options opt; /* strings owned */
@@ -31,9 +30,6 @@ struct api {
 	struct api_keys *keys; /* NULL: no authentication */
 	struct api_metrics *metrics;
 	atomic_llong queue_bound; /* at least as many jobs are not queued; see jobs.c */
-	pthread_mutex_t pending_lock; /* upload.c: blobs that are committed and not yet named by a row */
-	struct pending_blob *pending;
-	pthread_rwlock_t commit_lock;
 };
 
 struct api_exchange {
@@ -96,10 +92,6 @@ void api_page_end(struct api_exchange *x, const struct store_page *page, bool mo
 PARE_MUST_USE enum pare_code api_upload_begin(struct api_exchange *x, struct pare_err *err);
 PARE_MUST_USE enum pare_code api_upload_body(struct api_exchange *x, const void *p, size_t n, struct pare_err *err);
 void api_upload_free(struct api_exchange *x);
-/* Removes a blob that no row names and no upload in flight has committed. */
-void api_blob_drop(struct api *api, const char *sha256);
-/* The same after a row was deleted: only while no job runs, because a running job may be about to name the same bytes. What stays is collected at start-up. */
-void api_blob_release(struct api *api, const char *sha256);
 
 /* --- event streams (events.c) */
 void api_stream_free(struct api_exchange *x);

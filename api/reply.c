@@ -155,14 +155,15 @@ enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_er
 	return api_reply_text(x, status, "application/json", err);
 }
 
-static enum pare_code reply_part(struct api_exchange *x, int64_t n_bytes, const char *etag, struct pare_err *err)
+/* A range is GET's alone (RFC 9110, section 14.2). */
+static enum pare_code choose_part(struct api_exchange *x, int64_t n_bytes, const char *etag, int *out_status, struct pare_err *err)
 {
-	const char *range = api_request_header(x, "Range");
 	int64_t first = 0, n = n_bytes;
 	enum api_range_kind kind = API_RANGE_WHOLE;
 
-	if (api_if_range(api_request_header(x, "If-Range"), etag))
-		kind = api_range_parse(range, n_bytes, &first, &n);
+	if (!api_is_head(x) && api_if_range(api_request_header(x, "If-Range"), etag))
+		kind = api_range_parse(api_request_header(x, "Range"), n_bytes, &first, &n);
+	api_set_header(x, "Accept-Ranges", "bytes");
 	if (kind == API_RANGE_BAD) {
 		api_set_header(x, "Content-Range", "bytes */%lld", (long long)n_bytes);
 		return pare_err_set(err, PARE_E_RANGE, NULL, "the range starts past the end of %lld bytes", (long long)n_bytes);
@@ -172,7 +173,8 @@ static enum pare_code reply_part(struct api_exchange *x, int64_t n_bytes, const 
 	x->reply.kind = API_BODY_FD;
 	x->reply.fd_offset = first;
 	x->reply.fd_bytes = n;
-	return finish(x, kind == API_RANGE_PART ? 206 : 200, err);
+	*out_status = kind == API_RANGE_PART ? 206 : 200;
+	return PARE_OK;
 }
 
 enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const char *media_type, const char *filename, struct pare_err *err)
@@ -180,6 +182,7 @@ enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const 
 	char etag[STORE_SHA256_HEX + 16], digest[API_DIGEST_BASE64];
 	const char *if_match = api_request_header(x, "If-Match");
 	int64_t n_bytes;
+	int status = 200;
 	enum pare_code rc;
 
 	(void)snprintf(etag, sizeof etag, "\"sha256:%s\"", sha256);
@@ -191,14 +194,17 @@ enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const 
 	rc = blob_get(x->api->opt.blobs, sha256, &x->reply.fd, &n_bytes, err);
 	if (rc != PARE_OK)
 		return rc == PARE_E_NOT_FOUND ? pare_err_set(err, PARE_E_STORE, NULL, "the bytes of this content are missing in the store") : rc;
+	rc = choose_part(x, n_bytes, etag, &status, err);
+	if (rc != PARE_OK) /* the headers below describe the content and not the problem */
+		goto out;
 	api_set_header(x, "Content-Type", "%s", media_type);
-	api_set_header(x, "Accept-Ranges", "bytes");
 	api_digest_base64(sha256, digest);
 	api_set_header(x, "Repr-Digest", "sha-256=:%s:", digest);
 	if (filename != NULL)
 		api_set_header(x, "Content-Disposition", "attachment; filename=\"%s\"", filename);
-	rc = reply_part(x, n_bytes, etag, err);
-	if (rc != PARE_OK && x->reply.fd >= 0) {
+	rc = finish(x, status, err);
+out:
+	if (rc != PARE_OK) {
 		(void)close(x->reply.fd);
 		x->reply.fd = -1;
 	}

@@ -59,6 +59,14 @@ bool api_utf8_valid(const char *s, size_t n)
 	return true;
 }
 
+bool api_plain_text(const char *s)
+{
+	for (const char *p = s; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7F)
+			return false;
+	return api_utf8_valid(s, strlen(s));
+}
+
 static bool is_alnum(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');

@@ -9,6 +9,7 @@
 /* Length of the well-formed UTF-8 sequence at s[0..n) (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF); 0 if there is none. */
 size_t api_utf8_sequence(const char *s, size_t n);
 bool api_utf8_valid(const char *s, size_t n);
+bool api_plain_text(const char *s); /* UTF-8 without control characters */
 /* A token of RFC 9110, section 5.6.2 (methods, header names). The empty string is none. */
 bool api_is_token(const char *s, size_t n);
 /* Equal without regard to ASCII case. */

@@ -1,75 +1,11 @@
 /* Bytes come in, go through a staged blob (hashed on the way) and become visible only when whole. Memory per upload is this one struct.
  *
- * A committed blob is not yet named by a row, and may be the same bytes that another request has just committed or is about to drop. So each
- * committed file is entered in a list of pending blobs until its upload ends, and a blob is removed only if neither the store nor that list names
- * it. Commits hold commit_lock for reading, removals for writing: no commit can slip between the question and the removal. Reference
- * counts in the store were the alternative; they would need a transaction per file and a repair after a crash, while blobs that a crash leaves
- * behind are collected at start-up anyway.
+ * A committed file is held in the blob store (blob_commit) until a row names it or the upload has failed; then the hold ends, and what no row names is removed.
  *
  * Formats that we never open (pickle runs code) are recognised by their first bytes, so the refusal comes after 16 bytes, not after 4 GiB. */
 #include "api/upload.h"
 
 #include <string.h>
-
-struct pending_blob {
-	struct pending_blob *next;
-	char sha256[STORE_SHA256_HEX];
-};
-
-/* --- pending blobs */
-
-static bool is_pending(struct api *api, const char *sha256)
-{
-	bool found = false;
-
-	(void)pthread_mutex_lock(&api->pending_lock);
-	for (struct pending_blob *p = api->pending; p != NULL && !found; p = p->next)
-		found = strcmp(p->sha256, sha256) == 0;
-	(void)pthread_mutex_unlock(&api->pending_lock);
-	return found;
-}
-
-static void pending_add(struct api *api, struct pending_blob *p, const char *sha256)
-{
-	memcpy(p->sha256, sha256, sizeof p->sha256);
-	(void)pthread_mutex_lock(&api->pending_lock);
-	p->next = api->pending;
-	api->pending = p;
-	(void)pthread_mutex_unlock(&api->pending_lock);
-}
-
-static void pending_remove(struct api *api, const char *sha256)
-{
-	struct pending_blob *found = NULL;
-
-	(void)pthread_mutex_lock(&api->pending_lock);
-	for (struct pending_blob **p = &api->pending; *p != NULL && found == NULL; p = &(*p)->next)
-		if (strcmp((*p)->sha256, sha256) == 0) {
-			found = *p;
-			*p = found->next;
-			break;
-		}
-	(void)pthread_mutex_unlock(&api->pending_lock);
-	pare_free(found);
-}
-
-void api_blob_drop(struct api *api, const char *sha256)
-{
-	bool used = true;
-
-	(void)pthread_rwlock_wrlock(&api->commit_lock);
-	if (!is_pending(api, sha256) && store_blob_used(api->opt.store, sha256, &used, NULL) == PARE_OK && !used)
-		(void)!blob_remove(api->opt.blobs, sha256, NULL);
-	(void)pthread_rwlock_unlock(&api->commit_lock);
-}
-
-void api_blob_release(struct api *api, const char *sha256)
-{
-	int64_t counts[STORE_N_STATUS], oldest;
-
-	if (store_job_counts(api->opt.store, counts, &oldest, NULL) == PARE_OK && counts[STORE_RUNNING] + counts[STORE_CANCELING] == 0)
-		api_blob_drop(api, sha256);
-}
 
 /* --- what it is, by its first bytes */
 
@@ -166,7 +102,6 @@ static void take_file(struct api_upload *u, const struct blob_ref *ref)
 static enum pare_code file_end(struct api_exchange *x, struct pare_err *err)
 {
 	struct api_upload *u = x->upload;
-	struct pending_blob *p;
 	struct blob_ref ref;
 	enum pare_code rc;
 
@@ -177,19 +112,10 @@ static enum pare_code file_end(struct api_exchange *x, struct pare_err *err)
 		if (rc != PARE_OK)
 			return rc;
 	}
-	p = pare_alloc(sizeof *p);
-	if (p == NULL)
-		return pare_err_nomem(err, sizeof *p);
-	(void)pthread_rwlock_rdlock(&x->api->commit_lock);
 	rc = blob_commit(u->writer, &ref, err);
 	u->writer = NULL;
-	if (rc == PARE_OK)
-		pending_add(x->api, p, ref.sha256);
-	(void)pthread_rwlock_unlock(&x->api->commit_lock);
-	if (rc != PARE_OK) {
-		pare_free(p);
+	if (rc != PARE_OK)
 		return rc;
-	}
 	take_file(u, &ref);
 	return PARE_OK;
 }
@@ -197,21 +123,11 @@ static enum pare_code file_end(struct api_exchange *x, struct pare_err *err)
 enum pare_code api_upload_build(struct api_exchange *x, const char *architecture, char **out_info, struct pare_err *err)
 {
 	const struct api_engine *e = &x->api->opt.engine;
-	struct pending_blob *p = pare_alloc(sizeof *p);
 	struct blob_ref ref;
-	enum pare_code rc;
+	enum pare_code rc = e->build(e->ctx, architecture, &ref, out_info, err);
 
-	if (p == NULL)
-		return pare_err_nomem(err, sizeof *p);
-	(void)pthread_rwlock_rdlock(&x->api->commit_lock);
-	rc = e->build(e->ctx, architecture, &ref, out_info, err);
-	if (rc == PARE_OK)
-		pending_add(x->api, p, ref.sha256);
-	(void)pthread_rwlock_unlock(&x->api->commit_lock);
-	if (rc != PARE_OK) {
-		pare_free(p);
+	if (rc != PARE_OK)
 		return rc;
-	}
 	api_safe_filename("model.onnx", x->upload->paths[0]);
 	take_file(x->upload, &ref);
 	return PARE_OK;
@@ -381,7 +297,7 @@ static enum pare_code check_texts(struct api_upload *u, struct pare_err *err)
 	const char *const texts[] = {u->name, u->label, u->task};
 
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-		if (!api_utf8_valid(texts[i], strlen(texts[i])) || strpbrk(texts[i], "\r\n\t\x01\x1b\x7f") != NULL)
+		if (!api_plain_text(texts[i]))
 			return pare_err_set(err, PARE_E_INVALID, NULL, "name, label and task must be UTF-8 text without control characters");
 	if (u->task[0] != '\0' && strcmp(u->task, "classify") != 0 && strcmp(u->task, "regress") != 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "task must be classify or regress, not \"%.40s\"", u->task);
@@ -404,10 +320,15 @@ enum pare_code api_upload_finish(struct api_exchange *x, struct pare_err *err)
 	return rc == PARE_OK ? check_texts(u, err) : rc;
 }
 
-void api_upload_accepted(struct api_exchange *x)
+static void end_holds(struct api_exchange *x)
 {
 	for (int i = 0; i < x->upload->n_files; i++)
-		pending_remove(x->api, x->upload->files[i].sha256);
+		blob_release(x->api->opt.blobs, x->upload->files[i].sha256);
+}
+
+void api_upload_accepted(struct api_exchange *x)
+{
+	end_holds(x);
 	x->upload->accepted = true;
 }
 
@@ -418,9 +339,10 @@ void api_upload_free(struct api_exchange *x)
 	if (u == NULL)
 		return;
 	blob_abort(u->writer);
-	for (int i = 0; i < u->n_files && !u->accepted; i++) {
-		pending_remove(x->api, u->files[i].sha256);
-		api_blob_drop(x->api, u->files[i].sha256);
+	if (!u->accepted) {
+		end_holds(x);
+		for (int i = 0; i < u->n_files; i++)
+			(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, u->files[i].sha256);
 	}
 	pare_free(u);
 	x->upload = NULL;

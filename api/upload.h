@@ -20,7 +20,7 @@ struct api_upload {
 	unsigned char first[API_SNIFF_BYTES];
 	size_t n_first;
 	int64_t n_left; /* of max_upload_bytes */
-	int n_files;    /* whole ones, committed and pending */
+	int n_files;    /* whole ones, committed and held */
 	struct store_file files[API_MAX_FILES];
 	char paths[API_MAX_FILES][API_FILENAME_MAX];
 	bool accepted; /* a row names them */
@@ -33,7 +33,7 @@ struct api_upload {
 
 /* After the last byte: the files are whole, the fields checked, Repr-Digest compared. */
 PARE_MUST_USE enum pare_code api_upload_finish(struct api_exchange *x, struct pare_err *err);
-/* A row names the files now: they are no longer pending. At once, since a client may delete the row before the exchange is freed. */
+/* A row names the files now: they need not be held any more. At once, since a client may delete the row before the exchange is freed. */
 void api_upload_accepted(struct api_exchange *x);
 /* Lets the engine make the one file of a model. out_info: pare_free. */
 PARE_MUST_USE enum pare_code api_upload_build(struct api_exchange *x, const char *architecture, char **out_info, struct pare_err *err);

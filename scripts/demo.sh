@@ -33,12 +33,12 @@ head -n 1 "$tmp/out"
 say "a model, born from a description: LeNet-300-100"
 M=$(curl -fsS "$U/v1/models" -H 'Content-Type: application/json' -d '{"name":"lenet-300-100",
   "architecture":{"type":"mlp","input":[784],"layers":[
-    {"units":300,"activation":"relu"},{"units":100,"activation":"relu"},{"units":10}]}}' | jq -r .id)
+    {"units":300,"activation":"relu"},{"units":100,"activation":"relu"},{"units":10}]}}' | jq -er .id)
 echo "$M"
 
 say "data: the four files of MNIST"
 D=$(curl -fsS "$U/v1/datasets?name=mnist" -F "files=@$mnist/train-images-idx3-ubyte" -F "files=@$mnist/train-labels-idx1-ubyte" \
-	-F "files=@$mnist/t10k-images-idx3-ubyte" -F "files=@$mnist/t10k-labels-idx1-ubyte" | jq -r .id)
+	-F "files=@$mnist/t10k-images-idx3-ubyte" -F "files=@$mnist/t10k-labels-idx1-ubyte" | jq -er .id)
 echo "$D"
 
 say "a job: train, prune gradually to 92 % of the weights, fine-tune"
@@ -48,7 +48,7 @@ J=$(curl -fsS "$U/v1/jobs" -H 'Content-Type: application/json' -H 'Idempotency-K
     {"train":{"epochs":8,"batch_size":64,"optimizer":{"name":"adam","lr":0.001}}},
     {"prune":{"criterion":"magnitude","scope":"global","sparsity":0.92,
               "schedule":{"name":"cubic","rounds":6},"recover":{"epochs":1,"batch_size":64,"optimizer":{"name":"adam","lr":0.0005}}}},
-    {"train":{"epochs":6,"batch_size":64,"optimizer":{"name":"adam","lr":0.0003},"lr_schedule":"cosine","keep_best":true}}]}}' | jq -r .id)
+    {"train":{"epochs":6,"batch_size":64,"optimizer":{"name":"adam","lr":0.0003},"lr_schedule":"cosine","keep_best":true}}]}}' | jq -er .id)
 echo "$J"
 
 say "its events, as they happen"
@@ -90,5 +90,5 @@ kill -TERM "$pared"
 wait "$pared"
 pared=
 jq -r --arg bytes "$bytes" --arg seconds "$(($(date +%s) - began))" '
-  "\ndemo: accuracy \(.before) -> \(.after), weights \(.n_weights_dense) -> \(.n_weights_nonzero) (\(.n_weights_dense / .n_weights_nonzero * 10 | round / 10)x), onnx \($bytes) bytes, \($seconds) seconds"' \
+  "\ndemo: accuracy \(.before) -> \(.after), weights \(.n_weights_dense) -> \(.n_weights_nonzero) (\(.n_weights_dense / .n_weights_nonzero * 10 | round / 10) x), onnx \($bytes) bytes, \($seconds) seconds"' \
 	"$tmp/summary" | sed 's/ seconds$/ s/'

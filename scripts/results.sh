@@ -14,10 +14,12 @@ threads=$(nproc)
 
 # name | recipe | data | architecture ("-": the recipe's own) | params | bar, over the summary of all seeds
 lenet='{"type":"mlp","input":[784],"layers":[{"units":300,"activation":"relu","dropout":0.2},{"units":100,"activation":"relu","dropout":0.2},{"units":10}]}'
+# chosen by validation accuracy on seed 4, which is none of the seeds below
+long='{"sparsity":0.92,"lambda":0.00003,"epochs":40,"rounds":20,"finetune_epochs":40}'
 rows() {
 	cat <<-ROWS
-		LeNet-300-100|weight-magnitude|mnist|$lenet|{"sparsity":0.92}|.error <= 1.64 and .compression >= 12
-		LeNet-300-100|random|mnist|$lenet|{"sparsity":0.92}|.error > \$lenet + 0.3
+		LeNet-300-100|weight-magnitude|mnist|$lenet|$long|.error <= 1.64 and .compression >= 12
+		LeNet-300-100|random|mnist|$lenet|$long|.error > \$lenet + 0.3
 		784-128-10|ridge-magnitude|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 9.9
 		784-64-32-10|weight-magnitude|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 9.9
 		784-64-32-10|random|mnist|-|{}|.error > .dense_error + 0.5
@@ -28,14 +30,13 @@ rows() {
 
 run() { # recipe, data, architecture, params, seed, directory
 	mkdir -p "$6"
-	arch=$3
-	[ "$arch" != - ] || arch=$(jq -c .architecture "recipes/$1.json")
-	echo "$arch" | jq -c --argjson s "$5" '. + {seed: $s}' >"$6/architecture.json"
+	a=$3 d=$mnist
+	[ "$a" != - ] || a=$(jq -c .architecture "recipes/$1.json")
+	[ "$2" != iris ] || d=tests/data/iris.csv
+	echo "$a" | jq -c --argjson s "$5" '. + {seed: $s}' >"$6/architecture.json"
 	jq -nc --arg r "$1" --argjson p "$4" --argjson s "$5" '{recipe: $r, params: $p, seed: $s}' >"$6/job.json"
-	data=$mnist
-	[ "$2" != iris ] || data=tests/data/iris.csv
 	"$b"/pare-core build --architecture "$6/architecture.json" --out "$6/in.onnx" >/dev/null
-	"$b"/pare-core run --quiet --job "$6/job.json" --model "$6/in.onnx" --data "$data" --out "$6" --threads "$threads" >/dev/null
+	"$b"/pare-core run --quiet --job "$6/job.json" --model "$6/in.onnx" --data "$d" --out "$6" --threads "$threads" >/dev/null
 }
 
 # mean and range of a jq expression over the reports of a row

@@ -171,6 +171,8 @@ static enum pare_code read_file(struct srv_config *c, const char *path, struct p
 		else
 			code = read_line(c, line, where, err);
 	}
+	if (code == PARE_OK && ferror(f) != 0)
+		code = pare_err_set(err, PARE_E_INVALID, path, "the configuration file cannot be read");
 	fclose(f);
 	return code;
 }

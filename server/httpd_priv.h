@@ -26,6 +26,8 @@ struct srv_conn {
 	_Atomic int64_t received;      /* BODY: bytes given to the api so far */
 	/* the watcher's own: */
 	int64_t mark_ms, mark_bytes;   /* BODY: where the present ten seconds began */
+	int64_t eof_bytes;             /* BODY: received at the last look */
+	int n_eof;                     /* BODY: looks in a row that found the end of the stream */
 	uint64_t idle_bytes;           /* IDLE: what the kernel had received when it began */
 	bool idle_marked, lingers;     /* lingers: suspended, under h->lock */
 };

@@ -2,7 +2,9 @@
  * once a second at every connection and ends, by shutdown(2), those that are too slow:
  *   head   must be complete header-timeout after the connection was made or, on a connection that was idle, after its first byte
  *          (the library tells nothing before the head's first line is complete; the kernel's count of bytes received does);
- *   body   must keep up a mean of min-body-rate over every ten seconds;
+ *   body   must keep up a mean of min-body-rate over every ten seconds, and end when the client has gone: the library, whose epoll is edge-triggered,
+ *          takes a short read for the last one and misses an end that came together with bytes (looked at three times, because
+ *          a client may close its sending side behind a whole body that is still being worked on);
  *   linger a refused upload is left alone for two seconds, so that the client can read why, and is cut then.
  * The descriptor cannot be anybody else's by then: a connection leaves the list, under the same lock, before it is closed. */
 #include <linux/tcp.h> /* the C library's does not know tcpi_bytes_received */
@@ -16,6 +18,7 @@
 
 #define BODY_WINDOW_MS 10000
 #define LINGER_MS 2000
+#define LOOKS_UNTIL_GONE 3
 
 void srv_watch_phase(struct srv_conn *c, enum srv_phase phase)
 {
@@ -96,14 +99,29 @@ static bool body_too_slow(struct srv_conn *c, int64_t now)
 	return slow;
 }
 
+static bool client_gone(struct srv_conn *c)
+{
+	int64_t bytes = atomic_load_explicit(&c->received, memory_order_relaxed);
+	char byte;
+
+	if (bytes != c->eof_bytes || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+		c->n_eof = 0;
+	else
+		c->n_eof++;
+	c->eof_bytes = bytes;
+	return c->n_eof >= LOOKS_UNTIL_GONE;
+}
+
 static bool overdue(struct srv_conn *c, int64_t now)
 {
 	int phase = atomic_load_explicit(&c->phase, memory_order_acquire);
 
 	if (phase != SRV_IDLE)
 		c->idle_marked = false;
-	if (phase != SRV_BODY)
+	if (phase != SRV_BODY) {
 		c->mark_ms = 0;
+		c->n_eof = 0;
+	}
 	switch (phase) {
 	case SRV_IDLE:
 		look_for_first_byte(c);
@@ -112,7 +130,7 @@ static bool overdue(struct srv_conn *c, int64_t now)
 	case SRV_LINGER:
 		return now >= atomic_load_explicit(&c->deadline_ms, memory_order_relaxed);
 	case SRV_BODY:
-		return body_too_slow(c, now);
+		return client_gone(c) || body_too_slow(c, now);
 	default:
 		return false;
 	}

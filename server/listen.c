@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -94,6 +95,24 @@ static int passed_fd(void)
 	return FIRST_PASSED_FD;
 }
 
+/* Left by a daemon that was killed; one that still listens there, or a file that is no socket, is not ours to remove: bind complains then. */
+static void remove_old_socket(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return;
+	memcpy(a.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (const struct sockaddr *)(const void *)&a, (socklen_t)sizeof a) != 0 && errno == ECONNREFUSED)
+		unlink(path);
+	close(fd);
+}
+
 enum pare_code srv_listen(const char *address, int64_t port, int *out_fd, char *out_url, size_t url_cap, struct pare_err *err)
 {
 	struct address a;
@@ -112,7 +131,7 @@ enum pare_code srv_listen(const char *address, int64_t port, int *out_fd, char *
 	if (fd < 0)
 		return pare_err_errno(err, errno, "a socket to listen on");
 	if (a.u.any.sa_family == AF_UNIX)
-		unlink(a.u.local.sun_path); /* left by a daemon that was killed; the lock on the data directory keeps two from running */
+		remove_old_socket(a.u.local.sun_path);
 	else
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (bind(fd, &a.u.any, a.len) != 0 || listen(fd, BACKLOG) != 0) {

@@ -32,7 +32,6 @@
 #include "embed_openapi.inc"
 
 #define LOOKS_AT_ONCE 2
-#define SWEEP_MS 1000
 
 extern char **environ;
 
@@ -44,6 +43,9 @@ struct daemon {
 	struct srv_pool *pool;
 	struct api *api;
 	_Atomic(struct srv_httpd *) httpd;
+	pthread_t sweeper;
+	bool sweeping;
+	atomic_bool sweep_ends;
 	const char *sandbox;
 };
 
@@ -119,30 +121,38 @@ static void program_dir(char *out, size_t cap)
 		snprintf(out, cap, ".");
 }
 
-/* Removes bytes that no row names: what a crash left between a blob and its row. Takes at most a second of the start; what it did not reach
- * is met at a later one. */
+/* Removes bytes that no row names: what a crash left between a blob and its row. On a thread of its own beside everything else, since looking
+ * at a million blobs takes longer than a start may. */
 struct sweep {
 	struct daemon *d;
-	int64_t until_ms;
 	int removed;
 };
 
 static bool sweep_one(void *ctx, const char *sha256)
 {
 	struct sweep *s = ctx;
-	struct pare_err err;
-	bool used = true;
 
-	if (store_blob_used(s->d->store, sha256, &used, &err) != PARE_OK)
-		return false;
-	if (!used && blob_remove(s->d->blobs, sha256, &err) == PARE_OK)
+	if (store_blob_drop(s->d->store, s->d->blobs, sha256))
 		s->removed++;
-	return srv_env.mono_ms(NULL) < s->until_ms;
+	return !atomic_load(&s->d->sweep_ends);
+}
+
+static void *sweep_main(void *arg)
+{
+	struct sweep s = {.d = arg};
+	struct pare_err err = {0};
+	struct srv_log_line l;
+	enum pare_code code = blob_each(s.d->blobs, sweep_one, &s, &err);
+
+	srv_log_begin(&l, code == PARE_OK ? SRV_LOG_INFO : SRV_LOG_WARNING, "store.swept");
+	srv_log_int(&l, "blobs_removed", s.removed);
+	srv_log_err(&l, &err);
+	srv_log_end(&l);
+	return NULL;
 }
 
 static enum pare_code open_store(struct daemon *d, struct pare_err *err)
 {
-	struct sweep s = {.d = d, .until_ms = srv_env.mono_ms(NULL) + SWEEP_MS};
 	struct srv_log_line l;
 	int given_back = 0;
 	enum pare_code code;
@@ -155,14 +165,11 @@ static enum pare_code open_store(struct daemon *d, struct pare_err *err)
 		code = blob_fs_open(d->config.data_dir, &srv_env, &d->blobs, err);
 	if (code == PARE_OK)
 		code = store_recover(d->store, &given_back, err);
-	if (code == PARE_OK)
-		code = blob_each(d->blobs, sweep_one, &s, err);
 	if (code != PARE_OK)
 		return code;
 	srv_log_begin(&l, SRV_LOG_INFO, "store.opened");
 	srv_log_str(&l, "dir", d->config.data_dir);
 	srv_log_int(&l, "jobs_given_back", given_back);
-	srv_log_int(&l, "blobs_removed", s.removed);
 	srv_log_end(&l);
 	return PARE_OK;
 }
@@ -183,11 +190,12 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 static enum pare_code make_workers(struct daemon *d, struct pare_err *err)
 {
 	const struct srv_config *c = &d->config;
+	struct stat st;
 	struct srv_look_options look = {.blobs = d->blobs, .core = c->core, .concurrency = LOOKS_AT_ONCE, .limit_ms = c->inspect_seconds * 1000, .memory_bytes = c->max_memory_bytes};
 	struct srv_pool_options pool = {.store = d->store, .blobs = d->blobs, .core = c->core, .workers = (int)c->workers, .memory_bytes = c->max_memory_bytes,
 	    .max_runtime_seconds = c->max_runtime_seconds, .max_artifact_bytes = 2 * c->max_upload_bytes + ((int64_t)64 << 20), .events_added = on_events, .ctx = d};
 
-	if (access(c->core, X_OK) != 0)
+	if (stat(c->core, &st) != 0 || !S_ISREG(st.st_mode) || access(c->core, X_OK) != 0)
 		return pare_err_set(err, PARE_E_INVALID, c->core, "the engine is not there, or cannot be executed; set \"core\" to the path of pare-core");
 	if (srv_look_new(&look, &d->look, err) != PARE_OK)
 		return err->code;
@@ -228,9 +236,11 @@ static enum pare_code serve(struct daemon *d, struct pare_err *err)
 	o.api = d->api;
 	code = srv_httpd_start(&o, &h, err);
 	atomic_store(&d->httpd, h);
-	if (code == PARE_OK)
-		announce(url);
-	return code;
+	if (code != PARE_OK)
+		return code;
+	d->sweeping = pthread_create(&d->sweeper, NULL, sweep_main, d) == 0; /* without it the next start does */
+	announce(url);
+	return PARE_OK;
 }
 
 /* --- stop */
@@ -252,8 +262,11 @@ static void stop(struct daemon *d)
 	api_free(d->api);
 	srv_pool_free(d->pool);
 	srv_look_free(d->look);
-	if (d->blobs != NULL)
-		blob_close(d->blobs);
+	if (d->sweeping) {
+		atomic_store(&d->sweep_ends, true);
+		pthread_join(d->sweeper, NULL);
+	}
+	blob_close(d->blobs);
 	if (d->store != NULL)
 		store_close(d->store);
 }

@@ -72,15 +72,15 @@ static bool stopping(struct srv_pool *p, uint64_t *out_added)
 	return r;
 }
 
-/* Until a job was added after `seen`, a second is over, or the pool stops. */
-static void rest(struct srv_pool *p, uint64_t seen)
+/* Until a job was added after `seen` (whole: no, after trouble with the store), a second is over, or the pool stops. */
+static void rest(struct srv_pool *p, uint64_t seen, bool whole)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += POLL_SECONDS;
 	pthread_mutex_lock(&p->lock);
-	while (!p->stopping && p->n_added == seen)
+	while (!p->stopping && (whole || p->n_added == seen))
 		if (pthread_cond_timedwait(&p->added, &p->lock, &until) != 0)
 			break;
 	pthread_mutex_unlock(&p->lock);
@@ -121,7 +121,7 @@ static void *slot_main(void *arg)
 	while (!stopping(s->pool, &seen)) {
 		srv_pool_expire(s->pool);
 		if (!claim_and_run(s, worker, &complained))
-			rest(s->pool, complained ? UINT64_MAX - 1 : seen);
+			rest(s->pool, seen, complained);
 	}
 	return NULL;
 }

@@ -8,8 +8,8 @@
  *   the daemon stops                        -> release, not counted
  *   the lease is gone                       -> nothing: the job is somebody else's now
  *
- * Outputs are staged while the engine writes; their bytes are durable before the transaction that names them, and a daemon that dies
- * in between leaves only bytes that nobody names, which the next start removes. A full disk or a locked database while
+ * Outputs are staged while the engine writes and hashed after it has ended, when nobody holds their descriptors any more. Their bytes are durable before the
+ * transaction that names them, and a daemon that dies in between leaves only bytes that nobody names, which the next start removes. A full disk or a locked database while
  * telling the store is tried again for a minute: the work of hours is not thrown away for a moment's trouble. */
 #include <errno.h>
 #include <signal.h>
@@ -30,13 +30,15 @@
 #define CANCEL_GRACE_MS 5000
 #define END_GRACE_MS 5000
 #define PERSIST_MS 60000
-#define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept */
+#define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept, nor what is beyond */
+#define MAX_EVENT_BYTES ((size_t)256 << 20)
 
 enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, LOST };
 
 struct output {
 	char name[72], media_type[72];
 	struct blob_writer *writer;
+	bool named;
 };
 
 struct run {
@@ -48,11 +50,14 @@ struct run {
 	struct output outputs[PARE_MAX_ARTIFACTS];
 	int n_outputs;
 	char *result;
-	struct store_artifact artifacts[PARE_MAX_ARTIFACTS];
+	struct output *named[PARE_MAX_ARTIFACTS]; /* by the result */
+	int n_named;
+	struct store_artifact artifacts[PARE_MAX_ARTIFACTS]; /* committed */
 	int n_artifacts;
 	int64_t renew_at_ms, deadline_ms, kill_at_ms; /* kill_at: 0 until cancelled */
 	int64_t runtime_seconds;
 	int n_events;
+	size_t n_event_bytes;
 	bool canceling;
 	struct pare_err err;
 };
@@ -144,7 +149,8 @@ static enum verdict keep_event(struct run *r, const struct pare_msg *m)
 	bool is_progress = strcmp(m->event, "progress") == 0;
 	enum pare_code code = PARE_E_BUSY;
 
-	if (r->n_events++ >= MAX_EVENTS)
+	r->n_event_bytes += strlen(m->data);
+	if (r->n_events++ >= MAX_EVENTS || r->n_event_bytes > MAX_EVENT_BYTES)
 		return GOES_ON;
 	snprintf(type, sizeof type, "job.%s", m->event);
 	if (strcmp(m->event, "log") != 0 || !srv_peek_string(m->data, "level", level, sizeof level))
@@ -205,18 +211,34 @@ static enum verdict renew(struct run *r)
 	return GOES_ON;
 }
 
-static enum verdict commit_outputs(struct run *r, const struct pare_msg *m)
+static enum verdict take_result(struct run *r, const struct pare_msg *m)
 {
 	for (int i = 0; i < m->n_artifacts; i++) {
 		struct output *o = find_output(r, m->artifacts[i]);
+
+		if (o == NULL || o->named) {
+			pare_err_set(&r->err, PARE_E_WORKER_CRASHED, m->artifacts[i], "the engine names an output twice, or one that it never opened");
+			return CRASHED;
+		}
+		o->named = true;
+		r->named[r->n_named++] = o;
+	}
+	r->result = pare_strdup(m->data);
+	if (r->result == NULL) {
+		pare_err_nomem(&r->err, strlen(m->data));
+		return FAILED;
+	}
+	return RESULT;
+}
+
+static enum verdict commit_outputs(struct run *r)
+{
+	for (int i = 0; i < r->n_named; i++) {
+		struct output *o = r->named[i];
 		struct store_artifact *a = &r->artifacts[r->n_artifacts];
 		struct blob_ref ref;
 		enum pare_code code;
 
-		if (o == NULL || o->writer == NULL) {
-			pare_err_set(&r->err, PARE_E_WORKER_CRASHED, m->artifacts[i], "the engine names an output that it never opened");
-			return CRASHED;
-		}
 		if (renew(r) == LOST) /* reading gigabytes to hash them takes a while */
 			return LOST;
 		code = blob_commit(o->writer, &ref, &r->err);
@@ -229,11 +251,6 @@ static enum verdict commit_outputs(struct run *r, const struct pare_msg *m)
 		a->n_bytes = ref.n_bytes;
 		r->n_artifacts++;
 	}
-	r->result = pare_strdup(m->data);
-	if (r->result == NULL) {
-		pare_err_nomem(&r->err, strlen(m->data));
-		return FAILED;
-	}
 	return RESULT;
 }
 
@@ -245,7 +262,7 @@ static enum verdict obey(struct run *r, const struct pare_msg *m)
 	case PARE_MSG_OPEN:
 		return open_output(r, m);
 	case PARE_MSG_RESULT:
-		return commit_outputs(r, m);
+		return take_result(r, m);
 	case PARE_MSG_ERROR:
 		r->err = m->error;
 		return r->canceling ? CANCELED : FAILED;
@@ -345,7 +362,7 @@ static enum verdict run_engine(struct run *r)
 	if (v != RESULT)
 		srv_engine_signal(&r->engine, SIGKILL);
 	srv_engine_end(&r->engine, v == RESULT ? END_GRACE_MS : 0);
-	return v;
+	return v == RESULT ? commit_outputs(r) : v;
 }
 
 /* --- telling the store */
@@ -437,6 +454,10 @@ void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
 	for (int i = 0; i < r->n_outputs; i++)
 		blob_abort(r->outputs[i].writer);
 	settle(r, v);
+	for (int i = 0; i < r->n_artifacts; i++) { /* rows name them now, or they go */
+		blob_release(slot->pool->opt.blobs, r->artifacts[i].sha256);
+		(void)store_blob_drop(r->store, slot->pool->opt.blobs, r->artifacts[i].sha256);
+	}
 	pare_free(r->result);
 	pare_free(r);
 }

@@ -32,6 +32,8 @@
 #define FIRST_INPUT_FD (PARE_ENGINE_FD + 1)
 #define SAFE_FD 256 /* above every target: FIRST_INPUT_FD + PARE_MAX_INPUTS */
 #define COMPLAINT_MAX ((size_t)1000)
+#define READS_AT_ONCE 64 /* what a pipe holds; then the lease and the client have their turn */
+#define COMPLAINTS_LOGGED 100 /* of one engine: it must not fill the disk with our log */
 #define N_PASSED 6
 
 static const char *const passed_on[N_PASSED] = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_VERBOSE", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
@@ -181,10 +183,10 @@ static enum pare_code make_ends(struct srv_engine *e, struct plan *p, const stru
 	e->sock = pair[0];
 	ok = plan_fd(p, pair[1]);
 	close(pair[1]);
-	if (!ok || pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) != 0)
+	if (!ok || pipe2(pipe_ends, O_CLOEXEC) != 0)
 		return pare_err_errno(err, errno, "a pipe for the engine");
 	e->standard_error = pipe_ends[0];
-	ok = plan_fd(p, pipe_ends[1]);
+	ok = plan_fd(p, pipe_ends[1]) && fcntl(pipe_ends[0], F_SETFL, O_NONBLOCK) == 0; /* ours alone: its last words must not get EAGAIN */
 	close(pipe_ends[1]);
 	for (int i = 0; i < start->n_inputs && ok; i++)
 		ok = plan_fd(p, start->inputs[i].fd);
@@ -231,6 +233,8 @@ static void complain(struct srv_engine *e, const char *line)
 	struct srv_log_line l;
 
 	snprintf(e->said, sizeof e->said, "%s", line);
+	if (e->n_said++ >= COMPLAINTS_LOGGED)
+		return;
 	srv_log_begin(&l, SRV_LOG_WARNING, "engine.said");
 	srv_log_str(&l, "engine", e->label);
 	srv_log_int(&l, "pid", e->pid);
@@ -241,11 +245,11 @@ static void complain(struct srv_engine *e, const char *line)
 static void read_complaints(struct srv_engine *e)
 {
 	char buf[1024];
-	ssize_t r;
+	ssize_t r = -1;
 	size_t n;
 	char *line;
 
-	while ((r = read(e->standard_error, buf, sizeof buf)) > 0) {
+	for (int i = 0; i < READS_AT_ONCE && (r = read(e->standard_error, buf, sizeof buf)) > 0; i++) {
 		if (srv_lines_add(&e->complaints, buf, (size_t)r, NULL) != PARE_OK) {
 			char *rest = srv_lines_rest(&e->complaints);
 

@@ -18,6 +18,7 @@ struct srv_engine {
 	const char *label; /* for the log: a job id, or "inspect"; borrowed */
 	struct srv_lines lines, complaints;
 	char said[SRV_SAID_MAX]; /* the last line on its standard error */
+	int n_said;
 	bool ended;   /* its side of the socket is closed */
 	int status;   /* of waitpid, once reaped */
 };

@@ -6,12 +6,18 @@
  * equal bytes under an equal name make the overwrite harmless, and rename works on every file system.
  *
  * Names come from outside (sha256 in a URL), so each is checked to be 64 hex digits before it becomes a path, all opens are relative to held
- * directory descriptors, and none follows a link. A failed fsync is final: the kernel forgets the error with its first report, so it is never tried again. */
+ * directory descriptors, and none follows a link. A failed fsync is final: the kernel forgets the error with its first report, so it is never tried again.
+ *
+ * Between a commit and the row that names the blob, somebody else may be about to remove the same bytes (a refused upload, a deleted model). So a commit
+ * enters the digest in a list of holds before the rename, and a removal asks that list, then the store, and unlinks, all under the list's lock: it comes either
+ * wholly before the hold, and the rename brings the bytes back, or after it, and is refused. Rejected: reference counts in the store, which need a transaction per
+ * file and a repair after a crash. A removal is not made durable: one that a power failure undoes leaves what the next sweep finds. */
 #include "storage/blob.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,15 +32,23 @@
 #define READ_BYTES ((size_t)256 << 10)
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
+struct hold {
+	struct hold *next;
+	char sha256[STORE_SHA256_HEX];
+};
+
 struct blob_store {
 	struct pare_env env;
 	int blobs_fd, staging_fd;
 	atomic_uint_fast64_t n_staged; /* names of staging files */
+	pthread_mutex_t lock; /* of holds, and for removals */
+	struct hold *holds;
 };
 
 struct blob_writer {
 	struct blob_store *b;
 	struct store_sha256 *sha;
+	struct hold *hold; /* made here, so that a commit does not fail for it */
 	int fd;
 	int64_t cap_bytes, n_bytes;
 	bool shared; /* the descriptor was handed out: the file is what it holds at commit */
@@ -119,6 +133,7 @@ enum pare_code blob_fs_open(const char *dir, const struct pare_env *env, struct 
 	if (b == NULL)
 		return pare_err_nomem(err, sizeof *b);
 	b->env = *env;
+	(void)pthread_mutex_init(&b->lock, NULL);
 	b->staging_fd = -1;
 	dir_fd = open_dir(AT_FDCWD, dir);
 	b->blobs_fd = dir_fd >= 0 ? open_dir(dir_fd, "blobs") : -1;
@@ -140,6 +155,13 @@ void blob_close(struct blob_store *b)
 {
 	if (b == NULL)
 		return;
+	while (b->holds != NULL) {
+		struct hold *next = b->holds->next;
+
+		pare_free(b->holds);
+		b->holds = next;
+	}
+	(void)pthread_mutex_destroy(&b->lock);
 	close_fd(b->blobs_fd);
 	close_fd(b->staging_fd);
 	pare_free(b);
@@ -157,7 +179,8 @@ enum pare_code blob_begin(struct blob_store *b, int64_t cap_bytes, struct blob_w
 	w->fd = -1;
 	w->cap_bytes = cap_bytes;
 	w->sha = store_sha256_new();
-	if (w->sha == NULL) {
+	w->hold = pare_alloc(sizeof *w->hold);
+	if (w->sha == NULL || w->hold == NULL) {
 		blob_abort(w);
 		return pare_err_nomem(err, 0);
 	}
@@ -219,6 +242,7 @@ void blob_abort(struct blob_writer *w)
 		(void)unlinkat(w->b->staging_fd, w->name, 0);
 	close_fd(w->fd);
 	store_sha256_free(w->sha);
+	pare_free(w->hold);
 	pare_free(w);
 }
 
@@ -270,6 +294,40 @@ static enum pare_code move_into_place(struct blob_writer *w, const char *sha256,
 	return code;
 }
 
+static void take_hold(struct blob_writer *w, const char *sha256)
+{
+	struct blob_store *b = w->b;
+
+	memcpy(w->hold->sha256, sha256, sizeof w->hold->sha256);
+	(void)pthread_mutex_lock(&b->lock);
+	w->hold->next = b->holds;
+	b->holds = w->hold;
+	(void)pthread_mutex_unlock(&b->lock);
+	w->hold = NULL;
+}
+
+static struct hold **find_hold(struct blob_store *b, const char *sha256)
+{
+	struct hold **p = &b->holds;
+
+	while (*p != NULL && strcmp((*p)->sha256, sha256) != 0)
+		p = &(*p)->next;
+	return p;
+}
+
+void blob_release(struct blob_store *b, const char *sha256)
+{
+	struct hold **p, *found;
+
+	(void)pthread_mutex_lock(&b->lock);
+	p = find_hold(b, sha256);
+	found = *p;
+	if (found != NULL)
+		*p = found->next;
+	(void)pthread_mutex_unlock(&b->lock);
+	pare_free(found);
+}
+
 enum pare_code blob_commit(struct blob_writer *w, struct blob_ref *out, struct pare_err *err)
 {
 	uint8_t digest[STORE_SHA256_BYTES];
@@ -284,7 +342,10 @@ enum pare_code blob_commit(struct blob_writer *w, struct blob_ref *out, struct p
 		store_sha256_get(w->sha, digest);
 		store_hex(digest, sizeof digest, ref.sha256);
 		ref.n_bytes = w->n_bytes;
+		take_hold(w, ref.sha256);
 		code = move_into_place(w, ref.sha256, err);
+		if (code != PARE_OK)
+			blob_release(w->b, ref.sha256);
 	}
 	if (code == PARE_OK)
 		*out = ref;
@@ -328,20 +389,29 @@ enum pare_code blob_get(struct blob_store *b, const char *sha256, int *out_fd, i
 	return errnum == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errnum, "opening a blob");
 }
 
-enum pare_code blob_remove(struct blob_store *b, const char *sha256, struct pare_err *err)
+static enum pare_code unlink_blob(struct blob_store *b, const char *sha256, struct pare_err *err)
 {
 	struct place at;
-	enum pare_code code = PARE_OK;
-	int dir_fd = dir_of(b, sha256, &at), errnum = errno;
+	int dir_fd = dir_of(b, sha256, &at), errnum = 0;
 
-	if (dir_fd >= 0 && unlinkat(dir_fd, at.file, 0) == 0) {
-		if (fsync(dir_fd) != 0)
-			code = pare_err_errno(err, errno, "removing a blob");
-	} else {
-		errnum = dir_fd >= 0 ? errno : errnum;
-		code = errnum == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errnum, "removing a blob");
-	}
+	if (dir_fd < 0 || unlinkat(dir_fd, at.file, 0) != 0)
+		errnum = errno;
 	close_fd(dir_fd);
+	if (errnum == 0)
+		return PARE_OK;
+	return errnum == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errnum, "removing a blob");
+}
+
+enum pare_code blob_remove(struct blob_store *b, const char *sha256, bool (*used)(void *ctx, const char *sha256), void *ctx, struct pare_err *err)
+{
+	enum pare_code code;
+
+	(void)pthread_mutex_lock(&b->lock);
+	if (*find_hold(b, sha256) != NULL || used(ctx, sha256))
+		code = pare_err_set(err, PARE_E_CONFLICT, NULL, "the blob \"%.64s\" is in use", sha256);
+	else
+		code = unlink_blob(b, sha256, err);
+	(void)pthread_mutex_unlock(&b->lock);
 	return code;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "storage/blob.h"
 
 void store_close(struct store *s)
 {
@@ -208,7 +209,7 @@ enum pare_code store_job_position(struct store *s, const char *id, int64_t *out,
 	store_job_done(&r.j);
 	code = s->ops->end(tx, code, err);
 	if (code == PARE_OK)
-		*out = ahead;
+		*out = ahead < STORE_POSITION_MAX ? ahead : STORE_POSITION_MAX;
 	return code;
 }
 
@@ -332,4 +333,16 @@ enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, s
 	if (code == PARE_OK)
 		*out = used;
 	return code;
+}
+
+static bool cannot_go(void *ctx, const char *sha256)
+{
+	bool used = true;
+
+	return store_blob_used(ctx, sha256, &used, NULL) != PARE_OK || used;
+}
+
+bool store_blob_drop(struct store *s, struct blob_store *b, const char *sha256)
+{
+	return blob_remove(b, sha256, cannot_go, s, NULL) == PARE_OK;
 }

@@ -106,7 +106,8 @@ void store_job_list_done(struct store_job *list, int n);
 PARE_MUST_USE enum pare_code store_job_cancel(struct store *s, const char *id, struct store_job *out, struct pare_err *err);
 /* Final jobs only (PARE_E_CONFLICT); takes events and artifacts with it. */
 PARE_MUST_USE enum pare_code store_job_delete(struct store *s, const char *id, struct pare_err *err);
-/* Queued jobs ahead of this one; -1 if it is not queued. */
+/* Queued jobs ahead of this one; -1 if it is not queued. Counted up to STORE_POSITION_MAX, so that asking costs the same behind 100,000 jobs. */
+#define STORE_POSITION_MAX 1000
 PARE_MUST_USE enum pare_code store_job_position(struct store *s, const char *id, int64_t *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
 
@@ -161,5 +162,8 @@ void store_artifact_list_done(struct store_artifact *list, int n);
 void store_artifact_done(struct store_artifact *a);
 /* Is a blob named by any file or artifact? */
 PARE_MUST_USE enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err);
+/* Removes a blob (storage/blob.h) that nothing names and nobody holds; true if it did. At any time, beside uploads and running jobs. */
+struct blob_store;
+bool store_blob_drop(struct store *s, struct blob_store *b, const char *sha256);
 
 #endif

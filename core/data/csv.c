@@ -198,17 +198,6 @@ static bool number(const struct field *f, double *out)
 	return short_decimal(f->s, f->n, out) || pare_parse_double(f->s, f->n, out);
 }
 
-static bool means_nonfinite(const struct field *f)
-{
-	static const char *const words[] = {"nan", "inf", "infinity"};
-	size_t sign = f->n > 0 && (*f->s == '-' || *f->s == '+');
-
-	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-		if (strlen(words[i]) == f->n - sign && strncasecmp(f->s + sign, words[i], f->n - sign) == 0)
-			return true;
-	return false;
-}
-
 static enum pare_code bad_number(const struct table *t, const struct field *f, size_t column, double v)
 {
 	char name[48], text[48];
@@ -219,7 +208,7 @@ static enum pare_code bad_number(const struct table *t, const struct field *f, s
 	if (f->n == 0)
 		return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where,
 		    "line %zu, column %zu (%s): the field is empty; every feature must be a number", f->line, column + 1, name);
-	if (means_nonfinite(f) || v != 0)
+	if (data_means_nonfinite(f->s, f->n) || v != 0)
 		return pare_err_set(t->r.err, PARE_E_NONFINITE, t->r.where,
 		    "line %zu, column %zu (%s): \"%s\" is not a finite 32-bit number", f->line, column + 1, name, text);
 	return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where,
@@ -267,7 +256,7 @@ static bool has_header(const struct data_texts *names)
 		const char *s = data_texts_get(names, i);
 		struct field f = {.s = s, .n = strlen(s)};
 
-		if (number(&f, &v) || means_nonfinite(&f))
+		if (number(&f, &v) || data_means_nonfinite(f.s, f.n))
 			continue;
 		return i + 1 < names->n || i == 0 || is_label_name(s);
 	}

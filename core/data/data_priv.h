@@ -142,6 +142,8 @@ PARE_MUST_USE enum pare_code data_labels_resolve(struct pare_dataset *d, const s
 /* Splits as the files say. */
 PARE_MUST_USE enum pare_code data_split_given(struct pare_dataset *d, struct pare_err *err);
 
+/* Is it nan or inf, however written? */
+bool data_means_nonfinite(const char *s, size_t n);
 /* Text from a file made fit for a message: at most n - 1 characters, printable ASCII. */
 const char *data_show(const char *s, size_t len, char *out, size_t n);
 /* "[60000, 28, 28]" */

@@ -117,7 +117,7 @@ static enum pare_code estimate(struct pare_dataset *d, float *mean, float *std, 
 	size_t k = d->info.row_elems;
 	float *row = pare_calloc(k, sizeof *row);
 	double *sums = pare_calloc(2 * k, sizeof *sums);
-	double *vars = sums + k;
+	double *vars;
 	uint32_t n;
 	enum pare_code rc = PARE_OK;
 
@@ -130,6 +130,7 @@ static enum pare_code estimate(struct pare_dataset *d, float *mean, float *std, 
 		rc = pare_err_set(err, PARE_E_DATASET, NULL, "there are no training rows to estimate mean and standard deviation from");
 		goto out;
 	}
+	vars = sums + k;
 	add_moments(d, row, NULL, sums);
 	for (size_t j = 0; j < k; j++)
 		sums[j] /= n;

@@ -56,20 +56,29 @@ static bool written_as_integer(const char *s)
 	return pare_parse_i64(s, strlen(s), INT64_MIN, INT64_MAX, &v);
 }
 
-/* Are all labels of the tables numbers? Then they are in l->v. */
-static bool texts_to_numbers(struct labels *l)
+/* Are the labels of the tables texts? If all are numbers, they are in l->v afterwards. A NaN among numbers is a missing
+ * label; taking it for a text would turn all the others into texts, with other class indices. */
+static enum pare_code texts_to_numbers(struct labels *l, bool *texts, struct pare_err *err)
 {
+	size_t missing = SIZE_MAX;
+
+	*texts = false;
 	l->integer = true;
-	for (size_t row = 0; row < l->n; row++) {
+	for (size_t row = 0; row < l->n && !*texts; row++) {
 		size_t i;
 		const struct data_block *b = block_of(l->d, row, &i);
 		const char *s = data_texts_get(&b->sx->texts, i);
 
-		if (!pare_parse_double(s, strlen(s), &l->v[row]))
-			return false;
-		l->integer = l->integer && written_as_integer(s);
+		if (pare_parse_double(s, strlen(s), &l->v[row]))
+			l->integer = l->integer && written_as_integer(s);
+		else if (data_means_nonfinite(s, strlen(s)))
+			missing = missing < row ? missing : row;
+		else
+			*texts = true;
 	}
-	return true;
+	if (*texts || missing == SIZE_MAX)
+		return PARE_OK;
+	return bad_label(l, missing, PARE_E_NONFINITE, "is not a finite number, as the other labels are", err);
 }
 
 static enum pare_code array_to_numbers(struct labels *l, const struct data_block *b, struct pare_err *err)
@@ -343,8 +352,8 @@ static enum pare_code read_numbers(struct labels *l, bool *texts, struct pare_er
 		else if (b->n_rows > 0)
 			rc = array_to_numbers(l, b, err);
 	}
-	*texts = table && !texts_to_numbers(l);
-	return rc;
+	*texts = false;
+	return rc == PARE_OK && table ? texts_to_numbers(l, texts, err) : rc;
 }
 
 enum pare_code data_labels_resolve(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_err *err)

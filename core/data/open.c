@@ -181,7 +181,7 @@ static enum pare_code unknown_format(struct pare_span s, const char *where, stru
 	char hex[16] = "";
 
 	for (size_t i = 0; i < 4 && i < s.len; i++)
-		snprintf(hex + 3 * i, sizeof hex - 3 * i, "%02x ", s.data[i]);
+		snprintf(hex + strlen(hex), sizeof hex - strlen(hex), "%s%02x", i > 0 ? " " : "", s.data[i]);
 	return pare_err_set(err, PARE_E_DATASET, where, "this is no IDX, NPY, NPZ or CSV file, plain or gzipped (it begins with %s)", hex);
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/mem.h"
 #include "core/base/num.h"
@@ -59,6 +60,17 @@ enum pare_code data_texts_add(struct data_texts *t, const char *s, size_t n, siz
 const char *data_texts_get(const struct data_texts *t, size_t i)
 {
 	return t->buf.data + t->offsets[i];
+}
+
+bool data_means_nonfinite(const char *s, size_t n)
+{
+	static const char *const words[] = {"nan", "inf", "infinity"};
+	size_t sign = n > 0 && (*s == '-' || *s == '+');
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (strlen(words[i]) == n - sign && strncasecmp(s + sign, words[i], n - sign) == 0)
+			return true;
+	return false;
 }
 
 const char *data_show(const char *s, size_t len, char *out, size_t n)

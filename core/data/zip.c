@@ -119,7 +119,7 @@ static enum pare_code read_central(struct pare_span dir, size_t *pos, struct dat
 {
 	const uint8_t *p = dir.data + *pos;
 	size_t left = dir.len - *pos, name, extra, comment;
-	uint64_t bytes, comp, start;
+	uint64_t bytes = 0, comp = 0, start = 0;
 	uint64_t *fields[] = {&bytes, &comp, &start};
 
 	if (left < CENTRAL_BYTES || data_le(p, 4) != SIG_CENTRAL)
@@ -162,7 +162,7 @@ static enum pare_code read_local(struct pare_span s, size_t limit, struct data_z
 {
 	const uint8_t *p = s.data + e->start;
 	size_t head, name, extra;
-	uint64_t bytes, comp;
+	uint64_t bytes = 0, comp = 0;
 	uint64_t *fields[] = {&bytes, &comp};
 
 	if (e->start > limit || limit - e->start < LOCAL_BYTES || data_le(p, 4) != SIG_LOCAL)

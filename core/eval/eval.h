@@ -18,7 +18,7 @@ enum pare_loss { PARE_LOSS_CROSS_ENTROPY, PARE_LOSS_MSE };
 double pare_loss_rows(enum pare_loss loss, enum pare_output_kind kind, const float *out, int64_t count, int64_t k,
     const int32_t *classes, const float *targets, float scale, float *grad);
 
-#define PARE_CONFUSION_MAX 4096 /* classes; beyond that confusion is NULL */
+#define PARE_CONFUSION_MAX 1000 /* classes; beyond that confusion is NULL: it grows with their square, in memory and in a report */
 
 struct pare_metrics {
 	enum pare_task task;
@@ -27,7 +27,8 @@ struct pare_metrics {
 	/* classification */
 	double accuracy, macro_f1;
 	int n_classes;      /* the model's outputs, which may be more than the classes of the data */
-	int64_t *confusion; /* [actual][predicted], n_classes each; owned, freed by pare_metrics_done */
+	int64_t *class_rows, *class_hits; /* n_classes each: rows of the class, and how many of them are right; owned, freed by pare_metrics_done */
+	int64_t *confusion; /* [actual][predicted], n_classes each, or NULL; owned */
 	int32_t *predicted; /* n class indices in row order; owned */
 	/* regression */
 	double mse, mae, r2;

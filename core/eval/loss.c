@@ -27,6 +27,7 @@ static double raw_row(const float *restrict o, int64_t k, int32_t c, float scale
 	if (grad == NULL) {
 		for (int64_t j = 0; j < k; j++)
 			sum += expf(o[j] - max);
+		/* cppcheck-suppress invalidFunctionArg ; k is at least 1, and the term of the maximum is 1 */
 		return log(sum) + (double)max - (double)o[c];
 	}
 	for (int64_t j = 0; j < k; j++) {
@@ -42,7 +43,7 @@ static double raw_row(const float *restrict o, int64_t k, int32_t c, float scale
 
 static double probability_row(const float *o, int64_t k, int32_t c, float scale, float *grad)
 {
-	float p = o[c] > PROB_MIN ? o[c] : PROB_MIN;
+	float p = o[c] < PROB_MIN ? PROB_MIN : o[c]; /* NaN stays */
 
 	if (grad != NULL) {
 		memset(grad, 0, (size_t)k * sizeof *grad);

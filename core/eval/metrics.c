@@ -134,9 +134,11 @@ void eval_sums_finish(struct eval_sums *s, struct pare_metrics *m)
 		m->accuracy = (double)s->correct / n;
 		m->macro_f1 = macro_f1(s);
 		m->n_classes = (int)s->k;
+		m->class_rows = s->actual;
+		m->class_hits = s->hits;
 		m->confusion = s->confusion;
 		m->predicted = s->predicted;
-		s->confusion = NULL;
+		s->actual = s->hits = s->confusion = NULL;
 		s->predicted = NULL;
 	} else {
 		m->mse = s->squares / (n * (double)s->k);
@@ -147,8 +149,10 @@ void eval_sums_finish(struct eval_sums *s, struct pare_metrics *m)
 
 void pare_metrics_done(struct pare_metrics *m)
 {
+	pare_free(m->class_rows);
+	pare_free(m->class_hits);
 	pare_free(m->confusion);
 	pare_free(m->predicted);
-	m->confusion = NULL;
+	m->class_rows = m->class_hits = m->confusion = NULL;
 	m->predicted = NULL;
 }

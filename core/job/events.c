@@ -36,17 +36,6 @@ enum pare_code job_phase(struct job_run *r, const char *phase, struct pare_err *
 	return send_event(r, "phase", &b, err);
 }
 
-enum pare_code job_log(struct job_run *r, const char *level, const char *message, struct pare_err *err)
-{
-	struct pare_buf b;
-
-	pare_buf_init(&b, EVENT_MAX);
-	pare_buf_str(&b, "{");
-	pare_json_key_str(&b, "level", level);
-	pare_json_key_str(&b, "message", message);
-	return send_event(r, "log", &b, err);
-}
-
 enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct pare_err *err)
 {
 	struct pare_buf b;

@@ -41,24 +41,23 @@ struct host_run {
 enum pare_code pare_host_job_text(const char *text, size_t len, int threads, char **out, struct pare_err *err)
 {
 	static const char *const ids[] = {"model", "dataset"};
-	json_error_t e;
 	json_t *job;
-	char where[64];
+	enum pare_code code = pare_json_load(text, len, len, &job, NULL, err);
 
-	pare_json_init();
-	job = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
-	if (job == NULL) {
-		(void)snprintf(where, sizeof where, "line %d column %d", e.line, e.column);
-		return pare_err_set(err, PARE_E_SYNTAX, where, "the job is not valid JSON: %s", e.text);
+	if (code != PARE_OK)
+		return code;
+	if (!json_is_object(job)) {
+		json_decref(job);
+		return pare_err_set(err, PARE_E_INVALID, NULL, "the job must be a JSON object");
 	}
 	for (size_t i = 0; i < 2; i++)
-		if (json_is_object(job) && json_object_get(job, ids[i]) == NULL)
+		if (json_object_get(job, ids[i]) == NULL)
 			(void)json_object_set_new(job, ids[i], json_string("local"));
-	if (json_is_object(job) && threads > 0)
+	if (threads > 0)
 		(void)json_object_set_new(job, "threads", json_integer(threads));
-	*out = json_is_object(job) ? json_dumps(job, JSON_COMPACT) : NULL;
+	*out = json_dumps(job, JSON_COMPACT);
 	json_decref(job);
-	return *out != NULL ? PARE_OK : pare_err_set(err, PARE_E_INVALID, NULL, "the job must be a JSON object");
+	return *out != NULL && !pare_json_nomem() ? PARE_OK : pare_err_nomem(err, 0);
 }
 
 /* --- the child, between fork and exec: async-signal-safe calls only */
@@ -218,7 +217,7 @@ static enum pare_code death(struct host_run *r, int status, struct pare_err *err
 	if (signum == SIGSYS)
 		return pare_err_set(err, PARE_E_SANDBOX, NULL, "the worker made a system call that its sandbox forbids and was stopped");
 	if (signum == SIGXCPU)
-		return pare_err_set(err, PARE_E_TIMEOUT, NULL, "the worker used up its processor time");
+		return pare_err_set(err, PARE_E_TIMEOUT, NULL, "the worker used up its processor time; limits.max_runtime_seconds sets it");
 	if (signum != 0)
 		return pare_err_set(err, PARE_E_WORKER_CRASHED, NULL, "the worker was ended by signal %d", signum);
 	return pare_err_set(err, PARE_E_WORKER_CRASHED, NULL, "the worker %s ended with status %d", r->h->exe, WEXITSTATUS(status));

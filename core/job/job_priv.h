@@ -19,8 +19,9 @@ struct job_worker {
 	struct pare_span spans[PARE_MAX_INPUTS]; /* the inputs, mapped */
 };
 
-/* SIGTERM, SIGINT or a peer that is gone. */
-bool job_canceled(const struct job_worker *w);
+/* Set by SIGTERM and SIGINT. */
+const atomic_bool *job_cancel_flag(void);
+/* PARE_E_CANCELED after such a signal, or when the peer is gone. */
 PARE_MUST_USE enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err);
 /* The only input of role "model"; PARE_E_INVALID when there is none or more than one. */
 PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out, struct pare_err *err);
@@ -52,7 +53,6 @@ struct job_record {
 	double accuracy, loss; /* accuracy is R2 for regression; means when folds > 0 */
 	double low, high;      /* range of accuracy over the folds */
 };
-#define JOB_MAX_RECORDS 4096
 
 /* One state of the weights, judged. */
 struct job_verdict {
@@ -82,7 +82,7 @@ struct job_run {
 	int stage;                      /* training runs so far: names the shuffles */
 	double units_before, units_step, units_total; /* of work, an epoch is 1: before the present step, within it, of all */
 	int64_t started_ns, progress_ns, metrics_ns, finished_ns;
-	int n_phases, n_records;
+	int n_phases, n_records, max_records;
 	struct job_record *records;
 	struct job_verdict verdict_input, verdict_dense, verdict_final;
 	struct pare_paired paired;
@@ -107,6 +107,7 @@ PARE_MUST_USE enum pare_code job_train(struct job_run *r, const struct pare_args
 PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 uint32_t job_n_rows(const struct job_run *r, enum pare_split split);
 double job_sparsity(const struct job_run *r);
+int job_n_records(const struct job_run *r); /* that the steps will make */
 
 /* Events (events.c). */
 struct job_epoch {
@@ -116,13 +117,14 @@ struct job_epoch {
 };
 PARE_MUST_USE enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_phase(struct job_run *r, const char *phase, struct pare_err *err);
-PARE_MUST_USE enum pare_code job_log(struct job_run *r, const char *level, const char *message, struct pare_err *err);
 /* units: of work done within the present step. force: also within 100 ms of the last one. */
 PARE_MUST_USE enum pare_code job_progress(struct job_run *r, double units, int epoch, int epochs, bool force, struct pare_err *err);
 
 /* Judging and reporting (judge.c, report.c, report_md.c). */
 PARE_MUST_USE enum pare_code job_judge(struct job_run *r, struct pare_err *err);
 void job_verdict_done(struct job_verdict *v);
+int64_t job_count_nonzero(const float *w, size_t n);
+double job_compression(const struct job_run *r); /* weights over non-zero weights, of which one at least is counted */
 enum job_met { JOB_NOT_ASKED, JOB_MET, JOB_MISSED };
 struct job_requirement {
 	enum job_met met;

@@ -12,9 +12,9 @@
 #define LATENCY_WARM 5
 #define LATENCY_MAX_NS INT64_C(250000000)
 
-static size_t count_nonzero(const float *w, size_t n)
+int64_t job_count_nonzero(const float *w, size_t n)
 {
-	size_t k = 0;
+	int64_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
 		k += w[i] < 0 || w[i] > 0 ? 1 : 0;
@@ -30,14 +30,14 @@ static void count(const struct job_run *r, struct job_verdict *v)
 	v->macs_nonzero = (double)pare_net_macs(r->net);
 	for (int i = 0; i < pare_net_n_params(r->net); i++) {
 		const struct pare_param_info *p = pare_net_param(r->net, i);
-		size_t n = count_nonzero(slab + p->offset, p->n_elems);
+		int64_t n = job_count_nonzero(slab + p->offset, p->n_elems);
 
-		was += (int64_t)count_nonzero(r->input + p->offset, p->n_elems);
-		is += (int64_t)n;
+		was += job_count_nonzero(r->input + p->offset, p->n_elems);
+		is += n;
 		if (!p->prunable)
 			continue;
 		v->n_weights += (int64_t)p->n_elems;
-		v->n_nonzero_weights += (int64_t)n;
+		v->n_nonzero_weights += n;
 		if (p->n_elems > 0)
 			v->macs_nonzero -= (double)pare_net_node_macs(r->net, p->node) * (1 - (double)n / (double)p->n_elems);
 	}

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,11 @@
 #include "core/base/num.h"
 #include "core/job/job.h"
 #include "core/recipe/json_text.h"
+#include "core/recipe/recipe.h"
 
 #define TEXT_MAX ((size_t)1 << 20)
 
-static volatile int stop_requested;
+static volatile sig_atomic_t stop_requested;
 
 struct shell {
 	const char *job, *model, *out, *architecture;
@@ -36,6 +38,7 @@ static const char usage[] =
     "\n"
     "  pare-core run --job job.json --model in.onnx --data PATH... --out DIR [--threads N] [--quiet]\n"
     "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md\n"
+    "      into DIR; the job's limits hold here too (max_runtime_seconds as processor time)\n"
     "  pare-core inspect FILE...\n"
     "      prints what a model or the files of a data set hold, as JSON\n"
     "  pare-core build --architecture arch.json --out model.onnx\n"
@@ -113,6 +116,7 @@ static enum pare_code list_directory(const char *path, char *names[PARE_MAX_INPU
 static enum pare_code add_directory(struct shell *s, const char *path, struct pare_err *err)
 {
 	char *names[PARE_MAX_INPUTS];
+	int before = s->start.n_inputs;
 	size_t n = 0;
 	enum pare_code code = list_directory(path, names, &n, err);
 
@@ -125,6 +129,8 @@ static enum pare_code add_directory(struct shell *s, const char *path, struct pa
 			code = add_file(s, file, "data", err);
 		pare_free(names[i]);
 	}
+	if (code == PARE_OK && s->start.n_inputs == before)
+		code = pare_err_set(err, PARE_E_DATASET, path, "the directory holds no files");
 	return code;
 }
 
@@ -197,9 +203,11 @@ static void show_metrics(struct shell *s, const json_t *o)
 static void show(void *ctx, const char *event, const char *data)
 {
 	struct shell *s = ctx;
-	json_t *o = json_loads(data, 0, NULL);
+	json_t *o = NULL;
 	char text[200];
 
+	if (pare_json_load(data, strlen(data), PARE_LINE_MAX, &o, NULL, NULL) != PARE_OK)
+		return;
 	if (strcmp(event, "metrics") == 0) {
 		show_metrics(s, o);
 	} else if (strcmp(event, "phase") == 0) {
@@ -240,9 +248,60 @@ static int talk(struct shell *s, const char *out_dir, const char *only_file)
 	return 0;
 }
 
-static int run(struct shell *s)
+/* Every mistake of the job at once, and its limits: what the daemon does for its jobs. */
+static enum pare_code check_job(struct shell *s, const char *text, struct pare_err *err)
+{
+	struct pare_issues issues;
+	struct pare_job *job = NULL;
+	const struct pare_args *limits, *a;
+	enum pare_code code = pare_job_parse(text, strlen(text), &job, &issues, err);
+
+	for (int i = 0; code == PARE_E_INVALID && issues.n > 1 && i < issues.n; i++)
+		(void)fprintf(stderr, "%s: %s: %s\n", s->job, issues.list[i].pointer, issues.list[i].detail);
+	if (code != PARE_OK)
+		return code;
+	a = pare_job_args(job);
+	limits = pare_args_obj(a, "limits");
+	if (limits != NULL && pare_args_has(limits, "max_memory_bytes"))
+		s->start.memory_bytes = pare_args_int(limits, "max_memory_bytes");
+	if (limits != NULL && pare_args_has(limits, "max_runtime_seconds"))
+		s->start.cpu_seconds = pare_args_int(limits, "max_runtime_seconds") * (pare_args_has(a, "threads") ? pare_args_int(a, "threads") : 1);
+	pare_job_free(job);
+	return PARE_OK;
+}
+
+static enum pare_code read_job(struct shell *s, char **out, struct pare_err *err)
 {
 	struct pare_buf text;
+	enum pare_code code;
+
+	pare_buf_init(&text, TEXT_MAX);
+	code = read_text(s->job, &text, err);
+	if (code == PARE_OK) {
+		code = pare_host_job_text(text.data, text.len, s->threads, out, err);
+		if (code == PARE_OK)
+			code = check_job(s, *out, err);
+		if (code != PARE_OK)
+			(void)pare_err_at(err, "%s", s->job);
+	}
+	pare_buf_done(&text);
+	return code;
+}
+
+/* Before the job runs: a result that cannot be written must not cost ten epochs. */
+static enum pare_code make_directory(const char *path, struct pare_err *err)
+{
+	struct stat st;
+
+	if (mkdir(path, 0777) != 0 && errno != EEXIST)
+		return pare_err_errno(err, errno, path);
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		return pare_err_set(err, PARE_E_INVALID, path, "--out must be a directory; this is a file");
+	return access(path, W_OK | X_OK) == 0 ? PARE_OK : pare_err_errno(err, errno, path);
+}
+
+static int run(struct shell *s)
+{
 	struct pare_err err;
 	char *job = NULL;
 	enum pare_code code;
@@ -251,20 +310,16 @@ static int run(struct shell *s)
 	if (s->job == NULL || s->model == NULL || s->n_data == 0 || s->out == NULL)
 		return misuse("run needs --job, --model, --data and --out", NULL);
 	s->start.kind = "run";
-	pare_buf_init(&text, TEXT_MAX);
-	code = read_text(s->job, &text, &err);
-	if (code == PARE_OK)
-		code = pare_host_job_text(text.data, text.len, s->threads, &job, &err);
+	code = read_job(s, &job, &err);
 	if (code == PARE_OK)
 		code = add_file(s, s->model, "model", &err);
 	if (code == PARE_OK)
 		code = add_data(s, &err);
-	if (code == PARE_OK && mkdir(s->out, 0777) != 0 && errno != EEXIST)
-		code = pare_err_errno(&err, errno, s->out);
+	if (code == PARE_OK)
+		code = make_directory(s->out, &err);
 	s->start.job = job;
 	status = code == PARE_OK ? talk(s, s->out, NULL) : fail(&err);
 	pare_free(job);
-	pare_buf_done(&text);
 	return status;
 }
 
@@ -284,6 +339,9 @@ static int inspect(struct shell *s)
 	if (s->n_data == 0)
 		return misuse("inspect needs a file", NULL);
 	s->quiet = true;
+	for (int i = 0; i < s->n_data && s->n_data > 1; i++)
+		if (is_model(s->data[i]))
+			return misuse("inspect takes one model, or the files of one data set; this model is not alone", s->data[i]);
 	if (is_model(s->data[0])) {
 		s->start.kind = "inspect-model";
 		code = add_file(s, s->data[0], "model", &err);
@@ -302,6 +360,8 @@ static int build(struct shell *s)
 
 	if (s->architecture == NULL || s->out == NULL)
 		return misuse("build needs --architecture and --out", NULL);
+	if (s->n_data > 0)
+		return misuse("build reads no data", s->data[0]);
 	s->quiet = true;
 	s->start.kind = "build";
 	pare_buf_init(&text, TEXT_MAX);
@@ -320,47 +380,67 @@ static const struct {
 	int (*run)(struct shell *s);
 } verb_table[] = {{"run", run}, {"inspect", inspect}, {"build", build}};
 
-static const char **value_of(struct shell *s, const char *name)
-{
-	const struct {
-		const char *name;
-		const char **value;
-	} options[] = {{"--job", &s->job}, {"--model", &s->model}, {"--out", &s->out}, {"--architecture", &s->architecture}};
+static const struct {
+	const char *name;
+	size_t value; /* offset of a const char * in struct shell */
+} option_table[] = {
+    {"--job", offsetof(struct shell, job)},
+    {"--model", offsetof(struct shell, model)},
+    {"--out", offsetof(struct shell, out)},
+    {"--architecture", offsetof(struct shell, architecture)},
+};
 
-	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-		if (strcmp(options[i].name, name) == 0)
-			return options[i].value;
-	return NULL;
-}
-
-/* One option at argv[i]; returns the index of the next, 0 when it is wrong. */
-static int parse_option(struct shell *s, char **argv, int i)
+static int set_option(struct shell *s, const char *name, const char *value)
 {
-	const char **value = value_of(s, argv[i]);
 	int64_t n;
 
-	if (strcmp(argv[i], "--quiet") == 0) {
-		s->quiet = true;
-		return i + 1;
+	if (strcmp(name, "--data") == 0) {
+		if (s->n_data == PARE_MAX_INPUTS)
+			return misuse("too many files; at most 64 are read", value);
+		s->data[s->n_data++] = value;
+		return 0;
 	}
-	if (argv[i][0] != '-' || strcmp(argv[i], "--data") == 0) {
-		const char *path = argv[i][0] != '-' ? argv[i] : argv[++i];
+	if (strcmp(name, "--threads") == 0) {
+		if (!pare_parse_i64(value, strlen(value), 1, 64, &n))
+			return misuse("--threads must be a whole number from 1 to 64, not", value);
+		s->threads = (int)n;
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof option_table / sizeof option_table[0]; i++)
+		if (strcmp(option_table[i].name, name) == 0)
+			memcpy((char *)s + option_table[i].value, &value, sizeof value);
+	return 0;
+}
 
-		if (path == NULL || s->n_data == PARE_MAX_INPUTS)
-			return 0;
-		s->data[s->n_data++] = path;
-		return i + 1;
+static bool has_value(const char *name)
+{
+	bool found = strcmp(name, "--data") == 0 || strcmp(name, "--threads") == 0;
+
+	for (size_t i = 0; i < sizeof option_table / sizeof option_table[0]; i++)
+		found |= strcmp(option_table[i].name, name) == 0;
+	return found;
+}
+
+/* The arguments behind the verb; 0, or the exit status of what is wrong. What is no option is a file of data. */
+static int parse_options(struct shell *s, char **argv)
+{
+	int status = 0;
+
+	while (*argv != NULL && status == 0) {
+		const char *name = *argv++;
+
+		if (name[0] != '-')
+			status = set_option(s, "--data", name);
+		else if (strcmp(name, "--quiet") == 0)
+			s->quiet = true;
+		else if (!has_value(name))
+			status = misuse("unknown option", name);
+		else if (*argv == NULL)
+			status = misuse("a value is missing behind", name);
+		else
+			status = set_option(s, name, *argv++);
 	}
-	if (argv[i + 1] == NULL)
-		return 0;
-	if (value != NULL) {
-		*value = argv[i + 1];
-		return i + 2;
-	}
-	if (strcmp(argv[i], "--threads") != 0 || !pare_parse_i64(argv[i + 1], strlen(argv[i + 1]), 1, 64, &n))
-		return 0;
-	s->threads = (int)n;
-	return i + 2;
+	return status;
 }
 
 static void on_stop(int signum)
@@ -369,31 +449,27 @@ static void on_stop(int signum)
 	stop_requested = 1;
 }
 
-static int shell_main(int argc, char **argv)
+static int shell_main(char **argv)
 {
 	struct sigaction action = {.sa_handler = on_stop};
 	struct shell *s = pare_calloc(1, sizeof *s);
-	int status = 2, i = 2;
+	int status = 1;
 
 	if (s == NULL)
-		return 1;
+		return status;
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
 	s->tty = isatty(STDERR_FILENO) == 1;
-	while (i != 0 && i < argc) {
-		int next = parse_option(s, argv, i);
-
-		if (next == 0)
-			status = misuse("unknown option, or its value is missing", argv[i]);
-		i = next;
-	}
-	for (size_t v = 0; i != 0 && v < sizeof verb_table / sizeof verb_table[0]; v++)
-		if (strcmp(verb_table[v].name, argv[1]) == 0) {
+	for (size_t v = 0; v < sizeof verb_table / sizeof verb_table[0]; v++) {
+		if (strcmp(verb_table[v].name, argv[1]) != 0)
+			continue;
+		status = parse_options(s, argv + 2);
+		if (status == 0)
 			status = verb_table[v].run(s);
-			i = 0;
-		}
-	if (i != 0)
-		status = misuse("unknown command", argv[1]);
+		goto out;
+	}
+	status = misuse("unknown command, neither run nor inspect nor build", argv[1]);
+out:
 	for (int k = 0; k < s->start.n_inputs; k++)
 		(void)close(s->start.inputs[k].fd);
 	pare_free(s);
@@ -410,10 +486,11 @@ int main(int argc, char **argv)
 		(void)puts("pare-core " PARE_VERSION);
 		return 0;
 	}
-	if (strcmp(argv[1], "--help") == 0) {
-		(void)fputs(usage, stdout);
-		return 0;
-	}
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			(void)fputs(usage, stdout);
+			return 0;
+		}
 	pare_json_init();
-	return shell_main(argc, argv);
+	return shell_main(argv);
 }

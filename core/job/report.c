@@ -27,6 +27,11 @@ static void open_key(struct pare_buf *b, const char *key, const char *bracket)
 	pare_buf_str(b, bracket);
 }
 
+static double sparsity_of(int64_t n_nonzero, int64_t n)
+{
+	return n > 0 ? 1 - (double)n_nonzero / (double)n : 0;
+}
+
 static void write_metrics(struct pare_buf *b, const struct pare_metrics *m)
 {
 	pare_json_key_int(b, "rows", m->n);
@@ -41,8 +46,12 @@ static void write_metrics(struct pare_buf *b, const struct pare_metrics *m)
 	pare_json_key_num(b, "r2", m->r2);
 }
 
-static void write_confusion(struct pare_buf *b, const struct pare_metrics *m, const struct pare_data_info *info)
+static void write_confusion(struct pare_buf *b, const struct pare_metrics *m)
 {
+	if (m->confusion == NULL) {
+		open_key(b, "confusion", "null");
+		return;
+	}
 	open_key(b, "confusion", "[");
 	for (int i = 0; i < m->n_classes; i++) {
 		pare_json_sep(b);
@@ -54,18 +63,18 @@ static void write_confusion(struct pare_buf *b, const struct pare_metrics *m, co
 		pare_buf_str(b, "]");
 	}
 	pare_buf_str(b, "]");
+}
+
+static void write_classes(struct pare_buf *b, const struct pare_metrics *m, const struct pare_data_info *info)
+{
 	open_key(b, "classes", "[");
 	for (int i = 0; i < m->n_classes; i++) {
-		int64_t rows = 0;
-
-		for (int j = 0; j < m->n_classes; j++)
-			rows += m->confusion[i * m->n_classes + j];
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
 		if (i < info->n_classes)
 			pare_json_key_str(b, "class", info->class_names[i]);
-		pare_json_key_int(b, "rows", rows);
-		pare_json_key_num(b, "accuracy", rows > 0 ? (double)m->confusion[i * m->n_classes + i] / (double)rows : NAN);
+		pare_json_key_int(b, "rows", m->class_rows[i]);
+		pare_json_key_num(b, "accuracy", m->class_rows[i] > 0 ? (double)m->class_hits[i] / (double)m->class_rows[i] : NAN);
 		pare_buf_str(b, "}");
 	}
 	pare_buf_str(b, "]");
@@ -84,13 +93,15 @@ static void write_verdict(const struct job_run *r, struct pare_buf *b, const cha
 	pare_json_key_int(b, "n_nonzero_params", v->n_nonzero_params);
 	pare_json_key_int(b, "n_weights", v->n_weights);
 	pare_json_key_int(b, "n_nonzero_weights", v->n_nonzero_weights);
-	pare_json_key_num(b, "sparsity", v->n_weights > 0 ? 1 - (double)v->n_nonzero_weights / (double)v->n_weights : 0);
+	pare_json_key_num(b, "sparsity", sparsity_of(v->n_nonzero_weights, v->n_weights));
 	pare_json_key_int(b, "macs", pare_net_macs(r->net));
 	pare_json_key_int(b, "macs_nonzero", (int64_t)llround(v->macs_nonzero));
 	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
 	pare_json_key_num(b, "latency_ms", v->latency_ms);
-	if (v->judged.task == PARE_TASK_CLASSIFY)
-		write_confusion(b, &v->judged, pare_data_info(r->data));
+	if (v->judged.task == PARE_TASK_CLASSIFY) {
+		write_confusion(b, &v->judged);
+		write_classes(b, &v->judged, pare_data_info(r->data));
+	}
 	pare_buf_str(b, "}");
 }
 
@@ -190,15 +201,6 @@ static void write_requirement(const struct job_run *r, struct pare_buf *b)
 	pare_buf_str(b, "}");
 }
 
-static int64_t nonzero_of(const float *w, size_t n)
-{
-	int64_t k = 0;
-
-	for (size_t i = 0; i < n; i++)
-		k += w[i] < 0 || w[i] > 0 ? 1 : 0;
-	return k;
-}
-
 static void write_layers(const struct job_run *r, struct pare_buf *b)
 {
 	const float *dense = r->has_dense ? r->dense : r->input;
@@ -206,7 +208,7 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 	open_key(b, "layers", "[");
 	for (int i = 0; i < pare_net_n_params(r->net); i++) {
 		const struct pare_param_info *p = pare_net_param(r->net, i);
-		int64_t n = nonzero_of(r->final + p->offset, p->n_elems);
+		int64_t n = job_count_nonzero(r->final + p->offset, p->n_elems);
 
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
@@ -219,9 +221,9 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 		pare_buf_str(b, "]");
 		pare_json_key_bool(b, "prunable", p->prunable);
 		pare_json_key_int(b, "weights", (int64_t)p->n_elems);
-		pare_json_key_int(b, "nonzero_dense", nonzero_of(dense + p->offset, p->n_elems));
+		pare_json_key_int(b, "nonzero_dense", job_count_nonzero(dense + p->offset, p->n_elems));
 		pare_json_key_int(b, "nonzero", n);
-		pare_json_key_num(b, "sparsity", p->n_elems > 0 ? 1 - (double)n / (double)p->n_elems : 0);
+		pare_json_key_num(b, "sparsity", sparsity_of(n, (int64_t)p->n_elems));
 		pare_json_key_int(b, "macs", p->prunable ? pare_net_node_macs(r->net, p->node) : 0);
 		pare_buf_str(b, "}");
 	}
@@ -253,9 +255,11 @@ static void write_records(const struct job_run *r, struct pare_buf *b)
 	pare_buf_str(b, "]");
 }
 
-static double ratio(const struct job_run *r)
+double job_compression(const struct job_run *r)
 {
-	return (double)r->verdict_final.n_weights / (double)(r->verdict_final.n_nonzero_weights > 0 ? r->verdict_final.n_nonzero_weights : 1);
+	const struct job_verdict *f = &r->verdict_final;
+
+	return f->n_weights > 0 ? (double)f->n_weights / (double)(f->n_nonzero_weights > 0 ? f->n_nonzero_weights : 1) : 1;
 }
 
 void job_write_report(const struct job_run *r, struct pare_buf *b)
@@ -271,7 +275,7 @@ void job_write_report(const struct job_run *r, struct pare_buf *b)
 	write_verdict(r, b, "dense", &r->verdict_dense, r->file.len);
 	write_verdict(r, b, "final", &r->verdict_final, r->out_bytes);
 	write_drop(r, b);
-	pare_json_key_num(b, "compression", ratio(r));
+	pare_json_key_num(b, "compression", job_compression(r));
 	write_requirement(r, b);
 	write_records(r, b);
 	write_layers(r, b);
@@ -306,8 +310,8 @@ void job_write_summary(const struct job_run *r, struct pare_buf *b)
 	pare_json_key_int(b, "n_weights", r->verdict_final.n_weights);
 	pare_json_key_int(b, "n_weights_dense", r->verdict_dense.n_nonzero_weights);
 	pare_json_key_int(b, "n_weights_nonzero", r->verdict_final.n_nonzero_weights);
-	pare_json_key_num(b, "sparsity", 1 - 1 / ratio(r));
-	pare_json_key_num(b, "compression", ratio(r));
+	pare_json_key_num(b, "sparsity", sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights));
+	pare_json_key_num(b, "compression", job_compression(r));
 	pare_json_key_int(b, "onnx_bytes", (int64_t)r->out_bytes);
 	if (q.met != JOB_NOT_ASKED)
 		pare_json_key_bool(b, "requirement_met", q.met == JOB_MET);

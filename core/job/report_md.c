@@ -53,14 +53,12 @@ static void layers(const struct job_run *r, struct pare_buf *b)
 	pare_buf_str(b, "## Layers\n\n| tensor | shape | weights | non-zero | sparsity |\n| --- | --- | ---: | ---: | ---: |\n");
 	for (int i = 0; i < shown; i++) {
 		const struct pare_param_info *p = pare_net_param(r->net, i);
-		size_t nonzero = 0;
+		int64_t nonzero = job_count_nonzero(r->final + p->offset, p->n_elems);
 
-		for (size_t k = 0; k < p->n_elems; k++)
-			nonzero += r->final[p->offset + k] < 0 || r->final[p->offset + k] > 0 ? 1 : 0;
 		pare_buf_printf(b, "| %.80s | ", p->name);
 		for (int d = 0; d < p->n_dims; d++)
 			pare_buf_printf(b, "%s%lld", d > 0 ? " x " : "", (long long)p->dims[d]);
-		pare_buf_printf(b, " | %zu | %zu | %.2f %% |\n", p->n_elems, nonzero, p->n_elems > 0 ? 100 * (1 - (double)nonzero / (double)p->n_elems) : 0);
+		pare_buf_printf(b, " | %zu | %lld | %.2f %% |\n", p->n_elems, (long long)nonzero, p->n_elems > 0 ? 100 * (1 - (double)nonzero / (double)p->n_elems) : 0);
 	}
 	if (shown < n)
 		pare_buf_printf(b, "\n%d more tensors stand in report.json.\n", n - shown);
@@ -125,9 +123,8 @@ static void conditions(const struct job_run *r, struct pare_buf *b)
 void job_write_markdown(const struct job_run *r, struct pare_buf *b)
 {
 	const struct job_verdict *f = &r->verdict_final;
-	double kept = (double)(f->n_nonzero_weights > 0 ? f->n_nonzero_weights : 1);
 
-	pare_buf_printf(b, "# Report\n\n%.1f times fewer weights: %lld of %lld are left.\n\n", (double)f->n_weights / kept, (long long)f->n_nonzero_weights, (long long)f->n_weights);
+	pare_buf_printf(b, "# Report\n\n%.1f times fewer weights: %lld of %lld are left.\n\n", job_compression(r), (long long)f->n_nonzero_weights, (long long)f->n_weights);
 	figures(r, b);
 	drop(r, b);
 	rounds(r, b);

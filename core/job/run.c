@@ -30,17 +30,18 @@ static enum pare_code parse_job(struct job_run *r, struct pare_err *err)
 	return PARE_OK;
 }
 
+/* Of all training runs, but never more rows than there are: activations are reserved for it. */
 static int64_t largest_batch(const struct job_run *r)
 {
-	int64_t most = EVAL_BATCH;
+	int64_t most = EVAL_BATCH, n_rows = pare_data_info(r->data)->n_rows;
 
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
 
 		if (strcmp(s->method->name, "prune") == 0)
 			s = pare_args_obj(s, "recover");
-		if (s != NULL && strcmp(s->method->name, "evaluate") != 0 && pare_args_int(s, "batch_size") > most)
-			most = pare_args_int(s, "batch_size");
+		if (s != NULL && strcmp(s->method->name, "evaluate") != 0 && pare_args_int(s, "batch_size") > most && n_rows > most)
+			most = pare_args_int(s, "batch_size") < n_rows ? pare_args_int(s, "batch_size") : n_rows;
 	}
 	return most;
 }
@@ -73,10 +74,9 @@ static enum pare_code open_data(struct job_run *r, struct pare_err *err)
 
 	if (code == PARE_OK)
 		code = job_split(r, err);
-	if (code != PARE_OK)
-		return code;
-	r->loss = pare_data_info(r->data)->task == PARE_TASK_CLASSIFY ? PARE_LOSS_CROSS_ENTROPY : PARE_LOSS_MSE;
-	return pare_eval_check(r->net, r->data, r->loss, err);
+	if (code == PARE_OK)
+		r->loss = pare_data_info(r->data)->task == PARE_TASK_CLASSIFY ? PARE_LOSS_CROSS_ENTROPY : PARE_LOSS_MSE;
+	return code;
 }
 
 static enum pare_code check_training(const struct job_run *r, const struct pare_args *t, struct pare_err *err)
@@ -135,7 +135,8 @@ static enum pare_code reserve(struct job_run *r, struct pare_err *err)
 
 	for (size_t i = 0; i < sizeof copies / sizeof copies[0] && code == PARE_OK; i++)
 		code = copy_slab(r, copies[i], err);
-	r->records = pare_calloc(JOB_MAX_RECORDS, sizeof *r->records);
+	r->max_records = job_n_records(r);
+	r->records = pare_calloc((size_t)r->max_records, sizeof *r->records);
 	if (code == PARE_OK && r->records == NULL)
 		code = pare_err_nomem(err, 0);
 	r->units_total = 2 * RESULT_UNITS;
@@ -151,9 +152,11 @@ static enum pare_code prepare(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = parse_job(r, err);
 	if (code == PARE_OK)
+		code = open_data(r, err);
+	if (code == PARE_OK)
 		code = open_model(r, err);
 	if (code == PARE_OK)
-		code = open_data(r, err);
+		code = pare_eval_check(r->net, r->data, r->loss, err);
 	if (code == PARE_OK)
 		code = check_steps(r, err);
 	return code == PARE_OK ? reserve(r, err) : code;

@@ -4,6 +4,7 @@
  * run again from the uploaded weights, once per fold, and judged on rows that those runs never saw. keep_best and patience
  * choose by the validation rows and are therefore off in there: in a fold those rows are the judge. Test rows stay aside.
  * Afterwards weights, mask and splits are put back as they were. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -42,11 +43,12 @@ enum pare_code job_split(struct job_run *r, struct pare_err *err)
 			normalize = (enum pare_normalize)i;
 	if (r->fold > 0)
 		code = pare_data_fold(r->data, r->folds, r->fold - 1, seed, err);
-	else
-		code = pare_data_split(r->data, pare_args_num(d, "validation"), pare_args_num(d, "test"), seed, err);
-	if (code == PARE_OK)
-		code = pare_data_normalize(r->data, normalize, err);
-	return code;
+	else if ((code = pare_data_split(r->data, pare_args_num(d, "validation"), pare_args_num(d, "test"), seed, err)) != PARE_OK)
+		(void)pare_err_at(err, "/data");
+	if (code != PARE_OK)
+		return code;
+	code = pare_data_normalize(r->data, normalize, err);
+	return code == PARE_OK ? PARE_OK : pare_err_at(err, "/data/normalize");
 }
 
 static enum pare_code validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err)
@@ -69,8 +71,10 @@ static enum pare_code validate(struct job_run *r, double *loss, double *accuracy
 
 static void record(struct job_run *r, const struct job_record *rec)
 {
-	if (r->folds == 0 && r->n_records < JOB_MAX_RECORDS)
-		r->records[r->n_records++] = *rec;
+	if (r->folds > 0)
+		return;
+	assert(r->n_records < r->max_records);
+	r->records[r->n_records++] = *rec;
 }
 
 /* --- train */
@@ -87,6 +91,18 @@ static int n_rounds(const struct pare_args *args)
 	const struct pare_args *schedule = pare_args_obj(args, "schedule");
 
 	return strcmp(schedule->method->name, "one_shot") == 0 ? 1 : (int)pare_args_int(schedule, "rounds");
+}
+
+int job_n_records(const struct job_run *r)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
+		const struct pare_args *s = pare_job_step(r->job, i);
+
+		n += strcmp(s->method->name, "prune") == 0 ? n_rounds(s) : 1;
+	}
+	return n;
 }
 
 static double prune_units(const struct job_run *r, size_t step)

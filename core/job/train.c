@@ -89,6 +89,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .seed = r->seed,
 	    .stage = r->stage++,
 	    .env = &pare_job_env,
+	    .cancel = job_cancel_flag(),
 	    .report = on_epoch,
 	    .report_ctx = &l,
 	};
@@ -106,6 +107,8 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 		*err = l.err;
 		return l.code;
 	}
+	if (code == PARE_E_CANCELED)
+		return job_check_canceled(r->w, err);
 	r->units_step += o.epochs;
 	return code;
 }

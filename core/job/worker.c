@@ -17,22 +17,22 @@
 #include "core/job/job_priv.h"
 #include "core/recipe/json_text.h"
 
-static volatile sig_atomic_t stop_requested;
+static atomic_bool stop_requested; /* lock-free: set by a signal handler, which may run on any thread */
 
 static void on_stop(int signum)
 {
 	(void)signum;
-	stop_requested = 1;
+	atomic_store(&stop_requested, true);
 }
 
-bool job_canceled(const struct job_worker *w)
+const atomic_bool *job_cancel_flag(void)
 {
-	return stop_requested != 0 || w->link.broken;
+	return &stop_requested;
 }
 
 enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err)
 {
-	if (!job_canceled(w))
+	if (!atomic_load(&stop_requested) && !w->link.broken)
 		return PARE_OK;
 	return pare_err_set(err, PARE_E_CANCELED, NULL, "the job was canceled");
 }

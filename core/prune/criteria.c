@@ -14,9 +14,6 @@
 
 #include "core/base/rng.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#endif
-
 static void score_magnitude(const struct pare_score_input *in, float *out)
 {
 	const float *w = in->weights + in->first;

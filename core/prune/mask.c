@@ -11,9 +11,6 @@
 #include "core/base/mem.h"
 #include "core/base/multiarch.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#endif
-
 enum pare_code pare_mask_init(struct pare_mask *m, const struct pare_net *net, struct pare_err *err)
 {
 	size_t len = pare_net_slab_len(net);

@@ -21,9 +21,6 @@
 #include "core/base/multiarch.h"
 #include "core/prune/prune_priv.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#endif
-
 struct round {
 	struct pare_net *net;
 	const struct pare_prune_options *opt;

@@ -15,9 +15,6 @@
 #include "core/base/multiarch.h"
 #include "core/prune/prune_priv.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#endif
-
 #define BLOCK ((size_t)1024)
 
 static uint32_t key_of(float x)

@@ -125,7 +125,7 @@ static const struct pare_param adam_params[] = {
     {NUMBER("lr", 0, 1000, "Learning rate"), .open_min = true, DEFAULT(0.001)},
     {NUMBER("beta1", 0, 1, "Decay of the mean of gradients"), .open_max = true, DEFAULT(0.9)},
     {NUMBER("beta2", 0, 1, "Decay of the mean of squared gradients"), .open_max = true, DEFAULT(0.999)},
-    {NUMBER("epsilon", 0, 1, "Added to the denominator"), .open_min = true, DEFAULT(1e-8)},
+    {NUMBER("epsilon", 1e-30, 1, "Added to the denominator"), DEFAULT(1e-8)},
     END};
 
 static const struct pare_param architecture_params[] = {

@@ -1,11 +1,13 @@
-/* JSON as text into a buffer: what the canonical job, the schemas, the protocol and the report are written with. Output is
- * ASCII-safe UTF-8 on one line; numbers are the shortest decimal that reads back as the same double. */
+/* JSON as text: written into a buffer (the canonical job, the schemas, the protocol, the report; UTF-8 on one line, numbers the
+ * shortest decimal that reads back as the same double), and read into jansson's tree, for which this is the only door. */
 #ifndef PARE_RECIPE_JSON_TEXT_H
 #define PARE_RECIPE_JSON_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <jansson.h>
 
 #include "core/base/buf.h"
 
@@ -26,10 +28,15 @@ void pare_json_key_num(struct pare_buf *b, const char *key, double v);
 void pare_json_key_int(struct pare_buf *b, const char *key, int64_t v);
 void pare_json_key_bool(struct pare_buf *b, const char *key, int v);
 
+/* A text as a tree (json_decref): any value, at most max_len bytes, 32 levels, no NUL byte, no key twice in an object. PARE_E_SYNTAX
+ * (where: "line L column C"; *e, which may be NULL, is jansson's finding or zero) or PARE_E_NOMEM: a parse that ran out of
+ * memory anywhere gives no tree. Thread safe. */
+PARE_MUST_USE enum pare_code pare_json_load(const char *text, size_t len, size_t max_len, json_t **out, json_error_t *e, struct pare_err *err);
+
 /* Makes jansson allocate through pare_alloc and seeds its hash tables (which opens /dev/urandom: before the sandbox).
- * Every reader of JSON calls it first; the first call does the work. */
+ * pare_json_load calls it; the first call does the work. */
 void pare_json_init(void);
-/* Did jansson fail to allocate on this thread since the last call? Its own errors do not tell: a failed allocation inside a string reads as "invalid token". */
+/* Did jansson fail to allocate on this thread since the last call? For those who change or copy trees. */
 bool pare_json_nomem(void);
 
 #endif

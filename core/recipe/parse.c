@@ -60,7 +60,7 @@ static enum pare_code parse(const char *object, const char *text, size_t len, st
 	enum pare_code code;
 
 	memset(issues, 0, sizeof *issues);
-	code = recipe_load(text, len, RECIPE_TEXT_MAX, &root, issues, err);
+	code = recipe_load(text, len, issues, &root, err);
 	if (code != PARE_OK)
 		return code;
 	job = pare_calloc(1, sizeof *job);

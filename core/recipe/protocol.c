@@ -2,7 +2,7 @@
  * lines as it reads a request: every field present, of its type, in its bounds, no field too many, names that can only be
  * names of plain files. A line that is not one of the messages is a protocol error, and the daemon ends that job.
  *
- * Nested objects (data, job) travel inside the line as JSON, not as strings of JSON, and come out as compact text. The nesting cap of scan.c holds for the whole line. */
+ * Nested objects (data, job) travel inside the line as JSON, not as strings of JSON, and come out as compact text. The nesting cap of json_text.c holds for the whole line. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -56,7 +56,7 @@ static enum pare_code add_json(struct pare_buf *out, const char *key, const char
 		pare_buf_str(out, "null");
 		return PARE_OK;
 	}
-	code = recipe_load(text, strlen(text), PARE_LINE_MAX, &v, NULL, err);
+	code = pare_json_load(text, strlen(text), PARE_LINE_MAX, &v, NULL, err);
 	if (code == PARE_OK && !json_is_object(v))
 		code = pare_err_set(err, PARE_E_INTERNAL, key, "a message part must be a JSON object");
 	json_decref(v);
@@ -178,7 +178,7 @@ static enum pare_code bad(struct pare_err *err, const char *what)
 
 static enum pare_code load_line(const char *line, size_t len, json_t **out, struct pare_arena **owner, struct pare_err *err)
 {
-	enum pare_code code = recipe_load(line, len, PARE_LINE_MAX, out, NULL, err);
+	enum pare_code code = pare_json_load(line, len, PARE_LINE_MAX, out, NULL, err);
 
 	if (code != PARE_OK)
 		return code;
@@ -414,11 +414,12 @@ enum pare_code pare_msg_read(const char *line, size_t len, struct pare_msg *out,
 
 	memset(&m, 0, sizeof m);
 	if (code == PARE_OK) {
+		size_t i = 0, n = sizeof message_table / sizeof message_table[0];
+
 		type = json_string_value(json_object_get(o, "type"));
-		code = bad(err, "unknown type");
-		for (size_t i = 0; type != NULL && i < sizeof message_table / sizeof message_table[0]; i++)
-			if (strcmp(message_table[i].type, type) == 0)
-				code = message_table[i].read(a, o, &m, err);
+		while (type != NULL && i < n && strcmp(message_table[i].type, type) != 0)
+			i++;
+		code = type != NULL && i < n ? message_table[i].read(a, o, &m, err) : bad(err, "unknown type");
 	}
 	json_decref(o);
 	if (code != PARE_OK) {

@@ -49,9 +49,8 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job);
 /* Replaces a recipe name by its steps and consumes "params"; new reference, or NULL after an issue or without memory. */
 json_t *recipe_resolve(struct recipe_check *c, const json_t *job);
 
-/* JSON text to a tree: bounded length and depth, no duplicate keys, line and column on errors. A duplicate key is an issue
- * (PARE_E_INVALID) when issues is not NULL. */
-PARE_MUST_USE enum pare_code recipe_load(const char *text, size_t len, size_t max_len, json_t **out, struct pare_issues *issues, struct pare_err *err);
+/* pare_json_load of a job's text, where a key that comes twice is an issue (PARE_E_INVALID) with its pointer. */
+PARE_MUST_USE enum pare_code recipe_load(const char *text, size_t len, struct pare_issues *issues, json_t **out, struct pare_err *err);
 
 struct recipe_nearest {
 	const char *name, *best;

@@ -194,7 +194,7 @@ static void resolve_named(struct recipe_check *c, json_t *job, const char *name)
 	(void)json_object_del(job, "recipe");
 	if (text == NULL)
 		return;
-	if (recipe_load(text, strlen(text), RECIPE_TEXT_MAX, &file, NULL, NULL) != PARE_OK) {
+	if (pare_json_load(text, strlen(text), RECIPE_TEXT_MAX, &file, NULL, NULL) != PARE_OK) {
 		c->nomem = true; /* tests/recipe loads every embedded text: only memory can be short here */
 		return;
 	}

@@ -1,10 +1,6 @@
-/* The first look at a text from outside. jansson recurses for every level of nesting (up to 2048 of its own frames), so
- * depth is counted here, outside of strings, before jansson sees the text. NUL bytes are refused here as well: the
- * texts become C strings later.
- *
- * jansson reports a duplicate key by byte offset only. To name it as a person would find it, pointer_at() walks the text
- * once more up to that offset and keeps the path; that the text is well-formed up to there is what jansson has just found
- * out. */
+/* A job's text as a tree. jansson reports a duplicate key by byte offset only. To name it as a person would find it,
+ * pointer_at() walks the text once more up to that offset and keeps the path; that the text is well-formed up to there, and
+ * no deeper than RECIPE_DEPTH_MAX, is what pare_json_load has just found out. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +16,6 @@ struct level {
 struct walk {
 	struct level level[RECIPE_DEPTH_MAX + 1];
 	int depth;
-	bool too_deep;
 };
 
 /* The offset just past the string that opens at i. */
@@ -54,10 +49,8 @@ static size_t step(struct walk *w, const char *s, size_t len, size_t i)
 		return end;
 	case '{':
 	case '[':
-		if (w->depth == RECIPE_DEPTH_MAX) {
-			w->too_deep = true;
+		if (w->depth == RECIPE_DEPTH_MAX)
 			return len;
-		}
 		w->depth++;
 		memset(&w->level[w->depth], 0, sizeof w->level[0]);
 		w->level[w->depth].object = s[i] == '{';
@@ -73,16 +66,6 @@ static size_t step(struct walk *w, const char *s, size_t len, size_t i)
 	default:
 		return i + 1;
 	}
-}
-
-static bool too_deep(const char *s, size_t len)
-{
-	struct walk w;
-
-	memset(&w, 0, sizeof w);
-	for (size_t i = 0; i < len;)
-		i = step(&w, s, len, i);
-	return w.too_deep;
 }
 
 static void pointer_at(const char *s, size_t len, size_t offset, char *out, size_t n)
@@ -107,46 +90,18 @@ static void pointer_at(const char *s, size_t len, size_t offset, char *out, size
 
 static enum pare_code duplicate(const char *text, size_t len, const json_error_t *e, struct pare_issues *issues, struct pare_err *err)
 {
-	size_t at = e->position > 0 ? (size_t)e->position : 0;
-	char where[64], pointer[160];
+	struct pare_issue *i = &issues->list[issues->n++];
 
-	pointer_at(text, len, at, pointer, sizeof pointer);
-	if (issues != NULL && issues->n < PARE_MAX_ISSUES) {
-		struct pare_issue *i = &issues->list[issues->n++];
-
-		(void)snprintf(i->pointer, sizeof i->pointer, "%s", pointer);
-		i->code = "duplicate";
-		(void)snprintf(i->detail, sizeof i->detail, "this key appears twice in its object (line %d column %d)", e->line, e->column);
-		return pare_err_set(err, PARE_E_INVALID, pointer, "%s", i->detail);
-	}
-	(void)snprintf(where, sizeof where, "line %d column %d", e->line, e->column);
-	return pare_err_set(err, PARE_E_SYNTAX, where, "a key appears twice in its object");
+	pointer_at(text, len, e->position > 0 ? (size_t)e->position : 0, i->pointer, sizeof i->pointer);
+	i->code = "duplicate";
+	(void)snprintf(i->detail, sizeof i->detail, "this key appears twice in its object (line %d column %d)", e->line, e->column);
+	return pare_err_set(err, PARE_E_INVALID, i->pointer, "%s", i->detail);
 }
 
-enum pare_code recipe_load(const char *text, size_t len, size_t max_len, json_t **out, struct pare_issues *issues, struct pare_err *err)
+enum pare_code recipe_load(const char *text, size_t len, struct pare_issues *issues, json_t **out, struct pare_err *err)
 {
 	json_error_t e;
-	char where[64];
-	json_t *root;
+	enum pare_code code = pare_json_load(text, len, RECIPE_TEXT_MAX, out, &e, err);
 
-	pare_json_init();
-	if (len > max_len)
-		return pare_err_set(err, PARE_E_SYNTAX, NULL, "the JSON text has %zu bytes, at most %zu are read", len, max_len);
-	if (memchr(text, 0, len) != NULL)
-		return pare_err_set(err, PARE_E_SYNTAX, NULL, "the JSON text contains a NUL byte");
-	if (too_deep(text, len))
-		return pare_err_set(err, PARE_E_SYNTAX, NULL, "the JSON text nests deeper than %d levels", RECIPE_DEPTH_MAX);
-	memset(&e, 0, sizeof e);
-	(void)pare_json_nomem();
-	root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
-	if (root != NULL) {
-		*out = root;
-		return PARE_OK;
-	}
-	if (pare_json_nomem())
-		return pare_err_nomem(err, 0);
-	if (json_error_code(&e) == json_error_duplicate_key)
-		return duplicate(text, len, &e, issues, err);
-	(void)snprintf(where, sizeof where, "line %d column %d", e.line, e.column);
-	return pare_err_set(err, PARE_E_SYNTAX, where, "not valid JSON: %s", e.text);
+	return code == PARE_E_SYNTAX && json_error_code(&e) == json_error_duplicate_key ? duplicate(text, len, &e, issues, err) : code;
 }

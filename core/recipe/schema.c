@@ -274,7 +274,7 @@ static enum pare_code write_recipe(struct pare_buf *b, size_t i, struct pare_err
 {
 	const char *text = pare_recipe_text_at(i), *key;
 	json_t *file = NULL, *def;
-	enum pare_code code = recipe_load(text, strlen(text), RECIPE_TEXT_MAX, &file, NULL, err);
+	enum pare_code code = pare_json_load(text, strlen(text), RECIPE_TEXT_MAX, &file, NULL, err);
 
 	if (code != PARE_OK)
 		return code;

@@ -72,6 +72,8 @@ static enum pare_code train_epoch(struct pare_run *run, struct pare_err *err)
 
 	shuffle_rows(run);
 	pare_run_epoch(run);
+	if (run->canceled)
+		return pare_err_set(err, PARE_E_CANCELED, NULL, "training was stopped in epoch %d", run->epoch + 1);
 	if (run->failed_step == 0)
 		return check_weights(run, err);
 	(void)snprintf(where, sizeof where, "epoch %d, step %u", run->epoch + 1, run->failed_step);

@@ -6,9 +6,6 @@
 
 #include "core/base/multiarch.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#endif
-
 PARE_MULTIARCH
 static void decay_loop(size_t n, float l2, const float *restrict w, float *restrict g)
 {

@@ -230,6 +230,9 @@ void pare_run_epoch(struct pare_run *run)
 		uint32_t left = run->n_rows - k * batch;
 		double loss = 0.0;
 
+		run->canceled = run->opt->cancel != NULL && atomic_load_explicit(run->opt->cancel, memory_order_relaxed);
+		if (run->canceled)
+			return;
 		run->batch = run->order + (size_t)k * batch;
 		run->n_batch = left < batch ? left : batch;
 		pare_net_parallel(run->net, run_shard, run);

@@ -36,6 +36,7 @@ struct pare_run {
 	int epoch;                /* 0-based, of the epoch under way */
 	double epoch_loss;        /* summed over rows */
 	uint32_t failed_step;     /* 1-based within the epoch; 0: the loss has been finite */
+	bool canceled;            /* the epoch was not finished */
 
 	/* of the step under way, read by all threads */
 	int64_t step;           /* 0-based over the run */
@@ -47,7 +48,7 @@ struct pare_run {
 /* Plans and allocates all that steps need. The run's net, data, opt, mask are set by the caller, the rest is zero. */
 PARE_MUST_USE enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err);
 void pare_run_done(struct pare_run *run);
-/* One pass over the rows in run->order on all threads; allocates nothing. */
+/* One pass over the rows in run->order on all threads, or less: see failed_step and canceled. Allocates nothing. */
 void pare_run_epoch(struct pare_run *run);
 
 #endif

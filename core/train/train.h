@@ -6,6 +6,7 @@
 #ifndef PARE_TRAIN_TRAIN_H
 #define PARE_TRAIN_TRAIN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -74,13 +75,15 @@ struct pare_train_options {
 	uint64_t seed;  /* with `stage`, names the shuffling streams */
 	int stage;      /* how many training runs came before in this job */
 	const struct pare_env *env; /* for seconds */
+	const atomic_bool *cancel;  /* looked at before every step; true ends the run with PARE_E_CANCELED. May be NULL. */
 	/* Returns false to stop: PARE_E_CANCELED. May be NULL. */
 	bool (*report)(void *ctx, const struct pare_train_report *r);
 	void *report_ctx;
 };
 
 /* Trains in place; the net was made for training and batches of batch_size. mask NULL: nothing is masked. PARE_E_DIVERGED (where: "epoch 3, step 17") as
- * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_SHAPE, PARE_E_LABEL as pare_eval_check; PARE_E_CANCELED when report says so. */
+ * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_SHAPE, PARE_E_LABEL as pare_eval_check; PARE_E_CANCELED when cancel or report says so;
+ * the net then holds the weights of that moment. */
 PARE_MUST_USE enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err);
 
 #endif

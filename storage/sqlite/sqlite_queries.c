@@ -12,6 +12,8 @@
 	"SELECT " JOB_COLUMNS " FROM jobs WHERE " drive                                                                                                         \
 	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
 #define ASSET_LIST(direction) "SELECT " ASSET_COLUMNS " FROM assets WHERE kind = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
+#define TEXT_OF(n) TEXT_OF_(n)
+#define TEXT_OF_(n) #n
 #define UNENDED "status IN ('queued', 'running', 'canceling')"
 
 const char *const sqlite_query_table[N_QUERIES] = {
@@ -41,7 +43,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_JOB_REMOVE] = "DELETE FROM jobs WHERE id = ?1",
     [Q_JOB_OLDEST_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
     [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'canceling') AND lease_until <= ?1 LIMIT 1",
-    [Q_JOB_AHEAD] = "SELECT count(*) FROM jobs WHERE status = 'queued' AND id < ?1",
+    [Q_JOB_AHEAD] = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'queued' AND id < ?1 LIMIT " TEXT_OF(STORE_POSITION_MAX) ")",
     [Q_JOB_COUNTS] = "SELECT status, count(*) FROM jobs GROUP BY status",
     [Q_JOB_OLDEST_MS] = "SELECT created_ms FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
     [Q_JOBS] = JOB_LIST("", "DESC"),

@@ -86,15 +86,18 @@ static inline enum pare_code world_build(void *ctx, const char *architecture, st
 	if (rc != PARE_OK)
 		return rc;
 	rc = blob_write(writer, architecture, strlen(architecture), err);
-	if (rc != PARE_OK) {
-		blob_abort(writer);
-		return rc;
-	}
-	rc = blob_commit(writer, out, err);
-	if (rc != PARE_OK)
-		return rc;
 	*out_info = pare_strdup("{\"parameters\":7,\"layers\":[]}");
-	return *out_info != NULL ? PARE_OK : pare_err_nomem(err, 0);
+	if (rc == PARE_OK && *out_info == NULL)
+		rc = pare_err_nomem(err, 0);
+	if (rc == PARE_OK)
+		rc = blob_commit(writer, out, err);
+	else
+		blob_abort(writer);
+	if (rc == PARE_OK)
+		return PARE_OK;
+	pare_free(*out_info);
+	*out_info = NULL;
+	return rc;
 }
 
 static inline void world_added(void *ctx)
@@ -346,6 +349,7 @@ static inline void put_blob(struct world *w, const char *text, struct blob_ref *
 	ck_assert_int_eq(blob_begin(w->blobs, 1 << 20, &writer, NULL), PARE_OK);
 	ck_assert_int_eq(blob_write(writer, text, strlen(text), NULL), PARE_OK);
 	ck_assert_int_eq(blob_commit(writer, out, NULL), PARE_OK);
+	blob_release(w->blobs, out->sha256); /* nothing else runs */
 }
 
 /* Plays the worker: claims the oldest job and lets it succeed with three artifacts. */

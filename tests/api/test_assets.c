@@ -79,7 +79,7 @@ END_TEST
 
 START_TEST(builds_a_model_from_an_architecture)
 {
-	struct answer a = post_json(&w, "/v1/models", "{\"name\":\"lenet\",\"architecture\":{\"input\":[784],\"layers\":[]}}");
+	struct answer a = post_json(&w, "/v1/models", "{\"name\":\"lenet\",\"architecture\":{\"input\":[784],\"layers\":[{\"units\":10}]}}");
 
 	assert_status(&a, 201);
 	ck_assert_str_eq(text_at(a.json, "name"), "lenet");
@@ -93,8 +93,21 @@ START_TEST(builds_a_model_from_an_architecture)
 	a = post_json(&w, "/v1/models", "{\"architecture\":5}");
 	assert_problem(&a, 422, "validation_failed");
 	answer_done(&a);
+	a = post_json(&w, "/v1/models", "{\"name\":\"a\\nb\",\"architecture\":{\"input\":[4],\"layers\":[{\"units\":3}]}}");
+	assert_problem(&a, 422, "validation_failed");
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), "/name");
+	answer_done(&a);
+	/* every finding with its place, and the engine is not asked */
+	a = post_json(&w, "/v1/models", "{\"architecture\":{\"type\":\"mlpp\",\"input\":[4],\"layers\":[{\"units\":-3,\"activatoin\":\"relu\"}]}}");
+	assert_problem(&a, 422, "validation_failed");
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "errors")), 3);
+	ck_assert_ptr_nonnull(strstr(a.body, "\"/architecture/type\""));
+	ck_assert_ptr_nonnull(strstr(a.body, "\"/architecture/layers/0/units\""));
+	ck_assert_ptr_nonnull(strstr(a.body, "\"/architecture/layers/0/activatoin\""));
+	answer_done(&a);
+	ck_assert_int_eq(w.n_built, 1);
 	w.engine_code = PARE_E_INVALID;
-	a = post_json(&w, "/v1/models", "{\"architecture\":{\"layers\":[]}}");
+	a = post_json(&w, "/v1/models", "{\"architecture\":{\"input\":[4],\"layers\":[{\"units\":3}]}}");
 	assert_problem(&a, 422, "validation_failed");
 	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), "/architecture/layers/0/units");
 	answer_done(&a);
@@ -244,6 +257,10 @@ START_TEST(serves_content_with_conditions)
 	ck_assert(a.reply->head_only);
 	ck_assert_int_eq(a.reply->fd_bytes, (int64_t)n);
 	answer_done(&a);
+	a = request(&w, "HEAD", path, H("Range", "bytes=0-1"), NULL, 0); /* a range is GET's alone */
+	assert_status(&a, 200);
+	ck_assert_int_eq(a.reply->fd_bytes, (int64_t)n);
+	answer_done(&a);
 	a = request(&w, "GET", path, H("If-None-Match", etag, "Range", "bytes=0-1"), NULL, 0);
 	assert_status(&a, 304);
 	answer_done(&a);
@@ -261,6 +278,8 @@ START_TEST(serves_content_with_conditions)
 	a = request(&w, "GET", path, H("Range", "bytes=1000-"), NULL, 0);
 	assert_problem(&a, 416, "range_not_satisfiable");
 	ck_assert_str_eq(header(&a, "Content-Range"), "bytes */26");
+	ck_assert_str_eq(header(&a, "Content-Disposition"), ""); /* the problem is not the file */
+	ck_assert_str_eq(header(&a, "Repr-Digest"), "");
 	answer_done(&a);
 	refuses(&w, "GET", path, H("If-Match", "\"other\""), 412, "precondition_failed");
 }

@@ -128,7 +128,7 @@ static const struct {
     {"huge number", "{\"seed\":1e999}", 400, "syntax_error"},
     {"huge integer", "{\"seed\":99999999999999999999999999}", 400, "syntax_error"},
     {"not an object", "[1,2]", 422, "validation_failed"},
-    {"null", "null", 400, "syntax_error"},
+    {"null", "null", 422, "validation_failed"},
     {"unknown field", "{\"colour\":1}", 422, "validation_failed"},
 };
 

@@ -91,7 +91,7 @@ START_TEST(upload_survives)
 
 	torture(&(struct trial){"POST", "/v1/models?name=a", NULL, "\x08\x07 bytes", 201});
 	torture(&(struct trial){"POST", "/v1/datasets", H("Content-Type", "multipart/form-data; boundary=B"), form, 201});
-	torture(&(struct trial){"POST", "/v1/models", H(JSON_TYPE), "{\"architecture\":{\"layers\":[]}}", 201});
+	torture(&(struct trial){"POST", "/v1/models", H(JSON_TYPE), "{\"architecture\":{\"input\":[4],\"layers\":[{\"units\":3}]}}", 201});
 }
 END_TEST
 

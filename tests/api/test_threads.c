@@ -1,5 +1,5 @@
-/* Many threads on one api: one job per idempotency key, no blob lost under a live model while equal bytes are refused and deleted beside it, keys
- * exchanged under running requests. Meant for MODE=tsan as much as for its own assertions. */
+/* Many threads on one api: one job per idempotency key, no blob lost under a live model while equal bytes are refused and deleted beside it, whole
+ * lists while what they list is deleted, keys exchanged under running requests. Meant for MODE=tsan as much as for its own assertions. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -133,6 +133,50 @@ START_TEST(no_blob_is_lost_under_a_live_model)
 }
 END_TEST
 
+static void make_ended_job(char path[128])
+{
+	struct answer a = post_json(&w, "/v1/jobs", job);
+
+	expect(a.status == 201);
+	(void)snprintf(path, 128, "%s/cancel", header(&a, "Location"));
+	answer_done(&a);
+	a = request(&w, "POST", path, NULL, "", 0);
+	expect(a.status == 202);
+	answer_done(&a);
+	*strrchr(path, '/') = '\0';
+}
+
+static void *delete_or_list(void *arg)
+{
+	char paths[N_ROUNDS][128];
+
+	for (int i = 0; i < N_ROUNDS; i++) {
+		struct answer a;
+
+		if ((uintptr_t)arg % 2 == 0) {
+			a = get(&w, "/v1/jobs?limit=200");
+			expect(a.status == 200);
+			answer_done(&a);
+			continue;
+		}
+		make_ended_job(paths[i]);
+		for (int k = i - 19; i % 20 == 19 && k <= i; k++) {
+			a = request(&w, "DELETE", paths[k], NULL, NULL, 0);
+			expect(a.status == 204);
+			answer_done(&a);
+		}
+	}
+	return NULL;
+}
+
+START_TEST(lists_are_whole_while_jobs_go)
+{
+	job_text(&w, job);
+	for (int i = 0; i < 4; i++)
+		run(delete_or_list);
+}
+END_TEST
+
 static void *reload_or_ask(void *arg)
 {
 	for (int i = 0; i < N_ROUNDS; i++) {
@@ -172,6 +216,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, one_job_per_key);
 	tcase_add_test(t, no_blob_is_lost_under_a_live_model);
+	tcase_add_test(t, lists_are_whole_while_jobs_go);
 	tcase_add_test(t, keys_can_change_under_requests);
 	tcase_set_timeout(t, 30);
 	suite_add_tcase(s, t);

@@ -61,6 +61,8 @@ def addresses():
     assert status == 2 and 'did you mean "port"' in said, said
     status, said = run(env={"PARED_PORT": "http"})
     assert status == 2 and "PARED_PORT" in said, said
+    status, said = run("--config", "/tmp")
+    assert status == 2 and "/tmp" in said, said
     status, said = run("--data-dir", "/nonexistent/dir")
     assert status == 1 and "/nonexistent/dir" in said, said
     with Daemon() as d:
@@ -76,6 +78,12 @@ def addresses():
 def unix_socket():
     d = Daemon()
     path = os.path.join(d.dir, "sock")
+    write(path, "not a socket")  # and none of ours to remove
+    r = subprocess.run([os.path.join(BIN, "pared"), "--listen", f"unix:{path}", "--data-dir", d.data], capture_output=True, text=True, timeout=20)
+    assert r.returncode == 1 and path in r.stderr, r
+    with open(path) as f:
+        assert f.read() == "not a socket"
+    os.unlink(path)
     p = subprocess.Popen([os.path.join(BIN, "pared"), "--listen", f"unix:{path}", "--data-dir", d.data, "--min-free-bytes", "1M"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert p.stdout.readline().strip().endswith(f"unix:{path}")

@@ -3,6 +3,7 @@ import hashlib
 import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -95,7 +96,17 @@ def aborted():
             s = socket.create_connection(("127.0.0.1", d.port))
             s.sendall(b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000)
             s.close()
-        wait_for(lambda: staged(d) == [], 10, "an empty staging directory")
+        wait_for(lambda: staged(d) == [], 8, "an empty staging directory")
+        # the end of the stream in one piece with the bytes: sent while the daemon stands still
+        for _ in range(5):
+            s = socket.create_connection(("127.0.0.1", d.port))
+            d.process.send_signal(signal.SIGSTOP)
+            s.sendall(b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000)
+            s.close()
+            d.process.send_signal(signal.SIGCONT)
+            for _ in range(20):
+                alive(d)
+        wait_for(lambda: staged(d) == [], 8, "an empty staging directory")
         alive(d)
 
 

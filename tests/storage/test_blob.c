@@ -76,6 +76,19 @@ static bool stop_at_once(void *ctx, const char *sha256)
 	return false;
 }
 
+static bool never(void *ctx, const char *sha256)
+{
+	(void)ctx;
+	(void)sha256;
+	return false;
+}
+
+static bool always(void *ctx, const char *sha256)
+{
+	ck_assert_str_eq(sha256, ctx);
+	return true;
+}
+
 static int n_blobs(void)
 {
 	int n = 0;
@@ -212,12 +225,29 @@ START_TEST(removal)
 	MUST(blob_each(b, stop_at_once, &calls, &err));
 	ck_assert_int_eq(calls, 1);
 	MUST(blob_get(b, ref.sha256, &fd, &n, &err));
-	MUST(blob_remove(b, ref.sha256, &err));
+	ck_assert_int_eq(blob_remove(b, ref.sha256, never, NULL, &err), PARE_E_CONFLICT); /* held since its commit */
+	blob_release(b, ref.sha256);
+	ck_assert_int_eq(blob_remove(b, ref.sha256, always, ref.sha256, &err), PARE_E_CONFLICT);
+	MUST(blob_remove(b, ref.sha256, never, NULL, &err));
 	ck_assert_int_eq(read(fd, got, 4), 3); /* a download goes on */
 	(void)close(fd);
 	ck_assert_int_eq(blob_get(b, ref.sha256, &fd, &n, &err), PARE_E_NOT_FOUND);
-	ck_assert_int_eq(blob_remove(b, ref.sha256, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(blob_remove(b, ref.sha256, never, NULL, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(n_blobs(), 1);
+}
+END_TEST
+
+/* Two uploads of equal bytes: the end of one does not take them from the other. */
+START_TEST(every_commit_holds)
+{
+	struct blob_ref ref = put("abc", 3);
+
+	(void)put("abc", 3);
+	blob_release(b, ref.sha256);
+	ck_assert_int_eq(blob_remove(b, ref.sha256, never, NULL, &err), PARE_E_CONFLICT);
+	blob_release(b, ref.sha256);
+	blob_release(b, ref.sha256); /* one too many is nothing */
+	MUST(blob_remove(b, ref.sha256, never, NULL, &err));
 }
 END_TEST
 
@@ -232,7 +262,7 @@ START_TEST(bad_names)
 
 	(void)put("abc", 3);
 	ck_assert_int_eq(blob_get(b, bad_name_table[_i], &fd, &n, &err), PARE_E_NOT_FOUND);
-	ck_assert_int_eq(blob_remove(b, bad_name_table[_i], &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(blob_remove(b, bad_name_table[_i], never, NULL, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(n_blobs(), 1);
 }
 END_TEST
@@ -321,7 +351,10 @@ static enum pare_code one_blob(bool by_fd)
 		blob_abort(w);
 		return code;
 	}
-	return blob_commit(w, &ref, &err);
+	code = blob_commit(w, &ref, &err);
+	if (code == PARE_OK)
+		blob_release(b, ref.sha256);
+	return code;
 }
 
 START_TEST(no_memory)
@@ -344,7 +377,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {round_trip, same_bytes_same_blob, cap_holds, another_process_writes, a_crash_leaves_only_staging, removal,
+	const TTest *const tests[] = {round_trip, same_bytes_same_blob, cap_holds, another_process_writes, a_crash_leaves_only_staging, removal, every_commit_holds,
 	    links_are_not_followed, a_linked_data_directory_serves, no_space};
 	Suite *suite = suite_create("blobs");
 	TCase *tc = tcase_create("directory");

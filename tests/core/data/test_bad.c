@@ -510,6 +510,8 @@ START_TEST(not_finite)
 	refuse_csv("a,b,y\n1,2,0\n3,NaN,1\n", PARE_E_NONFINITE, "line 3, column 2 (b)");
 	refuse_csv("a,b,y\n1,-inf,0\n", PARE_E_NONFINITE, "line 2, column 2 (b)");
 	refuse_csv("a,b,y\n1,1e39,0\n", PARE_E_NONFINITE, "1e39");
+	refuse_csv("a,y\n1,0\n2,10\n3,NaN\n4,2\n", PARE_E_NONFINITE, "line 4: the label \"NaN\"");
+	refuse_csv("a,y\n1,0.5\n2,-inf\n", PARE_E_NONFINITE, "line 3");
 }
 END_TEST
 

@@ -295,6 +295,10 @@ START_TEST(csv_without_header)
 	ck_assert_int_eq(pare_data_info(d)->n_rows, 2);
 	ck_assert_int_eq(pare_data_info(d)->n_classes, 2);
 	pare_data_free(d);
+	d = open_csv("a,label\n1,nan\n2,yue\n"); /* languages: among texts it is a text */
+	ck_assert_str_eq(pare_data_info(d)->class_names[0], "nan");
+	ck_assert_int_eq(pare_data_info(d)->n_classes, 2);
+	pare_data_free(d);
 	d = open_csv("5.1,3.5,Iris-setosa\n4.9,3.0,Iris-virginica\n");
 	ck_assert_int_eq(pare_data_info(d)->n_rows, 2);
 	ck_assert_str_eq(pare_data_info(d)->class_names[0], "Iris-setosa");

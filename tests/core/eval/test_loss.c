@@ -38,6 +38,18 @@ START_TEST(cross_entropy_is_stable)
 }
 END_TEST
 
+/* A loss that hides a NaN lets a broken training go on and a broken model be judged. */
+START_TEST(nan_is_never_hidden)
+{
+	const float o[] = {NAN, 0.5f}, other[] = {0.5f, NAN};
+	float g[2];
+
+	for (int kind = PARE_OUTPUT_RAW; kind <= PARE_OUTPUT_LOG_PROBABILITY; kind++)
+		ck_assert(isnan(ce((enum pare_output_kind)kind, o, 2, 0, g)) && isnan(ce((enum pare_output_kind)kind, o, 2, 0, NULL)));
+	ck_assert(isnan(ce(PARE_OUTPUT_RAW, other, 2, 0, g)));
+}
+END_TEST
+
 START_TEST(mse_known_values)
 {
 	const float o[] = {1, 2, 0.5f, 0}, t[] = {0, 4, 0.5f, 1};
@@ -116,6 +128,7 @@ int main(void)
 
 	tcase_add_test(c, cross_entropy_known_values);
 	tcase_add_test(c, cross_entropy_is_stable);
+	tcase_add_test(c, nan_is_never_hidden);
 	tcase_add_test(c, mse_known_values);
 	tcase_add_loop_test(c, gradients_match_differences, 0, (int)(sizeof forms / sizeof forms[0]));
 	tcase_add_test(c, loss_with_and_without_gradient_agree);

@@ -24,7 +24,7 @@ struct rig {
 	struct pare_err err;
 	char *result;
 	struct pare_buf events; /* "phase {...}\n" per event */
-	volatile int stop;
+	volatile sig_atomic_t stop;
 	const char *stop_at; /* set stop when an event's text holds this */
 };
 

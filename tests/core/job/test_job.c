@@ -1,6 +1,7 @@
 /* Whole jobs on Iris, from the description of a model to the report: what comes out, what is refused and with which code,
  * and that the same job gives the same bytes. Every job runs in a sandboxed worker process. */
 #include <math.h>
+#include <time.h>
 
 #include "tests/core/job/job_support.h"
 
@@ -293,6 +294,9 @@ static const struct {
     {HEAD "\"data\":{\"validation\":0},\"recipe\":{\"steps\":[{\"train\":{\"patience\":3}}]}}", PARE_E_INVALID, "/recipe/steps/0/train"},
     {HEAD "\"require\":{\"metric\":\"r2\",\"max_drop\":1},\"recipe\":\"random\"}", PARE_E_INVALID, "/require/metric"},
     {HEAD "\"recipe\":{\"steps\":[{\"train\":{\"optimizer\":{\"name\":\"sgd\",\"lr\":1000,\"momentum\":0.9},\"loss\":\"mse\"}}]}}", PARE_E_DIVERGED, "/recipe/steps/0/train"},
+    {HEAD "\"data\":{\"normalize\":\"unit\"},\"recipe\":\"random\"}", PARE_E_INVALID, "/data/normalize"},
+    {HEAD "\"data\":{\"validation\":0.001},\"recipe\":\"random\"}", PARE_E_DATASET, "/data"},
+    {HEAD "\"recipe\":{\"steps\":[{\"train\":{\"optimizer\":{\"name\":\"adam\",\"epsilon\":1e-60}}}]}}", PARE_E_INVALID, "/recipe/steps/0/train/optimizer/epsilon"},
     {HEAD "\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":1.5}}]}}", PARE_E_INVALID, "/recipe/steps/0/prune/sparsity"},
 };
 
@@ -362,6 +366,84 @@ START_TEST(cancel)
 }
 END_TEST
 
+/* One epoch of this takes a minute: the signal must be seen within it. */
+START_TEST(cancel_within_an_epoch)
+{
+	struct timespec start, end;
+	struct pare_buf csv;
+
+	free(model_bytes);
+	model_bytes = rig_build("{\"input\":[4],\"layers\":[{\"units\":1000},{\"units\":1000},{\"units\":3}]}", &model_n);
+	pare_buf_init(&csv, (size_t)4 << 20);
+	pare_buf_str(&csv, "a,b,c,d,label\n");
+	for (int i = 0; i < 50000; i++)
+		pare_buf_printf(&csv, "%d,%d,%d,1,%d\n", i % 7, i % 11, i % 13, i % 3);
+	r.stop_at = "\"phase\":\"train\"";
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	ck_assert_int_eq(run_on(HEAD "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1,\"batch_size\":1,\"optimizer\":\"adam\"}}]}}", csv.data, csv.len), PARE_E_CANCELED);
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	ck_assert_int_lt(end.tv_sec - start.tv_sec, 15);
+	pare_buf_done(&csv);
+}
+END_TEST
+
+/* The confusion matrix grows with the square of the outputs; beyond 1000 it is left out, and nothing else is. */
+START_TEST(many_outputs)
+{
+	static const char *const arch[] = {"{\"input\":[4],\"layers\":[{\"units\":1000}]}", "{\"input\":[4],\"layers\":[{\"units\":5000}]}"};
+	json_t *v, *final;
+
+	free(model_bytes);
+	model_bytes = rig_build(arch[_i], &model_n);
+	run_ok(HEAD "\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]}}");
+	v = rig_report(&r);
+	final = json_object_get(v, "final");
+	if (_i == 0)
+		ck_assert_uint_eq(json_array_size(json_object_get(final, "confusion")), 1000);
+	else
+		ck_assert(json_is_null(json_object_get(final, "confusion")));
+	ck_assert_uint_eq(json_array_size(json_object_get(final, "classes")), _i == 0 ? 1000 : 5000);
+	ck_assert_double_eq(rig_num(final, "classes.0.rows"), 10);
+	ck_assert_double_eq(rig_num(final, "sparsity"), 0.5);
+	json_decref(v);
+}
+END_TEST
+
+/* A threshold above all weights: sparsity 1, not 1 - 1/n. */
+START_TEST(nothing_left)
+{
+	json_t *v;
+
+	run_ok(HEAD "\"recipe\":{\"steps\":[{\"prune\":{\"threshold\":1e9}}]}}");
+	v = rig_json(r.result);
+	ck_assert_double_eq(rig_num(v, "summary.sparsity"), 1);
+	ck_assert_double_eq(rig_num(v, "summary.n_weights_nonzero"), 0);
+	ck_assert_double_eq(rig_num(v, "summary.compression"), 112);
+	json_decref(v);
+}
+END_TEST
+
+/* 5 steps of 1000 rounds: every one of them stands in the report. */
+START_TEST(no_round_is_left_out)
+{
+	struct pare_buf job;
+	json_t *v, *steps;
+
+	pare_buf_init(&job, (size_t)1 << 16);
+	pare_buf_str(&job, HEAD "\"recipe\":{\"steps\":[");
+	for (int i = 0; i < 5; i++)
+		pare_buf_printf(&job, "%s{\"prune\":{\"sparsity\":0.%d,\"schedule\":{\"name\":\"linear\",\"rounds\":1000}}}", i > 0 ? "," : "", i + 1);
+	pare_buf_str(&job, ",{\"evaluate\":{\"folds\":2}}]}}");
+	run_ok(job.data);
+	v = rig_report(&r);
+	steps = json_object_get(v, "steps");
+	ck_assert_uint_eq(json_array_size(steps), 5001);
+	ck_assert_double_eq(rig_num(json_array_get(steps, 4999), "round"), 1000);
+	json_decref(v);
+	pare_buf_done(&job);
+}
+END_TEST
+
 START_TEST(processor_time_is_limited)
 {
 	rig_forget(&r);
@@ -379,10 +461,10 @@ START_TEST(memory_is_limited)
 {
 	rig_forget(&r);
 	r.start.kind = "run";
-	r.start.job = HEAD "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1,\"batch_size\":65536}}]}}";
+	r.start.job = HEAD "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]}}";
 	r.start.memory_bytes = (int64_t)256 << 20;
 	free(model_bytes);
-	model_bytes = rig_build("{\"input\":[4],\"layers\":[{\"units\":4000,\"activation\":\"relu\"},{\"units\":3}]}", &model_n);
+	model_bytes = rig_build("{\"input\":[4],\"layers\":[{\"units\":4000,\"activation\":\"relu\"},{\"units\":3000}]}", &model_n);
 	rig_input(&r, "model", "m", model_bytes, model_n);
 	rig_file(&r, "data", IRIS);
 	ck_assert_msg(rig_go(&r) == PARE_E_MEMORY_LIMIT, "%s: %s", pare_code_string(r.err.code), r.err.message);
@@ -445,6 +527,10 @@ int main(int argc, char **argv)
 	tcase_add_test(t, truncated_model);
 	tcase_add_test(t, announced_size_must_be_true);
 	tcase_add_test(t, cancel);
+	tcase_add_test(t, cancel_within_an_epoch);
+	tcase_add_loop_test(t, many_outputs, 0, 2);
+	tcase_add_test(t, nothing_left);
+	tcase_add_test(t, no_round_is_left_out);
 	tcase_add_test(t, processor_time_is_limited);
 #ifndef PARE_SANITIZED
 	tcase_add_test(t, memory_is_limited);

@@ -387,6 +387,42 @@ START_TEST(report_can_cancel)
 }
 END_TEST
 
+static atomic_bool canceled;
+static int n_steps;
+
+/* A learning rate is asked for once a step. */
+static double cancel_in_step_7(const struct pare_lr_args *a, double epoch, double progress)
+{
+	(void)a;
+	(void)epoch;
+	(void)progress;
+	if (++n_steps == 7)
+		atomic_store(&canceled, true);
+	return 1.0;
+}
+
+START_TEST(cancel_ends_within_an_epoch)
+{
+	static const struct pare_lr_schedule schedule = {.name = "cancel", .factor = cancel_in_step_7};
+	struct pare_train_options opt = train_options("sgd", 0.1, 10, 2);
+	struct log log = {.n = 0};
+	struct fixture f = {0};
+	struct pare_err err = {0};
+
+	circle_net(&f, _i);
+	circle_data(&f, 60, 0.0);
+	opt.lr_schedule = &schedule;
+	opt.cancel = &canceled;
+	opt.report = note;
+	opt.report_ctx = &log;
+	ck_assert_int_eq(pare_train(f.net, f.data, &opt, NULL, &err), PARE_E_CANCELED);
+	ck_assert_int_eq(n_steps, 7);
+	ck_assert_int_eq(log.n, 0);
+	ck_assert_ptr_nonnull(strstr(err.message, "epoch 1"));
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(divergence_names_epoch_and_step)
 {
 	struct pare_train_options opt = train_options("sgd", 1e20, 10, 8);
@@ -519,6 +555,7 @@ static TCase *cases(void)
 	tcase_add_test(tc, keep_best_ends_with_the_best_epoch);
 	tcase_add_test(tc, patience_stops_early);
 	tcase_add_test(tc, report_can_cancel);
+	tcase_add_loop_test(tc, cancel_ends_within_an_epoch, 1, 3);
 	tcase_add_loop_test(tc, divergence_names_epoch_and_step, 1, 3);
 	tcase_add_test(tc, wrong_options_are_refused);
 	tcase_add_loop_test(tc, odd_batches_work, 0, 5);

@@ -1,0 +1,150 @@
+"""Engines that misbehave: scripts in the engine's place. The daemon believes nothing, stays well, and says what went wrong."""
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
+from daemon import BIN, Daemon, check_events, main, wait_for  # noqa: E402
+
+PREAMBLE = """#!/usr/bin/env python3
+import array, json, os, socket, sys, time
+s = socket.socket(fileno=3)
+start = json.loads(s.makefile("r").readline())
+def say(**m): s.sendall(json.dumps(m).encode() + b"\\n")
+def output(name):
+    say(type="open", name=name, media_type="application/octet-stream")
+    while True:
+        data, control, _, _ = s.recvmsg(1, socket.CMSG_SPACE(4))
+        if control:
+            return array.array("i", control[0][2])[0]
+"""
+
+
+def with_engine(body, *flags):
+    """A daemon whose jobs run `body`, and a job on it; models and data are looked at by the real engine."""
+    d = Daemon("--max-crashes", "2", *flags)
+    path = os.path.join(d.dir, "engine")
+    with open(path, "w") as f:
+        f.write(f"{PREAMBLE}if start['kind'] != 'run': sys.exit(0)\n{body}\n")
+    os.chmod(path, 0o755)
+    d.start()
+    m, s = d.iris_model(), d.iris_data()
+    d.stop()
+    d.flags += ["--core", path]
+    d.start()
+    return d, d.job(m, s).json()["id"]
+
+
+def fails(body, code, word):
+    d, j = with_engine(body)
+    try:
+        job = d.wait_job(j, 30)
+        assert job["status"] == "failed" and job["error"]["code"] == code and word in job["error"]["message"], job
+        check_events(d.events(j))
+        assert d.get("/readyz").status == 200
+        wait_for(lambda: d.engines() == [], 5, "the engine to be gone")
+        d.stop()
+    finally:
+        d.close()
+    return job
+
+
+def rubbish():
+    """What is no message ends the engine and counts as a crash."""
+    assert fails("s.sendall(os.urandom(1000) + b'\\n'); time.sleep(60)", "worker_crashed", "not a message")["attempt"] == 2
+    fails("s.sendall(b'x' * (5 << 20)); time.sleep(60)", "worker_crashed", "not a message")
+    fails("say(type='result', data={}, artifacts=['model.onnx']); time.sleep(60)", "worker_crashed", "never opened")
+    fails("output('a'); say(type='result', data={}, artifacts=['a', 'a'])", "worker_crashed", "twice")
+    fails("sys.stderr.write('last words\\n'); sys.exit(7)", "worker_crashed", "last words")
+
+
+def floods():
+    """An engine that never stops complaining does not fill the log."""
+    d, j = with_engine("for i in range(200000): sys.stderr.write('no %d\\n' % i)\nsay(type='error', code='invalid_model', message='enough', where='')")
+    try:
+        job = d.wait_job(j, 30)
+        assert job["error"]["message"] == "enough", job["error"]
+        assert os.path.getsize(d.log) < 200000, os.path.getsize(d.log)
+        d.stop()
+    finally:
+        d.close()
+
+
+def late_writes():
+    """Bytes are hashed when nobody can write them any more: an engine that goes on writing after its result changes nothing that was promised."""
+    d, j = with_engine("fd = output('model.onnx'); os.write(fd, b'early')\n"
+                       "say(type='result', data={}, artifacts=['model.onnx'])\n"
+                       "time.sleep(0.3); os.write(fd, b'late'); sys.exit(0)")
+    try:
+        assert d.wait_job(j, 30)["status"] == "succeeded"
+        time.sleep(0.5)
+        r = d.get(f"/v1/jobs/{j}/artifacts/model.onnx")
+        assert hashlib.sha256(r.body).hexdigest() in r.headers["ETag"], (r.body, r.headers["ETag"])
+        d.stop()
+    finally:
+        d.close()
+
+
+def store_fails():
+    """A database that answers every claim with an error costs a look a second and not a processor; once it is well again, jobs run."""
+    with Daemon("--workers", "2") as d:
+        m, s = d.iris_model(), d.iris_data()
+        db = sqlite3.connect(os.path.join(d.data, "pared.db"), isolation_level=None, timeout=10)
+        db.execute("PRAGMA legacy_alter_table = ON")
+        db.execute("ALTER TABLE jobs RENAME TO elsewhere")
+        wait_for(lambda: "claim.failed" in d.tail(), 10, "a claim to fail")
+
+        def ticks():
+            with open(f"/proc/{d.pid()}/stat") as f:
+                return sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13])
+        before = ticks()
+        time.sleep(1.5)
+        assert ticks() - before < 50, ticks() - before
+        db.execute("ALTER TABLE elsewhere RENAME TO jobs")
+        db.close()
+        assert d.wait_job(d.job(m, s).json()["id"], 20)["status"] == "succeeded"
+        d.stop()
+
+
+def deleting_frees():
+    """What is deleted while jobs run is gone from the disk at once; what equal bytes are named by stays."""
+    def on_disk(d):
+        return sum(len(files) for _, _, files in os.walk(os.path.join(d.data, "blobs")))
+    with Daemon("--workers", "1") as d:
+        m, s = d.iris_model(), d.iris_data()
+        done = d.job(m, s).json()["id"]
+        assert d.wait_job(done)["status"] == "succeeded"
+        running = d.long_job(m, s).json()["id"]
+        wait_for(lambda: d.status(running) == "running", 10, "the job to run")
+        n = on_disk(d)
+        twin = d.iris_model("another name, equal bytes")
+        assert on_disk(d) == n
+        assert d.request("DELETE", f"/v1/models/{twin}").status == 204
+        assert d.get(f"/v1/models/{m}/content").status == 200 and on_disk(d) == n
+        gone = len({a["sha256"] for a in d.get(f"/v1/jobs/{done}/artifacts").json()["data"]})
+        assert d.request("DELETE", f"/v1/jobs/{done}").status == 204
+        assert on_disk(d) == n - gone, (on_disk(d), n, gone)
+        d.kill()
+        stray = os.path.join(d.data, "blobs", "00")
+        os.makedirs(stray, exist_ok=True)
+        with open(os.path.join(stray, "0" * 62), "w") as f:
+            f.write("left by a crash")
+        d.start()
+        wait_for(lambda: on_disk(d) == n - gone, 10, "the stray bytes to be swept")
+        d.stop()
+
+
+def wrong_engine():
+    """A path that cannot be the engine is refused before anything listens."""
+    with Daemon() as d:
+        d.stop()
+        for path in ("/nonexistent", d.dir, d.log):
+            r = subprocess.run([os.path.join(BIN, "pared"), "--port", "0", "--data-dir", d.data, "--core", path], capture_output=True, text=True, timeout=20)
+            assert r.returncode == 1 and path in r.stderr and "listening" not in r.stdout, r
+
+
+if __name__ == "__main__":
+    main({"rubbish": rubbish, "floods": floods, "late_writes": late_writes, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})
