@@ -33,7 +33,7 @@ head -n 1 "$tmp/out"
 say "a model, born from a description: LeNet-300-100"
 M=$(curl -fsS "$U/v1/models" -H 'Content-Type: application/json' -d '{"name":"lenet-300-100",
   "architecture":{"type":"mlp","input":[784],"layers":[
-    {"units":300,"activation":"relu"},{"units":100,"activation":"relu"},{"units":10}]}}' | jq -er .id)
+    {"units":300,"activation":"relu","dropout":0.2},{"units":100,"activation":"relu","dropout":0.2},{"units":10}]}}' | jq -er .id)
 echo "$M"
 
 say "data: the four files of MNIST"
@@ -45,10 +45,10 @@ say "a job: train, prune gradually to 92 % of the weights, fine-tune"
 J=$(curl -fsS "$U/v1/jobs" -H 'Content-Type: application/json' -H 'Idempotency-Key: first-try' -d '{
   "model":"'"$M"'", "dataset":"'"$D"'", "seed":1,
   "recipe":{"steps":[
-    {"train":{"epochs":8,"batch_size":64,"optimizer":{"name":"adam","lr":0.001}}},
-    {"prune":{"criterion":"magnitude","scope":"global","sparsity":0.92,
-              "schedule":{"name":"cubic","rounds":6},"recover":{"epochs":1,"batch_size":64,"optimizer":{"name":"adam","lr":0.0005}}}},
-    {"train":{"epochs":6,"batch_size":64,"optimizer":{"name":"adam","lr":0.0003},"lr_schedule":"cosine","keep_best":true}}]}}' | jq -er .id)
+    {"train":{"epochs":12,"batch_size":128,"optimizer":{"name":"adam","lr":0.001},"lr_schedule":"cosine","keep_best":true}},
+    {"prune":{"criterion":"magnitude","scope":"global","sparsity":0.92,"schedule":{"name":"cubic","rounds":8},
+              "recover":{"epochs":1,"batch_size":128,"optimizer":{"name":"adam","lr":0.001}}}},
+    {"train":{"epochs":12,"batch_size":128,"optimizer":{"name":"adam","lr":0.001},"lr_schedule":"cosine","keep_best":true}}]}}' | jq -er .id)
 echo "$J"
 
 say "its events, as they happen"
@@ -78,12 +78,15 @@ curl -fsS "$U/v1/jobs/$J" | jq .result.summary >"$tmp/summary"
 bytes=$(wc -c <"$tmp/pruned.onnx")
 gzip -9 -k "$tmp/pruned.onnx"
 jq -r '
+  def cell: tostring | . + " " * (11 - length);
   def percent: . * 10000 | round / 100 | tostring + " %";
-  "  |                 | dense    | pruned   |",
-  "  | --------------- | -------- | -------- |",
-  "  | accuracy        | \(.before | percent)  | \(.after | percent)  |",
-  "  | weights         | \(.n_weights_dense)   | \(.n_weights_nonzero)    |",
-  "  drop \(.drop | percent), 95 % interval \(.drop_low | percent) to \(.drop_high | percent)"' "$tmp/summary"
+  def short: . * 10000 | round / 10000;
+  def row($name; f): "  | \($name + " " * (26 - ($name | length))) | \(.dense | f | cell) | \(.final | f | cell) |";
+  "  |                            | dense       | pruned      |",
+  "  | -------------------------- | ----------- | ----------- |",
+  row("accuracy"; .accuracy | percent), row("macro F1"; .macro_f1 | short), row("loss"; .loss | short),
+  row("non-zero weights"; .n_nonzero_weights), row("multiplications not with 0"; .macs_nonzero),
+  "  the drop is \(.drop.accuracy | percent), 95 % interval \(.drop.accuracy_low | percent) to \(.drop.accuracy_high | percent)"' "$tmp/report.json"
 echo "  pruned.onnx: $bytes bytes, gzip $(wc -c <"$tmp/pruned.onnx.gz") bytes, sha256 $sum"
 
 kill -TERM "$pared"
