@@ -68,8 +68,7 @@ static enum pare_code bind_node(struct pare_net *net, struct pare_net_shard *sh,
 static void resolve_shapes(const struct pare_net *net, struct pare_net_shard *sh, int64_t count)
 {
 	for (int32_t i = 0; i < net->model->graph.n_values; i++)
-		if (net->values[i].live)
-			pare_shape_resolve(&net->values[i].shape, count, &sh->shapes[i]);
+		pare_shape_resolve(&net->values[i].shape, count, &sh->shapes[i]);
 	sh->count = count;
 }
 

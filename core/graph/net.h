@@ -72,7 +72,8 @@ int64_t pare_net_node_macs(const struct pare_net *net, int32_t node);
 int pare_net_n_shards(const struct pare_net *net);
 /* Rows [*first, *first + *count) of a batch of n rows belong to shard s; count may be 0. */
 void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *first, int64_t *count);
-/* The shard's own buffers, row-major, valid for the count given to shard_forward. */
+/* The shard's own buffers, row-major, valid for the count given to shard_forward. Inputs of integers (token numbers) and bools
+ * are written as floats, too, and such outputs are read as floats: exact up to 2^24. */
 float *pare_net_shard_input(struct pare_net *net, int s, int i);
 const float *pare_net_shard_output(const struct pare_net *net, int s, int i);
 /* dL/d(output i), to be filled before backward, which does not change it; zeros until somebody does. NULL in a net that does

@@ -1,4 +1,4 @@
-/* The plan of a net: shared by net.c (life), shape_infer.c, plan.c (memory), plan_grad.c and exec.c. */
+/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, plan.c (memory), plan_grad.c and exec.c. */
 #ifndef PARE_GRAPH_NET_PRIV_H
 #define PARE_GRAPH_NET_PRIV_H
 
@@ -8,7 +8,7 @@
 
 /* Where a value's elements live. */
 enum pare_place {
-	PARE_PLACE_NONE,  /* nowhere: integer constants, values nobody computes */
+	PARE_PLACE_NONE,  /* nowhere: what is only read at plan time, values nobody computes */
 	PARE_PLACE_PARAM, /* offset into the net's parameter slab */
 	PARE_PLACE_CONST, /* fixed, shared by all shards */
 	PARE_PLACE_SHARD  /* offset into the memory of each shard */
@@ -20,7 +20,7 @@ struct pare_net_value {
 	struct pare_shape shape;
 	int dtype;
 	bool live;     /* an executed node, or the graph's interface, refers to it */
-	bool constant; /* does not depend on inputs or parameters */
+	bool constant; /* does not depend on inputs, parameters or the batch size */
 	bool needs_grad;
 	struct pare_known known;
 	int32_t param; /* index into net->params, or -1 */
@@ -38,7 +38,7 @@ struct pare_net_node {
 	const struct pare_op *op;
 	void *args;
 	char *where;
-	bool constant; /* run once, at plan time */
+	bool constant; /* does not depend on inputs, parameters or the batch size: run once, at plan time */
 	bool view;
 	bool backward;
 	bool *accumulate; /* per input */
@@ -82,10 +82,19 @@ struct pare_net {
 	struct pare_net_shard *shards;
 };
 
-/* Input k of a node that carries data at run time: present, float, not read at plan time. */
+/* Input k of a node that is read at run time. */
+static inline bool pare_net_is_read(const struct pare_net_node *n, int k)
+{
+	return n->node->in[k] >= 0 && !pare_op_has(n->op->const_in | n->op->shape_in, k);
+}
+/* The same, of a type that has gradients. */
 static inline bool pare_net_is_data(const struct pare_net *net, const struct pare_net_node *n, int k)
 {
-	return n->node->in[k] >= 0 && !(n->op->const_in & PARE_BIT(k)) && net->values[n->node->in[k]].dtype == PARE_DT_FLOAT;
+	return pare_net_is_read(n, k) && net->values[n->node->in[k]].dtype == PARE_DT_FLOAT;
+}
+static inline bool pare_net_is_known(const struct pare_known *k)
+{
+	return k->i64 != NULL || k->f32 != NULL;
 }
 /* Round floats up to whole cache lines. */
 static inline size_t pare_net_align(size_t n_floats)
@@ -97,6 +106,9 @@ void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, st
 
 /* shape_infer.c: live nodes, rows of the table, arguments, shapes, constants, parameters. */
 PARE_MUST_USE enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err);
+/* fold.c: a node whose inputs are all known: its outputs into c->out_known, as far as they can be known. */
+#define PARE_MAX_KNOWN 1024 /* elements of a constant that shape inference may look at */
+PARE_MUST_USE enum pare_code pare_net_fold(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);
 /* plan.c: shards, where everything lives. */
 PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err);
 /* plan_grad.c: which gradients exist, in what order they add up, where they live. */

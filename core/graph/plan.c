@@ -10,6 +10,7 @@
  * batch, a reshape that folds it away, x^T x) runs as one shard, whatever the options say. */
 #include <string.h>
 
+#include "core/graph/graph_priv.h"
 #include "core/graph/net_priv.h"
 
 static void add_param(struct pare_net *net, int32_t value, int32_t node)
@@ -59,7 +60,7 @@ static void describe_param(struct pare_net *net, struct pare_param_info *p)
 
 			if (v < 0 || n->view || net->values[v].root != p->value || !pare_net_is_data(net, n, k))
 				continue;
-			p->prunable |= p->n_dims >= 2 && (n->op->weight_in & PARE_BIT(k));
+			p->prunable |= p->n_dims >= 2 && pare_op_has(n->op->weight_in, k);
 			if (!found && pare_shape_same(&net->values[v].shape, &net->values[p->value].shape))
 				p->out_axis = tied_axis(net, n, k);
 			found = true;
@@ -101,7 +102,7 @@ static bool rows_apart(const struct pare_net *net, const struct pare_net_node *n
 			const struct pare_tie *e = &t.tie[i];
 			bool touches = (e->a == k && e->a_axis == 0) || (e->b == k && e->b_axis == 0);
 
-			if (touches && (e->kind != PARE_TIE_SAME || e->b != PARE_OUT(0) || e->b_axis != 0))
+			if (touches && (e->kind != PARE_TIE_SAME || e->b < PARE_OUT(0) || e->b_axis != 0))
 				return false;
 			same |= touches;
 		}
@@ -140,10 +141,10 @@ static bool may_overwrite(const struct pare_net *net, const struct pare_net_node
 
 		for (int k = 0; m != n && k < m->node->n_in; k++)
 			if (m->node->in[k] >= 0 && net->values[m->node->in[k]].root == r &&
-			    (m > n || (net->opt.training && (m->op->grad_uses_in & PARE_BIT(k)))))
+			    (m > n || (net->opt.training && pare_op_has(m->op->grad_uses_in, k))))
 				return false;
 		for (int k = 0; m < n && net->opt.training && k < m->node->n_out; k++)
-			if (m->node->out[k] >= 0 && net->values[m->node->out[k]].root == r && (m->op->grad_uses_out & PARE_BIT(k)))
+			if (m->node->out[k] >= 0 && net->values[m->node->out[k]].root == r && pare_op_has(m->op->grad_uses_out, k))
 				return false;
 	}
 	return true;
@@ -162,9 +163,36 @@ static void share_memory(struct pare_net *net, const struct pare_net_node *n, in
 	}
 }
 
-/* Where constants stand: what infer knows already, or memory for what the constant nodes will compute. */
-static enum pare_code place_constant(struct pare_net *net, struct pare_net_value *v, struct pare_err *err)
+/* Integers that are computed with, as floats. */
+static enum pare_code carry_integers(const char *name, const int64_t *v, size_t n, float *out, struct pare_err *err)
 {
+	char shown[PARE_NAME_SHOWN];
+
+	for (size_t i = 0; i < n; i++) {
+		out[i] = (float)v[i];
+		if ((double)out[i] != (double)v[i])
+			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "element %zu of \"%s\" is %lld; integers are computed up to 2^24", i,
+			    pare_name_shown(name, shown), (long long)v[i]);
+	}
+	return PARE_OK;
+}
+
+static enum pare_code read_integers(const struct pare_tensor *t, float *out, struct pare_err *err)
+{
+	int64_t *v = pare_calloc(t->n_elems + 1, sizeof *v);
+	enum pare_code code = v != NULL ? pare_tensor_read_i64(t, v, err) : pare_err_nomem(err, t->n_elems * sizeof *v);
+
+	if (code == PARE_OK)
+		code = carry_integers(t->name, v, t->n_elems, out, err);
+	pare_free(v);
+	return code;
+}
+
+/* Where constants stand: what infer knows already, or memory for what the constant nodes will compute. */
+static enum pare_code place_constant(struct pare_net *net, int32_t value, struct pare_err *err)
+{
+	struct pare_net_value *v = &net->values[value];
+	const struct pare_tensor *t = net->model->graph.values[value].init;
 	size_t n = pare_shape_elems(&v->shape);
 
 	v->place = PARE_PLACE_CONST;
@@ -173,35 +201,44 @@ static enum pare_code place_constant(struct pare_net *net, struct pare_net_value
 		return pare_err_nomem(err, n * sizeof *v->fixed);
 	if (v->known.f32 != NULL)
 		memcpy(v->fixed, v->known.f32, n * sizeof *v->fixed);
+	else if (v->known.i64 != NULL)
+		return carry_integers(net->model->graph.values[value].name, v->known.i64, n, v->fixed, err);
+	else if (t != NULL)
+		return read_integers(t, v->fixed, err);
+	return PARE_OK;
+}
+
+/* What a node writes: over its input's memory where it may, or memory of its own. */
+static enum pare_code place_output(struct pare_net *net, const struct pare_net_node *n, int k, struct pare_err *err)
+{
+	struct pare_net_value *v = n->node->out[k] >= 0 ? &net->values[n->node->out[k]] : NULL;
+
+	if (v == NULL || v->place == PARE_PLACE_CONST)
+		return PARE_OK;
+	if (n->constant && !n->view)
+		return place_constant(net, n->node->out[k], err);
+	v->place = PARE_PLACE_SHARD;
+	share_memory(net, n, k, v);
 	return PARE_OK;
 }
 
 static enum pare_code place_values(struct pare_net *net, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
+	enum pare_code code = PARE_OK;
 
 	for (int i = 0; i < g->n_inputs; i++)
 		net->values[g->inputs[i]].place = PARE_PLACE_SHARD;
-	for (int i = 0; i < net->n_nodes; i++) {
-		struct pare_net_node *n = &net->nodes[i];
+	for (int32_t i = 0; i < g->n_values && code == PARE_OK; i++) {
+		const struct pare_net_value *v = &net->values[i];
 
-		for (int k = 0; k < n->node->n_out; k++) {
-			struct pare_net_value *v = n->node->out[k] >= 0 ? &net->values[n->node->out[k]] : NULL;
-			enum pare_code code;
-
-			if (v == NULL || (v->dtype != PARE_DT_FLOAT && v->dtype != PARE_DT_BOOL) || v->known.i64 != NULL)
-				continue;
-			v->place = PARE_PLACE_SHARD;
-			if (!n->constant) {
-				share_memory(net, n, k, v);
-				continue;
-			}
-			code = place_constant(net, v, err);
-			if (code != PARE_OK)
-				return code;
-		}
+		if (v->live && v->constant && (g->values[i].init != NULL || pare_net_is_known(&v->known)))
+			code = place_constant(net, i, err);
 	}
-	return PARE_OK;
+	for (int i = 0; i < net->n_nodes; i++)
+		for (int k = 0; k < net->nodes[i].node->n_out && code == PARE_OK; k++)
+			code = place_output(net, &net->nodes[i], k, err);
+	return code;
 }
 
 static void slot_lifetimes(const struct pare_net *net, const int32_t *slot_of, struct pare_slot *slots)
@@ -289,10 +326,11 @@ static enum pare_code place_work_memory(struct pare_net *net, struct pare_err *e
 		size_t n_in = (size_t)n->node->n_in, n_out = (size_t)n->node->n_out, size;
 		const struct pare_shape **view = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *view);
 		struct pare_shape *shapes = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *shapes);
-		struct pare_run r = {.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in_shape = view, .out_shape = view + n_in};
+		struct pare_run r = {.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in_shape = view};
 
 		if (view == NULL || shapes == NULL)
 			return pare_err_nomem(err, 0);
+		r.out_shape = view + n_in;
 		for (size_t k = 0; k < n_in + n_out; k++) {
 			int32_t v = k < n_in ? n->node->in[k] : n->node->out[k - n_in];
 

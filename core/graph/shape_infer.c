@@ -3,7 +3,8 @@
  * Only nodes that a graph output needs take part, so an operator that we cannot execute does no harm where nobody looks
  * at its result. The first dimension of every graph input is the batch, whatever number the file states there; it
  * travels through the rows' infer functions as a flag on a dimension (shape.h). What depends neither on inputs nor on
- * parameters is constant: integers are known to infer (shapes), floats are computed once (exec.c).
+ * parameters is constant: small ones are known to infer (fold.c), large ones are computed once (exec.c). When all shapes
+ * stand, nodes whose outputs were only needed to find them (Shape, Gather, Concat before a Reshape) are dropped.
  *
  * A float initializer is a parameter as soon as one live node computes with it. One that is only read at plan time (a
  * Dropout ratio) is not. */
@@ -12,8 +13,6 @@
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_priv.h"
 #include "core/ops/args.h"
-
-#define MAX_KNOWN 1024 /* elements of a constant that shape inference may look at */
 
 size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows)
 {
@@ -40,6 +39,19 @@ static enum pare_code check_size(const struct pare_net *net, const struct pare_s
 	return PARE_OK;
 }
 
+/* What we compute with as float, whatever its width in the file. */
+static int computed_dtype(int dtype)
+{
+	bool floating = dtype == PARE_DT_DOUBLE || dtype == PARE_DT_FLOAT16 || dtype == PARE_DT_BFLOAT16;
+
+	return floating ? PARE_DT_FLOAT : dtype;
+}
+
+static bool is_number(int dtype)
+{
+	return dtype >= PARE_DT_FLOAT && dtype <= PARE_DT_BFLOAT16 && dtype != PARE_DT_STRING && dtype != PARE_DT_COMPLEX64 && dtype != PARE_DT_COMPLEX128;
+}
+
 static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
@@ -48,8 +60,8 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 	char shown[PARE_NAME_SHOWN];
 	const char *name = pare_name_shown(v->name, shown);
 
-	if (v->dtype != PARE_DT_FLOAT)
-		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" is %s; only float inputs can be executed", name,
+	if (!is_number(v->dtype))
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" is %s; only inputs of numbers can be executed", name,
 		    pare_dtype_name(v->dtype));
 	if (v->n_dims < 1)
 		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" has %s; its first dimension must be the batch", name,
@@ -62,7 +74,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
 	nv->shape.dims[0] = 1;
 	nv->shape.batch = PARE_BIT(0);
-	nv->dtype = PARE_DT_FLOAT;
+	nv->dtype = computed_dtype(v->dtype);
 	nv->live = true;
 	if (net->fixed_batch == PARE_DIM_UNKNOWN && v->dims[0] > 0)
 		net->fixed_batch = v->dims[0];
@@ -82,8 +94,8 @@ static void init_shapes(struct pare_net *net)
 		nv->grad_offset = PARE_GRAD_NONE;
 		if (t == NULL)
 			continue;
-		nv->dtype = t->dtype;
-		nv->constant = t->dtype != PARE_DT_FLOAT;
+		nv->dtype = computed_dtype(t->dtype);
+		nv->constant = nv->dtype != PARE_DT_FLOAT;
 		nv->shape.n_dims = t->n_dims;
 		memcpy(nv->shape.dims, t->dims, sizeof nv->shape.dims);
 	}
@@ -146,10 +158,10 @@ static enum pare_code load_known(struct pare_net *net, int32_t value, const char
 
 	if (nv->known.i64 != NULL || nv->known.f32 != NULL || t == NULL)
 		return PARE_OK;
-	if (t->n_elems > MAX_KNOWN)
+	if (t->n_elems > PARE_MAX_KNOWN)
 		return pare_err_set(err, PARE_E_LIMIT, where, "constant \"%s\" has %zu elements; a shape or ratio has at most %d", pare_name_shown(t->name, shown),
-		    t->n_elems, MAX_KNOWN);
-	if (t->dtype == PARE_DT_FLOAT || t->dtype == PARE_DT_DOUBLE || t->dtype == PARE_DT_FLOAT16 || t->dtype == PARE_DT_BFLOAT16) {
+		    t->n_elems, PARE_MAX_KNOWN);
+	if (nv->dtype == PARE_DT_FLOAT) {
 		float *v = pare_arena_array(&net->arena, t->n_elems + 1, sizeof *v);
 
 		code = v != NULL ? pare_tensor_read_f32(t, v, err) : pare_err_nomem(err, 0);
@@ -164,53 +176,79 @@ static enum pare_code load_known(struct pare_net *net, int32_t value, const char
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "%s", where);
 }
 
+/* An input that infer reads. */
+static enum pare_code read_input(struct pare_net *net, struct pare_net_node *n, int k, struct pare_known *known, struct pare_err *err)
+{
+	int32_t value = n->node->in[k];
+	const struct pare_net_value *nv = &net->values[value];
+	enum pare_code code = load_known(net, value, n->where, err);
+
+	if (code != PARE_OK)
+		return code;
+	if (!pare_net_is_known(&nv->known))
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where,
+		    "operator %s is not supported for execution with input %d computed; it must be a constant", n->op->name, k);
+	if (nv->known.batch != NULL && !pare_op_has(n->op->symbolic_in, k))
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where,
+		    "operator %s is not supported for execution with an input %d that depends on the batch size", n->op->name, k);
+	*known = nv->known;
+	return PARE_OK;
+}
+
 static enum pare_code gather_input(struct pare_net *net, struct pare_net_node *n, int k, struct pare_shape *shape, int *dtype,
     struct pare_known *known, struct pare_err *err)
 {
 	int32_t value = n->node->in[k];
 	const struct pare_net_value *nv = &net->values[value];
+	const struct pare_tensor *t = net->model->graph.values[value].init;
 	enum pare_code code;
 
 	*shape = nv->shape;
 	*dtype = nv->dtype;
-	if (n->op->const_in & PARE_BIT(k)) {
+	if (pare_op_has(n->op->const_in, k))
+		return read_input(net, n, k, known, err);
+	if (pare_op_has(n->op->shape_in, k)) {
+		n->constant &= nv->shape.batch == 0;
+		return PARE_OK;
+	}
+	if (nv->dtype != PARE_DT_FLOAT && !pare_op_has(n->op->any_dtype_in, k))
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution with %s tensors (input %d)",
+		    n->op->name, pare_dtype_name(nv->dtype), k);
+	if (nv->constant && t != NULL && t->n_elems <= PARE_MAX_KNOWN) {
 		code = load_known(net, value, n->where, err);
 		if (code != PARE_OK)
 			return code;
-		if (nv->known.i64 == NULL && nv->known.f32 == NULL)
-			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where,
-			    "operator %s is not supported for execution with input %d computed; it must be a constant", n->op->name, k);
-		*known = nv->known;
-		return PARE_OK;
 	}
-	if (nv->constant)
-		*known = nv->known;
-	else
-		n->constant = false;
-	if (nv->dtype != PARE_DT_FLOAT && !(nv->constant && (n->op->any_dtype_in & PARE_BIT(k))))
-		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution with %s tensors (input %d)",
-		    n->op->name, pare_dtype_name(nv->dtype), k);
+	*known = nv->known;
+	n->constant &= nv->constant;
 	return PARE_OK;
 }
 
-static enum pare_code take_outputs(struct pare_net *net, struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err)
+static enum pare_code check_outputs(const struct pare_net *net, struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err)
 {
 	for (int k = 0; k < n->node->n_out; k++) {
-		struct pare_net_value *nv;
 		enum pare_code code = check_size(net, &c->out[k], n->where, err);
 
 		if (code != PARE_OK)
 			return code;
-		if (n->node->out[k] < 0)
+		n->constant &= c->out[k].batch == 0;
+	}
+	return PARE_OK;
+}
+
+static void take_outputs(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c)
+{
+	for (int k = 0; k < n->node->n_out; k++) {
+		struct pare_net_value *nv = n->node->out[k] >= 0 ? &net->values[n->node->out[k]] : NULL;
+
+		if (nv == NULL)
 			continue;
-		nv = &net->values[n->node->out[k]];
 		nv->live = true;
 		nv->shape = c->out[k];
 		nv->dtype = c->out_dtype[k];
-		nv->constant = n->constant;
 		nv->known = c->out_known[k];
+		nv->constant = n->constant && nv->known.batch == NULL;
 	}
-	return PARE_OK;
 }
 
 static enum pare_code infer_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
@@ -244,7 +282,13 @@ static enum pare_code infer_node(struct pare_net *net, struct pare_net_node *n, 
 	c.out_dtype = dtypes + n_in;
 	c.out_known = known + n_in;
 	code = op->infer(&c, err);
-	return code == PARE_OK ? take_outputs(net, n, &c, err) : code;
+	if (code == PARE_OK)
+		code = check_outputs(net, n, &c, err);
+	if (code == PARE_OK)
+		code = pare_net_fold(net, n, &c, err);
+	if (code == PARE_OK)
+		take_outputs(net, n, &c);
+	return code;
 }
 
 /* Asked before inference marks every output that exists as live. */
@@ -281,17 +325,59 @@ static enum pare_code plan_node(struct pare_net *net, struct pare_net_node *n, s
 
 void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, struct pare_ties *out)
 {
-	const struct pare_shape *in[64], *o[8];
-	struct pare_node_view view = {.args = n->args, .n_in = n->node->n_in < 64 ? n->node->n_in : 64, .n_out = n->node->n_out, .in = in, .out = o};
+	const struct pare_shape *in[64] = {NULL}, *o[64] = {NULL};
+	struct pare_node_view view = {.args = n->args, .n_in = n->node->n_in < 64 ? n->node->n_in : 64, .n_out = n->node->n_out < 64 ? n->node->n_out : 64,
+	    .in = in, .out = o};
 
 	for (int k = 0; k < view.n_in; k++)
 		in[k] = n->node->in[k] >= 0 ? &net->values[n->node->in[k]].shape : NULL;
-	for (int k = 0; k < n->node->n_out && k < 8; k++)
+	for (int k = 0; k < view.n_out; k++)
 		o[k] = n->node->out[k] >= 0 ? &net->values[n->node->out[k]].shape : NULL;
 	out->n = 0;
 	out->full = false;
 	if (o[0] != NULL)
 		n->op->couple(&view, out);
+}
+
+/* Does n have to run? Not when all that anybody wants of it is a constant that is known. */
+static bool must_run(const struct pare_net *net, const struct pare_net_node *n)
+{
+	for (int k = 0; k < n->node->n_out; k++) {
+		const struct pare_net_value *v = n->node->out[k] >= 0 ? &net->values[n->node->out[k]] : NULL;
+
+		if (v != NULL && v->live && !(v->constant && pare_net_is_known(&v->known)))
+			return true;
+	}
+	return false;
+}
+
+/* Liveness again, by what is read at run time; keeps the nodes that must run, in their order. */
+static void drop_idle(struct pare_net *net)
+{
+	const struct pare_graph *g = &net->model->graph;
+	int kept = net->n_nodes;
+
+	for (int32_t i = 0; i < g->n_values; i++)
+		net->values[i].live = false;
+	for (int i = 0; i < g->n_inputs; i++)
+		net->values[g->inputs[i]].live = true;
+	for (int i = 0; i < g->n_outputs; i++)
+		net->values[g->outputs[i]].live = true;
+	for (int i = net->n_nodes - 1; i >= 0; i--) {
+		const struct pare_net_node n = net->nodes[i];
+
+		if (!must_run(net, &n))
+			continue;
+		for (int k = 0; k < n.node->n_out; k++)
+			if (n.node->out[k] >= 0)
+				net->values[n.node->out[k]].live = true;
+		for (int k = 0; k < n.node->n_in; k++)
+			if (pare_net_is_read(&n, k))
+				net->values[n.node->in[k]].live = true;
+		net->nodes[--kept] = n;
+	}
+	net->nodes += kept;
+	net->n_nodes -= kept;
 }
 
 enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err)
@@ -319,5 +405,7 @@ enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err)
 			node->node = &g->nodes[i];
 			code = plan_node(net, node, err);
 		}
+	if (code == PARE_OK)
+		drop_idle(net);
 	return code;
 }

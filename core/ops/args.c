@@ -19,6 +19,7 @@ static enum pare_attr_type wire_type(enum pare_attr_kind kind)
 	static const enum pare_attr_type type_table[] = {
 	    [PARE_ARG_INT] = PARE_ATTR_INT,       [PARE_ARG_FLOAT] = PARE_ATTR_FLOAT,   [PARE_ARG_INTS] = PARE_ATTR_INTS,
 	    [PARE_ARG_FLOATS] = PARE_ATTR_FLOATS, [PARE_ARG_TENSOR] = PARE_ATTR_TENSOR,
+	    [PARE_ARG_STRING] = PARE_ATTR_STRING,
 	};
 
 	return type_table[kind];
@@ -47,6 +48,9 @@ static void store(const struct pare_arg_spec *s, const struct pare_attr *a, unsi
 		break;
 	case PARE_ARG_TENSOR:
 		memcpy(to, &a->t, sizeof a->t);
+		break;
+	case PARE_ARG_STRING:
+		*(struct pare_span *)to = a->s;
 		break;
 	}
 }

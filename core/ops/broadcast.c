@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "core/ops/kernels/binary.h"
 #include "core/ops/kernels/elementwise.h"
 
 static void set_strides(const struct pare_shape *y, const struct pare_shape *s, int64_t *stride)
@@ -66,8 +67,7 @@ void pare_broadcast_next(struct pare_broadcast_walk *w)
 	}
 }
 
-/* Takes the innermost axis off the walk: its length, and whether a and b advance in it. */
-static size_t take_inner(struct pare_broadcast_walk *w, bool *moves_a, bool *moves_b)
+size_t pare_broadcast_take_inner(struct pare_broadcast_walk *w, bool *moves_a, bool *moves_b)
 {
 	size_t len;
 
@@ -105,7 +105,7 @@ void pare_broadcast_binary(enum pare_binary op, const struct pare_shape *sa, con
 	size_t len;
 
 	pare_broadcast_start(&w, sy, sa, sb);
-	len = take_inner(&w, &ma, &mb);
+	len = pare_broadcast_take_inner(&w, &ma, &mb);
 	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
 		binary_inner(op, len, a + w.a, ma, b + w.b, mb, y + i * len);
 }
@@ -153,9 +153,49 @@ void pare_broadcast_reduce(const struct pare_shape *sy, const float *dy, const s
 	if (!acc)
 		memset(dx, 0, n * sizeof *dx);
 	pare_broadcast_start(&w, sy, sx, other != NULL ? s_other : &scalar);
-	len = take_inner(&w, &mx, &mo);
+	len = pare_broadcast_take_inner(&w, &mx, &mo);
 	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
 		reduce_inner(len, dy + i * len, other != NULL ? other + w.b : NULL, mo, s, mx, dx + w.a);
+}
+
+void pare_broadcast_apply(const struct pare_binary_kernel *k, bool whole, const struct pare_shape *sa, const float *a, const struct pare_shape *sb,
+    const float *b, const struct pare_shape *sy, float *y)
+{
+	struct pare_broadcast_walk w;
+	bool ma, mb;
+	size_t len;
+
+	pare_broadcast_start(&w, sy, sa, sb);
+	len = pare_broadcast_take_inner(&w, &ma, &mb);
+	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
+		k->f(len, whole, a + w.a, ma, b + w.b, mb, y + i * len);
+}
+
+#define CHUNK 256 /* elements of dy df/dx that are computed before they are added up */
+
+void pare_broadcast_apply_grad(const struct pare_binary_kernel *k, bool whole, const struct pare_shape *sa, const float *a,
+    const struct pare_shape *sb, const float *b, const struct pare_shape *sy, const float *dy, bool of_b, bool acc, float *dx)
+{
+	struct pare_broadcast_walk w;
+	float part[CHUNK];
+	bool ma, mb;
+	size_t len;
+
+	if (!acc)
+		memset(dx, 0, pare_shape_elems(of_b ? sb : sa) * sizeof *dx);
+	pare_broadcast_start(&w, sy, sa, sb);
+	len = pare_broadcast_take_inner(&w, &ma, &mb);
+	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
+		for (size_t at = 0; at < len; at += CHUNK) {
+			size_t n = len - at < CHUNK ? len - at : CHUNK;
+			float *to = dx + (of_b ? w.b + (mb ? at : 0) : w.a + (ma ? at : 0));
+
+			(of_b ? k->db : k->da)(n, whole, a + w.a + (ma ? at : 0), ma, b + w.b + (mb ? at : 0), mb, dy + i * len + at, part);
+			if (of_b ? mb : ma)
+				pare_k_acc(n, part, to);
+			else
+				*to += pare_k_sum(n, part);
+		}
 }
 
 void pare_broadcast_ties(const struct pare_node_view *v, int k, struct pare_ties *t)

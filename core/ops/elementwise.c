@@ -1,14 +1,97 @@
-/* Two operands, element by element, with broadcasting: y = a + b, y = a * b.
+/* Two operands, element by element, with broadcasting.
  *
- * The gradient of an operand is dy (times the other operand), summed over the axes along which it was broadcast. */
+ * The gradient of an operand is dy times a slope, summed over the axes along which it was broadcast. Addition and
+ * multiplication, which training is full of, have loops of their own (broadcast.c); the others are rows of
+ * kernels/binary.def and share everything. Integers are divided and raised as integers: what is carried in floats is
+ * rounded towards zero. */
 #include "core/ops/broadcast.h"
+#include "core/ops/kernels/binary.h"
 #include "core/ops/ops_priv.h"
 
-static enum pare_code binary_infer(const struct pare_infer *c, struct pare_err *err)
+static enum pare_code broadcast_infer(const struct pare_infer *c, struct pare_err *err)
 {
 	if (!pare_shape_broadcast(&c->in[0], &c->in[1], &c->out[0]))
 		return pare_infer_mismatch(c, 0, 1, "they cannot be broadcast together", err);
+	c->out_dtype[0] = c->in_dtype[0];
 	return PARE_OK;
+}
+
+static enum pare_code binary_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	if ((c->in_dtype[0] == PARE_DT_FLOAT) != (c->in_dtype[1] == PARE_DT_FLOAT))
+		return pare_err_set(err, PARE_E_MODEL, c->where, "the operands are %s and %s; they must be of one type", pare_dtype_name(c->in_dtype[0]),
+		    pare_dtype_name(c->in_dtype[1]));
+	return broadcast_infer(c, err);
+}
+
+struct binary_args {
+	const struct pare_binary_kernel *kernel;
+	bool whole;
+	int64_t fmod;
+};
+
+static void set_kernel(const struct pare_infer *c)
+{
+	struct binary_args *a = c->args;
+
+	a->kernel = pare_binary_kernel(c->node->op_type);
+	a->whole = c->in_dtype[0] != PARE_DT_FLOAT;
+}
+
+static enum pare_code table_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	set_kernel(c);
+	return binary_infer(c, err);
+}
+
+/* The one operator whose operands may be of different types. */
+static enum pare_code power_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	set_kernel(c);
+	return broadcast_infer(c, err);
+}
+
+static enum pare_code mod_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	struct binary_args *a = c->args;
+	enum pare_code code = table_infer(c, err);
+
+	a->whole = a->fmod == 0;
+	return code;
+}
+
+static enum pare_code test_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	enum pare_code code = table_infer(c, err);
+
+	c->out_dtype[0] = PARE_DT_BOOL;
+	return code;
+}
+
+static enum pare_code oneway_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	enum pare_code code = table_infer(c, err);
+
+	if (code == PARE_OK && !pare_shape_same(&c->out[0], &c->in[0]))
+		return pare_infer_mismatch(c, 0, 1, "the second cannot be broadcast to the first", err);
+	return code;
+}
+
+static void table_forward(const struct pare_run *r)
+{
+	const struct binary_args *a = r->args;
+
+	pare_broadcast_apply(a->kernel, a->whole, r->in_shape[0], r->in[0], r->in_shape[1], r->in[1], r->out_shape[0], r->out[0]);
+}
+
+static void table_backward(const struct pare_run *r)
+{
+	const struct binary_args *a = r->args;
+
+	for (int i = 0; i < 2; i++)
+		if (r->grad_in[i] != NULL)
+			pare_broadcast_apply_grad(a->kernel, a->whole, r->in_shape[0], r->in[0], r->in_shape[1], r->in[1], r->out_shape[0],
+			    r->grad_out[0], i == 1, r->accumulate[i], r->grad_in[i]);
 }
 
 static void binary_couple(const struct pare_node_view *v, struct pare_ties *t)
@@ -42,11 +125,26 @@ static void mul_backward(const struct pare_run *r)
 			    r->accumulate[i], r->grad_in[i]);
 }
 
+static const struct pare_arg_spec arg_table_NONE[] = {{.name = NULL}};
+static const struct pare_arg_spec arg_table_MOD[] = {
+    {.name = "fmod", .kind = PARE_ARG_INT, .offset = offsetof(struct binary_args, fmod), .max = 1},
+    {.name = NULL},
+};
+
+#define BOTH (PARE_BIT(0) | PARE_BIT(1))
+#define TYPES_SAME .grad_uses_in = BOTH, .infer = table_infer, .backward = table_backward
+#define TYPES_MIXED .grad_uses_in = BOTH, .infer = power_infer, .backward = table_backward
+#define TYPES_FIXED .grad_uses_in = BOTH, .infer = mod_infer, .backward = table_backward
+#define TYPES_ONEWAY .grad_uses_in = BOTH, .infer = oneway_infer, .backward = table_backward
+#define TYPES_TEST .infer = test_infer, .no_gradient = "its output is true or false"
+#define ROW .domain = "", .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .any_dtype_in = BOTH, .couple = binary_couple
+
 const struct pare_op pare_op_elementwise_table[] = {
-    {.domain = "", .name = "Add", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-     .infer = binary_infer, .forward = add_forward, .backward = add_backward, .couple = binary_couple},
-    {.domain = "", .name = "Mul", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-     .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = binary_infer, .forward = mul_forward, .backward = mul_backward,
-     .couple = binary_couple},
+    {ROW, .name = "Add", .since = PARE_OPSET_MIN, .infer = binary_infer, .forward = add_forward, .backward = add_backward},
+    {ROW, .name = "Mul", .since = PARE_OPSET_MIN, .grad_uses_in = BOTH, .infer = binary_infer, .forward = mul_forward, .backward = mul_backward},
+#define BINARY(text, first, attrs, types, value, slope_a, slope_b) \
+	{ROW, .name = #text, .since = first, .args_size = sizeof(struct binary_args), .args = arg_table_##attrs, .forward = table_forward, TYPES_##types},
+#include "core/ops/kernels/binary.def"
+#undef BINARY
     {.name = NULL},
 };

@@ -5,8 +5,10 @@
  * with pointers that never change. Functions of a row keep no state, allocate nothing after infer and fail only in
  * infer: what infer accepted, forward and backward can run for every batch size.
  *
- * All computing is float32, row-major. Integer and bool tensors exist as constants only (shapes, ratios): a row lists
- * the inputs that it reads at plan time in const_in. */
+ * All computing is float32, row-major. Integers and bools are carried in float arrays, too (exact up to 2^24; a bool is 0
+ * or 1), with their type kept beside them; double, float16 and bfloat16 are computed as float. What a row must read at plan
+ * time (shapes, axes, ratios) it lists in const_in. A node whose inputs are all known is folded at plan time by running its
+ * forward (core/graph/fold.c), so rows need no code of their own for that. */
 #ifndef PARE_OPS_OP_H
 #define PARE_OPS_OP_H
 
@@ -21,11 +23,12 @@
 #define PARE_OPSET_MIN 7
 #define PARE_OPSET_MAX 21
 
-/* What is known of a value before anything runs; both NULL for what is computed. Lives in the plan's arena. */
+/* What is known of a value before anything runs; i64 and f32 NULL for what is computed. Lives in the plan's arena. */
 struct pare_known {
 	const int64_t *i64; /* integer and bool constants */
 	const float *f32;
 	size_t n;
+	const bool *batch; /* element i is that many times the batch size; NULL: no element depends on it */
 };
 
 /* Attributes: parsed into the member of the row's argument struct at offset, by type. */
@@ -34,7 +37,8 @@ enum pare_attr_kind {
 	PARE_ARG_FLOAT,  /* float */
 	PARE_ARG_INTS,   /* struct pare_ints */
 	PARE_ARG_FLOATS, /* struct pare_floats */
-	PARE_ARG_TENSOR  /* const struct pare_tensor *, NULL when absent */
+	PARE_ARG_TENSOR, /* const struct pare_tensor *, NULL when absent */
+	PARE_ARG_STRING  /* struct pare_span, data NULL when absent; not terminated */
 };
 struct pare_ints {
 	const int64_t *v; /* NULL when absent */
@@ -79,7 +83,7 @@ static inline bool pare_infer_has(const struct pare_infer *c, int i)
 struct pare_run {
 	const void *args;
 	int n_in, n_out;
-	const float *const *in; /* NULL: left out, or an integer constant */
+	const float *const *in; /* NULL: left out, or read at plan time */
 	float *const *out;      /* NULL: not wanted */
 	const struct pare_shape *const *in_shape; /* NULL: left out */
 	const struct pare_shape *const *out_shape;
@@ -136,7 +140,9 @@ struct pare_op {
 	const struct pare_arg_spec *args; /* NULL: no attributes */
 	unsigned const_in;  /* inputs that are read at plan time: must be constant, are never trained */
 	unsigned weight_in; /* inputs that are multiplied with the others and summed: prunable if a parameter of rank >= 2 */
-	unsigned any_dtype_in; /* inputs that may be constants of another type than float */
+	unsigned symbolic_in; /* those of const_in whose elements may be multiples of the batch size (known.batch) */
+	unsigned shape_in;    /* inputs of which only the shape and type count: not read, not differentiated */
+	unsigned any_dtype_in; /* inputs that may be integers or bools, carried as floats */
 	unsigned grad_uses_in; /* what backward reads of forward's data: decides what may be overwritten */
 	unsigned grad_uses_out;
 	bool inplace; /* output 0 may be written over input 0, and its gradient over the output's */
@@ -153,6 +159,12 @@ struct pare_op {
 	void (*couple)(const struct pare_node_view *v, struct pare_ties *out);
 	int64_t (*macs)(const struct pare_node_view *v); /* multiply-accumulates; NULL: none */
 };
+
+/* Is input or output k in one of a row's masks? Bit 31 stands for all from there on. */
+static inline bool pare_op_has(unsigned mask, int k)
+{
+	return (mask & PARE_BIT(k < 31 ? k : 31)) != 0;
+}
 
 /* The row for an operator of a domain ("" is ONNX's own) in a model of that opset; NULL if it cannot be executed. */
 const struct pare_op *pare_op_find(const char *domain, const char *name, int64_t opset);

@@ -6,10 +6,22 @@
 
 extern const struct pare_op pare_op_linear_table[];
 extern const struct pare_op pare_op_elementwise_table[];
+extern const struct pare_op pare_op_unary_table[];
+extern const struct pare_op pare_op_variadic_table[];
+extern const struct pare_op pare_op_select_table[];
+extern const struct pare_op pare_op_movement_table[];
+extern const struct pare_op pare_op_slice_table[];
+extern const struct pare_op pare_op_gather_table[];
+extern const struct pare_op pare_op_generate_table[];
+extern const struct pare_op pare_op_reduce_table[];
+extern const struct pare_op pare_op_pick_table[];
 extern const struct pare_op pare_op_activation_table[];
 extern const struct pare_op pare_op_shape_table[];
 extern const struct pare_op pare_op_regular_table[];
 extern const struct pare_op pare_op_constant_table[];
+extern const struct pare_op pare_op_conv_table[];
+extern const struct pare_op pare_op_pool_table[];
+extern const struct pare_op pare_op_norm_table[];
 
 /* Ties of an operator that changes every element on its own: all axes of input 0 are those of output 0. */
 void pare_couple_same(const struct pare_node_view *v, struct pare_ties *out);

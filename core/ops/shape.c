@@ -4,6 +4,7 @@
  * Reshape and a fixed batch. Exporters write the batch that they traced with into the target shape ([1, 784]). Where the
  * file's own batch size stands first in the target and the input carries the batch on its first axis, it is read as
  * "the batch", so that the model runs for any number of rows; if that does not fit, it is read literally. */
+#include "core/ops/movement.h"
 #include "core/ops/ops_priv.h"
 
 static int popcount(unsigned bits)
@@ -49,6 +50,7 @@ static bool reshape_try(const struct pare_shape *x, const struct pare_known *t, 
 	*y = (struct pare_shape){.n_dims = (int)t->n};
 	for (int i = 0; i < y->n_dims; i++) {
 		bool copy = (t->i64[i] == 0 && !allow_zero) || (i == 0 && first_is_batch);
+		bool batch = t->batch != NULL && t->batch[i];
 
 		if (t->i64[i] < -1 || (copy && i >= x->n_dims) || (t->i64[i] == -1 && open >= 0))
 			return false;
@@ -57,7 +59,7 @@ static bool reshape_try(const struct pare_shape *x, const struct pare_known *t, 
 			continue;
 		}
 		y->dims[i] = copy ? x->dims[i] : t->i64[i];
-		y->batch |= copy ? x->batch & PARE_BIT(i) : 0;
+		y->batch |= copy ? x->batch & PARE_BIT(i) : batch ? PARE_BIT(i) : 0;
 		if (__builtin_mul_overflow(rest, y->dims[i], &rest))
 			return false;
 	}
@@ -77,6 +79,7 @@ static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err 
 	const struct pare_shape *x = &c->in[0];
 	const struct pare_known *t = &c->in_known[1];
 	struct pare_shape target = {.n_dims = (int)t->n};
+	bool symbolic = t->batch != NULL;
 	char text[PARE_SHAPE_TEXT], want[PARE_SHAPE_TEXT];
 
 	if (t->i64 == NULL)
@@ -85,7 +88,7 @@ static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err 
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "a target of %zu dimensions; at most %d are supported", t->n, PARE_MAX_DIMS);
 	c->out_dtype[0] = c->in_dtype[0];
 	c->out_known[0] = c->in_known[0];
-	if (t->n > 0 && x->n_dims > 0 && x->batch == PARE_BIT(0) && t->i64[0] == c->fixed_batch &&
+	if (!symbolic && t->n > 0 && x->n_dims > 0 && x->batch == PARE_BIT(0) && t->i64[0] == c->fixed_batch &&
 	    reshape_try(x, t, r->allow_zero != 0, true, &c->out[0]))
 		return PARE_OK;
 	if (reshape_try(x, t, r->allow_zero != 0, false, &c->out[0]))
@@ -101,15 +104,87 @@ static enum pare_code identity_infer(const struct pare_infer *c, struct pare_err
 	return pare_infer_same(c, err);
 }
 
-/* A run of axes of x and one of y that hold the same elements. */
-struct group {
-	int x0, x1, y0, y1;
+struct squeeze_args {
+	struct pare_ints axes;
 };
+
+/* Axes come as an attribute up to opset 12, as an input from 13. */
+static enum pare_code squeeze_axes(const struct pare_infer *c, int n_dims, unsigned *mask, struct pare_err *err)
+{
+	struct squeeze_args *a = c->args;
+	int axis[PARE_MAX_DIMS];
+	enum pare_code code = c->n_in > 1 ? pare_known_ints(c, 1, &a->axes, err) : PARE_OK;
+
+	*mask = 0;
+	if (code == PARE_OK && n_dims > PARE_MAX_DIMS)
+		code = pare_err_set(err, PARE_E_LIMIT, c->where, "%d dimensions; at most %d are supported", n_dims, PARE_MAX_DIMS);
+	if (code == PARE_OK)
+		code = pare_axes(c, a->axes, n_dims, axis, err);
+	for (size_t i = 0; i < a->axes.n && code == PARE_OK; i++)
+		*mask |= PARE_BIT(axis[i]);
+	return code;
+}
 
 static bool is_batch(const struct pare_shape *s, int i)
 {
 	return (s->batch & PARE_BIT(i)) != 0;
 }
+
+static void keep_axis(const struct pare_shape *x, int i, struct pare_shape *y)
+{
+	y->dims[y->n_dims] = x->dims[i];
+	y->batch |= is_batch(x, i) ? PARE_BIT(y->n_dims) : 0;
+	y->n_dims++;
+}
+
+static enum pare_code squeeze_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct squeeze_args *a = c->args;
+	const struct pare_shape *x = &c->in[0];
+	char text[PARE_SHAPE_TEXT];
+	unsigned mask;
+	enum pare_code code = squeeze_axes(c, x->n_dims, &mask, err);
+
+	if (code != PARE_OK)
+		return code;
+	for (int i = 0; i < x->n_dims; i++) {
+		bool one = x->dims[i] == 1 && !is_batch(x, i), named = (mask & PARE_BIT(i)) != 0;
+
+		if (named && !one)
+			return pare_err_set(err, PARE_E_SHAPE, c->where, "axis %d of shape %s is not 1", i, pare_shape_text(x, text));
+		if (!(a->axes.v != NULL ? named : one))
+			keep_axis(x, i, &c->out[0]);
+	}
+	c->out_dtype[0] = c->in_dtype[0];
+	c->out_known[0] = c->in_known[0];
+	return PARE_OK;
+}
+
+static enum pare_code unsqueeze_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	struct squeeze_args *a = c->args;
+	const struct pare_shape *x = &c->in[0];
+	size_t added = c->n_in > 1 ? c->in_known[1].n : a->axes.n;
+	int n = x->n_dims + (added < PARE_MAX_DIMS ? (int)added : PARE_MAX_DIMS), from = 0;
+	unsigned mask;
+	enum pare_code code = squeeze_axes(c, n, &mask, err);
+
+	if (code != PARE_OK)
+		return code;
+	for (int i = 0; i < n; i++)
+		if (mask & PARE_BIT(i))
+			c->out[0].dims[c->out[0].n_dims++] = 1;
+		else
+			keep_axis(x, from++, &c->out[0]);
+	c->out_dtype[0] = c->in_dtype[0];
+	c->out_known[0] = c->in_known[0];
+	return PARE_OK;
+}
+
+/* A run of axes of x and one of y that hold the same elements. */
+struct group {
+	int x0, x1, y0, y1;
+};
 
 /* Grows the group by one axis on the side that is behind, until both sides hold equally many elements. */
 static bool group_next(const struct pare_shape *x, const struct pare_shape *y, struct group *g)
@@ -190,14 +265,31 @@ static const struct pare_arg_spec reshape_arg_table[] = {
     {.name = NULL},
 };
 
-#define VIEW .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 1, .min_out = 1, .max_out = 1, .view = true, .any_dtype_in = PARE_BIT(0)
+static const struct pare_arg_spec squeeze_arg_table[] = {
+    {.name = "axes", .kind = PARE_ARG_INTS, .offset = offsetof(struct squeeze_args, axes)},
+    {.name = NULL},
+};
+static const struct pare_arg_spec unsqueeze_arg_table[] = {
+    {.name = "axes", .kind = PARE_ARG_INTS, .offset = offsetof(struct squeeze_args, axes), .required = true},
+    {.name = NULL},
+};
+
+#define VIEW .domain = "", .min_out = 1, .max_out = 1, .view = true, .any_dtype_in = PARE_BIT(0)
+
+#define ALWAYS .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX
+#define SQUEEZE VIEW, .args_size = sizeof(struct squeeze_args), .couple = reshape_couple
 
 const struct pare_op pare_op_shape_table[] = {
-    {VIEW, .name = "Flatten", .max_in = 1, .args_size = sizeof(struct flatten_args), .args = flatten_arg_table, .infer = flatten_infer,
+    {VIEW, ALWAYS, .name = "Flatten", .min_in = 1, .max_in = 1, .args_size = sizeof(struct flatten_args), .args = flatten_arg_table, .infer = flatten_infer,
      .couple = reshape_couple},
-    {VIEW, .name = "Identity", .max_in = 1, .infer = identity_infer, .couple = pare_couple_same},
-    {.domain = "", .name = "Reshape", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-     .view = true, .any_dtype_in = PARE_BIT(0), .args_size = sizeof(struct reshape_args), .args = reshape_arg_table,
-     .const_in = PARE_BIT(1), .infer = reshape_infer, .couple = reshape_couple},
+    {VIEW, ALWAYS, .name = "Identity", .min_in = 1, .max_in = 1, .infer = identity_infer, .couple = pare_couple_same},
+    {VIEW, ALWAYS, .name = "Reshape", .min_in = 2, .max_in = 2, .args_size = sizeof(struct reshape_args), .args = reshape_arg_table,
+     .const_in = PARE_BIT(1), .symbolic_in = PARE_BIT(1), .infer = reshape_infer, .couple = reshape_couple},
+    {SQUEEZE, .name = "Squeeze", .since = PARE_OPSET_MIN, .until = 12, .min_in = 1, .max_in = 1, .args = squeeze_arg_table, .infer = squeeze_infer},
+    {SQUEEZE, .name = "Squeeze", .since = 13, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = 2, .const_in = PARE_BIT(1), .infer = squeeze_infer},
+    {SQUEEZE, .name = "Unsqueeze", .since = PARE_OPSET_MIN, .until = 12, .min_in = 1, .max_in = 1, .args = unsqueeze_arg_table,
+     .infer = unsqueeze_infer},
+    {SQUEEZE, .name = "Unsqueeze", .since = 13, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .const_in = PARE_BIT(1),
+     .infer = unsqueeze_infer},
     {.name = NULL},
 };

@@ -10,7 +10,11 @@
 
 static const struct pare_op *const family_table[] = {
     pare_op_linear_table, pare_op_elementwise_table, pare_op_activation_table,
+    pare_op_unary_table,  pare_op_variadic_table,    pare_op_select_table,
+    pare_op_movement_table, pare_op_slice_table,     pare_op_gather_table,
+    pare_op_generate_table, pare_op_reduce_table,    pare_op_pick_table,
     pare_op_shape_table,  pare_op_regular_table,     pare_op_constant_table,
+    pare_op_conv_table,   pare_op_pool_table,        pare_op_norm_table,
 };
 #define N_FAMILIES (sizeof family_table / sizeof family_table[0])
 

@@ -7,7 +7,7 @@
 
 #define MAX_VALUES 96
 #define MAX_NODES 64
-#define MAX_PORTS 8
+#define MAX_PORTS 48
 #define MAX_NAME 64
 
 struct gb_node_store {
@@ -242,6 +242,14 @@ void gb_attr_floats(struct gb *b, const char *name, const float *v, size_t n)
 
 	a->n = n;
 	a->floats = (const float *)(const void *)keep(b, v, n * sizeof *v, n * sizeof *v);
+}
+
+void gb_attr_string(struct gb *b, const char *name, const char *text)
+{
+	struct pare_attr *a = attr(b, name, PARE_ATTR_STRING);
+
+	a->s.data = (const uint8_t *)keep_str(b, text);
+	a->s.len = strlen(text);
 }
 
 void gb_attr_tensor(struct gb *b, const char *name, const char *init)

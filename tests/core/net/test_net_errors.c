@@ -33,9 +33,9 @@ static struct gb *one(int opset, const char *op, const char *name, const char *x
 
 START_TEST(unknown_operator)
 {
-	struct gb *b = one(17, "Conv", "conv1", "N 3 8 8", "4 3 3 3");
+	struct gb *b = one(17, "DeformConv", "conv1", "N 3 8 8", "4 3 3 3");
 
-	expect(b, false, PARE_E_UNSUPPORTED_OP, "node \"conv1\" (Conv)", "operator Conv is not supported for execution");
+	expect(b, false, PARE_E_UNSUPPORTED_OP, "node \"conv1\" (DeformConv)", "operator DeformConv is not supported for execution");
 	expect(one(17, "Foo", "", "N 3", NULL), false, PARE_E_UNSUPPORTED_OP, "node \"Foo_0\" (Foo)", "operator Foo is not supported for execution");
 	b = one(17, "Relu", "r", "N 3", NULL);
 	gb_domain(b, "com.example");
@@ -104,7 +104,12 @@ START_TEST(inputs)
 	gb_input_typed(b, "x", "N 3", PARE_DT_INT64);
 	gb_node(b, "Relu", "r", "x", "y");
 	gb_output(b, "y");
-	expect(b, false, PARE_E_UNSUPPORTED, NULL, "graph input \"x\" is int64");
+	expect(b, false, PARE_E_UNSUPPORTED_OP, "node \"r\" (Relu)", "with int64 tensors");
+	b = gb_new(13);
+	gb_input_typed(b, "x", "N 3", PARE_DT_STRING);
+	gb_node(b, "Relu", "r", "x", "y");
+	gb_output(b, "y");
+	expect(b, false, PARE_E_UNSUPPORTED, NULL, "graph input \"x\" is string");
 	expect(one(13, "Relu", "r", "", NULL), false, PARE_E_UNSUPPORTED, NULL, "first dimension must be the batch");
 	expect(one(13, "Relu", "r", "N N", NULL), false, PARE_E_UNSUPPORTED, NULL, "dimension 1 of graph input \"x\"");
 	expect(one(13, "Relu", "r", "N 4000000000", NULL), false, PARE_E_LIMIT, NULL, "too large");
@@ -115,7 +120,13 @@ START_TEST(inputs)
 	gb_init_i64(b, "i", "3", (const int64_t[]){1, 2, 3});
 	gb_node(b, "Add", "a", "x i", "y");
 	gb_output(b, "y");
-	expect(b, false, PARE_E_UNSUPPORTED_OP, "node \"a\" (Add)", "with int64 tensors");
+	expect(b, false, PARE_E_MODEL, "node \"a\" (Add)", "float and int64");
+	b = gb_new(13);
+	gb_input(b, "x", "N 3");
+	gb_init_i64(b, "i", "3", (const int64_t[]){1, 2, 3});
+	gb_node(b, "Gemm", "g", "x i", "y");
+	gb_output(b, "y");
+	expect(b, false, PARE_E_UNSUPPORTED_OP, "node \"g\" (Gemm)", "with int64 tensors");
 	b = gb_new(13);
 	gb_input(b, "x", "N 3");
 	gb_node(b, "Add", "a", "x -", "y");

@@ -1,0 +1,62 @@
+/* binary.def, expanded. Each loop comes three times, because a stride that is a constant 0 or 1 is what lets the compiler
+ * vectorise it. Max and Min are here for their forward; with more than two operands their gradient is another matter
+ * (core/ops/variadic.c). */
+#include "core/ops/kernels/binary.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/base/multiarch.h"
+
+static inline float power(float a, float b, bool whole)
+{
+	return whole ? (float)trunc(pow((double)a, (double)b)) : b == 2.0f ? a * a : powf(a, b);
+}
+
+#define EACH(out, at_a, at_b, value) \
+	for (size_t i = 0; i < n; i++) { \
+		const float a = as[at_a], b = bs[at_b]; \
+\
+		(void)a, (void)b; \
+		out[i] = value; \
+	}
+#define LOOP(name, params, out, value) \
+	PARE_MULTIARCH static void name(size_t n, bool whole, const float *as, bool ma, const float *bs, bool mb, params float *out) \
+	{ \
+		(void)whole; \
+		if (ma && mb) \
+			EACH(out, i, i, value) \
+		else if (ma) \
+			EACH(out, i, 0, value) \
+		else if (mb) \
+			EACH(out, 0, i, value) \
+		else \
+			EACH(out, 0, 0, value) \
+	}
+#define FORWARD
+#define BACKWARD const float *dy,
+
+#define BINARY(name, since, args, types, value, slope_a, slope_b) \
+	LOOP(name##_f, FORWARD, y, value) \
+	LOOP(name##_da, BACKWARD, out, dy[i] * (slope_a)) \
+	LOOP(name##_db, BACKWARD, out, dy[i] * (slope_b))
+#include "core/ops/kernels/binary.def"
+#undef BINARY
+LOOP(Max_f, FORWARD, y, (a > b || a != a ? a : b))
+LOOP(Min_f, FORWARD, y, (a < b || a != a ? a : b))
+
+static const struct pare_binary_kernel kernel_table[] = {
+#define BINARY(name, since, args, types, value, slope_a, slope_b) {#name, name##_f, name##_da, name##_db},
+#include "core/ops/kernels/binary.def"
+#undef BINARY
+    {"Max", Max_f, NULL, NULL},
+    {"Min", Min_f, NULL, NULL},
+};
+
+const struct pare_binary_kernel *pare_binary_kernel(const char *name)
+{
+	for (size_t i = 0; i < sizeof kernel_table / sizeof kernel_table[0]; i++)
+		if (strcmp(kernel_table[i].name, name) == 0)
+			return &kernel_table[i];
+	return NULL;
+}

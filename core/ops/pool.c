@@ -1,0 +1,158 @@
+/* Pooling: MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool.
+ *
+ *   MaxPool      y = max over the window                    dx = dy where the (first) maximum stood
+ *   AveragePool  y = sum over the window / n                dx = sum over windows of dy / n
+ *
+ * n is the number of the window's elements inside the input, or inside input and padding (count_include_pad); never what
+ * ceil_mode lets a window reach beyond the padding. The global forms are the same with one window that is the plane.
+ * Channels stay what they are; the second output of MaxPool (indices) is int64 and refused: nothing here computes with
+ * integers. */
+#include <string.h>
+
+#include "core/ops/conv_window.h"
+#include "core/ops/kernels/pool.h"
+#include "core/ops/ops_priv.h"
+
+struct pool_args {
+	struct pare_window_args window;
+	int64_t ceil_mode, count_include_pad, storage_order;
+	struct pare_window w; /* filled by infer */
+	const float *weight;  /* AveragePool: of each output position */
+};
+
+static enum pare_code average_weights(const struct pare_infer *c, struct pool_args *a, const int64_t end[PARE_WINDOW_AXES], struct pare_err *err)
+{
+	float *weight = pare_arena_array(c->arena, (size_t)pare_window_product(a->w.out), sizeof *weight);
+
+	if (weight == NULL)
+		return pare_err_nomem(err, 0);
+	pare_pool_weights(&a->w, a->count_include_pad != 0, end, weight);
+	a->weight = weight;
+	return PARE_OK;
+}
+
+static enum pare_code window(const struct pare_infer *c, const struct pare_ints *kernel, int64_t end[PARE_WINDOW_AXES], struct pare_err *err)
+{
+	struct pool_args *a = c->args;
+	struct pare_shape y = c->in[0];
+	enum pare_code code;
+	int n;
+
+	code = pare_window_spatial(c, &n, err);
+	if (code == PARE_OK && kernel->n != (size_t)n)
+		code = pare_err_set(err, PARE_E_MODEL, c->where, "attribute \"kernel_shape\" has %zu numbers, the input has %d spatial axes", kernel->n, n);
+	if (code == PARE_OK)
+		code = pare_window_infer(c, &a->window, kernel->v, a->ceil_mode != 0, &a->w, end, &y, err);
+	c->out[0] = y;
+	return code;
+}
+
+static enum pare_code max_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct pool_args *a = c->args;
+
+	if (c->n_out > 1 && c->node->out[1] >= 0)
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator MaxPool is not supported for execution with its output of indices");
+	return window(c, &a->window.kernel_shape, NULL, err);
+}
+
+static enum pare_code average_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	struct pool_args *a = c->args;
+	int64_t end[PARE_WINDOW_AXES];
+	enum pare_code code = window(c, &a->window.kernel_shape, end, err);
+
+	return code == PARE_OK ? average_weights(c, a, end, err) : code;
+}
+
+/* The window is the plane. */
+static enum pare_code global_window(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct pare_ints all = {.v = c->in[0].dims + 2, .n = c->in[0].n_dims > 2 ? (size_t)c->in[0].n_dims - 2 : 0};
+
+	return window(c, &all, NULL, err);
+}
+
+static enum pare_code global_average_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	static const int64_t none[PARE_WINDOW_AXES];
+	enum pare_code code = global_window(c, err);
+
+	return code == PARE_OK ? average_weights(c, c->args, none, err) : code;
+}
+
+static int64_t planes(const struct pare_run *r)
+{
+	return r->in_shape[0]->dims[0] * r->in_shape[0]->dims[1];
+}
+
+static size_t max_state(const struct pare_run *r)
+{
+	return pare_shape_elems(r->out_shape[0]);
+}
+
+static int32_t *places(const struct pare_run *r)
+{
+	_Static_assert(sizeof(int32_t) == sizeof(float), "the state holds one place per output");
+	return (int32_t *)(void *)r->state;
+}
+
+static void max_forward(const struct pare_run *r)
+{
+	const struct pool_args *a = r->args;
+
+	pare_pool_max(&a->w, planes(r), r->in[0], r->out[0], places(r));
+}
+
+static void max_backward(const struct pare_run *r)
+{
+	const struct pool_args *a = r->args;
+
+	pare_pool_max_grad(&a->w, planes(r), places(r), r->grad_out[0], r->accumulate[0], r->grad_in[0]);
+}
+
+static size_t average_scratch(const struct pare_run *r)
+{
+	const struct pool_args *a = r->args;
+
+	return (size_t)pare_window_product(a->w.out);
+}
+
+static void average_forward(const struct pare_run *r)
+{
+	const struct pool_args *a = r->args;
+
+	pare_pool_sum(&a->w, planes(r), r->in[0], a->weight, r->out[0]);
+}
+
+static void average_backward(const struct pare_run *r)
+{
+	const struct pool_args *a = r->args;
+
+	pare_pool_sum_grad(&a->w, planes(r), r->grad_out[0], a->weight, r->accumulate[0], r->grad_in[0], r->scratch);
+}
+
+static void pool_couple(const struct pare_node_view *v, struct pare_ties *t)
+{
+	for (int i = 0; i < v->in[0]->n_dims; i++)
+		pare_tie_add(t, (struct pare_tie){.kind = i < 2 ? PARE_TIE_SAME : PARE_TIE_MIX, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = i});
+}
+
+#define FLAG_ROW(text, member) {.name = text, .kind = PARE_ARG_INT, .offset = offsetof(struct pool_args, member), .min = 0, .max = 1}
+static const struct pare_arg_spec max_arg_table[] = {
+    PARE_WINDOW_ARG_ROWS(struct pool_args, window, true), FLAG_ROW("ceil_mode", ceil_mode), FLAG_ROW("storage_order", storage_order), {.name = NULL}};
+static const struct pare_arg_spec average_arg_table[] = {
+    PARE_WINDOW_ARG_ROWS(struct pool_args, window, true), FLAG_ROW("ceil_mode", ceil_mode), FLAG_ROW("count_include_pad", count_include_pad), {.name = NULL}};
+
+#define POOL .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, \
+	.args_size = sizeof(struct pool_args), .couple = pool_couple
+#define MAX_POOL POOL, .state = max_state, .forward = max_forward, .backward = max_backward
+#define AVERAGE_POOL POOL, .max_out = 1, .scratch = average_scratch, .forward = average_forward, .backward = average_backward
+
+const struct pare_op pare_op_pool_table[] = {
+    {MAX_POOL, .name = "MaxPool", .max_out = 2, .args = max_arg_table, .infer = max_infer},
+    {MAX_POOL, .name = "GlobalMaxPool", .max_out = 1, .infer = global_window},
+    {AVERAGE_POOL, .name = "AveragePool", .args = average_arg_table, .infer = average_infer},
+    {AVERAGE_POOL, .name = "GlobalAveragePool", .infer = global_average_infer},
+    {.name = NULL},
+};

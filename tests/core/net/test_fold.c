@@ -1,0 +1,319 @@
+/* Shapes that the graph computes, and integers and bools that it carries: what is known at plan time disappears from the
+ * plan, whatever the batch size will be; the rest runs. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/graph/net_priv.h"
+#include "tests/support/net_check.h"
+
+#define ROWS 4
+
+static void run(struct gb *b, int n_threads, size_t per_row_in, size_t n_out, const float *x, float *out)
+{
+	struct pare_net *net = nc_net(b, n_threads, ROWS, false);
+	int64_t dims[PARE_MAX_DIMS];
+	int n_dims;
+
+	ck_assert_uint_eq(pare_net_input_shape(net, 0, &n_dims, dims), per_row_in);
+	nc_forward(net, &x, ROWS, false, 0);
+	ck_assert_uint_eq(nc_output(net, 0, ROWS, out), n_out);
+	pare_net_free(net);
+}
+
+static void fill(float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] = (float)i + 1;
+}
+
+/* PyTorch's x.view(x.size(0), x.size(1), -1): [N, 2, 3, 4] to [N, 2, 12]. */
+static struct gb *view_idiom(void)
+{
+	struct gb *b = gb_new(13);
+
+	gb_input(b, "x", "N 2 3 4");
+	gb_init_i64(b, "i0", "", (const int64_t[]){0});
+	gb_init_i64(b, "i1", "", (const int64_t[]){1});
+	gb_init_i64(b, "axis", "1", (const int64_t[]){0});
+	gb_init_i64(b, "rest", "1", (const int64_t[]){-1});
+	gb_node(b, "Relu", "r", "x", "h");
+	gb_node(b, "Shape", "s1", "h", "shape1");
+	gb_node(b, "Gather", "g1", "shape1 i0", "n");
+	gb_node(b, "Shape", "s2", "h", "shape2");
+	gb_node(b, "Gather", "g2", "shape2 i1", "c");
+	gb_node(b, "Unsqueeze", "u1", "n axis", "n1");
+	gb_node(b, "Unsqueeze", "u2", "c axis", "c1");
+	gb_node(b, "Concat", "cat", "n1 c1 rest", "target");
+	gb_attr_int(b, "axis", 0);
+	gb_node(b, "Reshape", "view", "h target", "y");
+	gb_output(b, "y");
+	return b;
+}
+
+START_TEST(view_becomes_static)
+{
+	struct gb *b = view_idiom();
+	struct pare_net *net = nc_net(b, 2, ROWS, true);
+	float x[ROWS * 24], y[ROWS * 24];
+	int64_t dims[PARE_MAX_DIMS];
+	int n_dims;
+
+	ck_assert_int_eq(net->n_nodes, 2); /* Relu and the view */
+	ck_assert_int_eq(pare_net_n_shards(net), 2);
+	ck_assert_uint_eq(pare_net_output_shape(net, 0, &n_dims, dims), 24);
+	ck_assert_int_eq(n_dims, 3);
+	ck_assert(dims[0] == PARE_DIM_UNKNOWN && dims[1] == 2 && dims[2] == 12);
+	pare_net_free(net);
+	fill(x, ROWS * 24);
+	run(b, 2, 24, ROWS * 24, x, y);
+	ck_assert_mem_eq(x, y, sizeof x);
+	gb_free(b);
+}
+END_TEST
+
+/* Arithmetic on sizes: [N, 6] to [N * 2, 6 / 2] (rows meet, so there is one shard); and a size read as a float. */
+START_TEST(arithmetic_on_sizes)
+{
+	struct gb *b = gb_new(13);
+	float x[ROWS * 6], y[ROWS * 6];
+	struct pare_net *net;
+	int64_t dims[PARE_MAX_DIMS];
+	int n_dims;
+
+	gb_input(b, "x", "N 6");
+	gb_init_i64(b, "by", "2", (const int64_t[]){2, 1});
+	gb_init_i64(b, "over", "2", (const int64_t[]){1, 2});
+	gb_node(b, "Relu", "r", "x", "h");
+	gb_node(b, "Shape", "s", "h", "shape");
+	gb_node(b, "Cast", "f", "shape", "real");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "Floor", "fl", "real", "whole");
+	gb_node(b, "Cast", "i", "whole", "back");
+	gb_attr_int(b, "to", PARE_DT_INT64);
+	gb_node(b, "Mul", "m", "back by", "more");
+	gb_node(b, "Div", "d", "more over", "target");
+	gb_node(b, "Reshape", "view", "h target", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 2, ROWS, true);
+	ck_assert_int_eq(net->n_nodes, 2);
+	ck_assert_int_eq(pare_net_n_shards(net), 1);
+	(void)pare_net_output_shape(net, 0, &n_dims, dims);
+	ck_assert(n_dims == 2 && dims[0] == PARE_DIM_UNKNOWN && dims[1] == 3);
+	pare_net_free(net);
+	fill(x, ROWS * 6);
+	run(b, 2, 6, ROWS * 6, x, y);
+	ck_assert_mem_eq(x, y, sizeof x);
+	gb_free(b);
+}
+END_TEST
+
+/* expand(-1, 3, -1) as exporters write it: Where(shape == -1, ones, shape). */
+START_TEST(expand_idiom)
+{
+	struct gb *b = gb_new(13);
+	float x[ROWS * 2] = {1, 2, 3, 4, 5, 6, 7, 8}, y[ROWS * 6];
+
+	gb_input(b, "x", "N 1 2");
+	gb_init_i64(b, "three", "3", (const int64_t[]){3, 3, 2});
+	gb_init_i64(b, "want", "3", (const int64_t[]){-1, 3, -1});
+	gb_init_i64(b, "minus", "3", (const int64_t[]){-1, -1, -1});
+	gb_node(b, "Shape", "s", "x", "shape");
+	gb_node(b, "ConstantOfShape", "c", "three", "zeros");
+	gb_node(b, "Equal", "e", "want minus", "keep");
+	gb_node(b, "Where", "w", "keep shape want", "target");
+	gb_node(b, "Expand", "x3", "x target", "y");
+	gb_output(b, "y");
+	run(b, 2, 2, ROWS * 6, x, y);
+	for (int i = 0; i < ROWS * 6; i++)
+		ck_assert(y[i] == x[i / 6 * 2 + i % 2]);
+	gb_free(b);
+}
+END_TEST
+
+/* A size that depends on the batch size in another way than "so many times" is refused by name. */
+START_TEST(rounded_batch_is_refused)
+{
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = ROWS};
+	struct gb *b = gb_new(13);
+	struct pare_net *net = NULL;
+	struct pare_err err = {0};
+
+	gb_input(b, "x", "N 6");
+	gb_init_i64(b, "two", "2", (const int64_t[]){2, 1});
+	gb_node(b, "Shape", "s", "x", "shape");
+	gb_node(b, "Div", "d", "shape two", "target");
+	gb_node(b, "Reshape", "view", "x target", "y");
+	gb_output(b, "y");
+	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_UNSUPPORTED_OP);
+	ck_assert_str_eq(err.where, "node \"view\" (Reshape)");
+	gb_free(b);
+}
+END_TEST
+
+/* The batch size as a number at run time: x / N, which is the mean over rows once they are summed. */
+START_TEST(batch_size_at_run_time)
+{
+	struct gb *b = gb_new(13);
+	struct pare_net *net;
+	float x[ROWS * 2] = {4, 8, 12, 16, 20, 24, 28, 32}, y[ROWS * 2];
+	const float *in = x;
+
+	gb_input(b, "x", "N 2");
+	gb_init_i64(b, "i0", "", (const int64_t[]){0});
+	gb_node(b, "Shape", "s", "x", "shape");
+	gb_node(b, "Gather", "g", "shape i0", "n");
+	gb_node(b, "Cast", "c", "n", "f");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "Div", "d", "x f", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 2, ROWS, false);
+	ck_assert_int_eq(pare_net_n_shards(net), 1);
+	nc_forward(net, &in, ROWS, false, 0);
+	(void)nc_output(net, 0, ROWS, y);
+	for (int i = 0; i < ROWS * 2; i++)
+		ck_assert(y[i] == x[i] / ROWS);
+	nc_forward(net, &in, 2, false, 0);
+	(void)nc_output(net, 0, 2, y);
+	ck_assert(y[3] == 8);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* Integers and bools that are computed: an embedding by ArgMax, masked by a comparison. The table gets a gradient. */
+START_TEST(computed_integers)
+{
+	struct gb *b = gb_new(13);
+	const float table[6] = {1, 2, 3, 4, 5, 6}, x[ROWS * 3] = {0, 9, 1, 7, 0, 0, 0, 1, 2, 3, 3, 4};
+	const int want[ROWS] = {1, 0, 2, 2};
+	const float *in = x;
+	float y[ROWS * 2], grads[64];
+	struct pare_net *net;
+
+	gb_input(b, "x", "N 3");
+	gb_init(b, "table", "3 2", table);
+	gb_init_bytes(b, "limit", "", PARE_DT_FLOAT, &(const float){1.5f}, sizeof(float));
+	gb_node(b, "ArgMax", "a", "x", "index");
+	gb_attr_int(b, "axis", 1);
+	gb_attr_int(b, "keepdims", 0);
+	gb_node(b, "Gather", "embed", "table index", "e");
+	gb_node(b, "Greater", "big", "e limit", "mask");
+	gb_node(b, "Neg", "n", "e", "minus");
+	gb_node(b, "Where", "w", "mask e minus", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 2, ROWS, true);
+	ck_assert_int_eq(pare_net_n_shards(net), 2);
+	nc_forward(net, &in, ROWS, false, 0);
+	ck_assert_uint_eq(nc_output(net, 0, ROWS, y), ROWS * 2);
+	for (int i = 0; i < ROWS * 2; i++) {
+		float e = table[want[i / 2] * 2 + i % 2];
+
+		ck_assert(y[i] == (e > 1.5f ? e : -e));
+	}
+	ck_assert_uint_le(pare_net_slab_len(net), 64);
+	nc_backward(net, ROWS, grads);
+	pare_net_free(net);
+	net = nc_net(b, 1, ROWS, true);
+	ck_assert(nc_gradient_error(net, &in, ROWS, false, 0.015625) < 1e-3);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* Token numbers are an input like any other; more operands than a mask has bits. */
+START_TEST(integer_inputs_and_many_operands)
+{
+	struct gb *b = gb_new(13);
+	const float table[6] = {1, 2, 3, 4, 5, 6}, x[ROWS] = {2, 0, 1, -1};
+	const float *in = x;
+	char all[160] = "e";
+	float y[ROWS * 80];
+	struct pare_net *net;
+
+	gb_input_typed(b, "x", "N", PARE_DT_INT64);
+	gb_init(b, "table", "3 2", table);
+	gb_node(b, "Gather", "embed", "table x", "e");
+	for (int i = 1; i < 40; i++)
+		(void)snprintf(all + strlen(all), sizeof all - strlen(all), " e");
+	gb_node(b, "Concat", "many", all, "y");
+	gb_attr_int(b, "axis", 1);
+	gb_output(b, "y");
+	net = nc_net(b, 2, ROWS, true);
+	nc_forward(net, &in, ROWS, false, 0);
+	ck_assert_uint_eq(nc_output(net, 0, ROWS, y), ROWS * 80);
+	ck_assert(y[0] == 5 && y[79] == 6 && y[80] == 1 && y[3 * 80] == 5);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* Constants too large to be looked at are computed once, views of them included; integers beyond 2^24 are refused. */
+START_TEST(large_constants)
+{
+	static float big[2000];
+	static int64_t index[2000];
+	struct gb *b = gb_new(13);
+	struct pare_net *net = NULL;
+	struct pare_err err = {0};
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
+	float x[2000], y[2000];
+
+	fill(big, 2000);
+	for (int i = 0; i < 2000; i++)
+		index[i] = 1999 - i;
+	gb_input(b, "x", "N 2000");
+	gb_init(b, "init", "2000", big);
+	gb_node(b, "Constant", "c", "", "k");
+	gb_attr_tensor(b, "value", "init");
+	gb_init_i64(b, "index", "2000", index);
+	gb_init_i64(b, "row", "2", (const int64_t[]){1, 2000});
+	gb_node(b, "Gather", "g", "k index", "reversed");
+	gb_node(b, "Reshape", "v", "reversed row", "flat");
+	gb_node(b, "Add", "a", "x flat", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, 1, true);
+	ck_assert_int_eq(pare_net_n_params(net), 0);
+	memset(x, 0, sizeof x);
+	nc_forward(net, &(const float *){x}, 1, false, 0);
+	ck_assert_uint_eq(nc_output(net, 0, 1, y), 2000);
+	for (int i = 0; i < 2000; i++)
+		ck_assert(y[i] == (float)(2000 - i));
+	pare_net_free(net);
+	gb_free(b);
+	index[7] = ((int64_t)1 << 24) + 1;
+	b = gb_new(13);
+	gb_input(b, "x", "N 2000");
+	gb_init_i64(b, "index", "2000", index);
+	gb_node(b, "Gather", "g", "x index", "y");
+	gb_attr_int(b, "axis", 1);
+	gb_output(b, "y");
+	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_UNSUPPORTED);
+	ck_assert_msg(strstr(err.message, "16777217") != NULL, "%s", err.message);
+	gb_free(b);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("folding");
+	TCase *t = tcase_create("fold");
+	SRunner *r;
+	int failed;
+
+	tcase_add_test(t, view_becomes_static);
+	tcase_add_test(t, arithmetic_on_sizes);
+	tcase_add_test(t, expand_idiom);
+	tcase_add_test(t, rounded_batch_is_refused);
+	tcase_add_test(t, batch_size_at_run_time);
+	tcase_add_test(t, computed_integers);
+	tcase_add_test(t, integer_inputs_and_many_operands);
+	tcase_add_test(t, large_constants);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
