@@ -274,6 +274,11 @@ def diverging_job():
 def memory_limit():
     """A job that needs more than it may have fails with a clear error; the next one runs."""
     with Daemon() as d:
+        first = d.job(d.iris_model(), d.iris_data()).json()["id"]
+        d.wait_job(first)
+        if "sanitized build" in d.get(f"/v1/jobs/{first}/events").body.decode():
+            print("skipped: a sanitized engine has no limit of its address space")
+            return
         m = d.post_json("/v1/models", {"architecture": {"type": "mlp", "input": [4], "layers": [{"units": 5000, "activation": "relu"}, {"units": 5000, "activation": "relu"},
                                                                                           {"units": 3}]}}).json()["id"]
         s = d.iris_data()

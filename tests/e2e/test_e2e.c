@@ -109,7 +109,7 @@ static void read_tail(const char *path, char *out, size_t cap)
 
 START_TEST(scenario)
 {
-	char script[PATH_MAX + 64], log[] = "/tmp/pared-e2e-log-XXXXXX", said[6000];
+	char script[PATH_MAX + 64], log[] = "/tmp/pared-e2e-log-XXXXXX", said[3500] /* Check's messages are limited */;
 	int status = 0, fd = mkstemp(log);
 	pid_t pid;
 

@@ -20,8 +20,8 @@ static inline float power(float a, float b, bool whole)
 		(void)a, (void)b; \
 		out[i] = value; \
 	}
-#define LOOP(name, params, out, value) \
-	PARE_MULTIARCH static void name(size_t n, bool whole, const float *as, bool ma, const float *bs, bool mb, params float *out) \
+#define OPERANDS size_t n, bool whole, const float *as, bool ma, const float *bs, bool mb
+#define BODY(out, value) \
 	{ \
 		(void)whole; \
 		if (ma && mb) \
@@ -33,17 +33,15 @@ static inline float power(float a, float b, bool whole)
 		else \
 			EACH(out, 0, 0, value) \
 	}
-#define FORWARD
-#define BACKWARD const float *dy,
 
 #define BINARY(name, since, args, types, value, slope_a, slope_b) \
-	LOOP(name##_f, FORWARD, y, value) \
-	LOOP(name##_da, BACKWARD, out, dy[i] * (slope_a)) \
-	LOOP(name##_db, BACKWARD, out, dy[i] * (slope_b))
+	PARE_MULTIARCH static void name##_f(OPERANDS, float *y) BODY(y, value) \
+	PARE_MULTIARCH static void name##_da(OPERANDS, const float *dy, float *out) BODY(out, dy[i] * (slope_a)) \
+	PARE_MULTIARCH static void name##_db(OPERANDS, const float *dy, float *out) BODY(out, dy[i] * (slope_b))
 #include "core/ops/kernels/binary.def"
 #undef BINARY
-LOOP(Max_f, FORWARD, y, (a > b || a != a ? a : b))
-LOOP(Min_f, FORWARD, y, (a < b || a != a ? a : b))
+PARE_MULTIARCH static void Max_f(OPERANDS, float *y) BODY(y, (a > b || a != a ? a : b))
+PARE_MULTIARCH static void Min_f(OPERANDS, float *y) BODY(y, (a < b || a != a ? a : b))
 
 static const struct pare_binary_kernel kernel_table[] = {
 #define BINARY(name, since, args, types, value, slope_a, slope_b) {#name, name##_f, name##_da, name##_db},
