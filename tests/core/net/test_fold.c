@@ -252,23 +252,23 @@ END_TEST
 /* Constants too large to be looked at are computed once, views of them included; integers beyond 2^24 are refused. */
 START_TEST(large_constants)
 {
-	static float big[2000];
-	static int64_t index[2000];
+	static float big[5000];
+	static int64_t index[5000];
 	struct gb *b = gb_new(13);
 	struct pare_net *net = NULL;
 	struct pare_err err = {0};
 	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
-	float x[2000], y[2000];
+	float x[5000], y[5000];
 
-	fill(big, 2000);
-	for (int i = 0; i < 2000; i++)
-		index[i] = 1999 - i;
-	gb_input(b, "x", "N 2000");
-	gb_init(b, "init", "2000", big);
+	fill(big, 5000);
+	for (int i = 0; i < 5000; i++)
+		index[i] = 4999 - i;
+	gb_input(b, "x", "N 5000");
+	gb_init(b, "init", "5000", big);
 	gb_node(b, "Constant", "c", "", "k");
 	gb_attr_tensor(b, "value", "init");
-	gb_init_i64(b, "index", "2000", index);
-	gb_init_i64(b, "row", "2", (const int64_t[]){1, 2000});
+	gb_init_i64(b, "index", "5000", index);
+	gb_init_i64(b, "row", "2", (const int64_t[]){1, 5000});
 	gb_node(b, "Gather", "g", "k index", "reversed");
 	gb_node(b, "Reshape", "v", "reversed row", "flat");
 	gb_node(b, "Add", "a", "x flat", "y");
@@ -277,15 +277,15 @@ START_TEST(large_constants)
 	ck_assert_int_eq(pare_net_n_params(net), 0);
 	memset(x, 0, sizeof x);
 	nc_forward(net, &(const float *){x}, 1, false, 0);
-	ck_assert_uint_eq(nc_output(net, 0, 1, y), 2000);
-	for (int i = 0; i < 2000; i++)
-		ck_assert(y[i] == (float)(2000 - i));
+	ck_assert_uint_eq(nc_output(net, 0, 1, y), 5000);
+	for (int i = 0; i < 5000; i++)
+		ck_assert(y[i] == (float)(5000 - i));
 	pare_net_free(net);
 	gb_free(b);
 	index[7] = ((int64_t)1 << 24) + 1;
 	b = gb_new(13);
-	gb_input(b, "x", "N 2000");
-	gb_init_i64(b, "index", "2000", index);
+	gb_input(b, "x", "N 5000");
+	gb_init_i64(b, "index", "5000", index);
 	gb_node(b, "Gather", "g", "x index", "y");
 	gb_attr_int(b, "axis", 1);
 	gb_output(b, "y");
