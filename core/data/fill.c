@@ -1,5 +1,5 @@
-/* Batches: gather rows, make floats, normalise. This runs in every training step, so the loops are made for the
- * vectoriser (blocks of 16, restrict), and 8-bit data, the usual case, becomes floats in one pass.
+/* Batches: gather rows, make floats, normalise. This runs in every training step, so the loops are plain ones
+ * that the vectoriser takes, and 8-bit data, the usual case, becomes floats in one pass.
  *
  * x / 255 in 8 bits is computed as x c1 + x c2 with c1 + c2 = 1/255, c1 short enough that x c1 is exact: the same bits as
  * the division that users write (numpy's x.astype("float32") / 255), without dividing. A test holds all 256 values to it.
@@ -14,7 +14,6 @@
 #include "core/base/multiarch.h"
 #include "core/data/data_priv.h"
 
-#define BLOCK 16
 #define AHEAD 2
 #define PREFETCH_MAX ((size_t)4096)
 #define UNIT_HIGH 0x1.01p-8f    /* 257 / 65536 */
@@ -32,26 +31,14 @@ static const uint8_t *row_bytes(const struct pare_dataset *d, size_t row)
 PARE_MULTIARCH
 static void unit_row(const uint8_t *restrict in, size_t n, float *restrict out)
 {
-	uint8_t v[BLOCK];
-	size_t i = 0;
-
-	for (; i + BLOCK <= n; i += BLOCK) {
-		memcpy(v, in + i, sizeof v);
-		for (int j = 0; j < BLOCK; j++)
-			out[i + (size_t)j] = (float)v[j] * UNIT_HIGH + (float)v[j] * UNIT_LOW;
-	}
-	for (; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		out[i] = (float)in[i] * UNIT_HIGH + (float)in[i] * UNIT_LOW;
 }
 
+PARE_MULTIARCH
 static void standard_row(float *restrict x, size_t n, const float *restrict mean, const float *restrict inv)
 {
-	size_t i = 0;
-
-	for (; i + BLOCK <= n; i += BLOCK)
-		for (int j = 0; j < BLOCK; j++)
-			x[i + (size_t)j] = (x[i + (size_t)j] - mean[i + (size_t)j]) * inv[i + (size_t)j];
-	for (; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		x[i] = (x[i] - mean[i]) * inv[i];
 }
 
