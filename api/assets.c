@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/upload.h"
+#include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 
 static const struct face {
@@ -122,7 +123,7 @@ static enum pare_code inspect(struct api_exchange *x, char **out_info, struct pa
 static enum pare_code field_error(struct pare_err *err, const char *key)
 {
 	static const char *const known[] = {"architecture", "name", NULL};
-	const char *hint = api_nearest(key, known);
+	const char *hint = pare_nearest_of(key, known);
 
 	(void)pare_err_set(err, PARE_E_INVALID, NULL, "unknown field%s%s%s; known: architecture, name", hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
 	return pare_err_at(err, "/%.100s", key);

@@ -14,6 +14,7 @@
 
 #include "api/range.h"
 #include "api/text.h"
+#include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 
 #define KEY_MAX 255
@@ -342,7 +343,7 @@ static enum pare_code check_status(const char *status, struct pare_err *err)
 		if (status == NULL || strcmp(names[i], status) == 0)
 			return PARE_OK;
 	}
-	hint = api_nearest(status, names);
+	hint = pare_nearest_of(status, names);
 	return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"status\" must be queued, running, canceling, succeeded, failed or canceled%s%s%s", hint != NULL ? "; did you mean \"" : "",
 	    hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
 }

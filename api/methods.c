@@ -3,6 +3,7 @@
 
 #include "api/priv.h"
 #include "api/text.h"
+#include "core/base/nearest.h"
 
 #define MAX_RECIPES 64
 
@@ -71,6 +72,6 @@ enum pare_code api_get_recipe(struct api_exchange *x, struct pare_err *err)
 		}
 	}
 	names[n] = NULL;
-	hint = api_nearest(x->params[0], names);
+	hint = pare_nearest_of(x->params[0], names);
 	return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no recipe \"%.60s\"%s%s%s", x->params[0], hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
 }

@@ -7,6 +7,7 @@
 
 #include "api/priv.h"
 #include "api/text.h"
+#include "core/base/nearest.h"
 
 static const int status_table[PARE_N_CLASSES] = {
     [PARE_CLASS_NONE] = 500,
@@ -138,6 +139,6 @@ enum pare_code api_get_problem(struct api_exchange *x, struct pare_err *err)
 		}
 	}
 	names[n] = NULL;
-	hint = api_nearest(name, names);
+	hint = pare_nearest_of(name, names);
 	return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no problem type \"%.60s\"%s%s%s", name, hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/text.h"
+#include "core/base/nearest.h"
 
 static enum pare_code bad(struct pare_err *err, const char *what)
 {
@@ -215,7 +216,7 @@ enum pare_code api_query_check(const struct api_route *route, const struct api_t
 
 		if (!known(route->query, name)) {
 			if (route->query != NULL)
-				hint = api_nearest(name, route->query);
+				hint = pare_nearest_of(name, route->query);
 			return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "unknown query parameter \"%.40s\"%s%s%s", name, hint != NULL ? "; did you mean \"" : "",
 			    hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
 		}

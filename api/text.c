@@ -1,8 +1,5 @@
 /* UTF-8 is checked by the table of well-formed sequences (Unicode 15, table 3-7) written as bounds on the second byte: that alone shuts out
- * overlong forms, surrogates and values past U+10FFFF, so no decoding is needed.
- *
- * Names are compared by the Levenshtein distance with one row of memory; words longer than 40 characters are never near anything, which
- * bounds the work for hostile input. */
+ * overlong forms, surrogates and values past U+10FFFF, so no decoding is needed. */
 #include "api/text.h"
 
 #include <string.h>
@@ -101,55 +98,6 @@ const char *api_trim(const char *s, size_t *n)
 	while (*n > 0 && (s[*n - 1] == ' ' || s[*n - 1] == '\t'))
 		(*n)--;
 	return s;
-}
-
-#define WORD_MAX 40
-
-static size_t smallest(size_t a, size_t b, size_t c)
-{
-	size_t m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
-{
-	size_t row[WORD_MAX + 1];
-
-	for (size_t j = 0; j <= nb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= na; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= nb; j++) {
-			size_t above = row[j];
-
-			row[j] = smallest(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[nb];
-}
-
-const char *api_nearest(const char *word, const char *const *names)
-{
-	size_t n = strlen(word);
-	size_t best = n / 3 > 1 ? n / 3 : 1;
-	const char *found = NULL;
-
-	if (n == 0 || n > WORD_MAX)
-		return NULL;
-	for (; *names != NULL; names++) {
-		size_t m = strlen(*names);
-		size_t d = m <= WORD_MAX ? edit_distance(word, n, *names, m) : WORD_MAX;
-
-		if (d < best || (d == best && found == NULL)) {
-			best = d;
-			found = *names;
-		}
-	}
-	return found;
 }
 
 void api_base64(const uint8_t *p, size_t n, char *out)

@@ -18,8 +18,6 @@ bool api_same_nocase(const char *a, const char *b);
 bool api_word_is(const char *s, size_t n, const char *word);
 /* s without blanks and tabs at both ends: returns its start, *n is adjusted. */
 const char *api_trim(const char *s, size_t *n);
-/* The nearest of names (ends with NULL) within a third of the word's length, but at least one edit; NULL if none. */
-const char *api_nearest(const char *word, const char *const *names);
 /* Base 64 with padding; out holds 4 * ((n + 2) / 3) + 1 characters. */
 void api_base64(const uint8_t *p, size_t n, char *out);
 /* A SHA-256 in lower-case hex (64 digits) as the base 64 of its bytes (RFC 9530). */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/recipe/json_text.h"
+#include "core/base/nearest.h"
 #include "core/recipe/recipe_priv.h"
 
 size_t recipe_push(struct recipe_check *c, const char *key)
@@ -179,16 +180,16 @@ static bool string_fits(struct recipe_check *c, const json_t *v)
 
 static bool choice_fits(struct recipe_check *c, const struct pare_param *p, const char *s)
 {
-	struct recipe_nearest near;
+	struct pare_nearest near;
 	char list[160] = "";
 
-	recipe_nearest_init(&near, s);
+	pare_nearest_init(&near, s);
 	for (const char *const *k = p->choices; k != NULL && *k != NULL; k++) {
 		size_t n = strlen(list);
 
 		if (strcmp(*k, s) == 0)
 			return true;
-		recipe_nearest_try(&near, *k);
+		pare_nearest_try(&near, *k);
 		(void)snprintf(list + n, sizeof list - n, "%s\"%s\"", n != 0 ? ", " : "", *k);
 	}
 	if (p->choices == NULL)

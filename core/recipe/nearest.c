@@ -1,79 +1,24 @@
-/* "Did you mean": Levenshtein's distance over one row of the table. Names longer than a row hold are nobody's typo. A
- * candidate counts when its distance is at most a third of the longer name (rounded up), so "sparcity" finds
- * sparsity and "foo" finds nothing. */
+/* Hints over the catalog; what "near" means stands in core/base/nearest.c. */
+#include "core/base/nearest.h"
 #include "core/recipe/catalog.h"
-
-#include <stdint.h>
-#include <string.h>
-
-#include "core/recipe/recipe_priv.h"
-
-#define NAME_MAX_LEN ((size_t)64)
-
-static size_t min3(size_t a, size_t b, size_t c)
-{
-	size_t m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
-{
-	size_t row[NAME_MAX_LEN + 1];
-
-	for (size_t j = 0; j <= n_b; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= n_a; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= n_b; j++) {
-			size_t above = row[j];
-
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1] ? 1 : 0));
-			diagonal = above;
-		}
-	}
-	return row[n_b];
-}
-
-void recipe_nearest_init(struct recipe_nearest *s, const char *name)
-{
-	s->name = name;
-	s->best = NULL;
-	s->distance = SIZE_MAX;
-}
-
-void recipe_nearest_try(struct recipe_nearest *s, const char *candidate)
-{
-	size_t n = strlen(s->name), n_c = strlen(candidate), d;
-
-	if (n == 0 || n > NAME_MAX_LEN || n_c > NAME_MAX_LEN)
-		return;
-	d = distance(s->name, n, candidate, n_c);
-	if (d <= ((n > n_c ? n : n_c) + 2) / 3 && d < s->distance && d < n_c) {
-		s->distance = d;
-		s->best = candidate;
-	}
-}
 
 const char *pare_catalog_nearest_method(enum pare_method_kind kind, const char *name)
 {
-	struct recipe_nearest s;
+	struct pare_nearest s;
 
-	recipe_nearest_init(&s, name);
+	pare_nearest_init(&s, name);
 	for (const struct pare_method *m = pare_catalog; m->name != NULL; m++)
 		if (m->kind == kind)
-			recipe_nearest_try(&s, m->name);
+			pare_nearest_try(&s, m->name);
 	return s.best;
 }
 
 const char *pare_catalog_nearest_param(const struct pare_method *m, const char *name)
 {
-	struct recipe_nearest s;
+	struct pare_nearest s;
 
-	recipe_nearest_init(&s, name);
+	pare_nearest_init(&s, name);
 	for (const struct pare_param *p = m->params; p != NULL && p->name != NULL; p++)
-		recipe_nearest_try(&s, p->name);
+		pare_nearest_try(&s, p->name);
 	return s.best;
 }

@@ -52,13 +52,6 @@ json_t *recipe_resolve(struct recipe_check *c, const json_t *job);
 /* pare_json_load of a job's text, where a key that comes twice is an issue (PARE_E_INVALID) with its pointer. */
 PARE_MUST_USE enum pare_code recipe_load(const char *text, size_t len, struct pare_issues *issues, json_t **out, struct pare_err *err);
 
-struct recipe_nearest {
-	const char *name, *best;
-	size_t distance;
-};
-void recipe_nearest_init(struct recipe_nearest *s, const char *name);
-void recipe_nearest_try(struct recipe_nearest *s, const char *candidate);
-
 size_t recipe_n_params(const struct pare_method *m);
 
 #endif

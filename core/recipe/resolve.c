@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/recipe/json_text.h"
+#include "core/base/nearest.h"
 #include "core/recipe/recipe_priv.h"
 #include "embed_recipes.inc"
 
@@ -32,13 +33,13 @@ const char *pare_recipe_text_at(size_t i)
 
 static const char *find_text(struct recipe_check *c, const char *name)
 {
-	struct recipe_nearest near;
+	struct pare_nearest near;
 
-	recipe_nearest_init(&near, name);
+	pare_nearest_init(&near, name);
 	for (size_t i = 0; i < pare_recipes_count(); i++) {
 		if (strcmp(recipes_embedded[i].name, name) == 0)
 			return recipes_embedded[i].text;
-		recipe_nearest_try(&near, recipes_embedded[i].name);
+		pare_nearest_try(&near, recipes_embedded[i].name);
 	}
 	if (near.best != NULL)
 		recipe_issue_at(c, "recipe", "unknown_value", "no such recipe; did you mean \"%s\"?", near.best);
@@ -78,13 +79,13 @@ static const char *rival(const json_t *defs, const json_t *values, const json_t 
 
 static void unknown_param(struct recipe_check *c, const json_t *defs, const char *name)
 {
-	struct recipe_nearest near;
+	struct pare_nearest near;
 	const char *key;
 	json_t *def;
 
-	recipe_nearest_init(&near, name);
+	pare_nearest_init(&near, name);
 	json_object_foreach((json_t *)(uintptr_t)defs, key, def) {
-		recipe_nearest_try(&near, key);
+		pare_nearest_try(&near, key);
 	}
 	if (near.best != NULL)
 		recipe_issue_at(c, name, "unknown_field", "the recipe has no such parameter; did you mean \"%s\"?", near.best);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/nearest.h"
 #include "api/range.h"
 #include "api/text.h"
 
@@ -32,7 +33,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	api_safe_filename(text, name);
 	if (name[0] == '\0' || name[0] == '.' || strpbrk(name, "/\\\r\n\" ") != NULL)
 		abort();
-	(void)api_nearest(text, offers);
+	(void)pare_nearest_of(text, offers);
 	(void)api_utf8_valid(text, strlen(text));
 	free(text);
 	return 0;
