@@ -74,7 +74,7 @@ help:
 ## make test         install what is missing, build, run every test
 ## make run          pared in the foreground on 127.0.0.1:8080, data in ./pared-data
 ## make install      DESTDIR= PREFIX=/usr/local
-## make conformance  every case of the ONNX node test data, operators without a row named
+## make conformance  every case of the ONNX test data, one line per operator
 ## make lint         layers, owners, headers, sizes, clang-tidy, openapi
 ## make bench        every speed figure beside its target
 ## make results      the recipes on MNIST and Iris, three seeds, one table
@@ -144,8 +144,8 @@ test:
 	@sh scripts/run-tests.sh $(B) $(TESTS)
 conformance:
 	@sh scripts/install-deps.sh build test
-	@$(MAKE) --no-print-directory -j$(JOBS) $(B)/tests/core/ops/test_onnx_node_data
-	@$(B)/tests/core/ops/test_onnx_node_data | grep -v '^Running\|Checks:'
+	@$(MAKE) --no-print-directory -j$(JOBS) $(B)/tests/core/ops/test_conformance
+	@$(B)/tests/core/ops/test_conformance | grep -v '^Running\|Checks:'
 lint:
 	@sh scripts/install-deps.sh build lint
 	@$(MAKE) --no-print-directory -j$(JOBS) all

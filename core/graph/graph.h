@@ -46,6 +46,10 @@ enum pare_dtype {
 /* "float", "int64" …; "unknown" for others. Size of one element in bits (sub-byte types exist); 0 for strings. */
 const char *pare_dtype_name(int dtype);
 int pare_dtype_bits(int dtype);
+/* Integers, bools and floats of 16 to 64 bits. */
+bool pare_dtype_is_number(int dtype);
+/* What the engine computes with: PARE_DT_FLOAT for floats of any of those widths, else the type itself. */
+int pare_dtype_computed(int dtype);
 
 struct pare_span {
 	const uint8_t *data; /* NULL when absent */

@@ -39,19 +39,6 @@ static enum pare_code check_size(const struct pare_net *net, const struct pare_s
 	return PARE_OK;
 }
 
-/* What we compute with as float, whatever its width in the file. */
-static int computed_dtype(int dtype)
-{
-	bool floating = dtype == PARE_DT_DOUBLE || dtype == PARE_DT_FLOAT16 || dtype == PARE_DT_BFLOAT16;
-
-	return floating ? PARE_DT_FLOAT : dtype;
-}
-
-static bool is_number(int dtype)
-{
-	return dtype >= PARE_DT_FLOAT && dtype <= PARE_DT_BFLOAT16 && dtype != PARE_DT_STRING && dtype != PARE_DT_COMPLEX64 && dtype != PARE_DT_COMPLEX128;
-}
-
 static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
@@ -60,7 +47,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 	char shown[PARE_NAME_SHOWN];
 	const char *name = pare_name_shown(v->name, shown);
 
-	if (!is_number(v->dtype))
+	if (!pare_dtype_is_number(v->dtype))
 		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" is %s; only inputs of numbers can be executed", name,
 		    pare_dtype_name(v->dtype));
 	if (v->n_dims < 1)
@@ -74,7 +61,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
 	nv->shape.dims[0] = 1;
 	nv->shape.batch = PARE_BIT(0);
-	nv->dtype = computed_dtype(v->dtype);
+	nv->dtype = pare_dtype_computed(v->dtype);
 	nv->live = true;
 	if (net->fixed_batch == PARE_DIM_UNKNOWN && v->dims[0] > 0)
 		net->fixed_batch = v->dims[0];
@@ -94,7 +81,7 @@ static void init_shapes(struct pare_net *net)
 		nv->grad_offset = PARE_GRAD_NONE;
 		if (t == NULL)
 			continue;
-		nv->dtype = computed_dtype(t->dtype);
+		nv->dtype = pare_dtype_computed(t->dtype);
 		nv->constant = nv->dtype != PARE_DT_FLOAT;
 		nv->shape.n_dims = t->n_dims;
 		memcpy(nv->shape.dims, t->dims, sizeof nv->shape.dims);

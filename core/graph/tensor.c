@@ -55,6 +55,21 @@ int pare_dtype_bits(int dtype)
 	return dtype >= 0 && dtype <= PARE_DT_MAX ? dtype_table[dtype].bits : 0;
 }
 
+static bool is_floating(int dtype)
+{
+	return dtype == PARE_DT_FLOAT || dtype == PARE_DT_FLOAT16 || dtype == PARE_DT_BFLOAT16 || dtype == PARE_DT_DOUBLE;
+}
+
+bool pare_dtype_is_number(int dtype)
+{
+	return dtype >= PARE_DT_FLOAT && dtype <= PARE_DT_BFLOAT16 && dtype != PARE_DT_STRING && dtype != PARE_DT_COMPLEX64 && dtype != PARE_DT_COMPLEX128;
+}
+
+int pare_dtype_computed(int dtype)
+{
+	return is_floating(dtype) ? PARE_DT_FLOAT : dtype;
+}
+
 static uint32_t float_bits(float f)
 {
 	uint32_t u;
@@ -139,11 +154,6 @@ static bool convert(int dtype, const float *data, size_t n, uint8_t *out, size_t
 		*at = i;
 	}
 	return !lost;
-}
-
-static bool is_floating(int dtype)
-{
-	return dtype == PARE_DT_FLOAT || dtype == PARE_DT_FLOAT16 || dtype == PARE_DT_BFLOAT16 || dtype == PARE_DT_DOUBLE;
 }
 
 enum pare_code pare_model_set_init_f32(struct pare_model *m, int32_t value, const float *data, struct pare_err *err)

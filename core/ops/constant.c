@@ -18,9 +18,9 @@ static enum pare_code constant_tensor(const struct pare_infer *c, const struct p
 	c->out[0].n_dims = t->n_dims;
 	for (int i = 0; i < t->n_dims; i++)
 		c->out[0].dims[i] = t->dims[i];
-	c->out_dtype[0] = t->dtype;
+	c->out_dtype[0] = pare_dtype_computed(t->dtype);
 	k->n = t->n_elems;
-	if (t->dtype == PARE_DT_FLOAT) {
+	if (c->out_dtype[0] == PARE_DT_FLOAT) {
 		float *v = pare_arena_array(c->arena, t->n_elems + 1, sizeof *v);
 
 		code = v != NULL ? pare_tensor_read_f32(t, v, err) : pare_err_nomem(err, t->n_elems * sizeof *v);

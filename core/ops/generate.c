@@ -64,8 +64,7 @@ static enum pare_code fill_infer(const struct pare_infer *c, struct pare_err *er
 		return code;
 	if (a->value->n_elems != 1)
 		return pare_err_set(err, PARE_E_MODEL, c->where, "a value of %zu elements; it must be one", a->value->n_elems);
-	c->out_dtype[0] = a->value->dtype == PARE_DT_DOUBLE || a->value->dtype == PARE_DT_FLOAT16 || a->value->dtype == PARE_DT_BFLOAT16 ? PARE_DT_FLOAT
-	                                                                                                                       : a->value->dtype;
+	c->out_dtype[0] = pare_dtype_computed(a->value->dtype);
 	code = pare_tensor_read_f32(a->value, &a->fill, err);
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "%s", c->where);
 }

@@ -5,8 +5,8 @@
  *
  * n is the number of the window's elements inside the input, or inside input and padding (count_include_pad); never what
  * ceil_mode lets a window reach beyond the padding. The global forms are the same with one window that is the plane.
- * Channels stay what they are; the second output of MaxPool (indices) is int64 and refused: nothing here computes with
- * integers. */
+ * Channels stay what they are. MaxPool's second output says where the maxima stood, counted through the whole tensor, rows
+ * of the batch included: a graph that asks for it is not cut into shards. */
 #include <string.h>
 
 #include "core/ops/conv_window.h"
@@ -51,9 +51,12 @@ static enum pare_code max_infer(const struct pare_infer *c, struct pare_err *err
 {
 	const struct pool_args *a = c->args;
 
-	if (c->n_out > 1 && c->node->out[1] >= 0)
-		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator MaxPool is not supported for execution with its output of indices");
-	return window(c, &a->window.kernel_shape, NULL, err);
+	enum pare_code code = window(c, &a->window.kernel_shape, NULL, err);
+
+	c->out[1] = c->out[0];
+	c->out_dtype[0] = c->in_dtype[0];
+	c->out_dtype[1] = PARE_DT_INT64;
+	return code;
 }
 
 static enum pare_code average_infer(const struct pare_infer *c, struct pare_err *err)
@@ -97,11 +100,42 @@ static int32_t *places(const struct pare_run *r)
 	return (int32_t *)(void *)r->state;
 }
 
+static bool wants_indices(int n_out, const void *second)
+{
+	return n_out > 1 && second != NULL;
+}
+
+/* Places for the indices, where no state keeps them. */
+static size_t max_scratch(const struct pare_run *r)
+{
+	return wants_indices(r->n_out, r->out_shape[1]) ? pare_shape_elems(r->out_shape[0]) : 0;
+}
+
+/* A place in the plane, counted by columns: the first spatial axis fastest. */
+static int64_t by_columns(const struct pare_window *w, int64_t at)
+{
+	int64_t z = at / (w->in[1] * w->in[2]), y = at / w->in[2] % w->in[1], x = at % w->in[2];
+
+	return z + w->in[0] * (y + w->in[1] * x);
+}
+
+static void indices(const struct pool_args *a, int64_t n_planes, const int32_t *at, float *out)
+{
+	int64_t n = pare_window_product(a->w.out), n_in = pare_window_product(a->w.in);
+
+	for (int64_t i = 0; i < n_planes * n; i++)
+		out[i] = (float)(i / n * n_in + (a->storage_order != 0 && at[i] >= 0 ? by_columns(&a->w, at[i]) : at[i]));
+}
+
 static void max_forward(const struct pare_run *r)
 {
 	const struct pool_args *a = r->args;
+	bool wanted = r->n_out > 1 && r->out[1] != NULL;
+	int32_t *at = r->state != NULL || !wanted ? places(r) : (int32_t *)(void *)r->scratch;
 
-	pare_pool_max(&a->w, planes(r), r->in[0], r->out[0], places(r));
+	pare_pool_max(&a->w, planes(r), r->in[0], r->out[0], at);
+	if (wanted)
+		indices(a, planes(r), at, r->out[1]);
 }
 
 static void max_backward(const struct pare_run *r)
@@ -132,10 +166,20 @@ static void average_backward(const struct pare_run *r)
 	pare_pool_sum_grad(&a->w, planes(r), r->grad_out[0], a->weight, r->accumulate[0], r->grad_in[0], r->scratch);
 }
 
-static void pool_couple(const struct pare_node_view *v, struct pare_ties *t)
+static void couple_axes(const struct pare_node_view *v, enum pare_tie_kind batch, struct pare_ties *t)
 {
 	for (int i = 0; i < v->in[0]->n_dims; i++)
-		pare_tie_add(t, (struct pare_tie){.kind = i < 2 ? PARE_TIE_SAME : PARE_TIE_MIX, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = i});
+		pare_tie_add(t, (struct pare_tie){.kind = i == 0 ? batch : i == 1 ? PARE_TIE_SAME : PARE_TIE_MIX, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = i});
+}
+
+static void pool_couple(const struct pare_node_view *v, struct pare_ties *t)
+{
+	couple_axes(v, PARE_TIE_SAME, t);
+}
+
+static void max_couple(const struct pare_node_view *v, struct pare_ties *t)
+{
+	couple_axes(v, wants_indices(v->n_out, v->out[1]) ? PARE_TIE_MIX : PARE_TIE_SAME, t);
 }
 
 #define FLAG_ROW(text, member) {.name = text, .kind = PARE_ARG_INT, .offset = offsetof(struct pool_args, member), .min = 0, .max = 1}
@@ -145,12 +189,12 @@ static const struct pare_arg_spec average_arg_table[] = {
     PARE_WINDOW_ARG_ROWS(struct pool_args, window, true), FLAG_ROW("ceil_mode", ceil_mode), FLAG_ROW("count_include_pad", count_include_pad), {.name = NULL}};
 
 #define POOL .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, \
-	.args_size = sizeof(struct pool_args), .couple = pool_couple
-#define MAX_POOL POOL, .state = max_state, .forward = max_forward, .backward = max_backward
-#define AVERAGE_POOL POOL, .max_out = 1, .scratch = average_scratch, .forward = average_forward, .backward = average_backward
+	.args_size = sizeof(struct pool_args)
+#define MAX_POOL POOL, .state = max_state, .scratch = max_scratch, .forward = max_forward, .backward = max_backward, .couple = max_couple
+#define AVERAGE_POOL POOL, .max_out = 1, .couple = pool_couple, .scratch = average_scratch, .forward = average_forward, .backward = average_backward
 
 const struct pare_op pare_op_pool_table[] = {
-    {MAX_POOL, .name = "MaxPool", .max_out = 2, .args = max_arg_table, .infer = max_infer},
+    {MAX_POOL, .name = "MaxPool", .max_out = 2, .any_dtype_in = PARE_BIT(0), .args = max_arg_table, .infer = max_infer},
     {MAX_POOL, .name = "GlobalMaxPool", .max_out = 1, .infer = global_window},
     {AVERAGE_POOL, .name = "AveragePool", .args = average_arg_table, .infer = average_infer},
     {AVERAGE_POOL, .name = "GlobalAveragePool", .infer = global_average_infer},

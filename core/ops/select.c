@@ -76,15 +76,14 @@ struct cast_args {
 
 static enum pare_code cast_to(const struct pare_infer *c, int64_t to, struct pare_err *err)
 {
-	bool known = to >= PARE_DT_FLOAT && to <= PARE_DT_BFLOAT16 && to != PARE_DT_STRING && to != PARE_DT_COMPLEX64 && to != PARE_DT_COMPLEX128;
-	bool floating = to == PARE_DT_FLOAT || to == PARE_DT_DOUBLE || to == PARE_DT_FLOAT16 || to == PARE_DT_BFLOAT16;
+	bool known = to >= 0 && to <= PARE_DT_MAX && pare_dtype_is_number((int)to);
 
 	if (!known || c->in_dtype[0] == PARE_DT_STRING)
 		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator %s is not supported for execution from %s to %s (type %lld)",
 		    c->node->op_type, pare_dtype_name(c->in_dtype[0]), known ? pare_dtype_name((int)to) : "such a type", (long long)to);
 	((struct cast_args *)c->args)->to = to;
 	c->out[0] = c->in[0];
-	c->out_dtype[0] = floating ? PARE_DT_FLOAT : (int)to;
+	c->out_dtype[0] = pare_dtype_computed((int)to);
 	return PARE_OK;
 }
 
