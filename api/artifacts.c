@@ -56,12 +56,14 @@ enum pare_code api_get_job_artifact(struct api_exchange *x, struct pare_err *err
 
 enum pare_code api_get_job_report(struct api_exchange *x, struct pare_err *err)
 {
-	static const char *const types[] = {"application/json", "text/markdown", NULL};
-	static const char *const names[] = {"report.json", "report.md"};
+	static const char *const types[] = {"application/json", "text/markdown", "text/html", NULL};
+	static const char *const names[] = {"report.json", "report.md", "report.html"};
 	int form = api_negotiate(api_request_header(x, "Accept"), types);
 
 	if (form < 0)
-		return pare_err_set(err, PARE_E_NOT_ACCEPTABLE, NULL, "the report exists as application/json and text/markdown");
+		return pare_err_set(err, PARE_E_NOT_ACCEPTABLE, NULL, "the report exists as application/json, text/markdown and text/html");
 	api_set_header(x, "Vary", "Accept");
+	/* The page is shown where the service lives: it may style itself and do nothing else. */
+	api_set_header(x, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox");
 	return reply_artifact(x, names[form], false, err);
 }

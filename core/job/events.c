@@ -7,6 +7,7 @@
 
 #define EVENT_MAX ((size_t)65536)
 #define PROGRESS_NS INT64_C(100000000)
+#define METRICS_NS INT64_C(50000000)
 
 static enum pare_code send_event(struct job_run *r, const char *event, struct pare_buf *b, struct pare_err *err)
 {
@@ -36,10 +37,54 @@ enum pare_code job_phase(struct job_run *r, const char *phase, struct pare_err *
 	return send_event(r, "phase", &b, err);
 }
 
+static void halve(struct job_history *h)
+{
+	double *const columns[] = {h->epochs, h->train_loss, h->loss, h->accuracy, h->sparsity};
+
+	for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++)
+		for (int i = 0; i < JOB_HISTORY / 2; i++)
+			columns[c][i] = columns[c][2 * i];
+	h->n = JOB_HISTORY / 2;
+	h->stride *= 2;
+}
+
+static void remember(struct job_history *h, const struct job_epoch *e)
+{
+	h->done += e->train != NULL ? 1 : 0;
+	if (h->stride == 0)
+		h->stride = 1;
+	if (h->skipped++ % h->stride != 0)
+		return;
+	if (h->n == JOB_HISTORY)
+		halve(h);
+	h->epochs[h->n] = h->done;
+	h->train_loss[h->n] = e->train != NULL ? e->train->train_loss : NAN;
+	h->loss[h->n] = e->loss;
+	h->accuracy[h->n] = e->accuracy;
+	h->sparsity[h->n++] = e->sparsity;
+}
+
+/* Is this an epoch in the middle of a run that comes too soon after the last one told? */
+static bool is_crowded(struct job_run *r, const struct job_epoch *e)
+{
+	int64_t now = pare_job_env.tick_ns(NULL);
+
+	if (e->train == NULL)
+		return false;
+	if (e->train->epoch < e->train->epochs && now - r->metrics_ns < METRICS_NS)
+		return true;
+	r->metrics_ns = now;
+	return false;
+}
+
 enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct pare_err *err)
 {
 	struct pare_buf b;
 
+	if (r->folds == 0)
+		remember(&r->history, e);
+	if (is_crowded(r, e))
+		return PARE_OK;
 	pare_buf_init(&b, EVENT_MAX);
 	pare_buf_str(&b, "{");
 	pare_json_key_int(&b, "step", (int64_t)r->step + 1);

@@ -5,6 +5,7 @@
 #include "core/data/data.h"
 #include "core/eval/eval.h"
 #include "core/graph/net.h"
+#include "core/job/doc.h"
 #include "core/job/job.h"
 #include "core/job/link.h"
 #include "core/job/sandbox.h"
@@ -29,7 +30,7 @@ PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, struct 
 PARE_MUST_USE enum pare_code job_open_data(const struct job_worker *w, const char *label, const char *task, struct pare_dataset **out, struct pare_err *err);
 
 /* One per message kind: fill *result with the result's JSON object and name the artifacts written. */
-#define JOB_MAX_ARTIFACTS 4
+#define JOB_MAX_ARTIFACTS PARE_MAX_ARTIFACTS
 struct job_answer {
 	struct pare_buf result;
 	const char *artifacts[JOB_MAX_ARTIFACTS];
@@ -52,6 +53,15 @@ struct job_record {
 	double sparsity;
 	double accuracy, loss; /* accuracy is R2 for regression; means when folds > 0 */
 	double low, high;      /* range of accuracy over the folds */
+};
+
+/* What every epoch, round and evaluation said of the validation rows, for the pictures of the report. When it is full every
+ * second point goes and from then on only every second one is taken, so any run fits and looks the same. */
+#define JOB_HISTORY 2048
+struct job_history {
+	int n, stride, skipped;
+	double done; /* epochs trained so far */
+	double epochs[JOB_HISTORY], train_loss[JOB_HISTORY], loss[JOB_HISTORY], accuracy[JOB_HISTORY], sparsity[JOB_HISTORY];
 };
 
 /* One state of the weights, judged. */
@@ -84,6 +94,7 @@ struct job_run {
 	int64_t started_ns, progress_ns, metrics_ns, finished_ns;
 	int n_phases, n_records, max_records;
 	struct job_record *records;
+	struct job_history history;
 	struct job_verdict verdict_input, verdict_dense, verdict_final;
 	struct pare_paired paired;
 	enum pare_split judged; /* the split that the figures are of: test, or what there is */
@@ -115,12 +126,13 @@ struct job_epoch {
 	const struct pare_train_report *train; /* NULL unless of an epoch */
 	double loss, accuracy, sparsity;
 };
+/* Remembers it for the report and tells it, unless an epoch that is not a run's last follows its predecessor too closely. */
 PARE_MUST_USE enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_phase(struct job_run *r, const char *phase, struct pare_err *err);
 /* units: of work done within the present step. force: also within 100 ms of the last one. */
 PARE_MUST_USE enum pare_code job_progress(struct job_run *r, double units, int epoch, int epochs, bool force, struct pare_err *err);
 
-/* Judging and reporting (judge.c, report.c, report_md.c). */
+/* Judging and reporting (judge.c, report.c, report_doc.c). */
 PARE_MUST_USE enum pare_code job_judge(struct job_run *r, struct pare_err *err);
 void job_verdict_done(struct job_verdict *v);
 int64_t job_count_nonzero(const float *w, size_t n);
@@ -136,7 +148,7 @@ void job_requirement(const struct job_run *r, struct job_requirement *out);
 const char *job_split_name(enum pare_split split);
 void job_write_report(const struct job_run *r, struct pare_buf *b);
 void job_write_summary(const struct job_run *r, struct pare_buf *b);
-void job_write_markdown(const struct job_run *r, struct pare_buf *b);
+PARE_MUST_USE enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kind, struct pare_buf *b, struct pare_err *err);
 extern const char job_zeros_warning[];
 
 #endif

@@ -37,7 +37,7 @@ static const char usage[] =
     "pare-core makes neural networks smaller: one job in, artifacts out.\n"
     "\n"
     "  pare-core run --job job.json --model in.onnx --data PATH... --out DIR [--threads N] [--quiet]\n"
-    "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md\n"
+    "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md, report.html\n"
     "      into DIR; the job's limits hold here too (max_runtime_seconds as processor time)\n"
     "  pare-core inspect FILE...\n"
     "      prints what a model or the files of a data set hold, as JSON\n"

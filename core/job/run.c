@@ -227,6 +227,10 @@ static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct 
 
 static enum pare_code put_reports(struct job_run *r, struct job_answer *a, struct pare_err *err)
 {
+	static const struct {
+		enum job_doc_kind kind;
+		const char *name, *media_type;
+	} documents[] = {{JOB_DOC_MARKDOWN, "report.md", "text/markdown; charset=utf-8"}, {JOB_DOC_HTML, "report.html", "text/html; charset=utf-8"}};
 	struct pare_buf b;
 	enum pare_code code;
 
@@ -236,10 +240,11 @@ static enum pare_code put_reports(struct job_run *r, struct job_answer *a, struc
 	job_write_report(r, &b);
 	pare_buf_str(&b, "\n");
 	code = put(r, a, "report.json", "application/json", &b, err);
-	pare_buf_reset(&b);
-	if (code == PARE_OK) {
-		job_write_markdown(r, &b);
-		code = put(r, a, "report.md", "text/markdown; charset=utf-8", &b, err);
+	for (size_t i = 0; i < sizeof documents / sizeof documents[0] && code == PARE_OK; i++) {
+		pare_buf_reset(&b);
+		code = job_write_document(r, documents[i].kind, &b, err);
+		if (code == PARE_OK)
+			code = put(r, a, documents[i].name, documents[i].media_type, &b, err);
 	}
 	pare_buf_done(&b);
 	return code;

@@ -6,8 +6,6 @@
 
 #include "core/job/job_priv.h"
 
-#define METRICS_NS INT64_C(50000000)
-
 static double num_or(const struct pare_args *a, const char *name, double absent)
 {
 	for (const struct pare_param *p = a->method->params; p != NULL && p->name != NULL; p++)
@@ -56,13 +54,10 @@ static enum pare_code tell(struct listener *l, const struct pare_train_report *t
 {
 	struct job_run *r = l->run;
 	struct job_epoch e = {"epoch", t, t->validation_loss, t->validation_accuracy, t->sparsity};
-	int64_t now = pare_job_env.tick_ns(NULL);
 	enum pare_code code = job_check_canceled(r->w, &l->err);
 
-	if (code == PARE_OK && (now - r->metrics_ns >= METRICS_NS || t->epoch == t->epochs)) {
-		r->metrics_ns = now;
+	if (code == PARE_OK)
 		code = job_metrics(r, &e, &l->err);
-	}
 	if (code == PARE_OK)
 		code = job_progress(r, l->units + t->epoch, t->epoch, t->epochs, false, &l->err);
 	return code;

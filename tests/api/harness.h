@@ -352,19 +352,19 @@ static inline void put_blob(struct world *w, const char *text, struct blob_ref *
 	blob_release(w->blobs, out->sha256); /* nothing else runs */
 }
 
-/* Plays the worker: claims the oldest job and lets it succeed with three artifacts. */
+/* Plays the worker: claims the oldest job and lets it succeed with four artifacts. */
 static inline void finish_job(struct world *w)
 {
-	static const char *const names[] = {"model.onnx", "report.json", "report.md"};
-	static const char *const types[] = {"application/onnx", "application/json", "text/markdown"};
-	static const char *const texts[] = {"0123456789 small model", "{\"accuracy\":0.98}", "# Report\n"};
-	struct store_artifact artifacts[3];
-	struct store_outcome o = {.status = STORE_SUCCEEDED, .result = "{\"accuracy\":0.98}", .n_artifacts = 3, .artifacts = artifacts};
+	static const char *const names[] = {"model.onnx", "report.json", "report.md", "report.html"};
+	static const char *const types[] = {"application/onnx", "application/json", "text/markdown", "text/html; charset=utf-8"};
+	static const char *const texts[] = {"0123456789 small model", "{\"accuracy\":0.98}", "# Report\n", "<!doctype html>"};
+	struct store_artifact artifacts[4];
+	struct store_outcome o = {.status = STORE_SUCCEEDED, .result = "{\"accuracy\":0.98}", .n_artifacts = 4, .artifacts = artifacts};
 	struct store_job j;
 	bool found;
 
 	memset(artifacts, 0, sizeof artifacts);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct blob_ref ref;
 
 		put_blob(w, texts[i], &ref);

@@ -214,7 +214,7 @@ START_TEST(changes_its_etag_with_the_job)
 	a = request(&w, "GET", path, H("If-None-Match", etag), NULL, 0);
 	assert_status(&a, 200);
 	ck_assert_str_eq(text_at(a.json, "status"), "succeeded");
-	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "artifacts")), 3);
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "artifacts")), 4);
 	ck_assert(json_is_object(json_object_get(a.json, "result")));
 	answer_done(&a);
 }
@@ -268,7 +268,7 @@ START_TEST(serves_artifacts_and_report)
 	(void)snprintf(path, sizeof path, "/v1/jobs/%s/artifacts", id);
 	a = get(&w, path);
 	assert_status(&a, 200);
-	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 3);
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 4);
 	answer_done(&a);
 	(void)snprintf(path, sizeof path, "/v1/jobs/%s/report", id);
 	a = get(&w, path);
@@ -279,6 +279,11 @@ START_TEST(serves_artifacts_and_report)
 	a = request(&w, "GET", path, H("Accept", "text/markdown"), NULL, 0);
 	assert_status(&a, 200);
 	ck_assert_str_eq(a.body, "# Report\n");
+	answer_done(&a);
+	a = request(&w, "GET", path, H("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"), NULL, 0); /* a browser */
+	assert_status(&a, 200);
+	ck_assert_str_eq(a.body, "<!doctype html>");
+	ck_assert_ptr_nonnull(strstr(header(&a, "Content-Security-Policy"), "default-src 'none'"));
 	answer_done(&a);
 	refuses(&w, "GET", path, H("Accept", "image/png"), 406, "not_acceptable");
 }
@@ -293,7 +298,7 @@ START_TEST(removes_artifacts_with_their_job)
 	make_job(&w, id);
 	before = world_blobs(&w);
 	finish_job(&w);
-	ck_assert_int_eq(world_blobs(&w), before + 3);
+	ck_assert_int_eq(world_blobs(&w), before + 4);
 	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
 	a = request(&w, "DELETE", path, NULL, NULL, 0);
 	assert_status(&a, 204);

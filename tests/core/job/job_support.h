@@ -57,12 +57,12 @@ static inline void rig_forget(struct rig *r) /* inputs and result; outputs and e
 
 static inline void rig_done(struct rig *r)
 {
-	static const char *const names[] = {"model.onnx", "report.json", "report.md"};
+	static const char *const names[] = {"model.onnx", "report.json", "report.md", "report.html"};
 	char path[128];
 
 	rig_forget(r);
 	pare_buf_done(&r->events);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		(void)snprintf(path, sizeof path, "%s/%s", r->dir, names[i]);
 		(void)unlink(path);
 	}

@@ -176,6 +176,12 @@ START_TEST(report_for_people)
 	ck_assert_ptr_nonnull(strstr(text, "Zeros alone"));
 	ck_assert_ptr_nonnull(strstr(text, "fc1.weight | 16 x 4 | 64 |"));
 	free(text);
+	text = rig_output(&r, "report.html", NULL);
+	ck_assert_ptr_nonnull(strstr(text, "<td>fc1.weight</td><td>16 x 4</td><td class=\"r\">64</td>"));
+	ck_assert_ptr_nonnull(strstr(text, "<figcaption>Loss</figcaption><svg"));
+	ck_assert_ptr_null(strstr(text, "<script"));
+	ck_assert_ptr_null(strstr(text, "http"));
+	free(text);
 }
 END_TEST
 

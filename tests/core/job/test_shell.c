@@ -142,6 +142,7 @@ START_TEST(a_run_writes_its_three_files)
 	ck_assert_int_eq(stat("o/model.onnx", &st), 0);
 	ck_assert_int_eq(stat("o/report.json", &st), 0);
 	ck_assert_int_eq(stat("o/report.md", &st), 0);
+	ck_assert_int_eq(stat("o/report.html", &st), 0);
 	ck_assert_msg(say(RUN("job.json", "--out o --quiet")) == 0, "%s", said);
 	ck_assert_ptr_eq(strstr(said, "{\"summary\":{"), said);
 }
