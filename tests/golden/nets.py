@@ -427,8 +427,11 @@ def export(case, path, opset=17, dynamic_batch=True, keep_norms=True, modern=Fal
                               dynamic_shapes=shapes, dynamo=True, external_data=False, optimize=not keep_norms, verbose=False)
         else:
             mode = torch.onnx.TrainingMode.PRESERVE if keep_norms else torch.onnx.TrainingMode.EVAL
+            # The exporter merges equal initializers (all the ones and zeros of fresh norms) unless the outermost module trains.
+            case.module.training = keep_norms
             torch.onnx.export(case.module, inputs, path, input_names=names, output_names=["y"], opset_version=opset,
                               dynamic_axes={n: {0: "batch"} for n in names + ["y"]} if dynamic_batch else None, training=mode, dynamo=False)
+            case.module.training = False
     onnx.checker.check_model(path)
 
 
