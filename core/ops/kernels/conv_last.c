@@ -1,0 +1,692 @@
+/* Direct convolution with the channels last.
+ *
+ * All three directions are sums over taps of small matrix products whose operands lie in memory as they are needed: a
+ * position's channels are contiguous, and so are those of the taps beside it. So there are no columns to copy (im2col) and
+ * no block of channels to fill up: the tiles of conv_tile.h walk the image itself, and a first layer of one or three
+ * channels runs like any other, since a line of taps with its channels is one run.
+ *
+ *   forward      y at o   = sum over taps t    x at o stride + t dilation - pad    times w(t)
+ *   grad_input   dx at i  = sum over taps t    dy at (i + pad - t dilation) / stride, where that is whole, times w(t)^T
+ *   grad_weight  dw(t)    = sum over o         x at o stride + t dilation - pad    times dy at o
+ *
+ * grad_input with a stride falls apart into stride^2 phases, the positions of equal remainder, each of which sees every
+ * output with the same taps: a convolution of stride 1. A phase is described by its taps alone, and forward is the case of
+ * one phase.
+ *
+ * Padding: images that need it are copied into frames with a margin of zeros, as many at a time as stay in the second
+ * cache; the copy brings them there, so it costs little more than reading them. Packed weights stand as blocks of one or
+ * two vectors of output channels, each with all its steps k = (tap, input channel); long sums are cut so that a block's
+ * part stays in the second cache while the images pass by.
+ *
+ * Rejected: channels in blocks of 16 (nChw16c). It fills a register whatever the channel count, but Concat, Split and
+ * narrow layers then pay for padding channels, every other operator needs a form for it, and the tiles are as fast here
+ * (both at the limit of the multipliers, bench/README.md). */
+#include "core/ops/kernels/conv_last.h"
+
+#include <string.h>
+
+#include "core/base/multiarch.h"
+
+#define FRAME_FLOATS ((int64_t)1 << 16)   /* of a group of images: 256 KiB */
+#define BLOCK_FLOATS ((int64_t)48 * 1024) /* of a block's weights at a time: 192 KiB */
+#define MAX_TAPS 128
+#define MAX_STRIDE 4
+#define MIN_POSITIONS 512 /* of grad_weight, between two sums in memory */
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static bool depthwise(const struct pare_conv *c)
+{
+	return c->groups > 1 && c->in_channels == c->groups && c->out_channels == c->groups;
+}
+
+bool pare_conv_last_serves(const struct pare_conv *c)
+{
+	const struct pare_window *w = &c->w;
+
+	return w->in[0] == 1 && w->out[0] == 1 && w->kernel[0] == 1 && w->pad[0] == 0 && w->kernel[1] * w->kernel[2] <= MAX_TAPS &&
+	    w->stride[1] <= MAX_STRIDE && w->stride[2] <= MAX_STRIDE && (c->groups == 1 || depthwise(c));
+}
+
+struct plane {
+	int64_t rows, cols, channels;
+};
+
+/* A source image, in a frame or where it stands: position (0, 0) of the frame is (-top, -left) of the image. */
+struct frame {
+	struct plane from;
+	int64_t top, left, rows, cols;
+	bool copy;
+};
+
+struct tap {
+	int64_t row, col; /* in the frame, for position (0, 0) of the phase */
+	int64_t t;
+};
+
+/* Positions (row + i step_r, col + j step_c) of the result, i < rows, j < cols. */
+struct phase {
+	int64_t row, col, rows, cols;
+	int64_t n_taps;
+	struct tap taps[MAX_TAPS];
+};
+
+/* One direction: source to result. */
+struct pass {
+	struct frame frame;
+	struct plane to;
+	int64_t source_step[2]; /* of the frame, per position of a phase */
+	int64_t result_step[2]; /* of the result */
+	int64_t in, out;        /* channels of a tap's product; both 1 where each channel is by itself */
+	int64_t stride[2];      /* phases */
+};
+
+static int64_t image_floats(const struct plane *p)
+{
+	return p->rows * p->cols * p->channels;
+}
+
+static int64_t frame_floats(const struct frame *f)
+{
+	return f->rows * f->cols * f->from.channels;
+}
+
+static struct plane input_plane(const struct pare_conv *c)
+{
+	return (struct plane){c->w.in[1], c->w.in[2], c->in_channels};
+}
+
+static struct plane output_plane(const struct pare_conv *c)
+{
+	return (struct plane){c->w.out[1], c->w.out[2], c->out_channels};
+}
+
+/* What forward and grad_weight read of x. */
+static struct frame input_frame(const struct pare_conv *c)
+{
+	const struct pare_window *w = &c->w;
+	struct frame f = {.from = input_plane(c), .top = w->pad[1], .left = w->pad[2]};
+
+	f.rows = (w->out[1] - 1) * w->stride[1] + (w->kernel[1] - 1) * w->dilation[1] + 1;
+	f.cols = (w->out[2] - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1;
+	f.copy = f.top > 0 || f.left > 0 || f.rows > f.from.rows || f.cols > f.from.cols;
+	if (!f.copy) {
+		f.rows = f.from.rows;
+		f.cols = f.from.cols;
+	}
+	return f;
+}
+
+/* The whole quotient of what stands between a phase's position and a tap. */
+static bool reach(const struct pare_window *w, int axis, int64_t remainder, int64_t t, int64_t *out)
+{
+	int64_t d = remainder + w->pad[axis] - t * w->dilation[axis];
+
+	*out = d / w->stride[axis];
+	return d % w->stride[axis] == 0;
+}
+
+/* Margins of dy on one axis, for all phases: how far taps reach before it, and the length with what they reach beyond. */
+static void gradient_reach(const struct pare_window *w, int axis, int64_t *before, int64_t *length)
+{
+	int64_t lo = 0, hi = w->out[axis];
+
+	for (int64_t r = 0; r < least(w->stride[axis], w->in[axis]); r++)
+		for (int64_t t = 0; t < w->kernel[axis]; t++) {
+			int64_t e, positions = (w->in[axis] - r + w->stride[axis] - 1) / w->stride[axis];
+
+			if (!reach(w, axis, r, t, &e))
+				continue;
+			lo = least(lo, e);
+			hi = most(hi, positions + e);
+		}
+	*before = -lo;
+	*length = hi - lo;
+}
+
+static struct frame gradient_frame(const struct pare_conv *c)
+{
+	struct frame f = {.from = output_plane(c)};
+
+	gradient_reach(&c->w, 1, &f.top, &f.rows);
+	gradient_reach(&c->w, 2, &f.left, &f.cols);
+	f.copy = f.rows != f.from.rows || f.cols != f.from.cols;
+	return f;
+}
+
+static struct pass forward_pass(const struct pare_conv *c)
+{
+	return (struct pass){.frame = input_frame(c), .to = output_plane(c), .source_step = {c->w.stride[1], c->w.stride[2]}, .result_step = {1, 1},
+	    .in = c->in_channels / c->groups, .out = c->out_channels / c->groups, .stride = {1, 1}};
+}
+
+static struct pass gradient_pass(const struct pare_conv *c)
+{
+	return (struct pass){.frame = gradient_frame(c), .to = input_plane(c), .source_step = {1, 1},
+	    .result_step = {c->w.stride[1], c->w.stride[2]}, .in = c->out_channels / c->groups, .out = c->in_channels / c->groups,
+	    .stride = {least(c->w.stride[1], c->w.in[1]), least(c->w.stride[2], c->w.in[2])}};
+}
+
+static void forward_phase(const struct pare_conv *c, struct phase *p)
+{
+	const struct pare_window *w = &c->w;
+
+	*p = (struct phase){.rows = w->out[1], .cols = w->out[2]};
+	for (int64_t i = 0; i < w->kernel[1]; i++)
+		for (int64_t j = 0; j < w->kernel[2]; j++)
+			p->taps[p->n_taps++] = (struct tap){i * w->dilation[1], j * w->dilation[2], i * w->kernel[2] + j};
+}
+
+/* Taps from the last to the first, so that what they read rises in memory. */
+static void gradient_phase(const struct pare_conv *c, const struct pass *pass, int64_t r, int64_t s, struct phase *p)
+{
+	const struct pare_window *w = &c->w;
+
+	*p = (struct phase){.row = r, .col = s, .rows = (w->in[1] - r + w->stride[1] - 1) / w->stride[1],
+	    .cols = (w->in[2] - s + w->stride[2] - 1) / w->stride[2]};
+	for (int64_t i = w->kernel[1] - 1; i >= 0; i--)
+		for (int64_t j = w->kernel[2] - 1; j >= 0; j--) {
+			int64_t row, col;
+
+			if (reach(w, 1, r, i, &row) && reach(w, 2, s, j, &col))
+				p->taps[p->n_taps++] = (struct tap){row + pass->frame.top, col + pass->frame.left, i * w->kernel[2] + j};
+		}
+}
+
+/* --- packed weights: for each phase, block of output channels, tap and input channel: the block's vectors */
+
+static int64_t padded(int64_t channels)
+{
+	int64_t width = pare_tile()->width;
+
+	return (channels + width - 1) / width * width;
+}
+
+/* Channels of the block at `first`: two vectors where there are so many. */
+static int64_t block_width(int64_t channels, int64_t first)
+{
+	return least(2 * pare_tile()->width, padded(channels - first));
+}
+
+size_t pare_conv_last_packed(const struct pare_conv *c)
+{
+	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels / c->groups, out = c->out_channels / c->groups;
+
+	if (depthwise(c))
+		return (size_t)(taps * c->groups);
+	return (size_t)(taps * most(in * padded(out), out * padded(in)));
+}
+
+struct source {
+	const float *w, *scale;
+	int64_t of_out, of_in; /* steps of w */
+};
+
+static void pack_one(const struct source *s, const struct phase *p, int64_t in, int64_t width, int64_t o, int64_t lane, int64_t i, float *to)
+{
+	const float *w = s->w + o * s->of_out + i * s->of_in;
+	float scale = s->scale != NULL ? s->scale[o] : 1.0f;
+
+	for (int64_t t = 0; t < p->n_taps; t++)
+		to[(t * in + i) * width + lane] = w[p->taps[t].t] * scale;
+}
+
+/* The inner loop goes along the smaller step of w; i in short stretches, whose part of `to` stays in the first cache. */
+static void pack_block(const struct source *s, const struct phase *p, int64_t in, int64_t width, int64_t first, int64_t n, float *to)
+{
+	memset(to, 0, (size_t)(p->n_taps * in * width) * sizeof *to);
+	for (int64_t i = 0; i < in; i += 16)
+		for (int64_t k = 0; k < 16 * n; k++) {
+			int64_t lane = s->of_out > s->of_in ? k / 16 : k % n, at = i + (s->of_out > s->of_in ? k % 16 : k / n);
+
+			if (at < in)
+				pack_one(s, p, in, width, first + lane, lane, at, to);
+		}
+}
+
+static float *pack_phase(const struct source *s, const struct phase *p, int64_t in, int64_t out, float *to)
+{
+	for (int64_t first = 0; first < out;) {
+		int64_t width = block_width(out, first);
+
+		pack_block(s, p, in, width, first, least(width, out - first), to);
+		to += p->n_taps * in * width;
+		first += width;
+	}
+	return to;
+}
+
+/* Depthwise: [tap][channel]. */
+static void pack_depthwise(const struct pare_conv *c, const float *w, const float *scale, float *packed)
+{
+	int64_t taps = pare_window_product(c->w.kernel);
+
+	for (int64_t t = 0; t < taps; t++)
+		for (int64_t m = 0; m < c->groups; m++)
+			packed[t * c->groups + m] = w[m * taps + t] * (scale != NULL ? scale[m] : 1.0f);
+}
+
+void pare_conv_last_pack(const struct pare_conv *c, const float *w, const float *scale, float *packed)
+{
+	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels / c->groups;
+	struct source s = {.w = w, .scale = scale, .of_out = in * taps, .of_in = taps};
+	struct phase p;
+
+	if (depthwise(c)) {
+		pack_depthwise(c, w, scale, packed);
+		return;
+	}
+	forward_phase(c, &p);
+	pack_phase(&s, &p, in, c->out_channels, packed);
+}
+
+void pare_conv_last_pack_transposed(const struct pare_conv *c, const float *w, float *packed)
+{
+	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels / c->groups;
+	struct source s = {.w = w, .of_out = taps, .of_in = in * taps};
+	struct pass pass = gradient_pass(c);
+	struct phase p;
+
+	if (depthwise(c)) {
+		pack_depthwise(c, w, NULL, packed);
+		return;
+	}
+	for (int64_t r = 0; r < pass.stride[0] * pass.stride[1]; r++) {
+		gradient_phase(c, &pass, r / pass.stride[1], r % pass.stride[1], &p);
+		packed = pack_phase(&s, &p, c->out_channels, in, packed);
+	}
+}
+
+/* --- images */
+
+static void fill_frame(const struct frame *f, const float *x, float *to)
+{
+	size_t line = (size_t)(f->cols * f->from.channels);
+	int64_t left = least(f->left, f->cols), skip = left * f->from.channels, copied = least(f->from.cols, f->cols - left) * f->from.channels;
+
+	for (int64_t r = 0; r < f->rows; r++, to += line) {
+		int64_t from = r - f->top;
+
+		if (from < 0 || from >= f->from.rows) {
+			memset(to, 0, line * sizeof *to);
+			continue;
+		}
+		memset(to, 0, (size_t)skip * sizeof *to);
+		memcpy(to + skip, x + from * f->from.cols * f->from.channels, (size_t)copied * sizeof *to);
+		memset(to + skip + copied, 0, (line - (size_t)(skip + copied)) * sizeof *to);
+	}
+}
+
+/* Where the group's images are read: the frames, filled now, or the images themselves. */
+static const float *enter(const struct frame *f, int64_t images, const float *x, float *scratch)
+{
+	for (int64_t i = 0; f->copy && i < images; i++)
+		fill_frame(f, x + i * image_floats(&f->from), scratch + i * frame_floats(f));
+	return f->copy ? scratch : x;
+}
+
+static int64_t group_images(const struct frame *f, int64_t n)
+{
+	return least(most(FRAME_FLOATS / frame_floats(f), 1), n);
+}
+
+/* Part of a sum: at most BLOCK_FLOATS of a block's weights. A cursor through the phase's steps. */
+struct part {
+	struct pare_segment_run segments[MAX_TAPS];
+	int64_t n_segments;
+	int64_t tap, channel; /* where the next part begins */
+};
+
+static int64_t tap_offset(const struct pass *pass, const struct tap *t)
+{
+	return (t->row * pass->frame.cols + t->col) * pass->frame.from.channels;
+}
+
+/* The steps of the next part, at most `room`; returns how many. */
+static int64_t next_part(const struct pass *pass, const struct phase *p, int64_t room, struct part *part)
+{
+	int64_t taken = 0;
+
+	part->n_segments = 0;
+	while (part->tap < p->n_taps && taken < room) {
+		int64_t off = tap_offset(pass, &p->taps[part->tap]) + part->channel, len = least(pass->in - part->channel, room - taken);
+		struct pare_segment_run *last = part->n_segments > 0 ? &part->segments[part->n_segments - 1] : NULL;
+
+		if (last != NULL && last->off + last->len == off)
+			last->len += len;
+		else
+			part->segments[part->n_segments++] = (struct pare_segment_run){off, len};
+		taken += len;
+		part->channel += len;
+		if (part->channel == pass->in) {
+			part->channel = 0;
+			part->tap++;
+		}
+	}
+	return taken;
+}
+
+struct job {
+	const struct pass *pass;
+	const struct phase *phase;
+	int64_t images;
+	const float *from;
+	float *to;
+	const float *add; /* as `to` */
+};
+
+static int64_t result_at(const struct job *j, int64_t image, int64_t row)
+{
+	const struct plane *to = &j->pass->to;
+
+	return image * image_floats(to) + ((j->phase->row + row * j->pass->result_step[0]) * to->cols + j->phase->col) * to->channels;
+}
+
+static const float *source_at(const struct job *j, int64_t image, int64_t row)
+{
+	const struct frame *f = &j->pass->frame;
+
+	return j->from + image * frame_floats(f) + row * j->pass->source_step[0] * f->cols * f->from.channels;
+}
+
+static void run_part(const struct job *j, const struct pare_dot *d, const float *w, int64_t first)
+{
+	const struct pare_tile_kernels *k = pare_tile();
+
+	for (int64_t i = 0; i < j->images; i++)
+		for (int64_t r = 0; r < j->phase->rows; r++) {
+			int64_t at = result_at(j, i, r) + first;
+
+			k->dot(d, j->phase->cols, source_at(j, i, r), w, j->to + at, j->add != NULL ? j->add + at : NULL);
+		}
+}
+
+/* All blocks of a phase; returns where the next phase's weights begin. */
+static const float *run_phase(const struct job *j, const float *w, bool acc, const struct pare_conv_finish *finish)
+{
+	const struct pass *pass = j->pass;
+	int64_t steps = j->phase->n_taps * pass->in, channels = pass->to.channels;
+	struct pare_conv_finish f = finish != NULL ? *finish : (struct pare_conv_finish){0};
+	struct part part;
+
+	for (int64_t first = 0, width; first < channels; first += width) {
+		struct pare_dot d = {.segments = part.segments, .xs = pass->source_step[1] * pass->frame.from.channels,
+		    .ys = pass->result_step[1] * channels, .acc = acc};
+		int64_t done = 0;
+
+		width = block_width(channels, first);
+		d.vectors = (int)(width / pare_tile()->width);
+		d.tail = least(width, channels - first) - width + pare_tile()->width;
+		f.bias = finish != NULL && finish->bias != NULL ? finish->bias + first : NULL;
+		part.tap = part.channel = 0;
+		do {
+			done += next_part(pass, j->phase, BLOCK_FLOATS / width, &part);
+			d.n_segments = part.n_segments;
+			d.finish = finish != NULL && done == steps ? &f : NULL;
+			run_part(j, &d, w, first);
+			for (int64_t s = 0; s < part.n_segments; s++)
+				w += part.segments[s].len * width;
+			d.acc = true;
+		} while (done < steps);
+	}
+	return w;
+}
+
+static void run_lanes(const struct job *j, const float *w, bool acc, const struct pare_conv_finish *finish)
+{
+	const struct pass *pass = j->pass;
+	const struct pare_tile_kernels *k = pare_tile();
+	int64_t channels = pass->to.channels, off[MAX_TAPS];
+	struct pare_conv_finish f = finish != NULL ? *finish : (struct pare_conv_finish){0};
+	struct pare_lanes l = {.n_taps = j->phase->n_taps, .off = off, .xs = pass->source_step[1] * channels, .ys = pass->result_step[1] * channels,
+	    .w_tap = channels, .acc = acc, .finish = finish != NULL ? &f : NULL};
+
+	for (int64_t t = 0; t < l.n_taps; t++)
+		off[t] = tap_offset(pass, &j->phase->taps[t]);
+	for (int64_t i = 0; i < j->images * j->phase->rows; i++)
+		for (int64_t c = 0; c < channels; c += k->width) {
+			int64_t at = result_at(j, i / j->phase->rows, i % j->phase->rows) + c;
+
+			l.tail = least(k->width, channels - c);
+			f.bias = finish != NULL && finish->bias != NULL ? finish->bias + c : NULL;
+			k->lanes(&l, j->phase->cols, source_at(j, i / j->phase->rows, i % j->phase->rows) + c, w + c, j->to + at,
+			    j->add != NULL ? j->add + at : NULL);
+		}
+}
+
+/* The taps of a phase of a depthwise pass, in its order; packed holds all taps in the kernel's. */
+static const float *phase_lanes(const struct job *j, const float *packed, float *w)
+{
+	size_t channels = (size_t)j->pass->to.channels;
+
+	for (int64_t t = 0; t < j->phase->n_taps; t++)
+		memcpy(w + (size_t)t * channels, packed + (size_t)j->phase->taps[t].t * channels, channels * sizeof *w);
+	return w;
+}
+
+/* One group of images, phase by phase. */
+static void run_group(const struct pare_conv *c, const struct pass *pass, bool forward, int64_t images, const float *from, const float *packed, bool acc,
+    const struct pare_conv_finish *finish, const float *add, float *to, float *lane_weights)
+{
+	for (int64_t r = 0; r < pass->stride[0] * pass->stride[1]; r++) {
+		struct phase p;
+		struct job j = {.pass = pass, .phase = &p, .images = images, .from = from, .to = to, .add = add};
+
+		if (forward)
+			forward_phase(c, &p);
+		else
+			gradient_phase(c, pass, r / pass->stride[1], r % pass->stride[1], &p);
+		if (depthwise(c))
+			run_lanes(&j, phase_lanes(&j, packed, lane_weights), acc, finish);
+		else
+			packed = run_phase(&j, packed, acc, finish);
+	}
+}
+
+static void run(const struct pare_conv *c, const struct pass *pass, bool forward, int64_t n, const float *x, const float *packed, bool acc,
+    const struct pare_conv_finish *finish, float *y, float *scratch)
+{
+	int64_t images = group_images(&pass->frame, n), from = image_floats(&pass->frame.from), to = image_floats(&pass->to);
+	float *lane_weights = scratch + images * frame_floats(&pass->frame);
+
+	for (int64_t b = 0; b < n; b += images) {
+		int64_t k = least(images, n - b);
+		const float *add = finish != NULL && finish->add != NULL ? finish->add + b * to : NULL;
+
+		run_group(c, pass, forward, k, enter(&pass->frame, k, x + b * from, scratch), packed, acc, finish, add, y + b * to, lane_weights);
+	}
+}
+
+/* A 1x1 convolution of stride 1 does not care where a line or an image ends: long lines, as many as fit the cache. */
+static bool pointwise(const struct pare_conv *c)
+{
+	const struct pare_window *w = &c->w;
+
+	return c->groups == 1 && w->kernel[1] == 1 && w->kernel[2] == 1 && w->stride[1] == 1 && w->stride[2] == 1 && w->in[1] == w->out[1] &&
+	    w->in[2] == w->out[2] && w->pad[1] == 0 && w->pad[2] == 0;
+}
+
+static struct pare_conv flat(const struct pare_conv *c, int64_t *n)
+{
+	struct pare_conv f = *c;
+	int64_t all = *n * c->w.in[1] * c->w.in[2], line = least(all, most(FRAME_FLOATS / most(c->in_channels, c->out_channels), 56));
+
+	f.w.in[1] = f.w.out[1] = 1;
+	f.w.in[2] = f.w.out[2] = line;
+	*n = all / line;
+	return f;
+}
+
+/* Calls of a flat convolution: n lines, then what is left over. */
+static struct pare_conv rest_of(const struct pare_conv *c, const struct pare_conv *f, int64_t n_images, int64_t lines)
+{
+	struct pare_conv r = *f;
+
+	r.w.in[2] = r.w.out[2] = n_images * c->w.in[1] * c->w.in[2] - lines * f->w.in[2];
+	return r;
+}
+
+size_t pare_conv_last_scratch(const struct pare_conv *c, int64_t n)
+{
+	struct frame x = input_frame(c), dy = gradient_frame(c);
+	int64_t images = most(group_images(&x, n), least(n, MIN_POSITIONS / most(c->w.out[1] * c->w.out[2], 1) + 1));
+	int64_t frames = most(images * frame_floats(&x), group_images(&dy, n) * frame_floats(&dy));
+
+	return (size_t)(frames + pare_window_product(c->w.kernel) * (depthwise(c) ? c->groups : c->in_channels * padded(c->out_channels)));
+}
+
+void pare_conv_last_forward(const struct pare_conv *c, int64_t n, const float *x, const float *packed, bool acc,
+    const struct pare_conv_finish *finish, float *y, float *scratch)
+{
+	int64_t lines = n;
+	struct pare_conv f = pointwise(c) ? flat(c, &lines) : *c, rest = rest_of(c, &f, n, lines);
+	struct pass pass = forward_pass(&f);
+	struct pare_conv_finish last = finish != NULL ? *finish : (struct pare_conv_finish){0};
+
+	run(&f, &pass, true, lines, x, packed, acc, finish, y, scratch);
+	if (!pointwise(c) || rest.w.in[2] == 0)
+		return;
+	pass = forward_pass(&rest);
+	last.add = last.add != NULL ? last.add + lines * f.w.out[2] * c->out_channels : NULL;
+	run(&rest, &pass, true, 1, x + lines * f.w.in[2] * c->in_channels, packed, acc, finish != NULL ? &last : NULL,
+	    y + lines * f.w.out[2] * c->out_channels, scratch);
+}
+
+void pare_conv_last_grad_input(const struct pare_conv *c, int64_t n, const float *packed, const float *dy, bool acc,
+    const struct pare_conv_finish *finish, float *dx, float *scratch)
+{
+	struct pare_conv t = *c;
+	struct pass pass = gradient_pass(c);
+
+	if (pointwise(c)) {
+		t.in_channels = c->out_channels;
+		t.out_channels = c->in_channels;
+		pare_conv_last_forward(&t, n, dy, packed, acc, finish, dx, scratch);
+		return;
+	}
+	run(c, &pass, false, n, dy, packed, acc, finish, dx, scratch);
+}
+
+/* --- weights */
+
+/* dw[k][padded out] of one group of images, k = (tap, input channel). */
+static void outer_group(const struct pare_conv *c, const struct frame *f, int64_t images, const float *x, const float *dy, float *dw)
+{
+	const struct pare_tile_kernels *k = pare_tile();
+	const struct pare_window *w = &c->w;
+	int64_t in = c->in_channels, out = c->out_channels, row = f->cols * in;
+	bool joined = w->dilation[2] == 1;
+	int64_t run_len = joined ? w->kernel[2] * in : in, n_runs = w->kernel[1] * (joined ? 1 : w->kernel[2]);
+	struct pare_outer o = {.images = images, .rows = w->out[1], .cols = w->out[2], .x_image = frame_floats(f), .x_row = w->stride[1] * row,
+	    .xs = w->stride[2] * in, .y_image = w->out[1] * w->out[2] * out, .y_row = w->out[2] * out, .ys = out, .dw_row = padded(out)};
+	int64_t tiles = (run_len + k->outer_most - 1) / k->outer_most;
+
+	for (int64_t i = 0; i < n_runs * tiles; i++) {
+		int64_t r = i / tiles, begin = run_len * (i % tiles) / tiles, end = run_len * (i % tiles + 1) / tiles;
+		int64_t at = joined ? r * w->dilation[1] * row : r / w->kernel[2] * w->dilation[1] * row + r % w->kernel[2] * w->dilation[2] * in;
+
+		for (int64_t first = 0, width; first < out; first += width) {
+			width = block_width(out, first);
+			o.vectors = (int)(width / k->width);
+			o.tail = least(width, out - first) - width + k->width;
+			k->outer(&o, end - begin, x + at + begin, dy + first, dw + (r * run_len + begin) * padded(out) + first);
+		}
+	}
+}
+
+static void lanes_group(const struct pare_conv *c, const struct frame *f, int64_t images, const float *x, const float *dy, float *dw)
+{
+	const struct pare_tile_kernels *k = pare_tile();
+	const struct pare_window *w = &c->w;
+	int64_t channels = c->groups, off[MAX_TAPS];
+	struct pare_lanes l = {.n_taps = pare_window_product(w->kernel), .off = off, .xs = w->stride[2] * channels, .ys = channels, .w_tap = channels};
+
+	for (int64_t t = 0; t < l.n_taps; t++)
+		off[t] = (t / w->kernel[2] * w->dilation[1] * f->cols + t % w->kernel[2] * w->dilation[2]) * channels;
+	for (int64_t i = 0; i < images * w->out[1]; i++)
+		for (int64_t ch = 0; ch < channels; ch += k->width) {
+			l.tail = least(k->width, channels - ch);
+			k->lanes_grad(&l, w->out[2], x + i / w->out[1] * frame_floats(f) + i % w->out[1] * w->stride[1] * f->cols * channels + ch,
+			    dy + i * w->out[2] * channels + ch, dw + ch);
+		}
+}
+
+/* dw[t][in][padded out] to ONNX's order. */
+static void unpack(const struct pare_conv *c, const float *from, bool acc, float *dw)
+{
+	int64_t taps = pare_window_product(c->w.kernel), in = depthwise(c) ? 1 : c->in_channels;
+	int64_t row = depthwise(c) ? c->groups : padded(c->out_channels);
+
+	for (int64_t i = 0; i < in; i++)
+		for (int64_t m = 0; m < c->out_channels; m++)
+			for (int64_t t = 0; t < taps; t++) {
+				float *to = dw + (m * in + i) * taps + t;
+
+				*to = (acc ? *to : 0.0f) + from[(t * in + i) * row + m];
+			}
+}
+
+static void weight_groups(const struct pare_conv *c, int64_t n, const float *x, const float *dy, float *sums, float *frames)
+{
+	struct frame f = input_frame(c);
+	int64_t images = most(group_images(&f, n), least(n, MIN_POSITIONS / most(c->w.out[1] * c->w.out[2], 1) + 1));
+	struct plane in = input_plane(c), out = output_plane(c);
+
+	for (int64_t b = 0; b < n; b += images) {
+		int64_t k = least(images, n - b);
+		const float *from = enter(&f, k, x + b * image_floats(&in), frames);
+
+		if (depthwise(c))
+			lanes_group(c, &f, k, from, dy + b * image_floats(&out), sums);
+		else
+			outer_group(c, &f, k, from, dy + b * image_floats(&out), sums);
+	}
+}
+
+void pare_conv_last_grad_weight(const struct pare_conv *c, int64_t n, const float *x, const float *dy, bool acc, float *dw, float *scratch)
+{
+	int64_t lines = n, taps = pare_window_product(c->w.kernel);
+	int64_t n_sums = taps * (depthwise(c) ? c->groups : c->in_channels * padded(c->out_channels));
+	struct pare_conv f = pointwise(c) ? flat(c, &lines) : *c, rest = rest_of(c, &f, n, lines);
+
+	memset(scratch, 0, (size_t)n_sums * sizeof *scratch);
+	weight_groups(&f, lines, x, dy, scratch, scratch + n_sums);
+	if (pointwise(c) && rest.w.in[2] > 0)
+		weight_groups(&rest, 1, x + lines * f.w.in[2] * c->in_channels, dy + lines * f.w.out[2] * c->out_channels, scratch, scratch + n_sums);
+	unpack(c, scratch, acc, dw);
+}
+
+#define LANES 64
+
+PARE_MULTIARCH static void add_rows(int64_t rows, int64_t channels, int64_t n, const float *dy, float *restrict lane)
+{
+	memset(lane, 0, LANES * sizeof *lane);
+	for (int64_t r = 0; r < rows; r++)
+		for (int64_t j = 0; j < n; j++)
+			lane[j] += dy[r * channels + j];
+}
+
+void pare_conv_last_grad_bias(int64_t rows, int64_t channels, const float *dy, bool acc, float *db)
+{
+	for (int64_t c = 0; c < channels; c += LANES) {
+		int64_t n = least(LANES, channels - c);
+		double sum[LANES] = {0};
+		float lane[LANES];
+
+		for (int64_t r = 0; r < rows; r += 256) {
+			add_rows(least(256, rows - r), channels, n, dy + r * channels + c, lane);
+			for (int64_t j = 0; j < n; j++)
+				sum[j] += (double)lane[j];
+		}
+		for (int64_t j = 0; j < n; j++)
+			db[c + j] = (acc ? db[c + j] : 0.0f) + (float)sum[j];
+	}
+}

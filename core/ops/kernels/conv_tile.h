@@ -1,0 +1,76 @@
+/* The inner loops of convolution with channels last, one table of functions per instruction set (conv_tile.inc,
+ * compiled by conv_tile_*.c).
+ *
+ *   dot    y[p][m] = sum over segments s, c < len(s)   x[p xs + off(s) + c] w[k][m],  k counting through all segments
+ *   outer  dw[c][m] += sum over images, rows, positions  x[position + c] dy[position][m]
+ *
+ * m runs over a block of one or two vectors. Both keep their results in registers; per step of the sum they read the
+ * block's vectors once and broadcast one float per result row. */
+#ifndef PARE_KERNELS_CONV_TILE_H
+#define PARE_KERNELS_CONV_TILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A contiguous run of an input position's surroundings: whole lines of taps with their channels, or a part of one. */
+struct pare_segment_run {
+	int64_t off, len;
+};
+
+/* What happens to a finished sum: + bias[m] + add[p][m], then clamped. */
+struct pare_conv_finish {
+	const float *bias; /* NULL: 0 */
+	const float *add;  /* as y, NULL: 0 */
+	bool clamp;
+	float lo, hi;
+};
+
+struct pare_dot {
+	const struct pare_segment_run *segments;
+	int64_t n_segments;
+	int64_t xs, ys; /* from one position to the next */
+	int vectors;    /* of the block: 1 or 2 */
+	int64_t tail;   /* floats of its last vector, 1 to width */
+	bool acc;       /* add to y */
+	const struct pare_conv_finish *finish; /* NULL: nothing; bias from the block's first channel on */
+};
+
+struct pare_outer {
+	int64_t images, rows, cols;
+	int64_t x_image, x_row, xs;
+	int64_t y_image, y_row, ys;
+	int vectors;
+	int64_t tail;
+	int64_t dw_row; /* from one c to the next of dw, whose rows are whole vectors */
+};
+
+/* One vector of channels of a depthwise convolution: y[p] = sum over taps x[p xs + off(t)] w[t]. */
+struct pare_lanes {
+	int64_t n_taps;
+	const int64_t *off;
+	int64_t xs, ys;
+	int64_t w_tap; /* from one tap of w to the next */
+	int64_t tail;
+	bool acc;
+	const struct pare_conv_finish *finish;
+};
+
+struct pare_tile_kernels {
+	int64_t width;    /* floats of a vector */
+	int64_t outer_most; /* rows of dw that one call of outer takes */
+	/* n positions of one line; w[k][vectors * width]; add: finish->add moved to y's place */
+	void (*dot)(const struct pare_dot *d, int64_t n, const float *x, const float *w, float *y, const float *add);
+	/* p rows of dw, 1 to outer_most */
+	void (*outer)(const struct pare_outer *o, int64_t p, const float *x, const float *dy, float *dw);
+	void (*lanes)(const struct pare_lanes *l, int64_t n, const float *x, const float *w, float *y, const float *add);
+	/* dw[t] += sum over n positions x[p xs + off(t)] dy[p ys] */
+	void (*lanes_grad)(const struct pare_lanes *l, int64_t n, const float *x, const float *dy, float *dw);
+};
+extern const struct pare_tile_kernels pare_tile_avx512, pare_tile_avx2, pare_tile_plain;
+
+/* The best of them that this machine has; always the same on one machine. */
+const struct pare_tile_kernels *pare_tile(void);
+/* For tests: k from now on, NULL: the best again. Not while anything runs. */
+void pare_tile_force(const struct pare_tile_kernels *k);
+
+#endif

@@ -1,0 +1,168 @@
+/* Vectors for kernels that are written once and compiled once per instruction set: a .c file chooses the set with
+ * PARE_SIMD (512, 256 or 0), includes this, then the kernels' body. Multiply-add is one rounding where the set has it, so
+ * two sets differ in the last bits; which one runs depends on the machine alone. Functions must carry SIMD_TARGET,
+ * inline ones SIMD_INLINE.
+ *
+ * vec           SIMD_WIDTH floats
+ * vmask         the first n floats of a vector, for the last one of a row of channels */
+#ifndef PARE_KERNELS_SIMD_H
+#define PARE_KERNELS_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if PARE_SIMD == 512
+
+#include <immintrin.h>
+#define SIMD_TARGET __attribute__((target("avx512f")))
+#define SIMD_WIDTH 16
+#define SIMD_REGISTERS 32
+#define SIMD_INLINE static inline __attribute__((always_inline)) SIMD_TARGET
+typedef __m512 vec;
+typedef __mmask16 vmask;
+
+SIMD_INLINE vmask vmask_first(int64_t n)
+{
+	return (vmask)((1u << n) - 1);
+}
+SIMD_INLINE vec vload(const float *p)
+{
+	return _mm512_loadu_ps(p);
+}
+SIMD_INLINE vec vload_part(const float *p, vmask m)
+{
+	return _mm512_maskz_loadu_ps(m, p);
+}
+SIMD_INLINE void vstore(float *p, vec v)
+{
+	_mm512_storeu_ps(p, v);
+}
+SIMD_INLINE void vstore_part(float *p, vmask m, vec v)
+{
+	_mm512_mask_storeu_ps(p, m, v);
+}
+SIMD_INLINE vec vset(float f)
+{
+	return _mm512_set1_ps(f);
+}
+SIMD_INLINE vec vfma(vec a, vec b, vec c)
+{
+	return _mm512_fmadd_ps(a, b, c);
+}
+SIMD_INLINE vec vadd(vec a, vec b)
+{
+	return _mm512_add_ps(a, b);
+}
+/* NaN stays NaN: it is the second operand that is returned for it. */
+SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
+{
+	return _mm512_min_ps(hi, _mm512_max_ps(lo, v));
+}
+
+#elif PARE_SIMD == 256
+
+#include <immintrin.h>
+#define SIMD_TARGET __attribute__((target("avx2,fma")))
+#define SIMD_WIDTH 8
+#define SIMD_REGISTERS 16
+#define SIMD_INLINE static inline __attribute__((always_inline)) SIMD_TARGET
+typedef __m256 vec;
+typedef __m256i vmask;
+
+SIMD_INLINE vmask vmask_first(int64_t n)
+{
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+SIMD_INLINE vec vload(const float *p)
+{
+	return _mm256_loadu_ps(p);
+}
+SIMD_INLINE vec vload_part(const float *p, vmask m)
+{
+	return _mm256_maskload_ps(p, m);
+}
+SIMD_INLINE void vstore(float *p, vec v)
+{
+	_mm256_storeu_ps(p, v);
+}
+SIMD_INLINE void vstore_part(float *p, vmask m, vec v)
+{
+	_mm256_maskstore_ps(p, m, v);
+}
+SIMD_INLINE vec vset(float f)
+{
+	return _mm256_set1_ps(f);
+}
+SIMD_INLINE vec vfma(vec a, vec b, vec c)
+{
+	return _mm256_fmadd_ps(a, b, c);
+}
+SIMD_INLINE vec vadd(vec a, vec b)
+{
+	return _mm256_add_ps(a, b);
+}
+SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
+{
+	return _mm256_min_ps(hi, _mm256_max_ps(lo, v));
+}
+
+#else
+
+#define SIMD_TARGET
+#define SIMD_WIDTH 4
+#define SIMD_REGISTERS 16
+#define SIMD_INLINE static inline __attribute__((always_inline))
+typedef float vec __attribute__((vector_size(16)));
+typedef int64_t vmask;
+
+SIMD_INLINE vmask vmask_first(int64_t n)
+{
+	return n;
+}
+SIMD_INLINE vec vload(const float *p)
+{
+	vec v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+SIMD_INLINE vec vload_part(const float *p, vmask m)
+{
+	vec v = {0};
+
+	for (int i = 0; i < m; i++)
+		v[i] = p[i];
+	return v;
+}
+SIMD_INLINE void vstore(float *p, vec v)
+{
+	memcpy(p, &v, sizeof v);
+}
+SIMD_INLINE void vstore_part(float *p, vmask m, vec v)
+{
+	for (int i = 0; i < m; i++)
+		p[i] = v[i];
+}
+SIMD_INLINE vec vset(float f)
+{
+	return (vec){f, f, f, f};
+}
+SIMD_INLINE vec vfma(vec a, vec b, vec c)
+{
+	return a * b + c;
+}
+SIMD_INLINE vec vadd(vec a, vec b)
+{
+	return a + b;
+}
+SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
+{
+	for (int i = 0; i < SIMD_WIDTH; i++) {
+		v[i] = v[i] < lo[i] ? lo[i] : v[i];
+		v[i] = v[i] > hi[i] ? hi[i] : v[i];
+	}
+	return v;
+}
+
+#endif
+#endif
