@@ -1,5 +1,7 @@
 /* Running a plan. All pointers of every node on every shard are set once (bind); a pass is a loop over nodes. Shapes are
- * resolved again only when the number of rows changes, which is once an epoch. */
+ * resolved again only when the number of rows changes, which is once an epoch.
+ *
+ * Where shards meet in the middle of a pass (batch statistics), one that has no rows runs just the nodes that meet. */
 #include <string.h>
 
 #include "core/base/num.h"
@@ -34,20 +36,44 @@ static float *grad_at(const struct pare_net *net, const struct pare_net_shard *s
 	return (net->values[v->grad_root].param >= 0 ? sh->grads : sh->mem) + v->grad_offset;
 }
 
-static enum pare_code bind_node(struct pare_net *net, struct pare_net_shard *sh, const struct pare_net_node *n, struct pare_run *r, struct pare_err *err)
+/* Where a node that trains moves its running statistics. */
+static enum pare_code bind_buffers(struct pare_net *net, const struct pare_net_node *n, struct pare_run *r, struct pare_err *err)
 {
+	float **buffer;
+
+	if (!net->opt.training || n->op->buffer_in == 0)
+		return PARE_OK;
+	r->buffer = buffer = pare_arena_array(&net->arena, (size_t)n->node->n_in, sizeof *buffer);
+	if (buffer == NULL)
+		return pare_err_nomem(err, 0);
+	for (int k = 0; k < n->node->n_in; k++) {
+		const struct pare_net_value *v = n->node->in[k] >= 0 ? &net->values[n->node->in[k]] : NULL;
+
+		if (v != NULL && v->place == PARE_PLACE_PARAM && pare_op_has(n->op->buffer_in, k) && net->params[net->values[v->root].param].buffer)
+			buffer[k] = net->slab + v->offset;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code bind_node(struct pare_net *net, int s, struct pare_net_node *n, struct pare_run *r, struct pare_err *err)
+{
+	struct pare_net_shard *sh = &net->shards[s];
 	size_t n_in = (size_t)n->node->n_in, n_out = (size_t)n->node->n_out;
 	const float **in = pare_arena_array(&net->arena, 2 * (n_in + n_out) + 1, sizeof *in);
 	float **out = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *out);
 	const struct pare_shape **shapes = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *shapes);
 
-	if (in == NULL || out == NULL || shapes == NULL)
+	if (n->states == NULL)
+		n->states = pare_arena_array(&net->arena, (size_t)net->n_shards, sizeof *n->states);
+	if (in == NULL || out == NULL || shapes == NULL || n->states == NULL)
 		return pare_err_nomem(err, 0);
+	if (net->opt.training && n->op->state != NULL)
+		n->states[s] = sh->mem + n->state_offset;
 	for (size_t k = 0; k < n_in; k++) {
 		int32_t v = n->node->in[k];
 
 		in[k] = data_at(net, sh, v);
-		if (n->backward && v >= 0 && pare_net_is_data(net, n, (int)k))
+		if (n->backward && v >= 0 && pare_net_has_grad(net, n, (int)k))
 			out[n_out + k] = grad_at(net, sh, v);
 		shapes[k] = v >= 0 ? &sh->shapes[v] : NULL;
 	}
@@ -60,9 +86,9 @@ static enum pare_code bind_node(struct pare_net *net, struct pare_net_shard *sh,
 	}
 	*r = (struct pare_run){.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in = in, .out = out, .in_shape = shapes,
 	    .out_shape = shapes + n_in, .grad_in = out + n_out, .grad_out = in + n_in, .accumulate = n->accumulate,
-	    .scratch = sh->mem + net->scratch_offset,
-	    .state = net->opt.training && n->op->state != NULL ? sh->mem + n->state_offset : NULL, .seed = net->opt.seed, .node = n->index};
-	return PARE_OK;
+	    .scratch = sh->mem + net->scratch_offset, .state = n->states[s], .states = n->states, .team = net->pool, .shard = s,
+	    .n_shards = net->n_shards, .seed = net->opt.seed, .node = n->index};
+	return bind_buffers(net, n, r, err);
 }
 
 static void resolve_shapes(const struct pare_net *net, struct pare_net_shard *sh, int64_t count)
@@ -72,8 +98,9 @@ static void resolve_shapes(const struct pare_net *net, struct pare_net_shard *sh
 	sh->count = count;
 }
 
-static enum pare_code bind_shard(struct pare_net *net, struct pare_net_shard *sh, struct pare_err *err)
+static enum pare_code bind_shard(struct pare_net *net, int s, struct pare_err *err)
 {
+	struct pare_net_shard *sh = &net->shards[s];
 	size_t n_bytes;
 
 	if (!pare_mul_size(net->shard_len, sizeof(float), &n_bytes))
@@ -91,7 +118,7 @@ static enum pare_code bind_shard(struct pare_net *net, struct pare_net_shard *sh
 	if (sh->shapes == NULL || sh->runs == NULL)
 		return pare_err_nomem(err, 0);
 	for (int i = 0; i < net->n_nodes; i++) {
-		enum pare_code code = bind_node(net, sh, &net->nodes[i], &sh->runs[i], err);
+		enum pare_code code = bind_node(net, s, &net->nodes[i], &sh->runs[i], err);
 
 		if (code != PARE_OK)
 			return code;
@@ -106,7 +133,7 @@ enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
 	if (net->shards == NULL)
 		return pare_err_nomem(err, 0);
 	for (int s = 0; s < net->n_shards; s++) {
-		enum pare_code code = bind_shard(net, &net->shards[s], err);
+		enum pare_code code = bind_shard(net, s, err);
 
 		if (code != PARE_OK)
 			return code;
@@ -117,21 +144,31 @@ enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
 	return PARE_OK;
 }
 
-void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, bool training, uint64_t step, int64_t first_row)
+bool pare_net_has_statistics(const struct pare_net *net)
+{
+	for (int i = 0; i < net->n_params; i++)
+		if (net->params[i].buffer)
+			return true;
+	return false;
+}
+
+void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row)
 {
 	struct pare_net_shard *sh = &net->shards[s];
 
+	if (!net->opt.training)
+		mode = PARE_MODE_INFER;
+	sh->met = mode == PARE_MODE_TRAIN || mode == PARE_MODE_ESTIMATE;
 	if (count != sh->count)
 		resolve_shapes(net, sh, count);
-	if (count == 0)
-		return;
 	for (int i = 0; i < net->n_nodes; i++) {
 		const struct pare_net_node *n = &net->nodes[i];
 		struct pare_run *r = &sh->runs[i];
 
-		if (n->view || n->constant)
+		if (n->view || n->constant || (count == 0 && !(sh->met && n->op->meets)))
 			continue;
-		r->training = training && net->opt.training;
+		r->mode = mode;
+		r->training = mode == PARE_MODE_TRAIN || mode == PARE_MODE_FROZEN;
 		r->step = step;
 		r->first_row = first_row;
 		n->op->forward(r);
@@ -158,13 +195,12 @@ void pare_net_shard_backward(struct pare_net *net, int s)
 {
 	struct pare_net_shard *sh = &net->shards[s];
 
-	if (sh->count == 0) {
+	if (sh->count == 0)
 		memset(sh->grads, 0, net->slab_len * sizeof(float));
-		return;
-	}
-	copy_seeds(net, sh);
+	else
+		copy_seeds(net, sh);
 	for (int i = net->n_nodes - 1; i >= 0; i--)
-		if (net->nodes[i].backward)
+		if (net->nodes[i].backward && (sh->count > 0 || (sh->met && net->nodes[i].op->meets)))
 			net->nodes[i].op->backward(&sh->runs[i]);
 }
 

@@ -73,7 +73,7 @@ static bool prepare(const struct pare_net_node *n, const struct pare_infer *c, i
 			return false;
 	}
 	*r = (struct pare_run){.args = n->args, .n_in = c->n_in, .n_out = c->n_out, .in = in, .out = out, .in_shape = views,
-	    .out_shape = views + n_in};
+	    .out_shape = views + n_in, .n_shards = 1};
 	r->scratch = pare_arena_array(c->arena, (n->op->scratch != NULL ? n->op->scratch(r) : 0) + 1, sizeof *r->scratch);
 	return r->scratch != NULL;
 }

@@ -42,10 +42,8 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 	if (code == PARE_OK)
 		code = load_params(net, err);
 	if (code == PARE_OK)
-		code = pare_net_bind(net, err);
-	if (code == PARE_OK)
 		code = pare_pool_new(net->n_shards, &net->pool, err);
-	return code;
+	return code == PARE_OK ? pare_net_bind(net, err) : code;
 }
 
 enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err)
@@ -279,7 +277,7 @@ static void infer_shard(void *ctx, int t)
 	if (count == 0)
 		return;
 	memcpy(pare_net_shard_input(p->net, t, 0), p->x + (size_t)first * p->n_in, (size_t)count * p->n_in * sizeof(float));
-	pare_net_shard_forward(p->net, t, count, false, 0, first);
+	pare_net_shard_forward(p->net, t, count, PARE_MODE_INFER, 0, first);
 	memcpy(p->out + (size_t)first * p->n_out, pare_net_shard_output(p->net, t, 0), (size_t)count * p->n_out * sizeof(float));
 }
 

@@ -41,6 +41,7 @@ struct pare_param_info {
 	int64_t dims[PARE_MAX_DIMS];
 	int out_axis;       /* the axis of output units/channels (Gemm transB=1: 0, MatMul: last), -1 if there is none */
 	bool prunable;      /* a weight: multiplied with activations (rank >= 2); biases and scales are not */
+	bool buffer;        /* running statistics of a BatchNormalization: moved by forward (PARE_MODE_TRAIN), not by gradients, which stay 0 */
 };
 
 /* Plans and allocates. The model must outlive the net. PARE_E_UNSUPPORTED_OP names node and operator; PARE_E_SHAPE names
@@ -79,8 +80,18 @@ const float *pare_net_shard_output(const struct pare_net *net, int s, int i);
 /* dL/d(output i), to be filled before backward, which does not change it; zeros until somebody does. NULL in a net that does
  * not train. */
 float *pare_net_shard_output_grad(struct pare_net *net, int s, int i);
-/* Runs count rows. training switches Dropout on, drawn from (seed, step, first row). */
-void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, bool training, uint64_t step, int64_t first_row);
+/* How a pass runs. In a net that was not made for training every pass is INFER. */
+enum pare_mode {
+	PARE_MODE_INFER,    /* BatchNormalization by its running statistics, no Dropout */
+	PARE_MODE_TRAIN,    /* BatchNormalization by the statistics of the whole batch, which also move the running ones; Dropout */
+	PARE_MODE_FROZEN,   /* BatchNormalization as in INFER, so nothing but gradients moves anything; Dropout */
+	PARE_MODE_ESTIMATE  /* as TRAIN without Dropout; running statistics become the mean over the passes of steps 0, 1, 2 … */
+};
+/* Runs count rows. Dropout is drawn from (seed, step, first row). In TRAIN and ESTIMATE, and in the backward pass after TRAIN, shards
+ * wait for each other: all of them must run at the same time, under pare_net_parallel, those without rows too. */
+void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row);
+/* Does a node move running statistics in TRAIN? If none does, FROZEN is TRAIN, and ESTIMATE does nothing. */
+bool pare_net_has_statistics(const struct pare_net *net);
 /* Overwrites the shard's gradient slab with dL/d(params) of the last forward (zeros where count was 0). */
 void pare_net_shard_backward(struct pare_net *net, int s);
 const float *pare_net_shard_grads(const struct pare_net *net, int s);

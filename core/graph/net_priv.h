@@ -43,6 +43,7 @@ struct pare_net_node {
 	bool backward;
 	bool *accumulate; /* per input */
 	size_t state_offset;
+	float **states; /* by shard; NULL without state */
 	int64_t macs;
 };
 
@@ -59,6 +60,7 @@ struct pare_net_shard {
 	int64_t count;
 	struct pare_shape *shapes; /* by value, for count rows */
 	struct pare_run *runs;     /* by node of net->nodes */
+	bool met;                  /* shards wait for each other in the backward pass, as they did in forward */
 };
 
 struct pare_net {
@@ -87,10 +89,15 @@ static inline bool pare_net_is_read(const struct pare_net_node *n, int k)
 {
 	return n->node->in[k] >= 0 && !pare_op_has(n->op->const_in | n->op->shape_in, k);
 }
-/* The same, of a type that has gradients. */
+/* The same, of a type that can be a parameter. */
 static inline bool pare_net_is_data(const struct pare_net *net, const struct pare_net_node *n, int k)
 {
 	return pare_net_is_read(n, k) && net->values[n->node->in[k]].dtype == PARE_DT_FLOAT;
+}
+/* The same, of an input that can have a gradient. */
+static inline bool pare_net_has_grad(const struct pare_net *net, const struct pare_net_node *n, int k)
+{
+	return pare_net_is_data(net, n, k) && !pare_op_has(n->op->buffer_in, k);
 }
 static inline bool pare_net_is_known(const struct pare_known *k)
 {

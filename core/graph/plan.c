@@ -47,10 +47,10 @@ static int tied_axis(const struct pare_net *net, const struct pare_net_node *n, 
 }
 
 /* Follows a parameter through views to the nodes that compute with it. The first one tells the output axis, unless a view
- * has given the parameter another shape by then. */
+ * has given the parameter another shape by then. It is a buffer if it is nothing else to anybody. */
 static void describe_param(struct pare_net *net, struct pare_param_info *p)
 {
-	bool found = false;
+	bool found = false, buffer = true;
 
 	for (int i = 0; i < net->n_nodes; i++) {
 		const struct pare_net_node *n = &net->nodes[i];
@@ -61,11 +61,13 @@ static void describe_param(struct pare_net *net, struct pare_param_info *p)
 			if (v < 0 || n->view || net->values[v].root != p->value || !pare_net_is_data(net, n, k))
 				continue;
 			p->prunable |= p->n_dims >= 2 && pare_op_has(n->op->weight_in, k);
+			buffer &= pare_op_has(n->op->buffer_in, k);
 			if (!found && pare_shape_same(&net->values[v].shape, &net->values[p->value].shape))
 				p->out_axis = tied_axis(net, n, k);
 			found = true;
 		}
 	}
+	p->buffer = found && buffer;
 }
 
 static enum pare_code plan_params(struct pare_net *net, struct pare_err *err)

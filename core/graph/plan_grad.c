@@ -21,12 +21,12 @@ struct grad {
 static void mark_needs(struct pare_net *net)
 {
 	for (int i = 0; i < net->n_params; i++)
-		net->values[net->params[i].value].needs_grad = true;
+		net->values[net->params[i].value].needs_grad = !net->params[i].buffer;
 	for (int i = 0; i < net->n_nodes; i++) {
 		const struct pare_net_node *n = &net->nodes[i];
 
 		for (int k = 0; k < n->node->n_in; k++)
-			if (pare_net_is_data(net, n, k) && net->values[n->node->in[k]].needs_grad)
+			if (pare_net_has_grad(net, n, k) && net->values[n->node->in[k]].needs_grad)
 				for (int j = 0; j < n->node->n_out; j++)
 					if (n->node->out[j] >= 0)
 						net->values[n->node->out[j]].needs_grad |= net->values[n->node->out[j]].dtype == PARE_DT_FLOAT;
@@ -38,7 +38,7 @@ static bool consumed(const struct pare_net *net, int32_t root)
 {
 	for (int i = 0; i < net->n_nodes; i++)
 		for (int k = 0; !net->nodes[i].view && k < net->nodes[i].node->n_in; k++)
-			if (pare_net_is_data(net, &net->nodes[i], k) && net->values[net->nodes[i].node->in[k]].grad_root == root)
+			if (pare_net_has_grad(net, &net->nodes[i], k) && net->values[net->nodes[i].node->in[k]].grad_root == root)
 				return true;
 	return false;
 }
@@ -121,7 +121,12 @@ static enum pare_code plan_node(struct planner *p, struct pare_net *net, struct 
 		touch(p, net, v->grad_root, time);
 	}
 	for (int k = 0; k < n->node->n_in; k++)
-		wanted |= pare_net_is_data(net, n, k) && net->values[n->node->in[k]].needs_grad;
+		if (pare_net_is_data(net, n, k) && pare_op_has(n->op->buffer_in, k) && net->values[n->node->in[k]].needs_grad)
+			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where,
+			    "operator %s is not supported for training with input %d computed, or trained elsewhere: running statistics have no gradient",
+			    n->op->name, k);
+	for (int k = 0; k < n->node->n_in; k++)
+		wanted |= pare_net_has_grad(net, n, k) && net->values[n->node->in[k]].needs_grad;
 	if (n->view || n->constant || out_root < 0 || !wanted)
 		return PARE_OK;
 	if (n->op->backward == NULL)
@@ -129,7 +134,7 @@ static enum pare_code plan_node(struct planner *p, struct pare_net *net, struct 
 		    n->op->no_gradient);
 	n->backward = true;
 	for (int k = 0; k < n->node->n_in; k++)
-		if (pare_net_is_data(net, n, k) && net->values[n->node->in[k]].needs_grad)
+		if (pare_net_has_grad(net, n, k) && net->values[n->node->in[k]].needs_grad)
 			plan_input(p, net, n, k, out_root, time);
 	return PARE_OK;
 }

@@ -7,7 +7,8 @@
  *
  * No wake-up is lost: a sleeper counts itself into `sleepers` before it looks at `round` again under the lock, and the
  * caller changes `round` before it looks at `sleepers`, all sequentially consistent, so one of the two sees the other.
- * The way back (`busy`, `caller_sleeps`) is the same protocol. */
+ * The way back (`busy`, `caller_sleeps`) is the same protocol, and so are meetings within a round (`meeting`, `arrived`): the
+ * last to arrive opens the next one. */
 #include "core/graph/pool.h"
 
 #include <pthread.h>
@@ -30,6 +31,8 @@ struct pare_pool {
 	int n_started; /* workers that really run */
 	atomic_uint round;
 	atomic_int busy, sleepers, caller_sleeps;
+	atomic_uint meeting;
+	atomic_int arrived;
 	bool quit; /* these three are written before round and read after it */
 	void (*fn)(void *ctx, int t);
 	void *ctx;
@@ -47,30 +50,36 @@ static void spin_pause(void)
 #endif
 }
 
-static void wait_round(struct pare_pool *p, unsigned seen)
+/* Until the count is no longer `seen`. */
+static void wait_count(struct pare_pool *p, atomic_uint *count, unsigned seen)
 {
 	for (int i = 0; i < SPINS; i++) {
-		if (atomic_load(&p->round) != seen)
+		if (atomic_load(count) != seen)
 			return;
 		spin_pause();
 	}
 	pthread_mutex_lock(&p->lock);
 	atomic_fetch_add(&p->sleepers, 1);
-	while (atomic_load(&p->round) == seen)
+	while (atomic_load(count) == seen)
 		pthread_cond_wait(&p->go, &p->lock);
 	atomic_fetch_sub(&p->sleepers, 1);
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void announce(struct pare_pool *p)
+static void count_up(struct pare_pool *p, atomic_uint *count)
 {
-	atomic_store(&p->busy, p->n_started);
-	atomic_fetch_add(&p->round, 1);
+	atomic_fetch_add(count, 1);
 	if (atomic_load(&p->sleepers) > 0) {
 		pthread_mutex_lock(&p->lock);
 		pthread_cond_broadcast(&p->go);
 		pthread_mutex_unlock(&p->lock);
 	}
+}
+
+static void announce(struct pare_pool *p)
+{
+	atomic_store(&p->busy, p->n_started);
+	count_up(p, &p->round);
 }
 
 static void finish(struct pare_pool *p)
@@ -103,7 +112,7 @@ static void *work(void *arg)
 	struct pare_pool *p = w->pool;
 
 	for (unsigned seen = 0;; seen++) {
-		wait_round(p, seen);
+		wait_count(p, &p->round, seen);
 		if (p->quit)
 			return NULL;
 		p->fn(p->ctx, w->index);
@@ -174,4 +183,18 @@ void pare_pool_run(struct pare_pool *p, void (*fn)(void *ctx, int t), void *ctx)
 	fn(ctx, 0);
 	if (p->n_threads > 1)
 		wait_done(p);
+}
+
+void pare_pool_meet(struct pare_pool *p)
+{
+	unsigned seen = atomic_load(&p->meeting);
+
+	if (p->n_threads == 1)
+		return;
+	if (atomic_fetch_add(&p->arrived, 1) + 1 < p->n_threads) {
+		wait_count(p, &p->meeting, seen);
+		return;
+	}
+	atomic_store(&p->arrived, 0);
+	count_up(p, &p->meeting);
 }

@@ -12,5 +12,7 @@ void pare_pool_free(struct pare_pool *p);
 /* Runs fn(ctx, t) for t in [0, n_threads), t = 0 on the caller; returns when all have returned. From one thread at a
  * time, not from within fn. */
 void pare_pool_run(struct pare_pool *p, void (*fn)(void *ctx, int t), void *ctx);
+/* From within fn, by all n_threads alike: returns when all have called it. What one wrote before, the others see afterwards. */
+void pare_pool_meet(struct pare_pool *p);
 
 #endif

@@ -201,7 +201,7 @@ static enum pare_code gather_input(struct pare_net *net, struct pare_net_node *n
 	if (nv->dtype != PARE_DT_FLOAT && !pare_op_has(n->op->any_dtype_in, k))
 		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution with %s tensors (input %d)",
 		    n->op->name, pare_dtype_name(nv->dtype), k);
-	if (nv->constant && t != NULL && t->n_elems <= PARE_MAX_KNOWN) {
+	if ((nv->constant || pare_op_has(n->op->buffer_in, k)) && t != NULL && t->n_elems <= PARE_MAX_KNOWN) {
 		code = load_known(net, value, n->where, err);
 		if (code != PARE_OK)
 			return code;

@@ -63,7 +63,7 @@ static double measure_latency(struct job_run *r)
 	for (int i = 0; i < LATENCY_RUNS + LATENCY_WARM; i++) {
 		int64_t t = pare_job_env.tick_ns(NULL);
 
-		pare_net_shard_forward(r->net, 0, 1, false, 0, 0);
+		pare_net_shard_forward(r->net, 0, 1, PARE_MODE_INFER, 0, 0);
 		if (i >= LATENCY_WARM)
 			ns[n++] = pare_job_env.tick_ns(NULL) - t;
 		if (n > 0 && t - start > LATENCY_MAX_NS)

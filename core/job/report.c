@@ -210,6 +210,8 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 		const struct pare_param_info *p = pare_net_param(r->net, i);
 		int64_t n = job_count_nonzero(r->final + p->offset, p->n_elems);
 
+		if (p->buffer)
+			continue;
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
 		pare_json_key_str(b, "name", p->name);

@@ -113,7 +113,7 @@ static double layer_sparsity(const struct pare_param_info *p, int64_t n_nonzero)
 
 static void layers(const struct job_run *r, struct job_doc *d)
 {
-	int n = pare_net_n_params(r->net), shown = n < MAX_ROWS ? n : MAX_ROWS;
+	int n = pare_net_n_params(r->net), shown = 0, left = 0;
 
 	job_doc_heading(d, "Layers");
 	job_doc_table(d);
@@ -122,11 +122,15 @@ static void layers(const struct job_run *r, struct job_doc *d)
 	job_doc_column(d, true, "weights");
 	job_doc_column(d, true, "non-zero");
 	job_doc_column(d, true, "sparsity");
-	for (int i = 0; i < shown; i++) {
+	for (int i = 0; i < n; i++) {
 		const struct pare_param_info *p = pare_net_param(r->net, i);
 		int64_t n_nonzero = job_count_nonzero(r->final + p->offset, p->n_elems);
 		char shape[PARE_MAX_DIMS * 24] = "";
 
+		left += !p->buffer && shown == MAX_ROWS;
+		if (p->buffer || shown == MAX_ROWS)
+			continue;
+		shown++;
 		for (int k = 0; k < p->n_dims; k++)
 			(void)snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", k > 0 ? " x " : "", (long long)p->dims[k]);
 		job_doc_cell(d, "%.80s", p->name);
@@ -136,8 +140,8 @@ static void layers(const struct job_run *r, struct job_doc *d)
 		job_doc_cell(d, "%.2f %%", 100 * layer_sparsity(p, n_nonzero));
 	}
 	job_doc_table_end(d);
-	if (shown < n)
-		job_doc_text(d, "%d more tensors stand in report.json.", n - shown);
+	if (left > 0)
+		job_doc_text(d, "%d more tensors stand in report.json.", left);
 }
 
 static const char *class_name(const struct job_run *r, int i)

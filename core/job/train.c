@@ -79,6 +79,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .batch_size = (int)pare_args_int(args, "batch_size"),
 	    .loss = r->loss,
 	    .clip_weights = pare_args_has(args, "clip_weights") ? pare_args_num(args, "clip_weights") : 0,
+	    .freeze_statistics = strcmp(pare_args_str(args, "batch_norm"), "frozen") == 0,
 	    .keep_best = r->folds == 0 && pare_args_bool(args, "keep_best"),
 	    .patience = r->folds == 0 ? (int)pare_args_int(args, "patience") : 0,
 	    .seed = r->seed,

@@ -1,11 +1,14 @@
 /* Normalization: BatchNormalization, InstanceNormalization, LayerNormalization, GroupNormalization and
  * LRN. The arithmetic is in kernels/norm.c; here is how each lays its input out as rows.
  *
- * BatchNormalization. With training_mode 0, which is how models are exported, mean and variance are constants of the model
- * in both directions: fine-tuning moves scale and bias and leaves the statistics as they are ("frozen" batch norm). The net has no
- * persistent state that is neither a parameter nor a constant, so statistics cannot follow new data yet. With
- * training_mode 1 the statistics are those of the batch that runs, with their full gradient; rows meet then, which the ties
- * say, so such a net runs as one shard. Its running averages are outputs without a gradient.
+ * BatchNormalization. In a net that trains, and in the modes that say so (net.h), it normalises with the statistics of the whole batch,
+ * differentiates through them, and moves the running ones, which are buffers in the parameter slab; else it takes the running ones
+ * as constants. Models are exported with training_mode 0, so the mode decides and not the attribute. Every shard finds mean and
+ * squared deviations of its rows, all meet once, and each merges the parts in the same order: the result depends on the number of
+ * shards by rounding alone. Backward meets once more, for the two sums over the batch. Running statistics that are not
+ * initializers (Constant nodes) cannot move; such a node always takes them as they are.
+ *   Only in a net without gradients does training_mode 1 mean what ONNX says: statistics of the batch that runs.
+ * Rows meet in it, which the ties say, so such a net runs as one shard. Its running averages are outputs without a gradient.
  *
  * State (kept for backward) holds mean and 1 / deviation per row; a net without gradients has them in scratch. */
 #include <math.h>
@@ -20,7 +23,6 @@ struct norm_args {
 	struct pare_ints axes;
 	/* filled by infer */
 	struct pare_norm norm; /* but for what depends on the batch */
-	const float *mean, *inv, *var; /* BatchNormalization: of each channel */
 };
 
 static enum pare_code check_vector(const struct pare_infer *c, int k, int64_t n, const char *name, struct pare_err *err)
@@ -254,40 +256,29 @@ static void group_couple(const struct pare_node_view *v, struct pare_ties *t)
 
 /* --- batch */
 
-static enum pare_code batch_constants(const struct pare_infer *c, struct pare_err *err)
+/* The variance as it is in the file, where that is small enough to be known; nothing in a job makes it negative later. */
+static enum pare_code check_variance(const struct pare_infer *c, struct pare_err *err)
 {
-	struct norm_args *a = c->args;
-	const float *mean = c->in_known[3].f32, *var = c->in_known[4].f32;
-	size_t n = (size_t)c->in[0].dims[1];
-	float *inv = pare_arena_array(c->arena, n, sizeof *inv);
+	const struct norm_args *a = c->args;
+	const struct pare_known *var = &c->in_known[4];
 
-	if (mean == NULL || var == NULL || c->in_known[3].n != n || c->in_known[4].n != n)
-		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "BatchNormalization needs mean and variance as float constants of %zu channels", n);
-	if (inv == NULL)
-		return pare_err_nomem(err, 0);
-	for (size_t i = 0; i < n; i++) {
-		if (!(var[i] + a->epsilon > 0.0f))
-			return pare_err_set(err, PARE_E_INVALID, c->where, "variance %g of channel %zu plus epsilon is not positive", (double)var[i], i);
-		inv[i] = 1.0f / sqrtf(var[i] + a->epsilon);
-	}
-	a->mean = mean;
-	a->var = var;
-	a->inv = inv;
+	for (size_t i = 0; var->f32 != NULL && i < var->n; i++)
+		if (!(var->f32[i] + a->epsilon > 0.0f))
+			return pare_err_set(err, PARE_E_INVALID, c->where, "variance %g of channel %zu plus epsilon is not positive", (double)var->f32[i], i);
 	return PARE_OK;
 }
 
 static enum pare_code batch_infer(const struct pare_infer *c, struct pare_err *err)
 {
+	static const char *const names[] = {NULL, "scale", "bias", "mean", "variance"};
 	struct norm_args *a = c->args;
 	const struct pare_shape *x = &c->in[0];
 	enum pare_code code = check_channels(c, 2, err);
 
+	for (int k = 1; k < 5 && code == PARE_OK; k++)
+		code = check_vector(c, k, x->dims[1], names[k], err);
 	if (code == PARE_OK)
-		code = check_vector(c, 1, x->dims[1], "scale", err);
-	if (code == PARE_OK)
-		code = check_vector(c, 2, x->dims[1], "bias", err);
-	if (code == PARE_OK)
-		code = batch_constants(c, err);
+		code = check_variance(c, err);
 	if (code != PARE_OK)
 		return code;
 	for (int k = 1; k < c->n_out && !a->training_mode; k++)
@@ -299,104 +290,185 @@ static enum pare_code batch_infer(const struct pare_infer *c, struct pare_err *e
 	return PARE_OK;
 }
 
-/* A row for each channel, over all images. */
-static struct pare_norm batch_layout(const struct pare_run *r)
+/* What a shard keeps of a pass, and what the others read of it when they meet. */
+struct batch {
+	int64_t images, channels, len;
+	double *count, *mean, *m2;      /* of the shard's own values: how many a channel, and of each channel mean and sum of squared deviations */
+	double *dy, *dyh;               /* backward: sums of each channel */
+	float *use_mean, *use_inv;      /* what this pass normalises with: of the batch, or the running statistics */
+};
+
+static struct batch batch_of(const struct pare_run *r, float *memory)
 {
 	const struct norm_args *a = r->args;
-	struct pare_norm d = a->norm;
+	size_t c = (size_t)a->norm.rows;
+	struct batch b = {.images = r->in_shape[0]->dims[0], .channels = a->norm.rows, .len = a->norm.len};
 
-	d.epsilon = a->epsilon;
-	d.len *= r->in_shape[0]->dims[0];
-	return d;
+	b.count = (double *)(void *)memory;
+	b.mean = b.count + 1;
+	b.m2 = b.mean + c;
+	b.dy = b.m2 + c;
+	b.dyh = b.dy + c;
+	b.use_mean = (float *)(void *)(b.dyh + c);
+	b.use_inv = b.use_mean + c;
+	return b;
 }
 
-static size_t batch_state(const struct pare_run *r)
+static size_t batch_floats(const struct pare_run *r)
 {
 	const struct norm_args *a = r->args;
 
-	return a->training_mode ? 2 * (size_t)a->norm.rows : 0;
+	return 2 + 10 * (size_t)a->norm.rows;
 }
 
-/* x, dy and the result by channel, and the kernel's own. */
-static size_t batch_scratch(const struct pare_run *r)
+/* By the statistics of the batch, or the running ones? A net that trains treats both forms of the node alike. */
+static bool by_batch(const struct pare_run *r)
 {
 	const struct norm_args *a = r->args;
-	struct pare_norm d = batch_layout(r);
 
-	return a->training_mode ? 2 * (size_t)d.rows + 3 * pare_shape_elems(r->in_shape[0]) + 2 * (size_t)d.len : 0;
+	if (r->buffer == NULL)
+		return a->training_mode != 0;
+	return (r->mode == PARE_MODE_TRAIN || r->mode == PARE_MODE_ESTIMATE) && r->buffer[3] != NULL && r->buffer[4] != NULL;
 }
 
-static void running(const struct pare_run *r, int k, const float *old, const float *now)
+/* Adds up what the shards found, in their order, into total (Chan, Golub and LeVeque 1983). Returns how many values a channel has. */
+static double merge_parts(const struct pare_run *r, const struct batch *own, int64_t c, double *mean, double *m2)
+{
+	double n = 0;
+
+	*mean = *m2 = 0;
+	for (int s = 0; s < r->n_shards; s++) {
+		struct batch b = r->states != NULL && r->states[s] != NULL ? batch_of(r, r->states[s]) : *own;
+		double delta = b.mean[c] - *mean, all = n + *b.count;
+
+		if (!(*b.count > 0))
+			continue;
+		*mean += delta * (*b.count / all);
+		*m2 += b.m2[c] + delta * delta * (n * *b.count / all);
+		n = all;
+	}
+	return n;
+}
+
+/* Moves running statistics: keep of the old, the rest of the new. The variance that is kept is the unbiased one, as PyTorch keeps it (ONNX
+ * says nothing for nodes in inference form, and its training form, below, has the biased one); a batch of one value has none. */
+static void move_running(const struct pare_run *r, int64_t c, double n, double mean, double m2)
 {
 	const struct norm_args *a = r->args;
+	double keep = r->mode == PARE_MODE_ESTIMATE ? (double)r->step / ((double)r->step + 1) : (double)a->momentum;
 
-	if (r->n_out <= k || r->out[k] == NULL)
+	if (r->buffer == NULL || r->shard != 0 || n < 2)
 		return;
-	for (int64_t i = 0; i < a->norm.rows; i++)
-		r->out[k][i] = a->momentum * old[i] + (1.0f - a->momentum) * now[i];
+	r->buffer[3][c] = (float)(keep * (double)r->buffer[3][c] + (1 - keep) * mean);
+	r->buffer[4][c] = (float)(keep * (double)r->buffer[4][c] + (1 - keep) * (m2 / (n - 1)));
 }
 
-static void batch_train_forward(const struct pare_run *r)
+/* The outputs of the training form, as ONNX defines them: by the biased variance. */
+static void write_running(const struct pare_run *r, int64_t c, double mean, double var)
 {
 	const struct norm_args *a = r->args;
-	struct pare_norm d = batch_layout(r);
-	int64_t images = r->in_shape[0]->dims[0];
-	float *mean = mean_of(r), *inv = mean + d.rows, *x = r->scratch + 2 * d.rows, *y = x + pare_shape_elems(r->in_shape[0]);
+	double now[] = {mean, var};
 
-	pare_norm_swap(images, d.rows, a->norm.len, r->in[0], x);
-	pare_norm_stats(&d, x, mean, inv);
-	pare_norm_forward(&d, x, mean, inv, r->in[1], r->in[2], y);
-	if (r->out[0] != NULL)
-		pare_norm_swap(d.rows, images, a->norm.len, y, r->out[0]);
-	running(r, 1, a->mean, mean);
-	for (int64_t i = 0; i < d.rows; i++)
-		x[i] = 1.0f / (inv[i] * inv[i]) - d.epsilon;
-	running(r, 2, a->var, x);
+	for (int k = 1; k < 3 && k < r->n_out; k++)
+		if (r->out[k] != NULL)
+			r->out[k][c] = (float)((double)a->momentum * (double)r->in[k + 2][c] + (1 - (double)a->momentum) * now[k - 1]);
 }
 
-static void batch_train_backward(const struct pare_run *r)
+static void batch_statistics(const struct pare_run *r, struct batch *b)
 {
 	const struct norm_args *a = r->args;
-	struct pare_norm d = batch_layout(r);
-	int64_t images = r->in_shape[0]->dims[0], n = (int64_t)pare_shape_elems(r->in_shape[0]);
-	float *x = r->scratch + 2 * d.rows, *dy = x + n, *dx = dy + n;
-	struct pare_norm_grads g;
 
-	grads_of(r, &g);
-	pare_norm_swap(images, d.rows, a->norm.len, r->in[0], x);
-	if (r->grad_out[0] != NULL)
-		pare_norm_swap(images, d.rows, a->norm.len, r->grad_out[0], dy);
-	else
-		memset(dy, 0, (size_t)n * sizeof *dy);
-	if (g.dx != NULL && g.acc_x)
-		pare_norm_swap(images, d.rows, a->norm.len, r->grad_in[0], dx);
-	g.dx = g.dx != NULL ? dx : NULL;
-	pare_norm_backward(&d, x, r->state, r->state + d.rows, r->in[1], dy, &g, dx + n);
-	if (g.dx != NULL)
-		pare_norm_swap(d.rows, images, a->norm.len, dx, r->grad_in[0]);
+	*b->count = (double)b->images * (double)b->len;
+	pare_norm_part(b->images, b->channels, b->len, r->in[0], b->mean, b->m2);
+	if (r->n_shards > 1)
+		pare_pool_meet(r->team);
+	for (int64_t c = 0; c < b->channels; c++) {
+		double mean, m2, n = merge_parts(r, b, c, &mean, &m2);
+
+		b->use_mean[c] = (float)mean;
+		b->use_inv[c] = (float)(1 / sqrt(m2 / n + (double)a->epsilon));
+		write_running(r, c, mean, m2 / n);
+		move_running(r, c, n, mean, m2);
+	}
+}
+
+static void running_statistics(const struct pare_run *r, struct batch *b)
+{
+	const struct norm_args *a = r->args;
+
+	for (int64_t c = 0; c < b->channels; c++) {
+		b->use_mean[c] = r->in[3][c];
+		b->use_inv[c] = 1.0f / sqrtf(r->in[4][c] + a->epsilon);
+	}
+	for (int k = 1; k < 3 && k < r->n_out; k++)
+		if (r->out[k] != NULL)
+			memcpy(r->out[k], r->in[k + 2], (size_t)b->channels * sizeof(float));
 }
 
 static void batch_forward(const struct pare_run *r)
 {
-	const struct norm_args *a = r->args;
+	struct batch b = batch_of(r, r->state != NULL ? r->state : r->scratch);
 
-	if (a->training_mode)
-		batch_train_forward(r);
+	if (by_batch(r))
+		batch_statistics(r, &b);
 	else
-		pare_norm_fixed_forward(r->in_shape[0]->dims[0], a->norm.rows, a->norm.len, r->in[0], a->mean, a->inv, r->in[1], r->in[2], r->out[0]);
+		running_statistics(r, &b);
+	if (r->out[0] != NULL)
+		pare_norm_fixed_forward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], r->in[2], r->out[0]);
 }
 
+/* Of the training form, when only its running averages are used. */
+static void no_gradient(const struct batch *b, const struct pare_norm_grads *g)
+{
+	if (g->dx != NULL && !g->acc_x)
+		memset(g->dx, 0, (size_t)(b->images * b->channels * b->len) * sizeof *g->dx);
+	if (g->dscale != NULL && !g->acc_scale)
+		memset(g->dscale, 0, (size_t)b->channels * sizeof *g->dscale);
+	if (g->dbias != NULL && !g->acc_bias)
+		memset(g->dbias, 0, (size_t)b->channels * sizeof *g->dbias);
+}
+
+/* dx = scale inv (dy - avg(dy) - h avg(dy h)) with averages over the whole batch; what reaches scale and bias is the shard's own share. */
 static void batch_backward(const struct pare_run *r)
 {
-	const struct norm_args *a = r->args;
+	struct batch b = batch_of(r, r->state);
 	struct pare_norm_grads g;
 
-	if (a->training_mode) {
-		batch_train_backward(r);
+	grads_of(r, &g);
+	if (r->grad_out[0] == NULL) {
+		no_gradient(&b, &g);
 		return;
 	}
-	grads_of(r, &g);
-	pare_norm_fixed_backward(r->in_shape[0]->dims[0], a->norm.rows, a->norm.len, r->in[0], a->mean, a->inv, r->in[1], r->grad_out[0], &g);
+	if (!by_batch(r)) {
+		pare_norm_fixed_backward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], r->grad_out[0], &g);
+		return;
+	}
+	pare_norm_part_backward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->grad_out[0], b.dy, b.dyh);
+	for (int64_t c = 0; c < b.channels; c++) {
+		if (g.dbias != NULL)
+			g.dbias[c] = (g.acc_bias ? g.dbias[c] : 0.0f) + (float)b.dy[c];
+		if (g.dscale != NULL)
+			g.dscale[c] = (g.acc_scale ? g.dscale[c] : 0.0f) + (float)b.dyh[c];
+	}
+	if (r->n_shards > 1)
+		pare_pool_meet(r->team);
+	if (g.dx == NULL || b.images == 0)
+		return;
+	for (int64_t c = 0; c < b.channels; c++) {
+		double n = 0, dy = 0, dyh = 0;
+
+		for (int s = 0; s < r->n_shards; s++) {
+			struct batch part = batch_of(r, r->states[s]);
+
+			n += *part.count;
+			dy += part.dy[c];
+			dyh += part.dyh[c];
+		}
+		/* the shard's own sums are read by the others until the step ends: the averages go where forward's are through */
+		b.mean[c] = dy / n;
+		b.m2[c] = dyh / n;
+	}
+	pare_norm_batch_dx(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], r->grad_out[0], b.mean, b.m2, g.acc_x, g.dx);
 }
 
 /* --- LRN */
@@ -457,8 +529,8 @@ static const struct pare_arg_spec lrn_arg_table[] = {ARG("alpha", FLOAT, alpha, 
 
 #define NORM .domain = "", .min_out = 1, .args_size = sizeof(struct norm_args)
 #define ROWS NORM, .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .scratch = rows_scratch, .state = rows_state, .forward = rows_forward, .backward = rows_backward
-#define BATCH NORM, .name = "BatchNormalization", .min_in = 5, .max_in = 5, .const_in = PARE_BIT(3) | PARE_BIT(4), \
-	.grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = batch_infer, .scratch = batch_scratch, .state = batch_state, .forward = batch_forward, \
+#define BATCH NORM, .name = "BatchNormalization", .min_in = 5, .max_in = 5, .buffer_in = PARE_BIT(3) | PARE_BIT(4), .meets = true, \
+	.grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = batch_infer, .scratch = batch_floats, .state = batch_floats, .forward = batch_forward, \
 	.backward = batch_backward, .couple = channels_couple
 #define GROUP ROWS, .name = "GroupNormalization", .min_in = 3, .max_in = 3, .max_out = 1, .args = group_arg_table, .couple = group_couple
 

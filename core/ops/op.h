@@ -18,6 +18,8 @@
 
 #include "core/base/err.h"
 #include "core/graph/graph.h"
+#include "core/graph/net.h"
+#include "core/graph/pool.h"
 #include "core/graph/shape.h"
 
 #define PARE_OPSET_MIN 7
@@ -92,8 +94,16 @@ struct pare_run {
 	const bool *accumulate;       /* grad_in[i]: add to what stands there, else overwrite it */
 	float *scratch;               /* row->scratch floats, contents undefined */
 	float *state;                 /* row->state floats, kept from forward to backward; NULL in a net without gradients */
+	float *const *buffer;         /* of the row's buffer_in: where shard 0 writes the new value (the input's own memory), NULL: it is constant; the
+	                                 array is NULL in a net without gradients */
+	/* Rows with `meets`: the shards of a batch. A node adds up what it needs of all of them so: write into the own state, pare_pool_meet(team),
+	 * read everybody's. What one meeting reads may not be written before the next step, so each has its own part of the state. */
+	struct pare_pool *team;
+	int shard, n_shards;
+	float *const *states; /* by shard */
 	/* of this pass */
-	bool training;
+	enum pare_mode mode;
+	bool training; /* Dropout is on */
 	uint64_t seed, step;
 	int32_t node;
 	int64_t first_row;
@@ -143,6 +153,8 @@ struct pare_op {
 	unsigned symbolic_in; /* those of const_in whose elements may be multiples of the batch size (known.batch) */
 	unsigned shape_in;    /* inputs of which only the shape and type count: not read, not differentiated */
 	unsigned any_dtype_in; /* inputs that may be integers or bools, carried as floats */
+	unsigned buffer_in;    /* inputs that the operator itself moves while training (running statistics): they have no gradient */
+	bool meets; /* shards wait for each other in it (see pare_run.team): it runs for shards without rows, too */
 	unsigned grad_uses_in; /* what backward reads of forward's data: decides what may be overwritten */
 	unsigned grad_uses_out;
 	bool inplace; /* output 0 may be written over input 0, and its gradient over the output's */

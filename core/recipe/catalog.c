@@ -20,6 +20,7 @@ static const char *const output_choices[] = {"onnx", "report", NULL};
 static const char *const type_choices[] = {"mlp", NULL};
 static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
 static const char *const granularity_choices[] = {"weight", NULL};
+static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
 static const char *const scope_choices[] = {"global", "layer", NULL};
 
 #define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
@@ -74,6 +75,7 @@ static const struct pare_param limits_params[] = {
 	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Absent: cross_entropy for classification, mse for regression"}, \
 	{.name = "regularizer", .type = PARE_PARAM_METHOD, .of = PARE_KIND_REGULARIZER, .doc = "Penalty on the prunable weights; absent: none"}, \
 	{NUMBER("clip_weights", 0, 1e9, "After every update weights are clipped to this magnitude; absent: no clipping"), .open_min = true}, \
+	{.name = "batch_norm", .type = PARE_PARAM_ENUM, .choices = batch_norm_choices, .def_text = "batch", .doc = "BatchNormalization while training: batch normalises with the statistics of each batch and moves the running ones; frozen takes the running ones and leaves them"}, \
 	{.name = "keep_best", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "End with the weights of the best validation epoch instead of the last"}, \
 	{INTEGER("patience", 0, 100000, "Stop after this many epochs without a better validation loss; 0: never"), DEFAULT(0)}, \
 	END

@@ -52,14 +52,17 @@ static void plan_slice(struct pare_run *run, int t)
 	size_t n_lines = (len + LINE - 1) / LINE, n = (size_t)run->n_threads, i = (size_t)t;
 	size_t begin = n_lines * i / n * LINE, end = n_lines * (i + 1) / n * LINE;
 	bool penalty = has_penalty(run->opt);
+	size_t b, e;
 
 	if (end > len)
 		end = len;
 	for (int p = 0; p < pare_net_n_params(run->net); p++) {
 		const struct pare_param_info *info = pare_net_param(run->net, p);
-		size_t b = info->offset > begin ? info->offset : begin;
-		size_t e = param_end(run->net, p) < end ? param_end(run->net, p) : end;
 
+		if (info->buffer)
+			continue;
+		b = info->offset > begin ? info->offset : begin;
+		e = param_end(run->net, p) < end ? param_end(run->net, p) : end;
 		add_segment(w, b, e, penalty && info->prunable);
 	}
 }
@@ -164,7 +167,7 @@ static void run_shard(void *ctx, int t)
 		pare_data_targets(run->data, rows, (size_t)count, w->targets);
 	else
 		pare_data_classes(run->data, rows, (size_t)count, w->classes);
-	pare_net_shard_forward(net, t, count, true, ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
+	pare_net_shard_forward(net, t, count, run->opt->freeze_statistics ? PARE_MODE_FROZEN : PARE_MODE_TRAIN, ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
 	w->loss = pare_loss_rows(run->opt->loss, run->output_kind, pare_net_shard_output(net, t, 0), count, run->output_width,
 	    w->classes, w->targets, 1.0f / (float)run->n_batch, pare_net_shard_output_grad(net, t, 0));
 	pare_net_shard_backward(net, t);

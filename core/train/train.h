@@ -70,6 +70,7 @@ struct pare_train_options {
 	double l1; /* proximal: soft threshold lr * l1 after the update, on prunable tensors */
 	double l2; /* adds l2 * w to the gradient, on prunable tensors (ridge: (l2/2) sum w^2) */
 	double clip_weights; /* > 0: |w| is clipped to this after the update, on prunable tensors */
+	bool freeze_statistics; /* BatchNormalization by its running statistics, which stay as they are, instead of by those of each batch */
 	bool keep_best; /* end with the weights of the best validation epoch (accuracy, then loss); nothing without a validation split */
 	int patience;   /* > 0: stop after this many epochs without a better validation loss */
 	uint64_t seed;  /* with `stage`, names the shuffling streams */

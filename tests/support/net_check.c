@@ -31,20 +31,34 @@ void nc_fill(float *out, size_t n, uint64_t seed)
 	}
 }
 
-void nc_forward(struct pare_net *net, const float *const *inputs, int64_t rows, bool training, uint64_t step)
+struct pass {
+	struct pare_net *net;
+	const float *const *inputs;
+	int64_t rows;
+	enum pare_mode mode;
+	uint64_t step;
+};
+
+static void forward_shard(void *ctx, int s)
 {
-	for (int s = 0; s < pare_net_n_shards(net); s++) {
-		int64_t first, count, dims[PARE_MAX_DIMS];
-		int n_dims;
+	const struct pass *p = ctx;
+	int64_t first, count, dims[PARE_MAX_DIMS];
+	int n_dims;
 
-		pare_net_shard_rows(net, rows, s, &first, &count);
-		for (int i = 0; i < pare_net_n_inputs(net); i++) {
-			size_t n = pare_net_input_shape(net, i, &n_dims, dims);
+	pare_net_shard_rows(p->net, p->rows, s, &first, &count);
+	for (int i = 0; i < pare_net_n_inputs(p->net); i++) {
+		size_t n = pare_net_input_shape(p->net, i, &n_dims, dims);
 
-			memcpy(pare_net_shard_input(net, s, i), inputs[i] + (size_t)first * n, (size_t)count * n * sizeof(float));
-		}
-		pare_net_shard_forward(net, s, count, training, step, first);
+		memcpy(pare_net_shard_input(p->net, s, i), p->inputs[i] + (size_t)first * n, (size_t)count * n * sizeof(float));
 	}
+	pare_net_shard_forward(p->net, s, count, p->mode, p->step, first);
+}
+
+void nc_forward(struct pare_net *net, const float *const *inputs, int64_t rows, enum pare_mode mode, uint64_t step)
+{
+	struct pass p = {net, inputs, rows, mode, step};
+
+	pare_net_parallel(net, forward_shard, &p);
 }
 
 /* Elements of output i on a shard of count rows, and where they start among those of all rows. */
@@ -101,46 +115,53 @@ double nc_loss(const struct pare_net *net, int64_t rows)
 	return loss;
 }
 
+static void backward_shard(void *ctx, int s)
+{
+	const struct pass *p = ctx;
+
+	for (int i = 0; i < pare_net_n_outputs(p->net); i++) {
+		int64_t first, count;
+		size_t at, n;
+
+		pare_net_shard_rows(p->net, p->rows, s, &first, &count);
+		n = count > 0 ? extent(p->net, i, first, count, &at) : 0;
+		for (size_t k = 0; k < n; k++)
+			pare_net_shard_output_grad(p->net, s, i)[k] = (float)proj(i, at + k);
+	}
+	pare_net_shard_backward(p->net, s);
+}
+
 void nc_backward(struct pare_net *net, int64_t rows, float *out)
 {
-	for (int s = 0; s < pare_net_n_shards(net); s++) {
-		for (int i = 0; i < pare_net_n_outputs(net); i++) {
-			int64_t first, count;
-			size_t at, n;
+	struct pass p = {.net = net, .rows = rows};
 
-			pare_net_shard_rows(net, rows, s, &first, &count);
-			n = count > 0 ? extent(net, i, first, count, &at) : 0;
-			for (size_t k = 0; k < n; k++)
-				pare_net_shard_output_grad(net, s, i)[k] = (float)proj(i, at + k);
-		}
-		pare_net_shard_backward(net, s);
-	}
+	pare_net_parallel(net, backward_shard, &p);
 	pare_net_reduce_grads(net, 0, pare_net_slab_len(net), out);
 }
 
-static double loss_at(struct pare_net *net, const float *const *inputs, int64_t rows, bool training, float *w, float v)
+static double loss_at(struct pare_net *net, const float *const *inputs, int64_t rows, enum pare_mode mode, float *w, float v)
 {
 	*w = v;
-	nc_forward(net, inputs, rows, training, 1);
+	nc_forward(net, inputs, rows, mode, 1);
 	return nc_loss(net, rows);
 }
 
-double nc_gradient_error(struct pare_net *net, const float *const *inputs, int64_t rows, bool training, double h)
+double nc_gradient_error(struct pare_net *net, const float *const *inputs, int64_t rows, enum pare_mode mode, double h)
 {
 	float *grads = pare_calloc(pare_net_slab_len(net) + 1, sizeof *grads);
 	double worst = 0;
 
 	ck_assert_ptr_nonnull(grads);
-	nc_forward(net, inputs, rows, training, 1);
+	nc_forward(net, inputs, rows, mode, 1);
 	nc_backward(net, rows, grads);
 	for (int i = 0; i < pare_net_n_params(net); i++) {
 		const struct pare_param_info *p = pare_net_param(net, i);
 		double diff = 0, largest = 1e-6;
 
-		for (size_t k = 0; k < p->n_elems; k++) {
+		for (size_t k = 0; k < p->n_elems && !p->buffer; k++) {
 			float *w = pare_net_slab(net) + p->offset + k, old = *w;
 			float up = (float)((double)old + h), down = (float)((double)old - h);
-			double slope = (loss_at(net, inputs, rows, training, w, up) - loss_at(net, inputs, rows, training, w, down)) / ((double)up - (double)down);
+			double slope = (loss_at(net, inputs, rows, mode, w, up) - loss_at(net, inputs, rows, mode, w, down)) / ((double)up - (double)down);
 
 			*w = old;
 			diff = fmax(diff, fabs(slope - (double)grads[p->offset + k]));

@@ -203,6 +203,11 @@ static bool near(float got, float want, float tolerance)
 	return isnan(want) ? isnan(got) : isinf(want) ? got == want : fabsf(got - want) <= tolerance * fmaxf(1, fabsf(want));
 }
 
+static enum pare_mode forward_mode(const struct op_case *c)
+{
+	return c->statistics ? PARE_MODE_ESTIMATE : PARE_MODE_INFER;
+}
+
 /* As many shards as rows, and fewer rows than planned. */
 static void check_rows(const struct op_case *c, struct built *t, const float *want, size_t n)
 {
@@ -211,13 +216,13 @@ static void check_rows(const struct op_case *c, struct built *t, const float *wa
 	float got[OC_MAX_ELEMS];
 
 	ck_assert_msg(n_shards == (c->rows_meet ? 1 : OC_ROWS), "%s: %d shards", label(c), n_shards);
-	nc_forward(net, t->inputs, OC_ROWS, false, 0);
+	nc_forward(net, t->inputs, OC_ROWS, forward_mode(c), 0);
 	(void)nc_output(net, c->which, OC_ROWS, got);
 	for (size_t i = 0; i < n; i++)
 		ck_assert_msg(near(got[i], want[i], 1e-5f), "%s: shards: element %zu", label(c), i);
 	pare_net_free(net);
 	net = nc_net(t->b, 1, OC_ROWS, true);
-	nc_forward(net, t->inputs, 1, false, 0);
+	nc_forward(net, t->inputs, 1, forward_mode(c), 0);
 	(void)nc_output(net, c->which, 1, got);
 	for (size_t i = 0; i < n / OC_ROWS && !c->rows_meet; i++)
 		ck_assert_msg(near(got[i], want[i], 1e-5f), "%s: one row: element %zu", label(c), i);
@@ -235,12 +240,12 @@ void oc_forward(const struct op_case *c)
 		size_t n;
 
 		check_shape(net, c);
-		nc_forward(net, t.inputs, OC_ROWS, false, 0);
+		nc_forward(net, t.inputs, OC_ROWS, forward_mode(c), 0);
 		n = nc_output(net, c->which, OC_ROWS, out);
 		ck_assert_uint_le(n, OC_MAX_ELEMS);
 		for (size_t i = 0; c->want != NULL && i < n; i++)
 			ck_assert_msg(near(out[i], c->want[i], 2e-6f), "%s: element %zu is %.9g, want %.9g", label(c), i, (double)out[i], (double)c->want[i]);
-		nc_forward(net, t.inputs, OC_ROWS, false, 0);
+		nc_forward(net, t.inputs, OC_ROWS, forward_mode(c), 0);
 		(void)nc_output(net, c->which, OC_ROWS, again);
 		ck_assert_msg(memcmp(out, again, n * sizeof *out) == 0, "%s: another result the second time", label(c));
 		pare_net_free(net);
@@ -277,7 +282,7 @@ void oc_gradient(const struct op_case *c)
 		}
 		net = nc_net(t.b, 1, OC_ROWS, true);
 		ck_assert_msg(pare_net_n_params(net) > 0, "%s: nothing to differentiate", label(c));
-		error = nc_gradient_error(net, t.inputs, OC_ROWS, c->training, STEP);
+		error = nc_gradient_error(net, t.inputs, OC_ROWS, c->training || c->statistics ? PARE_MODE_TRAIN : PARE_MODE_INFER, STEP);
 		ck_assert_msg(error < (shared != 0 ? fmax(c->gradient, CURVED) : c->gradient), "%s (shared %d): gradient off by %g", label(c), shared, error);
 		pare_net_free(net);
 		gb_free(t.b);

@@ -39,6 +39,7 @@ struct op_case {
 	int n_out;                    /* 0: 1 */
 	int which;                    /* the output that out and want speak of */
 	bool training;                /* take the gradient as in training (Dropout draws) */
+	bool statistics;              /* forward, too, by the statistics of the batch: what a net that trains does with batch norms of the training form */
 	bool rows_meet;               /* rows of the batch depend on each other */
 };
 

@@ -204,11 +204,94 @@ void pare_norm_fixed_backward(int64_t images, int64_t channels, int64_t len, con
 	}
 }
 
-void pare_norm_swap(int64_t a, int64_t b, int64_t len, const float *in, float *out)
+/* One more value of each channel, after `before` of them (Welford 1962). */
+PARE_MULTIARCH static void channels_part(int64_t channels, double before, const float *x, double *mean, double *m2)
 {
-	for (int64_t i = 0; i < a; i++)
-		for (int64_t j = 0; j < b; j++)
-			memcpy(out + (j * a + i) * len, in + (i * b + j) * len, (size_t)len * sizeof *out);
+	double share = 1 / (before + 1), weight = before * share;
+
+	for (int64_t c = 0; c < channels; c++) {
+		double delta = (double)x[c] - mean[c];
+
+		mean[c] += delta * share;
+		m2[c] += delta * delta * weight;
+	}
+}
+
+/* Each run in two passes while it is in the cache, then merged into its channel. */
+void pare_norm_part(int64_t images, int64_t channels, int64_t len, const float *x, double *mean, double *m2)
+{
+	memset(mean, 0, (size_t)channels * sizeof *mean);
+	memset(m2, 0, (size_t)channels * sizeof *m2);
+	for (int64_t i = 0; i < images && len == 1; i++)
+		channels_part(channels, (double)i, x + i * channels, mean, m2);
+	for (int64_t i = 0; i < images && len > 1; i++) {
+		double share = 1 / (double)(i + 1), weight = (double)i * share * (double)len;
+
+		for (int64_t c = 0; c < channels; c++, x += len) {
+			float run = pare_k_sum((size_t)len, x) / (float)len;
+			double delta = (double)run - mean[c];
+
+			mean[c] += delta * share;
+			m2[c] += (double)sum_of_squares(len, x, run) + delta * delta * weight;
+		}
+	}
+}
+
+PARE_MULTIARCH static void channels_sums(int64_t channels, const float *x, const float *mean, const float *inv, const float *dy, double *sum_dy,
+    double *sum_dyh)
+{
+	for (int64_t c = 0; c < channels; c++) {
+		sum_dy[c] += (double)dy[c];
+		sum_dyh[c] += (double)(dy[c] * ((x[c] - mean[c]) * inv[c]));
+	}
+}
+
+void pare_norm_part_backward(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *dy,
+    double *sum_dy, double *sum_dyh)
+{
+	memset(sum_dy, 0, (size_t)channels * sizeof *sum_dy);
+	memset(sum_dyh, 0, (size_t)channels * sizeof *sum_dyh);
+	for (int64_t i = 0; i < images && len == 1; i++)
+		channels_sums(channels, x + i * channels, mean, inv, dy + i * channels, sum_dy, sum_dyh);
+	for (int64_t i = 0; i < images && len > 1; i++)
+		for (int64_t c = 0; c < channels; c++, x += len, dy += len) {
+			sum_dy[c] += (double)pare_k_sum((size_t)len, dy);
+			sum_dyh[c] += (double)centred_dot(len, x, mean[c], dy) * (double)inv[c];
+		}
+}
+
+/* dx (+)= k dy - a - (x - mean) b */
+PARE_MULTIARCH static void run_dx(int64_t n, const float *x, float mean, const float *dy, float k, float a, float b, bool acc, float *dx)
+{
+	if (acc)
+		for (int64_t i = 0; i < n; i++)
+			dx[i] += k * dy[i] - a - (x[i] - mean) * b;
+	else
+		for (int64_t i = 0; i < n; i++)
+			dx[i] = k * dy[i] - a - (x[i] - mean) * b;
+}
+
+PARE_MULTIARCH static void channels_dx(int64_t channels, const float *x, const float *mean, const float *inv, const float *scale, const float *dy,
+    const double *avg_dy, const double *avg_dyh, bool acc, float *dx)
+{
+	for (int64_t c = 0; c < channels; c++) {
+		float h = (x[c] - mean[c]) * inv[c], d = scale[c] * inv[c] * (dy[c] - (float)avg_dy[c] - h * (float)avg_dyh[c]);
+
+		dx[c] = acc ? dx[c] + d : d;
+	}
+}
+
+void pare_norm_batch_dx(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *scale,
+    const float *dy, const double *avg_dy, const double *avg_dyh, bool acc, float *dx)
+{
+	for (int64_t i = 0; i < images && len == 1; i++)
+		channels_dx(channels, x + i * channels, mean, inv, scale, dy + i * channels, avg_dy, avg_dyh, acc, dx + i * channels);
+	for (int64_t i = 0; len > 1 && i < images * channels; i++) {
+		int64_t c = i % channels, at = i * len;
+		float k = inv[c] * scale[c];
+
+		run_dx(len, x + at, mean[c], dy + at, k, k * (float)avg_dy[c], k * inv[c] * (float)avg_dyh[c], acc, dx + at);
+	}
 }
 
 /* The channels [*first, *last) whose squares enter the base of channel c; with `whom`, those whose base c enters. */

@@ -37,8 +37,14 @@ void pare_norm_fixed_forward(int64_t images, int64_t channels, int64_t len, cons
 void pare_norm_fixed_backward(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *scale,
     const float *dy, const struct pare_norm_grads *g);
 
-/* out[b, a, len] = in[a, b, len] */
-void pare_norm_swap(int64_t a, int64_t b, int64_t len, const float *in, float *out);
+/* Statistics of a batch, in parts: of x[images, channels, len] by channel, mean and sum of squared deviations from it (0 for no images). */
+void pare_norm_part(int64_t images, int64_t channels, int64_t len, const float *x, double *mean, double *m2);
+/* Sums by channel of dy and of dy h, with h = (x - mean) inv. */
+void pare_norm_part_backward(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *dy,
+    double *sum_dy, double *sum_dyh);
+/* dx (+)= scale inv (dy - avg_dy - h avg_dyh) */
+void pare_norm_batch_dx(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *scale,
+    const float *dy, const double *avg_dy, const double *avg_dyh, bool acc, float *dx);
 
 /* Local response normalization of x[images, channels, len] over `size` neighbouring channels:
  *   base = bias + alpha / size * sum of x^2 over channels c - (size - 1) / 2 to c + size / 2,   y = x / base^beta */

@@ -290,7 +290,7 @@ static void one_step(void *ctx, int t)
 
 	pare_net_shard_rows(s->net, BATCH, t, &first, &count);
 	memcpy(pare_net_shard_input(s->net, t, 0), data + first * 6, (size_t)count * 6 * sizeof(float));
-	pare_net_shard_forward(s->net, t, count, true, s->n, first);
+	pare_net_shard_forward(s->net, t, count, PARE_MODE_TRAIN, s->n, first);
 	memcpy(pare_net_shard_output_grad(s->net, t, 0), pare_net_shard_output(s->net, t, 0), (size_t)count * 3 * sizeof(float));
 	pare_net_shard_backward(s->net, t);
 }

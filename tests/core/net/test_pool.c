@@ -72,6 +72,41 @@ START_TEST(rounds_see_each_others_memory)
 }
 END_TEST
 
+struct meetings {
+	struct pare_pool *pool;
+	int said[3][50], wrong;
+};
+
+/* Everybody says something, meets, and hears what all said; one is late now and then. */
+static void meet_often(void *ctx, int t)
+{
+	struct meetings *m = ctx;
+
+	for (int i = 0; i < 50; i++) {
+		if (i % 10 == t)
+			usleep(1000);
+		m->said[t][i] = i + 1;
+		pare_pool_meet(m->pool);
+		for (int k = 0; k < 3; k++)
+			if (m->said[k][i] != i + 1)
+				m->wrong = 1; /* a race only when the test fails anyway */
+	}
+}
+
+START_TEST(meetings_within_a_round)
+{
+	struct meetings m = {.wrong = 0};
+
+	ck_assert_int_eq(pare_pool_new(3, &m.pool, NULL), PARE_OK);
+	for (int i = 0; i < 3; i++) {
+		memset(m.said, 0, sizeof m.said);
+		pare_pool_run(m.pool, meet_often, &m);
+		ck_assert_int_eq(m.wrong, 0);
+	}
+	pare_pool_free(m.pool);
+}
+END_TEST
+
 START_TEST(free_of_idle_and_null)
 {
 	struct pare_pool *p = NULL;
@@ -105,6 +140,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, everybody_runs_once_per_round);
 	tcase_add_test(t, rounds_see_each_others_memory);
+	tcase_add_test(t, meetings_within_a_round);
 	tcase_add_test(t, free_of_idle_and_null);
 	tcase_add_test(t, no_memory);
 	suite_add_tcase(s, t);
