@@ -86,9 +86,10 @@ struct pare_attr {
 	int64_t i;
 	float f;
 	struct pare_span s; /* STRING: the text; GRAPH: the GraphProto */
-	size_t n;           /* of ints or floats */
+	size_t n;           /* of ints, floats or strings */
 	const int64_t *ints;
 	const float *floats;
+	const struct pare_span *strings;
 	const struct pare_tensor *t;
 };
 

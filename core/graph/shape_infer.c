@@ -322,7 +322,7 @@ void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, st
 		o[k] = n->node->out[k] >= 0 ? &net->values[n->node->out[k]].shape : NULL;
 	out->n = 0;
 	out->full = false;
-	if (o[0] != NULL)
+	if (o[0] != NULL || n->op->min_out == 0)
 		n->op->couple(&view, out);
 }
 

@@ -32,6 +32,7 @@ static void count_attr(struct pare_onnx_reader *r, struct pare_span span)
 			r->n.floats += pare_wire_packed_len(&f, 4);
 		if (f.number == ATTR_INTS)
 			r->n.ints += pare_wire_packed_len(&f, 0);
+		r->n.strings += f.number == ATTR_STRINGS;
 		if (f.number == ATTR_T) {
 			r->n.tensors++;
 			count_tensor(r, f.span);

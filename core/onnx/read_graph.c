@@ -51,7 +51,10 @@ static bool allocate(struct pare_onnx_reader *r)
 	if (r->ints == NULL)
 		return false;
 	r->floats = pare_onnx_take(r, a, r->n.floats, sizeof *r->floats);
-	return r->floats != NULL;
+	if (r->floats == NULL)
+		return false;
+	r->strings = pare_onnx_take(r, a, r->n.strings, sizeof *r->strings);
+	return r->strings != NULL;
 }
 
 static enum pare_code define(struct pare_onnx_reader *r, const char *name, bool is_input, bool is_init)

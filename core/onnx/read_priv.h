@@ -11,7 +11,7 @@
 struct pare_onnx_counts {
 	size_t nodes, inits, sparse, inputs, outputs;
 	size_t in, out, attrs; /* of all nodes */
-	size_t tensors, ints, floats; /* of all attributes */
+	size_t tensors, ints, floats, strings; /* of all attributes */
 	size_t text;                  /* bytes of names with their NULs */
 };
 
@@ -46,6 +46,7 @@ struct pare_onnx_reader {
 	struct pare_tensor *tensors;
 	int64_t *ints;
 	float *floats;
+	struct pare_span *strings;
 	struct pare_onnx_names names;
 	struct pare_err *err;
 };

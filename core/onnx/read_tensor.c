@@ -312,6 +312,7 @@ enum pare_code pare_onnx_attr(struct pare_onnx_reader *r, struct pare_span wire,
 	out->name = pare_onnx_text(r, pare_wire_find(file, wire, ATTR_NAME));
 	out->ints = r->ints;
 	out->floats = r->floats;
+	out->strings = r->strings;
 	if (out->name[0] == '\0')
 		return pare_onnx_bad(r, "attribute", out->name, "it has no name");
 	pare_wire_init(&w, file, wire);
@@ -341,6 +342,7 @@ enum pare_code pare_onnx_attr(struct pare_onnx_reader *r, struct pare_span wire,
 			add_ints(r, &f, out);
 			break;
 		case ATTR_STRINGS:
+			*r->strings++ = f.span;
 			out->n++;
 			break;
 		default:

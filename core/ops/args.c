@@ -19,7 +19,7 @@ static enum pare_attr_type wire_type(enum pare_attr_kind kind)
 	static const enum pare_attr_type type_table[] = {
 	    [PARE_ARG_INT] = PARE_ATTR_INT,       [PARE_ARG_FLOAT] = PARE_ATTR_FLOAT,   [PARE_ARG_INTS] = PARE_ATTR_INTS,
 	    [PARE_ARG_FLOATS] = PARE_ATTR_FLOATS, [PARE_ARG_TENSOR] = PARE_ATTR_TENSOR,
-	    [PARE_ARG_STRING] = PARE_ATTR_STRING,
+	    [PARE_ARG_STRING] = PARE_ATTR_STRING, [PARE_ARG_STRINGS] = PARE_ATTR_STRINGS,
 	};
 
 	return type_table[kind];
@@ -28,6 +28,7 @@ static enum pare_attr_type wire_type(enum pare_attr_kind kind)
 /* An empty list still has an address, so that it differs from an absent one. */
 static const int64_t no_ints[1];
 static const float no_floats[1];
+static const struct pare_span no_strings[1];
 
 static void store(const struct pare_arg_spec *s, const struct pare_attr *a, unsigned char *args)
 {
@@ -51,6 +52,9 @@ static void store(const struct pare_arg_spec *s, const struct pare_attr *a, unsi
 		break;
 	case PARE_ARG_STRING:
 		*(struct pare_span *)to = a->s;
+		break;
+	case PARE_ARG_STRINGS:
+		*(struct pare_strings *)to = (struct pare_strings){.v = a->n > 0 ? a->strings : no_strings, .n = a->n};
 		break;
 	}
 }

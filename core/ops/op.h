@@ -40,7 +40,8 @@ enum pare_attr_kind {
 	PARE_ARG_INTS,   /* struct pare_ints */
 	PARE_ARG_FLOATS, /* struct pare_floats */
 	PARE_ARG_TENSOR, /* const struct pare_tensor *, NULL when absent */
-	PARE_ARG_STRING  /* struct pare_span, data NULL when absent; not terminated */
+	PARE_ARG_STRING, /* struct pare_span, data NULL when absent; not terminated */
+	PARE_ARG_STRINGS /* struct pare_strings */
 };
 struct pare_ints {
 	const int64_t *v; /* NULL when absent */
@@ -48,6 +49,10 @@ struct pare_ints {
 };
 struct pare_floats {
 	const float *v;
+	size_t n;
+};
+struct pare_strings {
+	const struct pare_span *v; /* NULL when absent; not terminated */
 	size_t n;
 };
 struct pare_arg_spec {
@@ -134,7 +139,8 @@ struct pare_ties {
 };
 void pare_tie_add(struct pare_ties *t, struct pare_tie tie);
 
-/* What couple and macs look at: shapes are unresolved for couple, of one row for macs. */
+/* What couple and macs look at: shapes are unresolved for couple, of one row for macs. Of macs' outputs only the first is there.
+ * A row with min_out 0 must do without any of them, all others have output 0 (couple is not asked where it is left out). */
 struct pare_node_view {
 	const void *args;
 	int n_in, n_out;

@@ -16,12 +16,17 @@
 struct dropout_args {
 	float ratio;
 	int64_t seed; /* the file's; accepted, not used: one seed names the whole job */
+	/* found by infer: which axis holds the rows of the batch, and how many entries of it each row has */
+	int row_axis;
+	int64_t per_row;
 };
 
 static enum pare_code dropout_shapes(const struct pare_infer *c, struct pare_err *err)
 {
-	const struct dropout_args *d = c->args;
+	struct dropout_args *d = c->args;
 
+	d->row_axis = c->in[0].batch != 0 ? __builtin_ctz(c->in[0].batch) : 0;
+	d->per_row = c->in[0].batch != 0 ? c->in[0].dims[d->row_axis] : 1;
 	if (!(d->ratio >= 0.0f && d->ratio < 1.0f))
 		return pare_err_set(err, PARE_E_INVALID, c->where, "dropout ratio %g is not in [0, 1)", (double)d->ratio);
 	c->out[0] = c->out[1] = c->in[0];
@@ -58,19 +63,22 @@ static void draw_row(struct pare_rng *rng, uint32_t threshold, float kept, size_
 	}
 }
 
-static void draw(const struct pare_run *r, float ratio, float *m)
+static void draw(const struct pare_run *r, const struct dropout_args *d, float *m)
 {
 	const struct pare_shape *x = r->in_shape[0];
-	size_t rows = x->n_dims > 0 ? (size_t)x->dims[0] : 1, n = rows > 0 ? pare_shape_elems(x) / rows : 0;
-	uint32_t threshold = (uint32_t)((double)ratio * 4294967296.0);
+	bool scalar = x->n_dims == 0;
+	size_t rows = scalar ? 1 : (size_t)x->dims[d->row_axis], n = scalar ? 1 : (size_t)pare_shape_product(x, d->row_axis + 1, x->n_dims),
+	    blocks = (size_t)pare_shape_product(x, 0, scalar ? 0 : d->row_axis);
+	uint32_t threshold = (uint32_t)((double)d->ratio * 4294967296.0);
 	struct pare_rng rng;
 	uint64_t seed;
 
 	pare_rng_init(&rng, r->seed, "dropout", r->step);
 	seed = pare_rng_u64(&rng) + (uint64_t)r->node;
 	for (size_t i = 0; i < rows; i++) {
-		pare_rng_init(&rng, seed, "dropout row", (uint64_t)r->first_row + i);
-		draw_row(&rng, threshold, 1.0f / (1.0f - ratio), n, m + i * n);
+		pare_rng_init(&rng, seed, "dropout row", (uint64_t)(r->first_row * d->per_row) + i);
+		for (size_t k = 0; k < blocks; k++)
+			draw_row(&rng, threshold, 1.0f / (1.0f - d->ratio), n, m + (k * rows + i) * n);
 	}
 }
 
@@ -81,7 +89,7 @@ static void dropout_forward(const struct pare_run *r)
 	float *mask = r->n_out > 1 ? r->out[1] : NULL;
 
 	if (r->training)
-		draw(r, d->ratio, r->state);
+		draw(r, d, r->state);
 	else if (r->state != NULL)
 		pare_k_fill(n, 1.0f, r->state);
 	if (r->training && r->out[0] != NULL)

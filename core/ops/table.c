@@ -15,6 +15,7 @@ static const struct pare_op *const family_table[] = {
     pare_op_generate_table, pare_op_reduce_table,    pare_op_pick_table,
     pare_op_shape_table,  pare_op_regular_table,     pare_op_constant_table,
     pare_op_conv_table,   pare_op_pool_table,        pare_op_norm_table,
+    pare_op_recurrent_table,
 };
 #define N_FAMILIES (sizeof family_table / sizeof family_table[0])
 

@@ -252,6 +252,18 @@ void gb_attr_string(struct gb *b, const char *name, const char *text)
 	a->s.len = strlen(text);
 }
 
+void gb_attr_strings(struct gb *b, const char *name, const char *const *texts, size_t n)
+{
+	struct pare_attr *a = attr(b, name, PARE_ATTR_STRINGS);
+	struct pare_span spans[MAX_PORTS];
+
+	assert(n <= MAX_PORTS);
+	for (size_t i = 0; i < n; i++)
+		spans[i] = (struct pare_span){(const uint8_t *)keep_str(b, texts[i]), strlen(texts[i])};
+	a->n = n;
+	a->strings = (const struct pare_span *)(const void *)keep(b, spans, n * sizeof *spans, n * sizeof *spans);
+}
+
 void gb_attr_tensor(struct gb *b, const char *name, const char *init)
 {
 	int32_t v = value_of(b, init);

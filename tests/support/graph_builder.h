@@ -34,6 +34,7 @@ void gb_attr_float(struct gb *b, const char *name, float v);
 void gb_attr_ints(struct gb *b, const char *name, const int64_t *v, size_t n);
 void gb_attr_floats(struct gb *b, const char *name, const float *v, size_t n);
 void gb_attr_string(struct gb *b, const char *name, const char *text);
+void gb_attr_strings(struct gb *b, const char *name, const char *const *texts, size_t n);
 /* The tensor is an initializer made before, under that name. */
 void gb_attr_tensor(struct gb *b, const char *name, const char *init);
 /* The domain of the last node. */

@@ -13,31 +13,34 @@ void pare_gemm_init(void)
 	openblas_set_num_threads(1);
 }
 
-static void scale(float beta, float *c, int64_t n)
+static void scale(float beta, float *c, int64_t m, int64_t n, int64_t ldc)
 {
-	if (beta == 0.0f)
-		memset(c, 0, (size_t)n * sizeof *c);
-	else if (beta != 1.0f)
-		cblas_sscal((int)n, beta, c, 1);
+	for (int64_t i = 0; i < m; i++, c += ldc)
+		if (beta == 0.0f)
+			memset(c, 0, (size_t)n * sizeof *c);
+		else if (beta != 1.0f)
+			cblas_sscal((int)n, beta, c, 1);
+}
+
+void pare_gemm_part(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
+    float beta, float *c, int64_t ldc)
+{
+	if (m == 0 || n == 0)
+		return;
+	if (k == 0)
+		scale(beta, c, m, n, ldc);
+	else if (m == 1 && tb)
+		cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, alpha, b, (int)ldb, a, ta ? (int)lda : 1, beta, c, 1);
+	else if (m == 1)
+		cblas_sgemv(CblasRowMajor, CblasTrans, (int)k, (int)n, alpha, b, (int)ldb, a, ta ? (int)lda : 1, beta, c, 1);
+	else
+		cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha,
+		    a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
 void pare_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, float beta, float *c)
 {
-	int lda = (int)(ta ? m : k), ldb = (int)(tb ? k : n);
-
-	if (m == 0 || n == 0)
-		return;
-	if (k == 0) {
-		scale(beta, c, m * n);
-		return;
-	}
-	if (m == 1 && tb)
-		cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, alpha, b, ldb, a, 1, beta, c, 1);
-	else if (m == 1)
-		cblas_sgemv(CblasRowMajor, CblasTrans, (int)k, (int)n, alpha, b, ldb, a, 1, beta, c, 1);
-	else
-		cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha,
-		    a, lda, b, ldb, beta, c, (int)n);
+	pare_gemm_part(ta, tb, m, n, k, alpha, a, ta ? m : k, b, tb ? k : n, beta, c, n);
 }
 
 void pare_gemm_ref(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, float beta, float *c)

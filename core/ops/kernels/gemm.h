@@ -12,7 +12,11 @@ void pare_gemm_init(void);
  * when tb; nothing is padded. With beta 0, c is not read. k may be 0. Every size fits an int32. */
 void pare_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, float beta, float *c);
 
-/* The same by the definition, accumulating in double: what tests compare with. */
+/* The same on parts of wider matrices: lda, ldb and ldc floats from the start of one stored row to the next. */
+void pare_gemm_part(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
+    float beta, float *c, int64_t ldc);
+
+/* pare_gemm by the definition, accumulating in double: what tests compare with. */
 void pare_gemm_ref(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, float beta, float *c);
 
 #endif
