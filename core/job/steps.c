@@ -6,6 +6,7 @@
  * Afterwards weights, mask and splits are put back as they were. */
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -126,16 +127,23 @@ static double starting_point(const struct job_run *r, const struct pare_args *ar
 
 	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > 0)
 		return pare_args_num(schedule, "start");
-	return pare_args_has(args, "threshold") ? 0 : job_sparsity(r);
+	return pare_args_has(args, "threshold") || pare_args_has(args, "pattern") ? 0 : job_sparsity(r);
 }
 
-/* Amount of round i: a share rises from where the weights already are (or from start), a threshold from 0. */
+/* Amount of round i: a share rises from where the weights already are (or from start), a threshold from 0; a pattern loses one
+ * weight of M after the other. */
 static void set_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n)
 {
 	const struct pare_sparsity_schedule *s = pare_schedule_find(pare_args_obj(args, "schedule")->method->name);
 
 	o->by_threshold = pare_args_has(args, "threshold");
-	if (o->by_threshold)
+	if (o->unit == PARE_UNIT_PATTERN) {
+		int keep = 1, of = 1;
+
+		(void)sscanf(pare_args_str(args, "pattern"), "%d:%d", &keep, &of);
+		o->pattern_keep = of - (int)floor((of - keep) * s->at(from, 1, i, n) + 1e-9);
+		o->pattern_of = of;
+	} else if (o->by_threshold)
 		o->threshold = pare_args_num(args, "threshold") * s->at(from, 1, i, n);
 	else
 		o->sparsity = s->at(from < pare_args_num(args, "sparsity") ? from : pare_args_num(args, "sparsity"), pare_args_num(args, "sparsity"), i, n);
@@ -174,9 +182,17 @@ static enum pare_code run_prune(struct job_run *r, const struct pare_args *args,
 	    .exclude = exclude->strings,
 	    .n_exclude = exclude->n,
 	};
+	const struct pare_arg *block = pare_args_get(args, "block");
 	double from = starting_point(r, args);
 	enum pare_code code = PARE_OK;
 
+	if (strcmp(pare_args_str(args, "granularity"), "block") == 0) {
+		o.unit = PARE_UNIT_BLOCK;
+		o.block[0] = (int64_t)block->nums[0];
+		o.block[1] = (int64_t)block->nums[1];
+	} else if (pare_args_has(args, "pattern")) {
+		o.unit = PARE_UNIT_PATTERN;
+	}
 	if (o.criterion == NULL || pare_schedule_find(schedule->method->name) == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	keep_dense(r);

@@ -5,6 +5,10 @@
  * random: the baseline that every other criterion must beat. Its streams are named by seed, tensor and block, so the order
  * in which blocks are scored does not matter, and a second round with the same seed removes a superset of the first.
  *
+ * lamp: the weight's share of what is left of its tensor once everything smaller has gone, w^2 / sum of u^2 over |u| >= |w|
+ * (Lee et al. 2021, arXiv:2010.07611). It makes magnitudes of layers comparable without a parameter: every layer's largest weight
+ * scores 1, so none is emptied.
+ *
  * Scores are asked for a block at a time and more than once, so that nobody has to keep them: a criterion is a function
  * of what it is given. */
 #include "core/prune/prune.h"
@@ -12,6 +16,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "core/base/rng.h"
 
 static void score_magnitude(const struct pare_score_input *in, float *out)
@@ -31,9 +36,87 @@ static void score_random(const struct pare_score_input *in, float *out)
 		out[i] = pare_rng_uniform(&rng);
 }
 
+#define DIGIT_BITS 11
+#define DIGITS ((size_t)1 << DIGIT_BITS)
+
+/* Ascending order of non-negative finite floats, whose bits order like integers; tmp and the result are n long. */
+static void sort_floats(size_t n, float *v, float *tmp)
+{
+	for (int shift = 0; shift < 32; shift += DIGIT_BITS) {
+		size_t count[DIGITS + 1] = {0};
+		float *swap;
+
+		for (size_t i = 0; i < n; i++) {
+			uint32_t bits;
+
+			memcpy(&bits, &v[i], sizeof bits);
+			count[(bits >> shift & (DIGITS - 1)) + 1]++;
+		}
+		for (size_t k = 0; k < DIGITS; k++)
+			count[k + 1] += count[k];
+		for (size_t i = 0; i < n; i++) {
+			uint32_t bits;
+
+			memcpy(&bits, &v[i], sizeof bits);
+			tmp[count[bits >> shift & (DIGITS - 1)]++] = v[i];
+		}
+		swap = v;
+		v = tmp;
+		tmp = swap;
+	}
+	memcpy(tmp, v, n * sizeof *v); /* three passes: the order stands in the other array */
+}
+
+/* The first of sorted[n] that is not less than x. */
+static size_t lower_bound(const float *sorted, size_t n, float x)
+{
+	size_t low = 0;
+
+	while (n > 0) {
+		size_t half = n / 2;
+
+		if (sorted[low + half] < x) {
+			low += half + 1;
+			n -= half + 1;
+		} else {
+			n = half;
+		}
+	}
+	return low;
+}
+
+static enum pare_code score_lamp(const struct pare_score_input *in, float *out, struct pare_err *err)
+{
+	size_t n = in->param->n_elems;
+	float *sorted = pare_calloc(n + 1, sizeof *sorted), *tmp = pare_calloc(n + 1, sizeof *tmp);
+	double *tail = pare_calloc(n + 1, sizeof *tail);
+
+	if (sorted == NULL || tmp == NULL || tail == NULL) {
+		pare_free(sorted);
+		pare_free(tmp);
+		pare_free(tail);
+		return pare_err_nomem(err, n * sizeof *tail);
+	}
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = fabsf(in->weights[i]);
+	sort_floats(n, sorted, tmp);
+	for (size_t i = n; i > 0; i--)
+		tail[i - 1] = tail[i] + (double)sorted[i - 1] * (double)sorted[i - 1];
+	for (size_t i = 0; i < n; i++) {
+		double w = fabs((double)in->weights[i]), sum = tail[lower_bound(sorted, n, (float)w)];
+
+		out[i] = sum > 0 ? (float)(w * w / sum) : 0.0f;
+	}
+	pare_free(sorted);
+	pare_free(tmp);
+	pare_free(tail);
+	return PARE_OK;
+}
+
 const struct pare_criterion pare_criterion_table[] = {
     {.name = "magnitude", .thresholds = true, .score = score_magnitude},
     {.name = "random", .thresholds = false, .score = score_random},
+    {.name = "lamp", .thresholds = true, .score_tensor = score_lamp},
     {.name = NULL},
 };
 

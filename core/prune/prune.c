@@ -21,18 +21,8 @@
 #include "core/base/multiarch.h"
 #include "core/prune/prune_priv.h"
 
-struct round {
-	struct pare_net *net;
-	const struct pare_prune_options *opt;
-	struct pare_mask *mask;
-	struct pare_radix *radix;
-	size_t n_masked; /* of the group, before this round */
-	float t;         /* below it goes, */
-	size_t n_ties;   /* and so many that equal it */
-};
-
 /* What a walk does with a block: its scores, and the block's place in mask and slab. */
-typedef void visit_fn(struct round *r, const float *score, uint8_t *keep, float *w, size_t n);
+typedef void visit_fn(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n);
 
 static bool matches(const char *pattern, const char *name)
 {
@@ -43,7 +33,7 @@ static bool matches(const char *pattern, const char *name)
 	return strcmp(pattern, name) == 0;
 }
 
-static bool is_target(const struct pare_prune_options *opt, const struct pare_param_info *info)
+bool pare_prune_is_target(const struct pare_prune_options *opt, const struct pare_param_info *info)
 {
 	const char *node = "";
 
@@ -58,14 +48,14 @@ static bool is_target(const struct pare_prune_options *opt, const struct pare_pa
 }
 
 /* Weights to score in params [first, end). */
-static size_t group_size(const struct round *r, int first, int end)
+static size_t group_size(const struct pare_round *r, int first, int end)
 {
 	size_t n = 0;
 
 	for (int p = first; p < end; p++) {
 		const struct pare_param_info *info = pare_net_param(r->net, p);
 
-		n += is_target(r->opt, info) ? info->n_elems : 0;
+		n += pare_prune_is_target(r->opt, info) ? info->n_elems : 0;
 	}
 	return n;
 }
@@ -80,7 +70,7 @@ static bool all_finite(const float *w, size_t n)
 	return bad == 0;
 }
 
-static enum pare_code check_finite(const struct round *r, struct pare_err *err)
+static enum pare_code check_finite(const struct pare_round *r, struct pare_err *err)
 {
 	const float *slab = pare_net_slab(r->net);
 
@@ -89,7 +79,7 @@ static enum pare_code check_finite(const struct round *r, struct pare_err *err)
 		const float *w = slab + info->offset;
 		size_t i = 0;
 
-		if (!is_target(r->opt, info) || all_finite(w, info->n_elems))
+		if (!pare_prune_is_target(r->opt, info) || all_finite(w, info->n_elems))
 			continue;
 		while (isfinite(w[i]))
 			i++;
@@ -99,10 +89,14 @@ static enum pare_code check_finite(const struct round *r, struct pare_err *err)
 	return PARE_OK;
 }
 
-static enum pare_code check_options(const struct round *r, struct pare_err *err)
+static enum pare_code check_options(const struct pare_round *r, struct pare_err *err)
 {
 	const struct pare_prune_options *opt = r->opt;
 
+	if (opt->unit == PARE_UNIT_PATTERN && (opt->pattern_keep < 1 || opt->pattern_of < opt->pattern_keep || opt->pattern_of > PARE_PATTERN_MAX))
+		return pare_err_set(err, PARE_E_INVALID, NULL, "%d of %d is no pattern: 1 <= N <= M <= %d", opt->pattern_keep, opt->pattern_of, PARE_PATTERN_MAX);
+	if (opt->unit == PARE_UNIT_BLOCK && (opt->block[0] < 1 || opt->block[1] < 1))
+		return pare_err_set(err, PARE_E_INVALID, NULL, "a block has at least one output and one input");
 	if (opt->by_threshold && !opt->criterion->thresholds)
 		return pare_err_set(err, PARE_E_INVALID, NULL,
 		    "criterion \"%s\" has no threshold: give a sparsity instead", opt->criterion->name);
@@ -116,28 +110,40 @@ static enum pare_code check_options(const struct round *r, struct pare_err *err)
 	return check_finite(r, err);
 }
 
-static void walk(struct round *r, int first, int end, visit_fn *visit)
+void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n, float *score)
+{
+	const struct pare_param_info *info = pare_net_param(r->net, p);
+	const uint8_t *keep = r->mask->keep + info->offset + first;
+	struct pare_score_input in = {.net = r->net, .param = info, .weights = pare_net_slab(r->net) + info->offset, .seed = r->opt->seed,
+	    .param_index = p, .first = first, .n = n};
+
+	if (r->scores != NULL)
+		memcpy(score, r->scores + info->offset + first, n * sizeof *score);
+	else
+		r->opt->criterion->score(&in, score);
+	for (size_t i = 0; r->mask->any && i < n; i++)
+		score[i] = keep[i] != 0 ? score[i] : -INFINITY;
+}
+
+static void walk(struct pare_round *r, int first, int end, visit_fn *visit)
 {
 	float score[PARE_SCORE_BLOCK];
 
 	for (int p = first; p < end; p++) {
 		const struct pare_param_info *info = pare_net_param(r->net, p);
-		float *w = pare_net_slab(r->net) + info->offset;
-		uint8_t *keep = r->mask->keep + info->offset;
-		struct pare_score_input in = {
-		    .net = r->net, .param = info, .weights = w, .seed = r->opt->seed, .param_index = p};
+		size_t n;
 
-		for (; is_target(r->opt, info) && in.first < info->n_elems; in.first += in.n) {
-			in.n = info->n_elems - in.first < PARE_SCORE_BLOCK ? info->n_elems - in.first : PARE_SCORE_BLOCK;
-			r->opt->criterion->score(&in, score);
-			for (size_t i = 0; r->mask->any && i < in.n; i++)
-				score[i] = keep[in.first + i] != 0 ? score[i] : -INFINITY;
-			visit(r, score, keep + in.first, w + in.first, in.n);
+		if (!pare_prune_is_target(r->opt, info))
+			continue;
+		for (size_t at = 0; at < info->n_elems; at += n) {
+			n = info->n_elems - at < PARE_SCORE_BLOCK ? info->n_elems - at : PARE_SCORE_BLOCK;
+			pare_prune_scores(r, p, at, n, score);
+			visit(r, score, r->mask->keep + info->offset + at, pare_net_slab(r->net) + info->offset + at, n);
 		}
 	}
 }
 
-static void count_first(struct round *r, const float *score, uint8_t *keep, float *w, size_t n)
+static void count_first(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n)
 {
 	(void)w;
 	for (size_t i = 0; r->mask->any && i < n; i++)
@@ -145,7 +151,7 @@ static void count_first(struct round *r, const float *score, uint8_t *keep, floa
 	pare_radix_first(r->radix, score, n);
 }
 
-static void count_second(struct round *r, const float *score, uint8_t *keep, float *w, size_t n)
+static void count_second(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n)
 {
 	(void)keep;
 	(void)w;
@@ -164,7 +170,7 @@ static size_t keep_above(size_t n, float t, const float *restrict score, uint8_t
 	return n_equal;
 }
 
-static void drop(struct round *r, const float *score, uint8_t *keep, float *w, size_t n)
+static void drop(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n)
 {
 	size_t n_equal = keep_above(n, r->t, score, keep);
 
@@ -179,21 +185,20 @@ static void drop(struct round *r, const float *score, uint8_t *keep, float *w, s
 		w[i] = keep[i] != 0 ? w[i] : 0.0f;
 }
 
-/* The least float that is not less than x: score < x for a double x, and score < ceil_float(x), mean the same. */
-static float ceil_float(double x)
+float pare_prune_ceil(double x)
 {
 	float f = (float)x;
 
 	return (double)f < x ? nextafterf(f, INFINITY) : f;
 }
 
-static void prune_group(struct round *r, int first, int end)
+static void prune_group(struct pare_round *r, int first, int end)
 {
 	size_t n = group_size(r, first, end);
 	size_t n_drop = (size_t)llround(r->opt->sparsity * (double)n), n_below;
 
 	if (r->opt->by_threshold) {
-		r->t = ceil_float(r->opt->threshold);
+		r->t = pare_prune_ceil(r->opt->threshold);
 		r->n_ties = 0;
 		walk(r, first, end, drop);
 		return;
@@ -212,21 +217,61 @@ static void prune_group(struct round *r, int first, int end)
 	walk(r, first, end, drop);
 }
 
+static enum pare_code score_tensors(struct pare_round *r, struct pare_err *err)
+{
+	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->scores;
+
+	r->scores = pare_alloc(bytes);
+	if (r->scores == NULL)
+		return pare_err_nomem(err, bytes);
+	for (int p = 0; p < pare_net_n_params(r->net); p++) {
+		const struct pare_param_info *info = pare_net_param(r->net, p);
+		struct pare_score_input in = {.net = r->net, .param = info, .weights = pare_net_slab(r->net) + info->offset, .seed = r->opt->seed, .param_index = p};
+		enum pare_code code = PARE_OK;
+
+		if (pare_prune_is_target(r->opt, info))
+			code = r->opt->criterion->score_tensor(&in, r->scores + info->offset, err);
+		if (code != PARE_OK)
+			return code;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code prune_weights(struct pare_round *r, int first, int end, struct pare_err *err)
+{
+	(void)err;
+	prune_group(r, first, end);
+	return PARE_OK;
+}
+
+static enum pare_code prune_groups(struct pare_round *r, struct pare_err *err)
+{
+	static enum pare_code (*const by_unit[])(struct pare_round *, int, int, struct pare_err *) = {
+	    [PARE_UNIT_WEIGHT] = prune_weights, [PARE_UNIT_PATTERN] = pare_prune_pattern, [PARE_UNIT_BLOCK] = pare_prune_blocks};
+	int n_params = pare_net_n_params(r->net);
+	enum pare_code code = PARE_OK;
+
+	if (r->opt->scope == PARE_SCOPE_GLOBAL)
+		return by_unit[r->opt->unit](r, 0, n_params, err);
+	for (int p = 0; p < n_params && code == PARE_OK; p++)
+		code = by_unit[r->opt->unit](r, p, p + 1, err);
+	return code;
+}
+
 /* Targets have been seen to by drop. */
-static void apply_to_excluded(const struct round *r)
+static void apply_to_excluded(const struct pare_round *r)
 {
 	for (int p = 0; p < pare_net_n_params(r->net); p++) {
 		const struct pare_param_info *info = pare_net_param(r->net, p);
 
-		if (info->prunable && !is_target(r->opt, info))
+		if (info->prunable && !pare_prune_is_target(r->opt, info))
 			pare_mask_apply(r->mask, pare_net_slab(r->net), info->offset, info->offset + info->n_elems);
 	}
 }
 
 enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options *opt, struct pare_mask *mask, struct pare_err *err)
 {
-	struct round r = {.net = net, .opt = opt, .mask = mask};
-	int n_params = pare_net_n_params(net);
+	struct pare_round r = {.net = net, .opt = opt, .mask = mask};
 	enum pare_code code;
 
 	assert(mask->len == pare_net_slab_len(net));
@@ -235,12 +280,15 @@ enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options 
 		return code;
 	r.radix = pare_alloc(sizeof *r.radix);
 	if (r.radix == NULL)
-		return pare_err_nomem(err, sizeof *r.radix);
-	if (opt->scope == PARE_SCOPE_GLOBAL)
-		prune_group(&r, 0, n_params);
-	for (int p = 0; p < n_params && opt->scope == PARE_SCOPE_LAYER; p++)
-		prune_group(&r, p, p + 1);
+		code = pare_err_nomem(err, sizeof *r.radix);
+	if (code == PARE_OK && opt->criterion->score_tensor != NULL)
+		code = score_tensors(&r, err);
+	if (code == PARE_OK)
+		code = prune_groups(&r, err);
 	pare_free(r.radix);
+	pare_free(r.scores);
+	if (code != PARE_OK)
+		return code;
 	mask->any = memchr(mask->keep, 0, mask->len) != NULL;
 	apply_to_excluded(&r);
 	return PARE_OK;

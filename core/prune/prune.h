@@ -25,6 +25,14 @@ void pare_mask_apply(const struct pare_mask *m, float *slab, size_t begin, size_
 
 enum pare_scope { PARE_SCOPE_GLOBAL, PARE_SCOPE_LAYER };
 
+/* What goes together (pattern.c). A tensor is seen as outputs x inputs x rest (the taps of a kernel): the axis of output channels, the
+ * first other axis, and what is left. */
+enum pare_unit {
+	PARE_UNIT_WEIGHT,  /* single weights */
+	PARE_UNIT_PATTERN, /* N:M: of every M consecutive inputs of an output the M - N lowest scores go */
+	PARE_UNIT_BLOCK    /* blocks of outputs x inputs, ranked by their mean score */
+};
+
 /* One row per criterion (criteria.c); names match the catalog. A score is larger for what should stay; scores are
  * comparable across tensors where the criterion says so. */
 #define PARE_SCORE_BLOCK ((size_t)4096)
@@ -40,6 +48,9 @@ struct pare_criterion {
 	const char *name;
 	bool thresholds; /* a threshold on the score means something to a user (|w| < t); random has none */
 	void (*score)(const struct pare_score_input *in, float *out); /* out[n] */
+	/* Instead of score, where a weight's score depends on its whole tensor: out[param->n_elems] at once (first and n do not
+	 * count). Such scores are kept while the round runs, four bytes a weight. */
+	PARE_MUST_USE enum pare_code (*score_tensor)(const struct pare_score_input *in, float *out, struct pare_err *err);
 };
 extern const struct pare_criterion pare_criterion_table[]; /* ends with name NULL */
 const struct pare_criterion *pare_criterion_find(const char *name);
@@ -54,13 +65,18 @@ struct pare_prune_options {
 	const char *const *exclude; /* initializer or node names that stay whole: exact, or with one trailing * */
 	size_t n_exclude;
 	const struct pare_model *model; /* knows the node names; NULL: exclude is matched with initializer names only */
+	enum pare_unit unit;
+	int pattern_keep, pattern_of; /* N and M: 1 <= N <= M <= PARE_PATTERN_MAX; sparsity, threshold and scope do not count */
+	int64_t block[2];             /* outputs, inputs; each at least 1. Blocks at the edge are smaller and count as one */
 };
+#define PARE_PATTERN_MAX 64
 
 /* Recomputes the mask from the net's present weights and applies it to the slab. N counts the prunable weights that are not
  * excluded: of all tensors together (global) or of each (layer). Exactly round(sparsity * N) of them are masked afterwards, or
  * as many as were before if that is more: a weight that is already masked is not brought back (its score counts as lowest).
  * Ties are broken by position, the first in the slab goes first, so the result does not depend on the thread count. A layer may end up empty.
- * Takes half a megabyte of memory, whatever the size of the model.
+ * Takes half a megabyte of memory, whatever the size of the model (more for criteria with score_tensor, and for blocks).
+ * Blocks: the same of blocks. N:M: exactly N of each M stay (of a last, shorter run of inputs the same share, rounded up).
  * PARE_E_INVALID: sparsity outside [0, 1), a threshold that is not finite or that the criterion does not have, or nothing
  * left to prune; PARE_E_NONFINITE names a tensor with NaN or infinity; the mask is unchanged after an error. */
 PARE_MUST_USE enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options *opt, struct pare_mask *mask, struct pare_err *err);
@@ -70,7 +86,7 @@ PARE_MUST_USE enum pare_code pare_prune(struct pare_net *net, const struct pare_
 float pare_select_kth(const float *scores, size_t n, size_t k);
 
 /* Sparsity after round i of n (1-based), from s0 to s1, by schedule name (schedules.c): one_shot, linear, cubic
- * (Zhu and Gupta 2017: s1 + (s0 - s1)(1 - i/n)^3). */
+ * (Zhu and Gupta 2017: s1 + (s0 - s1)(1 - i/n)^3), exponential. */
 struct pare_sparsity_schedule {
 	const char *name;
 	double (*at)(double s0, double s1, int i, int n);

@@ -19,8 +19,8 @@ static const char *const metric_choices[] = {"accuracy", "macro_f1", "loss", "r2
 static const char *const output_choices[] = {"onnx", "report", NULL};
 static const char *const type_choices[] = {"mlp", NULL};
 static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
-static const char *const granularity_choices[] = {"weight", NULL};
 static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
+static const char *const granularity_choices[] = {"weight", "block", NULL};
 static const char *const scope_choices[] = {"global", "layer", NULL};
 
 #define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
@@ -85,10 +85,12 @@ static const struct pare_param recover_params[] = {TRAINING(1)};
 
 static const struct pare_param prune_params[] = {
     {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
-    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero; the tensors keep their shapes"},
     {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer"},
-    {NUMBER("sparsity", 0, 1, "Share of the prunable weights that is zero afterwards"), .open_max = true, .group = "amount"},
+    {NUMBER("sparsity", 0, 1, "Share of the prunable weights (or blocks) that is zero afterwards"), .open_max = true, .group = "amount"},
     {NUMBER("threshold", 0, 1e9, "Weights whose score is below this go"), .group = "amount"},
+    {.name = "pattern", .type = PARE_PARAM_STRING, .group = "amount", .doc = "N:M, such as 2:4 or 4:8: of every M consecutive inputs of an output N stay"},
+    {.name = "block", .type = PARE_PARAM_INTEGERS, .min = 1, .max = 65536, .max_items = 2, .doc = "Outputs and inputs of a block; required by granularity block"},
     {.name = "schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_SCHEDULE, .def_text = "one_shot", .doc = "In how many rounds, and how fast, the amount is reached"},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
@@ -149,9 +151,11 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},
     {PARE_KIND_CRITERION, "magnitude", "Score |w|: small weights go", "Han et al. 2015, arXiv:1506.02626", NULL},
     {PARE_KIND_CRITERION, "random", "Uniformly random scores: the baseline that every method must beat", "Gale et al. 2019, arXiv:1902.09574", NULL},
+    {PARE_KIND_CRITERION, "lamp", "Share of the tensor's energy that is left when smaller weights have gone, w^2 / sum u^2 over |u| >= |w|: balances layers without a parameter", "Lee et al. 2021, arXiv:2010.07611", NULL},
     {PARE_KIND_SCHEDULE, "one_shot", "The whole amount in one round", NULL, NULL},
     {PARE_KIND_SCHEDULE, "linear", "Equal steps of sparsity", NULL, rounds_params},
     {PARE_KIND_SCHEDULE, "cubic", "Fast first, slow at the end: s1 + (s0 - s1)(1 - i/n)^3", "Zhu and Gupta 2017, arXiv:1710.01878", rounds_params},
+    {PARE_KIND_SCHEDULE, "exponential", "The same share of what is left goes in every round", "Han et al. 2015, arXiv:1506.02626; Frankle and Carbin 2019, arXiv:1803.03635", rounds_params},
     {PARE_KIND_LR, "constant", "The learning rate stays as it is", NULL, NULL},
     {PARE_KIND_LR, "step", "The learning rate is multiplied by gamma every so many epochs", NULL, lr_step_params},
     {PARE_KIND_LR, "cosine", "Half a cosine from the learning rate down to its floor", "Loshchilov and Hutter 2017, arXiv:1608.03983", lr_cosine_params},

@@ -1,6 +1,7 @@
 /* What no single row can say: rules between fields. Each one stands beside the field that a user would change. They run
  * only when every field is right by itself, so they read checked arguments. Rules that need the data set or the model
  * (is there a validation split? does the loss fit the task?) are the engine's, before its first step. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/recipe/recipe_priv.h"
@@ -18,11 +19,35 @@ static void require_rules(struct recipe_check *c, const struct pare_args *requir
 		recipe_issue_at(c, "confidence", "unsupported", "only 0.95 is supported; got %.12g", confidence);
 }
 
+/* "N:M" with 1 <= N <= M <= 64. */
+static bool is_pattern(const char *text)
+{
+	int n = 0, m = 0, used = 0;
+
+	return sscanf(text, "%2d:%2d%n", &n, &m, &used) == 2 && text[used] == '\0' && text[0] != ' ' && n >= 1 && n <= m && m <= 64;
+}
+
+/* What says how much and what says of what must fit. */
+static void unit_rules(struct recipe_check *c, const struct pare_args *prune)
+{
+	bool block = strcmp(pare_args_str(prune, "granularity"), "block") == 0;
+
+	if (pare_args_has(prune, "pattern") && !is_pattern(pare_args_str(prune, "pattern")))
+		recipe_issue_at(c, "pattern", "out_of_range", "must be N:M with 1 <= N <= M <= 64, such as 2:4; got \"%.40s\"", pare_args_str(prune, "pattern"));
+	if (pare_args_has(prune, "pattern") && block)
+		recipe_issue_at(c, "pattern", "unsupported", "a pattern is of single weights; leave it out or leave out granularity block");
+	if (block && pare_args_get(prune, "block")->n != 2)
+		recipe_issue_at(c, "block", "missing", "granularity block needs the block's outputs and inputs, such as [4, 4]");
+	if (!block && pare_args_has(prune, "block"))
+		recipe_issue_at(c, "block", "unsupported", "is for granularity block");
+}
+
 static void prune_rules(struct recipe_check *c, const struct pare_args *prune)
 {
 	const struct pare_args *schedule = pare_args_obj(prune, "schedule");
 	double end = pare_args_has(prune, "sparsity") ? pare_args_num(prune, "sparsity") : 1;
 
+	unit_rules(c, prune);
 	if (pare_args_has(prune, "threshold") && strcmp(pare_args_obj(prune, "criterion")->method->name, "random") == 0)
 		recipe_issue_at(c, "threshold", "unsupported", "random scores have no threshold; give sparsity");
 	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > end) {

@@ -114,6 +114,10 @@ END_TEST
 
 /* --- jobs */
 
+#define TRAINED_THEN(prune) \
+	HEAD "\"data\":{\"normalize\":\"standard\"},\"recipe\":{\"steps\":[{\"train\":{\"epochs\":60,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}," \
+	     "{\"prune\":{" prune ",\"recover\":{\"epochs\":30,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}}]}}"
+
 static const struct {
 	const char *job;
 	double sparsity_low, sparsity_high, accuracy;
@@ -127,6 +131,9 @@ static const struct {
     {HEAD "\"data\":{\"normalize\":\"standard\"},\"recipe\":{\"steps\":[{\"train\":{\"epochs\":80,\"batch_size\":8,\"optimizer\":{\"name\":\"sgd\",\"lr\":0.2,\"momentum\":0.9,\"nesterov\":true},\"lr_schedule\":{\"name\":\"step\",\"every\":40}}},"
           "{\"prune\":{\"sparsity\":0.6,\"scope\":\"layer\",\"schedule\":{\"name\":\"linear\",\"rounds\":3,\"start\":0.1},\"recover\":{\"epochs\":20,\"batch_size\":8,\"optimizer\":\"adam\",\"regularizer\":{\"name\":\"l1\",\"lambda\":1e-5}}}},"
           "{\"evaluate\":{}},{\"train\":{\"epochs\":40,\"batch_size\":8,\"patience\":10,\"keep_best\":true,\"loss\":\"mse\",\"clip_weights\":5}}]}}", 0.59, 0.61, 0.8},
+    {TRAINED_THEN("\"pattern\":\"2:4\",\"schedule\":{\"name\":\"linear\",\"rounds\":2}"), 0.5, 0.5, 0.8},
+    {TRAINED_THEN("\"granularity\":\"block\",\"block\":[2,2],\"sparsity\":0.3"), 0.25, 0.4, 0.8},
+    {TRAINED_THEN("\"criterion\":\"lamp\",\"sparsity\":0.5,\"schedule\":{\"name\":\"exponential\",\"rounds\":4}"), 0.5, 0.5, 0.85},
 };
 
 START_TEST(recipes_on_iris)
