@@ -128,7 +128,11 @@ endef
 $(foreach l,$(TEST_LAYERS),$(foreach t,$(call test_srcs,$(l)),$(eval $(call test_program,$(t),$(l)))))
 # end-to-end tests drive the programs from outside and link no layer of ours but base
 $(foreach t,$(call test_srcs,e2e),$(eval $(call test_program,$(t),base)))
-test-bins: $(TEST_BINS) $(PROGRAMS)
+# the engine behind a pipe, for judges that are written in Python
+RUN_MODEL := $(B)/tests/judge/run_model
+$(RUN_MODEL): $(RUN_MODEL).o $(call archives,core)
+	$(Q)echo "  LINK  $@"; $(CC) $(LDFLAGS) -o $@ $^ $(EXT_core)
+test-bins: $(TEST_BINS) $(PROGRAMS) $(RUN_MODEL)
 
 deps:
 	@sh scripts/install-deps.sh build

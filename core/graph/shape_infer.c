@@ -223,8 +223,18 @@ static enum pare_code check_outputs(const struct pare_net *net, struct pare_net_
 	return PARE_OK;
 }
 
-static void take_outputs(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c)
+/* A size that is read off a batched tensor (Shape, Gather) is as constant as any other. */
+static bool all_known(const struct pare_infer *c)
 {
+	for (int k = 0; k < c->n_out; k++)
+		if (!pare_net_is_known(&c->out_known[k]) || c->out_known[k].batch != NULL)
+			return false;
+	return true;
+}
+
+static void take_outputs(struct pare_net *net, struct pare_net_node *n, const struct pare_infer *c)
+{
+	n->constant |= all_known(c);
 	for (int k = 0; k < n->node->n_out; k++) {
 		struct pare_net_value *nv = n->node->out[k] >= 0 ? &net->values[n->node->out[k]] : NULL;
 

@@ -356,7 +356,7 @@ NETS = {
     "lenet300": (lenet300, dict(width=0.04, inputs=20, classes=5)),
     "lenet5": (lenet5, dict(width=0.12)),
     "resnet20": (resnet20, dict(width=0.25, depth=1, side=8, classes=4)),
-    "resnet18": (resnet18, dict(width=0.0625, depth=1, side=16, classes=4)),
+    "resnet18": (resnet18, dict(width=0.03125, depth=1, side=16, classes=4)),
     "mobilenetv2": (mobilenetv2, dict(width=0.2, depth=0.25, side=8, classes=4)),
     "densenet": (densenet, dict(width=0.34, depth=2, side=8, blocks=2, classes=4)),
     "unet": (unet, dict(width=0.25, depth=2, side=8)),
@@ -425,6 +425,11 @@ def export(case, path, opset=17, dynamic_batch=True, keep_norms=True, modern=Fal
             shapes = tuple({0: torch.export.Dim("batch")} for _ in names) if dynamic_batch else None
             torch.onnx.export(case.module, inputs, path, input_names=names, output_names=["y"], opset_version=opset,
                               dynamic_shapes=shapes, dynamo=True, external_data=False, optimize=not keep_norms, verbose=False)
+            model = onnx.load(path)  # without the stack traces of who made each node
+            for node in model.graph.node:
+                del node.metadata_props[:]
+            del model.graph.value_info[:]
+            onnx.save(model, path)
         else:
             mode = torch.onnx.TrainingMode.PRESERVE if keep_norms else torch.onnx.TrainingMode.EVAL
             # The exporter merges equal initializers (all the ones and zeros of fresh norms) unless the outermost module trains.
