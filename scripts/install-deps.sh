@@ -10,14 +10,16 @@ apt_for() {
 	demo) echo ca-certificates curl jq npm ;;
 	test) echo ca-certificates curl jq npm check libonnx-testdata python3 python3-venv nginx-light caddy procps ;;
 	lint) echo clang-tidy-14 cppcheck npm libc6-dev binutils gawk ;;
-	bench) echo ca-certificates npm python3 python3-numpy python3-torch ;;
+	bench) echo ca-certificates curl npm python3 python3-venv python3-numpy ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	image) echo ca-certificates curl jq npm procps buildah mmdebstrap ;;
 	*) echo "install-deps.sh: no such purpose: $1" >&2 && exit 2 ;;
 	esac
 }
-# PyPI and npm packages go to the cache directory, never into the system or the tree. One set each, for test and lint.
+# PyPI and npm packages go to the cache directory, never into the system or the tree. One set each, for test and lint; what
+# bench compares with is a set of its own (PyPI has PyTorch with CUDA only: 5 GB).
 pips='numpy==1.26.4 onnxruntime==1.20.1 jsonschema==4.23.0 PyYAML==6.0.2 openapi-spec-validator==0.7.1'
+bench_pips='torch==2.15.0 pillow==13.0.0 onnx==1.23.2 onnxruntime==1.32.0 numpy==2.4.6'
 npms='@redocly/cli@1.34.5'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pared
@@ -55,19 +57,25 @@ if [ -n "$missing" ]; then
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
+# python_venv NAME PACKAGES: a virtual environment of that name with exactly these
+python_venv() {
+	[ "$(cat "$cache/$1/.installed" 2>/dev/null)" != "$2" ] || return 0
+	echo "installing into $cache/$1: $2"
+	mkdir -p "$cache"
+	rm -rf "${cache:?}/$1"
+	python3 -m venv "$cache/$1"
+	# shellcheck disable=SC2086
+	"$cache/$1/bin/pip" install -q --disable-pip-version-check $2
+	echo "$2" >"$cache/$1/.installed"
+}
+case " $* " in
+*" bench "*) python_venv bench-venv "$bench_pips" ;;
+esac
 case " $* " in
 *" test "* | *" lint "*) ;;
 *) exit 0 ;;
 esac
-if [ "$(cat "$cache/venv/.installed" 2>/dev/null)" != "$pips" ]; then
-	echo "installing into $cache/venv: $pips"
-	mkdir -p "$cache"
-	rm -rf "$cache/venv"
-	python3 -m venv "$cache/venv"
-	# shellcheck disable=SC2086
-	"$cache/venv/bin/pip" install -q --disable-pip-version-check $pips
-	echo "$pips" >"$cache/venv/.installed"
-fi
+python_venv venv "$pips"
 if [ "$(cat "$cache/node/.installed" 2>/dev/null)" != "$npms" ]; then
 	echo "installing into $cache/node: $npms"
 	mkdir -p "$cache/node"

@@ -6,6 +6,8 @@
  *   Softmax     y_i = e^x_i / sum e^x_j  dx = y (dy - sum_j dy_j y_j)
  *   LogSoftmax  y_i = x_i - log sum e^x  dx = dy - e^y sum_j dy_j
  *
+ * Hardmax is Softmax's limit: 1 at the first maximum of a row, 0 elsewhere, and no slope.
+ *
  * Softmax over axis k means two things: up to opset 12 the tensor is flattened to a matrix at k and a row is everything
  * from k on; from 13 a row runs along k alone. Two table rows, one implementation over (outer, n, inner); rows that are
  * not contiguous (inner > 1) go through the node's scratch one at a time. */
@@ -168,6 +170,22 @@ static void log_softmax_backward(const struct pare_run *r)
 	softmax_rows_grad(r, pare_k_log_softmax_grad);
 }
 
+/* One where the first maximum of a row stands. */
+static void hardmax_forward(const struct pare_run *r)
+{
+	struct softmax_size z = softmax_size(r);
+
+	pare_k_fill(z.outer * z.n * z.inner, 0.0f, r->out[0]);
+	for (size_t i = 0; i < z.outer * z.inner && z.n > 0; i++) {
+		size_t at = i / z.inner * z.n * z.inner + i % z.inner, best = at;
+
+		for (size_t j = 1; j < z.n; j++)
+			if (r->in[0][at + j * z.inner] > r->in[0][best])
+				best = at + j * z.inner;
+		r->out[0][best] = 1.0f;
+	}
+}
+
 static const struct pare_arg_spec softmax_flat_arg_table[] = {
     {.name = "axis", .kind = PARE_ARG_INT, .offset = offsetof(struct softmax_args, axis), .def = 1},
     {.name = NULL},
@@ -180,6 +198,8 @@ static const struct pare_arg_spec softmax_arg_table[] = {
 #define UNARY .domain = "", .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .grad_uses_out = PARE_BIT(0), .inplace = true
 #define ALWAYS .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX
 #define SOFTMAX_ROW UNARY, .args_size = sizeof(struct softmax_args), .scratch = softmax_scratch, .couple = softmax_couple
+#define HARDMAX_ROW .domain = "", .name = "Hardmax", .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .args_size = sizeof(struct softmax_args), \
+	.forward = hardmax_forward, .backward = pare_backward_zero, .couple = softmax_couple
 
 const struct pare_op pare_op_activation_table[] = {
     {UNARY, ALWAYS, .name = "Relu", .infer = pare_infer_same, .forward = relu_forward, .backward = relu_backward, .couple = pare_couple_same},
@@ -193,5 +213,7 @@ const struct pare_op pare_op_activation_table[] = {
      .forward = log_softmax_forward, .backward = log_softmax_backward, .output_hint = PARE_HINT_LOG_PROBABILITY},
     {SOFTMAX_ROW, .name = "LogSoftmax", .since = 13, .until = PARE_OPSET_MAX, .args = softmax_arg_table, .infer = softmax_infer,
      .forward = log_softmax_forward, .backward = log_softmax_backward, .output_hint = PARE_HINT_LOG_PROBABILITY},
+    {HARDMAX_ROW, .since = PARE_OPSET_MIN, .until = 12, .args = softmax_flat_arg_table, .infer = softmax_infer_flat},
+    {HARDMAX_ROW, .since = 13, .until = PARE_OPSET_MAX, .args = softmax_arg_table, .infer = softmax_infer},
     {.name = NULL},
 };

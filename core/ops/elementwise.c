@@ -4,6 +4,9 @@
  * multiplication, which training is full of, have loops of their own (broadcast.c); the others are rows of
  * kernels/binary.def and share everything. Integers are divided and raised as integers: what is carried in floats is
  * rounded towards zero. */
+#include <math.h>
+#include <string.h>
+
 #include "core/ops/broadcast.h"
 #include "core/ops/kernels/binary.h"
 #include "core/ops/ops_priv.h"
@@ -28,6 +31,8 @@ struct binary_args {
 	const struct pare_binary_kernel *kernel;
 	bool whole;
 	int64_t fmod;
+	struct pare_span direction;
+	float modulus; /* BitShift: what its type wraps at */
 };
 
 static void set_kernel(const struct pare_infer *c)
@@ -60,6 +65,21 @@ static enum pare_code mod_infer(const struct pare_infer *c, struct pare_err *err
 	return code;
 }
 
+static enum pare_code shift_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	struct binary_args *a = c->args;
+	int type = c->in_dtype[0];
+
+	if (type != PARE_DT_UINT8 && type != PARE_DT_UINT16 && type != PARE_DT_UINT32 && type != PARE_DT_UINT64)
+		return pare_err_set(err, PARE_E_MODEL, c->where, "BitShift is for unsigned integers, not %s", pare_dtype_name(type));
+	set_kernel(c);
+	a->whole = a->direction.len == 4 && memcmp(a->direction.data, "LEFT", 4) == 0;
+	a->modulus = ldexpf(1.0f, pare_dtype_bits(type));
+	if (!a->whole && !(a->direction.len == 5 && memcmp(a->direction.data, "RIGHT", 5) == 0))
+		return pare_err_set(err, PARE_E_INVALID, c->where, "attribute \"direction\" must be LEFT or RIGHT");
+	return binary_infer(c, err);
+}
+
 static enum pare_code test_infer(const struct pare_infer *c, struct pare_err *err)
 {
 	enum pare_code code = table_infer(c, err);
@@ -82,6 +102,16 @@ static void table_forward(const struct pare_run *r)
 	const struct binary_args *a = r->args;
 
 	pare_broadcast_apply(a->kernel, a->whole, r->in_shape[0], r->in[0], r->in_shape[1], r->in[1], r->out_shape[0], r->out[0]);
+}
+
+static void shift_forward(const struct pare_run *r)
+{
+	const struct binary_args *a = r->args;
+	size_t n = pare_shape_elems(r->out_shape[0]);
+
+	table_forward(r);
+	for (size_t i = 0; i < n; i++)
+		r->out[0][i] = fmodf(r->out[0][i], a->modulus);
 }
 
 static void table_backward(const struct pare_run *r)
@@ -130,20 +160,25 @@ static const struct pare_arg_spec arg_table_MOD[] = {
     {.name = "fmod", .kind = PARE_ARG_INT, .offset = offsetof(struct binary_args, fmod), .max = 1},
     {.name = NULL},
 };
+static const struct pare_arg_spec arg_table_SHIFT[] = {
+    {.name = "direction", .kind = PARE_ARG_STRING, .offset = offsetof(struct binary_args, direction), .required = true},
+    {.name = NULL},
+};
 
 #define BOTH (PARE_BIT(0) | PARE_BIT(1))
-#define TYPES_SAME .grad_uses_in = BOTH, .infer = table_infer, .backward = table_backward
-#define TYPES_MIXED .grad_uses_in = BOTH, .infer = power_infer, .backward = table_backward
-#define TYPES_FIXED .grad_uses_in = BOTH, .infer = mod_infer, .backward = table_backward
-#define TYPES_ONEWAY .grad_uses_in = BOTH, .infer = oneway_infer, .backward = table_backward
-#define TYPES_TEST .infer = test_infer, .no_gradient = "its output is true or false"
+#define TYPES_SAME .forward = table_forward, .grad_uses_in = BOTH, .infer = table_infer, .backward = table_backward
+#define TYPES_MIXED .forward = table_forward, .grad_uses_in = BOTH, .infer = power_infer, .backward = table_backward
+#define TYPES_FIXED .forward = table_forward, .grad_uses_in = BOTH, .infer = mod_infer, .backward = table_backward
+#define TYPES_ONEWAY .forward = table_forward, .grad_uses_in = BOTH, .infer = oneway_infer, .backward = table_backward
+#define TYPES_SHIFT .forward = shift_forward, .infer = shift_infer, .no_gradient = "its output is an integer"
+#define TYPES_TEST .forward = table_forward, .infer = test_infer, .no_gradient = "its output is true or false"
 #define ROW .domain = "", .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .any_dtype_in = BOTH, .couple = binary_couple
 
 const struct pare_op pare_op_elementwise_table[] = {
     {ROW, .name = "Add", .since = PARE_OPSET_MIN, .infer = binary_infer, .forward = add_forward, .backward = add_backward},
     {ROW, .name = "Mul", .since = PARE_OPSET_MIN, .grad_uses_in = BOTH, .infer = binary_infer, .forward = mul_forward, .backward = mul_backward},
 #define BINARY(text, first, attrs, types, value, slope_a, slope_b) \
-	{ROW, .name = #text, .since = first, .args_size = sizeof(struct binary_args), .args = arg_table_##attrs, .forward = table_forward, TYPES_##types},
+	{ROW, .name = #text, .since = first, .args_size = sizeof(struct binary_args), .args = arg_table_##attrs, TYPES_##types},
 #include "core/ops/kernels/binary.def"
 #undef BINARY
     {.name = NULL},

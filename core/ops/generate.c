@@ -1,4 +1,4 @@
-/* Operators whose output does not depend on values of tensors that are computed: Shape and Size look at a shape only,
+/* Operators whose output does not depend on values of tensors that are computed: Shape, Size and EyeLike look at a shape only,
  * ConstantOfShape and Range at constants. Nearly always they are folded at plan time; where the batch size takes part, they
  * run like any other. */
 #include "core/ops/kernels/elementwise.h"
@@ -109,6 +109,33 @@ static void range_forward(const struct pare_run *r)
 		r->out[0][i] = (float)(a->start + (double)i * a->delta);
 }
 
+struct eye_args {
+	int64_t dtype, k;
+};
+
+static enum pare_code eye_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct eye_args *a = c->args;
+	int64_t type = a->dtype != PARE_DT_UNDEFINED ? a->dtype : c->in_dtype[0];
+
+	if (c->in[0].n_dims != 2)
+		return pare_err_set(err, PARE_E_SHAPE, c->where, "%d dimensions; EyeLike makes matrices", c->in[0].n_dims);
+	if (!pare_dtype_is_number((int)type))
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator EyeLike is not supported for execution with %s", pare_dtype_name((int)type));
+	c->out[0] = c->in[0];
+	c->out_dtype[0] = pare_dtype_computed((int)type);
+	return PARE_OK;
+}
+
+static void eye_forward(const struct pare_run *r)
+{
+	const struct eye_args *a = r->args;
+	int64_t columns = r->out_shape[0]->dims[1];
+
+	for (int64_t i = 0, n = (int64_t)pare_shape_elems(r->out_shape[0]); i < n; i++)
+		r->out[0][i] = i % columns - i / columns == a->k ? 1.0f : 0.0f;
+}
+
 static void no_ties(const struct pare_node_view *v, struct pare_ties *t)
 {
 	(void)v;
@@ -124,6 +151,11 @@ static const struct pare_arg_spec fill_arg_table[] = {
     {.name = "value", .kind = PARE_ARG_TENSOR, .offset = offsetof(struct fill_args, value)},
     {.name = NULL},
 };
+static const struct pare_arg_spec eye_arg_table[] = {
+    {.name = "dtype", .kind = PARE_ARG_INT, .offset = offsetof(struct eye_args, dtype), .max = PARE_DT_MAX},
+    {.name = "k", .kind = PARE_ARG_INT, .offset = offsetof(struct eye_args, k)},
+    {.name = NULL},
+};
 
 #define ROW .domain = "", .until = PARE_OPSET_MAX, .min_out = 1, .max_out = 1, .couple = no_ties, .no_gradient = "it does not depend on values"
 
@@ -135,5 +167,7 @@ const struct pare_op pare_op_generate_table[] = {
      .args_size = sizeof(struct fill_args), .args = fill_arg_table, .infer = fill_infer, .forward = fill_forward},
     {ROW, .name = "Range", .since = 11, .min_in = 3, .max_in = 3, .const_in = PARE_BIT(0) | PARE_BIT(1) | PARE_BIT(2),
      .args_size = sizeof(struct range_args), .infer = range_infer, .forward = range_forward},
+    {ROW, .name = "EyeLike", .since = 9, .min_in = 1, .max_in = 1, .shape_in = PARE_BIT(0), .args_size = sizeof(struct eye_args), .args = eye_arg_table,
+     .infer = eye_infer, .forward = eye_forward},
     {.name = NULL},
 };

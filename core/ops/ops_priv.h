@@ -12,6 +12,9 @@ extern const struct pare_op pare_op_select_table[];
 extern const struct pare_op pare_op_movement_table[];
 extern const struct pare_op pare_op_slice_table[];
 extern const struct pare_op pare_op_gather_table[];
+extern const struct pare_op pare_op_scatter_table[];
+extern const struct pare_op pare_op_axis_table[];
+extern const struct pare_op pare_op_moments_table[];
 extern const struct pare_op pare_op_generate_table[];
 extern const struct pare_op pare_op_reduce_table[];
 extern const struct pare_op pare_op_pick_table[];
@@ -28,5 +31,7 @@ extern const struct pare_op pare_op_recurrent_table[];
 void pare_couple_same(const struct pare_node_view *v, struct pare_ties *out);
 /* infer of the same: output 0 has input 0's shape. */
 enum pare_code pare_infer_same(const struct pare_infer *c, struct pare_err *err);
+/* backward of what is constant between its steps (Hardmax): no gradient for anybody. */
+void pare_backward_zero(const struct pare_run *r);
 
 #endif

@@ -9,13 +9,28 @@
 #include "core/ops/ops_priv.h"
 
 static const struct pare_op *const family_table[] = {
-    pare_op_linear_table, pare_op_elementwise_table, pare_op_activation_table,
-    pare_op_unary_table,  pare_op_variadic_table,    pare_op_select_table,
-    pare_op_movement_table, pare_op_slice_table,     pare_op_gather_table,
-    pare_op_generate_table, pare_op_reduce_table,    pare_op_pick_table,
-    pare_op_shape_table,  pare_op_regular_table,     pare_op_constant_table,
-    pare_op_conv_table,   pare_op_pool_table,        pare_op_norm_table,
+    pare_op_linear_table,
+    pare_op_elementwise_table,
+    pare_op_activation_table,
+    pare_op_unary_table,
+    pare_op_variadic_table,
+    pare_op_select_table,
+    pare_op_movement_table,
+    pare_op_slice_table,
+    pare_op_gather_table,
+    pare_op_generate_table,
+    pare_op_reduce_table,
+    pare_op_pick_table,
+    pare_op_shape_table,
+    pare_op_regular_table,
+    pare_op_constant_table,
+    pare_op_conv_table,
+    pare_op_pool_table,
+    pare_op_norm_table,
     pare_op_recurrent_table,
+    pare_op_scatter_table,
+    pare_op_axis_table,
+    pare_op_moments_table,
 };
 #define N_FAMILIES (sizeof family_table / sizeof family_table[0])
 
@@ -58,6 +73,13 @@ enum pare_code pare_infer_same(const struct pare_infer *c, struct pare_err *err)
 	c->out[0] = c->in[0];
 	c->out_dtype[0] = c->in_dtype[0];
 	return PARE_OK;
+}
+
+void pare_backward_zero(const struct pare_run *r)
+{
+	for (int k = 0; k < r->n_in; k++)
+		if (r->grad_in[k] != NULL && !r->accumulate[k])
+			memset(r->grad_in[k], 0, pare_shape_elems(r->in_shape[k]) * sizeof(float));
 }
 
 enum pare_code pare_infer_mismatch(const struct pare_infer *c, int a, int b, const char *why, struct pare_err *err)

@@ -11,6 +11,7 @@
 #define NINE F(0, 1, 2, 3, 4, 5, 6, 7, 8)
 
 #include "tests/core/ops/cases_elementwise.inc"
+#include "tests/core/ops/cases_index.inc"
 #include "tests/core/ops/cases_linear.inc"
 #include "tests/core/ops/cases_move.inc"
 #include "tests/core/ops/cases_norm.inc"
@@ -18,15 +19,26 @@
 #include "tests/core/ops/cases_reduce.inc"
 #include "tests/core/ops/cases_spatial.inc"
 
-#define TABLE(kind) {kind##_case_table, sizeof kind##_case_table / sizeof kind##_case_table[0]}
-static const struct op_case_table case_table[] = {TABLE(elementwise), TABLE(linear), TABLE(move), TABLE(norm), TABLE(recurrent), TABLE(reduce), TABLE(spatial)};
+/* A kind is a line here and an include above. */
+#define KINDS(X) \
+	X(elementwise) \
+	X(index) \
+	X(linear) \
+	X(move) \
+	X(norm) \
+	X(recurrent) \
+	X(reduce) \
+	X(spatial)
+
+#define TABLE(kind) {kind##_case_table, sizeof kind##_case_table / sizeof kind##_case_table[0]},
+static const struct op_case_table case_table[] = {KINDS(TABLE)};
 #define N_TABLES (sizeof case_table / sizeof case_table[0])
 
-#define BAD(kind) {kind##_bad_table, sizeof kind##_bad_table / sizeof kind##_bad_table[0]}
+#define BAD(kind) {kind##_bad_table, sizeof kind##_bad_table / sizeof kind##_bad_table[0]},
 static const struct {
 	const struct op_bad_case *cases;
 	size_t n;
-} bad_table[N_TABLES] = {BAD(elementwise), BAD(linear), BAD(move), BAD(norm), BAD(recurrent), BAD(reduce), BAD(spatial)};
+} bad_table[N_TABLES] = {KINDS(BAD)};
 
 /* One Check test per table and property: a loop index that runs over the cases of table _i would need a count per table. */
 START_TEST(forward)

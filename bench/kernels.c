@@ -1,0 +1,217 @@
+/* What share of the machine's peak the kernels reach, on one thread.
+ *
+ *   kernels      prints lines: figure TAB value TAB remark
+ *
+ * The peak of arithmetic is a loop of independent multiply-adds in registers, that of memory a copy of what fits the second
+ * cache. Both are measured between the kernels, in CPU time of this thread, and the best of all passes counts: the clock
+ * moves, and it moves for all. */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/mem.h"
+#include "core/ops/kernels/elementwise.h"
+#include "core/ops/kernels/gemm.h"
+#include "core/ops/kernels/norm.h"
+#include "core/ops/kernels/unary.h"
+
+#define PASSES 9
+#define PASS_SECONDS 0.01
+
+/* 12 chains of 16 lanes hide the latency of the multiply-add on every machine that we know. */
+typedef float lanes __attribute__((vector_size(64)));
+#define CHAINS 12
+
+struct work {
+	int64_t m, n, k;
+	bool ta, tb;
+	float *a, *b, *c;
+	const struct pare_unary_kernel *unary;
+};
+
+static double cpu_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static volatile float sink;
+
+static void probe(const struct work *w)
+{
+	lanes acc[CHAINS], x = {0}, y = {0};
+
+	for (int i = 0; i < CHAINS; i++)
+		acc[i] = x + (float)i;
+	x += 0.5f;
+	y += 0.25f;
+	for (int64_t k = 0; k < w->k; k++) {
+#pragma GCC unroll 12
+		for (int i = 0; i < CHAINS; i++)
+			acc[i] = acc[i] * x + y;
+	}
+	for (int i = 0; i < CHAINS; i++)
+		sink = acc[i][0];
+}
+
+static void copy(const struct work *w)
+{
+	memcpy(w->c, w->a, (size_t)w->n * sizeof(float));
+}
+
+static void gemm(const struct work *w)
+{
+	pare_gemm(w->ta, w->tb, w->m, w->n, w->k, 1.0f, w->a, w->b, 0.0f, w->c);
+}
+
+static void unary(const struct work *w)
+{
+	w->unary->f((size_t)w->n, 1.0f, 0.0f, w->a, w->c);
+}
+
+static void unary_grad(const struct work *w)
+{
+	w->unary->df((size_t)w->n, 1.0f, 0.0f, w->a, w->b, w->b, false, w->c);
+}
+
+static void softmax(const struct work *w)
+{
+	pare_k_softmax((size_t)(w->n / 64), 64, w->a, w->c);
+}
+
+static struct pare_norm norm_of(const struct work *w)
+{
+	return (struct pare_norm){.rows = w->n / 128, .cycle = 1, .segments = 128, .len = 1, .epsilon = 1e-5f};
+}
+
+static void layer_norm(const struct work *w)
+{
+	struct pare_norm d = norm_of(w);
+	float *mean = w->b + w->n, *inv = mean + d.rows;
+
+	pare_norm_stats(&d, w->a, mean, inv);
+	pare_norm_forward(&d, w->a, mean, inv, w->b, w->b, w->c);
+}
+
+static void layer_norm_grad(const struct work *w)
+{
+	struct pare_norm d = norm_of(w);
+	float *mean = w->b + w->n, *inv = mean + d.rows, *affine = inv + d.rows;
+	struct pare_norm_grads g = {.dx = w->c, .dscale = affine, .dbias = affine + 128};
+
+	pare_norm_backward(&d, w->a, mean, inv, w->b, w->b, &g, affine + 256);
+}
+
+static void each(int64_t times, void (*f)(const struct work *), const struct work *w, double *best)
+{
+	double start = cpu_now(), seconds;
+
+	for (int64_t i = 0; i < times; i++)
+		f(w);
+	seconds = (cpu_now() - start) / (double)times;
+	*best = seconds < *best ? seconds : *best;
+}
+
+static double peak_flops = 0, peak_bytes = 0;
+
+static void probe_peaks(const struct work *w)
+{
+	double fma = 1.0, bytes = 1.0;
+	struct work p = *w;
+
+	p.k = 200000;
+	p.n = 1 << 15;
+	each(1, probe, &p, &fma);
+	each(100, copy, &p, &bytes);
+	fma = 2.0 * CHAINS * 16 * (double)p.k / fma;
+	bytes = 2.0 * 4 * (double)p.n / bytes;
+	peak_flops = fma > peak_flops ? fma : peak_flops;
+	peak_bytes = bytes > peak_bytes ? bytes : peak_bytes;
+}
+
+static double measure(void (*f)(const struct work *), const struct work *w)
+{
+	double best = 1e9, first = 1e9;
+
+	each(1, f, w, &first);
+	each(1, f, w, &first);
+	for (int i = 0; i < PASSES; i++) {
+		probe_peaks(w);
+		each((int64_t)(PASS_SECONDS / first) + 1, f, w, &best);
+	}
+	return best;
+}
+
+static void product_row(const char *what, bool ta, bool tb, int64_t m, int64_t n, int64_t k, struct work w)
+{
+	double flops;
+
+	w.ta = ta, w.tb = tb, w.m = m, w.n = n, w.k = k;
+	flops = 2.0 * (double)m * (double)n * (double)k / measure(gemm, &w);
+	printf("product %s, %lld x %lld x %lld\t%.0f %%\t%.1f of %.1f GFLOP/s\n", what, (long long)m, (long long)n, (long long)k, 100 * flops / peak_flops,
+	    flops * 1e-9, peak_flops * 1e-9);
+}
+
+static void stream_row(const char *what, void (*f)(const struct work *), int arrays, struct work w)
+{
+	double bytes;
+
+	w.n = 1 << 15;
+	bytes = 4.0 * arrays * (double)w.n / measure(f, &w);
+	printf("%s\t%.0f %%\t%.1f of a copy's %.1f GB/s in the second cache, %.2f ns an element\n", what, 100 * bytes / peak_bytes, bytes * 1e-9,
+	    peak_bytes * 1e-9, 4e9 * arrays / bytes);
+}
+
+int main(void)
+{
+	static const struct {
+		const char *what;
+		bool ta, tb;
+		int64_t m, n, k;
+	} product_table[] = {
+	    {"784-128-10, layer 1", false, true, 64, 128, 784},
+	    {"784-128-10, layer 1, one row", false, true, 1, 128, 784},
+	    {"784-128-10, layer 1, dW", true, false, 128, 784, 64},
+	    {"784-128-10, layer 2", false, true, 64, 10, 128},
+	    {"LeNet-300-100, layer 1", false, true, 64, 300, 784},
+	    {"LeNet-300-100, layer 2, dX", false, false, 64, 300, 100},
+	    {"ViT, layer up", false, false, 64 * 65, 768, 192},
+	    {"ViT, layer up, dW", true, false, 192, 768, 64 * 65},
+	    {"ViT, scores of a head", false, true, 65, 65, 64},
+	    {"ViT, values of a head", false, false, 65, 64, 65},
+	    {"LSTM, one step of 64", false, true, 64, 512, 128},
+	    {"large", false, false, 1024, 1024, 1024},
+	};
+	static const char *const unary_table[] = {"Exp", "Erf", "Gelu", "Softplus"};
+	size_t n = (size_t)1 << 23;
+	struct work w = {.a = pare_alloc_aligned(n * sizeof(float)), .b = pare_alloc_aligned(n * sizeof(float)), .c = pare_alloc_aligned(n * sizeof(float))};
+
+	if (w.a == NULL || w.b == NULL || w.c == NULL)
+		return 2;
+	for (size_t i = 0; i < n; i++) {
+		w.a[i] = (float)(i * 2654435761u % 4001) * 1e-3f - 2.0f;
+		w.b[i] = (float)(i * 40503u % 2003) * 1e-3f - 1.0f;
+	}
+	pare_gemm_init();
+	for (size_t i = 0; i < sizeof product_table / sizeof product_table[0]; i++)
+		product_row(product_table[i].what, product_table[i].ta, product_table[i].tb, product_table[i].m, product_table[i].n, product_table[i].k, w);
+	for (size_t i = 0; i < sizeof unary_table / sizeof unary_table[0]; i++) {
+		char name[64];
+
+		w.unary = pare_unary_kernel(unary_table[i]);
+		snprintf(name, sizeof name, "%s", unary_table[i]);
+		stream_row(name, unary, 2, w);
+		snprintf(name, sizeof name, "%s, gradient", unary_table[i]);
+		stream_row(name, unary_grad, 3, w);
+	}
+	stream_row("Softmax of rows of 64", softmax, 2, w);
+	stream_row("LayerNormalization of rows of 128", layer_norm, 2, w);
+	stream_row("LayerNormalization, gradient", layer_norm_grad, 3, w);
+	pare_free(w.a);
+	pare_free(w.b);
+	pare_free(w.c);
+	return 0;
+}
