@@ -82,7 +82,7 @@ static struct pare_dataset *load(const char *dir)
 		files[i] = (struct pare_data_file){.name = names[i], .bytes = map_file(dir, names[i])};
 	check(pare_data_open(files, 4, &opt, &d, &err), &err);
 	check(pare_data_split(d, 0.0, 0.0, 42, &err), &err);
-	check(pare_data_normalize(d, PARE_NORM_UNIT, &err), &err);
+	check(pare_data_normalize(d, 0, PARE_NORM_UNIT, &err), &err);
 	return d;
 }
 
@@ -115,7 +115,6 @@ int main(int argc, char **argv)
 	    .optimizer = pare_optimizer_find("sgd"),
 	    .optimizer_args = {.lr = 0.1},
 	    .lr_schedule = pare_lr_find("constant"),
-	    .loss = PARE_LOSS_CROSS_ENTROPY,
 	    .seed = 42,
 	    .env = &env,
 	    .report = report};
@@ -136,7 +135,7 @@ int main(int argc, char **argv)
 	data = load(argv[1]);
 	net = build(strtol(argv[2], NULL, 10) == 2 ? 2 : 1, &file, &model);
 	check(pare_train(net, data, &opt, NULL, &err), &err);
-	check(pare_eval(net, data, PARE_SPLIT_TEST, opt.loss, &m, &err), &err);
+	check(pare_eval(net, data, PARE_SPLIT_TEST, NULL, &m, &err), &err);
 	qsort(seconds, (size_t)n_seconds, sizeof *seconds, by_value);
 	printf("seconds %.4f loss %.4f accuracy %.4f\n", seconds[n_seconds / 2], last_loss, m.accuracy);
 	pare_metrics_done(&m);

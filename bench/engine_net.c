@@ -121,7 +121,7 @@ static void train(struct pare_model *model, int threads, int batch, const char *
 	struct pare_data_file files[] = {{.name = "x.npy", .bytes = map_file(x)}, {.name = "y.npy", .bytes = map_file(y)}};
 	struct pare_net_options net_opt = {.n_threads = threads, .max_batch = batch, .training = true, .seed = 42};
 	struct pare_train_options opt = {.batch_size = batch, .epochs = MAX_SAMPLES, .optimizer = pare_optimizer_find("sgd"),
-	    .optimizer_args = {.lr = 0.001}, .lr_schedule = pare_lr_find("constant"), .loss = PARE_LOSS_CROSS_ENTROPY, .seed = 42, .env = &env,
+	    .optimizer_args = {.lr = 0.001}, .lr_schedule = pare_lr_find("constant"), .seed = 42, .env = &env,
 	    .report = report};
 	struct pare_dataset *data = NULL;
 	struct pare_net *net = NULL;
@@ -130,8 +130,6 @@ static void train(struct pare_model *model, int threads, int batch, const char *
 	uint32_t rows;
 
 	check(pare_data_open(files, 2, NULL, &data, &err), &err);
-	if (pare_data_info(data)->task == PARE_TASK_REGRESS)
-		opt.loss = PARE_LOSS_MSE;
 	check(pare_net_new(model, &net_opt, &net, &err), &err);
 	code = pare_train(net, data, &opt, NULL, &err);
 	if (code != PARE_E_CANCELED) /* by report, when the time is over */

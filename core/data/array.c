@@ -1,24 +1,18 @@
-/* Features as the data set keeps them: host byte order, last index fastest. An array that is so already stays in the
- * file's own bytes; any other is copied once. Then every value is looked at, because a single NaN makes every weight NaN
- * within one step and the user should hear of the row, not of a diverged training. Values that overflow float32 count as
- * not finite: float32 is what they become. */
+/* Features as the data set keeps them: rows in C order, in the file's own bytes. Values of the other byte order stay as they are and
+ * are turned when they are read; only a table in Fortran order is copied, because a row of it would touch every page of
+ * the file. Then every value is looked at, because a single NaN makes every weight NaN within one step and the user should
+ * hear of the row, not of a diverged training. Values that overflow float32 count as not finite: float32 is what they
+ * become. */
 #include "core/data/data_priv.h"
 
 #include <math.h>
 #include <string.h>
 
-#define CHUNK 256
+#define CHUNK ((size_t)256)
 
 static bool host_big(void)
 {
 	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
-}
-
-static void swap_bytes(const uint8_t *in, uint8_t *out, size_t n, size_t size)
-{
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < size; j++)
-			out[i * size + j] = in[i * size + size - 1 - j];
 }
 
 static void transpose(const uint8_t *in, uint8_t *out, size_t n_rows, size_t n_cols, size_t size)
@@ -28,56 +22,43 @@ static void transpose(const uint8_t *in, uint8_t *out, size_t n_rows, size_t n_c
 			memcpy(out + (r * n_cols + c) * size, in + (c * n_rows + r) * size, size);
 }
 
-static enum pare_code bad_value(const struct data_source *s, size_t at, size_t row_elems, struct pare_err *err)
+enum pare_code data_chunk_prepare(struct pare_dataset *d, struct data_chunk *c, struct pare_err *err)
 {
-	return pare_err_set(err, PARE_E_NONFINITE, s->label,
-	    "row %zu, column %zu (counted from 0) is NaN, infinite or too large for a 32-bit float", at / row_elems, at % row_elems);
+	const struct data_array *a = &c->src->a;
+	uint8_t *copy;
+	enum pare_code rc;
+
+	c->n_rows = (size_t)a->dims[0];
+	c->swap = a->type->size > 1 && a->big_endian != host_big();
+	c->p = a->raw.data;
+	c->stride = a->stride != 0 ? a->stride : c->n_rows > 0 ? a->n_elems / c->n_rows * a->type->size : 0;
+	if (!a->fortran || a->n_dims != 2)
+		return PARE_OK;
+	rc = data_own_alloc(d, a->n_elems, a->type->size, c->src->label, &copy, err);
+	if (rc != PARE_OK)
+		return rc;
+	transpose(a->raw.data, copy, (size_t)a->dims[0], (size_t)a->dims[1], a->type->size);
+	c->p = copy;
+	return PARE_OK;
 }
 
-static enum pare_code check_finite(const struct data_source *s, const uint8_t *p, struct pare_err *err)
+enum pare_code data_chunk_finite(const struct data_chunk *c, const struct data_type *type, size_t row_elems, struct pare_err *err)
 {
-	const struct data_type *type = s->a.type;
-	size_t row_elems = s->a.dims[0] > 0 ? s->a.n_elems / (size_t)s->a.dims[0] : 1;
+	bool dense = c->stride == row_elems * type->size;
+	size_t width = dense ? row_elems * c->n_rows : row_elems, n_lines = dense ? 1 : c->n_rows;
 	float v[CHUNK];
 
 	if (type->integer)
 		return PARE_OK;
-	for (size_t i = 0; i < s->a.n_elems; i += CHUNK) {
-		size_t n = s->a.n_elems - i < CHUNK ? s->a.n_elems - i : CHUNK;
+	for (size_t line = 0; line < n_lines; line++)
+		for (size_t i = 0; i < width; i += CHUNK) {
+			size_t n = width - i < CHUNK ? width - i : CHUNK, at = line * row_elems + i;
 
-		type->read_float(p + i * type->size, n, v);
-		for (size_t j = 0; j < n; j++)
-			if (!isfinite(v[j]))
-				return bad_value(s, i + j, row_elems, err);
-	}
+			data_read_floats(type, c->swap, c->p + line * c->stride + i * type->size, n, v);
+			for (size_t j = 0; j < n; j++)
+				if (!isfinite(v[j]))
+					return pare_err_set(err, PARE_E_NONFINITE, c->src->label,
+					    "row %zu, column %zu (counted from 0) is NaN, infinite or too large for a 32-bit float", (at + j) / row_elems, (at + j) % row_elems);
+		}
 	return PARE_OK;
-}
-
-enum pare_code data_array_prepare(struct pare_dataset *d, const struct data_source *s, const uint8_t **out, struct pare_err *err)
-{
-	const struct data_array *a = &s->a;
-	const uint8_t *p = a->raw.data;
-	bool swap = a->type->size > 1 && a->big_endian != host_big();
-	bool turn = a->fortran && a->n_dims == 2;
-	uint8_t *copy;
-	enum pare_code rc;
-
-	if (swap) {
-		rc = data_own_alloc(d, a->n_elems, a->type->size, s->label, &copy, err);
-		if (rc != PARE_OK)
-			return rc;
-		swap_bytes(p, copy, a->n_elems, a->type->size);
-		p = copy;
-	}
-	if (turn) {
-		rc = data_own_alloc(d, a->n_elems, a->type->size, s->label, &copy, err);
-		if (rc != PARE_OK)
-			return rc;
-		transpose(p, copy, (size_t)a->dims[0], (size_t)a->dims[1], a->type->size);
-		p = copy;
-	}
-	rc = check_finite(s, p, err);
-	if (rc == PARE_OK)
-		*out = p;
-	return rc;
 }

@@ -405,7 +405,7 @@ static enum pare_code finish(struct pare_dataset *d, struct table *t, struct dat
 	if (rc != PARE_OK)
 		return rc;
 	out->table = true;
-	out->part = DATA_PART_X;
+	out->role.part = DATA_PART_X;
 	out->a = (struct data_array){.type = data_type_float(), .n_dims = 2, .dims = {(int64_t)t->n_rows, (int64_t)width},
 	    .n_elems = n, .raw = {kept, n * sizeof(float)},
 	    .big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__};

@@ -1,5 +1,5 @@
-/* What the files of core/data share. A file is decoded into sources (one array, or one table); sources of the same split
- * are joined to a block of rows; blocks make up the data set. Nothing here is for other directories. */
+/* What the files of core/data share. A file is decoded into sources (one array, or one table); sources of the same name are the
+ * chunks of a field, split after split; fields of equal length make up the data set. Nothing here is for other directories. */
 #ifndef PARE_DATA_DATA_PRIV_H
 #define PARE_DATA_DATA_PRIV_H
 
@@ -15,7 +15,7 @@
 #define DATA_MAX_SOURCES 64
 #define DATA_MAX_ROWS ((size_t)INT32_MAX)
 
-/* --- element types (types.c): one row each; values are in host byte order by the time read_* see them */
+/* --- element types (types.c): one row each; read_* take values in host byte order */
 struct data_type {
 	int dtype;
 	const char *npy; /* "f4" */
@@ -28,6 +28,12 @@ struct data_type {
 const struct data_type *data_type_by_npy(const char *code, size_t n);
 const struct data_type *data_type_by_idx(uint8_t idx);
 const struct data_type *data_type_float(void);
+const struct data_type *data_type_double(void);
+const struct data_type *data_type_int32(void);
+const struct data_type *data_type_uint8(void);
+/* n values at in, which may be in the other byte order. */
+void data_read_floats(const struct data_type *t, bool swap, const uint8_t *in, size_t n, float *out);
+void data_read_doubles(const struct data_type *t, bool swap, const uint8_t *in, size_t n, double *out);
 
 /* An array as its file holds it. */
 struct data_array {
@@ -36,7 +42,8 @@ struct data_array {
 	int n_dims;
 	int64_t dims[PARE_MAX_DIMS];
 	size_t n_elems;
-	struct pare_span raw; /* exactly n_elems * type->size bytes */
+	struct pare_span raw; /* exactly n_elems * type->size bytes, or as far as stride says */
+	size_t stride;        /* bytes from row to row where rows do not touch, else 0 */
 };
 
 /* Texts one after the other, each NUL-terminated, with the line that each came from. */
@@ -54,41 +61,72 @@ const char *data_texts_get(const struct data_texts *t, size_t i);
 enum data_group { DATA_GROUP_NONE, DATA_GROUP_TRAIN, DATA_GROUP_VALIDATION, DATA_GROUP_TEST, DATA_N_GROUPS };
 enum data_part { DATA_PART_NONE, DATA_PART_X, DATA_PART_Y };
 
+#define DATA_NAME_MAX 96
+
+/* What the words of a name say (roles.c). */
+struct data_role {
+	enum data_group group;
+	enum data_part part;
+	int piece;                /* of "part7"; -1 */
+	char name[DATA_NAME_MAX]; /* without the words for split and piece */
+	char bare[DATA_NAME_MAX]; /* and without those for the part */
+};
+
 struct data_source {
 	char label[PARE_ERR_WHERE_MAX]; /* "x.npy", or "d.npz: x_train.npy": for messages */
-	enum data_group group;
-	enum data_part part; /* of an array; a table is X and carries texts */
+	struct data_role role;
 	struct data_array a;
 	bool table;
 	struct data_texts texts; /* a table's label column */
 };
 
-/* Rows that come from one file (or pair of files). */
-struct data_block {
-	const uint8_t *x; /* n_rows * row_bytes, host order, C order */
-	size_t n_rows;
-	size_t first_row;
-	const struct data_source *sx, *sy; /* while opening */
+/* Rows of a field that lie together. */
+struct data_chunk {
+	const uint8_t *p; /* C order; NULL for the texts of a table, while opening */
+	bool swap;        /* the other byte order */
+	size_t stride, n_rows, first_row;
+	const struct data_source *src; /* while opening */
+};
+
+struct data_field {
+	struct pare_data_field *info;
+	char name[DATA_NAME_MAX], bare[DATA_NAME_MAX];
+	const struct data_type *type;
+	size_t row_bytes;
+	struct data_chunk *chunks; /* ascending */
+	size_t n_chunks;
+	/* x */
+	enum pare_normalize norm;
+	float *mean, *std, *inv_std; /* row_elems each; NULL unless STANDARD */
+	size_t n_channels, n_pixels; /* n_channels 0: the layout stays; else rows [n_pixels, n_channels] come out turned */
+	/* y */
+	const char **class_names;
+	int64_t *class_counts;
+	int64_t ignore; /* -1 unless given: negative labels never count */
+	bool texts;     /* while opening: of tables */
 };
 
 struct pare_dataset {
 	struct pare_data_info info;
-	const struct data_type *type;
-	size_t row_bytes;
-	size_t bytes_left; /* of max_bytes */
+	struct pare_data_field x_info[PARE_DATA_FIELDS], y_info[PARE_DATA_FIELDS];
+	struct data_field x[PARE_DATA_FIELDS], y[PARE_DATA_FIELDS];
+	size_t n_group[DATA_N_GROUPS]; /* rows */
+	size_t bytes_left;             /* of max_bytes */
 	void **owned;
 	size_t n_owned, owned_size;
-	struct data_block blocks[DATA_N_GROUPS]; /* by group; n_rows 0 where absent */
-	int32_t *classes;                        /* n_rows, or NULL */
-	float *targets;                          /* n_rows * n_targets, or NULL */
-	int64_t *class_counts;
-	const char **class_names;
 	uint32_t *rows; /* the splits one after the other */
 	uint32_t n_split[PARE_N_SPLITS];
 	uint8_t *split_of; /* by row: enum pare_split */
-	enum pare_normalize norm;
-	float *mean, *std, *inv_std; /* row_elems each; NULL unless STANDARD */
 };
+
+static inline const struct data_chunk *data_chunk_of(const struct data_field *f, size_t row)
+{
+	const struct data_chunk *c = f->chunks;
+
+	while (row - c->first_row >= c->n_rows)
+		c++;
+	return c;
+}
 
 /* --- memory (open.c). What is kept is charged against max_bytes. */
 PARE_MUST_USE enum pare_code data_charge(struct pare_dataset *d, size_t n_bytes, const char *where, struct pare_err *err);
@@ -103,6 +141,7 @@ bool data_is_gzip(struct pare_span s);
 bool data_is_idx(struct pare_span s);
 bool data_is_npy(struct pare_span s);
 bool data_is_zip(struct pare_span s);
+bool data_is_cifar(struct pare_span s);
 /* Inflates all gzip members into one block of at most cap bytes. */
 PARE_MUST_USE enum pare_code data_gunzip(struct pare_span in, size_t cap, const char *where, uint8_t **out, size_t *out_len,
     struct pare_err *err);
@@ -110,6 +149,10 @@ PARE_MUST_USE enum pare_code data_gunzip(struct pare_span in, size_t cap, const 
 PARE_MUST_USE enum pare_code data_inflate(struct pare_span in, uint8_t *out, size_t len, const char *where, struct pare_err *err);
 PARE_MUST_USE enum pare_code data_idx_read(struct pare_span s, const char *where, struct data_array *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code data_npy_read(struct pare_span s, const char *where, struct data_array *out, struct pare_err *err);
+
+/* The arrays of a file that data_is_cifar said is one, images first; returns how many. */
+#define DATA_CIFAR_MAX 3
+int data_cifar_read(struct pare_span s, struct data_array arrays[DATA_CIFAR_MAX], const char *names[DATA_CIFAR_MAX]);
 
 struct data_zip_entry {
 	const char *name; /* name_len bytes, not terminated */
@@ -132,13 +175,18 @@ PARE_MUST_USE enum pare_code data_csv_read(struct pare_dataset *d, struct pare_s
     struct pare_err *err);
 
 /* --- assembling */
-/* Split and part that a name's words give; members fall back on the name of their file. */
-void data_role(const char *name, enum data_group *group, enum data_part *part);
-/* Features of a block: C order, host order, finite. */
-PARE_MUST_USE enum pare_code data_array_prepare(struct pare_dataset *d, const struct data_source *s, const uint8_t **out,
+/* A member's own name says what it is; what it leaves open its file may say. */
+void data_role_read(const char *name, struct data_role *out);
+void data_role_complete(struct data_role *member, const struct data_role *file);
+/* From sources to the fields of d, all rows counted and numbered, x checked (fields.c). */
+PARE_MUST_USE enum pare_code data_fields_join(struct pare_dataset *d, struct data_source *sources, size_t n, const struct pare_data_options *opt,
     struct pare_err *err);
-/* Labels of all blocks: info.task, classes or targets, names and counts. */
-PARE_MUST_USE enum pare_code data_labels_resolve(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_err *err);
+/* Makes chunk c hold its source's values in C order. */
+PARE_MUST_USE enum pare_code data_chunk_prepare(struct pare_dataset *d, struct data_chunk *c, struct pare_err *err);
+/* Every value is finite as a float. */
+PARE_MUST_USE enum pare_code data_chunk_finite(const struct data_chunk *c, const struct data_type *type, size_t row_elems, struct pare_err *err);
+/* Task, classes or targets, names and counts of a y field. */
+PARE_MUST_USE enum pare_code data_labels_resolve(struct pare_dataset *d, struct data_field *y, const struct pare_data_options *opt, struct pare_err *err);
 /* Splits as the files say. */
 PARE_MUST_USE enum pare_code data_split_given(struct pare_dataset *d, struct pare_err *err);
 

@@ -16,16 +16,17 @@
 
 #define AHEAD 2
 #define PREFETCH_MAX ((size_t)4096)
+#define TURNED ((size_t)1024) /* floats */
+#define LABELS ((size_t)128)
 #define UNIT_HIGH 0x1.01p-8f    /* 257 / 65536 */
 #define UNIT_LOW 0x1.010102p-24f /* 1/255 - UNIT_HIGH */
 
-static const uint8_t *row_bytes(const struct pare_dataset *d, size_t row)
+static const uint8_t *row_bytes(const struct data_field *f, size_t row, bool *swap)
 {
-	const struct data_block *b = d->blocks;
+	const struct data_chunk *c = data_chunk_of(f, row);
 
-	while (row - b->first_row >= b->n_rows)
-		b++;
-	return b->x + (row - b->first_row) * d->row_bytes;
+	*swap = c->swap;
+	return c->p + (row - c->first_row) * c->stride;
 }
 
 PARE_MULTIARCH
@@ -49,48 +50,132 @@ static void prefetch(const uint8_t *p, size_t n)
 		__builtin_prefetch(p + i);
 }
 
-void pare_data_fill(const struct pare_dataset *d, const uint32_t *rows, size_t n, float *out)
+/* Values first to first + n of a row. */
+static void read_part(const struct data_field *f, const uint8_t *in, bool swap, size_t first, size_t n, float *out)
 {
-	size_t k = d->info.row_elems;
+	in += first * f->type->size;
+	if (f->norm == PARE_NORM_UNIT)
+		unit_row(in, n, out);
+	else
+		data_read_floats(f->type, swap, in, n, out);
+	if (f->norm == PARE_NORM_STANDARD)
+		standard_row(out, n, f->mean + first, f->inv_std + first);
+}
 
-	for (size_t i = 0; i < n; i++, out += k) {
-		const uint8_t *in = row_bytes(d, rows[i]);
+/* A row of [n_pixels, n_channels] comes out as [n_channels, n_pixels], some pixels at a time. */
+static void read_turned(const struct data_field *f, const uint8_t *in, bool swap, float *out)
+{
+	size_t c = f->n_channels, most = c < TURNED ? TURNED / c : 1;
+	float piece[TURNED];
 
-		if (i + AHEAD < n)
-			prefetch(row_bytes(d, rows[i + AHEAD]), d->row_bytes);
-		if (d->norm == PARE_NORM_UNIT) {
-			unit_row(in, k, out);
-			continue;
+	for (size_t p = 0; p < f->n_pixels; p += most) {
+		size_t n = f->n_pixels - p < most ? f->n_pixels - p : most;
+
+		for (size_t j = 0; j < c; j += TURNED) { /* once, unless there are very many channels */
+			size_t k = c - j < TURNED ? c - j : TURNED;
+
+			read_part(f, in, swap, p * c + j, n * k, piece);
+			for (size_t i = 0; i < n * k; i++)
+				out[(j + i % k) * f->n_pixels + p + i / k] = piece[i];
 		}
-		d->type->read_float(in, k, out);
-		if (d->norm == PARE_NORM_STANDARD)
-			standard_row(out, k, d->mean, d->inv_std);
 	}
 }
 
-void pare_data_classes(const struct pare_dataset *d, const uint32_t *rows, size_t n, int32_t *out)
+void pare_data_fill(const struct pare_dataset *d, int x, const uint32_t *rows, size_t n, float *out)
 {
-	for (size_t i = 0; i < n; i++)
-		out[i] = d->classes[rows[i]];
+	const struct data_field *f = &d->x[x];
+	size_t k = f->info->row_elems;
+	bool swap, unused;
+
+	for (size_t i = 0; i < n; i++, out += k) {
+		const uint8_t *in = row_bytes(f, rows[i], &swap);
+
+		if (i + AHEAD < n)
+			prefetch(row_bytes(f, rows[i + AHEAD], &unused), f->row_bytes);
+		if (f->n_channels == 0)
+			read_part(f, in, swap, 0, k, out);
+		else
+			read_turned(f, in, swap, out);
+	}
 }
 
-void pare_data_targets(const struct pare_dataset *d, const uint32_t *rows, size_t n, float *out)
+/* Labels row by row, a block at a time, as floats: exact for what can be a class. */
+static void read_classes(const struct data_field *f, const uint8_t *in, bool swap, int32_t *out)
 {
-	size_t k = (size_t)d->info.n_targets;
+	size_t k = f->info->row_elems;
+	float v[LABELS];
 
-	for (size_t i = 0; i < n; i++)
-		memcpy(out + i * k, d->targets + rows[i] * k, k * sizeof *out);
+	for (size_t at = 0; at < k; at += LABELS) {
+		size_t n = k - at < LABELS ? k - at : LABELS;
+
+		data_read_floats(f->type, swap, in + at * f->type->size, n, v);
+		for (size_t i = 0; i < n; i++)
+			out[at + i] = v[i] < 0 || v[i] == (float)f->ignore ? -1 : (int32_t)v[i];
+	}
+}
+
+void pare_data_classes(const struct pare_dataset *d, int y, const uint32_t *rows, size_t n, int32_t *out)
+{
+	const struct data_field *f = &d->y[y];
+	bool swap;
+
+	for (size_t i = 0; i < n; i++, out += f->info->row_elems) {
+		const uint8_t *in = row_bytes(f, rows[i], &swap);
+
+		read_classes(f, in, swap, out);
+	}
+}
+
+void pare_data_targets(const struct pare_dataset *d, int y, const uint32_t *rows, size_t n, float *out)
+{
+	const struct data_field *f = &d->y[y];
+	bool swap;
+
+	for (size_t i = 0; i < n; i++, out += f->info->row_elems) {
+		const uint8_t *in = row_bytes(f, rows[i], &swap);
+
+		data_read_floats(f->type, swap, in, f->info->row_elems, out);
+	}
+}
+
+int64_t pare_data_n_labels(const struct pare_dataset *d, int y, const uint32_t *rows, size_t n)
+{
+	const struct data_field *f = &d->y[y];
+	size_t k = f->info->row_elems;
+	int64_t sum = 0;
+	float v[LABELS];
+	bool swap;
+
+	if (f->info->task != PARE_TASK_SEQUENCE)
+		return (int64_t)n;
+	if (f->info->n_ignored == 0)
+		return (int64_t)(n * k);
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *in = row_bytes(f, rows[i], &swap);
+
+		for (size_t at = 0; at < k; at += LABELS) {
+			size_t m = k - at < LABELS ? k - at : LABELS;
+
+			data_read_floats(f->type, swap, in + at * f->type->size, m, v);
+			for (size_t j = 0; j < m; j++)
+				sum += !(v[j] < 0 || v[j] == (float)f->ignore);
+		}
+	}
+	return sum;
 }
 
 /* sum[j] += (x_j - mean_j)^power over the training rows; mean NULL is 0. */
-static void add_moments(const struct pare_dataset *d, float *row, const double *mean, double *sum)
+static void add_moments(const struct pare_dataset *d, const struct data_field *f, float *row, const double *mean, double *sum)
 {
-	size_t k = d->info.row_elems;
+	size_t k = f->info->row_elems;
 	uint32_t n;
 	const uint32_t *rows = pare_data_rows(d, PARE_SPLIT_TRAIN, &n);
+	bool swap;
 
 	for (uint32_t i = 0; i < n; i++) {
-		d->type->read_float(row_bytes(d, rows[i]), k, row);
+		const uint8_t *in = row_bytes(f, rows[i], &swap);
+
+		data_read_floats(f->type, swap, in, k, row);
 		for (size_t j = 0; j < k; j++) {
 			double x = row[j];
 
@@ -99,9 +184,9 @@ static void add_moments(const struct pare_dataset *d, float *row, const double *
 	}
 }
 
-static enum pare_code estimate(struct pare_dataset *d, float *mean, float *std, float *inv, struct pare_err *err)
+static enum pare_code estimate(const struct pare_dataset *d, const struct data_field *f, float *mean, float *std, float *inv, struct pare_err *err)
 {
-	size_t k = d->info.row_elems;
+	size_t k = f->info->row_elems;
 	float *row = pare_calloc(k, sizeof *row);
 	double *sums = pare_calloc(2 * k, sizeof *sums);
 	double *vars;
@@ -118,10 +203,10 @@ static enum pare_code estimate(struct pare_dataset *d, float *mean, float *std, 
 		goto out;
 	}
 	vars = sums + k;
-	add_moments(d, row, NULL, sums);
+	add_moments(d, f, row, NULL, sums);
 	for (size_t j = 0; j < k; j++)
 		sums[j] /= n;
-	add_moments(d, row, sums, vars);
+	add_moments(d, f, row, sums, vars);
 	for (size_t j = 0; j < k; j++) {
 		mean[j] = (float)sums[j];
 		std[j] = (float)sqrt(vars[j] / n);
@@ -135,69 +220,86 @@ out:
 	return rc;
 }
 
-static enum pare_code make_standard(struct pare_dataset *d, struct pare_err *err)
+static enum pare_code make_standard(const struct pare_dataset *d, struct data_field *f, struct pare_err *err)
 {
-	size_t k = d->info.row_elems;
+	size_t k = f->info->row_elems;
 	float *mean = pare_calloc(k, sizeof *mean), *std = pare_calloc(k, sizeof *std), *inv = pare_calloc(k, sizeof *inv);
 	enum pare_code rc;
 
 	if (mean == NULL || std == NULL || inv == NULL)
 		rc = pare_err_nomem(err, k * sizeof *mean);
 	else
-		rc = estimate(d, mean, std, inv, err);
+		rc = estimate(d, f, mean, std, inv, err);
 	if (rc != PARE_OK) {
 		pare_free(mean);
 		pare_free(std);
 		pare_free(inv);
 		return rc;
 	}
-	d->mean = mean;
-	d->std = std;
-	d->inv_std = inv;
+	f->mean = mean;
+	f->std = std;
+	f->inv_std = inv;
 	return PARE_OK;
 }
 
-static void forget_standard(struct pare_dataset *d)
+static void forget_standard(struct data_field *f)
 {
-	pare_free(d->mean);
-	pare_free(d->std);
-	pare_free(d->inv_std);
-	d->mean = d->std = d->inv_std = NULL;
+	pare_free(f->mean);
+	pare_free(f->std);
+	pare_free(f->inv_std);
+	f->mean = f->std = f->inv_std = NULL;
 }
 
-enum pare_code pare_data_normalize(struct pare_dataset *d, enum pare_normalize how, struct pare_err *err)
+enum pare_code pare_data_normalize(struct pare_dataset *d, int x, enum pare_normalize how, struct pare_err *err)
 {
-	if (how == PARE_NORM_AUTO)
-		how = d->info.dtype == PARE_DT_UINT8 ? PARE_NORM_UNIT : PARE_NORM_NONE;
-	if (how == PARE_NORM_UNIT && d->info.dtype != PARE_DT_UINT8)
-		return pare_err_set(err, PARE_E_INVALID, NULL,
-		    "normalization \"unit\" divides 8-bit data by 255, these data are %s: use \"standard\" or \"none\"", d->type->npy);
-	if (how == PARE_NORM_STANDARD) {
-		struct pare_dataset old = {.mean = d->mean, .std = d->std, .inv_std = d->inv_std};
-		enum pare_code rc = make_standard(d, err);
+	struct data_field *f = &d->x[x];
 
-		if (rc == PARE_OK)
-			forget_standard(&old);
+	if (how == PARE_NORM_AUTO)
+		how = f->info->dtype == PARE_DT_UINT8 ? PARE_NORM_UNIT : PARE_NORM_NONE;
+	if (how == PARE_NORM_UNIT && f->info->dtype != PARE_DT_UINT8)
+		return pare_err_set(err, PARE_E_INVALID, NULL,
+		    "normalization \"unit\" divides 8-bit data by 255, these data are %s: use \"standard\" or \"none\"", f->type->npy);
+	if (how == PARE_NORM_STANDARD) {
+		struct data_field old = *f;
+		enum pare_code rc = make_standard(d, f, err);
+
 		if (rc != PARE_OK)
 			return rc;
+		forget_standard(&old);
 	} else {
-		forget_standard(d);
+		forget_standard(f);
 	}
-	d->norm = how;
+	f->norm = how;
 	return PARE_OK;
 }
 
-enum pare_normalize pare_data_normalization(const struct pare_dataset *d)
+enum pare_normalize pare_data_normalization(const struct pare_dataset *d, int x)
 {
-	return d->norm;
+	return d->x[x].norm;
 }
 
-const float *pare_data_mean(const struct pare_dataset *d)
+const float *pare_data_mean(const struct pare_dataset *d, int x)
 {
-	return d->mean;
+	return d->x[x].mean;
 }
 
-const float *pare_data_std(const struct pare_dataset *d)
+const float *pare_data_std(const struct pare_dataset *d, int x)
 {
-	return d->std;
+	return d->x[x].std;
+}
+
+enum pare_code pare_data_layout(struct pare_dataset *d, int x, enum pare_layout layout, struct pare_err *err)
+{
+	struct data_field *f = &d->x[x];
+	const struct pare_data_field *info = f->info;
+	char dims[160];
+
+	f->n_channels = 0;
+	if (layout == PARE_LAYOUT_KEEP)
+		return PARE_OK;
+	if (info->n_dims < 2)
+		return pare_err_set(err, PARE_E_SHAPE, NULL, "rows of shape %s have no channels to move", data_show_dims(info->dims, info->n_dims, dims, sizeof dims));
+	f->n_channels = layout == PARE_LAYOUT_TO_NCHW ? (size_t)info->dims[info->n_dims - 1] : info->row_elems / (size_t)info->dims[0];
+	f->n_pixels = info->row_elems / f->n_channels;
+	return PARE_OK;
 }

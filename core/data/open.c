@@ -1,9 +1,9 @@
-/* From files to a data set: unpack (gzip), tell the format by the first bytes, decode into sources, join the sources of
- * each split into a block, check, number the labels.
+/* From files to a data set: unpack (gzip), tell the format by the first bytes, decode into sources, join the sources to
+ * fields, check, number the labels.
  *
- * Rows are numbered block by block: without a role, train, validation, test. Features stay in the bytes of the file where
- * order and byte order allow. Everything that is allocated for good is charged against max_bytes and hangs on one list,
- * so that there is one way to free a half-built set and one place where a bomb stops. */
+ * Features stay in the bytes of the file where the order of the values allows. Everything that is allocated for good is charged
+ * against max_bytes and hangs on one list, so that there is one way to free a half-built set and one place where a bomb
+ * stops. */
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +71,8 @@ enum pare_code data_own_alloc(struct pare_dataset *d, size_t n, size_t size, con
 static enum pare_code add_source(struct opening *o, const char *file, const char *member, struct data_source **out)
 {
 	struct data_source *s = &o->sources[o->n];
+	const char *slash = strrchr(file, '/');
+	struct data_role of_file;
 	char f[96], m[96];
 
 	if (o->n == DATA_MAX_SOURCES)
@@ -80,9 +82,12 @@ static enum pare_code add_source(struct opening *o, const char *file, const char
 		snprintf(s->label, sizeof s->label, "%s: %s", f, data_show(member, strlen(member), m, sizeof m));
 	else
 		snprintf(s->label, sizeof s->label, "%s", f);
-	if (member != NULL)
-		data_role(member, &s->group, &s->part);
-	data_role(file, &s->group, &s->part);
+	data_role_read(slash != NULL ? slash + 1 : file, &of_file);
+	s->role = of_file;
+	if (member != NULL) {
+		data_role_read(member, &s->role);
+		data_role_complete(&s->role, &of_file);
+	}
 	data_texts_init(&s->texts);
 	o->n++;
 	*out = s;
@@ -97,7 +102,28 @@ static enum pare_code load_idx(struct opening *o, const char *file, struct pare_
 	if (rc == PARE_OK)
 		rc = data_idx_read(s, src->label, &src->a, o->err);
 	if (rc == PARE_OK && src->a.n_dims == 1)
-		src->part = DATA_PART_Y;
+		src->role.part = DATA_PART_Y;
+	return rc;
+}
+
+/* The files follow each other as they come, whatever their names. */
+static enum pare_code load_cifar(struct opening *o, const char *file, struct pare_span s)
+{
+	struct data_array arrays[DATA_CIFAR_MAX];
+	const char *names[DATA_CIFAR_MAX];
+	int n = data_cifar_read(s, arrays, names), piece = (int)o->n;
+	enum pare_code rc = PARE_OK;
+
+	for (int i = 0; i < n && rc == PARE_OK; i++) {
+		struct data_source *src = NULL;
+
+		rc = add_source(o, file, names[i], &src);
+		if (rc != PARE_OK)
+			break;
+		src->a = arrays[i];
+		src->role.part = i == 0 ? DATA_PART_X : DATA_PART_Y;
+		src->role.piece = piece;
+	}
 	return rc;
 }
 
@@ -172,6 +198,7 @@ static const struct format_row {
     {"idx", data_is_idx, load_idx},
     {"npy", data_is_npy, load_npy},
     {"npz", data_is_zip, load_npz},
+    {"cifar", data_is_cifar, load_cifar},
     {"csv", looks_like_text, load_csv},
 };
 #define N_FORMATS (sizeof format_table / sizeof format_table[0])
@@ -182,7 +209,7 @@ static enum pare_code unknown_format(struct pare_span s, const char *where, stru
 
 	for (size_t i = 0; i < 4 && i < s.len; i++)
 		snprintf(hex + strlen(hex), sizeof hex - strlen(hex), "%s%02x", i > 0 ? " " : "", s.data[i]);
-	return pare_err_set(err, PARE_E_DATASET, where, "this is no IDX, NPY, NPZ or CSV file, plain or gzipped (it begins with %s)", hex);
+	return pare_err_set(err, PARE_E_DATASET, where, "this is no IDX, NPY, NPZ, CIFAR or CSV file, plain or gzipped (it begins with %s)", hex);
 }
 
 static enum pare_code unpack(struct opening *o, const char *where, struct pare_span *s)
@@ -225,131 +252,31 @@ static enum pare_code load_file(struct opening *o, const struct pare_data_file *
 	return row->load(o, f->name, s);
 }
 
-/* Where no word says it: one number a row is a label, more are features. */
-static void guess_part(struct data_source *s)
-{
-	if (s->part == DATA_PART_NONE)
-		s->part = s->a.n_dims == 1 ? DATA_PART_Y : DATA_PART_X;
-}
-
-static const char *const group_names[] = {"", "train", "validation", "test"};
-
-static enum pare_code place(struct opening *o, struct data_source *s)
-{
-	struct data_block *b = &o->d->blocks[s->group];
-	const struct data_source **slot = s->part == DATA_PART_X ? &b->sx : &b->sy;
-
-	if (s->a.n_dims == 0)
-		return pare_err_set(o->err, PARE_E_DATASET, s->label, "a single number is no array of rows");
-	if (*slot != NULL)
-		return pare_err_set(o->err, PARE_E_DATASET, s->label,
-		    "this and \"%s\" both hold %s%s%s: name the files train_x, train_y, test_x, test_y", (*slot)->label,
-		    s->part == DATA_PART_X ? "features" : "labels", s->group != DATA_GROUP_NONE ? " of split " : "", group_names[s->group]);
-	*slot = s;
-	return PARE_OK;
-}
-
-static enum pare_code check_pair(const struct data_block *b, struct pare_err *err)
-{
-	const struct data_source *x = b->sx, *y = b->sy;
-
-	if (x == NULL)
-		return pare_err_set(err, PARE_E_DATASET, y->label,
-		    "there are labels but no features for them (a file named with %s%s\"images\" or \"x\")", group_names[y->group],
-		    y->group ? " and " : "");
-	if (!x->table && y == NULL)
-		return pare_err_set(err, PARE_E_DATASET, x->label,
-		    "there are features but no labels for them (a file named with %s%s\"labels\" or \"y\")", group_names[x->group],
-		    x->group ? " and " : "");
-	if (!x->table && x->a.dims[0] != y->a.dims[0])
-		return pare_err_set(err, PARE_E_DATASET, x->label, "there are %lld rows here but %lld labels in \"%s\"",
-		    (long long)x->a.dims[0], (long long)y->a.dims[0], y->label);
-	if (x->a.dims[0] == 0)
-		return pare_err_set(err, PARE_E_DATASET, x->label, "the data set has no rows");
-	if (x->a.n_elems == 0)
-		return pare_err_set(err, PARE_E_DATASET, x->label, "the rows have no features");
-	return PARE_OK;
-}
-
-static void set_row_shape(struct pare_dataset *d, const struct data_array *a)
-{
-	d->type = a->type;
-	d->info.dtype = a->type->dtype;
-	d->info.row_elems = a->n_elems / (size_t)a->dims[0];
-	d->row_bytes = d->info.row_elems * a->type->size;
-	d->info.n_dims = a->n_dims > 1 ? a->n_dims - 1 : 1;
-	d->info.dims[0] = 1;
-	for (int i = 1; i < a->n_dims; i++)
-		d->info.dims[i - 1] = a->dims[i];
-}
-
-static enum pare_code check_row_shape(const struct pare_dataset *d, const struct data_source *s, struct pare_err *err)
-{
-	struct pare_dataset other = {.type = NULL};
-	char mine[160], theirs[160];
-
-	set_row_shape(&other, &s->a);
-	if (other.info.n_dims != d->info.n_dims ||
-	    memcmp(other.info.dims, d->info.dims, (size_t)d->info.n_dims * sizeof d->info.dims[0]) != 0)
-		return pare_err_set(err, PARE_E_DATASET, s->label, "a row has shape %s here and %s in another split",
-		    data_show_dims(other.info.dims, other.info.n_dims, mine, sizeof mine),
-		    data_show_dims(d->info.dims, d->info.n_dims, theirs, sizeof theirs));
-	if (other.type != d->type)
-		return pare_err_set(err, PARE_E_DATASET, s->label, "the features are of type %s here and %s in another split",
-		    other.type->npy, d->type->npy);
-	return PARE_OK;
-}
-
-static enum pare_code join(struct opening *o)
-{
-	static const int split_of_group[] = {-1, PARE_SPLIT_TRAIN, PARE_SPLIT_VALIDATION, PARE_SPLIT_TEST};
-	struct pare_dataset *d = o->d;
-	size_t n = 0;
-
-	for (int g = 0; g < DATA_N_GROUPS; g++) {
-		struct data_block *b = &d->blocks[g];
-		enum pare_code rc;
-
-		b->first_row = n;
-		if (b->sx == NULL && b->sy == NULL)
-			continue;
-		if ((rc = check_pair(b, o->err)) != PARE_OK)
-			return rc;
-		if (d->type == NULL)
-			set_row_shape(d, &b->sx->a);
-		if ((rc = check_row_shape(d, b->sx, o->err)) != PARE_OK || (rc = data_array_prepare(d, b->sx, &b->x, o->err)) != PARE_OK)
-			return rc;
-		b->n_rows = (size_t)b->sx->a.dims[0];
-		if (!pare_add_size(n, b->n_rows, &n) || n > DATA_MAX_ROWS)
-			return pare_err_set(o->err, PARE_E_LIMIT, b->sx->label, "a data set has at most %zu rows", DATA_MAX_ROWS);
-		if (split_of_group[g] >= 0)
-			d->info.n_given[split_of_group[g]] = (int64_t)b->n_rows;
-	}
-	d->info.n_rows = (int64_t)n;
-	return PARE_OK;
-}
-
 static enum pare_code open_all(struct opening *o, const struct pare_data_file *files, int n_files)
 {
+	struct pare_dataset *d = o->d;
 	enum pare_code rc = PARE_OK;
 
 	for (int i = 0; i < n_files && rc == PARE_OK; i++)
 		rc = load_file(o, &files[i]);
 	if (rc == PARE_OK && o->n == 0)
 		rc = pare_err_set(o->err, PARE_E_DATASET, NULL, "the data set has no rows: it has no files or arrays");
-	for (size_t i = 0; i < o->n && rc == PARE_OK; i++) {
-		guess_part(&o->sources[i]);
-		rc = place(o, &o->sources[i]);
-	}
 	if (rc == PARE_OK)
-		rc = join(o);
+		rc = data_fields_join(d, o->sources, o->n, o->opt, o->err);
+	for (int i = 0; i < d->info.n_y && rc == PARE_OK; i++)
+		rc = data_labels_resolve(d, &d->y[i], o->opt, o->err);
 	if (rc == PARE_OK)
-		rc = data_labels_resolve(o->d, o->opt, o->err);
-	if (rc == PARE_OK)
-		rc = data_split_given(o->d, o->err);
-	if (rc == PARE_OK)
-		rc = pare_data_normalize(o->d, PARE_NORM_AUTO, o->err);
+		rc = data_split_given(d, o->err);
+	for (int i = 0; i < d->info.n_x && rc == PARE_OK; i++)
+		rc = pare_data_normalize(d, i, PARE_NORM_AUTO, o->err);
 	return rc;
+}
+
+static void forget_sources(struct data_field *f, int n)
+{
+	for (int i = 0; i < n; i++)
+		for (size_t k = 0; k < f[i].n_chunks; k++)
+			f[i].chunks[k].src = NULL;
 }
 
 enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, const struct pare_data_options *opt,
@@ -374,8 +301,8 @@ enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, c
 		pare_data_free(o.d);
 		return rc;
 	}
-	for (int g = 0; g < DATA_N_GROUPS; g++)
-		o.d->blocks[g].sx = o.d->blocks[g].sy = NULL;
+	forget_sources(o.d->x, o.d->info.n_x);
+	forget_sources(o.d->y, o.d->info.n_y);
 	*out = o.d;
 	return PARE_OK;
 }
@@ -389,9 +316,11 @@ void pare_data_free(struct pare_dataset *d)
 	pare_free(d->owned);
 	pare_free(d->rows);
 	pare_free(d->split_of);
-	pare_free(d->mean);
-	pare_free(d->std);
-	pare_free(d->inv_std);
+	for (int i = 0; i < d->info.n_x; i++) {
+		pare_free(d->x[i].mean);
+		pare_free(d->x[i].std);
+		pare_free(d->x[i].inv_std);
+	}
 	pare_free(d);
 }
 

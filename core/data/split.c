@@ -49,9 +49,8 @@ static void mark_given(const struct pare_dataset *d, uint8_t *split_of)
 {
 	static const uint8_t split_of_group[] = {PARE_SPLIT_TRAIN, PARE_SPLIT_TRAIN, PARE_SPLIT_VALIDATION, PARE_SPLIT_TEST};
 
-	for (int g = 0; g < DATA_N_GROUPS; g++)
-		if (d->blocks[g].n_rows > 0)
-			memset(split_of + d->blocks[g].first_row, split_of_group[g], d->blocks[g].n_rows);
+	for (int g = 0; g < DATA_N_GROUPS; split_of += d->n_group[g++])
+		memset(split_of, split_of_group[g], d->n_group[g]);
 }
 
 enum pare_code data_split_given(struct pare_dataset *d, struct pare_err *err)
@@ -75,16 +74,26 @@ static void pool_done(struct pool *p)
 	pare_free(p->order);
 }
 
+static bool has_classes(const struct pare_dataset *d)
+{
+	return d->info.n_y > 0 && d->info.y[0].task == PARE_TASK_CLASSIFY;
+}
+
 static size_t class_of(const struct pare_dataset *d, size_t row)
 {
-	return d->classes != NULL ? (size_t)d->classes[row] : 0;
+	uint32_t r = (uint32_t)row;
+	int32_t c = 0;
+
+	if (has_classes(d))
+		pare_data_classes(d, 0, &r, 1, &c);
+	return (size_t)c;
 }
 
 /* The rows for which in_pool is set, sorted into classes and shuffled there. pool_done is the caller's, after a failure too. */
 static enum pare_code pool_init(struct pool *p, const struct pare_dataset *d, const uint8_t *in_pool, uint64_t seed,
     const char *purpose, struct pare_err *err)
 {
-	size_t k = d->classes != NULL ? (size_t)d->info.n_classes : 1;
+	size_t k = has_classes(d) ? (size_t)d->info.y[0].n_classes : 1;
 
 	*p = (struct pool){.n_classes = k};
 	p->rows = pare_calloc(n_rows(d), sizeof *p->rows);

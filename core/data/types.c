@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define BLOCK 16
+#define SWAPPED ((size_t)64) /* values turned at a time: values of the other byte order stay so in their file */
 
 #define READER(name, ctype, to, expr) \
 	static void name(const uint8_t *restrict in, size_t n, to *restrict out) \
@@ -40,6 +41,26 @@ READERS(f8, double, SAME)
 READERS(b1, uint8_t, TRUTH)
 READER(read_double_f4, float, double, SAME)
 
+static void read_float_f2(const uint8_t *in, size_t n, float *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint16_t h;
+
+		memcpy(&h, in + 2 * i, sizeof h);
+		out[i] = pare_half_to_float(h);
+	}
+}
+
+static void read_double_f2(const uint8_t *in, size_t n, double *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		float v;
+
+		read_float_f2(in + 2 * i, 1, &v);
+		out[i] = (double)v;
+	}
+}
+
 static void read_float_f4(const uint8_t *in, size_t n, float *out)
 {
 	memcpy(out, in, n * sizeof *out);
@@ -51,6 +72,7 @@ static void read_float_f4(const uint8_t *in, size_t n, float *out)
 
 static const struct data_type type_table[] = {
     ROW(f4, PARE_DT_FLOAT, 0x0d, 4, false),
+    ROW(f2, PARE_DT_FLOAT16, 0, 2, false),
     ROW(f8, PARE_DT_DOUBLE, 0x0e, 8, false),
     ROW(u1, PARE_DT_UINT8, 0x08, 1, true),
     ROW(i1, PARE_DT_INT8, 0x09, 1, true),
@@ -80,7 +102,68 @@ const struct data_type *data_type_by_idx(uint8_t idx)
 	return NULL;
 }
 
+static const struct data_type *by_dtype(int dtype)
+{
+	const struct data_type *t = type_table;
+
+	while (t->dtype != dtype)
+		t++;
+	return t;
+}
+
 const struct data_type *data_type_float(void)
 {
-	return &type_table[0];
+	return by_dtype(PARE_DT_FLOAT);
+}
+
+const struct data_type *data_type_double(void)
+{
+	return by_dtype(PARE_DT_DOUBLE);
+}
+
+const struct data_type *data_type_int32(void)
+{
+	return by_dtype(PARE_DT_INT32);
+}
+
+const struct data_type *data_type_uint8(void)
+{
+	return by_dtype(PARE_DT_UINT8);
+}
+
+static void swap_bytes(const uint8_t *in, uint8_t *out, size_t n, size_t size)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < size; j++)
+			out[i * size + j] = in[i * size + size - 1 - j];
+}
+
+void data_read_floats(const struct data_type *t, bool swap, const uint8_t *in, size_t n, float *out)
+{
+	uint8_t turned[SWAPPED * 8];
+
+	if (!swap) {
+		t->read_float(in, n, out);
+		return;
+	}
+	for (size_t i = 0; i < n; i += SWAPPED) {
+		size_t k = n - i < SWAPPED ? n - i : SWAPPED;
+
+		swap_bytes(in + i * t->size, turned, k, t->size);
+		t->read_float(turned, k, out + i);
+	}
+}
+
+void data_read_doubles(const struct data_type *t, bool swap, const uint8_t *in, size_t n, double *out)
+{
+	uint8_t turned[8];
+
+	if (!swap) {
+		t->read_double(in, n, out);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		swap_bytes(in + i * t->size, turned, 1, t->size);
+		t->read_double(turned, 1, out + i);
+	}
 }

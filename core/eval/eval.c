@@ -1,9 +1,7 @@
 /* Runs a split through a net. Rows go in chunks of about a million numbers: every thread fills its part of the chunk's
- * input, the net infers (its shards in parallel), and the metrics take the outputs in row order. A chunk is the only
+ * inputs, the net infers (its shards in parallel), and the metrics take the outputs in row order. A chunk is the only
  * memory this needs, so a test set of any size is evaluated in a few megabytes. */
 #include "core/eval/eval.h"
-
-#include <stdio.h>
 
 #include "core/base/mem.h"
 #include "core/base/num.h"
@@ -12,146 +10,172 @@
 #define CHUNK_ELEMS ((size_t)1 << 20)
 #define CHUNK_ROWS ((size_t)4096)
 
-struct run {
-	struct pare_net *net;
-	const struct pare_dataset *d;
-	const uint32_t *rows; /* of the chunk */
-	size_t n, n_threads, row_elems;
-	float *x, *out, *targets;
+struct judged_output {
+	struct eval_sums sums;
+	size_t row_elems;
+	float *out, *targets;
 	int32_t *classes;
 };
 
-static const char *show_dims(const int64_t *dims, int n_dims, char *out, size_t size)
-{
-	size_t used = 0;
-
-	out[0] = '\0';
-	for (int i = 0; i < n_dims && used < size; i++)
-		used += (size_t)snprintf(out + used, size - used, "%s%lld", i > 0 ? ", " : "", (long long)dims[i]);
-	return out;
-}
-
-static enum pare_code check_input(const struct pare_net *net, const struct pare_data_info *info, struct pare_err *err)
-{
-	int64_t dims[PARE_MAX_DIMS];
-	char model[160], row[160];
-	int n_dims;
-
-	if (pare_net_n_inputs(net) != 1 || pare_net_n_outputs(net) < 1)
-		return pare_err_set(err, PARE_E_SHAPE, NULL,
-		    "the model has %d inputs and %d outputs; one input and at least one output are needed", pare_net_n_inputs(net),
-		    pare_net_n_outputs(net));
-	if (pare_net_input_shape(net, 0, &n_dims, dims) == info->row_elems)
-		return PARE_OK;
-	return pare_err_set(err, PARE_E_SHAPE, NULL,
-	    "a row of the data set has shape [%s], which does not fit the model's input of shape [N, %s]",
-	    show_dims(info->dims, info->n_dims, row, sizeof row), show_dims(dims + 1, n_dims - 1, model, sizeof model));
-}
-
-enum pare_code pare_eval_check(const struct pare_net *net, const struct pare_dataset *d, enum pare_loss loss, struct pare_err *err)
-{
-	const struct pare_data_info *info = pare_data_info(d);
-	int64_t dims[PARE_MAX_DIMS];
-	enum pare_code rc;
-	size_t width;
-	int n_dims;
-
-	rc = check_input(net, info, err);
-	if (rc != PARE_OK)
-		return rc;
-	width = pare_net_output_shape(net, 0, &n_dims, dims);
-	if (info->task == PARE_TASK_REGRESS) {
-		if (loss == PARE_LOSS_CROSS_ENTROPY)
-			return pare_err_set(err, PARE_E_INVALID, NULL,
-			    "cross entropy needs classes, the data set's labels are for regression: use the loss mse");
-		if (width != (size_t)info->n_targets)
-			return pare_err_set(err, PARE_E_SHAPE, NULL,
-			    "the data set has %d targets a row, the model's output has %zu numbers", info->n_targets, width);
-		return PARE_OK;
-	}
-	if ((size_t)info->n_classes > width)
-		return pare_err_set(err, PARE_E_LABEL, NULL,
-		    "the data set has class %d (\"%s\"), the model has %zu outputs (classes 0 to %zu)", info->n_classes - 1,
-		    info->class_names[info->n_classes - 1], width, width > 0 ? width - 1 : 0);
-	return PARE_OK;
-}
+struct run {
+	struct pare_net *net;
+	const struct pare_dataset *d;
+	const struct pare_fit *fit;
+	const uint32_t *rows; /* of the chunk */
+	size_t n, chunk, n_threads;
+	float *x[PARE_DATA_FIELDS];
+	size_t x_elems[PARE_DATA_FIELDS]; /* of a row */
+	float **outs; /* by output of the net; NULL where nothing is held against it */
+	struct judged_output judged[PARE_DATA_FIELDS];
+};
 
 static void fill_part(void *ctx, int t)
 {
 	struct run *r = ctx;
 	size_t first = r->n * (size_t)t / r->n_threads, end = r->n * ((size_t)t + 1) / r->n_threads;
 
-	pare_data_fill(r->d, r->rows + first, end - first, r->x + first * r->row_elems);
+	for (int i = 0; i < r->fit->n_inputs; i++)
+		pare_data_fill(r->d, r->fit->inputs[i].x, r->rows + first, end - first, r->x[i] + first * r->x_elems[i]);
 }
 
-static enum pare_code run_chunk(struct run *r, struct eval_sums *sums, struct pare_err *err)
+static enum pare_code run_chunk(struct run *r, struct pare_err *err)
 {
 	enum pare_code rc;
 
 	pare_net_parallel(r->net, fill_part, r);
-	rc = pare_net_infer(r->net, r->x, (int64_t)r->n, r->out, err);
+	rc = pare_net_infer_all(r->net, (const float *const *)r->x, (int64_t)r->n, r->outs, err);
+	for (int i = 0; i < r->fit->n_outputs && rc == PARE_OK; i++) {
+		struct judged_output *j = &r->judged[i];
+
+		if (j->classes != NULL)
+			pare_data_classes(r->d, r->fit->outputs[i].y, r->rows, r->n, j->classes);
+		else
+			pare_data_targets(r->d, r->fit->outputs[i].y, r->rows, r->n, j->targets);
+		eval_sums_add(&j->sums, j->out, (int64_t)r->n, j->classes, j->targets);
+	}
+	return rc;
+}
+
+static enum pare_code alloc_output(struct run *r, int i, uint32_t n_rows, struct pare_err *err)
+{
+	const struct pare_fit_output *o = &r->fit->outputs[i];
+	struct judged_output *j = &r->judged[i];
+	enum pare_code rc = eval_sums_init(&j->sums, o, n_rows, err);
+
 	if (rc != PARE_OK)
 		return rc;
-	if (r->classes != NULL)
-		pare_data_classes(r->d, r->rows, r->n, r->classes);
+	j->out = pare_calloc(r->chunk, j->row_elems * sizeof *j->out);
+	if (pare_fit_by_class(o))
+		j->classes = pare_calloc(r->chunk, (size_t)o->positions * sizeof *j->classes);
 	else
-		pare_data_targets(r->d, r->rows, r->n, r->targets);
-	eval_sums_add(sums, r->out, (int64_t)r->n, r->classes, r->targets);
+		j->targets = pare_calloc(r->chunk, j->row_elems * sizeof *j->targets);
+	r->outs[o->output] = j->out;
+	return j->out != NULL && (j->classes != NULL || j->targets != NULL) ? PARE_OK : pare_err_nomem(err, r->chunk * j->row_elems * sizeof *j->out);
+}
+
+/* Rows of a chunk, by the widest of inputs and outputs. */
+static void measure(struct run *r, uint32_t n_rows)
+{
+	size_t widest = 1;
+
+	for (int i = 0; i < r->fit->n_inputs; i++) {
+		r->x_elems[i] = pare_data_info(r->d)->x[r->fit->inputs[i].x].row_elems;
+		widest = r->x_elems[i] > widest ? r->x_elems[i] : widest;
+	}
+	for (int i = 0; i < r->fit->n_outputs; i++) {
+		r->judged[i].row_elems = (size_t)(r->fit->outputs[i].width * r->fit->outputs[i].positions);
+		widest = r->judged[i].row_elems > widest ? r->judged[i].row_elems : widest;
+	}
+	r->chunk = CHUNK_ELEMS / widest;
+	r->chunk = r->chunk < r->n_threads ? r->n_threads : r->chunk > CHUNK_ROWS ? CHUNK_ROWS : r->chunk;
+	r->chunk = r->chunk > n_rows ? n_rows : r->chunk;
+}
+
+static enum pare_code run_alloc(struct run *r, uint32_t n_rows, struct pare_err *err)
+{
+	enum pare_code rc = PARE_OK;
+
+	r->outs = pare_calloc((size_t)pare_net_n_outputs(r->net) + 1, sizeof *r->outs);
+	if (r->outs == NULL)
+		return pare_err_nomem(err, 0);
+	for (int i = 0; i < r->fit->n_inputs; i++) {
+		r->x[i] = pare_calloc(r->chunk, r->x_elems[i] * sizeof *r->x[i]);
+		if (r->x[i] == NULL)
+			return pare_err_nomem(err, r->chunk * r->x_elems[i] * sizeof *r->x[i]);
+	}
+	for (int i = 0; i < r->fit->n_outputs && rc == PARE_OK; i++)
+		rc = alloc_output(r, i, n_rows, err);
+	return rc;
+}
+
+static void run_done(struct run *r)
+{
+	for (int i = 0; i < r->fit->n_inputs; i++)
+		pare_free(r->x[i]);
+	for (int i = 0; i < r->fit->n_outputs; i++) {
+		eval_sums_done(&r->judged[i].sums);
+		pare_free(r->judged[i].out);
+		pare_free(r->judged[i].targets);
+		pare_free(r->judged[i].classes);
+	}
+	pare_free(r->outs);
+	pare_free(r);
+}
+
+static enum pare_code finish(struct run *r, struct pare_metrics *out, struct pare_err *err)
+{
+	int n_others = r->fit->n_outputs - 1;
+	struct pare_metrics *others = NULL;
+	double loss = 0;
+
+	if (n_others > 0) {
+		others = pare_calloc((size_t)n_others, sizeof *others);
+		if (others == NULL)
+			return pare_err_nomem(err, 0);
+	}
+	for (int i = 0; i <= n_others; i++) {
+		struct pare_metrics *m = i == 0 ? out : &others[i - 1];
+
+		eval_sums_finish(&r->judged[i].sums, m);
+		loss += r->fit->outputs[i].weight * m->own_loss;
+	}
+	out->loss = loss;
+	out->n_others = n_others;
+	out->others = others;
 	return PARE_OK;
 }
 
-static bool run_alloc(struct run *r, size_t chunk, size_t width, bool classify)
-{
-	r->x = pare_calloc(chunk, r->row_elems * sizeof *r->x);
-	r->out = pare_calloc(chunk, width * sizeof *r->out);
-	if (classify)
-		r->classes = pare_calloc(chunk, sizeof *r->classes);
-	else
-		r->targets = pare_calloc(chunk, width * sizeof *r->targets);
-	return r->x != NULL && r->out != NULL && (r->classes != NULL || r->targets != NULL);
-}
-
-enum pare_code pare_eval(struct pare_net *net, const struct pare_dataset *d, enum pare_split split, enum pare_loss loss,
+enum pare_code pare_eval(struct pare_net *net, const struct pare_dataset *d, enum pare_split split, const struct pare_fit *fit,
     struct pare_metrics *out, struct pare_err *err)
 {
-	const struct pare_data_info *info = pare_data_info(d);
-	struct run r = {.net = net, .d = d, .n_threads = (size_t)pare_net_n_shards(net), .row_elems = info->row_elems};
-	bool classify = info->task == PARE_TASK_CLASSIFY;
-	struct eval_sums sums = {.n = 0};
-	int64_t dims[PARE_MAX_DIMS];
-	size_t width, chunk;
+	struct pare_fit plain;
+	struct run *r;
 	const uint32_t *rows;
-	enum pare_code rc;
+	enum pare_code rc = PARE_OK;
 	uint32_t n;
-	int n_dims;
 
-	rc = pare_eval_check(net, d, loss, err);
-	if (rc != PARE_OK)
-		return rc;
-	rows = pare_data_rows(d, split, &n);
-	width = pare_net_output_shape(net, 0, &n_dims, dims);
-	chunk = CHUNK_ELEMS / (info->row_elems > width ? info->row_elems : width);
-	chunk = chunk < r.n_threads ? r.n_threads : chunk > CHUNK_ROWS ? CHUNK_ROWS : chunk;
-	chunk = chunk > n ? n : chunk;
-	rc = eval_sums_init(&sums, info->task, loss, pare_net_output_kind(net, 0), (int64_t)width, n, err);
-	if (rc != PARE_OK)
-		return rc;
-	if (!run_alloc(&r, chunk, width, classify)) {
-		rc = pare_err_nomem(err, chunk * info->row_elems * sizeof(float));
-		goto out;
+	if (fit == NULL) {
+		rc = pare_fit_make(net, d, NULL, &plain, err);
+		fit = &plain;
 	}
-	for (uint32_t at = 0; at < n && rc == PARE_OK; at += (uint32_t)r.n) {
-		r.rows = rows + at;
-		r.n = n - at < chunk ? n - at : chunk;
-		rc = run_chunk(&r, &sums, err);
+	if (rc != PARE_OK)
+		return rc;
+	if (fit->n_outputs == 0)
+		return pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels to judge the model by");
+	r = pare_calloc(1, sizeof *r);
+	if (r == NULL)
+		return pare_err_nomem(err, sizeof *r);
+	*r = (struct run){.net = net, .d = d, .fit = fit, .n_threads = (size_t)pare_net_n_shards(net)};
+	rows = pare_data_rows(d, split, &n);
+	measure(r, n);
+	rc = run_alloc(r, n, err);
+	for (uint32_t at = 0; at < n && rc == PARE_OK; at += (uint32_t)r->n) {
+		r->rows = rows + at;
+		r->n = n - at < r->chunk ? n - at : r->chunk;
+		rc = run_chunk(r, err);
 	}
 	if (rc == PARE_OK)
-		eval_sums_finish(&sums, out);
-out:
-	eval_sums_done(&sums);
-	pare_free(r.x);
-	pare_free(r.out);
-	pare_free(r.classes);
-	pare_free(r.targets);
+		rc = finish(r, out, err);
+	run_done(r);
 	return rc;
 }

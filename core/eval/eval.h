@@ -20,28 +20,39 @@ double pare_loss_rows(enum pare_loss loss, enum pare_output_kind kind, const flo
 
 #define PARE_CONFUSION_MAX 1000 /* classes; beyond that confusion is NULL: it grows with their square, in memory and in a report */
 
+/* Figures of one output against its labels; those of further outputs hang on the first. */
 struct pare_metrics {
 	enum pare_task task;
-	int64_t n;
-	double loss; /* mean over rows */
-	/* classification */
+	const char *output;   /* its name, which lives as long as the model */
+	int64_t n, n_labels;  /* rows; labels: positions that have one (sequence), else n */
+	double loss;          /* mean over labels; of the first output: the weighted sum over all outputs */
+	double own_loss;      /* of this output alone */
+	/* all but regression: share of labels that are right; of multilabel: of rows with every label right */
 	double accuracy, macro_f1;
-	int n_classes;      /* the model's outputs, which may be more than the classes of the data */
-	int64_t *class_rows, *class_hits; /* n_classes each: rows of the class, and how many of them are right; owned, freed by pare_metrics_done */
-	int64_t *confusion; /* [actual][predicted], n_classes each, or NULL; owned */
-	int32_t *predicted; /* n class indices in row order; owned */
+	double micro_f1;      /* multilabel; of the others it would be the accuracy */
+	double mean_iou;      /* sequence: intersection over union, mean over the classes that occur in either */
+	int n_classes;        /* the model's outputs, which may be more than the classes of the data; multilabel: labels */
+	/* n_classes each: labels of the class, how many of them are right, how often it was predicted; owned */
+	int64_t *class_rows, *class_hits, *class_guesses;
+	int64_t *confusion;   /* [actual][predicted], n_classes each, or NULL; owned */
+	int32_t *predicted;   /* classify: n class indices in row order, else NULL; owned */
 	/* regression */
 	double mse, mae, r2;
+	int n_others;
+	struct pare_metrics *others; /* owned */
 };
 void pare_metrics_done(struct pare_metrics *m);
+/* The one figure that stands for the others: accuracy, of multilabel micro F1, of regression R2. */
+double pare_metrics_headline(const struct pare_metrics *m);
+const char *pare_metrics_headline_name(enum pare_task task);
+/* F1 and intersection over union of class c; NAN when it occurs in neither. */
+double pare_metrics_f1(const struct pare_metrics *m, int c);
+double pare_metrics_iou(const struct pare_metrics *m, int c);
 
-/* Runs the split through the net in inference mode, all threads, fixed order. PARE_E_SHAPE when rows do not fit the net's input (both
- * shapes in the message), PARE_E_LABEL when classes exceed outputs (the class and the output width in the message). */
+struct pare_fit; /* core/eval/fit.h */
+/* Runs the split through the net in inference mode, all threads, fixed order. fit NULL: pare_fit_make without options. PARE_E_DATASET when the data have no labels. */
 PARE_MUST_USE enum pare_code pare_eval(struct pare_net *net, const struct pare_dataset *d, enum pare_split split,
-    enum pare_loss loss, struct pare_metrics *out, struct pare_err *err);
-/* The shape and label checks of pare_eval alone: to be done before training. */
-PARE_MUST_USE enum pare_code pare_eval_check(const struct pare_net *net, const struct pare_dataset *d, enum pare_loss loss,
-    struct pare_err *err);
+    const struct pare_fit *fit, struct pare_metrics *out, struct pare_err *err);
 
 /* Statistics of a pair of results on the same rows (methods: exact McNemar test; Newcombe 1998 paired interval). */
 struct pare_paired {
@@ -51,8 +62,8 @@ struct pare_paired {
 	double mcnemar_p;
 	double churn; /* share of rows on which the predictions differ */
 };
-/* For regression only n is set (and p = 1). */
-void pare_eval_paired(const struct pare_dataset *d, enum pare_split split, const struct pare_metrics *before,
+/* Of the first output, whose labels are field y; but for classification only n is set (and p = 1). */
+void pare_eval_paired(const struct pare_dataset *d, int y, enum pare_split split, const struct pare_metrics *before,
     const struct pare_metrics *after, struct pare_paired *out);
 
 #endif

@@ -5,26 +5,25 @@
 #include <stdint.h>
 
 #include "core/eval/eval.h"
+#include "core/eval/fit.h"
 
 struct eval_sums {
-	enum pare_task task;
-	enum pare_loss loss;
-	enum pare_output_kind kind;
-	int64_t k, n; /* outputs a row; rows so far */
+	struct pare_fit_output o;
+	int64_t n, n_labels; /* rows and labels so far */
 	double loss_sum, squares, absolutes;
-	/* classification */
+	/* all but regression */
 	int64_t correct;
-	int64_t *hits, *actual, *guessed; /* by class */
+	int64_t *hits, *actual, *guessed; /* by class, or by label */
 	int64_t *confusion;               /* NULL beyond PARE_CONFUSION_MAX classes */
-	int32_t *predicted;
+	int32_t *predicted;               /* of classification */
 	/* regression, by target: residual squares, running mean and squares about it (Welford) */
 	double *residual, *mean, *about;
+	float *scratch;
 };
 
 /* Zero, ready for n_rows rows. */
-PARE_MUST_USE enum pare_code eval_sums_init(struct eval_sums *s, enum pare_task task, enum pare_loss loss,
-    enum pare_output_kind kind, int64_t k, int64_t n_rows, struct pare_err *err);
-/* out: [count, k]; classes, or targets [count, k]. In row order. */
+PARE_MUST_USE enum pare_code eval_sums_init(struct eval_sums *s, const struct pare_fit_output *o, int64_t n_rows, struct pare_err *err);
+/* out: rows of the output; their classes, or targets. In row order. */
 void eval_sums_add(struct eval_sums *s, const float *out, int64_t count, const int32_t *classes, const float *targets);
 /* Hands over what the metrics own. */
 void eval_sums_finish(struct eval_sums *s, struct pare_metrics *m);

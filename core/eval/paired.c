@@ -81,7 +81,7 @@ void eval_newcombe(int64_t both, int64_t only_before, int64_t only_after, int64_
 	*high = p1 - p2 + joined(u1 - p1, p2 - l2, phi);
 }
 
-void pare_eval_paired(const struct pare_dataset *d, enum pare_split split, const struct pare_metrics *before,
+void pare_eval_paired(const struct pare_dataset *d, int y, enum pare_split split, const struct pare_metrics *before,
     const struct pare_metrics *after, struct pare_paired *out)
 {
 	uint32_t n;
@@ -96,7 +96,7 @@ void pare_eval_paired(const struct pare_dataset *d, enum pare_split split, const
 		int32_t c;
 		bool was, is;
 
-		pare_data_classes(d, rows + i, 1, &c);
+		pare_data_classes(d, y, rows + i, 1, &c);
 		was = before->predicted[i] == c;
 		is = after->predicted[i] == c;
 		both += was && is;

@@ -43,6 +43,8 @@ enum pare_dtype {
 	PARE_DT_MAX = 26
 };
 
+/* A float16 by its bits. */
+float pare_half_to_float(uint16_t h);
 /* "float", "int64" …; "unknown" for others. Size of one element in bits (sub-byte types exist); 0 for strings. */
 const char *pare_dtype_name(int dtype);
 int pare_dtype_bits(int dtype);

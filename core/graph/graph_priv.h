@@ -18,7 +18,6 @@ const char *pare_name_shown(const char *name, char out[PARE_NAME_SHOWN]);
 /* Round to nearest even; *finite_lost is set when a finite value becomes an infinity. */
 uint16_t pare_half_from_float(float f, bool *finite_lost);
 uint16_t pare_bfloat_from_float(float f, bool *finite_lost);
-float pare_half_to_float(uint16_t h);
 float pare_bfloat_to_float(uint16_t h);
 
 #endif

@@ -113,6 +113,26 @@ size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int
 	return row_shape(&net->values[net->model->graph.outputs[i]].shape, n_dims, dims);
 }
 
+const char *pare_net_input_name(const struct pare_net *net, int i)
+{
+	return net->model->graph.values[net->model->graph.inputs[i]].name;
+}
+
+const char *pare_net_output_name(const struct pare_net *net, int i)
+{
+	return net->model->graph.values[net->model->graph.outputs[i]].name;
+}
+
+int pare_net_input_dtype(const struct pare_net *net, int i)
+{
+	return net->values[net->model->graph.inputs[i]].dtype;
+}
+
+int pare_net_output_dtype(const struct pare_net *net, int i)
+{
+	return net->values[net->model->graph.outputs[i]].dtype;
+}
+
 static const struct pare_net_node *producer(const struct pare_net *net, int32_t value)
 {
 	for (int i = 0; i < net->n_nodes; i++)
@@ -122,23 +142,28 @@ static const struct pare_net_node *producer(const struct pare_net *net, int32_t 
 	return NULL;
 }
 
-/* Softmax over the last axis only: its one MIX tie. */
-static bool mixes_last_axis(const struct pare_net *net, const struct pare_net_node *n)
+/* Softmax over that axis only: its one MIX tie. */
+static bool mixes_axis(const struct pare_net *net, const struct pare_net_node *n, int axis)
 {
-	int last = net->values[n->node->out[0]].shape.n_dims - 1, n_mix = 0;
+	int wanted = axis >= 0 ? axis : net->values[n->node->out[0]].shape.n_dims + axis, n_mix = 0;
 	struct pare_ties t;
-	bool on_last = false;
+	bool on_it = false;
 
 	pare_net_ties(net, n, &t);
 	for (int i = 0; i < t.n; i++)
 		if (t.tie[i].kind == PARE_TIE_MIX) {
 			n_mix++;
-			on_last |= t.tie[i].a_axis == last;
+			on_it |= t.tie[i].a_axis == wanted;
 		}
-	return n_mix == 1 && on_last;
+	return n_mix == 1 && on_it;
 }
 
 enum pare_output_kind pare_net_output_kind(const struct pare_net *net, int i)
+{
+	return pare_net_output_kind_along(net, i, -1);
+}
+
+enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int i, int axis)
 {
 	static const enum pare_output_kind kind_table[] = {
 	    [PARE_HINT_NONE] = PARE_OUTPUT_RAW,
@@ -152,7 +177,7 @@ enum pare_output_kind pare_net_output_kind(const struct pare_net *net, int i)
 		value = n->node->in[0];
 		n = producer(net, value);
 	}
-	return n != NULL && n->op->output_hint != PARE_HINT_NONE && mixes_last_axis(net, n) ? kind_table[n->op->output_hint] : PARE_OUTPUT_RAW;
+	return n != NULL && n->op->output_hint != PARE_HINT_NONE && mixes_axis(net, n, axis) ? kind_table[n->op->output_hint] : PARE_OUTPUT_RAW;
 }
 
 int pare_net_n_params(const struct pare_net *net)
@@ -262,46 +287,67 @@ void pare_net_parallel(struct pare_net *net, void (*fn)(void *ctx, int t), void 
 
 struct infer_pass {
 	struct pare_net *net;
-	const float *x;
-	float *out;
-	size_t n_in, n_out; /* elements per row */
-	int64_t n;          /* rows of this batch */
+	const float *const *x;
+	float *const *out;
+	int n_out;     /* of out */
+	int64_t at, n; /* the rows of this batch */
 };
 
 static void infer_shard(void *ctx, int t)
 {
 	const struct infer_pass *p = ctx;
+	struct pare_net *net = p->net;
+	const struct pare_graph *g = &net->model->graph;
 	int64_t first, count;
 
-	pare_net_shard_rows(p->net, p->n, t, &first, &count);
+	pare_net_shard_rows(net, p->n, t, &first, &count);
 	if (count == 0)
 		return;
-	memcpy(pare_net_shard_input(p->net, t, 0), p->x + (size_t)first * p->n_in, (size_t)count * p->n_in * sizeof(float));
-	pare_net_shard_forward(p->net, t, count, PARE_MODE_INFER, 0, first);
-	memcpy(p->out + (size_t)first * p->n_out, pare_net_shard_output(p->net, t, 0), (size_t)count * p->n_out * sizeof(float));
+	for (int i = 0; i < g->n_inputs; i++) {
+		size_t k = pare_shape_elems(&net->values[g->inputs[i]].shape);
+
+		memcpy(pare_net_shard_input(net, t, i), p->x[i] + (size_t)(p->at + first) * k, (size_t)count * k * sizeof(float));
+	}
+	pare_net_shard_forward(net, t, count, PARE_MODE_INFER, 0, first);
+	for (int i = 0; i < p->n_out; i++) {
+		size_t k = pare_shape_elems(&net->values[g->outputs[i]].shape);
+
+		if (p->out[i] != NULL)
+			memcpy(p->out[i] + (size_t)(p->at + first) * k, pare_net_shard_output(net, t, i), (size_t)count * k * sizeof(float));
+	}
+}
+
+static enum pare_code infer(struct infer_pass *p, int64_t n, struct pare_err *err)
+{
+	struct pare_net *net = p->net;
+	const struct pare_graph *g = &net->model->graph;
+	char shown[PARE_NAME_SHOWN];
+
+	for (int i = 0; i < p->n_out; i++)
+		if (p->out[i] != NULL && net->values[g->outputs[i]].shape.batch != PARE_BIT(0))
+			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the first dimension of output \"%s\" is not the batch",
+			    pare_name_shown(g->values[g->outputs[i]].name, shown));
+	for (p->at = 0; p->at < n; p->at += net->opt.max_batch) {
+		p->n = n - p->at < net->opt.max_batch ? n - p->at : net->opt.max_batch;
+		pare_net_parallel(net, infer_shard, p);
+	}
+	return PARE_OK;
+}
+
+enum pare_code pare_net_infer_all(struct pare_net *net, const float *const *x, int64_t n, float *const *out, struct pare_err *err)
+{
+	struct infer_pass p = {.net = net, .x = x, .out = out, .n_out = net->model->graph.n_outputs};
+
+	return infer(&p, n, err);
 }
 
 enum pare_code pare_net_infer(struct pare_net *net, const float *x, int64_t n, float *out, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
-	struct infer_pass p = {.net = net};
-	const struct pare_net_value *o;
-	char shown[PARE_NAME_SHOWN];
+	struct infer_pass p = {.net = net, .x = &x, .out = &out, .n_out = 1};
 
 	if (g->n_inputs != 1 || g->n_outputs < 1)
 		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the model has %d inputs and %d outputs; inference needs one input and an output",
 		    g->n_inputs, g->n_outputs);
-	o = &net->values[g->outputs[0]];
-	if (o->shape.batch != PARE_BIT(0))
-		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the first dimension of output \"%s\" is not the batch",
-		    pare_name_shown(g->values[g->outputs[0]].name, shown));
-	p.n_in = pare_shape_elems(&net->values[g->inputs[0]].shape);
-	p.n_out = pare_shape_elems(&o->shape);
-	for (int64_t at = 0; at < n; at += net->opt.max_batch) {
-		p.n = n - at < net->opt.max_batch ? n - at : net->opt.max_batch;
-		p.x = x + (size_t)at * p.n_in;
-		p.out = out + (size_t)at * p.n_out;
-		pare_net_parallel(net, infer_shard, &p);
-	}
-	return PARE_OK;
+	return infer(&p, n, err);
 }

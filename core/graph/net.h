@@ -55,9 +55,16 @@ int pare_net_n_outputs(const struct pare_net *net);
  * batch has no such dimension, and all its elements are counted. */
 size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
 size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
+const char *pare_net_input_name(const struct pare_net *net, int i);
+const char *pare_net_output_name(const struct pare_net *net, int i);
+/* As computed: PARE_DT_FLOAT for floats of any width. */
+int pare_net_input_dtype(const struct pare_net *net, int i);
+int pare_net_output_dtype(const struct pare_net *net, int i);
 /* If output i is produced by Softmax or LogSoftmax over the last axis, what the loss must know. */
 enum pare_output_kind { PARE_OUTPUT_RAW, PARE_OUTPUT_PROBABILITY, PARE_OUTPUT_LOG_PROBABILITY };
 enum pare_output_kind pare_net_output_kind(const struct pare_net *net, int i);
+/* The same over another axis; -1 is the last. */
+enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int i, int axis);
 
 int pare_net_n_params(const struct pare_net *net); /* tensors */
 const struct pare_param_info *pare_net_param(const struct pare_net *net, int i);
@@ -101,7 +108,10 @@ void pare_net_reduce_grads(const struct pare_net *net, size_t begin, size_t end,
 /* Runs fn(ctx, t) for t in [0, pare_net_n_shards), t = 0 on the caller; returns when all have returned. */
 void pare_net_parallel(struct pare_net *net, void (*fn)(void *ctx, int t), void *ctx);
 
-/* The whole of inference: n rows of input 0 (any n; cut into batches of max_batch), output 0 into out. PARE_E_UNSUPPORTED for
+/* n rows of all inputs (any n; cut into batches of max_batch) into the outputs for which out[i] is not NULL. PARE_E_UNSUPPORTED when
+ * the first dimension of such an output is not the batch. */
+PARE_MUST_USE enum pare_code pare_net_infer_all(struct pare_net *net, const float *const *x, int64_t n, float *const *out, struct pare_err *err);
+/* The same for nets of one input: n rows of input 0 (any n; cut into batches of max_batch), output 0 into out. PARE_E_UNSUPPORTED for
  * a model of several inputs, or whose output 0 does not have the batch first. */
 PARE_MUST_USE enum pare_code pare_net_infer(struct pare_net *net, const float *x, int64_t n, float *out, struct pare_err *err);
 

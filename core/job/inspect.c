@@ -232,6 +232,32 @@ enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, str
 	return code == PARE_OK ? job_describe_model(&a->result, file, err) : code;
 }
 
+static void write_field(struct pare_buf *b, const struct pare_data_field *f)
+{
+	pare_json_key_str(b, "name", f->name);
+	write_shape(b, "shape", f->n_dims, f->dims);
+	pare_json_key_str(b, "datatype", oip_type(f->dtype));
+}
+
+static void write_labels(struct pare_buf *b, const struct pare_data_field *f)
+{
+	pare_json_key_str(b, "task", f != NULL ? pare_task_names[f->task] : NULL);
+	pare_json_key_int(b, "n_classes", f != NULL ? f->n_classes : 0);
+	pare_json_key_int(b, "n_targets", f != NULL ? (int64_t)f->n_targets : 0);
+	pare_json_key_int(b, "n_ignored", f != NULL ? f->n_ignored : 0);
+	pare_json_key(b, "classes");
+	pare_buf_str(b, "[");
+	for (int i = 0; f != NULL && i < f->n_classes; i++) {
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "name", f->class_names[i]);
+		pare_json_key_int(b, "rows", f->class_counts[i]);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+}
+
+/* What stands outside "inputs" and "targets" is of the first of each: most sets have no more. */
 static void write_dataset(struct pare_buf *b, const struct pare_data_info *info)
 {
 	static const char *const splits[] = {"train", "validation", "test"};
@@ -239,24 +265,31 @@ static void write_dataset(struct pare_buf *b, const struct pare_data_info *info)
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "kind", "dataset");
 	pare_json_key_str(b, "format", info->format);
-	pare_json_key_str(b, "task", info->task == PARE_TASK_CLASSIFY ? "classify" : "regress");
 	pare_json_key_int(b, "n_rows", info->n_rows);
 	pare_json_key(b, "given_splits");
 	pare_buf_str(b, "{");
 	for (int s = 0; s < PARE_N_SPLITS; s++)
 		pare_json_key_int(b, splits[s], info->n_given[s]);
 	pare_buf_str(b, "}");
-	write_shape(b, "shape", info->n_dims, info->dims);
-	pare_json_key_str(b, "datatype", oip_type(info->dtype));
-	pare_json_key_int(b, "n_classes", info->n_classes);
-	pare_json_key_int(b, "n_targets", info->n_targets);
-	pare_json_key(b, "classes");
+	write_shape(b, "shape", info->x[0].n_dims, info->x[0].dims);
+	pare_json_key_str(b, "datatype", oip_type(info->x[0].dtype));
+	write_labels(b, info->n_y > 0 ? &info->y[0] : NULL);
+	pare_json_key(b, "inputs");
 	pare_buf_str(b, "[");
-	for (int i = 0; i < info->n_classes; i++) {
+	for (int i = 0; i < info->n_x; i++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
-		pare_json_key_str(b, "name", info->class_names[i]);
-		pare_json_key_int(b, "rows", info->class_counts[i]);
+		write_field(b, &info->x[i]);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+	pare_json_key(b, "targets");
+	pare_buf_str(b, "[");
+	for (int i = 0; i < info->n_y; i++) {
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		write_field(b, &info->y[i]);
+		write_labels(b, &info->y[i]);
 		pare_buf_str(b, "}");
 	}
 	pare_buf_str(b, "]}");
@@ -272,7 +305,7 @@ enum pare_code job_inspect_dataset(struct job_worker *w, struct job_answer *a, s
 
 	if (code == PARE_OK) {
 		args = pare_job_args(options);
-		code = job_open_data(w, pare_args_str(args, "label"), pare_args_str(args, "task"), &d, err);
+		code = job_open_data(w, args, &d, err);
 	}
 	if (code == PARE_OK)
 		write_dataset(&a->result, pare_data_info(d));

@@ -4,6 +4,7 @@
 
 #include "core/data/data.h"
 #include "core/eval/eval.h"
+#include "core/eval/fit.h"
 #include "core/graph/net.h"
 #include "core/job/doc.h"
 #include "core/job/job.h"
@@ -26,8 +27,8 @@ const atomic_bool *job_cancel_flag(void);
 PARE_MUST_USE enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err);
 /* The only input of role "model"; PARE_E_INVALID when there is none or more than one. */
 PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out, struct pare_err *err);
-/* Opens the data set of all inputs of role "data"; label and task may be NULL. */
-PARE_MUST_USE enum pare_code job_open_data(const struct job_worker *w, const char *label, const char *task, struct pare_dataset **out, struct pare_err *err);
+/* Opens the data set of all inputs of role "data" as the catalog's object "data" says (data.c). */
+PARE_MUST_USE enum pare_code job_open_data(const struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err);
 
 /* One per message kind: fill *result with the result's JSON object and name the artifacts written. */
 #define JOB_MAX_ARTIFACTS PARE_MAX_ARTIFACTS
@@ -51,7 +52,7 @@ struct job_record {
 	int round;    /* 0: not of a pruning round */
 	int folds;    /* > 0: mean and range over the held-out folds */
 	double sparsity;
-	double accuracy, loss; /* accuracy is R2 for regression; means when folds > 0 */
+	double accuracy, loss; /* accuracy: pare_metrics_headline; means when folds > 0 */
 	double low, high;      /* range of accuracy over the folds */
 };
 
@@ -84,7 +85,7 @@ struct job_run {
 	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
 	float *kept;                  /* while folds run: what to go back to */
 	bool has_dense;
-	enum pare_loss loss;
+	struct pare_fit fit;
 	uint64_t seed;
 	int threads;
 	size_t step;
@@ -114,6 +115,10 @@ const struct job_step *job_step_find(const char *name);
 PARE_MUST_USE enum pare_code job_run_step(struct job_run *r, size_t i, struct pare_err *err);
 /* One training run with the arguments of a train step or of recover (train.c). */
 PARE_MUST_USE enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+/* Brings the job's net and data set together (data.c). */
+PARE_MUST_USE enum pare_code job_fit(struct job_run *r, struct pare_err *err);
+/* The job's fit with the losses of a train step or of recover. */
+PARE_MUST_USE enum pare_code job_fit_losses(const struct job_run *r, const struct pare_args *train, struct pare_fit *out, struct pare_err *err);
 /* Splits and normalises by the job's data arguments; fold 0: the plain split, else fold - 1 of folds is the validation split. */
 PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 uint32_t job_n_rows(const struct job_run *r, enum pare_split split);

@@ -59,7 +59,8 @@ static double measure_latency(struct job_run *r)
 	int n = 0;
 
 	rows = pare_data_rows(r->data, r->judged, &n_rows);
-	pare_data_fill(r->data, rows, 1, pare_net_shard_input(r->net, 0, 0));
+	for (int i = 0; i < r->fit.n_inputs; i++)
+		pare_data_fill(r->data, r->fit.inputs[i].x, rows, 1, pare_net_shard_input(r->net, 0, i));
 	for (int i = 0; i < LATENCY_RUNS + LATENCY_WARM; i++) {
 		int64_t t = pare_job_env.tick_ns(NULL);
 
@@ -81,11 +82,11 @@ static enum pare_code judge_one(struct job_run *r, const float *slab, struct job
 	count(r, v);
 	v->has_validation = job_n_rows(r, PARE_SPLIT_VALIDATION) > 0;
 	if (v->has_validation) {
-		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, r->loss, &v->validation, err);
+		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, &r->fit, &v->validation, err);
 		if (code != PARE_OK)
 			return code;
 	}
-	code = pare_eval(r->net, r->data, r->judged, r->loss, &v->judged, err);
+	code = pare_eval(r->net, r->data, r->judged, &r->fit, &v->judged, err);
 	if (code == PARE_OK)
 		v->latency_ms = measure_latency(r);
 	return code;
@@ -106,7 +107,7 @@ enum pare_code job_judge(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = judge_one(r, r->final, &r->verdict_final, err);
 	if (code == PARE_OK && r->verdict_final.judged.task == PARE_TASK_CLASSIFY)
-		pare_eval_paired(r->data, r->judged, &r->verdict_dense.judged, &r->verdict_final.judged, &r->paired);
+		pare_eval_paired(r->data, r->fit.outputs[0].y, r->judged, &r->verdict_dense.judged, &r->verdict_final.judged, &r->paired);
 	return code;
 }
 
@@ -118,11 +119,15 @@ void job_verdict_done(struct job_verdict *v)
 
 static double metric_of(const struct pare_metrics *m, const char *name)
 {
-	if (strcmp(name, "accuracy") == 0)
-		return m->accuracy;
-	if (strcmp(name, "macro_f1") == 0)
-		return m->macro_f1;
-	return strcmp(name, "r2") == 0 ? m->r2 : m->loss;
+	const struct {
+		const char *name;
+		double value;
+	} metrics[] = {{"accuracy", m->accuracy}, {"macro_f1", m->macro_f1}, {"micro_f1", m->micro_f1}, {"mean_iou", m->mean_iou}, {"r2", m->r2}};
+
+	for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+		if (strcmp(metrics[i].name, name) == 0)
+			return metrics[i].value;
+	return m->loss;
 }
 
 void job_requirement(const struct job_run *r, struct job_requirement *out)

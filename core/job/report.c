@@ -36,14 +36,20 @@ static void write_metrics(struct pare_buf *b, const struct pare_metrics *m)
 {
 	pare_json_key_int(b, "rows", m->n);
 	pare_json_key_num(b, "loss", m->loss);
-	if (m->task == PARE_TASK_CLASSIFY) {
-		pare_json_key_num(b, "accuracy", m->accuracy);
-		pare_json_key_num(b, "macro_f1", m->macro_f1);
+	if (m->task == PARE_TASK_REGRESS) {
+		pare_json_key_num(b, "mse", m->mse);
+		pare_json_key_num(b, "mae", m->mae);
+		pare_json_key_num(b, "r2", m->r2);
 		return;
 	}
-	pare_json_key_num(b, "mse", m->mse);
-	pare_json_key_num(b, "mae", m->mae);
-	pare_json_key_num(b, "r2", m->r2);
+	pare_json_key_num(b, "accuracy", m->accuracy);
+	pare_json_key_num(b, "macro_f1", m->macro_f1);
+	if (m->task == PARE_TASK_MULTILABEL)
+		pare_json_key_num(b, "micro_f1", m->micro_f1);
+	if (m->task == PARE_TASK_SEQUENCE) {
+		pare_json_key_int(b, "positions", m->n_labels);
+		pare_json_key_num(b, "mean_iou", m->mean_iou);
+	}
 }
 
 static void write_confusion(struct pare_buf *b, const struct pare_metrics *m)
@@ -65,19 +71,47 @@ static void write_confusion(struct pare_buf *b, const struct pare_metrics *m)
 	pare_buf_str(b, "]");
 }
 
-static void write_classes(struct pare_buf *b, const struct pare_metrics *m, const struct pare_data_info *info)
+static void write_classes(struct pare_buf *b, const struct pare_metrics *m, const struct pare_data_field *y)
 {
 	open_key(b, "classes", "[");
 	for (int i = 0; i < m->n_classes; i++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
-		if (i < info->n_classes)
-			pare_json_key_str(b, "class", info->class_names[i]);
+		if (i < y->n_classes && m->task != PARE_TASK_MULTILABEL)
+			pare_json_key_str(b, "class", y->class_names[i]);
 		pare_json_key_int(b, "rows", m->class_rows[i]);
 		pare_json_key_num(b, "accuracy", m->class_rows[i] > 0 ? (double)m->class_hits[i] / (double)m->class_rows[i] : NAN);
+		pare_json_key_num(b, "f1", pare_metrics_f1(m, i));
+		if (m->task == PARE_TASK_SEQUENCE)
+			pare_json_key_num(b, "iou", pare_metrics_iou(m, i));
 		pare_buf_str(b, "}");
 	}
 	pare_buf_str(b, "]");
+}
+
+/* What classes of one output, the i-th of the fit, say. */
+static void write_details(const struct job_run *r, struct pare_buf *b, const struct pare_metrics *m, int i)
+{
+	if (m->task == PARE_TASK_REGRESS)
+		return;
+	if (m->task != PARE_TASK_MULTILABEL)
+		write_confusion(b, m);
+	if (m->task != PARE_TASK_MULTILABEL || m->n_classes <= PARE_CONFUSION_MAX)
+		write_classes(b, m, &pare_data_info(r->data)->y[r->fit.outputs[i].y]);
+}
+
+static void write_output(const struct job_run *r, struct pare_buf *b, const struct pare_metrics *m, int i)
+{
+	pare_json_sep(b);
+	pare_buf_str(b, "{");
+	pare_json_key_str(b, "output", m->output);
+	pare_json_key_str(b, "task", pare_task_names[m->task]);
+	pare_json_key_num(b, "weight", r->fit.outputs[i].weight);
+	pare_json_key_num(b, "own_loss", m->own_loss);
+	write_metrics(b, m);
+	if (i > 0)
+		write_details(r, b, m, i);
+	pare_buf_str(b, "}");
 }
 
 static void write_verdict(const struct job_run *r, struct pare_buf *b, const char *key, const struct job_verdict *v, size_t file_bytes)
@@ -98,9 +132,12 @@ static void write_verdict(const struct job_run *r, struct pare_buf *b, const cha
 	pare_json_key_int(b, "macs_nonzero", (int64_t)llround(v->macs_nonzero));
 	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
 	pare_json_key_num(b, "latency_ms", v->latency_ms);
-	if (v->judged.task == PARE_TASK_CLASSIFY) {
-		write_confusion(b, &v->judged);
-		write_classes(b, &v->judged, pare_data_info(r->data));
+	write_details(r, b, &v->judged, 0);
+	if (v->judged.n_others > 0) {
+		open_key(b, "outputs", "[");
+		for (int i = 0; i <= v->judged.n_others; i++)
+			write_output(r, b, i == 0 ? &v->judged : &v->judged.others[i - 1], i);
+		pare_buf_str(b, "]");
 	}
 	pare_buf_str(b, "}");
 }
@@ -115,12 +152,12 @@ static void write_floats(struct pare_buf *b, const char *key, const float *v, si
 	pare_buf_str(b, "]");
 }
 
-static void write_normalization(const struct job_run *r, struct pare_buf *b)
+static void write_normalization(const struct job_run *r, struct pare_buf *b, int x)
 {
-	size_t n = pare_data_info(r->data)->row_elems;
+	size_t n = pare_data_info(r->data)->x[x].row_elems;
 
 	open_key(b, "normalization", "{");
-	switch (pare_data_normalization(r->data)) {
+	switch (pare_data_normalization(r->data, x)) {
 	case PARE_NORM_UNIT:
 		pare_json_key_str(b, "method", "unit");
 		pare_json_key_str(b, "apply", "divide the 8-bit values by 255 before the model");
@@ -128,8 +165,8 @@ static void write_normalization(const struct job_run *r, struct pare_buf *b)
 	case PARE_NORM_STANDARD:
 		pare_json_key_str(b, "method", "standard");
 		pare_json_key_str(b, "apply", "(x - mean) / std per feature before the model");
-		write_floats(b, "mean", pare_data_mean(r->data), n);
-		write_floats(b, "std", pare_data_std(r->data), n);
+		write_floats(b, "mean", pare_data_mean(r->data, x), n);
+		write_floats(b, "std", pare_data_std(r->data, x), n);
 		break;
 	default:
 		pare_json_key_str(b, "method", "none");
@@ -139,20 +176,50 @@ static void write_normalization(const struct job_run *r, struct pare_buf *b)
 	pare_buf_str(b, "}");
 }
 
+/* Which array goes where, and what is done to it on the way. */
+static void write_fit(const struct job_run *r, struct pare_buf *b)
+{
+	static const char *const layouts[] = {[PARE_LAYOUT_KEEP] = NULL, [PARE_LAYOUT_TO_NCHW] = "channels moved to the front", [PARE_LAYOUT_TO_NHWC] = "channels moved to the end"};
+	const struct pare_data_info *info = pare_data_info(r->data);
+
+	open_key(b, "inputs", "[");
+	for (int i = 0; i < r->fit.n_inputs; i++) {
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "input", pare_net_input_name(r->net, i));
+		pare_json_key_str(b, "array", info->x[r->fit.inputs[i].x].name);
+		pare_json_key_str(b, "layout", layouts[r->fit.inputs[i].layout]);
+		if (i > 0)
+			write_normalization(r, b, r->fit.inputs[i].x);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+	open_key(b, "targets", "[");
+	for (int i = 0; i < r->fit.n_outputs; i++) {
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "output", r->fit.outputs[i].name);
+		pare_json_key_str(b, "array", info->y[r->fit.outputs[i].y].name);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+}
+
 static void write_data(const struct job_run *r, struct pare_buf *b)
 {
 	const struct pare_data_info *info = pare_data_info(r->data);
 
 	open_key(b, "data", "{");
 	pare_json_key_str(b, "format", info->format);
-	pare_json_key_str(b, "task", info->task == PARE_TASK_CLASSIFY ? "classify" : "regress");
+	pare_json_key_str(b, "task", r->fit.n_outputs > 0 ? pare_task_names[info->y[r->fit.outputs[0].y].task] : NULL);
 	pare_json_key_int(b, "rows", info->n_rows);
 	open_key(b, "splits", "{");
 	for (int s = 0; s < PARE_N_SPLITS; s++)
 		pare_json_key_int(b, job_split_name((enum pare_split)s), job_n_rows(r, (enum pare_split)s));
 	pare_buf_str(b, "}");
 	pare_json_key_str(b, "judged_on", job_split_name(r->judged));
-	write_normalization(r, b);
+	write_normalization(r, b, r->fit.inputs[0].x);
+	write_fit(r, b);
 	pare_buf_str(b, "}");
 }
 
@@ -163,7 +230,7 @@ static void write_drop(const struct job_run *r, struct pare_buf *b)
 	open_key(b, "drop", "{");
 	pare_json_key_num(b, "loss", final->loss - dense->loss);
 	if (final->task != PARE_TASK_CLASSIFY) {
-		pare_json_key_num(b, "r2", dense->r2 - final->r2);
+		pare_json_key_num(b, pare_metrics_headline_name(final->task), pare_metrics_headline(dense) - pare_metrics_headline(final));
 		pare_buf_str(b, "}");
 		return;
 	}
@@ -301,10 +368,10 @@ void job_write_summary(const struct job_run *r, struct pare_buf *b)
 	pare_buf_str(b, "{");
 	open_key(b, "summary", "{");
 	pare_json_key_str(b, "judged_on", job_split_name(r->judged));
-	pare_json_key_str(b, "metric", classes ? "accuracy" : "r2");
-	pare_json_key_num(b, "before", classes ? dense->accuracy : dense->r2);
-	pare_json_key_num(b, "after", classes ? final->accuracy : final->r2);
-	pare_json_key_num(b, "drop", classes ? r->paired.drop : dense->r2 - final->r2);
+	pare_json_key_str(b, "metric", pare_metrics_headline_name(final->task));
+	pare_json_key_num(b, "before", pare_metrics_headline(dense));
+	pare_json_key_num(b, "after", pare_metrics_headline(final));
+	pare_json_key_num(b, "drop", classes ? r->paired.drop : pare_metrics_headline(dense) - pare_metrics_headline(final));
 	if (classes) {
 		pare_json_key_num(b, "drop_low", r->paired.drop_low);
 		pare_json_key_num(b, "drop_high", r->paired.drop_high);

@@ -10,6 +10,21 @@
 #define MAX_ROWS 200     /* of a table; the rest stands in report.json */
 #define MAX_CONFUSION 20 /* classes */
 
+struct metric_words {
+	const char *metric, *validation, *quality, *rounds;
+};
+
+/* Of the figure that stands for the others (pare_metrics_headline). */
+static const struct metric_words *words(const struct job_run *r)
+{
+	static const struct metric_words accuracy = {"accuracy", "validation accuracy", "Accuracy and sparsity", "Accuracy against sparsity, each round before its recovery"},
+	                                 f1 = {"micro F1", "validation micro F1", "Micro F1 and sparsity", "Micro F1 against sparsity, each round before its recovery"},
+	                                 r2 = {"R2", "validation R2", "R2 and sparsity", "R2 against sparsity, each round before its recovery"};
+	enum pare_task task = r->verdict_final.judged.task;
+
+	return task == PARE_TASK_REGRESS ? &r2 : task == PARE_TASK_MULTILABEL ? &f1 : &accuracy;
+}
+
 static bool classifies(const struct job_run *r)
 {
 	return r->verdict_final.judged.task == PARE_TASK_CLASSIFY;
@@ -26,6 +41,31 @@ static void figure(struct job_doc *d, const char *label, const char *fmt, double
 	job_doc_cell(d, "%s", text[1]);
 }
 
+/* of: which output, where there are several. */
+static void output_figures(struct job_doc *d, const struct pare_metrics *v, const struct pare_metrics *f, const char *of)
+{
+	const struct {
+		const char *label, *fmt;
+		double before, after;
+		bool shown;
+	} rows[] = {
+	    {"R2", "%.4f", v->r2, f->r2, f->task == PARE_TASK_REGRESS},
+	    {"mean squared error", "%.5g", v->mse, f->mse, f->task == PARE_TASK_REGRESS},
+	    {"mean absolute error", "%.5g", v->mae, f->mae, f->task == PARE_TASK_REGRESS},
+	    {"accuracy, %", "%.2f", 100 * v->accuracy, 100 * f->accuracy, f->task != PARE_TASK_REGRESS},
+	    {"macro F1", "%.4f", v->macro_f1, f->macro_f1, f->task != PARE_TASK_REGRESS},
+	    {"micro F1", "%.4f", v->micro_f1, f->micro_f1, f->task == PARE_TASK_MULTILABEL},
+	    {"mean IoU", "%.4f", v->mean_iou, f->mean_iou, f->task == PARE_TASK_SEQUENCE},
+	};
+	char label[128];
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		(void)snprintf(label, sizeof label, "%s%s", rows[i].label, of);
+		if (rows[i].shown)
+			figure(d, label, rows[i].fmt, rows[i].before, rows[i].after);
+	}
+}
+
 static void figures(const struct job_run *r, struct job_doc *d)
 {
 	const struct job_verdict *v = &r->verdict_dense, *f = &r->verdict_final;
@@ -35,13 +75,12 @@ static void figures(const struct job_run *r, struct job_doc *d)
 	job_doc_column(d, false, "%s", "");
 	job_doc_column(d, true, "before");
 	job_doc_column(d, true, "after");
-	if (classifies(r)) {
-		figure(d, "accuracy, %", "%.2f", 100 * vm->accuracy, 100 * fm->accuracy);
-		figure(d, "macro F1", "%.4f", vm->macro_f1, fm->macro_f1);
-	} else {
-		figure(d, "R2", "%.4f", vm->r2, fm->r2);
-		figure(d, "mean squared error", "%.5g", vm->mse, fm->mse);
-		figure(d, "mean absolute error", "%.5g", vm->mae, fm->mae);
+	output_figures(d, vm, fm, "");
+	for (int i = 0; i < fm->n_others; i++) {
+		char of[80];
+
+		(void)snprintf(of, sizeof of, " of output %.60s", fm->others[i].output);
+		output_figures(d, &vm->others[i], &fm->others[i], of);
 	}
 	figure(d, "loss", "%.5f", vm->loss, fm->loss);
 	figure(d, "parameters", "%.0f", (double)r->n_params, (double)r->n_params);
@@ -90,7 +129,7 @@ static void rounds(const struct job_run *r, struct job_doc *d)
 	job_doc_column(d, true, "step");
 	job_doc_column(d, false, "what");
 	job_doc_column(d, true, "sparsity");
-	job_doc_column(d, true, "%s", classifies(r) ? "accuracy" : "R2");
+	job_doc_column(d, true, "%s", words(r)->metric);
 	job_doc_column(d, true, "loss");
 	for (int i = 0; i < r->n_records && i < MAX_ROWS; i++) {
 		const struct job_record *c = &r->records[i];
@@ -146,9 +185,9 @@ static void layers(const struct job_run *r, struct job_doc *d)
 
 static const char *class_name(const struct job_run *r, int i)
 {
-	const struct pare_data_info *info = pare_data_info(r->data);
+	const struct pare_data_field *y = &pare_data_info(r->data)->y[r->fit.outputs[0].y];
 
-	return i < info->n_classes ? info->class_names[i] : "?";
+	return i < y->n_classes ? y->class_names[i] : "?";
 }
 
 static double hit_rate(const struct pare_metrics *m, int i)
@@ -183,7 +222,7 @@ static void confusion(const struct job_run *r, struct job_doc *d)
 {
 	const struct pare_metrics *m = &r->verdict_final.judged;
 
-	if (!classifies(r) || m->confusion == NULL || m->n_classes > MAX_CONFUSION)
+	if (m->confusion == NULL || m->n_classes > MAX_CONFUSION)
 		return;
 	job_doc_heading(d, "Confusion after pruning (rows: actual, columns: predicted)");
 	job_doc_table(d);
@@ -208,7 +247,7 @@ static void conditions(const struct job_run *r, struct job_doc *d)
 	job_doc_item(d, "Figures are of the %s rows; %u rows trained, %u validation, %u test.", job_split_name(r->judged), job_n_rows(r, PARE_SPLIT_TRAIN),
 	    job_n_rows(r, PARE_SPLIT_VALIDATION), job_n_rows(r, PARE_SPLIT_TEST));
 	job_doc_item(d, "\"Before\" is the dense model just before its first weight was removed.");
-	job_doc_item(d, "Normalisation: %s.", apply[pare_data_normalization(r->data)]);
+	job_doc_item(d, "Normalisation: %s.", apply[pare_data_normalization(r->data, r->fit.inputs[0].x)]);
 	job_doc_item(d, "Recipe %s, seed %llu, %d thread%s, pared %s, %.1f s.", recipe != NULL ? recipe : "written out", (unsigned long long)r->seed, r->threads,
 	    r->threads == 1 ? "" : "s", PARE_VERSION, (double)(r->finished_ns - r->started_ns) * 1e-9);
 	job_doc_item(d, "%s", job_zeros_warning);
@@ -221,8 +260,8 @@ static void plot_history(const struct job_run *r, struct job_doc *d)
 	const struct job_history *h = &r->history;
 	struct job_plot loss = {.title = "Loss", .x_label = "epochs", .y_label = "loss", .n_series = 2,
 	    .series = {{.label = "training", .x = h->epochs, .y = h->train_loss, .n = h->n}, {.label = "validation", .x = h->epochs, .y = h->loss, .n = h->n}}};
-	struct job_plot quality = {.title = classifies(r) ? "Accuracy and sparsity" : "R2 and sparsity", .x_label = "epochs", .y_label = "share", .n_series = 2,
-	    .series = {{.label = classifies(r) ? "validation accuracy" : "validation R2", .x = h->epochs, .y = h->accuracy, .n = h->n},
+	struct job_plot quality = {.title = words(r)->quality, .x_label = "epochs", .y_label = "share", .n_series = 2,
+	    .series = {{.label = words(r)->validation, .x = h->epochs, .y = h->accuracy, .n = h->n},
 	        {.label = "sparsity", .x = h->epochs, .y = h->sparsity, .n = h->n}}};
 
 	job_doc_plot(d, &loss);
@@ -233,8 +272,8 @@ static enum pare_code plot_rounds(const struct job_run *r, struct job_doc *d, st
 {
 	size_t n = (size_t)r->n_records;
 	double *xy = pare_calloc(2 * n + 1, sizeof *xy);
-	struct job_plot p = {.title = classifies(r) ? "Accuracy against sparsity, each round before its recovery" : "R2 against sparsity, each round before its recovery",
-	    .x_label = "sparsity", .y_label = classifies(r) ? "validation accuracy" : "validation R2", .n_series = 1};
+	struct job_plot p = {.title = words(r)->rounds,
+	    .x_label = "sparsity", .y_label = words(r)->validation, .n_series = 1};
 	int k = 0;
 
 	if (xy == NULL)

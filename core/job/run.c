@@ -62,45 +62,50 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 		return code;
 	r->n_params = counts.n_params;
 	r->n_nonzero_params = counts.n_nonzero;
-	if (pare_net_n_inputs(r->net) != 1)
-		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the model has %d inputs; models with one input can be trained and evaluated", pare_net_n_inputs(r->net));
 	return PARE_OK;
 }
 
 static enum pare_code open_data(struct job_run *r, struct pare_err *err)
 {
-	const struct pare_args *d = pare_args_obj(pare_job_args(r->job), "data");
-	enum pare_code code = job_open_data(r->w, pare_args_str(d, "label"), pare_args_str(d, "task"), &r->data, err);
-
-	if (code == PARE_OK)
-		code = job_split(r, err);
-	if (code == PARE_OK)
-		r->loss = pare_data_info(r->data)->task == PARE_TASK_CLASSIFY ? PARE_LOSS_CROSS_ENTROPY : PARE_LOSS_MSE;
-	return code;
+	return job_open_data(r->w, pare_args_obj(pare_job_args(r->job), "data"), &r->data, err);
 }
 
 static enum pare_code check_training(const struct job_run *r, const struct pare_args *t, struct pare_err *err)
 {
-	const struct pare_args *loss = t != NULL ? pare_args_obj(t, "loss") : NULL;
+	struct pare_fit fit;
 
 	if (t == NULL)
 		return PARE_OK;
 	if ((pare_args_bool(t, "keep_best") || pare_args_int(t, "patience") > 0) && job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "keep_best and patience choose by validation rows and there are none; set data.validation above 0");
-	if (loss != NULL && strcmp(loss->method->name, "cross_entropy") == 0 && pare_data_info(r->data)->task == PARE_TASK_REGRESS)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "cross_entropy needs classes and the data set is one of regression; use mse");
-	return PARE_OK;
+	return job_fit_losses(r, t, &fit, err);
 }
 
+/* Which tasks have which metric, and what to ask for instead. */
 static enum pare_code check_require(const struct job_run *r, struct pare_err *err)
 {
+	static const struct {
+		const char *task, *metrics;
+	} task_table[PARE_N_TASKS] = {
+	    [PARE_TASK_CLASSIFY] = {"classification", "accuracy, macro_f1 or loss"},
+	    [PARE_TASK_REGRESS] = {"regression", "r2 or loss"},
+	    [PARE_TASK_MULTILABEL] = {"single labels", "accuracy, macro_f1, micro_f1 or loss"},
+	    [PARE_TASK_SEQUENCE] = {"classes by position", "accuracy, macro_f1, mean_iou or loss"},
+	};
 	const struct pare_args *q = pare_args_obj(pare_job_args(r->job), "require");
 	const char *metric = q != NULL ? pare_args_str(q, "metric") : "loss";
-	bool classes = pare_data_info(r->data)->task == PARE_TASK_CLASSIFY;
+	enum pare_task task;
 
-	if (strcmp(metric, "loss") == 0 || (strcmp(metric, "r2") == 0) != classes)
+	if (r->fit.n_outputs == 0 && q == NULL)
 		return PARE_OK;
-	return pare_err_set(err, PARE_E_INVALID, "/require/metric", "%s is no metric of %s; use %s", metric, classes ? "classification" : "regression", classes ? "accuracy, macro_f1 or loss" : "r2 or loss");
+	if (r->fit.n_outputs == 0)
+		return pare_err_set(err, PARE_E_INVALID, "/require", "the data set has no labels to measure a requirement by");
+	task = r->fit.outputs[0].task;
+	if (strstr(task_table[task].metrics, metric) == NULL)
+		return pare_err_set(err, PARE_E_INVALID, "/require/metric", "%s is no metric of %s; use %s", metric, task_table[task].task, task_table[task].metrics);
+	if (q != NULL && pare_args_has(q, "confidence") && task != PARE_TASK_CLASSIFY)
+		return pare_err_set(err, PARE_E_INVALID, "/require/confidence", "an interval is known for the accuracy of classification only, not for %s", task_table[task].task);
+	return PARE_OK;
 }
 
 static enum pare_code check_steps(const struct job_run *r, struct pare_err *err)
@@ -156,7 +161,9 @@ static enum pare_code prepare(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = open_model(r, err);
 	if (code == PARE_OK)
-		code = pare_eval_check(r->net, r->data, r->loss, err);
+		code = job_fit(r, err);
+	if (code == PARE_OK)
+		code = job_split(r, err);
 	if (code == PARE_OK)
 		code = check_steps(r, err);
 	return code == PARE_OK ? reserve(r, err) : code;
@@ -173,9 +180,9 @@ static enum pare_code baseline(struct job_run *r, struct pare_err *err)
 	memset(&m, 0, sizeof m);
 	e.sparsity = job_sparsity(r);
 	if (code == PARE_OK && job_n_rows(r, PARE_SPLIT_VALIDATION) > 0) {
-		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, r->loss, &m, err);
+		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, &r->fit, &m, err);
 		e.loss = m.loss;
-		e.accuracy = m.task == PARE_TASK_CLASSIFY ? m.accuracy : m.r2;
+		e.accuracy = pare_metrics_headline(&m);
 	}
 	if (code == PARE_OK)
 		code = job_metrics(r, &e, err);

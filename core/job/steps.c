@@ -48,7 +48,7 @@ enum pare_code job_split(struct job_run *r, struct pare_err *err)
 		(void)pare_err_at(err, "/data");
 	if (code != PARE_OK)
 		return code;
-	code = pare_data_normalize(r->data, normalize, err);
+	code = pare_fit_apply(&r->fit, r->data, normalize, err);
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "/data/normalize");
 }
 
@@ -61,10 +61,10 @@ static enum pare_code validate(struct job_run *r, double *loss, double *accuracy
 	if (job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
 		return PARE_OK;
 	memset(&m, 0, sizeof m);
-	code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, r->loss, &m, err);
+	code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, &r->fit, &m, err);
 	if (code == PARE_OK) {
 		*loss = m.loss;
-		*accuracy = m.task == PARE_TASK_CLASSIFY ? m.accuracy : m.r2;
+		*accuracy = pare_metrics_headline(&m);
 		pare_metrics_done(&m);
 	}
 	return code;

@@ -74,10 +74,11 @@ static bool on_epoch(void *ctx, const struct pare_train_report *t)
 enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	struct listener l = {.run = r, .units = r->units_step, .code = PARE_OK};
+	struct pare_fit fit;
 	struct pare_train_options o = {
 	    .epochs = (int)pare_args_int(args, "epochs"),
 	    .batch_size = (int)pare_args_int(args, "batch_size"),
-	    .loss = r->loss,
+	    .fit = &fit,
 	    .clip_weights = pare_args_has(args, "clip_weights") ? pare_args_num(args, "clip_weights") : 0,
 	    .freeze_statistics = strcmp(pare_args_str(args, "batch_norm"), "frozen") == 0,
 	    .keep_best = r->folds == 0 && pare_args_bool(args, "keep_best"),
@@ -89,13 +90,13 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .report = on_epoch,
 	    .report_ctx = &l,
 	};
-	enum pare_code code;
+	enum pare_code code = job_fit_losses(r, args, &fit, err);
 
+	if (code != PARE_OK)
+		return code;
 	set_optimizer(&o, pare_args_obj(args, "optimizer"));
 	set_schedule(&o, pare_args_obj(args, "lr_schedule"));
 	set_regularizer(&o, pare_args_obj(args, "regularizer"));
-	if (pare_args_has(args, "loss"))
-		o.loss = strcmp(pare_args_obj(args, "loss")->method->name, "mse") == 0 ? PARE_LOSS_MSE : PARE_LOSS_CROSS_ENTROPY;
 	if (o.optimizer == NULL || o.lr_schedule == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	code = pare_train(r->net, r->data, &o, r->mask.any ? &r->mask : NULL, err);

@@ -51,21 +51,6 @@ enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out
 	return pare_err_set(err, PARE_E_INVALID, "/model", "exactly one model file is needed; got %d", found);
 }
 
-enum pare_code job_open_data(const struct job_worker *w, const char *label, const char *task, struct pare_dataset **out, struct pare_err *err)
-{
-	struct pare_data_options opt = {.label = label, .task_given = task != NULL};
-	struct pare_data_file files[PARE_MAX_INPUTS];
-	int n = 0;
-
-	opt.task = task != NULL && strcmp(task, "regress") == 0 ? PARE_TASK_REGRESS : PARE_TASK_CLASSIFY;
-	for (int i = 0; i < w->start.n_inputs; i++)
-		if (strcmp(w->start.inputs[i].role, "data") == 0)
-			files[n++] = (struct pare_data_file){w->start.inputs[i].name, w->spans[i]};
-	if (n == 0)
-		return pare_err_set(err, PARE_E_DATASET, "/dataset", "no data files were given");
-	return pare_data_open(files, n, &opt, out, err);
-}
-
 static enum pare_code map_inputs(struct job_worker *w, struct pare_err *err)
 {
 	for (int i = 0; i < w->start.n_inputs; i++) {

@@ -14,8 +14,9 @@
 #define MAX_INT 9007199254740992.0 /* 2^53: every integer up to here is exact in a double */
 
 static const char *const normalize_choices[] = {"auto", "none", "unit", "standard", NULL};
-static const char *const task_choices[] = {"classify", "regress", NULL};
-static const char *const metric_choices[] = {"accuracy", "macro_f1", "loss", "r2", NULL};
+static const char *const task_choices[] = {"classify", "regress", "multilabel", "sequence", NULL};
+static const char *const metric_choices[] = {"accuracy", "macro_f1", "micro_f1", "mean_iou", "loss", "r2", NULL};
+static const char *const layout_choices[] = {"auto", "keep", NULL};
 static const char *const output_choices[] = {"onnx", "report", NULL};
 static const char *const type_choices[] = {"mlp", NULL};
 static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
@@ -53,7 +54,25 @@ static const struct pare_param data_params[] = {
     {INTEGER("split_seed", 0, MAX_INT, "Seed of the split; absent: the job's seed")},
     {.name = "normalize", .type = PARE_PARAM_ENUM, .choices = normalize_choices, .def_text = "auto", .doc = "unit: 8-bit values / 255; standard: (x - mean) / std per feature of the training rows; auto: unit for 8-bit data, else none"},
     {.name = "label", .type = PARE_PARAM_STRING, .doc = "CSV column that holds the label; absent: label, class, target, species or y, else the last column"},
-    {.name = "task", .type = PARE_PARAM_ENUM, .choices = task_choices, .doc = "Absent: classify when labels are integers or text, regress when they are fractions"},
+    {.name = "task", .type = PARE_PARAM_ENUM, .choices = task_choices, .doc = "classify: one class a row; multilabel: columns of 0 and 1; sequence: a class for every position of a sequence or map; regress: numbers; absent: told by shape and values of the labels"},
+    {INTEGER("ignore_label", -2147483648.0, 2147483647, "Label of positions of a sequence or map that do not count; negative ones never count")},
+    {.name = "inputs", .type = PARE_PARAM_OBJECTS, .object = "input", .max_items = 32, .doc = "Which array each input of the model takes; absent: the one of its name, or the only one"},
+    {.name = "targets", .type = PARE_PARAM_OBJECTS, .object = "target", .max_items = 32, .doc = "Which array of labels each output is held against; absent: the one of its name, or the only one with the first output that it fits"},
+    {.name = "layout", .type = PARE_PARAM_ENUM, .choices = layout_choices, .def_text = "auto", .doc = "auto: channels of images are moved when only that makes them fit the model's input; keep: never"},
+    END};
+
+static const struct pare_param input_params[] = {
+    {.name = "input", .type = PARE_PARAM_STRING, .required = true, .doc = "Name of an input of the model"},
+    {.name = "array", .type = PARE_PARAM_STRING, .required = true, .doc = "Name of an array of the data set, without words for the split"},
+    END};
+static const struct pare_param target_params[] = {
+    {.name = "output", .type = PARE_PARAM_STRING, .required = true, .doc = "Name of an output of the model"},
+    {.name = "array", .type = PARE_PARAM_STRING, .required = true, .doc = "Name of an array of the data set, without words for the split"},
+    END};
+static const struct pare_param output_loss_params[] = {
+    {.name = "output", .type = PARE_PARAM_STRING, .required = true, .doc = "Name of an output of the model that has labels"},
+    {.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Absent: that of the step, or of the output's task"},
+    {NUMBER("weight", 0, 1e9, "Its share in the loss that is minimised"), DEFAULT(1)},
     END};
 
 static const struct pare_param require_params[] = {
@@ -72,7 +91,8 @@ static const struct pare_param limits_params[] = {
 	{INTEGER("batch_size", 1, 65536, "Rows per update"), DEFAULT(64)}, \
 	{.name = "optimizer", .type = PARE_PARAM_METHOD, .of = PARE_KIND_OPTIMIZER, .def_text = "sgd", .doc = "Update rule with its learning rate"}, \
 	{.name = "lr_schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LR, .def_text = "constant", .doc = "How the learning rate changes over the run"}, \
-	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Absent: cross_entropy for classification, mse for regression"}, \
+	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Of every output that it suits; absent: that of the task (cross_entropy for classes, mse for numbers)"}, \
+	{.name = "losses", .type = PARE_PARAM_OBJECTS, .object = "output_loss", .max_items = 32, .doc = "Losses and weights of single outputs of a model with several; outputs left out keep weight 1"}, \
 	{.name = "regularizer", .type = PARE_PARAM_METHOD, .of = PARE_KIND_REGULARIZER, .doc = "Penalty on the prunable weights; absent: none"}, \
 	{NUMBER("clip_weights", 0, 1e9, "After every update weights are clipped to this magnitude; absent: no clipping"), .open_min = true}, \
 	{.name = "batch_norm", .type = PARE_PARAM_ENUM, .choices = batch_norm_choices, .def_text = "batch", .doc = "BatchNormalization while training: batch normalises with the statistics of each batch and moves the running ones; frozen takes the running ones and leaves them"}, \
@@ -167,6 +187,9 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_LOSS, "mse", "Mean squared error, over targets or one-hot classes", NULL, NULL},
     {PARE_KIND_OBJECT, "recipe", "A list of steps", NULL, recipe_params},
     {PARE_KIND_OBJECT, "data", "Splits and normalisation", NULL, data_params},
+    {PARE_KIND_OBJECT, "input", "An input of the model and the array that it takes", NULL, input_params},
+    {PARE_KIND_OBJECT, "target", "An output of the model and the labels that it is held against", NULL, target_params},
+    {PARE_KIND_OBJECT, "output_loss", "Loss and weight of one output", NULL, output_loss_params},
     {PARE_KIND_OBJECT, "require", "The requirement on the result", NULL, require_params},
     {PARE_KIND_OBJECT, "limits", "Limits of one job", NULL, limits_params},
     {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},

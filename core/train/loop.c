@@ -24,7 +24,7 @@ struct best {
 	int since;        /* epochs since then */
 };
 
-static enum pare_code check_options(const struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, struct pare_err *err)
+static enum pare_code check_options(const struct pare_dataset *data, const struct pare_train_options *opt, struct pare_err *err)
 {
 	uint32_t n_rows;
 
@@ -35,7 +35,7 @@ static enum pare_code check_options(const struct pare_net *net, const struct par
 		return pare_err_set(err, PARE_E_INVALID, NULL, "epochs and batch_size must be at least 1, not %d and %d", opt->epochs, opt->batch_size);
 	if (!(opt->optimizer_args.lr > 0.0) || !isfinite(opt->optimizer_args.lr))
 		return pare_err_set(err, PARE_E_INVALID, NULL, "lr must be a finite number above 0, not %g", opt->optimizer_args.lr);
-	return pare_eval_check(net, data, opt->loss, err);
+	return PARE_OK;
 }
 
 static void shuffle_rows(struct pare_run *run)
@@ -92,11 +92,11 @@ static enum pare_code validate(struct pare_run *run, struct pare_train_report *r
 	(void)pare_data_rows(run->data, PARE_SPLIT_VALIDATION, &n);
 	if (n == 0)
 		return PARE_OK;
-	code = pare_eval(run->net, run->data, PARE_SPLIT_VALIDATION, run->opt->loss, &m, err);
+	code = pare_eval(run->net, run->data, PARE_SPLIT_VALIDATION, run->fit, &m, err);
 	if (code != PARE_OK)
 		return code;
 	r->validation_loss = m.loss;
-	r->validation_accuracy = m.task == PARE_TASK_CLASSIFY ? m.accuracy : m.r2;
+	r->validation_accuracy = pare_metrics_headline(&m);
 	pare_metrics_done(&m);
 	return PARE_OK;
 }
@@ -152,7 +152,7 @@ static enum pare_code run_epoch(struct pare_run *run, struct best *best, bool *o
 		code = validate(run, &r, err);
 	if (code != PARE_OK)
 		return code;
-	r.train_loss = run->epoch_loss / run->n_rows;
+	r.train_loss = run->epoch_loss;
 	r.lr = opt->optimizer_args.lr * opt->lr_schedule->factor(&opt->lr_args, run->epoch, (double)run->epoch / opt->epochs);
 	r.seconds = (double)(now_ns(opt) - start) * 1e-9;
 	r.sparsity = sparsity_now(run->net);
@@ -164,7 +164,8 @@ static enum pare_code run_epoch(struct pare_run *run, struct best *best, bool *o
 
 enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err)
 {
-	struct pare_run run = {.net = net, .data = data, .opt = opt, .mask = mask != NULL && mask->any ? mask : NULL};
+	struct pare_run run = {.net = net, .data = data, .opt = opt, .fit = opt->fit, .mask = mask != NULL && mask->any ? mask : NULL};
+	struct pare_fit plain;
 	size_t slab_bytes = pare_net_slab_len(net) * sizeof(float);
 	struct best best = {.stop_loss = INFINITY};
 	uint32_t n_validation;
@@ -172,10 +173,15 @@ enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data,
 	enum pare_code code;
 
 	assert(mask == NULL || mask->len == pare_net_slab_len(net));
-	code = check_options(net, data, opt, err);
-	if (code != PARE_OK)
-		return code;
-	code = pare_run_init(&run, err);
+	code = check_options(data, opt, err);
+	if (code == PARE_OK && run.fit == NULL) {
+		code = pare_fit_make(net, data, NULL, &plain, err);
+		run.fit = &plain;
+	}
+	if (code == PARE_OK && run.fit->n_outputs == 0)
+		code = pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels to train towards");
+	if (code == PARE_OK)
+		code = pare_run_init(&run, err);
 	if (code != PARE_OK)
 		return code;
 	(void)pare_data_rows(data, PARE_SPLIT_VALIDATION, &n_validation);

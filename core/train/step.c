@@ -67,34 +67,63 @@ static void plan_slice(struct pare_run *run, int t)
 	}
 }
 
-/* Labels and segments of all workers, in one block of memory. */
+/* Bytes, in whole lines, of n things; false on overflow. */
+static bool lines(size_t n, size_t size, size_t *out)
+{
+	size_t bytes;
+
+	if (!pare_mul_size(n, size, &bytes) || bytes > SIZE_MAX / 2 - PARE_ALIGN)
+		return false;
+	*out = (bytes + PARE_ALIGN - 1) / PARE_ALIGN * PARE_ALIGN;
+	return true;
+}
+
+/* What a worker needs besides itself: labels by output, scratch, segments. */
+struct worker_plan {
+	size_t labels[PARE_DATA_FIELDS], scratch, segments, all; /* bytes */
+};
+
+static bool plan_worker(const struct pare_run *run, size_t rows, struct worker_plan *p)
+{
+	size_t scratch = 0;
+
+	if (!lines((size_t)pare_net_n_params(run->net), sizeof(struct pare_segment), &p->segments))
+		return false;
+	p->all = p->segments;
+	for (int i = 0; i < run->fit->n_outputs; i++) {
+		const struct pare_fit_output *o = &run->fit->outputs[i];
+		size_t k = pare_fit_by_class(o) ? (size_t)o->positions : (size_t)o->width, n;
+
+		scratch = pare_fit_scratch(o) > scratch ? pare_fit_scratch(o) : scratch;
+		if (!pare_mul_size(rows, k, &n) || !lines(n, sizeof(float), &p->labels[i]) || !pare_add_size(p->all, p->labels[i], &p->all))
+			return false;
+	}
+	return lines(scratch, sizeof(float), &p->scratch) && pare_add_size(p->all, p->scratch, &p->all);
+}
+
+/* All workers and what they point into, in one block of memory. */
 static enum pare_code alloc_workers(struct pare_run *run, int64_t rows_per_shard, struct pare_err *err)
 {
-	size_t n = (size_t)run->n_threads, rows = (size_t)rows_per_shard;
-	size_t n_targets = run->info->task == PARE_TASK_REGRESS ? (size_t)run->info->n_targets : 0;
-	size_t max_segments = (size_t)pare_net_n_params(run->net);
-	size_t one, label_bytes = 0, segment_bytes;
+	size_t n = (size_t)run->n_threads, one, all;
+	struct worker_plan plan;
 	char *p;
 
-	if (!pare_mul_size(rows, n_targets > 0 ? n_targets * sizeof(float) : sizeof(int32_t), &label_bytes) ||
-	    !pare_mul_size(max_segments, sizeof(struct pare_segment), &segment_bytes) || label_bytes > SIZE_MAX / 2 - PARE_ALIGN)
+	if (!plan_worker(run, (size_t)rows_per_shard, &plan) || !pare_add_size(plan.all, sizeof *run->workers, &one) || !pare_mul_size(one, n, &all))
 		return pare_err_nomem(err, 0);
-	label_bytes = (label_bytes + PARE_ALIGN - 1) / PARE_ALIGN * PARE_ALIGN;
-	segment_bytes = (segment_bytes + PARE_ALIGN - 1) / PARE_ALIGN * PARE_ALIGN;
-	if (!pare_add_size(label_bytes, segment_bytes, &one) || !pare_add_size(one, sizeof *run->workers, &one) ||
-	    !pare_mul_size(one, n, &one))
-		return pare_err_nomem(err, 0);
-	run->memory = pare_alloc_aligned(one);
+	run->memory = pare_alloc_aligned(all);
 	if (run->memory == NULL)
-		return pare_err_nomem(err, one);
+		return pare_err_nomem(err, all);
 	run->workers = run->memory;
 	p = (char *)(run->workers + n);
 	for (size_t t = 0; t < n; t++) {
-		run->workers[t].targets = n_targets > 0 ? (float *)(void *)p : NULL;
-		run->workers[t].classes = n_targets > 0 ? NULL : (int32_t *)(void *)p;
-		p += label_bytes;
-		run->workers[t].segments = (struct pare_segment *)(void *)p;
-		p += segment_bytes;
+		struct pare_worker *w = &run->workers[t];
+
+		for (int i = 0; i < run->fit->n_outputs; p += plan.labels[i++])
+			w->labels[i] = p;
+		w->scratch = (float *)(void *)p;
+		p += plan.scratch;
+		w->segments = (struct pare_segment *)(void *)p;
+		p += plan.segments;
 	}
 	return PARE_OK;
 }
@@ -115,14 +144,10 @@ static enum pare_code alloc_state(struct pare_run *run, struct pare_err *err)
 enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err)
 {
 	uint32_t batch = (uint32_t)run->opt->batch_size;
-	int64_t first, count, dims[PARE_MAX_DIMS];
-	int n_dims;
+	int64_t first, count;
 	enum pare_code code;
 
 	(void)pare_data_rows(run->data, PARE_SPLIT_TRAIN, &run->n_rows);
-	run->output_kind = pare_net_output_kind(run->net, 0);
-	run->output_width = (int64_t)pare_net_output_shape(run->net, 0, &n_dims, dims);
-	run->info = pare_data_info(run->data);
 	run->n_threads = pare_net_n_shards(run->net);
 	if (batch > run->n_rows)
 		batch = run->n_rows;
@@ -152,6 +177,23 @@ void pare_run_done(struct pare_run *run)
 	pare_free(run->memory);
 }
 
+/* The gradient of the mean over the batch's labels, times the output's weight. */
+static void take_loss(struct pare_run *run, struct pare_worker *w, int t, int i, const uint32_t *rows, int64_t count)
+{
+	const struct pare_fit_output *o = &run->fit->outputs[i];
+	float scale = (float)(o->weight / (double)(run->n_labels[i] > 0 ? run->n_labels[i] : 1));
+	bool by_class = pare_fit_by_class(o);
+	int32_t *classes = by_class ? w->labels[i] : NULL;
+	float *targets = by_class ? NULL : w->labels[i];
+
+	if (by_class)
+		pare_data_classes(run->data, o->y, rows, (size_t)count, classes);
+	else
+		pare_data_targets(run->data, o->y, rows, (size_t)count, targets);
+	w->loss[i] = pare_fit_loss(o, pare_net_shard_output(run->net, t, o->output), count, classes, targets, scale,
+	    pare_net_shard_output_grad(run->net, t, o->output), w->scratch);
+}
+
 static void run_shard(void *ctx, int t)
 {
 	struct pare_run *run = ctx;
@@ -162,14 +204,11 @@ static void run_shard(void *ctx, int t)
 
 	pare_net_shard_rows(net, run->n_batch, t, &first, &count);
 	rows = run->batch + first;
-	pare_data_fill(run->data, rows, (size_t)count, pare_net_shard_input(net, t, 0));
-	if (w->targets != NULL)
-		pare_data_targets(run->data, rows, (size_t)count, w->targets);
-	else
-		pare_data_classes(run->data, rows, (size_t)count, w->classes);
+	for (int i = 0; i < run->fit->n_inputs; i++)
+		pare_data_fill(run->data, run->fit->inputs[i].x, rows, (size_t)count, pare_net_shard_input(net, t, i));
 	pare_net_shard_forward(net, t, count, run->opt->freeze_statistics ? PARE_MODE_FROZEN : PARE_MODE_TRAIN, ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
-	w->loss = pare_loss_rows(run->opt->loss, run->output_kind, pare_net_shard_output(net, t, 0), count, run->output_width,
-	    w->classes, w->targets, 1.0f / (float)run->n_batch, pare_net_shard_output_grad(net, t, 0));
+	for (int i = 0; i < run->fit->n_outputs; i++)
+		take_loss(run, w, t, i, rows, count);
 	pare_net_shard_backward(net, t);
 }
 
@@ -224,29 +263,54 @@ static void prepare_update(struct pare_run *run, uint32_t k)
 	opt->optimizer->prepare(&run->update);
 }
 
+/* The losses of the shards, in their order; false when one is not finite. */
+static bool add_losses(const struct pare_run *run, double *sums)
+{
+	bool finite = true;
+
+	for (int i = 0; i < run->fit->n_outputs; i++) {
+		double loss = 0.0;
+
+		for (int s = 0; s < run->n_threads; s++)
+			loss += run->workers[s].loss[i];
+		sums[i] += loss;
+		finite = finite && isfinite(loss);
+	}
+	return finite;
+}
+
+static void mean_losses(struct pare_run *run, const double *sums, const int64_t *n_labels)
+{
+	run->epoch_loss = 0.0;
+	for (int i = 0; i < run->fit->n_outputs; i++)
+		run->epoch_loss += run->fit->outputs[i].weight * sums[i] / (double)(n_labels[i] > 0 ? n_labels[i] : 1);
+}
+
 void pare_run_epoch(struct pare_run *run)
 {
 	uint32_t batch = (uint32_t)run->opt->batch_size;
+	double sums[PARE_DATA_FIELDS] = {0};
+	int64_t n_labels[PARE_DATA_FIELDS] = {0};
 
-	run->epoch_loss = 0.0;
 	for (uint32_t k = 0; k < run->n_steps; k++, run->step++) {
 		uint32_t left = run->n_rows - k * batch;
-		double loss = 0.0;
 
 		run->canceled = run->opt->cancel != NULL && atomic_load_explicit(run->opt->cancel, memory_order_relaxed);
 		if (run->canceled)
 			return;
 		run->batch = run->order + (size_t)k * batch;
 		run->n_batch = left < batch ? left : batch;
+		for (int i = 0; i < run->fit->n_outputs; i++) {
+			run->n_labels[i] = pare_data_n_labels(run->data, run->fit->outputs[i].y, run->batch, run->n_batch);
+			n_labels[i] += run->n_labels[i];
+		}
 		pare_net_parallel(run->net, run_shard, run);
-		for (int s = 0; s < run->n_threads; s++)
-			loss += run->workers[s].loss;
-		if (!isfinite(loss)) {
+		if (!add_losses(run, sums)) {
 			run->failed_step = k + 1;
 			return;
 		}
-		run->epoch_loss += loss;
 		prepare_update(run, k);
 		pare_net_parallel(run->net, run_slice, run);
 	}
+	mean_losses(run, sums, n_labels);
 }

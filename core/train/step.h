@@ -3,6 +3,7 @@
 #define PARE_TRAIN_STEP_H
 
 #include "core/base/mem.h"
+#include "core/eval/fit.h"
 #include "core/train/train.h"
 
 struct pare_segment { /* a piece of the slab inside one thread's slice */
@@ -11,9 +12,9 @@ struct pare_segment { /* a piece of the slab inside one thread's slice */
 };
 
 struct pare_worker { /* one thread: its shard of a batch, its slice of the slab */
-	_Alignas(PARE_ALIGN) double loss; /* of the shard's rows in this step, summed */
-	int32_t *classes;
-	float *targets;
+	_Alignas(PARE_ALIGN) double loss[PARE_DATA_FIELDS]; /* by output of the fit: of the shard's labels in this step, summed */
+	void *labels[PARE_DATA_FIELDS]; /* int32_t classes or float targets of the shard's rows */
+	float *scratch;                 /* of pare_fit_loss */
 	struct pare_segment *segments;
 	int n_segments;
 };
@@ -23,9 +24,7 @@ struct pare_run {
 	const struct pare_dataset *data;
 	const struct pare_train_options *opt;
 	const struct pare_mask *mask;   /* NULL when nothing is masked */
-	const struct pare_data_info *info;
-	enum pare_output_kind output_kind;
-	int64_t output_width;
+	const struct pare_fit *fit;
 	int n_threads;
 	struct pare_worker *workers;
 	void *memory; /* what the workers point into */
@@ -34,7 +33,7 @@ struct pare_run {
 	uint32_t n_rows, n_steps; /* of an epoch */
 	uint32_t *order;          /* the rows of the training split in this epoch's order */
 	int epoch;                /* 0-based, of the epoch under way */
-	double epoch_loss;        /* summed over rows */
+	double epoch_loss;        /* weighted sum over outputs of the mean over labels */
 	uint32_t failed_step;     /* 1-based within the epoch; 0: the loss has been finite */
 	bool canceled;            /* the epoch was not finished */
 
@@ -42,10 +41,11 @@ struct pare_run {
 	int64_t step;           /* 0-based over the run */
 	const uint32_t *batch;  /* its rows */
 	uint32_t n_batch;
+	int64_t n_labels[PARE_DATA_FIELDS]; /* of the batch, by output of the fit */
 	struct pare_update update; /* prepared; begin and end are each thread's own */
 };
 
-/* Plans and allocates all that steps need. The run's net, data, opt, mask are set by the caller, the rest is zero. */
+/* Plans and allocates all that steps need. The run's net, data, opt, fit, mask are set by the caller, the rest is zero. */
 PARE_MUST_USE enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err);
 void pare_run_done(struct pare_run *run);
 /* One pass over the rows in run->order on all threads, or less: see failed_step and canceled. Allocates nothing. */

@@ -14,6 +14,7 @@
 #include "core/base/err.h"
 #include "core/data/data.h"
 #include "core/eval/eval.h"
+#include "core/eval/fit.h"
 #include "core/graph/net.h"
 #include "core/prune/prune.h"
 
@@ -56,7 +57,7 @@ const struct pare_lr_schedule *pare_lr_find(const char *name);
 
 struct pare_train_report { /* after each epoch */
 	int epoch, epochs; /* 1-based */
-	double train_loss, validation_loss, validation_accuracy; /* validation NaN when there is no such split; accuracy is R2 for regression */
+	double train_loss, validation_loss, validation_accuracy; /* validation NaN when there is no such split; accuracy: pare_metrics_headline */
 	double lr, seconds, sparsity;
 };
 
@@ -66,7 +67,7 @@ struct pare_train_options {
 	struct pare_optimizer_args optimizer_args;
 	const struct pare_lr_schedule *lr_schedule;
 	struct pare_lr_args lr_args;
-	enum pare_loss loss;
+	const struct pare_fit *fit; /* which fields go where, and the losses; NULL: pare_fit_make without options */
 	double l1; /* proximal: soft threshold lr * l1 after the update, on prunable tensors */
 	double l2; /* adds l2 * w to the gradient, on prunable tensors (ridge: (l2/2) sum w^2) */
 	double clip_weights; /* > 0: |w| is clipped to this after the update, on prunable tensors */
@@ -83,7 +84,7 @@ struct pare_train_options {
 };
 
 /* Trains in place; the net was made for training and batches of batch_size. mask NULL: nothing is masked. PARE_E_DIVERGED (where: "epoch 3, step 17") as
- * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_SHAPE, PARE_E_LABEL as pare_eval_check; PARE_E_CANCELED when cancel or report says so;
+ * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_DATASET when there are no rows or no labels; PARE_E_CANCELED when cancel or report says so;
  * the net then holds the weights of that moment. */
 PARE_MUST_USE enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err);
 

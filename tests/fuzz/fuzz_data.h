@@ -10,27 +10,52 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static inline void fuzz_use(struct pare_dataset *d)
+static inline void fuzz_labels(const struct pare_dataset *d, int y, const uint32_t *row)
 {
-	const struct pare_data_info *info = pare_data_info(d);
-	float *row = pare_calloc(info->row_elems + (size_t)info->n_targets, sizeof *row);
-	int32_t c;
+	const struct pare_data_field *f = &pare_data_info(d)->y[y];
+	float *v = pare_calloc(f->row_elems, sizeof *v);
+	int32_t *c = pare_calloc(f->row_elems, sizeof *c);
+
+	if (v == NULL || c == NULL)
+		abort();
+	if (f->n_targets > 0)
+		pare_data_targets(d, y, row, 1, v);
+	else
+		pare_data_classes(d, y, row, 1, c);
+	for (size_t i = 0; i < f->row_elems; i++)
+		if (f->n_targets == 0 && (c[i] < (f->task == PARE_TASK_SEQUENCE ? -1 : 0) || c[i] >= f->n_classes))
+			abort();
+	if (pare_data_n_labels(d, y, row, 1) > (int64_t)f->row_elems)
+		abort();
+	pare_free(v);
+	pare_free(c);
+}
+
+static inline void fuzz_input(struct pare_dataset *d, int x, uint32_t n_rows)
+{
+	float *row = pare_calloc(pare_data_info(d)->x[x].row_elems, sizeof *row);
 
 	if (row == NULL)
 		abort();
-	if (pare_data_split(d, 0.2, 0.2, 1, NULL) == PARE_OK && pare_data_normalize(d, PARE_NORM_STANDARD, NULL) != PARE_OK)
+	if (pare_data_normalize(d, x, PARE_NORM_STANDARD, NULL) != PARE_OK)
 		abort();
-	for (uint32_t i = 0; i < (uint32_t)info->n_rows && i < 1000; i++) {
-		pare_data_fill(d, &i, 1, row);
-		if (info->task == PARE_TASK_REGRESS) {
-			pare_data_targets(d, &i, 1, row);
-			continue;
-		}
-		pare_data_classes(d, &i, 1, &c);
-		if (c < 0 || c >= info->n_classes)
-			abort();
-	}
+	for (int layout = PARE_LAYOUT_KEEP; layout <= PARE_LAYOUT_TO_NHWC; layout++)
+		for (uint32_t i = 0; i < n_rows && pare_data_layout(d, x, (enum pare_layout)layout, NULL) == PARE_OK; i++)
+			pare_data_fill(d, x, &i, 1, row);
 	pare_free(row);
+}
+
+static inline void fuzz_use(struct pare_dataset *d)
+{
+	const struct pare_data_info *info = pare_data_info(d);
+	uint32_t n_rows = (uint32_t)info->n_rows < 1000 ? (uint32_t)info->n_rows : 1000;
+
+	if (pare_data_split(d, 0.2, 0.2, 1, NULL) == PARE_OK)
+		for (int x = 0; x < info->n_x; x++)
+			fuzz_input(d, x, n_rows);
+	for (int y = 0; y < info->n_y; y++)
+		for (uint32_t i = 0; i < n_rows; i++)
+			fuzz_labels(d, y, &i);
 }
 
 static inline int fuzz_files(const struct pare_data_file *f, int n)

@@ -88,14 +88,14 @@ static inline void fill_all(const struct pare_dataset *d, float *out)
 	const struct pare_data_info *info = pare_data_info(d);
 
 	for (uint32_t i = 0; i < info->n_rows; i++)
-		pare_data_fill(d, &i, 1, out + i * info->row_elems);
+		pare_data_fill(d, 0, &i, 1, out + i * info->x[0].row_elems);
 }
 
 static inline int32_t class_at(const struct pare_dataset *d, uint32_t row)
 {
 	int32_t c;
 
-	pare_data_classes(d, &row, 1, &c);
+	pare_data_classes(d, 0, &row, 1, &c);
 	return c;
 }
 

@@ -18,20 +18,20 @@ START_TEST(idx_pair_without_roles)
 	uint32_t n;
 
 	ck_assert_str_eq(info->format, "idx");
-	ck_assert_int_eq(info->task, PARE_TASK_CLASSIFY);
+	ck_assert_int_eq(info->y[0].task, PARE_TASK_CLASSIFY);
 	ck_assert_int_eq(info->n_rows, 4);
 	ck_assert_int_eq(info->n_given[PARE_SPLIT_TRAIN] + info->n_given[PARE_SPLIT_TEST], 0);
-	ck_assert_int_eq(info->n_dims, 2);
-	ck_assert_int_eq(info->dims[0], 1);
-	ck_assert_int_eq(info->dims[1], 2);
-	ck_assert_uint_eq(info->row_elems, 2);
-	ck_assert_int_eq(info->dtype, PARE_DT_UINT8);
-	ck_assert_int_eq(info->n_classes, 4);
-	ck_assert_str_eq(info->class_names[3], "3");
-	ck_assert_int_eq(info->class_counts[1], 2);
-	ck_assert_int_eq(info->class_counts[2], 0);
+	ck_assert_int_eq(info->x[0].n_dims, 2);
+	ck_assert_int_eq(info->x[0].dims[0], 1);
+	ck_assert_int_eq(info->x[0].dims[1], 2);
+	ck_assert_uint_eq(info->x[0].row_elems, 2);
+	ck_assert_int_eq(info->x[0].dtype, PARE_DT_UINT8);
+	ck_assert_int_eq(info->y[0].n_classes, 4);
+	ck_assert_str_eq(info->y[0].class_names[3], "3");
+	ck_assert_int_eq(info->y[0].class_counts[1], 2);
+	ck_assert_int_eq(info->y[0].class_counts[2], 0);
 	ck_assert_int_eq(class_at(d, 3), 3);
-	ck_assert_int_eq(pare_data_normalization(d), PARE_NORM_UNIT);
+	ck_assert_int_eq(pare_data_normalization(d, 0), PARE_NORM_UNIT);
 	fill_all(d, x);
 	ck_assert(x[0] == 0.0f && x[1] == 1.0f && x[2] == 51 / 255.0f && x[3] == 102 / 255.0f);
 	pare_data_rows(d, PARE_SPLIT_TRAIN, &n);
@@ -139,7 +139,7 @@ START_TEST(idx_types)
 		fill_all(d, v);
 		ck_assert_msg(v[0] == 1.0f && v[1] == -2.0f, "%s: %g %g", x[i].name, (double)v[0], (double)v[1]);
 		ck_assert_int_eq(class_at(d, 0), 2);
-		ck_assert_int_eq(pare_data_normalization(d), PARE_NORM_NONE);
+		ck_assert_int_eq(pare_data_normalization(d, 0), PARE_NORM_NONE);
 		pare_data_free(d);
 	}
 }
@@ -158,13 +158,13 @@ START_TEST(iris)
 	info = pare_data_info(d);
 	ck_assert_str_eq(info->format, "csv");
 	ck_assert_int_eq(info->n_rows, 150);
-	ck_assert_uint_eq(info->row_elems, 4);
-	ck_assert_int_eq(info->n_classes, 3);
-	ck_assert_str_eq(info->class_names[0], "setosa");
-	ck_assert_str_eq(info->class_names[1], "versicolor");
-	ck_assert_str_eq(info->class_names[2], "virginica");
+	ck_assert_uint_eq(info->x[0].row_elems, 4);
+	ck_assert_int_eq(info->y[0].n_classes, 3);
+	ck_assert_str_eq(info->y[0].class_names[0], "setosa");
+	ck_assert_str_eq(info->y[0].class_names[1], "versicolor");
+	ck_assert_str_eq(info->y[0].class_names[2], "virginica");
 	for (int c = 0; c < 3; c++)
-		ck_assert_int_eq(info->class_counts[c], 50);
+		ck_assert_int_eq(info->y[0].class_counts[c], 50);
 	fill_all(d, x);
 	for (int i = 0; i < 600; i++)
 		sum[i % 4] += (double)x[i];
@@ -195,8 +195,8 @@ START_TEST(numpy_types_and_byte_orders)
 		ck_assert_msg(f.bytes.data != NULL, "%s is missing", path);
 		d = must_open(&f, 1, NULL);
 		ck_assert_str_eq(pare_data_info(d)->format, "npz");
-		ck_assert_int_eq(pare_data_info(d)->n_classes, 3);
-		ck_assert_int_eq(pare_data_normalize(d, PARE_NORM_NONE, NULL), PARE_OK);
+		ck_assert_int_eq(pare_data_info(d)->y[0].n_classes, 3);
+		ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_NONE, NULL), PARE_OK);
 		fill_all(d, x);
 		for (int j = 0; j < 24; j++)
 			ck_assert_msg(x[j] == (float)(strstr(path, "b1") != NULL ? j % 2 : j), "%s: x[%d] is %g", path, j, (double)x[j]);
@@ -253,17 +253,17 @@ START_TEST(npz_images_and_targets)
 	float t[2];
 	uint32_t row = 5;
 
-	ck_assert_int_eq(pare_data_info(d)->n_dims, 2);
-	ck_assert_uint_eq(pare_data_info(d)->row_elems, 25);
-	ck_assert_int_eq(pare_data_info(d)->n_classes, 4);
+	ck_assert_int_eq(pare_data_info(d)->x[0].n_dims, 2);
+	ck_assert_uint_eq(pare_data_info(d)->x[0].row_elems, 25);
+	ck_assert_int_eq(pare_data_info(d)->y[0].n_classes, 4);
 	pare_data_free(d);
 	drop(f.bytes);
 	f.bytes = slurp("tests/data/regress.npz");
 	d = must_open(&f, 1, NULL);
-	ck_assert_int_eq(pare_data_info(d)->task, PARE_TASK_REGRESS);
-	ck_assert_int_eq(pare_data_info(d)->n_targets, 2);
-	ck_assert_int_eq(pare_data_info(d)->n_classes, 0);
-	pare_data_targets(d, &row, 1, t);
+	ck_assert_int_eq(pare_data_info(d)->y[0].task, PARE_TASK_REGRESS);
+	ck_assert_uint_eq(pare_data_info(d)->y[0].n_targets, 2);
+	ck_assert_int_eq(pare_data_info(d)->y[0].n_classes, 0);
+	pare_data_targets(d, 0, &row, 1, t);
 	ck_assert_float_eq_tol(t[0], 22.0f, 1e-6f);
 	ck_assert_float_eq_tol(t[1], 0.5f, 1e-6f);
 	pare_data_free(d);
@@ -278,9 +278,9 @@ START_TEST(csv_quotes_crlf_mark_blank_lines)
 	float x[6];
 
 	ck_assert_int_eq(info->n_rows, 3);
-	ck_assert_int_eq(info->n_classes, 2);
-	ck_assert_str_eq(info->class_names[0], "big, red");
-	ck_assert_str_eq(info->class_names[1], "say \"hi\"");
+	ck_assert_int_eq(info->y[0].n_classes, 2);
+	ck_assert_str_eq(info->y[0].class_names[0], "big, red");
+	ck_assert_str_eq(info->y[0].class_names[1], "say \"hi\"");
 	fill_all(d, x);
 	ck_assert(x[0] == 1.5f && x[1] == -2000.0f && x[2] == 3.0f && x[3] == 4.0f && x[5] == 6.0f);
 	ck_assert_int_eq(class_at(d, 1), 1);
@@ -293,15 +293,15 @@ START_TEST(csv_without_header)
 	struct pare_dataset *d = open_csv("1,2,0\n3,4,1\n");
 
 	ck_assert_int_eq(pare_data_info(d)->n_rows, 2);
-	ck_assert_int_eq(pare_data_info(d)->n_classes, 2);
+	ck_assert_int_eq(pare_data_info(d)->y[0].n_classes, 2);
 	pare_data_free(d);
 	d = open_csv("a,label\n1,nan\n2,yue\n"); /* languages: among texts it is a text */
-	ck_assert_str_eq(pare_data_info(d)->class_names[0], "nan");
-	ck_assert_int_eq(pare_data_info(d)->n_classes, 2);
+	ck_assert_str_eq(pare_data_info(d)->y[0].class_names[0], "nan");
+	ck_assert_int_eq(pare_data_info(d)->y[0].n_classes, 2);
 	pare_data_free(d);
 	d = open_csv("5.1,3.5,Iris-setosa\n4.9,3.0,Iris-virginica\n");
 	ck_assert_int_eq(pare_data_info(d)->n_rows, 2);
-	ck_assert_str_eq(pare_data_info(d)->class_names[0], "Iris-setosa");
+	ck_assert_str_eq(pare_data_info(d)->y[0].class_names[0], "Iris-setosa");
 	pare_data_free(d);
 	d = open_csv("0,1,target\n4.9,3.0,1\n");
 	ck_assert_int_eq(pare_data_info(d)->n_rows, 1);
@@ -354,12 +354,12 @@ START_TEST(csv_task_follows_labels)
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		d = open_csv(cases[i].csv);
-		ck_assert_msg(pare_data_info(d)->task == cases[i].task, "%s", cases[i].csv);
+		ck_assert_msg(pare_data_info(d)->y[0].task == cases[i].task, "%s", cases[i].csv);
 		pare_data_free(d);
 	}
 	d = must_open(&f, 1, &opt);
-	ck_assert_int_eq(pare_data_info(d)->n_targets, 1);
-	pare_data_targets(d, &row, 1, &t);
+	ck_assert_uint_eq(pare_data_info(d)->y[0].n_targets, 1);
+	pare_data_targets(d, 0, &row, 1, &t);
 	ck_assert(t == -3.0f);
 	pare_data_free(d);
 }
@@ -370,7 +370,7 @@ START_TEST(csv_train_and_test_share_classes)
 	struct pare_data_file f[] = {{"test.csv", text("a,y\n9,b\n")}, {"train.csv", text("a,y\n1,c\n2,a\n")}};
 	struct pare_dataset *d = must_open(f, 2, NULL);
 
-	ck_assert_int_eq(pare_data_info(d)->n_classes, 3);
+	ck_assert_int_eq(pare_data_info(d)->y[0].n_classes, 3);
 	ck_assert_int_eq(pare_data_info(d)->n_given[PARE_SPLIT_TEST], 1);
 	ck_assert_int_eq(class_at(d, 0), 2);
 	ck_assert_int_eq(class_at(d, 2), 1);
@@ -418,14 +418,14 @@ static void check_mnist(const struct pare_dataset *d)
 	ck_assert_int_eq(info->n_rows, 70000);
 	ck_assert_int_eq(info->n_given[PARE_SPLIT_TRAIN], 60000);
 	ck_assert_int_eq(info->n_given[PARE_SPLIT_TEST], 10000);
-	ck_assert_int_eq(info->dims[0], 28);
-	ck_assert_int_eq(info->dims[1], 28);
-	ck_assert_int_eq(info->n_classes, 10);
+	ck_assert_int_eq(info->x[0].dims[0], 28);
+	ck_assert_int_eq(info->x[0].dims[1], 28);
+	ck_assert_int_eq(info->y[0].n_classes, 10);
 	for (int c = 0; c < 10; c++)
-		ck_assert_int_eq(info->class_counts[c], counts[c]);
+		ck_assert_int_eq(info->y[0].class_counts[c], counts[c]);
 	ck_assert_int_eq(class_at(d, 0), 5);
 	ck_assert_int_eq(class_at(d, 60000), 7);
-	pare_data_fill(d, &row, 1, x);
+	pare_data_fill(d, 0, &row, 1, x);
 	for (int i = 0; i < 784; i++)
 		sum += (double)x[i] * 255;
 	ck_assert_double_eq_tol(sum, 27525, 0.01); /* the sum of the first picture's bytes */
@@ -454,8 +454,8 @@ START_TEST(mnist_plain_and_gzipped)
 	check_mnist(zipped);
 	for (uint32_t i = 0; i < 64; i++)
 		rows[i] = i * 1093;
-	pare_data_fill(plain, rows, 64, a);
-	pare_data_fill(zipped, rows, 64, b);
+	pare_data_fill(plain, 0, rows, 64, a);
+	pare_data_fill(zipped, 0, rows, 64, b);
 	ck_assert(memcmp(a, b, sizeof a) == 0);
 	pare_data_free(plain);
 	pare_data_free(zipped);

@@ -138,7 +138,7 @@ START_TEST(many_classes_of_one_row)
 	for (int i = 0; i < 10000; i++)
 		n += (size_t)snprintf(csv + n, 200000 - n, "%d,c%d\n", i, i);
 	d = open_csv(csv);
-	ck_assert_int_eq(pare_data_info(d)->n_classes, 10000);
+	ck_assert_int_eq(pare_data_info(d)->y[0].n_classes, 10000);
 	ck_assert_int_eq(pare_data_split(d, 0.3, 0.3, 1, NULL), PARE_OK);
 	check_partition(d);
 	pare_data_rows(d, PARE_SPLIT_TEST, &k);
@@ -203,11 +203,11 @@ START_TEST(standard_has_mean_0_and_std_1_on_train)
 	uint32_t n;
 	double sum[4] = {0}, squares[4] = {0};
 
-	ck_assert_ptr_null(pare_data_mean(d));
+	ck_assert_ptr_null(pare_data_mean(d, 0));
 	ck_assert_int_eq(pare_data_split(d, 0.2, 0.2, 1, NULL), PARE_OK);
-	ck_assert_int_eq(pare_data_normalize(d, PARE_NORM_STANDARD, NULL), PARE_OK);
+	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_STANDARD, NULL), PARE_OK);
 	rows = pare_data_rows(d, PARE_SPLIT_TRAIN, &n);
-	pare_data_fill(d, rows, n, x);
+	pare_data_fill(d, 0, rows, n, x);
 	for (uint32_t i = 0; i < n * 4; i++) {
 		sum[i % 4] += (double)x[i];
 		squares[i % 4] += (double)x[i] * (double)x[i];
@@ -216,9 +216,9 @@ START_TEST(standard_has_mean_0_and_std_1_on_train)
 		ck_assert_double_eq_tol(sum[j] / n, 0, 1e-6);
 		ck_assert_double_eq_tol(squares[j] / n, 1, 1e-5);
 	}
-	ck_assert_int_eq(pare_data_normalize(d, PARE_NORM_NONE, NULL), PARE_OK);
-	ck_assert_ptr_null(pare_data_std(d));
-	pare_data_fill(d, (uint32_t[]){0}, 1, x);
+	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_NONE, NULL), PARE_OK);
+	ck_assert_ptr_null(pare_data_std(d, 0));
+	pare_data_fill(d, 0, (uint32_t[]){0}, 1, x);
 	ck_assert(x[0] == 5.1f);
 	pare_data_free(d);
 }
@@ -229,8 +229,8 @@ START_TEST(standard_sees_only_train)
 	struct pare_data_file f[] = {{"train.csv", text("a,y\n1,0\n3,1\n")}, {"test.csv", text("a,y\n1000,0\n")}};
 	struct pare_dataset *d = must_open(f, 2, NULL);
 
-	ck_assert_int_eq(pare_data_normalize(d, PARE_NORM_STANDARD, NULL), PARE_OK);
-	ck_assert(pare_data_mean(d)[0] == 2.0f && pare_data_std(d)[0] == 1.0f);
+	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_STANDARD, NULL), PARE_OK);
+	ck_assert(pare_data_mean(d, 0)[0] == 2.0f && pare_data_std(d, 0)[0] == 1.0f);
 	pare_data_free(d);
 }
 END_TEST
@@ -240,9 +240,9 @@ START_TEST(standard_of_constant_and_offset_features)
 	struct pare_dataset *d = open_csv("a,b,y\n0.1,10000000,0\n0.1,10000001,1\n0.1,10000002,0\n0.1,10000003,1\n");
 	float x[8];
 
-	ck_assert_int_eq(pare_data_normalize(d, PARE_NORM_STANDARD, NULL), PARE_OK);
-	ck_assert(pare_data_std(d)[0] == 1.0f);
-	ck_assert_float_eq_tol(pare_data_std(d)[1], 1.1180340f, 1e-6f);
+	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_STANDARD, NULL), PARE_OK);
+	ck_assert(pare_data_std(d, 0)[0] == 1.0f);
+	ck_assert_float_eq_tol(pare_data_std(d, 0)[1], 1.1180340f, 1e-6f);
 	fill_all(d, x);
 	ck_assert(x[0] == 0.0f && x[2] == 0.0f);
 	pare_data_free(d);
@@ -264,7 +264,7 @@ START_TEST(unit_is_division_by_255_to_the_bit)
 	fill_all(d, v);
 	for (int i = 0; i < 259; i++)
 		ck_assert_msg(v[i] == (float)(uint8_t)i / 255.0f, "%d", i);
-	ck_assert_int_eq(pare_data_normalize(d, PARE_NORM_NONE, NULL), PARE_OK);
+	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_NONE, NULL), PARE_OK);
 	fill_all(d, v);
 	ck_assert(v[255] == 255.0f);
 	pare_data_free(d);
@@ -276,9 +276,9 @@ START_TEST(unit_needs_8_bits)
 	struct pare_dataset *d = open_iris();
 	struct pare_err err;
 
-	ck_assert_int_eq(pare_data_normalize(d, PARE_NORM_UNIT, &err), PARE_E_INVALID);
+	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_UNIT, &err), PARE_E_INVALID);
 	ck_assert_ptr_nonnull(strstr(err.message, "standard"));
-	ck_assert_int_eq(pare_data_normalization(d), PARE_NORM_NONE);
+	ck_assert_int_eq(pare_data_normalization(d, 0), PARE_NORM_NONE);
 	pare_data_free(d);
 }
 END_TEST

@@ -107,7 +107,7 @@ static const struct {
     {RUN("job.json", "--out /nowhere/o"), 1, "/nowhere/o: No such file"},
     {RUN("job.json", "--out o --data none"), 1, "none: No such file"},
     {"run --job job.json --model iris.csv --data iris.csv --out o", 1, "not a readable protobuf message"},
-    {"run --job job.json --model m.onnx --data m.onnx --out o", 1, "no IDX, NPY, NPZ or CSV file"},
+    {"run --job job.json --model m.onnx --data m.onnx --out o", 1, "no IDX, NPY, NPZ, CIFAR or CSV file"},
     {"run --job job.json --model m.onnx --data none-in --out o", 1, "the directory holds no files; at none-in"},
     {RUN("short.json", "--out o"), 1, "limits.max_runtime_seconds"},
     {"inspect", 2, "inspect needs a file"},

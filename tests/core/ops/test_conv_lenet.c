@@ -122,7 +122,7 @@ START_TEST(lenet5_learns)
 {
 	double loss[EPOCHS] = {0};
 	struct pare_train_options opt = {.epochs = EPOCHS, .batch_size = 64, .optimizer = pare_optimizer_find("sgd"),
-	    .optimizer_args = {.lr = 0.02, .momentum = 0.9}, .lr_schedule = pare_lr_find("constant"), .loss = PARE_LOSS_CROSS_ENTROPY, .seed = 11,
+	    .optimizer_args = {.lr = 0.02, .momentum = 0.9}, .lr_schedule = pare_lr_find("constant"), .seed = 11,
 	    .report = keep_loss, .report_ctx = loss};
 	struct pare_data_file files[4];
 	struct pare_dataset *data = NULL;
@@ -139,9 +139,9 @@ START_TEST(lenet5_learns)
 	ck_assert_int_eq(pare_net_n_shards(net), 2);
 	ck_ok(pare_data_open(files, 4, NULL, &data, &err));
 	ck_ok(pare_data_split(data, 0.0, 0.0, 1, &err));
-	ck_ok(pare_data_normalize(data, PARE_NORM_AUTO, &err));
+	ck_ok(pare_data_normalize(data, 0, PARE_NORM_AUTO, &err));
 	ck_ok(pare_train(net, data, &opt, NULL, &err));
-	ck_ok(pare_eval(net, data, PARE_SPLIT_TEST, opt.loss, &m, &err));
+	ck_ok(pare_eval(net, data, PARE_SPLIT_TEST, NULL, &m, &err));
 	ck_assert_double_lt(loss[1], 0.6 * loss[0]);
 	ck_assert_double_gt(m.accuracy, TRAIN_ROWS < 6000 ? 0.75 : 0.92);
 	pare_metrics_done(&m);

@@ -67,7 +67,6 @@ START_TEST(least_squares_reaches_the_ridge_solution)
 		a[j][j] += l2;
 	solve(4, a, b);
 	csv_end(&f, PARE_TASK_REGRESS, 0.0);
-	opt.loss = PARE_LOSS_MSE;
 	opt.l2 = l2;
 	ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
 	for (size_t j = 0; j < 3; j++)
@@ -97,7 +96,6 @@ START_TEST(lasso_on_orthonormal_columns_is_the_soft_threshold)
 		csv_row(&f, 4, x, y);
 	}
 	csv_end(&f, PARE_TASK_REGRESS, 0.0);
-	opt.loss = PARE_LOSS_MSE;
 	opt.l1 = 0.5;
 	ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
 	for (size_t j = 0; j < 4; j++)
@@ -131,8 +129,8 @@ static double circle_loss(const struct fixture *f)
 		int32_t y;
 		double x[2], h1[16], h2[8], o[2];
 
-		pare_data_fill(f->data, rows + i, 1, in);
-		pare_data_classes(f->data, rows + i, 1, &y);
+		pare_data_fill(f->data, 0, rows + i, 1, in);
+		pare_data_classes(f->data, 0, rows + i, 1, &y);
 		x[0] = (double)in[0];
 		x[1] = (double)in[1];
 		affine(f, "fc1.weight", "fc1.bias", 2, x, 16, h1);
@@ -313,7 +311,7 @@ START_TEST(reports_tell_what_happens)
 	ck_assert_double_eq_tol(log.r[5].seconds, 1.5, 1e-9);
 	ck_assert_double_lt(log.r[39].train_loss, log.r[0].train_loss / 2.0);
 	ck_assert_double_gt(log.r[39].validation_accuracy, 0.85);
-	ck_ok(pare_eval(f.net, f.data, PARE_SPLIT_VALIDATION, opt.loss, &m, &err));
+	ck_ok(pare_eval(f.net, f.data, PARE_SPLIT_VALIDATION, NULL, &m, &err));
 	ck_assert_double_eq(m.loss, log.r[39].validation_loss);
 	ck_assert_double_eq(m.accuracy, log.r[39].validation_accuracy);
 	pare_metrics_done(&m);
@@ -339,7 +337,7 @@ START_TEST(keep_best_ends_with_the_best_epoch)
 	ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
 	for (int i = 0; i < log.n; i++)
 		best = fmax(best, log.r[i].validation_accuracy);
-	ck_ok(pare_eval(f.net, f.data, PARE_SPLIT_VALIDATION, opt.loss, &m, &err));
+	ck_ok(pare_eval(f.net, f.data, PARE_SPLIT_VALIDATION, NULL, &m, &err));
 	ck_assert_double_eq(m.accuracy, best);
 	ck_assert_double_gt(best, log.r[log.n - 1].validation_accuracy);
 	pare_metrics_done(&m);
@@ -435,7 +433,6 @@ START_TEST(divergence_names_epoch_and_step)
 	for (int i = 0; i < 50; i++)
 		csv_row(&f, 2, (double[]){i * 0.1, 1.0 - i * 0.2}, i * 0.7);
 	csv_end(&f, PARE_TASK_REGRESS, 0.0);
-	opt.loss = PARE_LOSS_MSE;
 	ck_assert_int_eq(pare_train(f.net, f.data, &opt, NULL, &err), PARE_E_DIVERGED);
 	ck_assert_int_eq(sscanf(err.where, "epoch %d, step %d", &epoch, &step), 2);
 	ck_assert_int_eq(epoch, 1);

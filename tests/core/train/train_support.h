@@ -59,7 +59,7 @@ static inline void csv_end(struct fixture *f, enum pare_task task, double valida
 
 	ck_ok(pare_data_open(&file, 1, &opt, &f->data, &err));
 	ck_ok(pare_data_split(f->data, validation, 0.0, 3, &err));
-	ck_ok(pare_data_normalize(f->data, PARE_NORM_NONE, &err));
+	ck_ok(pare_data_normalize(f->data, 0, PARE_NORM_NONE, &err));
 }
 
 static inline void fixture_done(struct fixture *f)
@@ -78,7 +78,6 @@ static inline struct pare_train_options train_options(const char *optimizer, dou
 	    .optimizer = pare_optimizer_find(optimizer),
 	    .optimizer_args = {.lr = lr, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
 	    .lr_schedule = pare_lr_find("constant"),
-	    .loss = PARE_LOSS_CROSS_ENTROPY,
 	    .seed = 11};
 }
 

@@ -1,0 +1,94 @@
+/* The job's words about data, turned into what core/data and core/eval/fit take. */
+#include <string.h>
+
+#include "core/job/job_priv.h"
+
+static const struct pare_arg *list_of(const struct pare_args *a, const char *name)
+{
+	static const struct pare_arg none = {.n = 0};
+
+	return pare_args_has(a, name) ? pare_args_get(a, name) : &none;
+}
+
+static enum pare_task task_of(const char *name)
+{
+	int task = 0;
+
+	while (task + 1 < PARE_N_TASKS && strcmp(pare_task_names[task], name) != 0)
+		task++;
+	return (enum pare_task)task;
+}
+
+enum pare_code job_open_data(const struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err)
+{
+	const struct pare_arg *inputs = list_of(data, "inputs"), *targets = list_of(data, "targets");
+	struct pare_data_role roles[2 * PARE_DATA_FIELDS];
+	struct pare_data_options opt = {.label = pare_args_str(data, "label"), .roles = roles, .task_given = pare_args_str(data, "task") != NULL,
+	    .ignore_given = pare_args_has(data, "ignore_label")};
+	struct pare_data_file files[PARE_MAX_INPUTS];
+	int n = 0;
+
+	for (size_t i = 0; i < inputs->n; i++)
+		roles[opt.n_roles++] = (struct pare_data_role){pare_args_str(inputs->list[i], "array"), false};
+	for (size_t i = 0; i < targets->n; i++)
+		roles[opt.n_roles++] = (struct pare_data_role){pare_args_str(targets->list[i], "array"), true};
+	if (opt.task_given)
+		opt.task = task_of(pare_args_str(data, "task"));
+	if (opt.ignore_given)
+		opt.ignore = pare_args_int(data, "ignore_label");
+	for (int i = 0; i < w->start.n_inputs; i++)
+		if (strcmp(w->start.inputs[i].role, "data") == 0)
+			files[n++] = (struct pare_data_file){w->start.inputs[i].name, w->spans[i]};
+	if (n == 0)
+		return pare_err_set(err, PARE_E_DATASET, "/dataset", "no data files were given");
+	return pare_data_open(files, n, &opt, out, err);
+}
+
+enum pare_code job_fit(struct job_run *r, struct pare_err *err)
+{
+	const struct pare_args *data = pare_args_obj(pare_job_args(r->job), "data");
+	const struct pare_arg *inputs = list_of(data, "inputs"), *targets = list_of(data, "targets");
+	struct pare_fit_pair pairs[2][PARE_DATA_FIELDS];
+	struct pare_fit_options opt = {.inputs = pairs[0], .outputs = pairs[1], .n_inputs = (int)inputs->n, .n_outputs = (int)targets->n,
+	    .keep_layout = strcmp(pare_args_str(data, "layout"), "keep") == 0};
+
+	for (size_t i = 0; i < inputs->n; i++)
+		pairs[0][i] = (struct pare_fit_pair){pare_args_str(inputs->list[i], "input"), pare_args_str(inputs->list[i], "array")};
+	for (size_t i = 0; i < targets->n; i++)
+		pairs[1][i] = (struct pare_fit_pair){pare_args_str(targets->list[i], "output"), pare_args_str(targets->list[i], "array")};
+	return pare_fit_make(r->net, r->data, &opt, &r->fit, err);
+}
+
+static enum pare_loss loss_of(const struct pare_args *loss)
+{
+	return strcmp(loss->method->name, "mse") == 0 ? PARE_LOSS_MSE : PARE_LOSS_CROSS_ENTROPY;
+}
+
+static enum pare_loss present_loss(const struct pare_fit *fit, const char *output)
+{
+	for (int i = 0; i < fit->n_outputs; i++)
+		if (strcmp(fit->outputs[i].name, output) == 0)
+			return fit->outputs[i].loss;
+	return PARE_LOSS_MSE;
+}
+
+enum pare_code job_fit_losses(const struct job_run *r, const struct pare_args *train, struct pare_fit *out, struct pare_err *err)
+{
+	const struct pare_arg *losses = list_of(train, "losses");
+	enum pare_code code = PARE_OK;
+
+	*out = r->fit;
+	if (pare_args_has(train, "loss"))
+		code = pare_fit_set_loss(out, NULL, loss_of(pare_args_obj(train, "loss")), 1, err);
+	if (code != PARE_OK)
+		return pare_err_at(err, "/loss");
+	for (size_t i = 0; i < losses->n; i++) {
+		const struct pare_args *l = losses->list[i];
+		const char *output = pare_args_str(l, "output");
+
+		code = pare_fit_set_loss(out, output, pare_args_has(l, "loss") ? loss_of(pare_args_obj(l, "loss")) : present_loss(out, output), pare_args_num(l, "weight"), err);
+		if (code != PARE_OK)
+			return pare_err_at(err, "/losses/%zu", i);
+	}
+	return code;
+}
