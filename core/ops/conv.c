@@ -164,6 +164,48 @@ static int64_t conv_macs(const struct pare_node_view *v)
 	return (int64_t)pare_shape_elems(v->out[0]) * pare_shape_product(w, 1, w->n_dims);
 }
 
+static bool conv_product(const struct pare_run *r, struct pare_product *out)
+{
+	const struct conv_args *a = r->args;
+	const struct pare_conv *c = &a->conv;
+	int64_t n_in = c->in_channels / c->groups * pare_window_product(c->w.kernel), n_out = c->out_channels / c->groups;
+	bool bias = r->n_in > 2 && r->in_shape[2] != NULL;
+
+	*out = (struct pare_product){.weight_in = 1, .bias_in = bias ? 2 : -1, .groups = c->groups,
+	    .n_rows = r->out_shape[0]->dims[0] * pare_window_product(c->w.out), .n_out = n_out, .n_in = n_in, .w_group = n_out * n_in, .w_out = n_in, .w_in = 1};
+	return true;
+}
+
+/* Row i is position i % positions of image i / positions. */
+static void conv_unfold(const struct pare_run *r, int64_t g, int64_t first, int64_t n, float *x)
+{
+	const struct conv_args *a = r->args;
+	const struct pare_conv *c = &a->conv;
+	int64_t positions = pare_window_product(c->w.out), plane = pare_window_product(c->w.in), taps = pare_window_product(c->w.kernel);
+	int64_t channels = c->in_channels / c->groups;
+
+	for (int64_t i = first; i < first + n; i++) {
+		const float *image = r->in[0] + (i / positions * c->in_channels + g * channels) * plane;
+		int64_t o[PARE_WINDOW_AXES] = {i % positions / (c->w.out[1] * c->w.out[2]), i % positions / c->w.out[2] % c->w.out[1], i % c->w.out[2]};
+
+		for (int64_t t = 0; t < taps; t++) {
+			int64_t tap[PARE_WINDOW_AXES], at = 0;
+			bool inside = true;
+
+			pare_window_tap(&c->w, t, tap);
+			for (int k = 0; k < PARE_WINDOW_AXES; k++) {
+				int64_t p = pare_window_at(&c->w, k, o[k], tap[k]);
+
+				inside = inside && p >= 0;
+				at = at * c->w.in[k] + p;
+			}
+			for (int64_t k = 0; k < channels; k++)
+				x[k * taps + t] = inside ? image[k * plane + at] : 0.0f;
+		}
+		x += channels * taps;
+	}
+}
+
 /* One axis of y from x's length. How much is cut off (pads) follows from output_shape where that is given. */
 static int64_t transpose_axis(struct pare_window *w, int i, int64_t x, int64_t extra, int64_t want, int64_t end, enum pare_auto_pad how)
 {
@@ -283,7 +325,7 @@ static const struct pare_arg_spec transpose_arg_table[] = {
 
 const struct pare_op pare_op_conv_table[] = {
     {CONV, .name = "Conv", .args = conv_arg_table, .infer = conv_infer, .forward = conv_forward, .backward = conv_backward, .couple = conv_couple,
-     .macs = conv_macs},
+     .macs = conv_macs, .product = conv_product, .unfold = conv_unfold},
     {CONV, .name = "ConvTranspose", .args = transpose_arg_table, .infer = transpose_infer, .forward = transpose_forward, .backward = transpose_backward,
      .couple = transpose_couple, .macs = transpose_macs},
     {.name = NULL},

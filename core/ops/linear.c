@@ -121,6 +121,30 @@ static int64_t gemm_macs(const struct pare_node_view *v)
 	return v->out[0]->dims[0] * v->out[0]->dims[1] * v->in[0]->dims[g->trans_a ? 0 : 1];
 }
 
+static bool gemm_product(const struct pare_run *r, struct pare_product *out)
+{
+	const struct gemm_args *g = r->args;
+	int64_t n_out = r->out_shape[0]->dims[1], n_in = r->in_shape[0]->dims[g->trans_a ? 0 : 1];
+	bool bias = r->n_in > 2 && r->in_shape[2] != NULL && is_row(r->in_shape[2], n_out);
+
+	*out = (struct pare_product){.weight_in = 1, .bias_in = bias ? 2 : -1, .groups = 1, .n_rows = r->out_shape[0]->dims[0], .n_out = n_out,
+	    .n_in = n_in, .w_out = g->trans_b ? n_in : 1, .w_in = g->trans_b ? 1 : n_out};
+	return !(g->alpha < 1.0f || g->alpha > 1.0f || (bias && (g->beta < 1.0f || g->beta > 1.0f)));
+}
+
+static void gemm_unfold(const struct pare_run *r, int64_t group, int64_t first, int64_t n, float *x)
+{
+	const struct gemm_args *g = r->args;
+	int64_t n_in = r->in_shape[0]->dims[g->trans_a ? 0 : 1], n_rows = r->out_shape[0]->dims[0];
+
+	(void)group;
+	if (!g->trans_a)
+		memcpy(x, r->in[0] + first * n_in, (size_t)(n * n_in) * sizeof *x);
+	for (int64_t i = 0; g->trans_a && i < n; i++)
+		for (int64_t k = 0; k < n_in; k++)
+			x[i * n_in + k] = r->in[0][k * n_rows + first + i];
+}
+
 /* MatMul as matrices: rank 1 operands count as a row (left) or a column (right), the other dimensions are the batch. */
 struct matmul {
 	int64_t m, n, k;
@@ -210,6 +234,26 @@ static void matmul_backward(const struct pare_run *r)
 	}
 }
 
+/* Data times a matrix: every linear layer without a bias of its own. */
+static bool matmul_product(const struct pare_run *r, struct pare_product *out)
+{
+	const struct pare_shape *a = r->in_shape[0], *b = r->in_shape[1];
+
+	if (b->n_dims != 2)
+		return false;
+	*out = (struct pare_product){.weight_in = 1, .bias_in = -1, .groups = 1, .n_rows = (int64_t)pare_shape_product(a, 0, a->n_dims - 1),
+	    .n_out = b->dims[1], .n_in = b->dims[0], .w_out = 1, .w_in = b->dims[1]};
+	return true;
+}
+
+static void matmul_unfold(const struct pare_run *r, int64_t group, int64_t first, int64_t n, float *x)
+{
+	int64_t n_in = r->in_shape[1]->dims[0];
+
+	(void)group;
+	memcpy(x, r->in[0] + first * n_in, (size_t)(n * n_in) * sizeof *x);
+}
+
 static void matmul_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	int a = v->in[0]->n_dims, b = v->in[1]->n_dims, y = v->out[0]->n_dims;
@@ -248,9 +292,10 @@ const struct pare_op pare_op_linear_table[] = {
     {.domain = "", .name = "Gemm", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
      .args_size = sizeof(struct gemm_args), .args = gemm_arg_table, .weight_in = PARE_BIT(0) | PARE_BIT(1),
      .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = gemm_infer, .forward = gemm_forward, .backward = gemm_backward,
-     .couple = gemm_couple, .macs = gemm_macs},
+     .couple = gemm_couple, .macs = gemm_macs, .product = gemm_product, .unfold = gemm_unfold},
     {.domain = "", .name = "MatMul", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
      .weight_in = PARE_BIT(0) | PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = matmul_infer,
-     .forward = matmul_forward, .backward = matmul_backward, .couple = matmul_couple, .macs = matmul_macs},
+     .forward = matmul_forward, .backward = matmul_backward, .couple = matmul_couple, .macs = matmul_macs, .product = matmul_product,
+     .unfold = matmul_unfold},
     {.name = NULL},
 };

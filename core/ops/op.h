@@ -148,6 +148,15 @@ struct pare_node_view {
 	const struct pare_shape *const *out;
 };
 
+/* A node that multiplies rows of data by a weight, as layer-wise methods see it (core/train/calibrate.h): for each group g
+ *   y[r, o] = sum_i x[r, i] w[g * w_group + o * w_out + i * w_in],  r < n_rows, o < n_out, i < n_in
+ * of the rows that run now. Bias: input bias_in, one number for each group and output in order; -1 without. */
+struct pare_product {
+	int weight_in, bias_in;
+	int64_t groups, n_rows, n_out, n_in;
+	int64_t w_group, w_out, w_in;
+};
+
 struct pare_op {
 	const char *domain, *name;
 	int since, until; /* opset versions of the model, inclusive */
@@ -176,6 +185,10 @@ struct pare_op {
 	void (*backward)(const struct pare_run *r);
 	void (*couple)(const struct pare_node_view *v, struct pare_ties *out);
 	int64_t (*macs)(const struct pare_node_view *v); /* multiply-accumulates; NULL: none */
+	/* False where the operands do not have that form. Shapes and the presence of operands only: data are not looked at. */
+	bool (*product)(const struct pare_run *r, struct pare_product *out);
+	/* x[n, n_in]: the data that rows [first, first + n) of group g multiply, after forward. */
+	void (*unfold)(const struct pare_run *r, int64_t g, int64_t first, int64_t n, float *x);
 };
 
 /* Is input or output k in one of a row's masks? Bit 31 stands for all from there on. */
