@@ -72,6 +72,7 @@ static void where_backward(const struct pare_run *r)
 
 struct cast_args {
 	int64_t to;
+	int64_t saturate; /* speaks of float8, which is not computed with */
 };
 
 static enum pare_code cast_to(const struct pare_infer *c, int64_t to, struct pare_err *err)
@@ -135,10 +136,13 @@ static void cast_backward(const struct pare_run *r)
 		pare_k_scale(n, r->grad_out[0], 1.0f, r->grad_in[0]);
 }
 
+#define SATURATE {.name = "saturate", .kind = PARE_ARG_INT, .offset = offsetof(struct cast_args, saturate), .def = 1, .max = 1}
 static const struct pare_arg_spec cast_arg_table[] = {
     {.name = "to", .kind = PARE_ARG_INT, .offset = offsetof(struct cast_args, to), .required = true},
+    SATURATE,
     {.name = NULL},
 };
+static const struct pare_arg_spec cast_like_arg_table[] = {SATURATE, {.name = NULL}};
 
 #define CAST .domain = "", .until = PARE_OPSET_MAX, .min_out = 1, .max_out = 1, .args_size = sizeof(struct cast_args), .any_dtype_in = PARE_BIT(0), \
 	.inplace = true, .forward = cast_forward, .backward = cast_backward, .couple = pare_couple_same
@@ -148,6 +152,6 @@ const struct pare_op pare_op_select_table[] = {
      .grad_uses_in = PARE_BIT(0), .infer = where_infer, .scratch = where_scratch, .forward = where_forward, .backward = where_backward,
      .couple = where_couple},
     {CAST, .name = "Cast", .since = PARE_OPSET_MIN, .min_in = 1, .max_in = 1, .args = cast_arg_table, .infer = cast_infer},
-    {CAST, .name = "CastLike", .since = 15, .min_in = 2, .max_in = 2, .shape_in = PARE_BIT(1), .infer = cast_like_infer},
+    {CAST, .name = "CastLike", .since = 15, .min_in = 2, .max_in = 2, .shape_in = PARE_BIT(1), .args = cast_like_arg_table, .infer = cast_like_infer},
     {.name = NULL},
 };

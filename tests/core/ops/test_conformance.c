@@ -22,7 +22,6 @@
 #include "core/ops/op.h"
 #include "tests/support/net_check.h"
 
-#define ROOT "/usr/share/libonnx-testdata/data/"
 #define MAX_FILE 4200000
 #define MAX_INPUTS 32
 #define MAX_ROWS 256
@@ -38,11 +37,15 @@ static const char *const listed_table[] = {
     "ThresholdedRelu", "Shrink", "Softmax", "LogSoftmax", "Hardmax", "Dropout", "Identity", "Constant", "Flatten", "Reshape",
     "Transpose", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "GatherElements", "GatherND", "ScatterElements",
     "Scatter", "ScatterND", "CumSum", "Trilu", "OneHot", "EyeLike", "ReverseSequence", "MeanVarianceNormalization", "BitShift",
-    "Expand", "Tile", "Pad", "Shape", "Size", "Range", "ConstantOfShape", "DepthToSpace",
+    "Resize", "Upsample", "Expand", "Tile", "Pad", "Shape", "Size", "Range", "ConstantOfShape", "DepthToSpace",
     "SpaceToDepth", "ReduceL1", "ReduceL2", "ReduceLogSum",
     "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "ArgMax", "ArgMin", "TopK",
    
 };
+
+/* Another tree of the same layout may be named on the command line; its kinds need not all be there. */
+static const char *root = "/usr/share/libonnx-testdata/data";
+static bool elsewhere;
 
 struct file {
 	uint8_t data[MAX_FILE];
@@ -55,7 +58,7 @@ static bool load(const char *test, const char *name, struct file *f)
 	char path[640];
 	FILE *fp;
 
-	(void)snprintf(path, sizeof path, ROOT "%s/%s", test, name);
+	(void)snprintf(path, sizeof path, "%s/%s/%s", root, test, name);
 	fp = fopen(path, "rb");
 	if (fp == NULL)
 		return false;
@@ -314,10 +317,10 @@ static void run_case(const char *test, struct result *r, char op[64])
 
 	*r = (struct result){.verdict = PASSED};
 	(void)snprintf(op, 64, "(unreadable)");
-	ck_assert_msg(load(test, "model.onnx", &model), "%s has no model in " ROOT " (libonnx-testdata)", test);
+	ck_assert_msg(load(test, "model.onnx", &model), "%s has no model in %s", test, root);
 	do {
 		run_set(test, set, &model, r, op);
-		(void)snprintf(dir, sizeof dir, ROOT "%s/test_data_set_%d", test, ++set);
+		(void)snprintf(dir, sizeof dir, "%s/%s/test_data_set_%d", root, test, ++set);
 	} while (r->verdict == PASSED && access(dir, F_OK) == 0);
 }
 
@@ -388,9 +391,11 @@ static void run_kind(const char *kind, int at_least, struct table *table)
 	char path[256];
 	int n;
 
-	(void)snprintf(path, sizeof path, ROOT "%s", kind);
+	(void)snprintf(path, sizeof path, "%s/%s", root, kind);
 	n = scandir(path, &list, is_case, by_name);
-	ck_assert_msg(n >= at_least, "%s has %d cases (libonnx-testdata has at least %d)", path, n, at_least);
+	if (n < 0 && elsewhere)
+		return;
+	ck_assert_msg(elsewhere || n >= at_least, "%s has %d cases (libonnx-testdata has at least %d)", path, n, at_least);
 	for (int i = 0; i < n; i++) {
 		struct result r;
 		char op[64], test[512];
@@ -417,17 +422,19 @@ START_TEST(conformance)
 		run_kind(kind_table[i].name, kind_table[i].at_least, &table);
 	print_table(&table);
 	ck_assert_int_eq(table.count[FAILED], 0);
-	ck_assert_int_gt(table.count[PASSED], 600);
+	ck_assert_int_gt(table.count[PASSED], elsewhere ? 0 : 800);
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
 	Suite *s = suite_create("onnx test data");
 	TCase *t = tcase_create("forward");
 	SRunner *r;
 	int failed;
 
+	elsewhere = argc > 1;
+	root = elsewhere ? argv[1] : root;
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, conformance);
 	suite_add_tcase(s, t);
