@@ -104,6 +104,10 @@ struct pare_node {
 	const int32_t *out; /* value indices; -1: an output not wanted */
 	const struct pare_attr *attrs;
 	struct pare_span wire;
+	/* of a node that stands in a model-local function and was inlined where that is called */
+	bool inlined;
+	bool repeated; /* there is an earlier copy of it */
+	int64_t opset; /* the version of its domain that the function imports; 0: the model's */
 };
 
 struct pare_value {

@@ -109,10 +109,19 @@ static int mark_live(struct pare_net *net, bool *live_node)
 	return n;
 }
 
+/* Nodes with a graph of their own (If, Loop, Scan): carried, pruned around, never run. */
+static bool has_subgraph(const struct pare_node *node)
+{
+	for (int i = 0; i < node->n_attrs; i++)
+		if (node->attrs[i].type == PARE_ATTR_GRAPH)
+			return true;
+	return false;
+}
+
 static enum pare_code find_op(const struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
 {
 	const struct pare_node *node = n->node;
-	int64_t opset = pare_model_opset(net->model, node->domain);
+	int64_t opset = node->opset > 0 ? node->opset : pare_model_opset(net->model, node->domain);
 	const struct pare_op *op = pare_op_find(node->domain, node->op_type, opset);
 	char shown[PARE_NAME_SHOWN], domain[PARE_NAME_SHOWN];
 	const char *name = pare_name_shown(node->op_type, shown);
@@ -125,7 +134,8 @@ static enum pare_code find_op(const struct pare_net *net, struct pare_net_node *
 		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution in opset %lld; %d to %d are",
 		    name, (long long)opset, PARE_OPSET_MIN, PARE_OPSET_MAX);
 	if (op == NULL)
-		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution", name);
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution%s", name,
+		    has_subgraph(node) ? ": control flow is carried, and models with it can be pruned, but not run" : "");
 	if (node->n_in < op->min_in || node->n_in > op->max_in || node->n_out < op->min_out || node->n_out > op->max_out)
 		return pare_err_set(err, PARE_E_MODEL, n->where, "%d inputs and %d outputs; operator %s has %d to %d inputs and %d to %d outputs",
 		    node->n_in, node->n_out, op->name, op->min_in, op->max_in, op->min_out, op->max_out);

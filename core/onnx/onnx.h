@@ -4,8 +4,8 @@
  * file (16 times plus 1 MiB), and nothing is copied that can be pointed at. Any byte string gives a model or an error
  * with the byte offset; never a crash. Source: onnx.proto of ONNX 1.23 (IR 14) and the protobuf encoding guide.
  *
- * Only the main graph becomes nodes and values. Subgraphs, functions and training information are checked for form and
- * carried. A sparse initializer defines its name, with producer -1, no init and not is_input: nothing can compute with it. */
+ * Only the main graph becomes nodes and values; calls of model-local functions are replaced by the functions' nodes. Subgraphs
+ * and training information are checked for form and carried. A sparse initializer defines its name, with producer -1, no init and not is_input: nothing can compute with it. */
 #ifndef PARE_ONNX_ONNX_H
 #define PARE_ONNX_ONNX_H
 

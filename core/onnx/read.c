@@ -5,7 +5,8 @@
  * two bytes of file can ask for a node of eighty, so the sum is compared with the cap (16 times the file and 1 MiB) before
  * anything is allocated, and a file of ten million empty nodes costs nothing but the walk.
  *
- * Subgraphs (If, Loop, Scan), functions, training information and sparse initializers are checked for form and carried;
+ * Model-local functions are inlined (functions.c). Subgraphs (If, Loop, Scan), training information and sparse initializers are
+ * checked for form and carried;
  * only the main graph becomes nodes and values. Its nodes must stand in topological order, which also rules out cycles. */
 #include <stdarg.h>
 #include <stdio.h>

@@ -40,20 +40,31 @@ static void count_attr(struct pare_onnx_reader *r, struct pare_span span)
 	}
 }
 
-static void count_node(struct pare_onnx_reader *r, struct pare_span span)
+/* An attribute of a function's node that refers to another has that one's value and its own name. */
+static void count_node_attr(struct pare_onnx_reader *r, const struct pare_onnx_item *item, struct pare_span span)
+{
+	struct pare_span value = item->call >= 0 ? pare_onnx_attr_value(r, item->call, span) : span;
+
+	if (value.data != NULL)
+		count_attr(r, value);
+	if (value.data != span.data)
+		r->n.text += pare_wire_find(r->m->file.data, span, ATTR_NAME).len + 1;
+}
+
+static void count_node(struct pare_onnx_reader *r, const struct pare_onnx_item *item)
 {
 	struct pare_field f;
 	struct pare_wire w;
 
 	r->n.nodes++;
-	enter(r, &w, span);
+	enter(r, &w, item->node);
 	while (pare_wire_next(&w, &f)) {
 		switch (f.number) {
 		case NODE_INPUT:
 			r->n.in++;
 			break;
 		case NODE_ATTRIBUTE:
-			count_attr(r, f.span);
+			count_node_attr(r, item, f.span);
 			break;
 		case NODE_OUTPUT:
 			r->n.out++;
@@ -75,12 +86,11 @@ void pare_onnx_count(struct pare_onnx_reader *r)
 	struct pare_field f;
 	struct pare_wire w;
 
+	for (size_t i = 0; i < r->n_items; i++)
+		count_node(r, &r->items[i]);
 	enter(r, &w, r->graph);
 	while (pare_wire_next(&w, &f)) {
 		switch (f.number) {
-		case GRAPH_NODE:
-			count_node(r, f.span);
-			break;
 		case GRAPH_NAME:
 			r->n.text += f.span.len + 1;
 			break;

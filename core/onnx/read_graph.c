@@ -113,13 +113,20 @@ static enum pare_code bad_node(struct pare_onnx_reader *r, int32_t node, enum pa
 	return code;
 }
 
-static enum pare_code add_attr(struct pare_onnx_reader *r, struct pare_node *nd, struct pare_span span)
+static enum pare_code add_attr(struct pare_onnx_reader *r, struct pare_node *nd, int32_t call, struct pare_span span)
 {
-	struct pare_attr *a = r->attrs++;
-	enum pare_code code = pare_onnx_attr(r, span, a);
+	struct pare_span value = call >= 0 ? pare_onnx_attr_value(r, call, span) : span;
+	struct pare_attr *a = r->attrs;
+	enum pare_code code;
 
+	if (value.data == NULL)
+		return PARE_OK;
+	r->attrs++;
+	code = pare_onnx_attr(r, value, a);
 	if (code != PARE_OK)
 		return code;
+	if (value.data != span.data)
+		a->name = pare_onnx_text(r, pare_wire_find(r->m->file.data, span, ATTR_NAME));
 	if (nd->n_attrs == MAX_ATTRS) {
 		(void)pare_onnx_bad(r, "attribute", a->name, "a node may have at most %d attributes", MAX_ATTRS);
 		return r->err->code = PARE_E_LIMIT;
@@ -130,16 +137,27 @@ static enum pare_code add_attr(struct pare_onnx_reader *r, struct pare_node *nd,
 	return PARE_OK;
 }
 
+/* A value as a node names it. */
+static const char *node_name(struct pare_onnx_reader *r, int32_t call, struct pare_span name)
+{
+	return call < 0 ? pare_onnx_text(r, name) : pare_onnx_scoped(r, call, name);
+}
+
 /* The texts of a node, and its outputs as definitions. Inputs wait until every name is known. */
-static enum pare_code read_node(struct pare_onnx_reader *r, int32_t index, struct pare_span span)
+static enum pare_code read_node(struct pare_onnx_reader *r, int32_t index)
 {
 	struct pare_node *nd = &r->m->graph.nodes[index];
+	struct pare_span span = r->items[index].node;
+	int32_t call = r->items[index].call;
 	enum pare_code code = PARE_OK;
 	struct pare_field f;
 	struct pare_wire w;
 	const char *name;
 
 	nd->wire = span;
+	nd->inlined = call >= 0;
+	nd->repeated = call >= 0 && r->calls[call].repeated;
+	nd->opset = call >= 0 ? pare_onnx_function_opset(r, call, span) : 0;
 	nd->attrs = r->attrs;
 	nd->name = pare_onnx_text(r, pare_wire_find(r->m->file.data, span, NODE_NAME));
 	nd->op_type = pare_onnx_text(r, pare_wire_find(r->m->file.data, span, NODE_OP_TYPE));
@@ -156,17 +174,18 @@ static enum pare_code read_node(struct pare_onnx_reader *r, int32_t index, struc
 			break;
 		case NODE_OUTPUT:
 			nd->n_out++;
-			name = pare_onnx_text(r, f.span);
-			if (name[0] != '\0')
-				code = define(r, name, false, false);
+			name = node_name(r, call, f.span);
+			code = name == NULL ? r->err->code : name[0] != '\0' ? define(r, name, false, false) : PARE_OK;
 			break;
 		case NODE_ATTRIBUTE:
-			code = add_attr(r, nd, f.span);
+			code = add_attr(r, nd, call, f.span);
 			break;
 		default:
 			break;
 		}
 	}
+	if (code == PARE_OK)
+		code = pare_onnx_inline_check(r);
 	return code == PARE_OK ? PARE_OK : bad_node(r, index, code);
 }
 
@@ -177,19 +196,46 @@ static enum pare_code read_nodes(struct pare_onnx_reader *r)
 	struct pare_wire w;
 
 	enter(r, &w, r->graph);
-	while (pare_wire_next(&w, &f)) {
-		enum pare_code code;
-
+	while (pare_wire_next(&w, &f))
 		if (f.number == GRAPH_NAME)
 			g->name = pare_onnx_text(r, f.span);
-		if (f.number != GRAPH_NODE)
-			continue;
-		code = read_node(r, g->n_nodes, f.span);
+	while ((size_t)g->n_nodes < r->n_items) {
+		enum pare_code code = read_node(r, g->n_nodes);
+
 		if (code != PARE_OK)
 			return code;
 		g->n_nodes++;
 	}
 	return PARE_OK;
+}
+
+/* The value that a node names; -1 if it is left out or nothing has that name. False with err set. */
+static bool find_value(struct pare_onnx_reader *r, int32_t index, struct pare_span name, int32_t *out)
+{
+	int32_t call = r->items[index].call;
+	const char *text;
+
+	*out = -1;
+	if (call >= 0) {
+		text = pare_onnx_scoped(r, call, name);
+		if (text == NULL)
+			return false;
+		name = (struct pare_span){(const uint8_t *)text, strlen(text)};
+	}
+	if (name.len != 0)
+		*out = pare_onnx_names_find(&r->names, name);
+	return true;
+}
+
+/* An input of the function around that its call leaves out. */
+static bool is_left_out(const struct pare_onnx_reader *r, int32_t index, struct pare_span name)
+{
+	const struct pare_onnx_call *c = r->items[index].call >= 0 ? &r->calls[r->items[index].call] : NULL;
+
+	for (size_t i = 0; c != NULL && i < c->n_names; i++)
+		if (c->names[i].formal.len == name.len && memcmp(c->names[i].formal.data, name.data, name.len) == 0)
+			return c->names[i].actual[0] == '\0';
+	return false;
 }
 
 static enum pare_code resolve_node(struct pare_onnx_reader *r, int32_t index)
@@ -210,8 +256,8 @@ static enum pare_code resolve_node(struct pare_onnx_reader *r, int32_t index)
 
 		if (f.number != NODE_INPUT && f.number != NODE_OUTPUT)
 			continue;
-		if (f.span.len != 0)
-			v = pare_onnx_names_find(&r->names, f.span);
+		if (!find_value(r, index, f.span, &v))
+			return bad_node(r, index, r->err->code);
 		if (f.number == NODE_OUTPUT) {
 			*out++ = v;
 			if (v >= 0)
@@ -219,7 +265,7 @@ static enum pare_code resolve_node(struct pare_onnx_reader *r, int32_t index)
 			continue;
 		}
 		*in++ = v;
-		if (f.span.len != 0 && v < 0)
+		if (f.span.len != 0 && v < 0 && !is_left_out(r, index, f.span))
 			return bad_node(r, index, pare_err_set(r->err, PARE_E_MODEL, NULL,
 			    "its input \"%s\" is no graph input, no initializer and no output of any node", pare_onnx_shown(f.span, shown)));
 	}
@@ -335,6 +381,9 @@ enum pare_code pare_onnx_read_graph(struct pare_onnx_reader *r)
 	int32_t n_values;
 
 	g->name = "";
+	code = pare_onnx_inline(r);
+	if (code != PARE_OK)
+		return code;
 	pare_onnx_count(r);
 	if (!allocate(r))
 		return r->err->code;

@@ -34,10 +34,37 @@ struct pare_onnx_names {
 	int32_t n;
 };
 
+/* A model-local function, a place where one is called, and a node to be read: functions.c. */
+struct pare_onnx_function {
+	struct pare_span wire, name, domain, overload;
+	bool active;  /* being inlined now: a call of it would be recursion */
+	bool inlined; /* at least once */
+};
+struct pare_onnx_bound {
+	struct pare_span formal;
+	const char *actual; /* "": left out */
+};
+struct pare_onnx_call {
+	struct pare_span node;
+	int32_t parent; /* the call that this one stands in; -1: the main graph */
+	const struct pare_onnx_function *function;
+	struct pare_onnx_bound *names;
+	size_t n_names;
+	bool repeated; /* not the first copy of this body */
+};
+struct pare_onnx_item {
+	struct pare_span node;
+	int32_t call; /* -1: the main graph */
+};
+
 struct pare_onnx_reader {
 	struct pare_model *m;
 	struct pare_arena scratch; /* freed when reading ends */
 	struct pare_span graph;
+	struct pare_onnx_function *functions; /* of scratch, as the two below */
+	struct pare_onnx_call *calls;
+	struct pare_onnx_item *items;
+	size_t n_functions, n_calls, n_items, comparisons;
 	struct pare_onnx_counts n;
 	/* pools of pass two: where the next of each kind goes */
 	char *text;
@@ -72,6 +99,19 @@ PARE_MUST_USE enum pare_code pare_onnx_value_type(struct pare_onnx_reader *r, st
 PARE_MUST_USE enum pare_code pare_onnx_names_index(struct pare_onnx_reader *r, int32_t *out_n_values);
 /* The value of that name, or -1. */
 int32_t pare_onnx_names_find(const struct pare_onnx_names *names, struct pare_span name);
+
+/* Fills r->items: the nodes of the main graph with every call of a function replaced by its nodes. PARE_E_MODEL for recursion,
+ * PARE_E_LIMIT. */
+PARE_MUST_USE enum pare_code pare_onnx_inline(struct pare_onnx_reader *r);
+/* PARE_E_LIMIT when names of functions have been compared more often than an honest file needs. */
+PARE_MUST_USE enum pare_code pare_onnx_inline_check(struct pare_onnx_reader *r);
+/* What a name means in the scope of a call (-1: the main graph); "" for an input that is left out, NULL with err set. */
+#define PARE_ONNX_SCOPE 20 /* what it may be longer than the name, NUL included */
+const char *pare_onnx_scoped(struct pare_onnx_reader *r, int32_t call, struct pare_span name);
+/* The AttributeProto with the value of attr: itself, or what it refers to. data NULL: it is absent. */
+struct pare_span pare_onnx_attr_value(struct pare_onnx_reader *r, int32_t call, struct pare_span attr);
+/* The version of the node's domain that the called function imports; 0 if it imports none. */
+int64_t pare_onnx_function_opset(struct pare_onnx_reader *r, int32_t call, struct pare_span node);
 
 /* Pass one: fills r->n. Pass two: r->m->graph. */
 void pare_onnx_count(struct pare_onnx_reader *r);

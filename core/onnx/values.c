@@ -267,7 +267,8 @@ enum pare_code pare_model_count(const struct pare_model *m, struct pare_model_co
 		const struct pare_attr *a = pare_node_attr(&g->nodes[i], "value");
 		enum pare_code code;
 
-		if (a == NULL || a->type != PARE_ATTR_TENSOR || strcmp(g->nodes[i].op_type, "Constant") != 0 || g->nodes[i].domain[0] != '\0')
+		if (a == NULL || a->type != PARE_ATTR_TENSOR || strcmp(g->nodes[i].op_type, "Constant") != 0 || g->nodes[i].domain[0] != '\0' ||
+		    g->nodes[i].repeated)
 			continue;
 		code = add_tensor(a->t, false, &c, err);
 		if (code != PARE_OK)

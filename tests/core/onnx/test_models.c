@@ -156,11 +156,12 @@ START_TEST(sparse_initializers_define_a_name)
 }
 END_TEST
 
-START_TEST(functions_and_training_are_carried)
+START_TEST(functions_are_inlined_and_training_is_carried)
 {
 	struct pare_model *m = open_model("functions");
 
 	ck_assert_int_eq(m->graph.n_nodes, 1);
+	ck_assert_str_eq(m->graph.nodes[0].op_type, "Add");
 	ck_assert_int_eq(pare_model_opset(m, "local"), 1);
 	close_model(m);
 }
@@ -178,7 +179,7 @@ int main(void)
 	tcase_add_test(tc, subgraphs_are_carried);
 	tcase_add_test(tc, external_data_are_noticed_and_never_followed);
 	tcase_add_test(tc, sparse_initializers_define_a_name);
-	tcase_add_test(tc, functions_and_training_are_carried);
+	tcase_add_test(tc, functions_are_inlined_and_training_is_carried);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

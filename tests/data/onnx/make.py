@@ -75,7 +75,7 @@ def sparse():
 def functions():
     m = model([h.make_node("Twice", ["x"], ["y"], domain="local")], [value("x", 2)], [value("y", 2)])
     m.opset_import.append(h.make_opsetid("local", 1))
-    body = [h.make_node("Twice", ["a"], ["b"], domain="local")]
+    body = [h.make_node("Add", ["a", "a"], ["b"])]
     m.functions.append(h.make_function("local", "Twice", ["a"], ["b"], body, [h.make_opsetid("", 17), h.make_opsetid("local", 1)]))
     m.training_info.add().initialization.name = "start"
     h.set_model_props(m, {"key": "value"})
