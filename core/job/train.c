@@ -23,6 +23,8 @@ static void set_optimizer(struct pare_train_options *o, const struct pare_args *
 	    .beta1 = num_or(a, "beta1", 0),
 	    .beta2 = num_or(a, "beta2", 0),
 	    .epsilon = num_or(a, "epsilon", 0),
+	    .alpha = num_or(a, "alpha", 0),
+	    .weight_decay = num_or(a, "weight_decay", 0),
 	    .nesterov = num_or(a, "nesterov", 0) > 0,
 	};
 }
@@ -30,17 +32,35 @@ static void set_optimizer(struct pare_train_options *o, const struct pare_args *
 static void set_schedule(struct pare_train_options *o, const struct pare_args *a)
 {
 	o->lr_schedule = pare_lr_find(a->method->name);
-	o->lr_args = (struct pare_lr_args){.gamma = num_or(a, "gamma", 1), .every = (int)num_or(a, "every", 1), .floor = num_or(a, "floor", 0)};
+	o->lr_args = (struct pare_lr_args){
+	    .gamma = num_or(a, "gamma", 1),
+	    .every = (int)num_or(a, "every", 1),
+	    .floor = num_or(a, "floor", 0),
+	    .peak = num_or(a, "peak", 0),
+	    .div = num_or(a, "div", 1),
+	    .final_div = num_or(a, "final_div", 1),
+	};
 }
 
-static void set_regularizer(struct pare_train_options *o, const struct pare_args *a)
+/* False for one that the engine does not have. */
+static bool set_penalties(struct pare_train_options *o, const struct pare_arg *list)
 {
-	if (a == NULL)
-		return;
-	if (strcmp(a->method->name, "l1") == 0)
-		o->l1 = pare_args_num(a, "lambda");
-	else
-		o->l2 = pare_args_num(a, "lambda");
+	assert(list->n <= PARE_MAX_PENALTIES);
+	for (size_t i = 0; i < list->n; i++) {
+		const struct pare_args *a = list->list[i];
+		struct pare_penalty *p = &o->penalties[o->n_penalties++];
+
+		p->regularizer = pare_regularizer_find(a->method->name);
+		p->args = (struct pare_penalty_args){.lambda = pare_args_num(a, "lambda"), .l1_ratio = num_or(a, "l1_ratio", 0)};
+		if (p->regularizer == NULL)
+			return false;
+	}
+	return true;
+}
+
+static double given_or_0(const struct pare_args *args, const char *name)
+{
+	return pare_args_has(args, name) ? pare_args_num(args, name) : 0;
 }
 
 struct listener {
@@ -79,7 +99,10 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .epochs = (int)pare_args_int(args, "epochs"),
 	    .batch_size = (int)pare_args_int(args, "batch_size"),
 	    .fit = &fit,
-	    .clip_weights = pare_args_has(args, "clip_weights") ? pare_args_num(args, "clip_weights") : 0,
+	    .warmup = pare_args_num(args, "warmup"),
+	    .clip_norm = given_or_0(args, "clip_norm"),
+	    .clip_value = given_or_0(args, "clip_value"),
+	    .clip_weights = given_or_0(args, "clip_weights"),
 	    .freeze_statistics = strcmp(pare_args_str(args, "batch_norm"), "frozen") == 0,
 	    .keep_best = r->folds == 0 && pare_args_bool(args, "keep_best"),
 	    .patience = r->folds == 0 ? (int)pare_args_int(args, "patience") : 0,
@@ -96,8 +119,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 		return code;
 	set_optimizer(&o, pare_args_obj(args, "optimizer"));
 	set_schedule(&o, pare_args_obj(args, "lr_schedule"));
-	set_regularizer(&o, pare_args_obj(args, "regularizer"));
-	if (o.optimizer == NULL || o.lr_schedule == NULL)
+	if (!set_penalties(&o, pare_args_get(args, "regularizer")) || o.optimizer == NULL || o.lr_schedule == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	code = pare_train(r->net, r->data, &o, r->mask.any ? &r->mask : NULL, err);
 	if (l.code != PARE_OK) {

@@ -10,19 +10,35 @@
 
 static void write_args(struct pare_buf *b, const struct pare_args *a, bool with_name);
 
+static void write_item(struct pare_buf *b, const struct pare_arg *arg, size_t i)
+{
+	switch (arg->param->type) {
+	case PARE_PARAM_STRINGS:
+		pare_json_str(b, arg->strings[i]);
+		return;
+	case PARE_PARAM_INTEGERS:
+		pare_json_int(b, (int64_t)arg->nums[i]);
+		return;
+	case PARE_PARAM_NUMBERS:
+		pare_json_num(b, arg->nums[i]);
+		return;
+	case PARE_PARAM_STEPS:
+		pare_buf_str(b, "{");
+		pare_json_key(b, arg->list[i]->method->name);
+		write_args(b, arg->list[i], false);
+		pare_buf_str(b, "}");
+		return;
+	default:
+		write_args(b, arg->list[i], arg->param->type == PARE_PARAM_METHODS);
+	}
+}
+
 static void write_list(struct pare_buf *b, const struct pare_arg *arg)
 {
 	pare_buf_str(b, "[");
 	for (size_t i = 0; i < arg->n; i++) {
 		pare_json_sep(b);
-		if (arg->strings != NULL) {
-			pare_json_str(b, arg->strings[i]);
-			continue;
-		}
-		pare_buf_str(b, "{");
-		pare_json_key(b, arg->list[i]->method->name);
-		write_args(b, arg->list[i], false);
-		pare_buf_str(b, "}");
+		write_item(b, arg, i);
 	}
 	pare_buf_str(b, "]");
 }
@@ -45,14 +61,16 @@ static void write_value(struct pare_buf *b, const struct pare_arg *arg)
 		return;
 	case PARE_PARAM_STRINGS:
 	case PARE_PARAM_STEPS:
+	case PARE_PARAM_METHODS:
+	case PARE_PARAM_INTEGERS:
+	case PARE_PARAM_NUMBERS:
+	case PARE_PARAM_OBJECTS:
 		write_list(b, arg);
 		return;
 	case PARE_PARAM_METHOD:
 	case PARE_PARAM_OBJECT:
 		write_args(b, arg->args, arg->param->type == PARE_PARAM_METHOD);
 		return;
-	case PARE_PARAM_INTEGERS:
-	case PARE_PARAM_OBJECTS:
 	case PARE_PARAM_PARAMS:
 		return; /* no part of a job */
 	}

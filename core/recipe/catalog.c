@@ -93,7 +93,10 @@ static const struct pare_param limits_params[] = {
 	{.name = "lr_schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LR, .def_text = "constant", .doc = "How the learning rate changes over the run"}, \
 	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Of every output that it suits; absent: that of the task (cross_entropy for classes, mse for numbers)"}, \
 	{.name = "losses", .type = PARE_PARAM_OBJECTS, .object = "output_loss", .max_items = 32, .doc = "Losses and weights of single outputs of a model with several; outputs left out keep weight 1"}, \
-	{.name = "regularizer", .type = PARE_PARAM_METHOD, .of = PARE_KIND_REGULARIZER, .doc = "Penalty on the prunable weights; absent: none"}, \
+	{NUMBER("warmup", 0, 100000, "Epochs, with fraction, in which the learning rate rises from 0 to where the schedule starts"), DEFAULT(0)}, \
+	{.name = "regularizer", .type = PARE_PARAM_METHODS, .of = PARE_KIND_REGULARIZER, .max_items = 8, .doc = "Penalty on the prunable weights, or a list of them; absent: none"}, \
+	{NUMBER("clip_norm", 0, 1e9, "The gradient of all parameters together is scaled down to this length when it is longer; absent: no clipping"), .open_min = true}, \
+	{NUMBER("clip_value", 0, 1e9, "Every element of the gradient is clipped to this magnitude; absent: no clipping"), .open_min = true}, \
 	{NUMBER("clip_weights", 0, 1e9, "After every update weights are clipped to this magnitude; absent: no clipping"), .open_min = true}, \
 	{.name = "batch_norm", .type = PARE_PARAM_ENUM, .choices = batch_norm_choices, .def_text = "batch", .doc = "BatchNormalization while training: batch normalises with the statistics of each batch and moves the running ones; frozen takes the running ones and leaves them"}, \
 	{.name = "keep_best", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "End with the weights of the best validation epoch instead of the last"}, \
@@ -133,11 +136,31 @@ static const struct pare_param lr_cosine_params[] = {
     {NUMBER("floor", 0, 1, "Share of the learning rate that is left at the end"), DEFAULT(0)},
     END};
 
+static const struct pare_param lr_exponential_params[] = {
+    {NUMBER("gamma", 0, 1, "Factor for each epoch"), .open_min = true, DEFAULT(0.95)},
+    END};
+static const struct pare_param lr_one_cycle_params[] = {
+    {NUMBER("peak", 0, 1, "Share of the steps after which the learning rate is reached"), .open_min = true, .open_max = true, DEFAULT(0.3)},
+    {NUMBER("div", 1, 1e9, "What the learning rate is divided by at the start"), DEFAULT(25)},
+    {NUMBER("final_div", 1, 1e12, "What it is divided by in addition at the end"), DEFAULT(10000)},
+    END};
+
 static const struct pare_param l1_params[] = {
     {NUMBER("lambda", 0, 1e6, "Weight of sum |w| in the objective"), .required = true},
     END};
 static const struct pare_param l2_params[] = {
     {NUMBER("lambda", 0, 1e6, "Weight of (1/2) sum w^2 in the objective"), .required = true},
+    END};
+
+static const struct pare_param elastic_net_params[] = {
+    {NUMBER("lambda", 0, 1e6, "Weight of the penalty in the objective"), .required = true},
+    {NUMBER("l1_ratio", 0, 1, "Share of sum |w|; the rest is (1/2) sum w^2"), DEFAULT(0.5)},
+    END};
+static const struct pare_param group_lasso_params[] = {
+    {NUMBER("lambda", 0, 1e6, "Weight of the sum over groups of sqrt(size) ||w|| in the objective"), .required = true},
+    END};
+static const struct pare_param decay_params[] = {
+    {NUMBER("lambda", 0, 1000, "Share of the weights, times the learning rate, that every step takes away"), .required = true},
     END};
 
 static const struct pare_param sgd_params[] = {
@@ -150,6 +173,20 @@ static const struct pare_param adam_params[] = {
     {NUMBER("beta1", 0, 1, "Decay of the mean of gradients"), .open_max = true, DEFAULT(0.9)},
     {NUMBER("beta2", 0, 1, "Decay of the mean of squared gradients"), .open_max = true, DEFAULT(0.999)},
     {NUMBER("epsilon", 1e-30, 1, "Added to the denominator"), DEFAULT(1e-8)},
+    END};
+
+static const struct pare_param adamw_params[] = {
+    {NUMBER("lr", 0, 1000, "Learning rate"), .open_min = true, DEFAULT(0.001)},
+    {NUMBER("beta1", 0, 1, "Decay of the mean of gradients"), .open_max = true, DEFAULT(0.9)},
+    {NUMBER("beta2", 0, 1, "Decay of the mean of squared gradients"), .open_max = true, DEFAULT(0.999)},
+    {NUMBER("epsilon", 1e-30, 1, "Added to the denominator"), DEFAULT(1e-8)},
+    {NUMBER("weight_decay", 0, 1000, "Share of the prunable weights, times the learning rate, that every step takes away"), DEFAULT(0.01)},
+    END};
+static const struct pare_param rmsprop_params[] = {
+    {NUMBER("lr", 0, 1000, "Learning rate"), .open_min = true, DEFAULT(0.01)},
+    {NUMBER("alpha", 0, 1, "Decay of the mean of squared gradients"), .open_max = true, DEFAULT(0.99)},
+    {NUMBER("epsilon", 1e-30, 1, "Added to the denominator"), DEFAULT(1e-8)},
+    {NUMBER("momentum", 0, 1, "Share of the last update that is kept"), .open_max = true, DEFAULT(0)},
     END};
 
 static const struct pare_param architecture_params[] = {
@@ -179,10 +216,17 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_LR, "constant", "The learning rate stays as it is", NULL, NULL},
     {PARE_KIND_LR, "step", "The learning rate is multiplied by gamma every so many epochs", NULL, lr_step_params},
     {PARE_KIND_LR, "cosine", "Half a cosine from the learning rate down to its floor", "Loshchilov and Hutter 2017, arXiv:1608.03983", lr_cosine_params},
+    {PARE_KIND_LR, "exponential", "The learning rate is multiplied by gamma over every epoch, a little with each batch", NULL, lr_exponential_params},
+    {PARE_KIND_LR, "one_cycle", "Up to the learning rate along half a cosine, then down to almost nothing", "Smith and Topin 2018, arXiv:1708.07120", lr_one_cycle_params},
     {PARE_KIND_REGULARIZER, "l1", "lambda sum |w| by a proximal step (soft threshold), so weights become exactly zero", "Tibshirani 1996; Parikh and Boyd 2014", l1_params},
     {PARE_KIND_REGULARIZER, "l2", "Ridge: (lambda/2) sum w^2 added to the loss", "Hoerl and Kennard 1970", l2_params},
+    {PARE_KIND_REGULARIZER, "elastic_net", "lambda sum (l1_ratio |w| + (1 - l1_ratio)/2 w^2), its first part by a proximal step", "Zou and Hastie 2005, J. R. Stat. Soc. B 67", elastic_net_params},
+    {PARE_KIND_REGULARIZER, "group_lasso", "Norms of whole output channels (or rows) by a proximal step, so channels become exactly zero", "Yuan and Lin 2006, J. R. Stat. Soc. B 68", group_lasso_params},
+    {PARE_KIND_REGULARIZER, "decay", "Decoupled weight decay: every step takes a share of the weights, whatever the optimizer does with gradients", "Loshchilov and Hutter 2019, arXiv:1711.05101", decay_params},
     {PARE_KIND_OPTIMIZER, "sgd", "Stochastic gradient descent with optional momentum", "Robbins and Monro 1951; Sutskever et al. 2013", sgd_params},
     {PARE_KIND_OPTIMIZER, "adam", "Adam: steps scaled by running moments of the gradient", "Kingma and Ba 2015, arXiv:1412.6980", adam_params},
+    {PARE_KIND_OPTIMIZER, "adamw", "Adam with decoupled weight decay", "Loshchilov and Hutter 2019, arXiv:1711.05101", adamw_params},
+    {PARE_KIND_OPTIMIZER, "rmsprop", "Steps scaled by a running mean of squared gradients", "Tieleman and Hinton 2012, Coursera lecture 6.5", rmsprop_params},
     {PARE_KIND_LOSS, "cross_entropy", "Negative log-likelihood of the class", NULL, NULL},
     {PARE_KIND_LOSS, "mse", "Mean squared error, over targets or one-hot classes", NULL, NULL},
     {PARE_KIND_OBJECT, "recipe", "A list of steps", NULL, recipe_params},

@@ -13,10 +13,10 @@ enum pare_method_kind {
 	PARE_KIND_STEP,       /* train, prune, evaluate */
 	PARE_KIND_CRITERION,  /* magnitude, random */
 	PARE_KIND_SCHEDULE,   /* of sparsity: one_shot, linear, cubic */
-	PARE_KIND_LR,         /* of the learning rate: constant, step, cosine */
-	PARE_KIND_REGULARIZER,/* l1 (proximal), l2 */
-	PARE_KIND_OPTIMIZER,  /* sgd, adam */
-	PARE_KIND_LOSS,       /* cross_entropy, mse */
+	PARE_KIND_LR,         /* of the learning rate: constant, step, cosine … */
+	PARE_KIND_REGULARIZER,/* l1 (proximal), l2 … */
+	PARE_KIND_OPTIMIZER,  /* sgd, adam … */
+	PARE_KIND_LOSS,       /* cross_entropy, mse … */
 	PARE_KIND_OBJECT,     /* helper objects: data, limits, require, recover */
 	PARE_N_KINDS
 };
@@ -29,9 +29,11 @@ enum pare_param_type {
 	PARE_PARAM_ENUM,    /* a string out of choices[] */
 	PARE_PARAM_STRINGS, /* list of strings */
 	PARE_PARAM_METHOD,  /* {"name": …, parameters}, or just the name; the method is of kind `of` */
+	PARE_PARAM_METHODS, /* a list of such, or just one of them */
 	PARE_PARAM_OBJECT,  /* parameters of the one method named object */
 	PARE_PARAM_STEPS,   /* list of {"train": {...}} … */
 	PARE_PARAM_INTEGERS,/* list of integers within the bounds */
+	PARE_PARAM_NUMBERS, /* list of numbers within the bounds */
 	PARE_PARAM_OBJECTS, /* list of objects of the one method named object */
 	PARE_PARAM_PARAMS   /* values for the parameters of a named recipe; consumed when the name is resolved */
 };
@@ -48,9 +50,9 @@ struct pare_param {
 	bool has_default;        /* else: absent unless given */
 	const char *def_text;    /* STRING, ENUM, METHOD; STRINGS: separated by commas; OBJECT: "{}", all its defaults */
 	const char *const *choices; /* ENUM, STRINGS: NULL-terminated */
-	enum pare_method_kind of;   /* METHOD */
+	enum pare_method_kind of;   /* METHOD, METHODS */
 	const char *object;         /* OBJECT, OBJECTS: name of a method of PARE_KIND_OBJECT */
-	size_t max_items;        /* INTEGERS, OBJECTS: at least 1, at most this many */
+	size_t max_items;        /* INTEGERS, NUMBERS, OBJECTS, METHODS: at least 1, at most this many */
 	const char *group;       /* of the parameters with one group name exactly one must be given (sparsity | threshold) */
 };
 

@@ -249,7 +249,7 @@ static void unknown_method(struct recipe_check *c, enum pare_method_kind kind, c
 		recipe_issue(c, "unknown_value", "no such %s; there are %s", pare_kind_name(kind), list);
 }
 
-static void check_method(struct recipe_check *c, const struct pare_param *p, const json_t *v, struct pare_arg *out)
+static const struct pare_args *one_method(struct recipe_check *c, const struct pare_param *p, const json_t *v)
 {
 	const json_t *name = json_is_object(v) ? json_object_get(v, "name") : v;
 	const struct pare_method *m;
@@ -257,11 +257,11 @@ static void check_method(struct recipe_check *c, const struct pare_param *p, con
 
 	if (!json_is_object(v) && !json_is_string(v)) {
 		bad_type(c, "a name or an object with a name", v);
-		return;
+		return NULL;
 	}
 	if (name == NULL) {
 		recipe_issue_at(c, "name", "missing", "is required: the name of the %s", pare_kind_name(p->of));
-		return;
+		return NULL;
 	}
 	if (json_is_object(v))
 		mark = recipe_push(c, "name");
@@ -269,9 +269,12 @@ static void check_method(struct recipe_check *c, const struct pare_param *p, con
 	if (m == NULL && json_is_string(name) && json_string_length(name) - 1 < RECIPE_STRING_MAX)
 		unknown_method(c, p->of, json_string_value(name));
 	recipe_pop(c, mark);
-	if (m == NULL)
-		return;
-	out->args = recipe_check_object(c, m, json_is_object(v) ? v : NULL, true);
+	return m != NULL ? recipe_check_object(c, m, json_is_object(v) ? v : NULL, true) : NULL;
+}
+
+static void check_method(struct recipe_check *c, const struct pare_param *p, const json_t *v, struct pare_arg *out)
+{
+	out->args = one_method(c, p, v);
 	out->set = out->args != NULL;
 }
 
@@ -359,14 +362,35 @@ static bool list_fits(struct recipe_check *c, const struct pare_param *p, const 
 	return true;
 }
 
-static void check_integers(struct recipe_check *c, const struct pare_param *p, const json_t *v, struct pare_arg *out)
+/* One of them may stand alone. */
+static void check_methods(struct recipe_check *c, const struct pare_param *p, const json_t *v, struct pare_arg *out)
+{
+	const struct pare_args **list;
+	bool many = json_is_array(v);
+	size_t n = many ? json_array_size(v) : 1;
+
+	if (many && !list_fits(c, p, v, "a list"))
+		return;
+	list = take(c, n, sizeof *list);
+	for (size_t i = 0; list != NULL && i < n; i++) {
+		size_t mark = many ? recipe_push_index(c, i) : c->path_len;
+
+		list[i] = one_method(c, p, many ? json_array_get(v, i) : v);
+		recipe_pop(c, mark);
+	}
+	out->list = list;
+	out->n = n;
+	out->set = list != NULL;
+}
+
+static void check_numbers(struct recipe_check *c, const struct pare_param *p, const json_t *v, struct pare_arg *out)
 {
 	struct pare_param one = *p;
 	double *nums;
 
-	if (!list_fits(c, p, v, "a list of integers"))
+	if (!list_fits(c, p, v, p->type == PARE_PARAM_INTEGERS ? "a list of integers" : "a list of numbers"))
 		return;
-	one.type = PARE_PARAM_INTEGER;
+	one.type = p->type == PARE_PARAM_INTEGERS ? PARE_PARAM_INTEGER : PARE_PARAM_NUMBER;
 	nums = take(c, json_array_size(v), sizeof *nums);
 	for (size_t i = 0; nums != NULL && i < json_array_size(v); i++) {
 		struct pare_arg arg = {.param = &one};
@@ -412,7 +436,9 @@ static void (*const check_table[])(struct recipe_check *, const struct pare_para
     [PARE_PARAM_METHOD] = check_method,
     [PARE_PARAM_OBJECT] = check_nested,
     [PARE_PARAM_STEPS] = check_steps,
-    [PARE_PARAM_INTEGERS] = check_integers,
+    [PARE_PARAM_METHODS] = check_methods,
+    [PARE_PARAM_INTEGERS] = check_numbers,
+    [PARE_PARAM_NUMBERS] = check_numbers,
     [PARE_PARAM_OBJECTS] = check_objects,
 };
 
@@ -471,8 +497,10 @@ static void fill_default(struct recipe_check *c, const struct pare_param *p, str
 	case PARE_PARAM_OBJECT:
 		default_nested(c, p, out);
 		return;
+	case PARE_PARAM_METHODS:
 	case PARE_PARAM_STEPS:
 	case PARE_PARAM_INTEGERS:
+	case PARE_PARAM_NUMBERS:
 	case PARE_PARAM_OBJECTS:
 	case PARE_PARAM_PARAMS:
 		return;

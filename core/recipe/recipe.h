@@ -19,9 +19,9 @@ struct pare_arg {
 	double num;   /* NUMBER, INTEGER, BOOL */
 	const char *str;                     /* STRING, ENUM */
 	const struct pare_args *args;        /* METHOD, OBJECT */
-	const struct pare_args *const *list; /* STEPS, OBJECTS: n of them */
+	const struct pare_args *const *list; /* STEPS, OBJECTS, METHODS: n of them */
 	const char *const *strings;          /* STRINGS */
-	const double *nums;                  /* INTEGERS */
+	const double *nums;                  /* INTEGERS, NUMBERS */
 	size_t n;
 };
 struct pare_args {

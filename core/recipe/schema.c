@@ -68,10 +68,10 @@ static void write_strings(struct pare_buf *b, const struct pare_param *p)
 	pare_buf_str(b, "}");
 }
 
-static void write_method(struct pare_buf *b, const struct pare_param *p)
+/* The name, or an object for each of them. */
+static void write_forms(struct pare_buf *b, const struct pare_param *p)
 {
-	pare_json_key(b, "oneOf");
-	pare_buf_str(b, "[{\"type\":\"string\",\"enum\":[");
+	pare_buf_str(b, "{\"type\":\"string\",\"enum\":[");
 	for (const struct pare_method *m = pare_catalog; m->name != NULL; m++)
 		if (m->kind == p->of) {
 			pare_json_sep(b);
@@ -85,9 +85,29 @@ static void write_method(struct pare_buf *b, const struct pare_param *p)
 			write_object(b, m, true);
 			pare_buf_str(b, "}");
 		}
+}
+
+static void write_method(struct pare_buf *b, const struct pare_param *p)
+{
+	pare_json_key(b, "oneOf");
+	pare_buf_str(b, "[");
+	write_forms(b, p);
 	pare_buf_str(b, "]");
 	if (p->def_text != NULL)
 		pare_json_key_str(b, "default", p->def_text);
+}
+
+static void write_methods(struct pare_buf *b, const struct pare_param *p)
+{
+	pare_json_key(b, "oneOf");
+	pare_buf_str(b, "[");
+	write_forms(b, p);
+	pare_buf_str(b, ",{\"type\":\"array\",\"minItems\":1");
+	pare_json_key_int(b, "maxItems", (int64_t)p->max_items);
+	pare_json_key(b, "items");
+	pare_buf_str(b, "{\"oneOf\":[");
+	write_forms(b, p);
+	pare_buf_str(b, "]}}]");
 }
 
 static void write_recipe_names(struct pare_buf *b)
@@ -134,13 +154,13 @@ static void write_steps(struct pare_buf *b, const struct pare_param *p)
 	pare_buf_str(b, "}}");
 }
 
-static void write_integers(struct pare_buf *b, const struct pare_param *p)
+static void write_numbers(struct pare_buf *b, const struct pare_param *p)
 {
 	pare_json_key_str(b, "type", "array");
 	pare_json_key_int(b, "minItems", 1);
 	pare_json_key_int(b, "maxItems", (int64_t)p->max_items);
 	pare_json_key(b, "items");
-	pare_buf_str(b, "{\"type\":\"integer\"");
+	pare_buf_str(b, p->type == PARE_PARAM_INTEGERS ? "{\"type\":\"integer\"" : "{\"type\":\"number\"");
 	write_bounds(b, p);
 	pare_buf_str(b, "}");
 }
@@ -174,7 +194,9 @@ static void (*const write_table[])(struct pare_buf *, const struct pare_param *)
     [PARE_PARAM_METHOD] = write_method,
     [PARE_PARAM_OBJECT] = write_nested,
     [PARE_PARAM_STEPS] = write_steps,
-    [PARE_PARAM_INTEGERS] = write_integers,
+    [PARE_PARAM_METHODS] = write_methods,
+    [PARE_PARAM_INTEGERS] = write_numbers,
+    [PARE_PARAM_NUMBERS] = write_numbers,
     [PARE_PARAM_OBJECTS] = write_objects,
     [PARE_PARAM_PARAMS] = write_params,
 };

@@ -77,7 +77,7 @@ static enum pare_code train_epoch(struct pare_run *run, struct pare_err *err)
 	if (run->failed_step == 0)
 		return check_weights(run, err);
 	(void)snprintf(where, sizeof where, "epoch %d, step %u", run->epoch + 1, run->failed_step);
-	return pare_err_set(err, PARE_E_DIVERGED, where, "the training loss is not finite: a smaller lr (now %g) may help",
+	return pare_err_set(err, PARE_E_DIVERGED, where, "the training loss or its gradient is not finite: a smaller lr (now %g) may help",
 	    run->opt->optimizer_args.lr);
 }
 
@@ -153,7 +153,7 @@ static enum pare_code run_epoch(struct pare_run *run, struct best *best, bool *o
 	if (code != PARE_OK)
 		return code;
 	r.train_loss = run->epoch_loss;
-	r.lr = opt->optimizer_args.lr * opt->lr_schedule->factor(&opt->lr_args, run->epoch, (double)run->epoch / opt->epochs);
+	r.lr = pare_lr_at(opt, (int64_t)run->epoch * run->n_steps, run->n_steps);
 	r.seconds = (double)(now_ns(opt) - start) * 1e-9;
 	r.sparsity = sparsity_now(run->net);
 	*out_stop = judge_epoch(best, run, &r);

@@ -4,9 +4,11 @@
  *   1   every thread, its shard of the batch: fill, forward, loss and its gradient, backward into the shard's own slab
  *   2   every thread, its slice of the parameter slab: sum the shards' gradients, then update
  *
- * Between them the losses of the shards are added in shard order and in double, and looked at.
+ * Between them the losses of the shards are added in shard order and in double, and looked at. Two more phases exist for what
+ * needs all of something: clipping by norm sums the gradients and their squares first; a group penalty goes over whole tensors
+ * afterwards, every thread on its share of the groups.
  *
- * Phase 2 goes through its slice in blocks that stay in the first-level cache: sum, add l2, update, soft threshold,
+ * Phase 2 goes through its slice in blocks that stay in the first-level cache: sum, penalties, update, soft threshold,
  * clip and mask each are a simple loop over the block, so memory is read and written once, as if all had been fused by
  * hand, and what is switched off costs nothing. A fused loop per combination was rejected: 2^4 loops per optimizer.
  * Slices and segments begin at multiples of 16 floats (a cache line), so threads never write to one line. */
@@ -17,14 +19,14 @@
 
 #include "core/base/mem.h"
 #include "core/base/num.h"
-#include "core/train/regularize.h"
+#include "core/ops/kernels/elementwise.h"
 
 #define BLOCK ((size_t)2048) /* floats */
 #define LINE ((size_t)16)
 
 static bool has_penalty(const struct pare_train_options *opt)
 {
-	return opt->l1 > 0.0 || opt->l2 > 0.0 || opt->clip_weights > 0.0;
+	return opt->n_penalties > 0 || opt->clip_weights > 0.0 || opt->optimizer_args.weight_decay > 0.0;
 }
 
 /* Where tensor p ends and p + 1 begins; the gap after a tensor goes with it (its floats are zero and stay zero). */
@@ -212,20 +214,55 @@ static void run_shard(void *ctx, int t)
 	pare_net_shard_backward(net, t);
 }
 
-static void update_block(const struct pare_run *run, const struct pare_update *u, float *g, bool prunable)
+static void clip_gradient(const struct pare_run *run, size_t n, float *g)
+{
+	const struct pare_train_options *opt = run->opt;
+
+	if (run->grad_scale < 1.0f)
+		pare_k_scale(n, g, run->grad_scale, g);
+	if (opt->clip_value > 0.0)
+		pare_clip(n, (float)opt->clip_value, g);
+}
+
+static void before_update(const struct pare_run *run, const struct pare_update *u, float *g)
 {
 	const struct pare_train_options *opt = run->opt;
 	size_t b = u->begin, n = u->end - b;
 
-	if (run->n_threads > 1)
-		pare_net_reduce_grads(run->net, b, u->end, g);
-	if (prunable && opt->l2 > 0.0)
-		pare_add_decay(n, (float)opt->l2, u->w + b, g + b);
-	opt->optimizer->update(u);
-	if (prunable && opt->l1 > 0.0)
-		pare_soft_threshold(n, (float)(u->lr * opt->l1), u->w + b);
-	if (prunable && opt->clip_weights > 0.0)
+	for (int i = 0; i < opt->n_penalties; i++) {
+		const struct pare_penalty *p = &opt->penalties[i];
+
+		if (p->regularizer->gradient != NULL)
+			p->regularizer->gradient(&p->args, n, u->w + b, g + b);
+		if (p->regularizer->decay != NULL)
+			p->regularizer->decay(&p->args, u->lr, n, u->w + b);
+	}
+}
+
+static void after_update(const struct pare_run *run, const struct pare_update *u)
+{
+	const struct pare_train_options *opt = run->opt;
+	size_t b = u->begin, n = u->end - b;
+
+	for (int i = 0; i < opt->n_penalties; i++)
+		if (opt->penalties[i].regularizer->shrink != NULL)
+			opt->penalties[i].regularizer->shrink(&opt->penalties[i].args, u->lr, n, u->w + b);
+	if (opt->clip_weights > 0.0)
 		pare_clip(n, (float)opt->clip_weights, u->w + b);
+}
+
+static void update_block(const struct pare_run *run, const struct pare_update *u, float *g)
+{
+	size_t b = u->begin;
+
+	if (run->n_threads > 1 && run->opt->clip_norm <= 0.0)
+		pare_net_reduce_grads(run->net, b, u->end, g);
+	clip_gradient(run, u->end - b, g + b);
+	if (u->decays)
+		before_update(run, u, g);
+	run->opt->optimizer->update(u);
+	if (u->decays)
+		after_update(run, u);
 	if (run->mask != NULL)
 		pare_mask_apply(run->mask, u->w, b, u->end);
 }
@@ -242,21 +279,95 @@ static void run_slice(void *ctx, int t)
 	for (int i = 0; i < w->n_segments; i++) {
 		const struct pare_segment *s = &w->segments[i];
 
+		u.decays = s->prunable;
 		for (size_t b = s->begin; b < s->end; b += BLOCK) {
 			u.begin = b;
 			u.end = s->end - b < BLOCK ? s->end : b + BLOCK;
-			update_block(run, &u, g, s->prunable);
+			update_block(run, &u, g);
 		}
 	}
 }
 
-static void prepare_update(struct pare_run *run, uint32_t k)
+/* Sums the gradients of the slice, and their squares. */
+static void run_norm(void *ctx, int t)
+{
+	const struct pare_run *run = ctx;
+	struct pare_worker *w = &run->workers[t];
+	float *g = (float *)pare_net_shard_grads(run->net, 0);
+
+	w->squares = 0;
+	for (int i = 0; i < w->n_segments; i++)
+		for (size_t b = w->segments[i].begin, e; b < w->segments[i].end; b = e) {
+			e = w->segments[i].end - b < BLOCK ? w->segments[i].end : b + BLOCK;
+			if (run->n_threads > 1)
+				pare_net_reduce_grads(run->net, b, e, g);
+			if (run->mask != NULL)
+				pare_mask_apply(run->mask, g, b, e);
+			w->squares += (double)pare_k_dot(e - b, g + b, g + b);
+		}
+}
+
+/* PyTorch's clip_grad_norm_, with its 1e-6 in the denominator. False when the gradient is not finite. */
+static bool clip_by_norm(struct pare_run *run)
+{
+	double squares = 0;
+
+	run->grad_scale = 1;
+	if (run->opt->clip_norm <= 0.0)
+		return true;
+	pare_net_parallel(run->net, run_norm, run);
+	for (int t = 0; t < run->n_threads; t++)
+		squares += run->workers[t].squares;
+	run->grad_scale = (float)fmin(1, run->opt->clip_norm / (sqrt(squares) + 1e-6));
+	return isfinite(squares);
+}
+
+/* The tensor as groups of output channels: [outer, n, inner] around its output axis. */
+static struct pare_groups groups_of(const struct pare_run *run, const struct pare_param_info *p)
+{
+	int axis = p->out_axis >= 0 ? p->out_axis : 0;
+	struct pare_groups g = {.w = pare_net_slab(run->net) + p->offset, .outer = 1, .n = p->dims[axis], .inner = 1};
+
+	for (int d = 0; d < p->n_dims; d++) {
+		g.outer *= d < axis ? p->dims[d] : 1;
+		g.inner *= d > axis ? p->dims[d] : 1;
+	}
+	return g;
+}
+
+static void run_groups(void *ctx, int t)
+{
+	const struct pare_run *run = ctx;
+	const struct pare_train_options *opt = run->opt;
+
+	for (int p = 0; p < pare_net_n_params(run->net); p++) {
+		const struct pare_param_info *info = pare_net_param(run->net, p);
+		struct pare_groups g;
+
+		if (!info->prunable)
+			continue;
+		g = groups_of(run, info);
+		for (int i = 0; i < opt->n_penalties; i++)
+			if (opt->penalties[i].regularizer->groups != NULL)
+				opt->penalties[i].regularizer->groups(&opt->penalties[i].args, run->update.lr, &g, g.n * t / run->n_threads,
+				    g.n * (t + 1) / run->n_threads);
+	}
+}
+
+static bool has_groups(const struct pare_train_options *opt)
+{
+	for (int i = 0; i < opt->n_penalties; i++)
+		if (opt->penalties[i].regularizer->groups != NULL)
+			return true;
+	return false;
+}
+
+static void prepare_update(struct pare_run *run)
 {
 	const struct pare_train_options *opt = run->opt;
-	double epoch = run->epoch + (double)k / run->n_steps;
 
 	run->update = (struct pare_update){.args = &opt->optimizer_args,
-	    .lr = opt->optimizer_args.lr * opt->lr_schedule->factor(&opt->lr_args, epoch, epoch / opt->epochs),
+	    .lr = pare_lr_at(opt, run->step, run->n_steps),
 	    .step = run->step + 1,
 	    .w = pare_net_slab(run->net),
 	    .state = {run->state[0], run->state[1]}};
@@ -286,6 +397,18 @@ static void mean_losses(struct pare_run *run, const double *sums, const int64_t 
 		run->epoch_loss += run->fit->outputs[i].weight * sums[i] / (double)(n_labels[i] > 0 ? n_labels[i] : 1);
 }
 
+/* From the shards' gradients to new weights; false when the gradient is not finite. */
+static bool update_weights(struct pare_run *run)
+{
+	if (!clip_by_norm(run))
+		return false;
+	prepare_update(run);
+	pare_net_parallel(run->net, run_slice, run);
+	if (has_groups(run->opt))
+		pare_net_parallel(run->net, run_groups, run);
+	return true;
+}
+
 void pare_run_epoch(struct pare_run *run)
 {
 	uint32_t batch = (uint32_t)run->opt->batch_size;
@@ -305,12 +428,10 @@ void pare_run_epoch(struct pare_run *run)
 			n_labels[i] += run->n_labels[i];
 		}
 		pare_net_parallel(run->net, run_shard, run);
-		if (!add_losses(run, sums)) {
+		if (!add_losses(run, sums) || !update_weights(run)) {
 			run->failed_step = k + 1;
 			return;
 		}
-		prepare_update(run, k);
-		pare_net_parallel(run->net, run_slice, run);
 	}
 	mean_losses(run, sums, n_labels);
 }

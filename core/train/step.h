@@ -8,13 +8,14 @@
 
 struct pare_segment { /* a piece of the slab inside one thread's slice */
 	size_t begin, end;
-	bool prunable; /* l1, l2 and the clip apply */
+	bool prunable; /* penalties, weight decay and clip_weights apply */
 };
 
 struct pare_worker { /* one thread: its shard of a batch, its slice of the slab */
 	_Alignas(PARE_ALIGN) double loss[PARE_DATA_FIELDS]; /* by output of the fit: of the shard's labels in this step, summed */
 	void *labels[PARE_DATA_FIELDS]; /* int32_t classes or float targets of the shard's rows */
 	float *scratch;                 /* of pare_fit_loss */
+	double squares;                   /* of the slice's gradient, summed, when it is clipped by norm */
 	struct pare_segment *segments;
 	int n_segments;
 };
@@ -42,7 +43,8 @@ struct pare_run {
 	const uint32_t *batch;  /* its rows */
 	uint32_t n_batch;
 	int64_t n_labels[PARE_DATA_FIELDS]; /* of the batch, by output of the fit */
-	struct pare_update update; /* prepared; begin and end are each thread's own */
+	struct pare_update update; /* prepared; begin, end and decays are each thread's own */
+	float grad_scale;          /* of clip_norm */
 };
 
 /* Plans and allocates all that steps need. The run's net, data, opt, fit, mask are set by the caller, the rest is zero. */

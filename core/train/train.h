@@ -1,7 +1,7 @@
 /* Training: gradient descent over a net's parameter slab, under a mask.
  *
- * Update order per step, in one pass over the slab: gradient (mean over the batch) + regularizer gradient -> optimizer ->
- * proximal step (l1) -> mask. Shards and slices as in core/graph/net.h. Nothing is allocated after the first batch; batches are
+ * Update order per step, in one pass over the slab: gradient (mean over the batch), clipped -> regularizers' gradients and decays ->
+ * optimizer -> proximal steps -> mask. Shards and slices as in core/graph/net.h. Nothing is allocated after the first batch; batches are
  * drawn by (seed, epoch), so the run is a function of its options. */
 #ifndef PARE_TRAIN_TRAIN_H
 #define PARE_TRAIN_TRAIN_H
@@ -17,21 +17,24 @@
 #include "core/eval/fit.h"
 #include "core/graph/net.h"
 #include "core/prune/prune.h"
+#include "core/train/regularize.h"
 
-/* Tables by name, rows match the catalog: optimizers (optimizers.c), learning-rate schedules (lr.c). */
+/* Tables by name, rows match the catalog: optimizers (optimizers.c), learning-rate schedules (lr.c), regularizers (regularize.h). */
 struct pare_optimizer_args {
-	double lr, momentum, beta1, beta2, epsilon;
+	double lr, momentum, beta1, beta2, epsilon, alpha;
+	double weight_decay; /* adamw: decoupled, on prunable tensors */
 	bool nesterov;
 };
 struct pare_update { /* one slice of one step */
 	const struct pare_optimizer_args *args;
 	double lr;       /* of this step, after the schedule */
 	int64_t step;    /* 1-based, for bias correction */
-	float coef[7];   /* what prepare made of the above */
+	float coef[8];   /* what prepare made of the above */
 	float *w;        /* slabs, indexed from begin to end */
 	const float *g;
 	float *state[2]; /* of the optimizer, zero at the start */
 	size_t begin, end;
+	bool decays; /* the slice is of prunable tensors: weight_decay applies */
 };
 struct pare_optimizer {
 	const char *name;
@@ -43,17 +46,23 @@ extern const struct pare_optimizer pare_optimizer_table[]; /* ends with name NUL
 const struct pare_optimizer *pare_optimizer_find(const char *name);
 
 struct pare_lr_args { /* parameters of the schedules; each uses its own */
-	double gamma;   /* step */
+	double gamma;   /* step, exponential */
 	int every;      /* step: epochs */
 	double floor;   /* cosine: fraction of lr at the end */
+	double peak, div, final_div; /* one_cycle: where lr is reached, what it is divided by at the start, and again at the end */
+};
+struct pare_lr_point { /* position in the run, without the warm-up */
+	double epoch;          /* with fraction */
+	int64_t step, n_steps; /* step < n_steps */
 };
 struct pare_lr_schedule {
 	const char *name;
-	/* factor on lr; progress in [0, 1) over the whole run, epoch counted in epochs with fraction */
-	double (*factor)(const struct pare_lr_args *a, double epoch, double progress);
+	double (*factor)(const struct pare_lr_args *a, const struct pare_lr_point *p); /* on lr */
 };
 extern const struct pare_lr_schedule pare_lr_table[]; /* ends with name NULL */
 const struct pare_lr_schedule *pare_lr_find(const char *name);
+
+#define PARE_MAX_PENALTIES 8
 
 struct pare_train_report { /* after each epoch */
 	int epoch, epochs; /* 1-based */
@@ -67,9 +76,12 @@ struct pare_train_options {
 	struct pare_optimizer_args optimizer_args;
 	const struct pare_lr_schedule *lr_schedule;
 	struct pare_lr_args lr_args;
+	double warmup; /* epochs in which lr rises from 0 to where the schedule starts */
 	const struct pare_fit *fit; /* which fields go where, and the losses; NULL: pare_fit_make without options */
-	double l1; /* proximal: soft threshold lr * l1 after the update, on prunable tensors */
-	double l2; /* adds l2 * w to the gradient, on prunable tensors (ridge: (l2/2) sum w^2) */
+	struct pare_penalty penalties[PARE_MAX_PENALTIES];
+	int n_penalties;
+	double clip_norm;    /* > 0: the gradient of all parameters together is scaled down to this length when it is longer (masked weights do not count) */
+	double clip_value;   /* > 0: every element of the gradient is clipped to this, after clip_norm */
 	double clip_weights; /* > 0: |w| is clipped to this after the update, on prunable tensors */
 	bool freeze_statistics; /* BatchNormalization by its running statistics, which stay as they are, instead of by those of each batch */
 	bool keep_best; /* end with the weights of the best validation epoch (accuracy, then loss); nothing without a validation split */
@@ -82,6 +94,9 @@ struct pare_train_options {
 	bool (*report)(void *ctx, const struct pare_train_report *r);
 	void *report_ctx;
 };
+
+/* The learning rate of a step (0-based over the run) of a run with that many steps an epoch. */
+double pare_lr_at(const struct pare_train_options *opt, int64_t step, int64_t epoch_steps);
 
 /* Trains in place; the net was made for training and batches of batch_size. mask NULL: nothing is masked. PARE_E_DIVERGED (where: "epoch 3, step 17") as
  * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_DATASET when there are no rows or no labels; PARE_E_CANCELED when cancel or report says so;

@@ -49,7 +49,7 @@ START_TEST(a_whole_job)
 	train = pare_job_step(job, 0);
 	ck_assert_str_eq(train->method->name, "train");
 	ck_assert_double_eq(pare_args_num(pare_args_obj(train, "optimizer"), "momentum"), 0.9);
-	ck_assert_double_eq(pare_args_num(pare_args_obj(train, "regularizer"), "lambda"), 1e-4);
+	ck_assert_double_eq(pare_args_num(pare_args_get(train, "regularizer")->list[0], "lambda"), 1e-4);
 	ck_assert_str_eq(pare_args_obj(train, "lr_schedule")->method->name, "constant");
 	prune = pare_job_step(job, 1);
 	ck_assert_double_eq(pare_args_num(prune, "sparsity"), 0.95);
@@ -123,7 +123,7 @@ START_TEST(named_recipe_with_params)
 	ck_assert_str_eq(pare_job_recipe_name(job), "ridge-magnitude");
 	ck_assert(pare_args_has(prune, "threshold") && !pare_args_has(prune, "sparsity"));
 	ck_assert_double_eq(pare_args_num(prune, "threshold"), 0.05);
-	ck_assert_double_eq(pare_args_num(pare_args_obj(pare_job_step(job, 0), "regularizer"), "lambda"), 0.01);
+	ck_assert_double_eq(pare_args_num(pare_args_get(pare_job_step(job, 0), "regularizer")->list[0], "lambda"), 0.01);
 	ck_assert_double_eq(pare_args_num(pare_args_obj(pare_job_args(job), "data"), "validation"), 0.2);
 	pare_job_free(job);
 	job = parse(HEAD "\"recipe\":\"two-threshold\",\"data\":{\"validation\":0.3}}");

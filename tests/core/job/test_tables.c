@@ -5,6 +5,7 @@
 #include "core/job/job_priv.h"
 
 static bool has_optimizer(const char *n) { return pare_optimizer_find(n) != NULL; }
+static bool has_regularizer(const char *n) { return pare_regularizer_find(n) != NULL; }
 static bool has_lr(const char *n) { return pare_lr_find(n) != NULL; }
 static bool has_criterion(const char *n) { return pare_criterion_find(n) != NULL; }
 static bool has_schedule(const char *n) { return pare_schedule_find(n) != NULL; }
@@ -16,6 +17,7 @@ static const struct {
 } kinds[] = {
     {PARE_KIND_OPTIMIZER, has_optimizer},
     {PARE_KIND_LR, has_lr},
+    {PARE_KIND_REGULARIZER, has_regularizer},
     {PARE_KIND_CRITERION, has_criterion},
     {PARE_KIND_SCHEDULE, has_schedule},
     {PARE_KIND_STEP, has_step},

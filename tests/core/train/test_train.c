@@ -67,7 +67,7 @@ START_TEST(least_squares_reaches_the_ridge_solution)
 		a[j][j] += l2;
 	solve(4, a, b);
 	csv_end(&f, PARE_TASK_REGRESS, 0.0);
-	opt.l2 = l2;
+	add_penalty(&opt, "l2", l2);
 	ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
 	for (size_t j = 0; j < 3; j++)
 		ck_assert_double_eq_tol((double)*weight_at(&f, "fc1.weight", j), b[j], 1e-5);
@@ -96,7 +96,7 @@ START_TEST(lasso_on_orthonormal_columns_is_the_soft_threshold)
 		csv_row(&f, 4, x, y);
 	}
 	csv_end(&f, PARE_TASK_REGRESS, 0.0);
-	opt.l1 = 0.5;
+	add_penalty(&opt, "l1", 0.5);
 	ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
 	for (size_t j = 0; j < 4; j++)
 		ck_assert_double_eq_tol((double)*weight_at(&f, "fc1.weight", j), want[j], 1e-5);
@@ -183,9 +183,80 @@ START_TEST(one_step_is_the_gradient)
 }
 END_TEST
 
+static void gradient_step(int n_threads, double clip_norm, double clip_value, float out[1024])
+{
+	struct pare_train_options opt = train_options("sgd", 1.0, 1, 30);
+	struct fixture f = {0};
+	struct pare_err err = {0};
+
+	circle_net(&f, n_threads);
+	circle_data(&f, 30, 0.0);
+	ck_assert_uint_le(pare_net_slab_len(f.net), 1024);
+	memset(out, 0, 1024 * sizeof *out);
+	memcpy(out, pare_net_slab(f.net), pare_net_slab_len(f.net) * sizeof *out);
+	opt.clip_norm = clip_norm;
+	opt.clip_value = clip_value;
+	ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
+	for (size_t i = 0; i < pare_net_slab_len(f.net); i++)
+		out[i] -= pare_net_slab(f.net)[i];
+	fixture_done(&f);
+}
+
+/* Units of the first layer that the penalty takes out are out as a whole, with one thread and with two. */
+START_TEST(group_lasso_empties_units)
+{
+	struct pare_train_options opt = train_options("sgd", 0.05, 40, 16);
+	struct fixture f = {0};
+	struct pare_err err = {0};
+	int n_empty = 0, n_full = 0;
+
+	circle_net(&f, 1 + _i);
+	circle_data(&f, 120, 0.0);
+	add_penalty(&opt, "group_lasso", 0.016);
+	ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
+	for (size_t u = 0; u < 8; u++) {
+		int n_zero = 0;
+
+		for (size_t k = 0; k < 16; k++)
+			n_zero += *weight_at(&f, "fc2.weight", u * 16 + k) == 0.0f;
+		n_empty += n_zero == 16;
+		n_full += n_zero == 0;
+	}
+	ck_assert_int_gt(n_empty, 0);
+	ck_assert_int_gt(n_full, 0);
+	ck_assert_int_eq(n_empty + n_full, 8);
+	fixture_done(&f);
+}
+END_TEST
+
+/* One step of SGD with lr 1, its gradient clipped, against the same one unclipped. */
+START_TEST(gradients_are_clipped)
+{
+	static float plain[1024], by_norm[1024], by_value[1024];
+	double squares = 0, norm;
+
+	gradient_step(1, 0, 0, plain);
+	for (int i = 0; i < 1024; i++)
+		squares += (double)plain[i] * (double)plain[i];
+	norm = sqrt(squares);
+	ck_assert_double_gt(norm, 0.05);
+	for (int threads = 1; threads <= 2; threads++) {
+		gradient_step(threads, norm / 4, 0, by_norm);
+		gradient_step(threads, 0, 0.02, by_value);
+		for (int i = 0; i < 1024; i++) {
+			ck_assert_double_eq_tol((double)by_norm[i], (double)plain[i] / 4, 1e-6);
+			ck_assert_double_eq_tol((double)by_value[i], fmax(-0.02, fmin(0.02, (double)plain[i])), 1e-6);
+		}
+		gradient_step(threads, norm * 2, 0, by_norm); /* shorter already */
+		for (int i = 0; i < 1024; i++)
+			ck_assert_double_eq_tol((double)by_norm[i], (double)plain[i], 1e-6);
+	}
+}
+END_TEST
+
 static const struct mask_case {
 	const char *optimizer;
-	double momentum, l1, l2, clip;
+	double momentum, l1, l2, group, clip_norm, clip;
 	bool nesterov;
 } mask_table[] = {
     {.optimizer = "sgd"},
@@ -193,6 +264,8 @@ static const struct mask_case {
     {.optimizer = "sgd", .momentum = 0.9, .nesterov = true, .l1 = 1e-3},
     {.optimizer = "adam", .l2 = 1e-2},
     {.optimizer = "adam", .l1 = 1e-3, .clip = 0.4},
+    {.optimizer = "adamw", .group = 1e-3, .clip_norm = 0.5},
+    {.optimizer = "rmsprop", .momentum = 0.5, .l2 = 1e-2, .group = 1e-3},
 };
 
 START_TEST(masks_hold)
@@ -211,8 +284,10 @@ START_TEST(masks_hold)
 	circle_data(&f, 60, 0.0);
 	opt.optimizer_args.momentum = c->momentum;
 	opt.optimizer_args.nesterov = c->nesterov;
-	opt.l1 = c->l1;
-	opt.l2 = c->l2;
+	add_penalty(&opt, "l1", c->l1);
+	add_penalty(&opt, "l2", c->l2);
+	add_penalty(&opt, "group_lasso", c->group);
+	opt.clip_norm = c->clip_norm;
 	opt.clip_weights = c->clip;
 	ck_ok(pare_mask_init(&m, f.net, &err));
 	ck_ok(pare_prune(f.net, &prune, &m, &err));
@@ -389,11 +464,10 @@ static atomic_bool canceled;
 static int n_steps;
 
 /* A learning rate is asked for once a step. */
-static double cancel_in_step_7(const struct pare_lr_args *a, double epoch, double progress)
+static double cancel_in_step_7(const struct pare_lr_args *a, const struct pare_lr_point *p)
 {
 	(void)a;
-	(void)epoch;
-	(void)progress;
+	(void)p;
 	if (++n_steps == 7)
 		atomic_store(&canceled, true);
 	return 1.0;
@@ -546,6 +620,8 @@ static TCase *cases(void)
 	tcase_add_loop_test(tc, least_squares_reaches_the_ridge_solution, 0, 2);
 	tcase_add_test(tc, lasso_on_orthonormal_columns_is_the_soft_threshold);
 	tcase_add_loop_test(tc, one_step_is_the_gradient, 1, 3);
+	tcase_add_test(tc, gradients_are_clipped);
+	tcase_add_loop_test(tc, group_lasso_empties_units, 0, 2);
 	tcase_add_loop_test(tc, masks_hold, 0, (int)(sizeof mask_table / sizeof *mask_table));
 	tcase_add_loop_test(tc, same_options_same_bits, 0, 2);
 	tcase_add_test(tc, reports_tell_what_happens);

@@ -76,9 +76,18 @@ static inline struct pare_train_options train_options(const char *optimizer, dou
 	return (struct pare_train_options){.epochs = epochs,
 	    .batch_size = batch,
 	    .optimizer = pare_optimizer_find(optimizer),
-	    .optimizer_args = {.lr = lr, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+	    .optimizer_args = {.lr = lr, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .alpha = 0.99, .weight_decay = 0.01},
 	    .lr_schedule = pare_lr_find("constant"),
 	    .seed = 11};
+}
+
+static inline void add_penalty(struct pare_train_options *opt, const char *regularizer, double lambda)
+{
+	struct pare_penalty p = {pare_regularizer_find(regularizer), {.lambda = lambda}};
+
+	ck_assert_ptr_nonnull(p.regularizer);
+	if (lambda > 0)
+		opt->penalties[opt->n_penalties++] = p;
 }
 
 /* The slab position of element i of the tensor of that name. */
