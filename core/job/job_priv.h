@@ -84,6 +84,7 @@ struct job_run {
 	struct pare_span file;
 	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
 	float *kept;                  /* while folds run: what to go back to */
+	float *stat;                  /* what criteria want to know of the data; NULL until one does */
 	bool has_dense;
 	struct pare_fit fit;
 	uint64_t seed;
@@ -121,6 +122,14 @@ PARE_MUST_USE enum pare_code job_fit(struct job_run *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_fit_losses(const struct job_run *r, const struct pare_args *train, struct pare_fit *out, struct pare_err *err);
 /* Splits and normalises by the job's data arguments; fold 0: the plain split, else fold - 1 of folds is the validation split. */
 PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
+/* The prune step (prune.c). */
+#define JOB_ROUND_UNITS 0.2 /* what scoring and evaluating costs, in epochs */
+double job_prune_units(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+int job_n_rounds(const struct pare_args *prune);
+/* Figures of the validation rows; NAN without such rows. */
+PARE_MUST_USE enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err);
+void job_record_add(struct job_run *r, const struct job_record *rec);
 uint32_t job_n_rows(const struct job_run *r, enum pare_split split);
 double job_sparsity(const struct job_run *r);
 int job_n_records(const struct job_run *r); /* that the steps will make */

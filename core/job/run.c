@@ -286,6 +286,7 @@ static void run_done(struct job_run *r)
 	job_verdict_done(&r->verdict_final);
 	pare_free(r->records);
 	pare_free(r->kept);
+	pare_free(r->stat);
 	pare_free(r->final);
 	pare_free(r->dense);
 	pare_free(r->input);

@@ -6,13 +6,10 @@
  * Afterwards weights, mask and splits are put back as they were. */
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
 #include "core/job/job_priv.h"
-
-#define ROUND_UNITS 0.2 /* what scoring and evaluating costs, in epochs */
 
 uint32_t job_n_rows(const struct job_run *r, enum pare_split split)
 {
@@ -52,7 +49,7 @@ enum pare_code job_split(struct job_run *r, struct pare_err *err)
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "/data/normalize");
 }
 
-static enum pare_code validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err)
+enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err)
 {
 	struct pare_metrics m;
 	enum pare_code code;
@@ -70,7 +67,7 @@ static enum pare_code validate(struct job_run *r, double *loss, double *accuracy
 	return code;
 }
 
-static void record(struct job_run *r, const struct job_record *rec)
+void job_record_add(struct job_run *r, const struct job_record *rec)
 {
 	if (r->folds > 0)
 		return;
@@ -85,15 +82,6 @@ static double train_units(const struct job_run *r, size_t step)
 	return (double)pare_args_int(pare_job_step(r->job, step), "epochs");
 }
 
-/* --- prune */
-
-static int n_rounds(const struct pare_args *args)
-{
-	const struct pare_args *schedule = pare_args_obj(args, "schedule");
-
-	return strcmp(schedule->method->name, "one_shot") == 0 ? 1 : (int)pare_args_int(schedule, "rounds");
-}
-
 int job_n_records(const struct job_run *r)
 {
 	int n = 0;
@@ -101,111 +89,9 @@ int job_n_records(const struct job_run *r)
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
 
-		n += strcmp(s->method->name, "prune") == 0 ? n_rounds(s) : 1;
+		n += strcmp(s->method->name, "prune") == 0 ? job_n_rounds(s) : 1;
 	}
 	return n;
-}
-
-static double prune_units(const struct job_run *r, size_t step)
-{
-	const struct pare_args *args = pare_job_step(r->job, step), *recover = pare_args_obj(args, "recover");
-
-	return n_rounds(args) * (ROUND_UNITS + (recover != NULL ? (double)pare_args_int(recover, "epochs") : 0));
-}
-
-static void keep_dense(struct job_run *r)
-{
-	if (r->has_dense || r->folds > 0)
-		return;
-	memcpy(r->dense, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->dense);
-	r->has_dense = true;
-}
-
-static double starting_point(const struct job_run *r, const struct pare_args *args)
-{
-	const struct pare_args *schedule = pare_args_obj(args, "schedule");
-
-	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > 0)
-		return pare_args_num(schedule, "start");
-	return pare_args_has(args, "threshold") || pare_args_has(args, "pattern") ? 0 : job_sparsity(r);
-}
-
-/* Amount of round i: a share rises from where the weights already are (or from start), a threshold from 0; a pattern loses one
- * weight of M after the other. */
-static void set_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n)
-{
-	const struct pare_sparsity_schedule *s = pare_schedule_find(pare_args_obj(args, "schedule")->method->name);
-
-	o->by_threshold = pare_args_has(args, "threshold");
-	if (o->unit == PARE_UNIT_PATTERN) {
-		int keep = 1, of = 1;
-
-		(void)sscanf(pare_args_str(args, "pattern"), "%d:%d", &keep, &of);
-		o->pattern_keep = of - (int)floor((of - keep) * s->at(from, 1, i, n) + 1e-9);
-		o->pattern_of = of;
-	} else if (o->by_threshold)
-		o->threshold = pare_args_num(args, "threshold") * s->at(from, 1, i, n);
-	else
-		o->sparsity = s->at(from < pare_args_num(args, "sparsity") ? from : pare_args_num(args, "sparsity"), pare_args_num(args, "sparsity"), i, n);
-}
-
-static enum pare_code prune_round(struct job_run *r, const struct pare_args *args, const struct pare_prune_options *o, struct pare_err *err)
-{
-	const struct pare_args *recover = pare_args_obj(args, "recover");
-	struct job_record rec = {.step = r->step, .round = r->round};
-	struct job_epoch e = {.kind = "round"};
-	enum pare_code code = pare_prune(r->net, o, &r->mask, err);
-
-	if (code == PARE_OK)
-		code = validate(r, &rec.loss, &rec.accuracy, err);
-	if (code != PARE_OK)
-		return code;
-	e.sparsity = rec.sparsity = job_sparsity(r);
-	e.loss = rec.loss;
-	e.accuracy = rec.accuracy;
-	record(r, &rec);
-	code = job_metrics(r, &e, err);
-	r->units_step += ROUND_UNITS;
-	if (code == PARE_OK && recover != NULL)
-		code = job_train(r, recover, err);
-	return code;
-}
-
-static enum pare_code run_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)
-{
-	const struct pare_args *schedule = pare_args_obj(args, "schedule");
-	const struct pare_arg *exclude = pare_args_get(args, "exclude");
-	struct pare_prune_options o = {
-	    .criterion = pare_criterion_find(pare_args_obj(args, "criterion")->method->name),
-	    .scope = strcmp(pare_args_str(args, "scope"), "layer") == 0 ? PARE_SCOPE_LAYER : PARE_SCOPE_GLOBAL,
-	    .model = r->model,
-	    .exclude = exclude->strings,
-	    .n_exclude = exclude->n,
-	};
-	const struct pare_arg *block = pare_args_get(args, "block");
-	double from = starting_point(r, args);
-	enum pare_code code = PARE_OK;
-
-	if (strcmp(pare_args_str(args, "granularity"), "block") == 0) {
-		o.unit = PARE_UNIT_BLOCK;
-		o.block[0] = (int64_t)block->nums[0];
-		o.block[1] = (int64_t)block->nums[1];
-	} else if (pare_args_has(args, "pattern")) {
-		o.unit = PARE_UNIT_PATTERN;
-	}
-	if (o.criterion == NULL || pare_schedule_find(schedule->method->name) == NULL)
-		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
-	keep_dense(r);
-	r->rounds = n_rounds(args);
-	for (r->round = 1; r->round <= r->rounds && code == PARE_OK; r->round++) {
-		set_amount(&o, args, from, r->round, r->rounds);
-		o.seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
-		code = job_check_canceled(r->w, err);
-		if (code == PARE_OK)
-			code = prune_round(r, args, &o, err);
-	}
-	r->round = r->rounds = 0;
-	return code;
 }
 
 /* --- evaluate */
@@ -213,7 +99,7 @@ static enum pare_code run_prune(struct job_run *r, const struct pare_args *args,
 static double evaluate_units(const struct job_run *r, size_t step)
 {
 	const struct pare_args *args = pare_job_step(r->job, step);
-	double before = ROUND_UNITS;
+	double before = JOB_ROUND_UNITS;
 
 	if (!pare_args_has(args, "folds"))
 		return before;
@@ -243,7 +129,7 @@ static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_rec
 			code = job_step_find(args->method->name)->run(r, args, err);
 	}
 	if (code == PARE_OK)
-		code = validate(r, &loss, &accuracy, err);
+		code = job_validate(r, &loss, &accuracy, err);
 	if (code != PARE_OK)
 		return code;
 	rec->loss += loss / r->folds;
@@ -279,7 +165,7 @@ static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_e
 	r->stage = stage;
 	pare_free(keep);
 	if (code == PARE_OK)
-		record(r, &rec);
+		job_record_add(r, &rec);
 	return code;
 }
 
@@ -290,11 +176,11 @@ static enum pare_code run_evaluate(struct job_run *r, const struct pare_args *ar
 
 	if (pare_args_has(args, "folds"))
 		return cross_validate(r, (int)pare_args_int(args, "folds"), err);
-	code = validate(r, &rec.loss, &rec.accuracy, err);
+	code = job_validate(r, &rec.loss, &rec.accuracy, err);
 	if (code != PARE_OK)
 		return code;
 	rec.sparsity = job_sparsity(r);
-	record(r, &rec);
+	job_record_add(r, &rec);
 	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, rec.loss, rec.accuracy, rec.sparsity}, err);
 }
 
@@ -302,7 +188,7 @@ static enum pare_code run_evaluate(struct job_run *r, const struct pare_args *ar
 
 const struct job_step job_step_table[] = {
     {"train", train_units, job_train},
-    {"prune", prune_units, run_prune},
+    {"prune", job_prune_units, job_prune},
     {"evaluate", evaluate_units, run_evaluate},
     {NULL, NULL, NULL},
 };

@@ -9,6 +9,12 @@
  * (Lee et al. 2021, arXiv:2010.07611). It makes magnitudes of layers comparable without a parameter: every layer's largest weight
  * scores 1, so none is emptied.
  *
+ * Gradient criteria rank by what the loss says on training rows: gradient |E g|, gradient_abs E|g|; snip |w E g| is the first-order change of the
+ * loss when w goes (Lee et al. 2019, arXiv:1810.02340), taylor |w| E|g| the same without letting batches cancel (Molchanov et al.
+ * 2017, arXiv:1611.06440), movement -w E g the drift towards or away from zero (Sanh et al. 2020, arXiv:2005.07683; here of
+ * the present weights, not summed over a training), fisher w^2 E[g^2] / 2 the second-order change with a diagonal Fisher matrix in
+ * the place of the Hessian (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787).
+ *
  * Scores are asked for a block at a time and more than once, so that nobody has to keep them: a criterion is a function
  * of what it is given. */
 #include "core/prune/prune.h"
@@ -113,10 +119,42 @@ static enum pare_code score_lamp(const struct pare_score_input *in, float *out, 
 	return PARE_OK;
 }
 
+static void score_gradient(const struct pare_score_input *in, float *out)
+{
+	for (size_t i = 0; i < in->n; i++)
+		out[i] = fabsf(in->stat[in->first + i]);
+}
+
+static void score_product(const struct pare_score_input *in, float *out)
+{
+	for (size_t i = 0; i < in->n; i++)
+		out[i] = fabsf(in->weights[in->first + i] * in->stat[in->first + i]);
+}
+
+static void score_movement(const struct pare_score_input *in, float *out)
+{
+	for (size_t i = 0; i < in->n; i++)
+		out[i] = -in->weights[in->first + i] * in->stat[in->first + i];
+}
+
+static void score_fisher(const struct pare_score_input *in, float *out)
+{
+	const float *w = in->weights + in->first;
+
+	for (size_t i = 0; i < in->n; i++)
+		out[i] = 0.5f * w[i] * w[i] * in->stat[in->first + i];
+}
+
 const struct pare_criterion pare_criterion_table[] = {
     {.name = "magnitude", .thresholds = true, .score = score_magnitude},
     {.name = "random", .thresholds = false, .score = score_random},
     {.name = "lamp", .thresholds = true, .score_tensor = score_lamp},
+    {.name = "gradient", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_gradient},
+    {.name = "gradient_abs", .stat = PARE_STAT_GRAD_ABS, .thresholds = true, .score = score_gradient},
+    {.name = "snip", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_product},
+    {.name = "taylor", .stat = PARE_STAT_GRAD_ABS, .thresholds = true, .score = score_product},
+    {.name = "movement", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_movement},
+    {.name = "fisher", .stat = PARE_STAT_GRAD_SQUARE, .thresholds = true, .score = score_fisher},
     {.name = NULL},
 };
 

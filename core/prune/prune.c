@@ -70,6 +70,20 @@ static bool all_finite(const float *w, size_t n)
 	return bad == 0;
 }
 
+/* A statistic that is not finite ranks nothing. */
+static enum pare_code check_stat(const struct pare_round *r, struct pare_err *err)
+{
+	assert((r->opt->criterion->stat != PARE_STAT_NONE) == (r->opt->stat != NULL));
+	for (int p = 0; r->opt->stat != NULL && p < pare_net_n_params(r->net); p++) {
+		const struct pare_param_info *info = pare_net_param(r->net, p);
+
+		if (pare_prune_is_target(r->opt, info) && !all_finite(r->opt->stat + info->offset, info->n_elems))
+			return pare_err_set(err, PARE_E_NONFINITE, NULL, "what the data say of initializer \"%s\" (criterion %s) is not finite", info->name,
+			    r->opt->criterion->name);
+	}
+	return PARE_OK;
+}
+
 static enum pare_code check_finite(const struct pare_round *r, struct pare_err *err)
 {
 	const float *slab = pare_net_slab(r->net);
@@ -92,6 +106,7 @@ static enum pare_code check_finite(const struct pare_round *r, struct pare_err *
 static enum pare_code check_options(const struct pare_round *r, struct pare_err *err)
 {
 	const struct pare_prune_options *opt = r->opt;
+	enum pare_code code;
 
 	if (opt->unit == PARE_UNIT_PATTERN && (opt->pattern_keep < 1 || opt->pattern_of < opt->pattern_keep || opt->pattern_of > PARE_PATTERN_MAX))
 		return pare_err_set(err, PARE_E_INVALID, NULL, "%d of %d is no pattern: 1 <= N <= M <= %d", opt->pattern_keep, opt->pattern_of, PARE_PATTERN_MAX);
@@ -107,7 +122,8 @@ static enum pare_code check_options(const struct pare_round *r, struct pare_err 
 	if (group_size(r, 0, pare_net_n_params(r->net)) == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL,
 		    "no weights are left to prune: the model has none of rank 2 or more, or all are excluded");
-	return check_finite(r, err);
+	code = check_finite(r, err);
+	return code == PARE_OK ? check_stat(r, err) : code;
 }
 
 void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n, float *score)
@@ -115,7 +131,7 @@ void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n
 	const struct pare_param_info *info = pare_net_param(r->net, p);
 	const uint8_t *keep = r->mask->keep + info->offset + first;
 	struct pare_score_input in = {.net = r->net, .param = info, .weights = pare_net_slab(r->net) + info->offset, .seed = r->opt->seed,
-	    .param_index = p, .first = first, .n = n};
+	    .stat = r->opt->stat != NULL ? r->opt->stat + info->offset : NULL, .param_index = p, .first = first, .n = n};
 
 	if (r->scores != NULL)
 		memcpy(score, r->scores + info->offset + first, n * sizeof *score);
@@ -226,7 +242,8 @@ static enum pare_code score_tensors(struct pare_round *r, struct pare_err *err)
 		return pare_err_nomem(err, bytes);
 	for (int p = 0; p < pare_net_n_params(r->net); p++) {
 		const struct pare_param_info *info = pare_net_param(r->net, p);
-		struct pare_score_input in = {.net = r->net, .param = info, .weights = pare_net_slab(r->net) + info->offset, .seed = r->opt->seed, .param_index = p};
+		struct pare_score_input in = {.net = r->net, .param = info, .weights = pare_net_slab(r->net) + info->offset, .seed = r->opt->seed,
+		    .stat = r->opt->stat != NULL ? r->opt->stat + info->offset : NULL, .param_index = p};
 		enum pare_code code = PARE_OK;
 
 		if (pare_prune_is_target(r->opt, info))

@@ -33,6 +33,16 @@ enum pare_unit {
 	PARE_UNIT_BLOCK    /* blocks of outputs x inputs, ranked by their mean score */
 };
 
+/* What a criterion has to know besides the weights, as one number per weight (slab layout): who calls pare_prune finds it out on
+ * training rows first (core/train/observe.h, core/train/calibrate.h). */
+enum pare_stat {
+	PARE_STAT_NONE,
+	PARE_STAT_GRAD,        /* mean over batches of the loss's gradient g */
+	PARE_STAT_GRAD_ABS,    /* of |g| */
+	PARE_STAT_GRAD_SQUARE, /* of g^2: the diagonal of the empirical Fisher matrix */
+	PARE_N_STATS
+};
+
 /* One row per criterion (criteria.c); names match the catalog. A score is larger for what should stay; scores are
  * comparable across tensors where the criterion says so. */
 #define PARE_SCORE_BLOCK ((size_t)4096)
@@ -40,12 +50,14 @@ struct pare_score_input {
 	const struct pare_net *net;
 	const struct pare_param_info *param;
 	const float *weights; /* param->n_elems */
+	const float *stat;    /* the same, where the criterion has one */
 	uint64_t seed;
 	int param_index;
 	size_t first, n; /* which elements: first is a multiple of PARE_SCORE_BLOCK, n at most that */
 };
 struct pare_criterion {
 	const char *name;
+	enum pare_stat stat;
 	bool thresholds; /* a threshold on the score means something to a user (|w| < t); random has none */
 	void (*score)(const struct pare_score_input *in, float *out); /* out[n] */
 	/* Instead of score, where a weight's score depends on its whole tensor: out[param->n_elems] at once (first and n do not
@@ -58,6 +70,7 @@ const struct pare_criterion *pare_criterion_find(const char *name);
 struct pare_prune_options {
 	const struct pare_criterion *criterion;
 	enum pare_scope scope;
+	const float *stat; /* pare_net_slab_len, of criterion->stat; NULL when it has none */
 	bool by_threshold;
 	double sparsity;  /* fraction of the prunable weights that shall be zero afterwards, [0, 1) */
 	double threshold; /* score < threshold goes */

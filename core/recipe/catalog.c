@@ -123,6 +123,11 @@ static const struct pare_param evaluate_params[] = {
     {INTEGER("folds", 2, 20, "Run the preceding steps once per fold from the input weights and report mean and range over the held-out folds; absent: the validation rows")},
     END};
 
+static const struct pare_param gradient_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows whose gradients are looked at before each round; more than there are: all"), DEFAULT(8192)},
+    {INTEGER("batch_size", 1, 65536, "Rows whose mean gradient counts as one"), DEFAULT(64)},
+    END};
+
 static const struct pare_param rounds_params[] = {
     {INTEGER("rounds", 1, 1000, "Pruning rounds"), DEFAULT(8)},
     {NUMBER("start", 0, 1, "Sparsity before the first round"), .open_max = true, DEFAULT(0)},
@@ -209,6 +214,12 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "magnitude", "Score |w|: small weights go", "Han et al. 2015, arXiv:1506.02626", NULL},
     {PARE_KIND_CRITERION, "random", "Uniformly random scores: the baseline that every method must beat", "Gale et al. 2019, arXiv:1902.09574", NULL},
     {PARE_KIND_CRITERION, "lamp", "Share of the tensor's energy that is left when smaller weights have gone, w^2 / sum u^2 over |u| >= |w|: balances layers without a parameter", "Lee et al. 2021, arXiv:2010.07611", NULL},
+    {PARE_KIND_CRITERION, "gradient", "|E g|: weights on which the loss does not pull go", NULL, gradient_params},
+    {PARE_KIND_CRITERION, "gradient_abs", "E|g| over batches: weights on which no batch pulls go", NULL, gradient_params},
+    {PARE_KIND_CRITERION, "snip", "|w E g|: the first-order change of the loss when the weight goes; made for pruning before training", "Lee et al. 2019, arXiv:1810.02340", gradient_params},
+    {PARE_KIND_CRITERION, "taylor", "|w| E|g|: the same, batches do not cancel", "Molchanov et al. 2017, arXiv:1611.06440", gradient_params},
+    {PARE_KIND_CRITERION, "movement", "-w E g: weights that training pulls towards zero go", "Sanh et al. 2020, arXiv:2005.07683", gradient_params},
+    {PARE_KIND_CRITERION, "fisher", "w^2 E[g^2] / 2: optimal brain damage with a diagonal Fisher matrix", "LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787", gradient_params},
     {PARE_KIND_SCHEDULE, "one_shot", "The whole amount in one round", NULL, NULL},
     {PARE_KIND_SCHEDULE, "linear", "Equal steps of sparsity", NULL, rounds_params},
     {PARE_KIND_SCHEDULE, "cubic", "Fast first, slow at the end: s1 + (s0 - s1)(1 - i/n)^3", "Zhu and Gupta 2017, arXiv:1710.01878", rounds_params},

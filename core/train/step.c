@@ -196,6 +196,13 @@ static void take_loss(struct pare_run *run, struct pare_worker *w, int t, int i,
 	    pare_net_shard_output_grad(run->net, t, o->output), w->scratch);
 }
 
+static enum pare_mode mode_of(const struct pare_train_options *opt)
+{
+	if (opt->as_inferred)
+		return PARE_MODE_INFER;
+	return opt->freeze_statistics ? PARE_MODE_FROZEN : PARE_MODE_TRAIN;
+}
+
 static void run_shard(void *ctx, int t)
 {
 	struct pare_run *run = ctx;
@@ -208,7 +215,7 @@ static void run_shard(void *ctx, int t)
 	rows = run->batch + first;
 	for (int i = 0; i < run->fit->n_inputs; i++)
 		pare_data_fill(run->data, run->fit->inputs[i].x, rows, (size_t)count, pare_net_shard_input(net, t, i));
-	pare_net_shard_forward(net, t, count, run->opt->freeze_statistics ? PARE_MODE_FROZEN : PARE_MODE_TRAIN, ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
+	pare_net_shard_forward(net, t, count, mode_of(run->opt), ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
 	for (int i = 0; i < run->fit->n_outputs; i++)
 		take_loss(run, w, t, i, rows, count);
 	pare_net_shard_backward(net, t);

@@ -84,6 +84,7 @@ struct pare_train_options {
 	double clip_value;   /* > 0: every element of the gradient is clipped to this, after clip_norm */
 	double clip_weights; /* > 0: |w| is clipped to this after the update, on prunable tensors */
 	bool freeze_statistics; /* BatchNormalization by its running statistics, which stay as they are, instead of by those of each batch */
+	bool as_inferred; /* gradients of the model as it infers: no Dropout, statistics frozen */
 	bool keep_best; /* end with the weights of the best validation epoch (accuracy, then loss); nothing without a validation split */
 	int patience;   /* > 0: stop after this many epochs without a better validation loss */
 	uint64_t seed;  /* with `stage`, names the shuffling streams */

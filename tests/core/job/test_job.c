@@ -134,6 +134,7 @@ static const struct {
     {TRAINED_THEN("\"pattern\":\"2:4\",\"schedule\":{\"name\":\"linear\",\"rounds\":2}"), 0.5, 0.5, 0.8},
     {TRAINED_THEN("\"granularity\":\"block\",\"block\":[2,2],\"sparsity\":0.3"), 0.25, 0.4, 0.8},
     {TRAINED_THEN("\"criterion\":\"lamp\",\"sparsity\":0.5,\"schedule\":{\"name\":\"exponential\",\"rounds\":4}"), 0.5, 0.5, 0.85},
+    {TRAINED_THEN("\"criterion\":{\"name\":\"fisher\",\"rows\":60,\"batch_size\":4},\"sparsity\":0.5,\"schedule\":{\"name\":\"cubic\",\"rounds\":3}"), 0.5, 0.5, 0.85},
 };
 
 START_TEST(recipes_on_iris)

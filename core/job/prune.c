@@ -1,0 +1,137 @@
+/* The prune step: rounds of scoring, masking and recovery. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/job/job_priv.h"
+#include "core/train/observe.h"
+
+int job_n_rounds(const struct pare_args *args)
+{
+	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+
+	return strcmp(schedule->method->name, "one_shot") == 0 ? 1 : (int)pare_args_int(schedule, "rounds");
+}
+
+double job_prune_units(const struct job_run *r, size_t step)
+{
+	const struct pare_args *args = pare_job_step(r->job, step), *recover = pare_args_obj(args, "recover");
+
+	return job_n_rounds(args) * (JOB_ROUND_UNITS + (recover != NULL ? (double)pare_args_int(recover, "epochs") : 0));
+}
+
+static void keep_dense(struct job_run *r)
+{
+	if (r->has_dense || r->folds > 0)
+		return;
+	memcpy(r->dense, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->dense);
+	r->has_dense = true;
+}
+
+static double starting_point(const struct job_run *r, const struct pare_args *args)
+{
+	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+
+	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > 0)
+		return pare_args_num(schedule, "start");
+	return pare_args_has(args, "threshold") || pare_args_has(args, "pattern") ? 0 : job_sparsity(r);
+}
+
+/* Amount of round i: a share rises from where the weights already are (or from start), a threshold from 0; a pattern loses one
+ * weight of M after the other. */
+static void set_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n)
+{
+	const struct pare_sparsity_schedule *s = pare_schedule_find(pare_args_obj(args, "schedule")->method->name);
+
+	o->by_threshold = pare_args_has(args, "threshold");
+	if (o->unit == PARE_UNIT_PATTERN) {
+		int keep = 1, of = 1;
+
+		(void)sscanf(pare_args_str(args, "pattern"), "%d:%d", &keep, &of);
+		o->pattern_keep = of - (int)floor((of - keep) * s->at(from, 1, i, n) + 1e-9);
+		o->pattern_of = of;
+	} else if (o->by_threshold)
+		o->threshold = pare_args_num(args, "threshold") * s->at(from, 1, i, n);
+	else
+		o->sparsity = s->at(from < pare_args_num(args, "sparsity") ? from : pare_args_num(args, "sparsity"), pare_args_num(args, "sparsity"), i, n);
+}
+
+/* What the criterion wants to know of the data, found out anew in every round: weights and masks have changed since the last. */
+static enum pare_code look_at_data(struct job_run *r, const struct pare_args *criterion, struct pare_prune_options *o, struct pare_err *err)
+{
+	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->stat;
+	struct pare_observe_options look = {.stat = o->criterion->stat, .fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag()};
+
+	if (o->criterion->stat == PARE_STAT_NONE)
+		return PARE_OK;
+	if (r->stat == NULL)
+		r->stat = pare_alloc(bytes);
+	if (r->stat == NULL)
+		return pare_err_nomem(err, bytes);
+	look.n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX);
+	look.batch_size = (int)pare_args_int(criterion, "batch_size");
+	o->stat = r->stat;
+	return pare_observe(r->net, r->data, &look, r->stat, err);
+}
+
+static enum pare_code prune_round(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+{
+	const struct pare_args *recover = pare_args_obj(args, "recover");
+	struct job_record rec = {.step = r->step, .round = r->round};
+	struct job_epoch e = {.kind = "round"};
+	enum pare_code code = look_at_data(r, pare_args_obj(args, "criterion"), o, err);
+
+	if (code == PARE_OK)
+		code = pare_prune(r->net, o, &r->mask, err);
+	if (code == PARE_OK)
+		code = job_validate(r, &rec.loss, &rec.accuracy, err);
+	if (code != PARE_OK)
+		return code;
+	e.sparsity = rec.sparsity = job_sparsity(r);
+	e.loss = rec.loss;
+	e.accuracy = rec.accuracy;
+	job_record_add(r, &rec);
+	code = job_metrics(r, &e, err);
+	r->units_step += JOB_ROUND_UNITS;
+	if (code == PARE_OK && recover != NULL)
+		code = job_train(r, recover, err);
+	return code;
+}
+
+enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+	const struct pare_arg *exclude = pare_args_get(args, "exclude");
+	struct pare_prune_options o = {
+	    .criterion = pare_criterion_find(pare_args_obj(args, "criterion")->method->name),
+	    .scope = strcmp(pare_args_str(args, "scope"), "layer") == 0 ? PARE_SCOPE_LAYER : PARE_SCOPE_GLOBAL,
+	    .model = r->model,
+	    .exclude = exclude->strings,
+	    .n_exclude = exclude->n,
+	};
+	const struct pare_arg *block = pare_args_get(args, "block");
+	double from = starting_point(r, args);
+	enum pare_code code = PARE_OK;
+
+	if (strcmp(pare_args_str(args, "granularity"), "block") == 0) {
+		o.unit = PARE_UNIT_BLOCK;
+		o.block[0] = (int64_t)block->nums[0];
+		o.block[1] = (int64_t)block->nums[1];
+	} else if (pare_args_has(args, "pattern")) {
+		o.unit = PARE_UNIT_PATTERN;
+	}
+	if (o.criterion == NULL || pare_schedule_find(schedule->method->name) == NULL)
+		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
+	keep_dense(r);
+	r->rounds = job_n_rounds(args);
+	for (r->round = 1; r->round <= r->rounds && code == PARE_OK; r->round++) {
+		set_amount(&o, args, from, r->round, r->rounds);
+		o.seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
+		code = job_check_canceled(r->w, err);
+		if (code == PARE_OK)
+			code = prune_round(r, args, &o, err);
+	}
+	r->round = r->rounds = 0;
+	return code;
+}
