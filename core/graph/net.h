@@ -22,14 +22,24 @@
 
 struct pare_net;
 
+/* The shape of one row of an input, for files that leave more open than the batch (image sizes, sequence lengths). */
+struct pare_input_shape {
+	const char *name; /* the graph input's */
+	int n_dims;       /* without the batch */
+	int64_t dims[PARE_MAX_DIMS];
+};
+
 struct pare_net_options {
 	int n_threads;      /* = number of shards (but see above), 1 to 64 */
 	int64_t max_batch;  /* rows of the largest batch that will be run */
 	bool training;      /* reserve memory for gradients */
 	uint64_t seed;      /* for Dropout */
+	const struct pare_input_shape *shapes; /* of inputs with open dimensions; others need none, but may not contradict theirs; read by
+	                                          pare_net_new only */
+	int n_shapes;
 };
 
-/* One trainable tensor: a float initializer that execution reaches. The slab holds all of them one after the other, each
+/* One trainable tensor: a float initializer of rank >= 1 that execution reaches. The slab holds all of them one after the other, each
  * starting at a multiple of 16 floats (gaps are zero and stay zero). */
 struct pare_param_info {
 	int32_t value;      /* index into model->graph.values */
@@ -45,7 +55,7 @@ struct pare_param_info {
 };
 
 /* Plans and allocates. The model must outlive the net. PARE_E_UNSUPPORTED_OP names node and operator; PARE_E_SHAPE names
- * node and shapes. The first dimension of every graph input is the batch. */
+ * node and shapes, or an input and the shape it was given. The first dimension of every graph input is the batch. */
 PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err);
 void pare_net_free(struct pare_net *net);
 

@@ -7,7 +7,8 @@
  * stand, nodes whose outputs were only needed to find them (Shape, Gather, Concat before a Reshape) are dropped.
  *
  * A float initializer is a parameter as soon as one live node computes with it. One that is only read at plan time (a
- * Dropout ratio) is not. */
+ * Dropout ratio) is not, and neither is a single number of rank 0: exporters write the constants of formulas so (the
+ * scale of an attention, the root of two in Gelu), and to train those would bend the formula. */
 #include <string.h>
 
 #include "core/graph/graph_priv.h"
@@ -39,6 +40,30 @@ static enum pare_code check_size(const struct pare_net *net, const struct pare_s
 	return PARE_OK;
 }
 
+/* Puts the sizes that the options give in the place of open dimensions. */
+static enum pare_code close_dims(const struct pare_net *net, const char *name, struct pare_shape *shape, struct pare_err *err)
+{
+	char shown[PARE_NAME_SHOWN], has[PARE_SHAPE_TEXT], got[PARE_SHAPE_TEXT];
+
+	for (int i = 0; i < net->opt.n_shapes; i++) {
+		const struct pare_input_shape *given = &net->opt.shapes[i];
+		struct pare_shape rows = {.n_dims = 1, .dims = {1}, .batch = PARE_BIT(0)};
+		bool fits = given->n_dims == shape->n_dims - 1;
+
+		if (strcmp(given->name, name) != 0)
+			continue;
+		for (int k = 0; k < given->n_dims && rows.n_dims < PARE_MAX_DIMS; k++)
+			rows.dims[rows.n_dims++] = given->dims[k];
+		for (int k = 1; fits && k < shape->n_dims; k++)
+			fits = rows.dims[k] >= 0 && (shape->dims[k] < 0 || shape->dims[k] == rows.dims[k]);
+		if (!fits)
+			return pare_err_set(err, PARE_E_SHAPE, NULL, "graph input \"%s\" has shape %s; rows of shape %s do not fit it", pare_name_shown(name, shown),
+			    pare_shape_text(shape, has), pare_shape_text(&rows, got));
+		*shape = rows;
+	}
+	return PARE_OK;
+}
+
 static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
@@ -46,6 +71,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 	struct pare_net_value *nv = &net->values[g->inputs[i]];
 	char shown[PARE_NAME_SHOWN];
 	const char *name = pare_name_shown(v->name, shown);
+	enum pare_code code;
 
 	if (!pare_dtype_is_number(v->dtype))
 		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" is %s; only inputs of numbers can be executed", name,
@@ -53,14 +79,17 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 	if (v->n_dims < 1)
 		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" has %s; its first dimension must be the batch", name,
 		    v->n_dims < 0 ? "no shape" : "no dimensions");
-	for (int k = 1; k < v->n_dims; k++)
-		if (v->dims[k] < 0)
-			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; only the first may be open",
-			    k, name);
 	nv->shape.n_dims = v->n_dims;
 	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
 	nv->shape.dims[0] = 1;
 	nv->shape.batch = PARE_BIT(0);
+	code = close_dims(net, v->name, &nv->shape, err);
+	if (code != PARE_OK)
+		return code;
+	for (int k = 1; k < v->n_dims; k++)
+		if (nv->shape.dims[k] < 0)
+			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; only the first may be open",
+			    k, name);
 	nv->dtype = pare_dtype_computed(v->dtype);
 	nv->live = true;
 	if (net->fixed_batch == PARE_DIM_UNKNOWN && v->dims[0] > 0)
@@ -82,7 +111,7 @@ static void init_shapes(struct pare_net *net)
 		if (t == NULL)
 			continue;
 		nv->dtype = pare_dtype_computed(t->dtype);
-		nv->constant = nv->dtype != PARE_DT_FLOAT;
+		nv->constant = nv->dtype != PARE_DT_FLOAT || t->n_dims == 0;
 		nv->shape.n_dims = t->n_dims;
 		memcpy(nv->shape.dims, t->dims, sizeof nv->shape.dims);
 	}

@@ -53,10 +53,12 @@ static int64_t slice_axis(int64_t n, int64_t start, int64_t end, int64_t step, i
 	return *first > end && n > 0 ? (*first - end - 1) / -step + 1 : 0;
 }
 
+#define ALL_ROWS 1000000000 /* what TensorFlow's exporter writes for "to the end"; no batch is that long */
+
 /* Does start:end:step take all of a batch axis of d rows each? */
 static bool takes_all(int64_t d, int64_t start, int64_t end, bool end_batch, int64_t step)
 {
-	return start == 0 && step == 1 && (end_batch ? end >= d : end >= INT32_MAX);
+	return start == 0 && step == 1 && (end_batch ? end >= d : end >= ALL_ROWS);
 }
 
 static enum pare_code slice_box(const struct pare_infer *c, struct pare_ints steps, const bool *end_batch, struct pare_err *err)

@@ -21,6 +21,8 @@
 #include "core/onnx/onnx.h"
 #include "core/prune/prune.h"
 
+#define MAX_INPUTS 64
+
 struct options {
 	const char *model, *out;
 	int64_t threads, batch;
@@ -246,7 +248,8 @@ static void parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
 	struct options o = {.threads = 1, .batch = 64};
-	struct tensor in[64];
+	struct tensor in[MAX_INPUTS];
+	struct pare_input_shape shapes[MAX_INPUTS];
 	struct pare_model *m;
 	struct pare_net *net = NULL;
 	struct pare_net_options opt;
@@ -254,13 +257,18 @@ int main(int argc, char **argv)
 
 	parse(argc, argv, &o);
 	m = open_model(o.model);
-	while (n < 64 && read_tensor(&in[n]))
+	while (n < MAX_INPUTS && read_tensor(&in[n]))
 		n++;
-	opt = (struct pare_net_options){.n_threads = (int)o.threads, .max_batch = n > 0 && in[0].dims[0] < o.batch ? in[0].dims[0] : o.batch, .training = o.step, .seed = 1};
+	if (n > 0 && (n != m->graph.n_inputs || in[0].n_dims == 0))
+		die("the inputs are not as many as the model's, or the first has no rows");
+	for (int i = 0; i < n; i++) {
+		shapes[i] = (struct pare_input_shape){.name = m->graph.values[m->graph.inputs[i]].name, .n_dims = in[i].n_dims - 1};
+		memcpy(shapes[i].dims, in[i].dims + 1, sizeof in[i].dims - sizeof in[i].dims[0]);
+	}
+	opt = (struct pare_net_options){.n_threads = (int)o.threads, .max_batch = n > 0 && in[0].dims[0] < o.batch ? in[0].dims[0] : o.batch, .training = o.step, .seed = 1,
+	    .shapes = shapes, .n_shapes = n};
 	if (n > 0 || o.prune > 0)
 		must(pare_net_new(m, &opt, &net, &err));
-	if (n > 0 && n != pare_net_n_inputs(net))
-		die("the number of inputs is not the model's");
 	for (int i = 0; i < n; i++) {
 		int64_t dims[PARE_MAX_DIMS];
 		int n_dims;

@@ -465,6 +465,38 @@ START_TEST(fixed_batch_of_the_file_is_not_binding)
 }
 END_TEST
 
+/* Sizes that the file leaves open come with the options; they may not contradict what it states. */
+START_TEST(open_dimensions)
+{
+	struct gb *b = gb_new(17);
+	struct pare_input_shape shape = {.name = "x", .n_dims = 2, .dims = {2, 3}};
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = 5, .shapes = &shape, .n_shapes = 1};
+	struct pare_net *net = NULL;
+	struct pare_err err;
+	float out[64];
+
+	gb_input(b, "x", "N N 3");
+	gb_node(b, "Relu", "relu", "x", "y");
+	gb_output(b, "y");
+	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_OK);
+	nc_forward(net, input(), 5, PARE_MODE_INFER, 0);
+	ck_assert_uint_eq(nc_output(net, 0, 5, out), 30);
+	for (int k = 0; k < 30; k++)
+		ck_assert(out[k] == fmaxf(input()[0][k], 0));
+	pare_net_free(net);
+	net = NULL;
+	shape.dims[1] = 4;
+	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_SHAPE);
+	ck_assert_str_eq(err.message, "graph input \"x\" has shape [N, -1, 3]; rows of shape [N, 2, 4] do not fit it");
+	shape.n_dims = 1;
+	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_SHAPE);
+	shape.name = "z";
+	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_UNSUPPORTED);
+	ck_assert_str_eq(err.message, "dimension 1 of graph input \"x\" has no size; only the first may be open");
+	gb_free(b);
+}
+END_TEST
+
 /* Constants are computed when the net is made; what only feeds shapes and ratios is not a parameter. */
 START_TEST(constants_are_not_parameters)
 {
@@ -589,6 +621,7 @@ int main(void)
 	tcase_add_test(t, output_kinds);
 	tcase_add_test(t, folding_the_batch_away_runs_as_one_shard);
 	tcase_add_test(t, fixed_batch_of_the_file_is_not_binding);
+	tcase_add_test(t, open_dimensions);
 	tcase_add_test(t, constants_are_not_parameters);
 	tcase_add_test(t, dropout_masks);
 	tcase_add_test(t, slots_do_not_overlap);

@@ -1,0 +1,56 @@
+/* ONNX Runtime as a judge of the tiny nets of tests/golden: tests/judge/nets.py says what must hold. Needs the tests' own
+ * Python ($PARED_VENV, or ~/.cache/pared/venv). */
+#include <check.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* $(B)/tests/core/judge/test_onnxruntime -> $(B)/tests/judge/run_model */
+static void find_engine(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+
+	ck_assert_int_gt(n, 0);
+	path[n] = '\0';
+	for (int i = 0; i < 3; i++)
+		*strrchr(path, '/') = '\0';
+	(void)strncat(path, "/judge/run_model", sizeof path - strlen(path) - 1);
+	ck_assert_msg(access(path, X_OK) == 0, "%s is not built", path);
+	ck_assert_int_eq(setenv("RUN_MODEL", path, 1), 0);
+}
+
+START_TEST(golden_nets)
+{
+	const char *venv = getenv("PARED_VENV"), *home = getenv("HOME");
+	char command[2 * PATH_MAX];
+	int status;
+
+	find_engine();
+	(void)snprintf(command, sizeof command, "%s%s/bin/python tests/judge/nets.py tests/golden/nets/*.onnx", venv != NULL ? venv : home != NULL ? home : "",
+	    venv != NULL ? "" : "/.cache/pared/venv");
+	(void)fflush(stdout);
+	status = system(command);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: exit status %d", command, WEXITSTATUS(status));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("onnxruntime");
+	TCase *t = tcase_create("nets");
+	SRunner *r;
+	int failed;
+
+	tcase_set_timeout(t, 300);
+	tcase_add_test(t, golden_nets);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
