@@ -166,6 +166,8 @@ int32_t pare_graph_find_value(const struct pare_graph *g, const char *name);
 PARE_MUST_USE enum pare_code pare_tensor_read_f32(const struct pare_tensor *t, float *out, struct pare_err *err);
 /* The same for integer and bool tensors as int64. */
 PARE_MUST_USE enum pare_code pare_tensor_read_i64(const struct pare_tensor *t, int64_t *out, struct pare_err *err);
+/* The values as raw_data would hold them (little-endian, of the tensor's own dtype), n_elems * bits / 8 bytes. */
+PARE_MUST_USE enum pare_code pare_tensor_read_bytes(const struct pare_tensor *t, uint8_t *out, struct pare_err *err);
 /* Replaces an initializer's values: n_elems floats, copied and converted to the tensor's own dtype at once (float, float16,
  * bfloat16 or double, else PARE_E_UNSUPPORTED; round to nearest even, PARE_E_NONFINITE if a finite value would become
  * infinite). Name, shape and dtype stay; every later read, count and write sees the new values. External values that are

@@ -12,6 +12,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/graph/graph.h"
+#include "core/graph/rewrite.h"
 
 /* Reads a model over file (kept alive by the caller). Errors: PARE_E_SYNTAX (not protobuf, or not a ModelProto: where is
  * "byte N"), PARE_E_MODEL (a graph that contradicts itself: where names the node or tensor), PARE_E_LIMIT, PARE_E_NOMEM. */
@@ -20,5 +21,9 @@ PARE_MUST_USE enum pare_code pare_onnx_read(struct pare_span file, struct pare_m
 /* Appends the model's file to out, with every replaced initializer in the place of the old one (as raw_data) and every
  * other byte as it came. */
 PARE_MUST_USE enum pare_code pare_onnx_write(const struct pare_model *m, struct pare_buf *out, struct pare_err *err);
+
+/* Appends the model's file with a changed graph (and replaced initializers, as above): nodes, initializers and value_info that
+ * the rewrite does not name, and everything outside the graph, leave byte for byte. */
+PARE_MUST_USE enum pare_code pare_onnx_rewrite(const struct pare_model *m, const struct pare_rewrite *rw, struct pare_buf *out, struct pare_err *err);
 
 #endif

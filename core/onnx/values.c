@@ -199,6 +199,21 @@ enum pare_code pare_tensor_read_i64(const struct pare_tensor *t, int64_t *out, s
 	return wrong_length(t, n, &s, err);
 }
 
+enum pare_code pare_tensor_read_bytes(const struct pare_tensor *t, uint8_t *out, struct pare_err *err)
+{
+	struct stream s;
+	uint64_t bits;
+	size_t n = 0;
+	enum pare_code code;
+
+	if ((!is_int(t->dtype) && !is_float(t->dtype)) || pare_dtype_bits(t->dtype) % 8 != 0)
+		return bad(t, PARE_E_UNSUPPORTED, "the values are not numbers of whole bytes", err);
+	code = stream_open(&s, t, err);
+	for (; code == PARE_OK && n < t->n_elems && stream_next(&s, &bits); n++)
+		memcpy(out + n * s.size, &bits, s.size);
+	return code == PARE_OK ? wrong_length(t, n, &s, err) : code;
+}
+
 static int64_t count_nonzero_float(const uint8_t *raw, size_t n_elems)
 {
 	int64_t n = 0;

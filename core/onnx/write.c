@@ -11,6 +11,7 @@
 #include "core/graph/graph_priv.h"
 #include "core/onnx/schema.h"
 #include "core/onnx/wire.h"
+#include "core/onnx/write_priv.h"
 
 struct sink {
 	struct pare_buf *out; /* NULL: only count */
@@ -40,7 +41,7 @@ static void put_raw_data(struct sink *s, const struct pare_init_patch *patch)
 	s->n_bytes += 1 + pare_wire_varint_size(patch->n_bytes) + patch->n_bytes;
 }
 
-static bool holds_values(uint32_t number)
+bool pare_onnx_holds_values(uint32_t number)
 {
 	switch (number) {
 	case TENSOR_FLOAT_DATA:
@@ -66,7 +67,7 @@ static void put_tensor(struct sink *s, const uint8_t *file, struct pare_span ten
 
 	pare_wire_init(&w, file, tensor);
 	while (pare_wire_next(&w, &f)) {
-		if (!holds_values(f.number)) {
+		if (!pare_onnx_holds_values(f.number)) {
 			put(s, f.at, (size_t)(w.p - f.at));
 			continue;
 		}
@@ -76,6 +77,22 @@ static void put_tensor(struct sink *s, const uint8_t *file, struct pare_span ten
 	}
 	if (!is_done)
 		put_raw_data(s, patch);
+}
+
+static void put_patched(struct sink *s, const uint8_t *file, const struct pare_field *f, const struct pare_init_patch *patch)
+{
+	struct sink measure = {NULL, 0};
+
+	put_tensor(&measure, file, f->span, patch);
+	put_head(s, f, measure.n_bytes);
+	put_tensor(s, file, f->span, patch);
+}
+
+void pare_onnx_put_patched(struct pare_buf *out, const uint8_t *file, const struct pare_field *f, const struct pare_init_patch *patch)
+{
+	struct sink s = {out, 0};
+
+	put_patched(&s, file, f, patch);
 }
 
 static const struct pare_init_patch *patch_of(const struct pare_model *m, int32_t nth_init)
@@ -93,15 +110,12 @@ static void put_graph(struct sink *s, const struct pare_model *m, struct pare_sp
 	pare_wire_init(&w, m->file.data, graph);
 	while (pare_wire_next(&w, &f)) {
 		const struct pare_init_patch *patch = f.number == GRAPH_INITIALIZER ? patch_of(m, n_inits++) : NULL;
-		struct sink measure = {NULL, 0};
 
 		if (patch == NULL)
 			continue;
 		put(s, kept, (size_t)(f.at - kept));
 		kept = w.p;
-		put_tensor(&measure, m->file.data, f.span, patch);
-		put_head(s, &f, measure.n_bytes);
-		put_tensor(s, m->file.data, f.span, patch);
+		put_patched(s, m->file.data, &f, patch);
 	}
 	put(s, kept, (size_t)(graph.data + graph.len - kept));
 }

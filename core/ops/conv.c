@@ -7,9 +7,9 @@
  * of its x is that Conv's forward, and the gradient of w is the same function with the operands exchanged. Both store w
  * with the channels of the Conv's output (ConvTranspose: its own input) first.
  *
- * Ties. Without groups the input channels contract and the output channels are w's other axis. Depthwise (one channel in
- * and out per group) ties input, w and output channel by channel. Any other grouping fixes channels to blocks of equal
- * size, from which no single one can go: opaque. Spatial axes mix. */
+ * Ties. Without groups the input channels contract and the output channels are w's other axis. Groups must stay equally
+ * large, which leaves two ways: whole groups go (always so where a group has one input channel, "depthwise"), or the same
+ * channel of every group. The way that has more to choose from is taken. Spatial axes mix. */
 #include <string.h>
 
 #include "core/ops/conv_window.h"
@@ -125,24 +125,44 @@ static void tie(struct pare_ties *t, enum pare_tie_kind kind, int a, int a_axis,
 	pare_tie_add(t, (struct pare_tie){.kind = kind, .a = a, .a_axis = a_axis, .b = b, .b_axis = b_axis});
 }
 
+/* Input and output go group by group. */
+static void blocks(struct pare_ties *t, int64_t n, int64_t x_len, int64_t y_len)
+{
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_BLOCKS, .a = 0, .a_axis = 1, .b = PARE_OUT(0), .b_axis = 1, .n = n, .a_inner = x_len, .b_inner = y_len});
+}
+
+/* The axis of w that counts across groups goes with the operand it counts for, channel by channel; the other one counts
+ * within a group. */
+static void group_ties(const struct pare_node_view *v, struct pare_ties *t, int in_axis, int out_axis)
+{
+	const struct pare_conv *c = &((const struct conv_args *)v->args)->conv;
+	int64_t x_len = v->in[0]->dims[1] / c->groups, y_len = v->out[0]->dims[1] / c->groups;
+	bool forward = out_axis == 0;
+	int within = forward ? in_axis : out_axis, operand = forward ? 0 : PARE_OUT(0);
+
+	tie(t, PARE_TIE_SAME, 1, 0, forward ? PARE_OUT(0) : 0, 1);
+	if (c->groups >= x_len) {
+		blocks(t, c->groups, x_len, y_len);
+		tie(t, PARE_TIE_OPAQUE, 1, within, 1, within);
+		return;
+	}
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SPREAD, .a = 1, .a_axis = within, .b = operand, .b_axis = 1, .outer = c->groups, .inner = 1});
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_BLOCKS, .a = forward ? PARE_OUT(0) : 0, .a_axis = 1, .b = forward ? PARE_OUT(0) : 0, .b_axis = 1,
+	    .n = forward ? y_len : x_len, .a_inner = 1, .b_inner = 1});
+}
+
 /* in_axis, out_axis: of w, for the operator's input and output channels where there are no groups. */
 static void couple(const struct pare_node_view *v, struct pare_ties *t, int in_axis, int out_axis)
 {
 	const struct conv_args *a = v->args;
 	const struct pare_conv *c = &a->conv;
-	bool depthwise = c->groups > 1 && c->in_channels == c->groups && c->out_channels == c->groups;
 
 	tie(t, PARE_TIE_SAME, 0, 0, PARE_OUT(0), 0);
 	if (c->groups == 1) {
 		tie(t, PARE_TIE_CONTRACT, 0, 1, 1, in_axis);
 		tie(t, PARE_TIE_SAME, 1, out_axis, PARE_OUT(0), 1);
-	} else if (depthwise) {
-		tie(t, PARE_TIE_SAME, 0, 1, PARE_OUT(0), 1);
-		tie(t, PARE_TIE_SAME, 1, 0, PARE_OUT(0), 1);
 	} else {
-		tie(t, PARE_TIE_OPAQUE, 0, 1, PARE_OUT(0), 1);
-		tie(t, PARE_TIE_OPAQUE, 0, 1, 1, in_axis);
-		tie(t, out_axis == 0 ? PARE_TIE_SAME : PARE_TIE_OPAQUE, 1, out_axis, PARE_OUT(0), 1);
+		group_ties(v, t, in_axis, out_axis);
 	}
 	if (v->n_in > 2 && v->in[2] != NULL)
 		tie(t, PARE_TIE_SAME, 2, 0, PARE_OUT(0), 1);
@@ -155,6 +175,15 @@ static void couple(const struct pare_node_view *v, struct pare_ties *t, int in_a
 static void conv_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	couple(v, t, 1, 0);
+}
+
+static void conv_resize(const struct pare_resize *r)
+{
+	const struct conv_args *a = r->was->args;
+	int64_t groups = r->in[0]->dims[1] / r->in[1]->dims[1];
+
+	if (a->group > 1)
+		r->set_attr(r, "group", &groups, 1);
 }
 
 static int64_t conv_macs(const struct pare_node_view *v)
@@ -299,6 +328,15 @@ static void transpose_couple(const struct pare_node_view *v, struct pare_ties *t
 	couple(v, t, 0, 1);
 }
 
+static void transpose_resize(const struct pare_resize *r)
+{
+	const struct conv_args *a = r->was->args;
+	int64_t groups = r->out[0]->dims[1] / r->in[1]->dims[1];
+
+	if (a->group > 1)
+		r->set_attr(r, "group", &groups, 1);
+}
+
 static int64_t transpose_macs(const struct pare_node_view *v)
 {
 	const struct pare_shape *w = v->in[1];
@@ -324,9 +362,9 @@ static const struct pare_arg_spec transpose_arg_table[] = {
 	.args_size = sizeof(struct conv_args), .weight_in = PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .scratch = conv_scratch
 
 const struct pare_op pare_op_conv_table[] = {
-    {CONV, .name = "Conv", .args = conv_arg_table, .infer = conv_infer, .forward = conv_forward, .backward = conv_backward, .couple = conv_couple,
+    {CONV, .name = "Conv", .args = conv_arg_table, .infer = conv_infer, .forward = conv_forward, .backward = conv_backward, .couple = conv_couple, .resize = conv_resize,
      .macs = conv_macs, .product = conv_product, .unfold = conv_unfold},
     {CONV, .name = "ConvTranspose", .args = transpose_arg_table, .infer = transpose_infer, .forward = transpose_forward, .backward = transpose_backward,
-     .couple = transpose_couple, .macs = transpose_macs},
+     .couple = transpose_couple, .resize = transpose_resize, .macs = transpose_macs},
     {.name = NULL},
 };

@@ -129,9 +129,9 @@ static void gather_couple(const struct pare_node_view *v, struct pare_ties *t)
 			pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = i < a->axis ? i : i + n_index - 1});
 	for (int i = 0; i < n_index; i++)
 		pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 1, .a_axis = i, .b = PARE_OUT(0), .b_axis = a->axis + i});
-	if (n_index == 0)
-		return;
-	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = 0, .a_axis = a->axis, .b = PARE_OUT(0), .b_axis = a->axis});
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = 0, .a_axis = a->axis, .b = 0, .b_axis = a->axis});
+	if (n_index > 0)
+		pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = 0, .a_axis = a->axis, .b = PARE_OUT(0), .b_axis = a->axis});
 }
 
 static enum pare_code elements_infer(const struct pare_infer *c, struct pare_err *err)

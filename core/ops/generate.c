@@ -136,6 +136,11 @@ static void eye_forward(const struct pare_run *r)
 		r->out[0][i] = i % columns - i / columns == a->k ? 1.0f : 0.0f;
 }
 
+static void fill_resize(const struct pare_resize *r)
+{
+	pare_resize_target(r, 0);
+}
+
 static void no_ties(const struct pare_node_view *v, struct pare_ties *t)
 {
 	(void)v;
@@ -164,7 +169,7 @@ const struct pare_op pare_op_generate_table[] = {
      .args = shape_arg_table, .infer = shape_infer, .forward = shape_forward},
     {ROW, .name = "Size", .since = PARE_OPSET_MIN, .min_in = 1, .max_in = 1, .shape_in = PARE_BIT(0), .infer = size_infer, .forward = size_forward},
     {ROW, .name = "ConstantOfShape", .since = 9, .min_in = 1, .max_in = 1, .const_in = PARE_BIT(0), .symbolic_in = PARE_BIT(0),
-     .args_size = sizeof(struct fill_args), .args = fill_arg_table, .infer = fill_infer, .forward = fill_forward},
+     .args_size = sizeof(struct fill_args), .args = fill_arg_table, .infer = fill_infer, .forward = fill_forward, .resize = fill_resize},
     {ROW, .name = "Range", .since = 11, .min_in = 3, .max_in = 3, .const_in = PARE_BIT(0) | PARE_BIT(1) | PARE_BIT(2),
      .args_size = sizeof(struct range_args), .infer = range_infer, .forward = range_forward},
     {ROW, .name = "EyeLike", .since = 9, .min_in = 1, .max_in = 1, .shape_in = PARE_BIT(0), .args_size = sizeof(struct eye_args), .args = eye_arg_table,

@@ -155,6 +155,7 @@ struct concat_args {
 	int axis;
 	struct pare_ints split; /* of Split */
 	int64_t n_outputs;
+	bool sizes_given;
 };
 
 /* The part of the whole that starts at `before` along the axis; whole and part are resolved. */
@@ -211,13 +212,25 @@ static enum pare_code concat_infer(const struct pare_infer *c, struct pare_err *
 	return PARE_OK;
 }
 
+/* The axis of piece stands in that of whole, from offset on. */
+static void part(struct pare_ties *t, int piece, int whole, int axis, int64_t offset)
+{
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_PART, .a = piece, .a_axis = axis, .b = whole, .b_axis = axis, .offset = offset});
+}
+
 static void concat_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	const struct concat_args *a = v->args;
 
-	for (int k = 0; k < v->n_in; k++)
+	int64_t before = 0;
+
+	for (int k = 0; k < v->n_in; k++) {
 		for (int i = 0; i < v->out[0]->n_dims; i++)
-			tie(t, i == a->axis ? PARE_TIE_OPAQUE : PARE_TIE_SAME, k, i, PARE_OUT(0), i);
+			if (i != a->axis)
+				tie(t, PARE_TIE_SAME, k, i, PARE_OUT(0), i);
+		part(t, k, PARE_OUT(0), a->axis, before);
+		before += v->in[k]->dims[a->axis];
+	}
 }
 
 static bool split_plan(const struct pare_run *r, int i, struct pare_move *m, int *in, int *out)
@@ -278,6 +291,7 @@ static enum pare_code split_infer(const struct pare_infer *c, struct pare_err *e
 		if (code != PARE_OK)
 			return code;
 	}
+	a->sizes_given = a->split.v != NULL;
 	code = split_sizes(c, c->in[0].dims[a->axis], err);
 	for (int k = 0; k < c->n_out && code == PARE_OK; k++) {
 		c->out[k] = c->in[0];
@@ -291,9 +305,49 @@ static void split_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	const struct concat_args *a = v->args;
 
-	for (int k = 0; k < v->n_out; k++)
+	int64_t before = 0;
+
+	for (int k = 0; k < v->n_out; k++) {
 		for (int i = 0; v->out[k] != NULL && i < v->in[0]->n_dims; i++)
-			tie(t, i == a->axis ? PARE_TIE_OPAQUE : PARE_TIE_SAME, 0, i, PARE_OUT(k), i);
+			if (i != a->axis)
+				tie(t, PARE_TIE_SAME, 0, i, PARE_OUT(k), i);
+		if (v->out[k] != NULL)
+			part(t, PARE_OUT(k), 0, a->axis, before);
+		before += a->split.v[k];
+	}
+}
+
+/* What is left of each part; false if nobody has to write it down, because the parts are equal and were never written. */
+static bool split_left(const struct pare_resize *r, int64_t size[PARE_MAX_PARTS])
+{
+	const struct concat_args *a = r->was->args;
+	int64_t before = 0;
+	bool equal = true;
+
+	for (int k = 0; k < r->was->n_out; k++) {
+		size[k] = pare_resize_left(r, 0, a->axis, before, a->split.v[k]);
+		before += a->split.v[k];
+		equal &= size[k] == size[0];
+	}
+	return a->sizes_given || !equal;
+}
+
+static void split_attr_resize(const struct pare_resize *r)
+{
+	int64_t size[PARE_MAX_PARTS];
+
+	if (split_left(r, size))
+		r->set_attr(r, "split", size, (size_t)r->was->n_out);
+}
+
+static void split_input_resize(const struct pare_resize *r)
+{
+	int64_t size[PARE_MAX_PARTS];
+
+	if (!split_left(r, size))
+		return;
+	r->set_input(r, 1, size, (size_t)r->was->n_out, 0);
+	r->set_attr(r, "num_outputs", NULL, 0);
 }
 
 struct expand_args {
@@ -327,6 +381,11 @@ static enum pare_code expand_infer(const struct pare_infer *c, struct pare_err *
 	if (code == PARE_OK && !pare_shape_broadcast(&c->in[0], &target, &c->out[0]))
 		code = pare_err_set(err, PARE_E_SHAPE, c->where, "shape %s cannot be expanded to %s", pare_shape_text(&c->in[0], a), pare_shape_text(&target, b));
 	return code;
+}
+
+static void target_resize(const struct pare_resize *r)
+{
+	pare_resize_target(r, 1);
 }
 
 static void expand_couple(const struct pare_node_view *v, struct pare_ties *t)
@@ -371,6 +430,13 @@ static enum pare_code tile_infer(const struct pare_infer *c, struct pare_err *er
 	return PARE_OK;
 }
 
+/* All copies of an index go together. */
+static void repeat(struct pare_ties *t, int axis, int64_t times)
+{
+	pare_tie_add(t, (struct pare_tie){.kind = times > 0 ? PARE_TIE_SPREAD : PARE_TIE_OPAQUE, .a = 0, .a_axis = axis, .b = PARE_OUT(0), .b_axis = axis,
+	    .outer = times, .inner = 1});
+}
+
 static void tile_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	const struct pare_shape *x = v->in[0], *y = v->out[0];
@@ -379,7 +445,7 @@ static void tile_couple(const struct pare_node_view *v, struct pare_ties *t)
 		if (x->dims[k] == y->dims[k] && ((x->batch ^ y->batch) & PARE_BIT(k)) == 0)
 			tie(t, PARE_TIE_SAME, 0, k, PARE_OUT(0), k);
 		else if (x->dims[k] != 1 || (x->batch & PARE_BIT(k)) != 0)
-			tie(t, PARE_TIE_OPAQUE, 0, k, PARE_OUT(0), k);
+			repeat(t, k, (x->batch | y->batch) & PARE_BIT(k) ? 0 : y->dims[k] / x->dims[k]);
 }
 
 struct depth_args {
@@ -472,9 +538,15 @@ static enum pare_code to_depth_infer(const struct pare_infer *c, struct pare_err
 
 static void depth_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
-	(void)v;
-	for (int k = 0; k < 4; k++)
-		tie(t, k == 0 ? PARE_TIE_SAME : PARE_TIE_OPAQUE, 0, k, PARE_OUT(0), k);
+	const struct depth_args *a = v->args;
+	bool deep_in = v->in[0]->dims[1] > v->out[0]->dims[1];
+	int64_t square = a->block * a->block;
+
+	tie(t, PARE_TIE_SAME, 0, 0, PARE_OUT(0), 0);
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SPREAD, .a = deep_in ? PARE_OUT(0) : 0, .a_axis = 1, .b = deep_in ? 0 : PARE_OUT(0), .b_axis = 1,
+	    .outer = a->column_first ? 1 : square, .inner = a->column_first ? square : 1});
+	for (int k = 2; k < 4; k++)
+		tie(t, PARE_TIE_OPAQUE, 0, k, PARE_OUT(0), k);
 }
 
 static const struct pare_arg_spec transpose_arg_table[] = {
@@ -509,9 +581,9 @@ const struct pare_op pare_op_movement_table[] = {
      .couple = transpose_couple},
     {ROW, ALWAYS, .name = "Concat", .min_in = 1, .max_in = PARE_MAX_PARTS, .max_out = 1, .args_size = sizeof(struct concat_args),
      .args = concat_arg_table, .infer = concat_infer, .couple = concat_couple},
-    {SPLIT, .since = PARE_OPSET_MIN, .until = 12, .max_in = 1},
-    {SPLIT, .since = 13, .until = PARE_OPSET_MAX, .max_in = 2, .const_in = PARE_BIT(1)},
-    {ROW, TARGET, .name = "Expand", .since = 8, .until = PARE_OPSET_MAX, .infer = expand_infer, .couple = expand_couple},
+    {SPLIT, .since = PARE_OPSET_MIN, .until = 12, .max_in = 1, .resize = split_attr_resize},
+    {SPLIT, .since = 13, .until = PARE_OPSET_MAX, .max_in = 2, .const_in = PARE_BIT(1), .resize = split_input_resize},
+    {ROW, TARGET, .name = "Expand", .since = 8, .until = PARE_OPSET_MAX, .infer = expand_infer, .couple = expand_couple, .resize = target_resize},
     {ROW, TARGET, ALWAYS, .name = "Tile", .infer = tile_infer, .couple = tile_couple},
     {ROW, ALWAYS, ONE, .name = "DepthToSpace", .args_size = sizeof(struct depth_args), .args = depth_arg_table, .infer = to_space_infer,
      .couple = depth_couple},

@@ -244,14 +244,27 @@ static enum pare_code group_by_channel_infer(const struct pare_infer *c, struct 
 	return group_infer(c, false, err);
 }
 
-/* The channels of a group share statistics, so none can go. */
+/* The channels of a group share statistics, so they go together, with what scale and bias have for them. */
 static void group_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
+	const struct norm_args *a = v->args;
+	int64_t channels = v->in[0]->dims[1];
+
 	tie(t, PARE_TIE_SAME, 0, 0, PARE_OUT(0), 0);
-	for (int i = 1; i < v->in[0]->n_dims; i++)
+	tie(t, PARE_TIE_SAME, 0, 1, PARE_OUT(0), 1);
+	for (int i = 2; i < v->in[0]->n_dims; i++)
 		tie(t, PARE_TIE_MIX, 0, i, PARE_OUT(0), i);
-	for (int k = 1; k < v->n_in; k++)
-		tie(t, v->in[k]->dims[0] == v->in[0]->dims[1] ? PARE_TIE_MIX : PARE_TIE_OPAQUE, k, 0, PARE_OUT(0), 1);
+	for (int k = 0; k < v->n_in; k++)
+		pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_BLOCKS, .a = k, .a_axis = k == 0 ? 1 : 0, .b = PARE_OUT(0), .b_axis = 1, .n = a->num_groups,
+		    .a_inner = (k == 0 ? channels : v->in[k]->dims[0]) / a->num_groups, .b_inner = channels / a->num_groups});
+}
+
+static void group_resize(const struct pare_resize *r)
+{
+	const struct norm_args *a = r->was->args;
+	int64_t groups = a->num_groups * r->out[0]->dims[1] / r->was->out[0]->dims[1];
+
+	r->set_attr(r, "num_groups", &groups, 1);
 }
 
 /* --- batch */
@@ -532,7 +545,7 @@ static const struct pare_arg_spec lrn_arg_table[] = {ARG("alpha", FLOAT, alpha, 
 #define BATCH NORM, .name = "BatchNormalization", .min_in = 5, .max_in = 5, .buffer_in = PARE_BIT(3) | PARE_BIT(4), .meets = true, \
 	.grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = batch_infer, .scratch = batch_floats, .state = batch_floats, .forward = batch_forward, \
 	.backward = batch_backward, .couple = channels_couple
-#define GROUP ROWS, .name = "GroupNormalization", .min_in = 3, .max_in = 3, .max_out = 1, .args = group_arg_table, .couple = group_couple
+#define GROUP ROWS, .name = "GroupNormalization", .min_in = 3, .max_in = 3, .max_out = 1, .args = group_arg_table, .couple = group_couple, .resize = group_resize
 
 const struct pare_op pare_op_norm_table[] = {
     {BATCH, .since = PARE_OPSET_MIN, .until = 13, .max_out = 5, .args = batch_old_arg_table},

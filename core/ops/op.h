@@ -120,18 +120,24 @@ struct pare_run {
  *   CONTRACT  a and b (both inputs) are multiplied and summed over this axis; both can go together, the outputs stay
  *   MIX       index i of a is index i of b, but every index of the axis takes part in each (softmax): nothing can go
  *   SPREAD    index i of a is the indices (o * len_a + i) * inner + j of b, for o in [0, outer), j in [0, inner)
- *             (flatten, reshape): they can go together
+ *             (flatten, reshape): they can go together. With one_of not 0, a is one of several axes that b folds: of the
+ *             node's ties of that number exactly one can hold, the other axes stay whole
+ *   PART      index i of a is index offset + i of b; what else b has is not tied by it (concat, slice)
+ *   BLOCKS    index i of a and index j of b go together when i / a_inner % n = j / b_inner % n (groups); a may be b
  *   OPAQUE    some reordering that no tie describes: nothing of a and b can go
  * Axes count from 0. */
-enum pare_tie_kind { PARE_TIE_SAME, PARE_TIE_CONTRACT, PARE_TIE_MIX, PARE_TIE_SPREAD, PARE_TIE_OPAQUE };
+enum pare_tie_kind { PARE_TIE_SAME, PARE_TIE_CONTRACT, PARE_TIE_MIX, PARE_TIE_SPREAD, PARE_TIE_OPAQUE, PARE_TIE_PART, PARE_TIE_BLOCKS };
 #define PARE_OUT(k) (64 + (k))
 struct pare_tie {
 	enum pare_tie_kind kind;
 	int a, a_axis;
 	int b, b_axis;
 	int64_t outer, inner; /* SPREAD */
+	int one_of; /* SPREAD */
+	int64_t offset;              /* PART */
+	int64_t n, a_inner, b_inner; /* BLOCKS */
 };
-#define PARE_MAX_TIES 64
+#define PARE_MAX_TIES 576 /* the widest Concat */
 struct pare_ties {
 	int n;
 	bool full; /* more than PARE_MAX_TIES: treat all as OPAQUE */
@@ -156,6 +162,22 @@ struct pare_product {
 	int64_t groups, n_rows, n_out, n_in;
 	int64_t w_group, w_out, w_in;
 };
+/* What a node has to say otherwise once its operands have become smaller (core/prune/shrink.h): attributes and constant
+ * inputs that name sizes. What it does not set stays as it is. Operands are numbered as in ties. */
+struct pare_resize {
+	const struct pare_node_view *was;
+	const struct pare_shape *const *in, *const *out; /* as they are now; NULL: left out */
+	/* By index along an operand's axis: 1 for what went; NULL: all of it stays. */
+	const uint8_t *(*gone)(const struct pare_resize *r, int operand, int axis);
+	void (*set_attr)(const struct pare_resize *r, const char *name, const int64_t *v, size_t n); /* n = 0: without the attribute */
+	/* Integers in the place of constant input k. Elements in `batch` keep what stands there now (they depend on the batch). */
+	void (*set_input)(const struct pare_resize *r, int k, const int64_t *v, size_t n, unsigned batch);
+	void *ctx;
+};
+/* Of the n indices from first on along an axis, how many stay. */
+int64_t pare_resize_left(const struct pare_resize *r, int operand, int axis, int64_t first, int64_t n);
+/* resize of a node whose constant input k is the shape of output 0. */
+void pare_resize_target(const struct pare_resize *r, int k);
 
 struct pare_op {
 	const char *domain, *name;
@@ -184,6 +206,7 @@ struct pare_op {
 	void (*forward)(const struct pare_run *r); /* NULL: a view, or all outputs known */
 	void (*backward)(const struct pare_run *r);
 	void (*couple)(const struct pare_node_view *v, struct pare_ties *out);
+	void (*resize)(const struct pare_resize *r); /* NULL: nothing in the node names a size that could change */
 	int64_t (*macs)(const struct pare_node_view *v); /* multiply-accumulates; NULL: none */
 	/* False where the operands do not have that form. Shapes and the presence of operands only: data are not looked at. */
 	bool (*product)(const struct pare_run *r, struct pare_product *out);

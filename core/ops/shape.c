@@ -39,6 +39,8 @@ static enum pare_code flatten_infer(const struct pare_infer *c, struct pare_err 
 
 struct reshape_args {
 	int64_t allow_zero;
+	const struct pare_known *target; /* of infer */
+	bool first_is_batch;
 };
 
 /* Reads the target literally, but for its first entry when it stands for the batch. False when the sizes do not match. */
@@ -75,7 +77,7 @@ static bool reshape_try(const struct pare_shape *x, const struct pare_known *t, 
 
 static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err *err)
 {
-	const struct reshape_args *r = c->args;
+	struct reshape_args *r = c->args;
 	const struct pare_shape *x = &c->in[0];
 	const struct pare_known *t = &c->in_known[1];
 	struct pare_shape target = {.n_dims = (int)t->n};
@@ -88,14 +90,39 @@ static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err 
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "a target of %zu dimensions; at most %d are supported", t->n, PARE_MAX_DIMS);
 	c->out_dtype[0] = c->in_dtype[0];
 	c->out_known[0] = c->in_known[0];
-	if (!symbolic && t->n > 0 && x->n_dims > 0 && x->batch == PARE_BIT(0) && t->i64[0] == c->fixed_batch &&
-	    reshape_try(x, t, r->allow_zero != 0, true, &c->out[0]))
+	r->target = t;
+	r->first_is_batch = !symbolic && t->n > 0 && x->n_dims > 0 && x->batch == PARE_BIT(0) && t->i64[0] == c->fixed_batch;
+	if (r->first_is_batch && reshape_try(x, t, r->allow_zero != 0, true, &c->out[0]))
 		return PARE_OK;
+	r->first_is_batch = false;
 	if (reshape_try(x, t, r->allow_zero != 0, false, &c->out[0]))
 		return PARE_OK;
 	for (size_t i = 0; i < t->n; i++)
 		target.dims[i] = t->i64[i];
 	return pare_err_set(err, PARE_E_SHAPE, c->where, "shape %s cannot be reshaped to %s", pare_shape_text(x, text), pare_shape_text(&target, want));
+}
+
+/* A target that still leads to the new shape stays. Else every size is written out; one that depends on the batch is copied
+ * from the input's axis (0) or is what remains (-1). */
+static void reshape_resize(const struct pare_resize *r)
+{
+	const struct reshape_args *a = r->was->args;
+	const struct pare_shape *x = r->in[0], *y = r->out[0];
+	struct pare_shape now;
+	int64_t v[PARE_MAX_DIMS];
+	unsigned keep = 0;
+	bool open = false;
+
+	if (reshape_try(x, a->target, a->allow_zero != 0, a->first_is_batch, &now) && pare_shape_same(&now, y))
+		return;
+	for (int i = 0; i < y->n_dims; i++) {
+		bool batch = (y->batch & PARE_BIT(i)) != 0, copy = batch && i < x->n_dims && (x->batch & PARE_BIT(i)) && x->dims[i] == y->dims[i];
+
+		v[i] = a->first_is_batch && i == 0 ? a->target->i64[0] : !batch ? y->dims[i] : copy && a->allow_zero == 0 ? 0 : -1;
+		keep |= v[i] == -1 && open ? PARE_BIT(i) : 0;
+		open |= v[i] == -1;
+	}
+	r->set_input(r, 1, v, (size_t)y->n_dims, keep);
 }
 
 static enum pare_code identity_infer(const struct pare_infer *c, struct pare_err *err)
@@ -224,6 +251,8 @@ static void group_spread(const struct pare_shape *s, int first, int last, int a,
 				tie.kind = PARE_TIE_OPAQUE;
 		if (tie.kind == PARE_TIE_SPREAD && tie.outer == 1 && tie.inner == 1)
 			tie = (struct pare_tie){.kind = PARE_TIE_SAME, .a = a, .a_axis = i, .b = b, .b_axis = b_axis};
+		else if (tie.kind == PARE_TIE_SPREAD)
+			tie.one_of = 1 + b_axis + (b == PARE_OUT(0) ? PARE_MAX_DIMS : 0);
 		pare_tie_add(t, tie);
 	}
 }
@@ -284,7 +313,7 @@ const struct pare_op pare_op_shape_table[] = {
      .couple = reshape_couple},
     {VIEW, ALWAYS, .name = "Identity", .min_in = 1, .max_in = 1, .infer = identity_infer, .couple = pare_couple_same},
     {VIEW, ALWAYS, .name = "Reshape", .min_in = 2, .max_in = 2, .args_size = sizeof(struct reshape_args), .args = reshape_arg_table,
-     .const_in = PARE_BIT(1), .symbolic_in = PARE_BIT(1), .infer = reshape_infer, .couple = reshape_couple},
+     .const_in = PARE_BIT(1), .symbolic_in = PARE_BIT(1), .infer = reshape_infer, .couple = reshape_couple, .resize = reshape_resize},
     {SQUEEZE, .name = "Squeeze", .since = PARE_OPSET_MIN, .until = 12, .min_in = 1, .max_in = 1, .args = squeeze_arg_table, .infer = squeeze_infer},
     {SQUEEZE, .name = "Squeeze", .since = 13, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = 2, .const_in = PARE_BIT(1), .infer = squeeze_infer},
     {SQUEEZE, .name = "Unsqueeze", .since = PARE_OPSET_MIN, .until = 12, .min_in = 1, .max_in = 1, .args = unsqueeze_arg_table,

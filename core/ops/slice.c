@@ -13,6 +13,9 @@ struct slice_args {
 	struct pare_movement move;
 	struct pare_ints starts, ends, axes;
 	int64_t start[PARE_MAX_DIMS], step[PARE_MAX_DIMS];
+	int axis[PARE_MAX_DIMS]; /* of each start */
+	unsigned end_batch;      /* ends that depend on the batch */
+	bool by_input;
 };
 
 static bool slice_plan(const struct pare_run *r, int i, struct pare_move *m, int *in, int *out)
@@ -86,6 +89,8 @@ static enum pare_code slice_box(const struct pare_infer *c, struct pare_ints ste
 		if (y->batch & PARE_BIT(k) ? !takes_all(y->dims[k], a->starts.v[i], a->ends.v[i], batch, step) : batch)
 			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator Slice is not supported for execution with a part of the batch");
 		a->step[k] = step;
+		a->axis[i] = k;
+		a->end_batch |= batch ? PARE_BIT(i) : 0;
 		if (!(y->batch & PARE_BIT(k)))
 			y->dims[k] = slice_axis(y->dims[k], a->starts.v[i], a->ends.v[i], step, &a->start[k]);
 	}
@@ -102,6 +107,7 @@ static enum pare_code slice_infer(const struct pare_infer *c, struct pare_err *e
 	a->move.plan = slice_plan;
 	for (int k = 0; k < PARE_MAX_DIMS; k++)
 		a->step[k] = 1;
+	a->by_input = c->n_in > 1;
 	if (c->n_in > 1) {
 		code = pare_known_ints(c, 1, &a->starts, err);
 		if (code == PARE_OK)
@@ -118,19 +124,48 @@ static enum pare_code slice_infer(const struct pare_infer *c, struct pare_err *e
 	return slice_box(c, steps, end_batch, err);
 }
 
-/* Axes that keep their length and order are the same axes. */
-static void box_couple(const struct pare_node_view *v, const int64_t *step, struct pare_ties *t)
+/* A piece without gaps. With gaps it would have to stay as it is: what is left between two indices taken need not be equally many. */
+static void slice_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
-	for (int k = 0; k < v->in[0]->n_dims; k++) {
-		bool whole = v->in[0]->dims[k] == v->out[0]->dims[k] && (step == NULL || step[k] == 1);
+	const struct slice_args *a = v->args;
 
-		pare_tie_add(t, (struct pare_tie){.kind = whole ? PARE_TIE_SAME : PARE_TIE_OPAQUE, .a = 0, .a_axis = k, .b = PARE_OUT(0), .b_axis = k});
+	for (int k = 0; k < v->in[0]->n_dims; k++) {
+		bool whole = v->in[0]->dims[k] == v->out[0]->dims[k];
+		enum pare_tie_kind kind = a->step[k] != 1 ? PARE_TIE_OPAQUE : whole ? PARE_TIE_SAME : PARE_TIE_PART;
+
+		pare_tie_add(t, kind == PARE_TIE_SAME ? (struct pare_tie){.kind = kind, .a = 0, .a_axis = k, .b = PARE_OUT(0), .b_axis = k} :
+		    (struct pare_tie){.kind = kind, .a = PARE_OUT(0), .a_axis = k, .b = 0, .b_axis = k, .offset = a->start[k]});
 	}
 }
 
-static void slice_couple(const struct pare_node_view *v, struct pare_ties *t)
+/* Bounds of an axis that got shorter: what is left of the piece, from what is left before it. */
+static void slice_resize(const struct pare_resize *r)
 {
-	box_couple(v, ((const struct slice_args *)v->args)->step, t);
+	const struct slice_args *a = r->was->args;
+	const struct pare_shape *x = r->was->in[0], *y = r->was->out[0];
+	int64_t start[PARE_MAX_DIMS], end[PARE_MAX_DIMS];
+	bool changed = false;
+
+	for (size_t i = 0; i < a->starts.n; i++) {
+		int k = a->axis[i];
+
+		start[i] = a->starts.v[i];
+		end[i] = a->ends.v[i];
+		if (r->gone(r, 0, k) == NULL || (x->batch & PARE_BIT(k)))
+			continue;
+		start[i] = pare_resize_left(r, 0, k, 0, a->start[k]);
+		end[i] = start[i] + pare_resize_left(r, PARE_OUT(0), k, 0, y->dims[k]);
+		changed = true;
+	}
+	if (!changed)
+		return;
+	if (a->by_input) {
+		r->set_input(r, 1, start, a->starts.n, 0);
+		r->set_input(r, 2, end, a->starts.n, a->end_batch);
+	} else {
+		r->set_attr(r, "starts", start, a->starts.n);
+		r->set_attr(r, "ends", end, a->starts.n);
+	}
 }
 
 enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP };
@@ -142,6 +177,8 @@ struct pad_args {
 	float value;
 	enum pad_mode mode;
 	int64_t before[PARE_MAX_DIMS], after[PARE_MAX_DIMS];
+	int axis[PARE_MAX_DIMS]; /* of each pair of pads */
+	bool by_input;
 };
 
 /* A run of y along one axis: n elements from y0, read from x0 with a step. */
@@ -252,6 +289,7 @@ static enum pare_code pad_box(const struct pare_infer *c, struct pare_ints axes,
 		if (!pad_fits(a->mode, y->dims[k], before, after))
 			return pare_err_set(err, PARE_E_SHAPE, c->where, "pads of %lld and %lld do not fit %lld elements", (long long)before, (long long)after,
 			    (long long)y->dims[k]);
+		a->axis[i] = k;
 		a->before[k] = before;
 		a->after[k] = after;
 		y->dims[k] += before + after;
@@ -266,6 +304,7 @@ static enum pare_code pad_infer(const struct pare_infer *c, struct pare_err *err
 	enum pare_code code = pad_mode(c, a, err);
 
 	a->move = (struct pare_movement){.plan = pad_plan, .fills = a->mode == PAD_CONSTANT, .fill = a->value};
+	a->by_input = c->n_in > 1;
 	if (code == PARE_OK && c->n_in > 1)
 		code = pare_known_ints(c, 1, &a->pads, err);
 	if (code == PARE_OK)
@@ -284,9 +323,42 @@ static enum pare_code pad_infer(const struct pare_infer *c, struct pare_err *err
 	return pad_box(c, axes, err);
 }
 
+/* Constant pads stand around the input; other modes copy what is inside. */
 static void pad_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
-	box_couple(v, NULL, t);
+	const struct pad_args *a = v->args;
+
+	for (int k = 0; k < v->in[0]->n_dims; k++) {
+		bool whole = a->before[k] == 0 && a->after[k] == 0, part = a->mode == PAD_CONSTANT && a->before[k] >= 0 && a->after[k] >= 0;
+
+		pare_tie_add(t, (struct pare_tie){.kind = whole ? PARE_TIE_SAME : part ? PARE_TIE_PART : PARE_TIE_OPAQUE, .a = 0, .a_axis = k, .b = PARE_OUT(0), .b_axis = k,
+		    .offset = a->before[k]});
+	}
+}
+
+static void pad_resize(const struct pare_resize *r)
+{
+	const struct pad_args *a = r->was->args;
+	size_t n = a->pads.n / 2;
+	int64_t pads[2 * PARE_MAX_DIMS];
+	bool changed = false;
+
+	for (size_t i = 0; i < n; i++) {
+		int k = a->axis[i];
+		int64_t len = r->was->in[0]->dims[k];
+
+		pads[i] = a->pads.v[i];
+		pads[n + i] = a->pads.v[n + i];
+		if (r->gone(r, PARE_OUT(0), k) == NULL || (pads[i] == 0 && pads[n + i] == 0))
+			continue;
+		pads[i] = pare_resize_left(r, PARE_OUT(0), k, 0, a->before[k]);
+		pads[n + i] = pare_resize_left(r, PARE_OUT(0), k, a->before[k] + len, a->after[k]);
+		changed = true;
+	}
+	if (changed && a->by_input)
+		r->set_input(r, 1, pads, 2 * n, 0);
+	else if (changed)
+		r->set_attr(r, "pads", pads, 2 * n);
 }
 
 static const struct pare_arg_spec slice_arg_table[] = {
@@ -307,8 +379,8 @@ static const struct pare_arg_spec pad_arg_table[] = {
 };
 
 #define ROW .domain = "", .min_out = 1, .max_out = 1, .any_dtype_in = ~0u, .forward = pare_movement_forward, .backward = pare_movement_backward
-#define SLICE ROW, .name = "Slice", .args_size = sizeof(struct slice_args), .infer = slice_infer, .couple = slice_couple
-#define PAD ROW, .name = "Pad", .args_size = sizeof(struct pad_args), .infer = pad_infer, .couple = pad_couple
+#define SLICE ROW, .name = "Slice", .args_size = sizeof(struct slice_args), .infer = slice_infer, .couple = slice_couple, .resize = slice_resize
+#define PAD ROW, .name = "Pad", .args_size = sizeof(struct pad_args), .infer = pad_infer, .couple = pad_couple, .resize = pad_resize
 
 const struct pare_op pare_op_slice_table[] = {
     {SLICE, .since = PARE_OPSET_MIN, .until = 9, .min_in = 1, .max_in = 1, .args = slice_arg_table},

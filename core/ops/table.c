@@ -68,6 +68,21 @@ void pare_couple_same(const struct pare_node_view *v, struct pare_ties *out)
 		pare_tie_add(out, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = i});
 }
 
+int64_t pare_resize_left(const struct pare_resize *r, int operand, int axis, int64_t first, int64_t n)
+{
+	const uint8_t *gone = r->gone(r, operand, axis);
+	int64_t left = n;
+
+	for (int64_t i = first; gone != NULL && i < first + n; i++)
+		left -= gone[i] != 0;
+	return left;
+}
+
+void pare_resize_target(const struct pare_resize *r, int k)
+{
+	r->set_input(r, k, r->out[0]->dims, (size_t)r->out[0]->n_dims, r->out[0]->batch);
+}
+
 enum pare_code pare_infer_same(const struct pare_infer *c, struct pare_err *err)
 {
 	(void)err;

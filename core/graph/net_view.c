@@ -1,0 +1,59 @@
+/* The plan as others may read it. A value counts as referred to when a step reads or writes it, const inputs included:
+ * those are not live in the plan's own sense (nothing reads them at run time), but they have to shrink with the rest. */
+#include "core/graph/net_view.h"
+
+#include "core/graph/net_priv.h"
+
+const struct pare_model *pare_net_model(const struct pare_net *net)
+{
+	return net->model;
+}
+
+int pare_net_n_steps(const struct pare_net *net)
+{
+	return net->n_nodes;
+}
+
+void pare_net_step_at(const struct pare_net *net, int i, struct pare_net_step *out)
+{
+	const struct pare_net_node *n = &net->nodes[i];
+
+	*out = (struct pare_net_step){.index = n->index, .node = n->node, .op = n->op, .args = n->args, .where = n->where};
+}
+
+void pare_net_step_ties(const struct pare_net *net, int i, struct pare_ties *out)
+{
+	pare_net_ties(net, &net->nodes[i], out);
+}
+
+const struct pare_shape *pare_net_shape_of(const struct pare_net *net, int32_t value)
+{
+	return value >= 0 ? &net->values[value].shape : NULL;
+}
+
+int pare_net_dtype_of(const struct pare_net *net, int32_t value)
+{
+	return net->values[value].dtype;
+}
+
+int pare_net_param_of(const struct pare_net *net, int32_t value)
+{
+	return net->values[value].param;
+}
+
+bool pare_net_is_constant(const struct pare_net *net, int32_t value)
+{
+	return net->values[value].constant;
+}
+
+const float *pare_net_constant_f32(const struct pare_net *net, int32_t value)
+{
+	const struct pare_net_value *v = &net->values[value];
+
+	return v->place == PARE_PLACE_CONST ? v->fixed : v->known.f32;
+}
+
+const struct pare_known *pare_net_known(const struct pare_net *net, int32_t value)
+{
+	return &net->values[value].known;
+}

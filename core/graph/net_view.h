@@ -1,0 +1,32 @@
+/* What structured pruning reads of a plan: the nodes that run, with their ties, and what is known of their values. All of
+ * it is fixed for the net's life. */
+#ifndef PARE_GRAPH_NET_VIEW_H
+#define PARE_GRAPH_NET_VIEW_H
+
+#include "core/graph/net.h"
+#include "core/ops/op.h"
+
+struct pare_net_step {
+	int32_t index; /* in the graph */
+	const struct pare_node *node;
+	const struct pare_op *op;
+	const void *args;
+	const char *where; /* node "fc1" (Gemm) */
+};
+const struct pare_model *pare_net_model(const struct pare_net *net);
+int pare_net_n_steps(const struct pare_net *net);
+void pare_net_step_at(const struct pare_net *net, int i, struct pare_net_step *out);
+void pare_net_step_ties(const struct pare_net *net, int i, struct pare_ties *out);
+
+/* The shape of a value that some step, or the graph's interface, refers to; NULL for others. */
+const struct pare_shape *pare_net_shape_of(const struct pare_net *net, int32_t value);
+int pare_net_dtype_of(const struct pare_net *net, int32_t value);
+/* The parameter that this value is; -1 for others. */
+int pare_net_param_of(const struct pare_net *net, int32_t value);
+/* Does the value depend on neither inputs nor parameters nor the batch size? Then its elements: as floats where they were
+ * computed, else (small ones) as they are known. Both NULL: an initializer that nobody reads at plan time. */
+bool pare_net_is_constant(const struct pare_net *net, int32_t value);
+const float *pare_net_constant_f32(const struct pare_net *net, int32_t value);
+const struct pare_known *pare_net_known(const struct pare_net *net, int32_t value);
+
+#endif

@@ -1,0 +1,62 @@
+/* A changed graph as a list of changes to the one in the file: what core/onnx/rewrite.c writes, and all that it can write. The
+ * rest of the file goes out byte for byte. Everything lives in the arena, names may point into the model. */
+#ifndef PARE_GRAPH_REWRITE_H
+#define PARE_GRAPH_REWRITE_H
+
+#include "core/base/mem.h"
+#include "core/graph/shape.h"
+
+struct pare_new_init {
+	const char *name;
+	int dtype;
+	int n_dims;
+	int64_t dims[PARE_MAX_DIMS];
+	const void *bytes; /* little-endian, as in raw_data */
+	size_t n_bytes;
+};
+
+/* One change of a node. attr not NULL: that attribute is v (a list if is_list), or goes when n is 0. Else input k is `name`. */
+struct pare_node_edit {
+	int32_t node;
+	const char *attr;
+	bool is_list;
+	const int64_t *v;
+	size_t n;
+	int input;
+	const char *name;
+};
+
+/* A node of two inputs and no attributes, put in front of another one. */
+struct pare_new_node {
+	int32_t before;
+	const char *op, *in[2], *out;
+};
+
+struct pare_rewrite {
+	struct pare_arena arena;
+	int32_t n_nodes, n_values; /* of the graph */
+	bool *drop_node;           /* by node */
+	bool *drop_init;           /* by value: the initializer goes */
+	const struct pare_new_init **resized; /* by value: the initializer's new dimensions and data; NULL: as it is */
+	const struct pare_shape **shapes;     /* by value: what value_info says from now on (but for its batch dimensions); NULL: as it is */
+	struct pare_new_init *inits;
+	struct pare_node_edit *edits; /* by node, ascending */
+	struct pare_new_node *nodes;
+	size_t n_inits, max_inits, n_edits, max_edits, n_new_nodes, max_new_nodes;
+};
+
+PARE_MUST_USE enum pare_code pare_rewrite_init(struct pare_rewrite *rw, const struct pare_model *m, struct pare_err *err);
+void pare_rewrite_done(struct pare_rewrite *rw);
+/* Copies what they are given, but for names and bytes. */
+PARE_MUST_USE enum pare_code pare_rewrite_add_init(struct pare_rewrite *rw, const struct pare_new_init *init, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_rewrite_add_edit(struct pare_rewrite *rw, const struct pare_node_edit *edit, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_rewrite_add_node(struct pare_rewrite *rw, const struct pare_new_node *node, struct pare_err *err);
+/* The name that input k of a node has after the edits ("" when left out), and how many inputs it has. */
+const char *pare_rewrite_input(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node, int k);
+int pare_rewrite_n_inputs(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node);
+/* A name that neither the graph nor the rewrite has yet: base, with a number where it must. NULL without memory. */
+const char *pare_rewrite_name(struct pare_rewrite *rw, const struct pare_graph *g, const char *base);
+/* Marks what no graph output needs any more: nodes, initializers that are no graph inputs. */
+PARE_MUST_USE enum pare_code pare_rewrite_drop_dead(struct pare_rewrite *rw, const struct pare_graph *g, struct pare_err *err);
+
+#endif

@@ -1,0 +1,276 @@
+/* The file again, with changes: like write.c it walks the fields and copies, and where something was changed it copies all
+ * of the message but that. Unlike there, nested messages are written with their length put in afterwards, which moves the
+ * bytes once: a changed graph is small next to the work that led to it, and the code stays one pass. */
+#include <string.h>
+
+#include "core/graph/graph_priv.h"
+#include "core/onnx/onnx.h"
+#include "core/onnx/schema.h"
+#include "core/onnx/wire.h"
+#include "core/onnx/write_priv.h"
+
+#define TYPE_INT 2
+#define TYPE_INTS 7
+
+struct writer {
+	const struct pare_model *m;
+	const struct pare_rewrite *rw;
+	struct pare_buf *out;
+	int32_t n_nodes, n_inits; /* met so far */
+};
+
+static void copy(struct writer *w, const struct pare_field *f, const struct pare_wire *c)
+{
+	(void)pare_buf_add(w->out, f->at, (size_t)(c->p - f->at));
+}
+
+static bool is_text(struct pare_span s, const char *text)
+{
+	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
+}
+
+/* --- initializers */
+
+static void put_new_init(struct writer *w, const struct pare_new_init *t)
+{
+	size_t mark = pare_wire_begin(w->out, GRAPH_INITIALIZER);
+
+	for (int i = 0; i < t->n_dims; i++)
+		pare_wire_put_int(w->out, TENSOR_DIMS, t->dims[i]);
+	pare_wire_put_int(w->out, TENSOR_DATA_TYPE, t->dtype);
+	pare_wire_put_str(w->out, TENSOR_NAME, t->name);
+	pare_wire_put_bytes(w->out, TENSOR_RAW_DATA, t->bytes, t->n_bytes);
+	pare_wire_end(w->out, mark);
+}
+
+/* Dimensions and data anew, whatever else the message holds as it is. */
+static void put_resized(struct writer *w, const struct pare_field *f, const struct pare_new_init *t)
+{
+	size_t mark = pare_wire_begin(w->out, GRAPH_INITIALIZER);
+	struct pare_field in;
+	struct pare_wire c;
+
+	for (int i = 0; i < t->n_dims; i++)
+		pare_wire_put_int(w->out, TENSOR_DIMS, t->dims[i]);
+	pare_wire_init(&c, w->m->file.data, f->span);
+	while (pare_wire_next(&c, &in))
+		if (in.number != TENSOR_DIMS && !pare_onnx_holds_values(in.number))
+			copy(w, &in, &c);
+	pare_wire_put_bytes(w->out, TENSOR_RAW_DATA, t->bytes, t->n_bytes);
+	pare_wire_end(w->out, mark);
+}
+
+static void put_init(struct writer *w, const struct pare_field *f, const struct pare_wire *c)
+{
+	int32_t v = w->m->graph.inits[w->n_inits++];
+	const struct pare_init_patch *patch = w->m->patches != NULL ? w->m->patches[v] : NULL;
+
+	if (w->rw->drop_init[v])
+		return;
+	if (w->rw->resized[v] != NULL)
+		put_resized(w, f, w->rw->resized[v]);
+	else if (patch != NULL)
+		pare_onnx_put_patched(w->out, w->m->file.data, f, patch);
+	else
+		copy(w, f, c);
+}
+
+/* --- nodes */
+
+static void put_attr(struct writer *w, const struct pare_node_edit *e)
+{
+	size_t mark;
+
+	if (e->n == 0)
+		return;
+	mark = pare_wire_begin(w->out, NODE_ATTRIBUTE);
+	pare_wire_put_str(w->out, ATTR_NAME, e->attr);
+	for (size_t i = 0; i < e->n; i++)
+		pare_wire_put_int(w->out, e->is_list ? ATTR_INTS : ATTR_I, e->v[i]);
+	pare_wire_put_int(w->out, ATTR_TYPE, e->is_list ? TYPE_INTS : TYPE_INT);
+	pare_wire_end(w->out, mark);
+}
+
+/* The last edit of that attribute of the node; NULL: it stays as it is. */
+static const struct pare_node_edit *attr_edit(const struct writer *w, int32_t node, struct pare_span name)
+{
+	for (size_t i = w->rw->n_edits; i-- > 0;) {
+		const struct pare_node_edit *e = &w->rw->edits[i];
+
+		if (e->node == node && e->attr != NULL && is_text(name, e->attr))
+			return e;
+	}
+	return NULL;
+}
+
+static void put_new_attrs(struct writer *w, int32_t node)
+{
+	for (size_t i = 0; i < w->rw->n_edits; i++) {
+		const struct pare_node_edit *e = &w->rw->edits[i];
+		struct pare_span name = {(const uint8_t *)e->attr, e->attr != NULL ? strlen(e->attr) : 0};
+
+		if (e->node == node && e->attr != NULL && attr_edit(w, node, name) == e && pare_node_attr(&w->m->graph.nodes[node], e->attr) == NULL)
+			put_attr(w, e);
+	}
+}
+
+static void put_edited(struct writer *w, const struct pare_field *f, int32_t node)
+{
+	size_t mark = pare_wire_begin(w->out, GRAPH_NODE);
+	const struct pare_graph *g = &w->m->graph;
+	int n_in = pare_rewrite_n_inputs(w->rw, g, node);
+	struct pare_field in;
+	struct pare_wire c;
+
+	for (int k = 0; k < n_in; k++)
+		pare_wire_put_str(w->out, NODE_INPUT, pare_rewrite_input(w->rw, g, node, k));
+	pare_wire_init(&c, w->m->file.data, f->span);
+	while (pare_wire_next(&c, &in)) {
+		const struct pare_node_edit *e = NULL;
+
+		if (in.number == NODE_INPUT)
+			continue;
+		if (in.number == NODE_ATTRIBUTE)
+			e = attr_edit(w, node, pare_wire_find(w->m->file.data, in.span, ATTR_NAME));
+		if (e != NULL)
+			put_attr(w, e);
+		else
+			copy(w, &in, &c);
+	}
+	put_new_attrs(w, node);
+	pare_wire_end(w->out, mark);
+}
+
+static void put_new_node(struct writer *w, const struct pare_new_node *n)
+{
+	size_t mark = pare_wire_begin(w->out, GRAPH_NODE);
+
+	pare_wire_put_str(w->out, NODE_INPUT, n->in[0]);
+	pare_wire_put_str(w->out, NODE_INPUT, n->in[1]);
+	pare_wire_put_str(w->out, NODE_OUTPUT, n->out);
+	pare_wire_put_str(w->out, NODE_NAME, n->out);
+	pare_wire_put_str(w->out, NODE_OP_TYPE, n->op);
+	pare_wire_end(w->out, mark);
+}
+
+static void put_node(struct writer *w, const struct pare_field *f, const struct pare_wire *c)
+{
+	int32_t node = w->n_nodes++;
+	bool edited = false;
+
+	if (w->rw->drop_node[node])
+		return;
+	for (size_t i = 0; i < w->rw->n_new_nodes; i++)
+		if (w->rw->nodes[i].before == node)
+			put_new_node(w, &w->rw->nodes[i]);
+	for (size_t i = 0; i < w->rw->n_edits; i++)
+		edited |= w->rw->edits[i].node == node;
+	if (edited)
+		put_edited(w, f, node);
+	else
+		copy(w, f, c);
+}
+
+/* --- shapes that are written down */
+
+/* ValueInfoProto -> type -> tensor_type -> shape -> dim: all fields copied but for those on the way. */
+static void put_type(struct writer *w, struct pare_span span, int level, const struct pare_shape *shape)
+{
+	static const uint32_t way[] = {VALUE_TYPE, TYPE_TENSOR, TENSOR_TYPE_SHAPE, SHAPE_DIM};
+	struct pare_field f;
+	struct pare_wire c;
+	int dim = 0;
+
+	pare_wire_init(&c, w->m->file.data, span);
+	while (pare_wire_next(&c, &f)) {
+		size_t mark;
+
+		if (f.number != way[level]) {
+			copy(w, &f, &c);
+			continue;
+		}
+		if (level == 3 && (dim >= shape->n_dims || (shape->batch & PARE_BIT(dim)))) {
+			copy(w, &f, &c);
+			dim++;
+			continue;
+		}
+		mark = pare_wire_begin(w->out, f.number);
+		if (level == 3)
+			pare_wire_put_int(w->out, DIM_VALUE, shape->dims[dim++]);
+		else
+			put_type(w, f.span, level + 1, shape);
+		pare_wire_end(w->out, mark);
+	}
+}
+
+static int32_t value_named(const struct pare_graph *g, struct pare_span name)
+{
+	for (int32_t i = 0; i < g->n_values; i++)
+		if (is_text(name, g->values[i].name))
+			return i;
+	return -1;
+}
+
+static void put_value(struct writer *w, const struct pare_field *f, const struct pare_wire *c)
+{
+	int32_t v = value_named(&w->m->graph, pare_wire_find(w->m->file.data, f->span, VALUE_NAME));
+	int32_t producer = v >= 0 ? w->m->graph.values[v].producer : -1;
+	size_t mark;
+
+	if (f->number == GRAPH_VALUE_INFO && v >= 0 && ((producer >= 0 && w->rw->drop_node[producer]) || w->rw->drop_init[v]))
+		return;
+	if (v < 0 || w->rw->shapes[v] == NULL) {
+		copy(w, f, c);
+		return;
+	}
+	mark = pare_wire_begin(w->out, f->number);
+	put_type(w, f->span, 0, w->rw->shapes[v]);
+	pare_wire_end(w->out, mark);
+}
+
+static void put_graph(struct writer *w, struct pare_span graph)
+{
+	struct pare_field f;
+	struct pare_wire c;
+
+	pare_wire_init(&c, w->m->file.data, graph);
+	while (pare_wire_next(&c, &f)) {
+		switch (f.number) {
+		case GRAPH_NODE:
+			put_node(w, &f, &c);
+			break;
+		case GRAPH_INITIALIZER:
+			put_init(w, &f, &c);
+			break;
+		case GRAPH_INPUT:
+		case GRAPH_VALUE_INFO:
+			put_value(w, &f, &c);
+			break;
+		default:
+			copy(w, &f, &c);
+		}
+	}
+	for (size_t i = 0; i < w->rw->n_inits; i++)
+		put_new_init(w, &w->rw->inits[i]);
+}
+
+enum pare_code pare_onnx_rewrite(const struct pare_model *m, const struct pare_rewrite *rw, struct pare_buf *out, struct pare_err *err)
+{
+	struct writer w = {.m = m, .rw = rw, .out = out};
+	struct pare_field f;
+	struct pare_wire c;
+
+	pare_wire_init(&c, m->file.data, m->file);
+	while (pare_wire_next(&c, &f)) {
+		size_t mark;
+
+		if (f.number != MODEL_GRAPH) {
+			copy(&w, &f, &c);
+			continue;
+		}
+		mark = pare_wire_begin(out, MODEL_GRAPH);
+		put_graph(&w, f.span);
+		pare_wire_end(out, mark);
+	}
+	return pare_buf_status(out, err);
+}

@@ -1,0 +1,433 @@
+/* Slices, and the equivalence that ties make of them: union-find over plain numbers.
+ *
+ * Every relation that removal has to respect is symmetric (if channel i of a sum goes, so does channel i of each term, and
+ * the other way round), so the least set that contains a slice and can go is its class. Keeping the index of each axis
+ * explicit, instead of relating axes with offset and stride formulas, makes concatenation, splitting, shuffling, grouped
+ * convolution and flattening one case: a loop that joins numbers. It costs four bytes per index of each axis of each tensor,
+ * which even for large nets is a fraction of one activation.
+ *
+ * Folds are the exception. Index 5 of a flat axis that folds [2, 3] may go with row 1 or with column 2, and joining it with
+ * both joins everything. So a fold waits until the other ties have said which of its axes are pinned anyway (a Flatten
+ * behind a convolution: height and width); if more than one is still free, the granularity decides, and the choice is
+ * carried along: an axis that is joined with a chosen one is chosen wherever it is folded again, so that the three projections
+ * of an attention block, or both sides of a channel shuffle, agree. */
+#include "core/prune/groups.h"
+
+#include <string.h>
+
+#include "core/base/num.h"
+#include "core/graph/graph_priv.h"
+#include "core/graph/net_view.h"
+#include "core/prune/groups_priv.h"
+
+#define MAX_SLICES ((uint32_t)1 << 27)
+
+/* --- slices */
+
+static enum pare_code number_value(const struct pare_net *net, struct pare_slices *s, int32_t value, struct pare_err *err)
+{
+	const struct pare_shape *shape = pare_net_shape_of(net, value);
+
+	if (shape == NULL)
+		return PARE_OK;
+	for (int i = 0; i < shape->n_dims; i++) {
+		size_t at = (size_t)value * PARE_MAX_DIMS + (size_t)i;
+
+		if ((shape->batch & PARE_BIT(i)) || shape->dims[i] == 0 || s->base[at] != PARE_NO_SLICE)
+			continue;
+		if (shape->dims[i] > MAX_SLICES - s->n)
+			return pare_err_set(err, PARE_E_LIMIT, NULL, "the tensors have more than %u indices along all axes together", (unsigned)MAX_SLICES);
+		s->base[at] = s->n;
+		s->order[s->n_axes++] = (uint32_t)at;
+		s->len[at] = (uint32_t)shape->dims[i];
+		s->n += (uint32_t)shape->dims[i];
+	}
+	return PARE_OK;
+}
+
+enum pare_code pare_slices_init(struct pare_slices *s, const struct pare_net *net, const struct pare_graph *g, struct pare_err *err)
+{
+	size_t n = (size_t)g->n_values * PARE_MAX_DIMS;
+	enum pare_code code = PARE_OK;
+
+	*s = (struct pare_slices){.n_values = g->n_values, .base = pare_calloc(n + 1, sizeof *s->base), .len = pare_calloc(n + 1, sizeof *s->len),
+	    .order = pare_calloc(n + 1, sizeof *s->order)};
+	if (s->base == NULL || s->len == NULL || s->order == NULL)
+		return pare_err_nomem(err, n * sizeof *s->base);
+	memset(s->base, 0xff, n * sizeof *s->base);
+	for (int i = 0; i < g->n_inputs && code == PARE_OK; i++)
+		code = number_value(net, s, g->inputs[i], err);
+	for (int i = 0; i < pare_net_n_steps(net); i++) {
+		struct pare_net_step step;
+
+		pare_net_step_at(net, i, &step);
+		for (int k = 0; k < step.node->n_in + step.node->n_out && code == PARE_OK; k++)
+			code = number_value(net, s, k < step.node->n_in ? step.node->in[k] : step.node->out[k - step.node->n_in], err);
+	}
+	for (int i = 0; i < g->n_outputs && code == PARE_OK; i++)
+		code = number_value(net, s, g->outputs[i], err);
+	return code;
+}
+
+void pare_slices_done(struct pare_slices *s)
+{
+	pare_free(s->base);
+	pare_free(s->len);
+	pare_free(s->order);
+	s->base = s->len = s->order = NULL;
+}
+
+int64_t pare_slice_find(const struct pare_slices *s, uint32_t slice, int32_t *value, int *axis)
+{
+	uint32_t low = 0, high = s->n_axes;
+
+	while (high - low > 1) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (s->base[s->order[mid]] <= slice)
+			low = mid;
+		else
+			high = mid;
+	}
+	*value = (int32_t)(s->order[low] / PARE_MAX_DIMS);
+	*axis = (int)(s->order[low] % PARE_MAX_DIMS);
+	return (int64_t)(slice - s->base[s->order[low]]);
+}
+
+/* --- the equivalence */
+
+uint32_t pare_ties_find(struct pare_joiner *j, uint32_t a)
+{
+	while (j->parent[a] != a) {
+		j->parent[a] = j->parent[j->parent[a]];
+		a = j->parent[a];
+	}
+	return a;
+}
+
+static void join(struct pare_joiner *j, uint32_t a, uint32_t b)
+{
+	uint32_t low, high;
+
+	a = pare_ties_find(j, a);
+	b = pare_ties_find(j, b);
+	if (a == b)
+		return;
+	low = a < b ? a : b;
+	high = a < b ? b : a;
+	j->parent[high] = low;
+	j->chosen[low] |= j->chosen[high];
+	if (j->why[low] == PARE_PIN_NONE) {
+		j->why[low] = j->why[high];
+		j->by[low] = j->by[high];
+	}
+}
+
+static void pin(struct pare_joiner *j, uint32_t slice, enum pare_pin why, int32_t by)
+{
+	uint32_t root = pare_ties_find(j, slice);
+
+	if (j->why[root] != PARE_PIN_NONE)
+		return;
+	j->why[root] = (uint8_t)why;
+	j->by[root] = by;
+}
+
+struct axis {
+	uint32_t base, len; /* base PARE_NO_SLICE: the batch, or an operand that is left out */
+};
+
+static struct axis axis_of(const struct pare_joiner *j, int32_t value, int axis)
+{
+	size_t at = (size_t)value * PARE_MAX_DIMS + (size_t)axis;
+
+	return value < 0 ? (struct axis){PARE_NO_SLICE, 0} : (struct axis){j->slices->base[at], j->slices->len[at]};
+}
+
+static struct axis operand(const struct pare_joiner *j, const struct pare_node *n, int k, int axis)
+{
+	return axis_of(j, k < PARE_OUT(0) ? n->in[k] : n->out[k - PARE_OUT(0)], axis);
+}
+
+static void pin_axis(struct pare_joiner *j, struct axis a, enum pare_pin why, int32_t by)
+{
+	for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++)
+		pin(j, a.base + i, why, by);
+}
+
+static void join_spread(struct pare_joiner *j, struct axis a, struct axis b, int64_t inner)
+{
+	for (uint32_t i = 0; i < b.len; i++)
+		join(j, a.base + (uint32_t)(i / (uint64_t)inner % a.len), b.base + i);
+}
+
+static void join_blocks(struct pare_joiner *j, struct axis a, struct axis b, const struct pare_tie *t)
+{
+	for (uint32_t i = 0; i < a.len; i++)
+		join(j, a.base + (uint32_t)((uint64_t)(i / t->a_inner % t->n) * (uint64_t)t->a_inner), a.base + i);
+	for (uint32_t i = 0; i < b.len; i++)
+		join(j, a.base + (uint32_t)((uint64_t)(i / t->b_inner % t->n) * (uint64_t)t->a_inner), b.base + i);
+}
+
+/* Do the lengths agree with what the tie says of them? */
+static bool tie_fits(const struct pare_tie *t, struct axis a, struct axis b)
+{
+	if (a.base == PARE_NO_SLICE || b.base == PARE_NO_SLICE)
+		return false;
+	switch (t->kind) {
+	case PARE_TIE_SAME:
+	case PARE_TIE_CONTRACT:
+		return a.len == b.len;
+	case PARE_TIE_SPREAD:
+		return t->inner > 0 && t->outer > 0 && a.len > 0 && (int64_t)b.len == t->outer * a.len * t->inner;
+	case PARE_TIE_PART:
+		return t->offset >= 0 && t->offset + a.len <= b.len;
+	case PARE_TIE_BLOCKS:
+		return t->n > 0 && t->a_inner > 0 && t->b_inner > 0 && a.len % (uint64_t)(t->n * t->a_inner) == 0 && b.len % (uint64_t)(t->n * t->b_inner) == 0;
+	case PARE_TIE_MIX:
+	case PARE_TIE_OPAQUE:
+		break;
+	}
+	return false;
+}
+
+static void apply_tie(struct pare_joiner *j, const struct pare_node *n, int32_t step, const struct pare_tie *t)
+{
+	struct axis a = operand(j, n, t->a, t->a_axis), b = operand(j, n, t->b, t->b_axis);
+
+	if (!tie_fits(t, a, b)) {
+		pin_axis(j, a, t->kind == PARE_TIE_MIX ? PARE_PIN_MIX : PARE_PIN_OPAQUE, step);
+		pin_axis(j, b, t->kind == PARE_TIE_MIX ? PARE_PIN_MIX : PARE_PIN_OPAQUE, step);
+		return;
+	}
+	switch (t->kind) {
+	case PARE_TIE_SPREAD:
+		join_spread(j, a, b, t->inner);
+		break;
+	case PARE_TIE_BLOCKS:
+		join_blocks(j, a, b, t);
+		break;
+	default:
+		for (uint32_t i = 0; i < a.len; i++)
+			join(j, a.base + i, b.base + i + (uint32_t)t->offset);
+	}
+}
+
+static void pin_step(struct pare_joiner *j, const struct pare_node *n, int32_t step)
+{
+	for (int k = 0; k < n->n_in + n->n_out; k++)
+		for (int i = 0; i < PARE_MAX_DIMS; i++)
+			pin_axis(j, axis_of(j, k < n->n_in ? n->in[k] : n->out[k - n->n_in], i), PARE_PIN_OPAQUE, step);
+}
+
+static enum pare_code keep_fold(struct pare_joiner *j, int32_t step, const struct pare_tie *t, struct pare_err *err)
+{
+	struct pare_fold *more;
+
+	if (j->n_folds == j->max_folds) {
+		more = pare_realloc(j->folds, (j->max_folds * 2 + 16) * sizeof *more);
+		if (more == NULL)
+			return pare_err_nomem(err, 0);
+		j->folds = more;
+		j->max_folds = j->max_folds * 2 + 16;
+	}
+	j->folds[j->n_folds++] = (struct pare_fold){.step = step, .tie = *t};
+	return PARE_OK;
+}
+
+static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	for (int32_t i = 0; i < pare_net_n_steps(j->net) && code == PARE_OK; i++) {
+		struct pare_net_step step;
+		struct pare_ties ties;
+
+		pare_net_step_at(j->net, i, &step);
+		pare_net_step_ties(j->net, i, &ties);
+		if (ties.full)
+			pin_step(j, step.node, i);
+		for (int k = 0; k < ties.n && !ties.full && code == PARE_OK; k++)
+			if (ties.tie[k].one_of != 0)
+				code = keep_fold(j, i, &ties.tie[k], err);
+			else
+				apply_tie(j, step.node, i, &ties.tie[k]);
+	}
+	return code;
+}
+
+static void pin_interface(struct pare_joiner *j, const struct pare_graph *g)
+{
+	for (int i = 0; i < g->n_inputs + g->n_outputs; i++)
+		for (int k = 0; k < PARE_MAX_DIMS; k++)
+			pin_axis(j, axis_of(j, i < g->n_inputs ? g->inputs[i] : g->outputs[i - g->n_inputs], k), i < g->n_inputs ? PARE_PIN_INPUT : PARE_PIN_OUTPUT,
+			    i < g->n_inputs ? g->inputs[i] : g->outputs[i - g->n_inputs]);
+	for (size_t at = 0; at < (size_t)j->slices->n_values * PARE_MAX_DIMS; at++)
+		if (j->slices->len[at] == 1)
+			pin(j, j->slices->base[at], PARE_PIN_WHOLE, -1);
+}
+
+/* --- folds */
+
+static struct axis fold_axis(const struct pare_joiner *j, const struct pare_fold *f, bool flat)
+{
+	struct pare_net_step step;
+
+	pare_net_step_at(j->net, f->step, &step);
+	return operand(j, step.node, flat ? f->tie.b : f->tie.a, flat ? f->tie.b_axis : f->tie.a_axis);
+}
+
+/* 0: pinned; 1: some index could go; 2: it is chosen already. */
+static int freedom(struct pare_joiner *j, struct axis a)
+{
+	int free = 0;
+
+	for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++) {
+		uint32_t root = pare_ties_find(j, a.base + i);
+
+		if (j->why[root] == PARE_PIN_NONE)
+			free = j->chosen[root] ? 2 : free > 1 ? 2 : 1;
+	}
+	return free;
+}
+
+/* The folds [first, end) are the ways to read one flat axis; way < 0: none is left. */
+static void settle(struct pare_joiner *j, size_t first, size_t end, int way)
+{
+	for (size_t i = first; i < end; i++) {
+		struct pare_fold *f = &j->folds[i];
+		struct pare_net_step step;
+
+		f->settled = true;
+		if ((int)(i - first) != way) {
+			pin_axis(j, fold_axis(j, f, false), PARE_PIN_CHOICE, f->step);
+			continue;
+		}
+		pare_net_step_at(j->net, f->step, &step);
+		apply_tie(j, step.node, f->step, &f->tie);
+	}
+	if (way < 0)
+		pin_axis(j, fold_axis(j, &j->folds[first], true), PARE_PIN_OPAQUE, j->folds[first].step);
+}
+
+/* Which way is forced, if any: -1 none is left, -2 not yet clear. *first_free, *last_free: the outermost and innermost ways. */
+static int forced(struct pare_joiner *j, size_t first, size_t end, int *first_free, int *last_free)
+{
+	int n_free = 0, chosen = -1;
+
+	for (size_t i = first; i < end; i++) {
+		int f = freedom(j, fold_axis(j, &j->folds[i], false));
+
+		if (f > 1 && chosen < 0)
+			chosen = (int)(i - first);
+		if (f > 0 && n_free++ == 0)
+			*first_free = (int)(i - first);
+		if (f > 0)
+			*last_free = (int)(i - first);
+	}
+	return chosen >= 0 ? chosen : n_free == 0 ? -1 : n_free == 1 ? *first_free : -2;
+}
+
+static size_t fold_end(const struct pare_joiner *j, size_t first)
+{
+	size_t end = first;
+
+	while (end < j->n_folds && j->folds[end].step == j->folds[first].step && j->folds[end].tie.one_of == j->folds[first].tie.one_of)
+		end++;
+	return end;
+}
+
+/* Settles what is forced; the first fold that is not goes into *open (n_folds: there is none). True if anything moved. */
+static bool settle_forced(struct pare_joiner *j, size_t *open)
+{
+	bool moved = false;
+	int lo = 0, hi = 0;
+
+	*open = j->n_folds;
+	for (size_t i = 0, end; i < j->n_folds; i = end) {
+		int way;
+
+		end = fold_end(j, i);
+		if (j->folds[i].settled)
+			continue;
+		way = forced(j, i, end, &lo, &hi);
+		if (way > -2) {
+			settle(j, i, end, way);
+			moved = true;
+		} else if (*open == j->n_folds) {
+			*open = i;
+		}
+	}
+	return moved;
+}
+
+static void choose(struct pare_joiner *j, size_t first, enum pare_granularity granularity)
+{
+	size_t end = fold_end(j, first);
+	int lo = 0, hi = 0, way;
+	struct axis a;
+
+	(void)forced(j, first, end, &lo, &hi);
+	way = granularity == PARE_GRANULARITY_HEAD ? lo : hi;
+	a = fold_axis(j, &j->folds[first + (size_t)way], false);
+	for (uint32_t i = 0; i < a.len; i++)
+		j->chosen[pare_ties_find(j, a.base + i)] = 1;
+	settle(j, first, end, way);
+}
+
+void pare_joiner_done(struct pare_joiner *j)
+{
+	pare_free(j->parent);
+	pare_free(j->why);
+	pare_free(j->chosen);
+	pare_free(j->by);
+	pare_free(j->folds);
+}
+
+/* A class that holds all of an axis would leave an empty tensor. */
+static enum pare_code pin_whole(struct pare_joiner *j, struct pare_err *err)
+{
+	uint32_t *count = pare_calloc((size_t)j->slices->n + 1, sizeof *count);
+
+	if (count == NULL)
+		return pare_err_nomem(err, j->slices->n * sizeof *count);
+	for (size_t at = 0; at < (size_t)j->slices->n_values * PARE_MAX_DIMS; at++) {
+		struct axis a = {j->slices->base[at], j->slices->len[at]};
+
+		for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++)
+			if (++count[pare_ties_find(j, a.base + i)] == a.len)
+				pin(j, a.base + i, PARE_PIN_WHOLE, -1);
+		for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++)
+			count[pare_ties_find(j, a.base + i)] = 0;
+	}
+	pare_free(count);
+	return PARE_OK;
+}
+
+enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, const struct pare_graph *g, const struct pare_slices *slices,
+    enum pare_granularity granularity, struct pare_err *err)
+{
+	enum pare_code code;
+	size_t open;
+
+	*j = (struct pare_joiner){.net = net, .slices = slices};
+	j->parent = pare_calloc((size_t)slices->n + 1, sizeof *j->parent);
+	j->by = pare_calloc((size_t)slices->n + 1, sizeof *j->by);
+	j->why = pare_calloc((size_t)slices->n + 1, 1);
+	j->chosen = pare_calloc((size_t)slices->n + 1, 1);
+	if (j->parent == NULL || j->by == NULL || j->why == NULL || j->chosen == NULL)
+		return pare_err_nomem(err, slices->n * sizeof *j->parent);
+	for (uint32_t i = 0; i < slices->n; i++)
+		j->parent[i] = i;
+	pin_interface(j, g);
+	code = apply_steps(j, err);
+	while (code == PARE_OK) {
+		bool moved = settle_forced(j, &open);
+
+		if (open == j->n_folds)
+			break;
+		if (!moved)
+			choose(j, open, granularity);
+	}
+	return code == PARE_OK ? pin_whole(j, err) : code;
+}

@@ -1,0 +1,37 @@
+/* Between groups.c, which joins slices, and units.c, which makes units and groups of the classes. */
+#ifndef PARE_PRUNE_GROUPS_PRIV_H
+#define PARE_PRUNE_GROUPS_PRIV_H
+
+#include "core/graph/net_view.h"
+#include "core/prune/groups.h"
+
+enum pare_pin { PARE_PIN_NONE, PARE_PIN_INPUT, PARE_PIN_OUTPUT, PARE_PIN_MIX, PARE_PIN_OPAQUE, PARE_PIN_CHOICE, PARE_PIN_WHOLE };
+
+/* One way to read a flat axis; those of one step and one_of stand together. */
+struct pare_fold {
+	int32_t step;
+	struct pare_tie tie;
+	bool settled;
+};
+
+struct pare_joiner {
+	const struct pare_net *net;
+	const struct pare_slices *slices;
+	uint32_t *parent;
+	/* of roots: */
+	uint8_t *why;    /* enum pare_pin */
+	int32_t *by;     /* step of MIX, OPAQUE and CHOICE, value of INPUT and OUTPUT */
+	uint8_t *chosen; /* by granularity */
+	struct pare_fold *folds;
+	size_t n_folds, max_folds;
+};
+
+PARE_MUST_USE enum pare_code pare_slices_init(struct pare_slices *s, const struct pare_net *net, const struct pare_graph *g, struct pare_err *err);
+void pare_slices_done(struct pare_slices *s);
+/* Fills j even when it fails (pare_joiner_done). */
+PARE_MUST_USE enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, const struct pare_graph *g, const struct pare_slices *slices,
+    enum pare_granularity granularity, struct pare_err *err);
+void pare_joiner_done(struct pare_joiner *j);
+uint32_t pare_ties_find(struct pare_joiner *j, uint32_t a);
+
+#endif

@@ -1,0 +1,371 @@
+/* Shrinking is bookkeeping. Which slices are gone is known for every tensor, so the new shape of every tensor is known before
+ * anything is changed; what remains is to make each node say so. Most nodes say nothing about sizes. Those that do have a
+ * resize function in their operator's row, which sees old and new shapes and sets attributes or constant inputs.
+ *
+ * Constants that are no initializers (outputs of Constant nodes, of chains that were folded) are written out as initializers
+ * when they have to get smaller, and the nodes that made them are then dead, like the chains that computed the target of a
+ * Reshape. */
+#include "core/prune/shrink.h"
+
+#include <string.h>
+
+#include "core/base/num.h"
+#include "core/graph/graph_priv.h"
+#include "core/graph/net_view.h"
+
+struct shrinker {
+	const struct pare_net *net;
+	const struct pare_model *m;
+	const struct pare_cut *cut;
+	struct pare_rewrite *rw;
+	struct pare_shape *shapes; /* by value, as they will be */
+	const char **written;      /* by value: the initializer that stands for a smaller constant */
+	struct pare_err *err;
+	enum pare_code code;
+};
+
+void pare_cut_mask(const struct pare_cut *c, struct pare_net *net, struct pare_mask *mask)
+{
+	for (int p = 0; p < pare_net_n_params(net); p++) {
+		const struct pare_param_info *info = pare_net_param(net, p);
+		size_t inner = info->n_elems;
+
+		for (int axis = 0; axis < info->n_dims && info->n_elems > 0; axis++) {
+			const uint8_t *gone = pare_cut_axis(c, info->value, axis);
+			size_t len = (size_t)info->dims[axis];
+
+			inner /= len;
+			for (size_t i = 0; gone != NULL && i < info->n_elems; i++)
+				mask->keep[info->offset + i] = gone[i / inner % len] != 0 ? 0 : mask->keep[info->offset + i];
+		}
+	}
+	mask->any |= c->any;
+	pare_mask_apply(mask, pare_net_slab(net), 0, mask->len);
+}
+
+/* --- shapes and data */
+
+static bool resized(const struct shrinker *s, int32_t value)
+{
+	const struct pare_shape *was = value >= 0 ? pare_net_shape_of(s->net, value) : NULL;
+
+	return was != NULL && !pare_shape_same(was, &s->shapes[value]);
+}
+
+static void plan_shapes(struct shrinker *s)
+{
+	for (int32_t v = 0; v < s->m->graph.n_values; v++) {
+		s->shapes[v] = *pare_net_shape_of(s->net, v);
+		for (int k = 0; k < s->shapes[v].n_dims; k++) {
+			const uint8_t *gone = pare_cut_axis(s->cut, v, k);
+			int64_t n = s->shapes[v].dims[k];
+
+			for (int64_t i = 0; gone != NULL && i < n; i++)
+				s->shapes[v].dims[k] -= gone[i] != 0;
+		}
+	}
+}
+
+/* Elements of `size` bytes of which every index along every axis stays; returns bytes written. */
+static size_t gather_kept(const struct shrinker *s, int32_t value, const struct pare_shape *was, const uint8_t *data, size_t size, uint8_t *out)
+{
+	const uint8_t *gone[PARE_MAX_DIMS];
+	int64_t at[PARE_MAX_DIMS] = {0};
+	size_t n = pare_shape_elems(was), written = 0;
+
+	for (int k = 0; k < was->n_dims; k++)
+		gone[k] = pare_cut_axis(s->cut, value, k);
+	for (size_t i = 0; i < n; i++) {
+		bool kept = true;
+
+		for (int k = 0; k < was->n_dims && kept; k++)
+			kept = gone[k] == NULL || gone[k][at[k]] == 0;
+		if (kept) {
+			memcpy(out + written, data + i * size, size);
+			written += size;
+		}
+		for (int k = was->n_dims - 1; k >= 0 && ++at[k] == was->dims[k]; k--)
+			at[k] = 0;
+	}
+	return written;
+}
+
+static enum pare_code make_init(struct shrinker *s, int32_t value, const char *name, int dtype, const uint8_t *data, struct pare_new_init *out)
+{
+	const struct pare_shape *was = pare_net_shape_of(s->net, value), *now = &s->shapes[value];
+	size_t size = (size_t)pare_dtype_bits(dtype) / 8;
+	uint8_t *bytes = pare_arena_array(&s->rw->arena, pare_shape_elems(now) + 1, size);
+
+	if (bytes == NULL)
+		return pare_err_nomem(s->err, pare_shape_elems(now) * size);
+	*out = (struct pare_new_init){.name = name, .dtype = dtype, .n_dims = now->n_dims, .bytes = bytes};
+	memcpy(out->dims, now->dims, sizeof out->dims);
+	out->n_bytes = gather_kept(s, value, was, data, size, bytes);
+	return PARE_OK;
+}
+
+static enum pare_code shrink_init(struct shrinker *s, int32_t value)
+{
+	const struct pare_tensor *t = s->m->graph.values[value].init;
+	struct pare_new_init *init = pare_arena_alloc(&s->rw->arena, sizeof *init);
+	size_t n_bytes = t->n_elems * ((size_t)pare_dtype_bits(t->dtype) / 8);
+	uint8_t *data = pare_alloc(n_bytes);
+	enum pare_code code;
+
+	if (init == NULL || data == NULL) {
+		pare_free(data);
+		return pare_err_nomem(s->err, n_bytes);
+	}
+	code = pare_tensor_read_bytes(t, data, s->err);
+	if (code == PARE_OK)
+		code = make_init(s, value, t->name, t->dtype, data, init);
+	pare_free(data);
+	s->rw->resized[value] = init;
+	return code;
+}
+
+/* A constant that some node computes: what the plan knows of it, as float32 or int64 (bool: one byte), which are the types that
+ * constants of a graph that we execute have, but for float16 and double: those are told by the node that made them. */
+static enum pare_code constant_bytes(const struct shrinker *s, int32_t value, int *dtype, uint8_t **out)
+{
+	const struct pare_known *known = pare_net_known(s->net, value);
+	const float *f = pare_net_constant_f32(s->net, value);
+	size_t n = pare_shape_elems(pare_net_shape_of(s->net, value));
+	char shown[PARE_NAME_SHOWN];
+
+	*dtype = pare_net_dtype_of(s->net, value);
+	*out = NULL;
+	if (*dtype != PARE_DT_FLOAT && *dtype != PARE_DT_INT64)
+		return pare_err_set(s->err, PARE_E_UNSUPPORTED, NULL, "constant \"%s\" of type %s is computed in the graph and would have to shrink; only float and int64 can",
+		    pare_name_shown(s->m->graph.values[value].name, shown), pare_dtype_name(*dtype));
+	*out = pare_calloc(n + 1, sizeof(int64_t));
+	if (*out == NULL)
+		return pare_err_nomem(s->err, n * sizeof(int64_t));
+	for (size_t i = 0; i < n; i++) {
+		int64_t whole = known->i64 != NULL ? known->i64[i] : f != NULL ? (int64_t)f[i] : 0;
+		float real = f != NULL ? f[i] : 0;
+
+		if (*dtype == PARE_DT_INT64)
+			memcpy(*out + i * sizeof whole, &whole, sizeof whole);
+		else
+			memcpy(*out + i * sizeof real, &real, sizeof real);
+	}
+	return PARE_OK;
+}
+
+static enum pare_code write_constant(struct shrinker *s, int32_t value)
+{
+	struct pare_new_init init;
+	uint8_t *data;
+	int dtype;
+	enum pare_code code = constant_bytes(s, value, &dtype, &data);
+
+	s->written[value] = pare_rewrite_name(s->rw, &s->m->graph, s->m->graph.values[value].name);
+	if (code == PARE_OK && s->written[value] == NULL)
+		code = pare_err_nomem(s->err, 0);
+	if (code == PARE_OK)
+		code = make_init(s, value, s->written[value], dtype, data, &init);
+	if (code == PARE_OK)
+		code = pare_rewrite_add_init(s->rw, &init, s->err);
+	pare_free(data);
+	return code;
+}
+
+/* --- nodes */
+
+struct resize_ctx {
+	struct shrinker *s;
+	struct pare_net_step step;
+};
+
+static void edit(struct shrinker *s, const struct pare_node_edit *e)
+{
+	if (s->code == PARE_OK)
+		s->code = pare_rewrite_add_edit(s->rw, e, s->err);
+}
+
+static const uint8_t *resize_gone(const struct pare_resize *r, int k, int axis)
+{
+	const struct resize_ctx *c = r->ctx;
+	const struct pare_node *n = c->step.node;
+
+	return pare_cut_axis(c->s->cut, k < PARE_OUT(0) ? n->in[k] : n->out[k - PARE_OUT(0)], axis);
+}
+
+static bool is_list(const struct pare_op *op, const char *name)
+{
+	for (const struct pare_arg_spec *a = op->args; a != NULL && a->name != NULL; a++)
+		if (strcmp(a->name, name) == 0)
+			return a->kind == PARE_ARG_INTS;
+	return false;
+}
+
+static void resize_attr(const struct pare_resize *r, const char *name, const int64_t *v, size_t n)
+{
+	const struct resize_ctx *c = r->ctx;
+	const struct pare_attr *was = pare_node_attr(c->step.node, name);
+	struct pare_node_edit e = {.node = c->step.index, .attr = name, .is_list = is_list(c->step.op, name), .v = v, .n = n};
+	bool same = was == NULL ? n == 0 : e.is_list ? was->n == n && n > 0 && memcmp(was->ints, v, n * sizeof *v) == 0 : n == 1 && was->i == v[0];
+
+	if (!same)
+		edit(c->s, &e);
+}
+
+static bool same_constant(const struct resize_ctx *c, int32_t value, const int64_t *v, size_t n)
+{
+	const struct pare_known *known = value >= 0 ? pare_net_known(c->s->net, value) : NULL;
+
+	return known != NULL && known->i64 != NULL && known->batch == NULL && known->n == n && memcmp(known->i64, v, n * sizeof *v) == 0;
+}
+
+static const char *add_ints(struct shrinker *s, const char *base, const int64_t *v, size_t n)
+{
+	struct pare_new_init init = {.name = pare_rewrite_name(s->rw, &s->m->graph, base), .dtype = PARE_DT_INT64, .n_dims = 1, .dims = {(int64_t)n}, .n_bytes = n * sizeof *v};
+	int64_t *copy = pare_arena_array(&s->rw->arena, n + 1, sizeof *copy);
+
+	if (init.name == NULL || copy == NULL) {
+		s->code = pare_err_nomem(s->err, init.n_bytes);
+		return "";
+	}
+	if (n > 0)
+		memcpy(copy, v, init.n_bytes);
+	init.bytes = copy;
+	if (s->code == PARE_OK)
+		s->code = pare_rewrite_add_init(s->rw, &init, s->err);
+	return init.name;
+}
+
+static const char *add_node(struct shrinker *s, int32_t before, const char *op, const char *a, const char *b)
+{
+	struct pare_new_node n = {.before = before, .op = op, .in = {a, b}, .out = pare_rewrite_name(s->rw, &s->m->graph, b)};
+
+	if (n.out == NULL)
+		s->code = pare_err_nomem(s->err, 0);
+	if (s->code == PARE_OK)
+		s->code = pare_rewrite_add_node(s->rw, &n, s->err);
+	return n.out;
+}
+
+/* Elements that depend on the batch come from what stands there now: old * mask + new. */
+static const char *keep_batch(struct shrinker *s, int32_t node, const char *was, const char *base, const int64_t *v, size_t n, unsigned batch)
+{
+	int64_t mask[PARE_MAX_DIMS] = {0}, sum[PARE_MAX_DIMS] = {0};
+	const char *masked;
+
+	for (size_t i = 0; i < n && i < PARE_MAX_DIMS; i++) {
+		mask[i] = (batch & PARE_BIT(i)) != 0;
+		sum[i] = mask[i] ? 0 : v[i];
+	}
+	masked = add_node(s, node, "Mul", was, add_ints(s, base, mask, n));
+	return s->code == PARE_OK ? add_node(s, node, "Add", masked, add_ints(s, base, sum, n)) : "";
+}
+
+static void resize_input(const struct pare_resize *r, int k, const int64_t *v, size_t n, unsigned batch)
+{
+	const struct resize_ctx *c = r->ctx;
+	struct shrinker *s = c->s;
+	int32_t value = k < c->step.node->n_in ? c->step.node->in[k] : -1;
+	struct pare_node_edit e = {.node = c->step.index, .input = k};
+	const char *base;
+	char label[PARE_NAME_SHOWN];
+
+	if (s->code != PARE_OK || (batch == 0 && same_constant(c, value, v, n)))
+		return;
+	pare_node_label(&s->m->graph, c->step.index, label, sizeof label);
+	base = value >= 0 ? s->m->graph.values[value].name : pare_arena_strndup(&s->rw->arena, label, strlen(label));
+	if (base == NULL)
+		s->code = pare_err_nomem(s->err, 0);
+	else
+		e.name = batch == 0 ? add_ints(s, base, v, n) : keep_batch(s, e.node, s->m->graph.values[value].name, base, v, n, batch);
+	edit(s, &e);
+}
+
+static void read_constants(struct shrinker *s, const struct pare_net_step *step)
+{
+	for (int k = 0; k < step->node->n_in && s->code == PARE_OK; k++) {
+		int32_t v = step->node->in[k];
+
+		if (v < 0 || !resized(s, v) || s->m->graph.values[v].init != NULL || !pare_net_is_constant(s->net, v))
+			continue;
+		if (s->written[v] == NULL)
+			s->code = write_constant(s, v);
+		edit(s, &(struct pare_node_edit){.node = step->index, .input = k, .name = s->written[v]});
+	}
+}
+
+static void resize_step(struct shrinker *s, int i)
+{
+	const struct pare_shape *was[2][64] = {{NULL}}, *now[2][64] = {{NULL}};
+	struct resize_ctx c = {.s = s};
+	struct pare_node_view view = {.in = was[0], .out = was[1]};
+	struct pare_resize r = {.was = &view, .in = now[0], .out = now[1], .gone = resize_gone, .set_attr = resize_attr, .set_input = resize_input, .ctx = &c};
+	bool changed = false;
+
+	pare_net_step_at(s->net, i, &c.step);
+	view.args = c.step.args;
+	view.n_in = c.step.node->n_in < 64 ? c.step.node->n_in : 64;
+	view.n_out = c.step.node->n_out < 64 ? c.step.node->n_out : 64;
+	for (int k = 0; k < view.n_in + view.n_out; k++) {
+		int side = k < view.n_in ? 0 : 1, at = side == 0 ? k : k - view.n_in;
+		int32_t v = side == 0 ? c.step.node->in[at] : c.step.node->out[at];
+
+		was[side][at] = v >= 0 ? pare_net_shape_of(s->net, v) : NULL;
+		now[side][at] = v >= 0 ? &s->shapes[v] : NULL;
+		changed |= resized(s, v);
+	}
+	if (!changed)
+		return;
+	read_constants(s, &c.step);
+	if (c.step.op->resize != NULL && s->code == PARE_OK)
+		c.step.op->resize(&r);
+}
+
+/* Bodies of control flow may refer to any value of the graph by name. */
+static enum pare_code check_bodies(const struct shrinker *s)
+{
+	const struct pare_graph *g = &s->m->graph;
+	char label[PARE_NAME_SHOWN];
+
+	for (int32_t i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_attrs; k++)
+			if (g->nodes[i].attrs[k].type == PARE_ATTR_GRAPH) {
+				pare_node_label(g, i, label, sizeof label);
+				return pare_err_set(s->err, PARE_E_UNSUPPORTED, NULL, "node \"%s\" holds a graph of its own; structures can only be taken out of models without control flow", label);
+			}
+	return PARE_OK;
+}
+
+static enum pare_code shrink(struct shrinker *s)
+{
+	const struct pare_graph *g = &s->m->graph;
+
+	s->shapes = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->shapes);
+	s->written = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->written);
+	if (s->shapes == NULL || s->written == NULL)
+		return pare_err_nomem(s->err, 0);
+	s->code = check_bodies(s);
+	plan_shapes(s);
+	for (int32_t v = 0; v < g->n_values && s->code == PARE_OK; v++) {
+		if (!resized(s, v))
+			continue;
+		s->rw->shapes[v] = &s->shapes[v];
+		if (g->values[v].init != NULL)
+			s->code = shrink_init(s, v);
+	}
+	for (int i = 0; i < pare_net_n_steps(s->net) && s->code == PARE_OK; i++)
+		resize_step(s, i);
+	return s->code == PARE_OK ? pare_rewrite_drop_dead(s->rw, g, s->err) : s->code;
+}
+
+enum pare_code pare_shrink(const struct pare_net *net, const struct pare_model *m, const struct pare_cut *c, struct pare_rewrite *out, struct pare_err *err)
+{
+	struct shrinker s = {.net = net, .m = m, .cut = c, .rw = out, .err = err};
+	enum pare_code code = pare_rewrite_init(out, m, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = shrink(&s);
+	if (code != PARE_OK)
+		pare_rewrite_done(out);
+	return code;
+}

@@ -1,0 +1,418 @@
+/* From classes of slices to what can be offered: units, groups of units, and the pins with their reasons.
+ *
+ * A class is a unit when nothing pins it and it holds part of a weight: what holds none (the height of a feature map that nobody
+ * reads as such) is no structure of the model. Units that touch the same axes of the same tensors are one group, whatever
+ * else differs: the channels that a concatenation takes from two layers are two groups. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/graph/graph_priv.h"
+#include "core/prune/groups_priv.h"
+
+#define ARENA_CAP ((size_t)1 << 30)
+#define WHY_MAX 300
+
+struct builder {
+	struct pare_groups *g;
+	struct pare_joiner j;
+	const struct pare_net *net;
+	const struct pare_graph *graph;
+	enum pare_granularity granularity;
+	uint64_t *use;      /* by axis: what operators do with it */
+	uint32_t *unit_of;  /* by root: unit + 1 */
+	uint64_t *shape_of; /* by unit: which axes, hashed */
+	uint64_t *kind_of;  /* by unit: how they are coupled */
+	uint32_t *group_of; /* by unit */
+};
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 29;
+}
+
+static uint64_t text_hash(const char *s)
+{
+	uint64_t h = 1;
+
+	for (; *s != '\0'; s++)
+		h = mix(h, (unsigned char)*s);
+	return h;
+}
+
+static void note_uses(struct builder *b)
+{
+	for (int i = 0; i < pare_net_n_steps(b->net); i++) {
+		struct pare_net_step s;
+		uint64_t op;
+
+		pare_net_step_at(b->net, i, &s);
+		op = text_hash(s.op->name);
+		for (int k = 0; k < s.node->n_in + s.node->n_out; k++) {
+			int32_t v = k < s.node->n_in ? s.node->in[k] : s.node->out[k - s.node->n_in];
+
+			for (int axis = 0; v >= 0 && axis < PARE_MAX_DIMS; axis++)
+				b->use[(size_t)v * PARE_MAX_DIMS + (size_t)axis] += mix(mix(op, k < s.node->n_in ? 0 : 1), (uint64_t)axis);
+		}
+	}
+}
+
+static bool is_weight(const struct builder *b, uint32_t slice)
+{
+	int32_t value;
+	int axis, param;
+
+	(void)pare_slice_find(&b->g->slices, slice, &value, &axis);
+	param = pare_net_param_of(b->net, value);
+	return param >= 0 && pare_net_param(b->net, param)->prunable;
+}
+
+/* unit_of: 1 for roots of units. */
+static void mark_roots(struct builder *b)
+{
+	for (uint32_t i = 0; i < b->g->slices.n; i++) {
+		uint32_t root = pare_ties_find(&b->j, i);
+		bool wanted = b->granularity == PARE_GRANULARITY_CHANNEL || b->j.chosen[root] != 0;
+
+		if (wanted && b->j.why[root] == PARE_PIN_NONE && b->unit_of[root] == 0 && is_weight(b, i))
+			b->unit_of[root] = 1;
+	}
+}
+
+/* Slices of units are counted, then put in their places: ascending within a unit. */
+static enum pare_code fill_units(struct builder *b, struct pare_err *err)
+{
+	struct pare_groups *g = b->g;
+	uint32_t n_members = 0, at = 0;
+
+	for (uint32_t i = 0; i < g->slices.n; i++)
+		if (b->unit_of[pare_ties_find(&b->j, i)] != 0) {
+			n_members++;
+			g->n_units += b->j.parent[i] == i;
+		}
+	g->member = pare_arena_array(&g->arena, (size_t)n_members + 1, sizeof *g->member);
+	g->units = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *g->units);
+	if (g->member == NULL || g->units == NULL)
+		return pare_err_nomem(err, n_members * sizeof *g->member);
+	g->n_units = 0;
+	for (uint32_t i = 0; i < g->slices.n; i++) {
+		uint32_t root = pare_ties_find(&b->j, i);
+
+		if (b->unit_of[root] == 0)
+			continue;
+		if (root == i)
+			b->unit_of[root] = (uint32_t)++g->n_units;
+		g->units[b->unit_of[root] - 1].n++;
+	}
+	for (int u = 0; u < g->n_units; u++) {
+		g->units[u].first = at;
+		at += g->units[u].n;
+		g->units[u].n = 0;
+	}
+	for (uint32_t i = 0; i < g->slices.n; i++) {
+		uint32_t unit = b->unit_of[pare_ties_find(&b->j, i)];
+
+		if (unit != 0)
+			g->member[g->units[unit - 1].first + g->units[unit - 1].n++] = i;
+	}
+	return PARE_OK;
+}
+
+/* Axes are met in order, each in one piece. */
+static void hash_units(struct builder *b)
+{
+	for (int u = 0; u < b->g->n_units; u++) {
+		const struct pare_unit *unit = &b->g->units[u];
+		int32_t value, last = -1;
+		int axis, last_axis = -1;
+
+		for (uint32_t i = 0; i < unit->n; i++) {
+			(void)pare_slice_find(&b->g->slices, b->g->member[unit->first + i], &value, &axis);
+			if (value == last && axis == last_axis)
+				continue;
+			b->shape_of[u] = mix(mix(b->shape_of[u], (uint64_t)value), (uint64_t)axis);
+			b->kind_of[u] += b->use[(size_t)value * PARE_MAX_DIMS + (size_t)axis];
+			last = value;
+			last_axis = axis;
+		}
+	}
+}
+
+/* The first weight of a group, an axis of outputs before others: what it is called by. */
+static void describe(struct builder *b, struct pare_group *gr)
+{
+	const struct pare_unit *u = &b->g->units[gr->first];
+	bool found = false;
+
+	for (uint32_t i = 0; i < u->n; i++) {
+		const struct pare_param_info *info;
+		int32_t value;
+		int axis, param;
+		bool out;
+
+		(void)pare_slice_find(&b->g->slices, b->g->member[u->first + i], &value, &axis);
+		param = pare_net_param_of(b->net, value);
+		info = param >= 0 ? pare_net_param(b->net, param) : NULL;
+		if (info == NULL || !info->prunable)
+			continue;
+		out = info->out_axis == axis;
+		if (found && (!out || (pare_net_param(b->net, gr->param)->out_axis == gr->axis && gr->param <= param)))
+			continue;
+		found = true;
+		gr->param = param;
+		gr->axis = axis;
+		gr->name = info->name;
+	}
+	for (int k = gr->first; k < gr->first + gr->n; k++)
+		for (uint32_t i = 0; i < b->g->units[k].n; i++) {
+			int32_t value;
+			int axis;
+
+			(void)pare_slice_find(&b->g->slices, b->g->member[b->g->units[k].first + i], &value, &axis);
+			gr->width += axis == gr->axis && pare_net_param_of(b->net, value) == gr->param;
+		}
+}
+
+/* Numbers groups by first appearance, then moves their units together. */
+static enum pare_code fill_groups(struct builder *b, struct pare_err *err)
+{
+	struct pare_groups *g = b->g;
+	struct pare_unit *sorted = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *sorted);
+	uint64_t *shapes = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *shapes);
+	int at = 0;
+
+	g->groups = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *g->groups);
+	if (sorted == NULL || shapes == NULL || g->groups == NULL)
+		return pare_err_nomem(err, 0);
+	for (int u = 0; u < g->n_units; u++) {
+		int k = u > 0 && b->shape_of[u] == b->shape_of[u - 1] ? (int)b->group_of[u - 1] : 0;
+
+		while (k < g->n_groups && shapes[k] != b->shape_of[u])
+			k++;
+		if (k == g->n_groups) {
+			shapes[k] = b->shape_of[u];
+			g->groups[k].kind = b->kind_of[u];
+			g->n_groups++;
+		}
+		b->group_of[u] = (uint32_t)k;
+		g->groups[k].n++;
+	}
+	for (int k = 0; k < g->n_groups; k++) {
+		g->groups[k].first = at;
+		at += g->groups[k].n;
+		g->groups[k].n = 0;
+	}
+	for (int u = 0; u < g->n_units; u++) {
+		struct pare_group *gr = &g->groups[b->group_of[u]];
+
+		sorted[gr->first + gr->n++] = g->units[u];
+	}
+	g->units = sorted;
+	for (int k = 0; k < g->n_groups; k++)
+		describe(b, &g->groups[k]);
+	return PARE_OK;
+}
+
+/* --- pins */
+
+static const char *why(struct builder *b, uint32_t root)
+{
+	char text[WHY_MAX], shown[PARE_NAME_SHOWN];
+	int32_t by = b->j.by[root];
+	struct pare_net_step s = {.where = ""};
+
+	if (by >= 0 && b->j.why[root] != PARE_PIN_INPUT && b->j.why[root] != PARE_PIN_OUTPUT)
+		pare_net_step_at(b->net, by, &s);
+	switch ((enum pare_pin)b->j.why[root]) {
+	case PARE_PIN_INPUT:
+		(void)snprintf(text, sizeof text, "coupled to graph input \"%s\"", pare_name_shown(b->graph->values[by].name, shown));
+		break;
+	case PARE_PIN_OUTPUT:
+		(void)snprintf(text, sizeof text, "coupled to graph output \"%s\"", pare_name_shown(b->graph->values[by].name, shown));
+		break;
+	case PARE_PIN_MIX:
+		(void)snprintf(text, sizeof text, "%s computes every element from all of the axis, so without one the others would change", s.where);
+		break;
+	case PARE_PIN_OPAQUE:
+		(void)snprintf(text, sizeof text, "%s reduces, selects from or rearranges the axis, so no single index can go", s.where);
+		break;
+	case PARE_PIN_CHOICE:
+		(void)snprintf(text, sizeof text, "%s folds it with another axis, from which indices are removed instead", s.where);
+		break;
+	default:
+		(void)snprintf(text, sizeof text, "it is coupled to all of an axis, which would be left empty");
+	}
+	return pare_arena_strndup(&b->g->arena, text, strlen(text));
+}
+
+static enum pare_code list_pins(struct builder *b, struct pare_err *err)
+{
+	struct pare_groups *g = b->g;
+
+	g->pinned = pare_arena_array(&g->arena, (size_t)pare_net_n_params(b->net) * PARE_MAX_DIMS + 1, sizeof *g->pinned);
+	if (g->pinned == NULL)
+		return pare_err_nomem(err, 0);
+	for (int p = 0; p < pare_net_n_params(b->net); p++) {
+		const struct pare_param_info *info = pare_net_param(b->net, p);
+		struct pare_pinned pin = {.param = p, .axis = info->out_axis};
+		size_t at = (size_t)info->value * PARE_MAX_DIMS + (size_t)(info->out_axis < 0 ? 0 : info->out_axis);
+		uint32_t first = PARE_NO_SLICE;
+
+		if (!info->prunable || info->out_axis < 0 || g->slices.base[at] == PARE_NO_SLICE)
+			continue;
+		for (uint32_t i = 0; i < g->slices.len[at]; i++) {
+			uint32_t root = pare_ties_find(&b->j, g->slices.base[at] + i);
+
+			if (b->j.why[root] == PARE_PIN_NONE)
+				continue;
+			first = pin.n++ == 0 ? root : first;
+		}
+		if (pin.n == 0)
+			continue;
+		pin.why = why(b, first);
+		if (pin.why == NULL)
+			return pare_err_nomem(err, 0);
+		g->pinned[g->n_pinned++] = pin;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code build(struct builder *b, struct pare_err *err)
+{
+	struct pare_groups *g = b->g;
+	size_t n_axes = (size_t)b->graph->n_values * PARE_MAX_DIMS;
+	enum pare_code code = pare_slices_init(&g->slices, b->net, b->graph, err);
+
+	if (code == PARE_OK)
+		code = pare_join(&b->j, b->net, b->graph, &g->slices, b->granularity, err);
+	if (code != PARE_OK)
+		return code;
+	b->use = pare_calloc(n_axes + 1, sizeof *b->use);
+	b->unit_of = pare_calloc((size_t)g->slices.n + 1, sizeof *b->unit_of);
+	if (b->use == NULL || b->unit_of == NULL)
+		return pare_err_nomem(err, 0);
+	note_uses(b);
+	mark_roots(b);
+	code = fill_units(b, err);
+	if (code != PARE_OK)
+		return code;
+	b->shape_of = pare_calloc((size_t)g->n_units + 1, sizeof *b->shape_of);
+	b->kind_of = pare_calloc((size_t)g->n_units + 1, sizeof *b->kind_of);
+	b->group_of = pare_calloc((size_t)g->n_units + 1, sizeof *b->group_of);
+	if (b->shape_of == NULL || b->kind_of == NULL || b->group_of == NULL)
+		return pare_err_nomem(err, 0);
+	hash_units(b);
+	code = fill_groups(b, err);
+	return code == PARE_OK ? list_pins(b, err) : code;
+}
+
+enum pare_code pare_groups_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_groups **out, struct pare_err *err)
+{
+	struct builder b = {.net = net, .graph = &pare_net_model(net)->graph, .granularity = granularity};
+	enum pare_code code;
+
+	b.g = pare_calloc(1, sizeof *b.g);
+	if (b.g == NULL)
+		return pare_err_nomem(err, sizeof *b.g);
+	pare_arena_init(&b.g->arena, ARENA_CAP);
+	code = build(&b, err);
+	pare_joiner_done(&b.j);
+	pare_free(b.use);
+	pare_free(b.unit_of);
+	pare_free(b.shape_of);
+	pare_free(b.kind_of);
+	pare_free(b.group_of);
+	if (code == PARE_OK)
+		*out = b.g;
+	else
+		pare_groups_free(b.g);
+	return code;
+}
+
+void pare_groups_free(struct pare_groups *g)
+{
+	if (g == NULL)
+		return;
+	pare_slices_done(&g->slices);
+	pare_arena_done(&g->arena);
+	pare_free(g);
+}
+
+void pare_unit_walk(const struct pare_groups *g, const struct pare_net *net, int unit, void (*visit)(void *ctx, const struct pare_unit_run *r), void *ctx)
+{
+	const struct pare_unit *u = &g->units[unit];
+
+	for (uint32_t i = 0; i < u->n; i++) {
+		struct pare_unit_run r;
+		const struct pare_param_info *info;
+		int64_t outer = 1, inner = 1, index;
+		int32_t value;
+
+		index = pare_slice_find(&g->slices, g->member[u->first + i], &value, &r.axis);
+		r.param = pare_net_param_of(net, value);
+		if (r.param < 0)
+			continue;
+		info = pare_net_param(net, r.param);
+		for (int k = 0; k < info->n_dims; k++) {
+			outer *= k < r.axis ? info->dims[k] : 1;
+			inner *= k > r.axis ? info->dims[k] : 1;
+		}
+		r.n = (size_t)inner;
+		for (int64_t o = 0; o < outer; o++) {
+			r.at = info->offset + (size_t)((o * info->dims[r.axis] + index) * inner);
+			r.starts = o == 0;
+			visit(ctx, &r);
+		}
+	}
+}
+
+/* --- what is gone */
+
+enum pare_code pare_cut_init(struct pare_cut *c, const struct pare_net *net, struct pare_err *err)
+{
+	enum pare_code code;
+
+	*c = (struct pare_cut){.any = false};
+	code = pare_slices_init(&c->slices, net, &pare_net_model(net)->graph, err);
+	if (code != PARE_OK)
+		return code;
+	c->gone = pare_calloc((size_t)c->slices.n + 1, 1);
+	return c->gone != NULL ? PARE_OK : pare_err_nomem(err, c->slices.n);
+}
+
+void pare_cut_done(struct pare_cut *c)
+{
+	pare_slices_done(&c->slices);
+	pare_free(c->gone);
+	c->gone = NULL;
+}
+
+void pare_cut_clear(struct pare_cut *c)
+{
+	memset(c->gone, 0, c->slices.n);
+	c->any = false;
+}
+
+void pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit)
+{
+	for (uint32_t i = 0; i < g->units[unit].n; i++)
+		c->gone[g->member[g->units[unit].first + i]] = 1;
+	c->any = true;
+}
+
+bool pare_cut_has(const struct pare_cut *c, const struct pare_groups *g, int unit)
+{
+	for (uint32_t i = 0; i < g->units[unit].n; i++)
+		if (c->gone[g->member[g->units[unit].first + i]] == 0)
+			return false;
+	return true;
+}
+
+const uint8_t *pare_cut_axis(const struct pare_cut *c, int32_t value, int axis)
+{
+	size_t at = (size_t)value * PARE_MAX_DIMS + (size_t)axis;
+
+	if (c->slices.base[at] == PARE_NO_SLICE || memchr(c->gone + c->slices.base[at], 1, c->slices.len[at]) == NULL)
+		return NULL;
+	return c->gone + c->slices.base[at];
+}
