@@ -78,13 +78,16 @@ void pare_unit_walk(const struct pare_groups *g, const struct pare_net *net, int
 /* What has been removed so far, by slice; starts empty. Valid for the groups of every granularity of the same net. */
 struct pare_cut {
 	struct pare_slices slices;
-	uint8_t *gone; /* 1 or 0 */
+	uint8_t *gone;  /* 1 or 0 */
+	uint32_t *left; /* by axis, as slices.base */
 	bool any;
 };
 PARE_MUST_USE enum pare_code pare_cut_init(struct pare_cut *c, const struct pare_net *net, struct pare_err *err);
 void pare_cut_done(struct pare_cut *c);
 void pare_cut_clear(struct pare_cut *c);
-void pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit);
+/* False, and nothing is done, if an axis would be left without any index. */
+bool pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit);
+/* Is all of it gone already? */
 bool pare_cut_has(const struct pare_cut *c, const struct pare_groups *g, int unit);
 /* By index along the axis; NULL: nothing of it is gone. */
 const uint8_t *pare_cut_axis(const struct pare_cut *c, int32_t value, int axis);

@@ -377,27 +377,59 @@ enum pare_code pare_cut_init(struct pare_cut *c, const struct pare_net *net, str
 	if (code != PARE_OK)
 		return code;
 	c->gone = pare_calloc((size_t)c->slices.n + 1, 1);
-	return c->gone != NULL ? PARE_OK : pare_err_nomem(err, c->slices.n);
+	c->left = pare_calloc((size_t)c->slices.n_values * PARE_MAX_DIMS + 1, sizeof *c->left);
+	if (c->gone == NULL || c->left == NULL)
+		return pare_err_nomem(err, c->slices.n);
+	pare_cut_clear(c);
+	return PARE_OK;
 }
 
 void pare_cut_done(struct pare_cut *c)
 {
 	pare_slices_done(&c->slices);
 	pare_free(c->gone);
+	pare_free(c->left);
 	c->gone = NULL;
+	c->left = NULL;
 }
 
 void pare_cut_clear(struct pare_cut *c)
 {
 	memset(c->gone, 0, c->slices.n);
+	memcpy(c->left, c->slices.len, (size_t)c->slices.n_values * PARE_MAX_DIMS * sizeof *c->left);
 	c->any = false;
 }
 
-void pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit)
+/* Where slice i's axis stands in base, len and left. */
+static size_t axis_at(const struct pare_cut *c, uint32_t slice)
 {
-	for (uint32_t i = 0; i < g->units[unit].n; i++)
-		c->gone[g->member[g->units[unit].first + i]] = 1;
+	int32_t value;
+	int axis;
+
+	(void)pare_slice_find(&c->slices, slice, &value, &axis);
+	return (size_t)value * PARE_MAX_DIMS + (size_t)axis;
+}
+
+bool pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit)
+{
+	const struct pare_unit *u = &g->units[unit];
+	const uint32_t *member = g->member + u->first;
+
+	for (uint32_t i = 0; i < u->n;) {
+		size_t at = axis_at(c, member[i]);
+		uint32_t end = c->slices.base[at] + c->slices.len[at], going = 0;
+
+		for (; i < u->n && member[i] < end; i++)
+			going += c->gone[member[i]] == 0;
+		if (going >= c->left[at])
+			return false;
+	}
+	for (uint32_t i = 0; i < u->n; i++) {
+		c->left[axis_at(c, member[i])] -= c->gone[member[i]] == 0;
+		c->gone[member[i]] = 1;
+	}
 	c->any = true;
+	return true;
 }
 
 bool pare_cut_has(const struct pare_cut *c, const struct pare_groups *g, int unit)

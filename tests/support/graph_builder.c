@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_VALUES 96
-#define MAX_NODES 64
+#define MAX_VALUES 320
+#define MAX_NODES 192
 #define MAX_PORTS 48
 #define MAX_NAME 64
 

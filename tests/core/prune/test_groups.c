@@ -1,0 +1,307 @@
+/* Which structures are found on graphs small enough to say so: groups, widths, what is pinned and why, folds by granularity; and
+ * that a rewrite of nothing leaves every byte. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/onnx/onnx.h"
+#include "core/prune/shrink.h"
+#include "tests/support/fail_alloc.h"
+#include "tests/support/graph_onnx.h"
+#include "tests/support/graph_random.h"
+#include "tests/support/net_check.h"
+
+static struct pare_groups *groups_of(const struct pare_net *net, enum pare_granularity granularity)
+{
+	struct pare_groups *g = NULL;
+	struct pare_err err = {0};
+	enum pare_code code = pare_groups_new(net, granularity, &g, &err);
+
+	ck_assert_msg(code == PARE_OK, "%s: %s", err.where, err.message);
+	return g;
+}
+
+static const struct pare_group *group_named(const struct pare_groups *g, const char *name)
+{
+	for (int i = 0; i < g->n_groups; i++)
+		if (strcmp(g->groups[i].name, name) == 0)
+			return &g->groups[i];
+	return NULL;
+}
+
+static const char *why_pinned(const struct pare_net *net, const struct pare_groups *g, const char *name)
+{
+	for (int i = 0; i < g->n_pinned; i++)
+		if (strcmp(pare_net_param(net, g->pinned[i].param)->name, name) == 0)
+			return g->pinned[i].why;
+	return "";
+}
+
+static void ck_group(const struct pare_groups *g, const char *name, int n, int64_t width)
+{
+	const struct pare_group *gr = group_named(g, name);
+
+	ck_assert_msg(gr != NULL, "no group \"%s\"", name);
+	ck_assert_int_eq(gr->n, n);
+	ck_assert_int_eq(gr->width, width);
+}
+
+static void conv(struct gb *b, const char *name, const char *in, const char *out, const char *shape, int64_t pad, int64_t group)
+{
+	char w[32], io[80];
+
+	(void)snprintf(w, sizeof w, "%s.weight", name);
+	(void)snprintf(io, sizeof io, "%s %s", in, w);
+	gb_init(b, w, shape, NULL);
+	gb_node(b, "Conv", name, io, out);
+	gb_attr_ints(b, "pads", (const int64_t[4]){pad, pad, pad, pad}, 4);
+	gb_attr_int(b, "group", group);
+}
+
+/* conv1 and conv3 meet in a sum, conv2 stands between; depthwise goes with conv1's channels; the head's classes are the output. */
+static struct gb *residual(void)
+{
+	struct gb *b = gb_new(17);
+
+	gb_input(b, "x", "N 3 4 4");
+	conv(b, "conv1", "x", "a", "6 3 3 3", 1, 1);
+	conv(b, "conv2", "a", "h", "4 6 3 3", 1, 1);
+	conv(b, "conv3", "h", "c", "6 4 1 1", 0, 1);
+	gb_node(b, "Add", "add", "a c", "s");
+	conv(b, "depthwise", "s", "d", "6 1 3 3", 1, 6);
+	gb_node(b, "Flatten", "flatten", "d", "f");
+	gb_init(b, "fc.weight", "96 5", NULL);
+	gb_node(b, "MatMul", "fc", "f fc.weight", "y");
+	gb_output(b, "y");
+	return b;
+}
+
+START_TEST(residual_sums_couple)
+{
+	struct gb *b = residual();
+	struct pare_net *net = nc_net(b, 1, 1, false);
+	struct pare_groups *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
+
+	ck_assert_int_eq(g->n_groups, 2);
+	ck_group(g, "conv1.weight", 6, 6);
+	ck_group(g, "conv2.weight", 4, 4);
+	ck_assert_int_eq(g->n_pinned, 1);
+	ck_assert_str_eq(why_pinned(net, g, "fc.weight"), "coupled to graph output \"y\"");
+	ck_assert_int_eq(h->n_units, 0);
+	pare_groups_free(g);
+	pare_groups_free(h);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* One attention block of 3 heads, 4 wide, over a normalised stream of 8. */
+static struct gb *attention(void)
+{
+	static const char *const part[3] = {"q", "k", "v"};
+	static const int64_t apart[4] = {0, 5, 3, 4}, perm[4] = {0, 2, 1, 3}, turn[4] = {0, 1, 3, 2}, flat[3] = {0, 5, 12};
+	struct gb *b = gb_new(17);
+
+	gb_input(b, "x", "N 5 8");
+	gb_init(b, "embed.weight", "8 8", NULL);
+	gb_node(b, "MatMul", "embed", "x embed.weight", "e");
+	gb_init(b, "ln.scale", "8", NULL);
+	gb_node(b, "LayerNormalization", "ln", "e ln.scale", "n");
+	gb_init_i64(b, "apart", "4", apart);
+	gb_init_i64(b, "flat", "3", flat);
+	for (int i = 0; i < 3; i++) {
+		char w[16], in[40], r[8], t[8], p[8];
+
+		(void)snprintf(w, sizeof w, "%s.weight", part[i]);
+		(void)snprintf(in, sizeof in, "n %s", w);
+		(void)snprintf(p, sizeof p, "%sp", part[i]);
+		(void)snprintf(r, sizeof r, "%sr", part[i]);
+		(void)snprintf(t, sizeof t, "%st", part[i]);
+		gb_init(b, w, "8 12", NULL);
+		gb_node(b, "MatMul", part[i], in, p);
+		(void)snprintf(in, sizeof in, "%s apart", p);
+		gb_node(b, "Reshape", r, in, r);
+		gb_node(b, "Transpose", t, r, t);
+		gb_attr_ints(b, "perm", perm, 4);
+	}
+	gb_node(b, "Transpose", "turn", "kt", "kk");
+	gb_attr_ints(b, "perm", turn, 4);
+	gb_node(b, "MatMul", "scores", "qt kk", "s");
+	gb_node(b, "Softmax", "softmax", "s", "p");
+	gb_attr_int(b, "axis", -1);
+	gb_node(b, "MatMul", "mix", "p vt", "m");
+	gb_node(b, "Transpose", "back", "m", "mt");
+	gb_attr_ints(b, "perm", perm, 4);
+	gb_node(b, "Reshape", "flatten", "mt flat", "mf");
+	gb_init(b, "out.weight", "12 8", NULL);
+	gb_node(b, "MatMul", "out", "mf out.weight", "o");
+	gb_node(b, "Add", "add", "e o", "y");
+	gb_output(b, "y");
+	return b;
+}
+
+START_TEST(heads_or_their_width)
+{
+	struct gb *b = attention();
+	struct pare_net *net = nc_net(b, 1, 1, false);
+	struct pare_groups *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
+
+	ck_assert_int_eq(g->n_groups, 2);
+	ck_group(g, "q.weight", 4, 12); /* with k: contracted over the width */
+	ck_group(g, "v.weight", 4, 12);
+	ck_assert_int_eq(h->n_groups, 1);
+	ck_group(h, "q.weight", 3, 12);
+	ck_assert_ptr_nonnull(strstr(why_pinned(net, h, "embed.weight"), "node \"ln\" (LayerNormalization)"));
+	pare_groups_free(g);
+	pare_groups_free(h);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+START_TEST(pins_name_the_node)
+{
+	struct gb *b = gb_new(17);
+	struct pare_net *net;
+	struct pare_groups *g;
+
+	gb_input(b, "x", "N 4");
+	gb_init(b, "a.weight", "4 6", NULL);
+	gb_node(b, "MatMul", "a", "x a.weight", "u");
+	gb_node(b, "Softmax", "soft", "u", "v");
+	gb_init(b, "b.weight", "6 7", NULL);
+	gb_node(b, "MatMul", "b", "v b.weight", "w");
+	gb_node(b, "ReduceMean", "mean", "w", "m");
+	gb_attr_ints(b, "axes", (const int64_t[1]){1}, 1);
+	gb_init(b, "c.weight", "1 2", NULL);
+	gb_node(b, "MatMul", "c", "m c.weight", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, 1, false);
+	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	ck_assert_int_eq(g->n_units, 0);
+	ck_assert_ptr_nonnull(strstr(why_pinned(net, g, "a.weight"), "node \"soft\" (Softmax)"));
+	ck_assert_ptr_nonnull(strstr(why_pinned(net, g, "b.weight"), "node \"mean\" (ReduceMean)"));
+	pare_groups_free(g);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* Of two channels that one tensor has, one can go. */
+START_TEST(no_axis_is_emptied)
+{
+	struct gb *b = residual();
+	struct pare_net *net = nc_net(b, 1, 1, false);
+	struct pare_groups *g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	const struct pare_group *gr = group_named(g, "conv2.weight");
+	struct pare_err err = {0};
+	struct pare_cut cut;
+
+	ck_assert_int_eq(pare_cut_init(&cut, net, &err), PARE_OK);
+	for (int u = 0; u < gr->n - 1; u++)
+		ck_assert(pare_cut_unit(&cut, g, gr->first + u));
+	ck_assert(!pare_cut_unit(&cut, g, gr->first + gr->n - 1));
+	ck_assert(!pare_cut_has(&cut, g, gr->first + gr->n - 1));
+	ck_assert(pare_cut_unit(&cut, g, gr->first)); /* gone already */
+	pare_cut_done(&cut);
+	pare_groups_free(g);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+START_TEST(nothing_cut_nothing_changed)
+{
+	struct gb *b = residual();
+	struct pare_buf before, after;
+	struct pare_model *m = NULL;
+	struct pare_net *net = NULL;
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
+	struct pare_rewrite rw;
+	struct pare_cut cut;
+	struct pare_err err = {0};
+
+	pare_buf_init(&before, 1 << 20);
+	pare_buf_init(&after, 1 << 20);
+	graph_onnx(gb_model(b), &before);
+	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)before.data, before.len}, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
+	ck_assert_int_eq(pare_cut_init(&cut, net, &err), PARE_OK);
+	ck_assert_int_eq(pare_shrink(net, m, &cut, &rw, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &after, &err), PARE_OK);
+	ck_assert_uint_eq(before.len, after.len);
+	ck_assert_mem_eq(before.data, after.data, before.len);
+	pare_rewrite_done(&rw);
+	pare_cut_done(&cut);
+	pare_net_free(net);
+	pare_model_free(m);
+	pare_buf_done(&before);
+	pare_buf_done(&after);
+	gb_free(b);
+}
+END_TEST
+
+static enum pare_code group_and_shrink(const struct pare_net *net, const struct pare_model *m, struct pare_err *err)
+{
+	struct pare_groups *g = NULL;
+	struct pare_rewrite rw;
+	struct pare_cut cut = {.any = false};
+	enum pare_code code = pare_groups_new(net, PARE_GRANULARITY_CHANNEL, &g, err);
+
+	if (code == PARE_OK)
+		code = pare_cut_init(&cut, net, err);
+	if (code == PARE_OK) {
+		(void)pare_cut_unit(&cut, g, 0);
+		code = pare_shrink(net, m, &cut, &rw, err);
+	}
+	if (code == PARE_OK)
+		pare_rewrite_done(&rw);
+	pare_cut_done(&cut);
+	pare_groups_free(g);
+	return code;
+}
+
+START_TEST(memory_runs_out)
+{
+	struct gb *b = attention();
+	struct pare_net *net = nc_net(b, 1, 1, false);
+	struct pare_err err = {0};
+	long n;
+
+	fail_alloc_install(0);
+	ck_assert_int_eq(group_and_shrink(net, gb_model(b), &err), PARE_OK);
+	n = fail_alloc_count();
+	ck_assert_int_gt(n, 0);
+	for (long i = 1; i <= n; i++) {
+		fail_alloc_install(i);
+		ck_assert_int_eq(group_and_shrink(net, gb_model(b), &err), PARE_E_NOMEM);
+		ck_assert_int_eq(fail_alloc_live(), 0);
+	}
+	fail_alloc_remove();
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("groups");
+	TCase *c = tcase_create("groups");
+	SRunner *r;
+	int failed;
+
+	tcase_add_test(c, residual_sums_couple);
+	tcase_add_test(c, heads_or_their_width);
+	tcase_add_test(c, pins_name_the_node);
+	tcase_add_test(c, no_axis_is_emptied);
+	tcase_add_test(c, nothing_cut_nothing_changed);
+	tcase_add_test(c, memory_runs_out);
+	suite_add_tcase(s, c);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? 0 : 1;
+}

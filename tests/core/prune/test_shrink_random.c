@@ -1,0 +1,224 @@
+/* Shrinking as a property: on a random graph, any units of any granularity that leave something of each group can be taken
+ * out; the file that comes out reads, plans and computes what the masked net computes, and holds no index that was removed.
+ * With PARED_SHRINK_OUT set to a directory the pairs of files are left there, for other runtimes to agree. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+#include "core/graph/net_view.h"
+#include "core/onnx/onnx.h"
+#include "core/prune/shrink.h"
+#include "tests/support/graph_onnx.h"
+#include "tests/support/graph_random.h"
+#include "tests/support/net_check.h"
+
+#define ROWS 3
+#define N_GRAPHS 3000
+#define FILE_MAX ((size_t)4 << 20)
+
+#define ck_ok(call) \
+	do { \
+		enum pare_code ck_code_ = (call); \
+		ck_assert_msg(ck_code_ == PARE_OK, "seed %llu: %s: %s: %s", (unsigned long long)seed, #call, err.where, err.message); \
+	} while (0)
+
+struct half { /* a file, and the net over it */
+	struct pare_buf file;
+	struct pare_model *model;
+	struct pare_net *net;
+};
+
+static void open_half(struct half *h, uint64_t seed)
+{
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = ROWS, .training = false, .seed = 1};
+	struct pare_err err = {0};
+
+	ck_ok(pare_onnx_read((struct pare_span){(const uint8_t *)h->file.data, h->file.len}, &h->model, &err));
+	ck_ok(pare_net_new(h->model, &opt, &h->net, &err));
+}
+
+static void close_half(struct half *h)
+{
+	pare_net_free(h->net);
+	pare_model_free(h->model);
+	pare_buf_done(&h->file);
+}
+
+static void run_half(struct half *h, const float *x, float *y, uint64_t seed)
+{
+	struct pare_err err = {0};
+
+	ck_ok(pare_net_infer(h->net, x, ROWS, y, &err));
+}
+
+/* Any share of each group, but not all of it. Returns units removed. */
+static int cut_some(struct pare_cut *cut, const struct pare_groups *g, struct pare_rng *r)
+{
+	int n = 0;
+
+	for (int k = 0; k < g->n_groups; k++) {
+		const struct pare_group *gr = &g->groups[k];
+		double share = (double)pare_rng_uniform(r);
+		int left = 0;
+
+		for (int u = gr->first; u < gr->first + gr->n; u++)
+			left += !pare_cut_has(cut, g, u);
+		for (int u = gr->first; u < gr->first + gr->n && left > 1; u++)
+			if (!pare_cut_has(cut, g, u) && (double)pare_rng_uniform(r) < share && pare_cut_unit(cut, g, u)) {
+				left--;
+				n++;
+			}
+	}
+	return n;
+}
+
+static int64_t n_params(const struct pare_net *net)
+{
+	int64_t n = 0;
+
+	for (int p = 0; p < pare_net_n_params(net); p++)
+		n += (int64_t)pare_net_param(net, p)->n_elems;
+	return n;
+}
+
+static void keep_file(const struct half *h, uint64_t seed, const char *what)
+{
+	const char *dir = getenv("PARED_SHRINK_OUT");
+	char path[512];
+	FILE *f;
+
+	if (dir == NULL)
+		return;
+	(void)snprintf(path, sizeof path, "%s/%llu.%s.onnx", dir, (unsigned long long)seed, what);
+	f = fopen(path, "wb");
+	ck_assert(f != NULL);
+	ck_assert_uint_eq(fwrite(h->file.data, 1, h->file.len, f), h->file.len);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* The masked weights in the place of the file's. */
+static void write_masked(const struct half *h, uint64_t seed)
+{
+	struct half masked = {.model = NULL};
+	struct pare_err err = {0};
+
+	pare_buf_init(&masked.file, FILE_MAX);
+	ck_ok(pare_onnx_write(h->model, &masked.file, &err));
+	keep_file(&masked, seed, "masked");
+	pare_buf_done(&masked.file);
+}
+
+static void compare(const float *a, const float *b, size_t n, uint64_t seed)
+{
+	for (size_t i = 0; i < n; i++)
+		ck_assert_msg(fabsf(a[i] - b[i]) <= 1e-4f * (1.0f + fabsf(a[i])), "seed %llu: output %zu is %g masked and %g shrunk", (unsigned long long)seed, i,
+		    (double)a[i], (double)b[i]);
+}
+
+struct tally {
+	int units, groups, graphs, unpruned;
+};
+
+/* Shapes of all that is computed, so that the file has value_info to be kept right. */
+static void note_shapes(struct gb *b)
+{
+	struct pare_model *m = gb_model(b);
+	struct pare_net *net = nc_net(b, 1, ROWS, false);
+
+	for (int32_t i = 0; i < m->graph.n_values; i++) {
+		struct pare_value *v = &m->graph.values[i];
+		const struct pare_shape *s = pare_net_shape_of(net, i);
+
+		if (v->producer < 0)
+			continue;
+		v->n_dims = s->n_dims;
+		for (int k = 0; k < s->n_dims; k++)
+			v->dims[k] = s->batch & PARE_BIT(k) ? PARE_DIM_UNKNOWN : s->dims[k];
+	}
+	pare_net_free(net);
+}
+
+static void one_graph(uint64_t seed, struct tally *t)
+{
+	struct gb *b = graph_random(seed);
+	struct half was = {.model = NULL}, now = {.model = NULL};
+	struct pare_rewrite rw;
+	struct pare_mask mask;
+	struct pare_cut cut;
+	struct pare_rng r;
+	struct pare_err err = {0};
+	float x[ROWS * 3 * 8 * 8], masked[ROWS * 5], shrunk[ROWS * 5];
+	int n = 0;
+
+	pare_rng_init(&r, seed, "test", 78);
+	pare_buf_init(&was.file, FILE_MAX);
+	pare_buf_init(&now.file, FILE_MAX);
+	note_shapes(b);
+	graph_onnx(gb_model(b), &was.file);
+	open_half(&was, seed);
+	ck_ok(pare_mask_init(&mask, was.net, &err));
+	ck_ok(pare_cut_init(&cut, was.net, &err));
+	for (int step = 0; step < 2; step++) {
+		struct pare_groups *g = NULL;
+
+		ck_ok(pare_groups_new(was.net, (seed >> 1 & 1) == (uint64_t)step ? PARE_GRANULARITY_CHANNEL : PARE_GRANULARITY_HEAD, &g, &err));
+		n += cut_some(&cut, g, &r);
+		t->groups += g->n_groups;
+		pare_groups_free(g);
+	}
+	pare_cut_mask(&cut, was.net, &mask);
+	nc_fill(x, sizeof x / sizeof x[0], seed);
+	run_half(&was, x, masked, seed);
+	ck_ok(pare_net_store(was.net, was.model, &err));
+	write_masked(&was, seed);
+	ck_ok(pare_shrink(was.net, was.model, &cut, &rw, &err));
+	ck_ok(pare_onnx_rewrite(was.model, &rw, &now.file, &err));
+	keep_file(&now, seed, "shrunk");
+	open_half(&now, seed);
+	run_half(&now, x, shrunk, seed);
+	compare(masked, shrunk, ROWS * 5, seed);
+	ck_assert_msg(n == 0 || n_params(now.net) < n_params(was.net), "seed %llu: %d units gone, parameters as before", (unsigned long long)seed, n);
+	t->units += n;
+	t->graphs++;
+	t->unpruned += n == 0;
+	pare_rewrite_done(&rw);
+	pare_cut_done(&cut);
+	pare_mask_done(&mask);
+	close_half(&now);
+	close_half(&was);
+	gb_free(b);
+}
+
+START_TEST(shrunk_is_masked)
+{
+	const char *only = getenv("PARED_SHRINK_SEED");
+	struct tally t = {0};
+	uint64_t first = only != NULL ? strtoull(only, NULL, 10) : 1, last = only != NULL ? first : N_GRAPHS;
+
+	for (uint64_t seed = first; seed <= last; seed++)
+		one_graph(seed, &t);
+	printf("shrunk %d graphs: %d groups, %d units removed, %d graphs without\n", t.graphs, t.groups, t.units, t.unpruned);
+	ck_assert(only != NULL || (t.units > 5 * t.graphs && t.unpruned < t.graphs / 10));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("shrink_random");
+	TCase *c = tcase_create("property");
+	SRunner *r;
+	int failed;
+
+	tcase_set_timeout(c, 300);
+	tcase_add_test(c, shrunk_is_masked);
+	suite_add_tcase(s, c);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? 0 : 1;
+}
