@@ -33,7 +33,7 @@ struct pare_slices {
  * of such a choice are offered. */
 enum pare_granularity { PARE_GRANULARITY_CHANNEL, PARE_GRANULARITY_HEAD };
 
-struct pare_unit {
+struct pare_structure {
 	uint32_t first, n; /* of groups->slices, ascending */
 };
 struct pare_group {
