@@ -580,6 +580,11 @@ static void recurrent_couple(const struct pare_node_view *v, struct pare_ties *t
 	}
 }
 
+static void recurrent_resize(const struct pare_resize *r)
+{
+	r->set_attr(r, "hidden_size", &r->in[IN_R]->dims[2], 1);
+}
+
 static int64_t recurrent_macs(const struct pare_node_view *v)
 {
 	const struct recurrent_args *a = v->args;
@@ -602,6 +607,7 @@ static const struct pare_arg_spec gru_arg_table[] = {COMMON_ARGS, FLAG("linear_b
 	.weight_in = PARE_BIT(IN_W) | PARE_BIT(IN_R), .any_dtype_in = PARE_BIT(IN_LENS), \
 	.grad_uses_in = PARE_BIT(IN_X) | PARE_BIT(IN_W) | PARE_BIT(IN_R) | PARE_BIT(IN_LENS) | PARE_BIT(IN_P), \
 	.scratch = recurrent_scratch, .state = recurrent_state, .forward = recurrent_forward, .backward = recurrent_backward, .couple = recurrent_couple, \
+	.resize = recurrent_resize, \
 	.macs = recurrent_macs
 
 const struct pare_op pare_op_recurrent_table[] = {

@@ -53,7 +53,7 @@ struct pare_pinned {
 struct pare_groups {
 	struct pare_slices slices;
 	uint32_t *member; /* slices of all units, unit after unit */
-	struct pare_unit *units;
+	struct pare_structure *units;
 	struct pare_group *groups;
 	struct pare_pinned *pinned;
 	int n_units, n_groups, n_pinned;

@@ -122,7 +122,7 @@ static enum pare_code fill_units(struct builder *b, struct pare_err *err)
 static void hash_units(struct builder *b)
 {
 	for (int u = 0; u < b->g->n_units; u++) {
-		const struct pare_unit *unit = &b->g->units[u];
+		const struct pare_structure *unit = &b->g->units[u];
 		int32_t value, last = -1;
 		int axis, last_axis = -1;
 
@@ -141,7 +141,7 @@ static void hash_units(struct builder *b)
 /* The first weight of a group, an axis of outputs before others: what it is called by. */
 static void describe(struct builder *b, struct pare_group *gr)
 {
-	const struct pare_unit *u = &b->g->units[gr->first];
+	const struct pare_structure *u = &b->g->units[gr->first];
 	bool found = false;
 
 	for (uint32_t i = 0; i < u->n; i++) {
@@ -177,7 +177,7 @@ static void describe(struct builder *b, struct pare_group *gr)
 static enum pare_code fill_groups(struct builder *b, struct pare_err *err)
 {
 	struct pare_groups *g = b->g;
-	struct pare_unit *sorted = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *sorted);
+	struct pare_structure *sorted = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *sorted);
 	uint64_t *shapes = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *shapes);
 	int at = 0;
 
@@ -340,7 +340,7 @@ void pare_groups_free(struct pare_groups *g)
 
 void pare_unit_walk(const struct pare_groups *g, const struct pare_net *net, int unit, void (*visit)(void *ctx, const struct pare_unit_run *r), void *ctx)
 {
-	const struct pare_unit *u = &g->units[unit];
+	const struct pare_structure *u = &g->units[unit];
 
 	for (uint32_t i = 0; i < u->n; i++) {
 		struct pare_unit_run r;
@@ -412,7 +412,7 @@ static size_t axis_at(const struct pare_cut *c, uint32_t slice)
 
 bool pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit)
 {
-	const struct pare_unit *u = &g->units[unit];
+	const struct pare_structure *u = &g->units[unit];
 	const uint32_t *member = g->member + u->first;
 
 	for (uint32_t i = 0; i < u->n;) {
