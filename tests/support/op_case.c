@@ -299,7 +299,7 @@ static void operand_text(int operand, int axis, char out[16])
 
 static void ties_text(const struct pare_ties *t, char *out, size_t size)
 {
-	static const char *const kinds[] = {"same", "contract", "mix", "spread", "opaque"};
+	static const char *const kinds[] = {"same", "contract", "mix", "spread", "opaque", "part", "blocks"};
 
 	out[0] = '\0';
 	for (int i = 0; i < t->n; i++) {
@@ -311,6 +311,10 @@ static void ties_text(const struct pare_ties *t, char *out, size_t size)
 		operand_text(e->b, e->b_axis, b);
 		if (e->kind == PARE_TIE_SPREAD)
 			(void)snprintf(blocks, sizeof blocks, "*%lld,%lld", (long long)e->outer, (long long)e->inner);
+		if (e->kind == PARE_TIE_PART)
+			(void)snprintf(blocks, sizeof blocks, "+%lld", (long long)e->offset);
+		if (e->kind == PARE_TIE_BLOCKS)
+			(void)snprintf(blocks, sizeof blocks, "/%lld,%lld", (long long)e->n, (long long)e->b_inner);
 		(void)snprintf(out + used, size - used, "%s%s %s>%s%s", i > 0 ? " " : "", kinds[e->kind], a, b, blocks);
 	}
 }
