@@ -162,6 +162,7 @@ struct pare_product {
 	int64_t groups, n_rows, n_out, n_in;
 	int64_t w_group, w_out, w_in;
 };
+
 /* What a node has to say otherwise once its operands have become smaller (core/prune/shrink.h): attributes and constant
  * inputs that name sizes. What it does not set stays as it is. Operands are numbered as in ties. */
 struct pare_resize {

@@ -30,7 +30,7 @@ void pare_cut_mask(const struct pare_cut *c, struct pare_net *net, struct pare_m
 		const struct pare_param_info *info = pare_net_param(net, p);
 		size_t inner = info->n_elems;
 
-		for (int axis = 0; axis < info->n_dims && info->n_elems > 0; axis++) {
+		for (int axis = 0; axis < info->n_dims && info->n_elems > 0 && !info->buffer; axis++) {
 			const uint8_t *gone = pare_cut_axis(c, info->value, axis);
 			size_t len = (size_t)info->dims[axis];
 

@@ -9,7 +9,7 @@
 #include "core/prune/groups.h"
 #include "core/prune/prune.h"
 
-/* Masks every parameter of what is gone (what was masked before stays so) and applies the mask to the slab. */
+/* Masks every parameter of what is gone, but not running statistics (what was masked before stays so) and applies the mask to the slab. */
 void pare_cut_mask(const struct pare_cut *c, struct pare_net *net, struct pare_mask *mask);
 
 /* The changes that take what is gone out of the model's graph, with the model's present values (pare_net_store first): smaller
