@@ -12,6 +12,7 @@ extern const struct pare_op pare_op_select_table[];
 extern const struct pare_op pare_op_movement_table[];
 extern const struct pare_op pare_op_slice_table[];
 extern const struct pare_op pare_op_gather_table[];
+extern const struct pare_op pare_op_einsum_table[];
 extern const struct pare_op pare_op_resize_table[];
 extern const struct pare_op pare_op_scatter_table[];
 extern const struct pare_op pare_op_axis_table[];

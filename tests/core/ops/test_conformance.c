@@ -29,7 +29,7 @@
 /* What issue and README promise to execute. */
 static const char *const listed_table[] = {
     "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization",
-    "InstanceNormalization", "LayerNormalization", "GroupNormalization", "LRN", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div",
+    "InstanceNormalization", "LayerNormalization", "GroupNormalization", "LRN", "Gemm", "MatMul", "Einsum", "Add", "Sub", "Mul", "Div",
     "Mod", "Pow", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Sin", "Cos", "Tan",
     "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh", "Sum", "Mean", "Max", "Min", "And", "Or", "Xor", "Not",
     "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "IsNaN", "IsInf", "Where", "Clip", "Cast", "CastLike",
