@@ -21,6 +21,7 @@ struct pare_net_value {
 	int dtype;
 	bool live;     /* an executed node, or the graph's interface, refers to it */
 	bool constant; /* does not depend on inputs, parameters or the batch size */
+	bool smooth;   /* has gradients: float, or integers that pass one on */
 	bool needs_grad;
 	struct pare_known known;
 	int32_t param; /* index into net->params, or -1 */
@@ -92,7 +93,7 @@ static inline bool pare_net_is_read(const struct pare_net_node *n, int k)
 /* The same, of a type that can be a parameter. */
 static inline bool pare_net_is_data(const struct pare_net *net, const struct pare_net_node *n, int k)
 {
-	return pare_net_is_read(n, k) && net->values[n->node->in[k]].dtype == PARE_DT_FLOAT;
+	return pare_net_is_read(n, k) && net->values[n->node->in[k]].smooth;
 }
 /* The same, of an input that can have a gradient. */
 static inline bool pare_net_has_grad(const struct pare_net *net, const struct pare_net_node *n, int k)

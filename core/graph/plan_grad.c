@@ -29,7 +29,7 @@ static void mark_needs(struct pare_net *net)
 			if (pare_net_has_grad(net, n, k) && net->values[n->node->in[k]].needs_grad)
 				for (int j = 0; j < n->node->n_out; j++)
 					if (n->node->out[j] >= 0)
-						net->values[n->node->out[j]].needs_grad |= net->values[n->node->out[j]].dtype == PARE_DT_FLOAT;
+						net->values[n->node->out[j]].needs_grad |= net->values[n->node->out[j]].smooth;
 	}
 }
 

@@ -111,7 +111,8 @@ static void init_shapes(struct pare_net *net)
 		if (t == NULL)
 			continue;
 		nv->dtype = pare_dtype_computed(t->dtype);
-		nv->constant = nv->dtype != PARE_DT_FLOAT || t->n_dims == 0;
+		nv->smooth = nv->dtype == PARE_DT_FLOAT;
+		nv->constant = !nv->smooth || t->n_dims == 0;
 		nv->shape.n_dims = t->n_dims;
 		memcpy(nv->shape.dims, t->dims, sizeof nv->shape.dims);
 	}
@@ -282,6 +283,7 @@ static void take_outputs(struct pare_net *net, struct pare_net_node *n, const st
 		nv->live = true;
 		nv->shape = c->out[k];
 		nv->dtype = c->out_dtype[k];
+		nv->smooth = nv->dtype == PARE_DT_FLOAT || (k == 0 && (n->op->smooth_out || (n->view && net->values[n->node->in[0]].smooth)));
 		nv->known = c->out_known[k];
 		nv->constant = n->constant && nv->known.batch == NULL;
 	}

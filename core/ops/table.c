@@ -29,6 +29,7 @@ static const struct pare_op *const family_table[] = {
     pare_op_norm_table,
     pare_op_recurrent_table,
     pare_op_einsum_table,
+    pare_op_quantize_table,
     pare_op_resize_table,
     pare_op_scatter_table,
     pare_op_axis_table,

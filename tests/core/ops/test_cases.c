@@ -15,6 +15,7 @@
 #include "tests/core/ops/cases_linear.inc"
 #include "tests/core/ops/cases_move.inc"
 #include "tests/core/ops/cases_norm.inc"
+#include "tests/core/ops/cases_quantize.inc"
 #include "tests/core/ops/cases_recurrent.inc"
 #include "tests/core/ops/cases_reduce.inc"
 #include "tests/core/ops/cases_spatial.inc"
@@ -26,6 +27,7 @@
 	X(linear) \
 	X(move) \
 	X(norm) \
+	X(quantize) \
 	X(recurrent) \
 	X(reduce) \
 	X(spatial)
