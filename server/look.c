@@ -1,5 +1,5 @@
-/* The same engine, the same sandbox and the same conversation as a job has, only shorter: no events are kept and at most one
- * output is asked for. Slots are counted under a mutex; a waiting caller sleeps on a condition with a deadline, so that an
+/* The same engine, the same sandbox and the same conversation as a job has, only shorter: no events are kept; of outputs, a model that is built
+ * is asked for, or files to decode a data set into. Slots are counted under a mutex; a waiting caller sleeps on a condition with a deadline, so that an
  * attacker who uploads files that take long to look at keeps two processes busy and no more. */
 #include "server/look.h"
 
@@ -34,7 +34,9 @@ struct srv_look {
 struct talk {
 	struct pare_msg_start start;
 	struct blob_writer *writer; /* build: the model */
-	bool wants_output;
+	bool wants_output, may_spill;
+	struct blob_writer *scratch[PARE_MAX_INPUTS]; /* what the engine decodes a data set into; dropped afterwards */
+	int n_scratch;
 	char *info;
 };
 
@@ -111,11 +113,14 @@ static void leave(struct srv_look *l)
 
 static enum pare_code give_output(struct srv_look *l, struct srv_engine *e, struct talk *t, const struct pare_msg *m, struct pare_err *err)
 {
-	if (!t->wants_output || t->writer != NULL)
+	struct blob_writer **w = t->wants_output ? &t->writer : &t->scratch[t->n_scratch];
+
+	if (t->wants_output ? t->writer != NULL : !t->may_spill || t->n_scratch == PARE_MAX_INPUTS)
 		return pare_err_set(err, PARE_E_WORKER_CRASHED, NULL, "the engine asked for an output, \"%s\", that nobody wants", m->name);
-	if (blob_begin(l->opt.blobs, INT64_MAX, &t->writer, err) != PARE_OK)
+	if (blob_begin(l->opt.blobs, INT64_MAX, w, err) != PARE_OK)
 		return err->code;
-	return srv_engine_answer_fd(e, m->name, blob_writer_fd(t->writer), err);
+	t->n_scratch += t->wants_output ? 0 : 1;
+	return srv_engine_answer_fd(e, m->name, blob_writer_fd(*w), err);
 }
 
 /* One message; *done when it was the last. */
@@ -190,7 +195,7 @@ static enum pare_code run(struct srv_look *l, struct talk *t, struct pare_err *e
 
 enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err)
 {
-	struct talk t = {.start = {.kind = kind == STORE_MODEL ? "inspect-model" : "inspect-dataset", .options = options}};
+	struct talk t = {.start = {.kind = kind == STORE_MODEL ? "inspect-model" : "inspect-dataset", .options = options}, .may_spill = kind != STORE_MODEL};
 	enum pare_code code = PARE_OK;
 
 	if (n_files < 1 || n_files > PARE_MAX_INPUTS)
@@ -208,6 +213,8 @@ enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, 
 		code = run(l, &t, err);
 	for (int i = 0; i < t.start.n_inputs; i++)
 		close(t.start.inputs[i].fd);
+	for (int i = 0; i < t.n_scratch; i++)
+		blob_abort(t.scratch[i]);
 	if (code != PARE_OK) {
 		pare_free(t.info);
 		return code;

@@ -42,7 +42,7 @@ enum pare_code data_chunk_prepare(struct pare_dataset *d, struct data_chunk *c, 
 	return PARE_OK;
 }
 
-enum pare_code data_chunk_finite(const struct data_chunk *c, const struct data_type *type, size_t row_elems, struct pare_err *err)
+enum pare_code data_chunk_finite(const struct pare_dataset *d, const struct data_chunk *c, const struct data_type *type, size_t row_elems, struct pare_err *err)
 {
 	bool dense = c->stride == row_elems * type->size;
 	size_t width = dense ? row_elems * c->n_rows : row_elems, n_lines = dense ? 1 : c->n_rows;
@@ -54,6 +54,7 @@ enum pare_code data_chunk_finite(const struct data_chunk *c, const struct data_t
 		for (size_t i = 0; i < width; i += CHUNK) {
 			size_t n = width - i < CHUNK ? width - i : CHUNK, at = line * row_elems + i;
 
+			data_touch(d, n * type->size);
 			data_read_floats(type, c->swap, c->p + line * c->stride + i * type->size, n, v);
 			for (size_t j = 0; j < n; j++)
 				if (!isfinite(v[j]))

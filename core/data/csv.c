@@ -38,8 +38,8 @@ struct table {
 	struct reader r;
 	struct data_texts names;
 	size_t label; /* column */
-	float *x;
-	size_t n_rows, size; /* in rows */
+	struct data_sink x;
+	size_t n_rows;
 };
 
 static enum pare_code too_long(const struct reader *r)
@@ -312,22 +312,13 @@ static enum pare_code find_label(struct table *t, const char *label)
 	return label == NULL ? PARE_OK : no_such_column(t, label);
 }
 
-static enum pare_code make_room(struct table *t, size_t max_bytes)
+static enum pare_code make_room(struct table *t, size_t row_bytes)
 {
-	size_t want = t->size > 0 ? t->size * 2 : 64, bytes;
-	void *p;
+	size_t cap = data_sink_cap(&t->x);
 
-	if (!pare_mul_size(want, (t->names.n - 1) * sizeof *t->x, &bytes))
-		bytes = SIZE_MAX;
-	if (bytes / 2 > max_bytes || want / 2 > DATA_MAX_ROWS)
-		return pare_err_set(t->r.err, PARE_E_LIMIT, t->r.where,
-		    "the table takes more than the %zu bytes that decoded data may take", max_bytes);
-	p = pare_realloc(t->x, bytes);
-	if (p == NULL)
-		return pare_err_nomem(t->r.err, bytes);
-	t->x = p;
-	t->size = want;
-	return PARE_OK;
+	if (t->x.flushed + t->x.len + row_bytes > cap || t->n_rows >= DATA_MAX_ROWS)
+		return pare_err_set(t->r.err, PARE_E_LIMIT, t->r.where, "the table takes more than the %zu bytes that decoded data may take", cap);
+	return data_sink_room(&t->x, row_bytes, 0, t->r.err);
 }
 
 static enum pare_code take_field(struct table *t, const struct field *f, size_t i, float *row, struct data_texts *labels)
@@ -372,51 +363,48 @@ static enum pare_code read_record(struct table *t, float *row, struct data_texts
 	return PARE_OK;
 }
 
-static enum pare_code read_rows(struct table *t, struct data_texts *labels, size_t max_bytes)
+static enum pare_code read_rows(struct table *t, struct data_texts *labels)
 {
 	size_t width = t->names.n - 1;
 	enum pare_code rc = PARE_OK;
 	bool got;
 
 	while (t->r.p < t->r.end) {
-		if (t->n_rows == t->size && (rc = make_room(t, max_bytes)) != PARE_OK)
+		const char *before = t->r.p;
+
+		if ((rc = make_room(t, width * sizeof(float))) != PARE_OK)
 			return rc;
-		rc = read_record(t, t->x + t->n_rows * width, labels, &got);
+		rc = read_record(t, (float *)(void *)(t->x.p + t->x.len), labels, &got);
 		if (rc != PARE_OK)
 			return rc;
+		t->x.len += got ? width * sizeof(float) : 0;
 		t->n_rows += got;
+		data_touch(t->x.d, (size_t)(t->r.p - before));
 	}
 	return t->n_rows > 0 ? PARE_OK : pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "the data set has no rows");
 }
 
-static enum pare_code finish(struct pare_dataset *d, struct table *t, struct data_source *out)
+static enum pare_code finish(struct table *t, struct data_source *out)
 {
-	size_t width = t->names.n - 1, n = t->n_rows * width;
-	enum pare_code rc = data_charge(d, n * sizeof *t->x, t->r.where, t->r.err);
-	uint8_t *kept;
+	size_t width = t->names.n - 1;
+	struct pare_span x;
+	enum pare_code rc = data_sink_finish(&t->x, &x, t->r.err);
 
-	if (rc != PARE_OK)
-		return rc;
-	kept = pare_realloc(t->x, n * sizeof *t->x); /* gives back what doubling took too much */
-	if (kept == NULL)
-		return pare_err_nomem(t->r.err, n * sizeof *t->x);
-	t->x = NULL;
-	rc = data_own_take(d, kept, t->r.err);
 	if (rc != PARE_OK)
 		return rc;
 	out->table = true;
 	out->role.part = DATA_PART_X;
 	out->a = (struct data_array){.type = data_type_float(), .n_dims = 2, .dims = {(int64_t)t->n_rows, (int64_t)width},
-	    .n_elems = n, .raw = {kept, n * sizeof(float)},
+	    .n_elems = t->n_rows * width, .raw = x,
 	    .big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__};
 	return PARE_OK;
 }
 
-enum pare_code data_csv_read(struct pare_dataset *d, struct pare_span s, const char *label, struct data_source *out, struct pare_err *err)
+enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_span s, struct data_source *out, struct pare_err *err)
 {
 	bool mark = s.len >= 3 && memcmp(s.data, "\xef\xbb\xbf", 3) == 0;
 	const char *start = (const char *)s.data + (mark ? 3 : 0);
-	struct table t = {.r = {.p = start, .end = (const char *)s.data + s.len, .line = 1, .where = out->label, .err = err}};
+	struct table t = {.r = {.p = start, .end = (const char *)s.data + s.len, .line = 1, .where = out->label, .err = err}, .x = data_sink_of(d, opt, out->label)};
 	enum pare_code rc;
 
 	data_texts_init(&t.names);
@@ -427,13 +415,13 @@ enum pare_code data_csv_read(struct pare_dataset *d, struct pare_span s, const c
 		rc = number_columns(&t);
 	}
 	if (rc == PARE_OK)
-		rc = find_label(&t, label);
+		rc = find_label(&t, opt->label);
 	if (rc == PARE_OK)
-		rc = read_rows(&t, &out->texts, d->bytes_left);
+		rc = read_rows(&t, &out->texts);
 	if (rc == PARE_OK)
-		rc = finish(d, &t, out);
+		rc = finish(&t, out);
 	data_texts_done(&t.names);
+	data_sink_done(&t.x);
 	pare_free(t.r.scratch);
-	pare_free(t.x);
 	return rc;
 }

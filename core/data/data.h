@@ -38,6 +38,8 @@ enum pare_normalize {
 };
 enum pare_layout { PARE_LAYOUT_KEEP, PARE_LAYOUT_TO_NCHW, PARE_LAYOUT_TO_NHWC };
 
+enum pare_stream { PARE_STREAM_AUTO, PARE_STREAM_ALWAYS, PARE_STREAM_NEVER }; /* AUTO: sets of more than 1 GiB */
+
 struct pare_data_file {
 	const char *name; /* as uploaded: "train-images-idx3-ubyte.gz" or the form field; tells the role of a file, nothing else */
 	struct pare_span bytes;
@@ -57,7 +59,14 @@ struct pare_data_options {
 	bool ignore_given;
 	const struct pare_data_role *roles;
 	int n_roles;
-	size_t max_bytes;       /* of decoded data (decompression bombs stop here); 0: 4 GiB */
+	size_t max_bytes;       /* of decoded data in memory (decompression bombs stop here); 0: 4 GiB */
+	bool mapped;            /* the bytes of all files are mappings that nobody writes to: pages of theirs are given back to the kernel */
+	/* Opens an empty file, read and write, for data that decode to more than memory should hold (64 MiB); it belongs to the data set. NULL:
+	 * everything decodes to memory. */
+	enum pare_code (*spill)(void *ctx, int *out_fd, struct pare_err *err);
+	void *spill_ctx;
+	size_t max_spill_bytes; /* of one such file; 0: 16 GiB */
+	enum pare_stream stream;
 };
 
 struct pare_dataset; /* opaque: fields, splits */
@@ -109,6 +118,12 @@ PARE_MUST_USE enum pare_code pare_data_fold(struct pare_dataset *d, int k, int i
 /* Row numbers of a split, ascending; valid until the next split or fold. */
 const uint32_t *pare_data_rows(const struct pare_dataset *d, enum pare_split split, uint32_t *out_n);
 
+/* Does the set lie in files that are read as batches need it, without being kept? */
+bool pare_data_streams(const struct pare_dataset *d);
+/* out[n] = rows[n] in an order drawn from (seed, "shuffle", stream): any order; when the set streams, blocks in any order and
+ * rows in any order within windows of blocks (stream.c). blocks: scratch of n. */
+void pare_data_shuffle(const struct pare_dataset *d, uint64_t seed, uint64_t stream, const uint32_t *rows, uint32_t n, uint32_t *out, uint32_t *blocks);
+
 /* How the values of field x become floats (AUTO after opening); STANDARD is estimated from the present training split: call it
  * again after a new split. PARE_E_INVALID for UNIT on data that are not of 8 bits. */
 PARE_MUST_USE enum pare_code pare_data_normalize(struct pare_dataset *d, int x, enum pare_normalize how, struct pare_err *err);
@@ -128,5 +143,12 @@ void pare_data_classes(const struct pare_dataset *d, int y, const uint32_t *rows
 void pare_data_targets(const struct pare_dataset *d, int y, const uint32_t *rows, size_t n, float *out);
 /* Labelled positions of field y in rows[0..n): n for all tasks but sequence. Thread safe. */
 int64_t pare_data_n_labels(const struct pare_dataset *d, int y, const uint32_t *rows, size_t n);
+
+/* A copy of the bytes of some rows: a data set in which they are the rows 0 to n - 1. Made when normalisation and layout stand;
+ * valid until the next load and as long as d. Splits, and whatever changes a data set, are not for it. */
+struct pare_data_window;
+PARE_MUST_USE enum pare_code pare_data_window_new(const struct pare_dataset *d, size_t n_rows, struct pare_data_window **out, struct pare_err *err);
+void pare_data_window_free(struct pare_data_window *w);
+const struct pare_dataset *pare_data_window_load(struct pare_data_window *w, const struct pare_dataset *d, const uint32_t *rows, size_t n);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef PARE_DATA_DATA_PRIV_H
 #define PARE_DATA_DATA_PRIV_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +34,8 @@ const struct data_type *data_type_int32(void);
 const struct data_type *data_type_uint8(void);
 /* n values at in, which may be in the other byte order. */
 void data_read_floats(const struct data_type *t, bool swap, const uint8_t *in, size_t n, float *out);
+/* The same bytes in host byte order. */
+void data_copy(const struct data_type *t, bool swap, const uint8_t *in, size_t n, uint8_t *out);
 void data_read_doubles(const struct data_type *t, bool swap, const uint8_t *in, size_t n, double *out);
 
 /* An array as its file holds it. */
@@ -106,8 +109,20 @@ struct data_field {
 	bool texts;     /* while opening: of tables */
 };
 
+#define DATA_MAX_MAPPINGS 160 /* files, and what was decoded of them */
+
+/* What lies in mapped files (pages.c). */
+struct data_pages {
+	struct pare_span mappings[DATA_MAX_MAPPINGS];
+	bool owned[DATA_MAX_MAPPINGS]; /* to be unmapped */
+	size_t n, n_bytes;
+	atomic_size_t *touched; /* since pages were given back */
+};
+
 struct pare_dataset {
 	struct pare_data_info info;
+	struct data_pages pages;
+	bool streams;
 	struct pare_data_field x_info[PARE_DATA_FIELDS], y_info[PARE_DATA_FIELDS];
 	struct data_field x[PARE_DATA_FIELDS], y[PARE_DATA_FIELDS];
 	size_t n_group[DATA_N_GROUPS]; /* rows */
@@ -136,17 +151,46 @@ PARE_MUST_USE enum pare_code data_own_alloc(struct pare_dataset *d, size_t n, si
 /* Takes p over (frees it on failure); the bytes were charged before. */
 PARE_MUST_USE enum pare_code data_own_take(struct pare_dataset *d, void *p, struct pare_err *err);
 
+/* --- pages (pages.c) */
+/* Does a set of that many bytes in files stream? Known when its files are, and before they are read. */
+bool data_pages_stream(const struct pare_dataset *d, enum pare_stream how);
+PARE_MUST_USE enum pare_code data_pages_add(struct pare_dataset *d, struct pare_span s, bool owned, struct pare_err *err);
+void data_pages_done(struct pare_dataset *d);
+/* So many bytes were read; when the set streams, gives all pages of the mappings back now and then. Thread safe. */
+void data_touch(const struct pare_dataset *d, size_t n_bytes);
+
+/* Where decoded bytes go: memory, or past some size a spill file. Write to p + len, at most size - len, and add to len. */
+struct data_sink {
+	struct pare_dataset *d;
+	const struct pare_data_options *opt;
+	const char *where;
+	uint8_t *p;
+	size_t len, size;
+	size_t flushed; /* bytes in the spill file */
+	int fd;         /* of it, or -1 */
+};
+static inline struct data_sink data_sink_of(struct pare_dataset *d, const struct pare_data_options *opt, const char *where)
+{
+	return (struct data_sink){.d = d, .opt = opt, .where = where, .fd = -1};
+}
+void data_sink_done(struct data_sink *s);
+/* All that it may take. */
+size_t data_sink_cap(const struct data_sink *s);
+/* Room for n bytes at least; expected: the whole that is to come, 0 if nobody knows. */
+PARE_MUST_USE enum pare_code data_sink_room(struct data_sink *s, size_t n, size_t expected, struct pare_err *err);
+/* The bytes, which d owns from here on. */
+PARE_MUST_USE enum pare_code data_sink_finish(struct data_sink *s, struct pare_span *out, struct pare_err *err);
+
 /* --- decoders. where is the source's label. Errors leave nothing behind. */
 bool data_is_gzip(struct pare_span s);
 bool data_is_idx(struct pare_span s);
 bool data_is_npy(struct pare_span s);
 bool data_is_zip(struct pare_span s);
 bool data_is_cifar(struct pare_span s);
-/* Inflates all gzip members into one block of at most cap bytes. */
-PARE_MUST_USE enum pare_code data_gunzip(struct pare_span in, size_t cap, const char *where, uint8_t **out, size_t *out_len,
-    struct pare_err *err);
+/* Inflates all gzip members. */
+PARE_MUST_USE enum pare_code data_gunzip(struct pare_span in, struct data_sink *out, struct pare_err *err);
 /* A raw deflate stream that must give exactly len bytes and end with its input. */
-PARE_MUST_USE enum pare_code data_inflate(struct pare_span in, uint8_t *out, size_t len, const char *where, struct pare_err *err);
+PARE_MUST_USE enum pare_code data_inflate(struct pare_span in, size_t len, struct data_sink *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code data_idx_read(struct pare_span s, const char *where, struct data_array *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code data_npy_read(struct pare_span s, const char *where, struct data_array *out, struct pare_err *err);
 
@@ -167,11 +211,11 @@ struct data_zip_entry {
 PARE_MUST_USE enum pare_code data_zip_list(struct pare_span s, const char *where, struct data_zip_entry **out, size_t *out_n,
     struct pare_err *err);
 /* The bytes of one entry, inflated if need be (owned by d then), CRC checked. */
-PARE_MUST_USE enum pare_code data_zip_extract(struct pare_dataset *d, const struct data_zip_entry *e, const char *where,
+PARE_MUST_USE enum pare_code data_zip_extract(struct pare_dataset *d, const struct pare_data_options *opt, const struct data_zip_entry *e, const char *where,
     struct pare_span *out, struct pare_err *err);
 
 /* Fills out->a (float, owned by d) and out->texts. */
-PARE_MUST_USE enum pare_code data_csv_read(struct pare_dataset *d, struct pare_span s, const char *label, struct data_source *out,
+PARE_MUST_USE enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_span s, struct data_source *out,
     struct pare_err *err);
 
 /* --- assembling */
@@ -184,7 +228,7 @@ PARE_MUST_USE enum pare_code data_fields_join(struct pare_dataset *d, struct dat
 /* Makes chunk c hold its source's values in C order. */
 PARE_MUST_USE enum pare_code data_chunk_prepare(struct pare_dataset *d, struct data_chunk *c, struct pare_err *err);
 /* Every value is finite as a float. */
-PARE_MUST_USE enum pare_code data_chunk_finite(const struct data_chunk *c, const struct data_type *type, size_t row_elems, struct pare_err *err);
+PARE_MUST_USE enum pare_code data_chunk_finite(const struct pare_dataset *d, const struct data_chunk *c, const struct data_type *type, size_t row_elems, struct pare_err *err);
 /* Task, classes or targets, names and counts of a y field. */
 PARE_MUST_USE enum pare_code data_labels_resolve(struct pare_dataset *d, struct data_field *y, const struct pare_data_options *opt, struct pare_err *err);
 /* Splits as the files say. */

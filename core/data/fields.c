@@ -196,7 +196,7 @@ static enum pare_code prepare_field(struct joining *j, struct data_field *f, enu
 		if (rc == PARE_OK)
 			rc = data_chunk_prepare(j->d, c, j->err);
 		if (rc == PARE_OK && part == DATA_PART_X)
-			rc = data_chunk_finite(c, f->type, f->info->row_elems, j->err);
+			rc = data_chunk_finite(j->d, c, f->type, f->info->row_elems, j->err);
 	}
 	return rc;
 }

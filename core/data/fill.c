@@ -87,6 +87,8 @@ void pare_data_fill(const struct pare_dataset *d, int x, const uint32_t *rows, s
 	size_t k = f->info->row_elems;
 	bool swap, unused;
 
+	data_touch(d, n * f->row_bytes);
+
 	for (size_t i = 0; i < n; i++, out += k) {
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
 
@@ -119,6 +121,7 @@ void pare_data_classes(const struct pare_dataset *d, int y, const uint32_t *rows
 	const struct data_field *f = &d->y[y];
 	bool swap;
 
+	data_touch(d, n * f->row_bytes);
 	for (size_t i = 0; i < n; i++, out += f->info->row_elems) {
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
 
@@ -131,6 +134,7 @@ void pare_data_targets(const struct pare_dataset *d, int y, const uint32_t *rows
 	const struct data_field *f = &d->y[y];
 	bool swap;
 
+	data_touch(d, n * f->row_bytes);
 	for (size_t i = 0; i < n; i++, out += f->info->row_elems) {
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
 
@@ -175,6 +179,7 @@ static void add_moments(const struct pare_dataset *d, const struct data_field *f
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
 
+		data_touch(d, f->row_bytes);
 		data_read_floats(f->type, swap, in, k, row);
 		for (size_t j = 0; j < k; j++) {
 			double x = row[j];

@@ -15,7 +15,6 @@
 #define PIECE ((size_t)1 << 30)
 #define RATIO_FREE ((size_t)64 << 20)
 #define RATIO_MAX 400
-#define GROW_MIN ((size_t)64 << 10)
 
 static void *z_alloc(void *ctx, unsigned n, unsigned size)
 {
@@ -66,18 +65,6 @@ static int z_step(z_stream *z, struct pare_span in, size_t *pos, uint8_t *out, s
 	return rc;
 }
 
-static enum pare_code grow(uint8_t **buf, size_t *size, size_t limit, struct pare_err *err)
-{
-	size_t want = *size < limit / 2 ? *size * 2 : limit;
-	uint8_t *p = pare_realloc(*buf, want);
-
-	if (p == NULL)
-		return pare_err_nomem(err, want);
-	*buf = p;
-	*size = want;
-	return PARE_OK;
-}
-
 static enum pare_code check_size(size_t len, size_t in_len, size_t cap, const char *where, struct pare_err *err)
 {
 	if (len > cap)
@@ -92,11 +79,19 @@ bool data_is_gzip(struct pare_span s)
 	return s.len >= 2 && s.data[0] == 0x1f && s.data[1] == 0x8b;
 }
 
-enum pare_code data_gunzip(struct pare_span in, size_t cap, const char *where, uint8_t **out, size_t *out_len, struct pare_err *err)
+/* One step into what room the sink has, or gets. */
+static enum pare_code z_into(z_stream *z, struct pare_span in, size_t *pos, struct data_sink *out, size_t expected, int *zrc, struct pare_err *err)
 {
-	size_t limit = cap < SIZE_MAX ? cap + 1 : cap; /* one byte more shows that the cap is passed */
-	size_t size = 0, len = 0, pos = 0;
-	uint8_t *buf = NULL;
+	enum pare_code rc = data_sink_room(out, 1, expected, err);
+
+	if (rc == PARE_OK)
+		*zrc = z_step(z, in, pos, out->p, &out->len, out->size);
+	return rc;
+}
+
+enum pare_code data_gunzip(struct pare_span in, struct data_sink *out, struct pare_err *err)
+{
+	size_t cap = data_sink_cap(out), pos = 0;
 	enum pare_code rc;
 	z_stream z;
 	int zrc = Z_OK;
@@ -104,63 +99,48 @@ enum pare_code data_gunzip(struct pare_span in, size_t cap, const char *where, u
 	rc = z_start(&z, 15 + 16, err);
 	if (rc != PARE_OK)
 		return rc;
-	size = limit < GROW_MIN ? limit : GROW_MIN;
-	buf = pare_alloc(size);
-	if (buf == NULL) {
-		rc = pare_err_nomem(err, size);
-		goto out;
-	}
 	while (zrc != Z_STREAM_END || pos < in.len) {
+		size_t before = pos;
+
 		if (zrc == Z_STREAM_END && (!data_is_gzip((struct pare_span){in.data + pos, in.len - pos}) || inflateReset(&z) != Z_OK)) {
-			rc = pare_err_set(err, PARE_E_DATASET, where, "there are %zu bytes after the end of the gzip data", in.len - pos);
+			rc = pare_err_set(err, PARE_E_DATASET, out->where, "there are %zu bytes after the end of the gzip data", in.len - pos);
 			goto out;
 		}
-		if (len == size && (rc = grow(&buf, &size, limit, err)) != PARE_OK)
+		if ((rc = z_into(&z, in, &pos, out, 0, &zrc, err)) != PARE_OK || (rc = check_size(out->flushed + out->len, in.len, cap, out->where, err)) != PARE_OK)
 			goto out;
-		zrc = z_step(&z, in, &pos, buf, &len, size);
-		if ((rc = check_size(len, in.len, cap, where, err)) != PARE_OK)
-			goto out;
-		if (zrc == Z_STREAM_END || (zrc == Z_OK && (pos < in.len || len == size)) || (zrc == Z_BUF_ERROR && len == size))
+		data_touch(out->d, pos - before);
+		if (zrc == Z_STREAM_END || (zrc == Z_OK && (pos < in.len || out->len == out->size)) || (zrc == Z_BUF_ERROR && out->len == out->size))
 			continue;
-		rc = z_error(&z, zrc, pos, where, err);
+		rc = z_error(&z, zrc, pos, out->where, err);
 		goto out;
 	}
-	size = len > 0 ? len : 1;
-	*out = pare_realloc(buf, size); /* gives back what doubling took too much */
-	if (*out == NULL) {
-		rc = pare_err_nomem(err, size);
-		goto out;
-	}
-	*out_len = len;
-	buf = NULL;
 out:
 	inflateEnd(&z);
-	pare_free(buf);
 	return rc;
 }
 
-enum pare_code data_inflate(struct pare_span in, uint8_t *out, size_t len, const char *where, struct pare_err *err)
+enum pare_code data_inflate(struct pare_span in, size_t len, struct data_sink *out, struct pare_err *err)
 {
-	size_t pos = 0, got = 0;
+	size_t pos = 0;
 	enum pare_code rc;
 	z_stream z;
-	int zrc;
+	int zrc = Z_OK;
 
-	rc = check_size(len, in.len, len, where, err);
+	rc = check_size(len, in.len, data_sink_cap(out), out->where, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = z_start(&z, -15, err);
+	while (rc == PARE_OK && zrc == Z_OK && out->flushed + out->len <= len) /* every call moves on or says Z_BUF_ERROR; one byte of room more than fits tells too long a stream */
+		rc = z_into(&z, in, &pos, out, len + 1, &zrc, err);
 	if (rc != PARE_OK)
-		return rc;
-	do {
-		zrc = z_step(&z, in, &pos, out, &got, len);
-	} while (zrc == Z_OK); /* every call moves on or says Z_BUF_ERROR */
-	if (zrc == Z_STREAM_END && got == len && pos == in.len)
+		goto out;
+	if (zrc == Z_STREAM_END && out->flushed + out->len == len && pos == in.len)
 		rc = PARE_OK;
-	else if (zrc == Z_STREAM_END || (got == len && zrc != Z_MEM_ERROR))
-		rc = pare_err_set(err, PARE_E_DATASET, where, "the deflated data do not have the %zu bytes that the directory states", len);
+	else if (zrc == Z_STREAM_END || zrc == Z_OK || out->flushed + out->len >= len)
+		rc = pare_err_set(err, PARE_E_DATASET, out->where, "the deflated data do not have the %zu bytes that the directory states", len);
 	else
-		rc = z_error(&z, zrc, pos, where, err);
+		rc = z_error(&z, zrc, pos, out->where, err);
+out:
 	inflateEnd(&z);
 	return rc;
 }

@@ -85,6 +85,7 @@ static void each_value(struct labels *l, void (*visit)(struct labels *l, size_t 
 			for (size_t i = 0; i < l->width; i += BLOCK) {
 				size_t n = l->width - i < BLOCK ? l->width - i : BLOCK;
 
+				data_touch(l->d, n * y->type->size);
 				data_read_doubles(y->type, y->chunks[k].swap, y->chunks[k].p + r * y->chunks[k].stride + i * y->type->size, n, v);
 				visit(l, y->chunks[k].first_row + r, i, v, n);
 			}
@@ -468,7 +469,7 @@ enum pare_code data_labels_resolve(struct pare_dataset *d, struct data_field *y,
 	} else {
 		l.integer = y->type->integer;
 		for (size_t k = 0; k < y->n_chunks && rc == PARE_OK; k++)
-			rc = data_chunk_finite(&y->chunks[k], y->type, l.width, err);
+			rc = data_chunk_finite(d, &y->chunks[k], y->type, l.width, err);
 	}
 	if (rc != PARE_OK)
 		return rc;

@@ -140,7 +140,7 @@ static enum pare_code load_csv(struct opening *o, const char *file, struct pare_
 	struct data_source *src = NULL;
 	enum pare_code rc = add_source(o, file, NULL, &src);
 
-	return rc == PARE_OK ? data_csv_read(o->d, s, o->opt->label, src, o->err) : rc;
+	return rc == PARE_OK ? data_csv_read(o->d, o->opt, s, src, o->err) : rc;
 }
 
 static enum pare_code load_member(struct opening *o, const char *file, const struct data_zip_entry *e)
@@ -158,7 +158,7 @@ static enum pare_code load_member(struct opening *o, const char *file, const str
 	data_show(e->name, n - 4, name, sizeof name);
 	rc = add_source(o, file, name, &src);
 	if (rc == PARE_OK)
-		rc = data_zip_extract(o->d, e, src->label, &s, o->err);
+		rc = data_zip_extract(o->d, o->opt, e, src->label, &s, o->err);
 	if (rc != PARE_OK)
 		return rc;
 	if (!data_is_npy(s))
@@ -214,18 +214,16 @@ static enum pare_code unknown_format(struct pare_span s, const char *where, stru
 
 static enum pare_code unpack(struct opening *o, const char *where, struct pare_span *s)
 {
-	uint8_t *p;
-	size_t n;
+	struct data_sink sink = data_sink_of(o->d, o->opt, where);
 	enum pare_code rc;
 
 	if (!data_is_gzip(*s))
 		return PARE_OK;
-	rc = data_gunzip(*s, o->d->bytes_left, where, &p, &n, o->err);
-	if (rc != PARE_OK)
-		return rc;
-	*s = (struct pare_span){p, n};
-	o->d->bytes_left -= n;
-	return data_own_take(o->d, p, o->err);
+	rc = data_gunzip(*s, &sink, o->err);
+	if (rc == PARE_OK)
+		rc = data_sink_finish(&sink, s, o->err);
+	data_sink_done(&sink);
+	return rc;
 }
 
 static enum pare_code load_file(struct opening *o, const struct pare_data_file *f)
@@ -257,8 +255,12 @@ static enum pare_code open_all(struct opening *o, const struct pare_data_file *f
 	struct pare_dataset *d = o->d;
 	enum pare_code rc = PARE_OK;
 
+	for (int i = 0; i < n_files && o->opt->mapped && rc == PARE_OK; i++)
+		rc = data_pages_add(d, files[i].bytes, false, o->err);
+	d->streams = data_pages_stream(d, o->opt->stream);
 	for (int i = 0; i < n_files && rc == PARE_OK; i++)
 		rc = load_file(o, &files[i]);
+	d->streams = data_pages_stream(d, o->opt->stream); /* what was spilled counts, too */
 	if (rc == PARE_OK && o->n == 0)
 		rc = pare_err_set(o->err, PARE_E_DATASET, NULL, "the data set has no rows: it has no files or arrays");
 	if (rc == PARE_OK)
@@ -288,7 +290,9 @@ enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, c
 
 	o.d = pare_calloc(1, sizeof *o.d);
 	o.sources = pare_calloc(DATA_MAX_SOURCES, sizeof *o.sources);
-	if (o.d == NULL || o.sources == NULL) {
+	if (o.d != NULL)
+		o.d->pages.touched = pare_calloc(1, sizeof *o.d->pages.touched);
+	if (o.d == NULL || o.sources == NULL || o.d->pages.touched == NULL) {
 		rc = pare_err_nomem(err, DATA_MAX_SOURCES * sizeof *o.sources);
 	} else {
 		o.d->bytes_left = o.opt->max_bytes != 0 ? o.opt->max_bytes : DEFAULT_MAX_BYTES;
@@ -313,6 +317,8 @@ void pare_data_free(struct pare_dataset *d)
 		return;
 	for (size_t i = 0; i < d->n_owned; i++)
 		pare_free(d->owned[i]);
+	data_pages_done(d);
+	pare_free(d->pages.touched);
 	pare_free(d->owned);
 	pare_free(d->rows);
 	pare_free(d->split_of);

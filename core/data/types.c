@@ -154,6 +154,14 @@ void data_read_floats(const struct data_type *t, bool swap, const uint8_t *in, s
 	}
 }
 
+void data_copy(const struct data_type *t, bool swap, const uint8_t *in, size_t n, uint8_t *out)
+{
+	if (swap)
+		swap_bytes(in, out, n, t->size);
+	else
+		memcpy(out, in, n * t->size);
+}
+
 void data_read_doubles(const struct data_type *t, bool swap, const uint8_t *in, size_t n, double *out)
 {
 	uint8_t turned[8];

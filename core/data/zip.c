@@ -21,6 +21,7 @@
 #define LOCAL_BYTES ((size_t)30)
 #define ENTRIES_MAX 1024
 #define DEFLATE_MAX 1032
+#define CRC_PIECE ((size_t)16 << 20)
 #define FLAG_ENCRYPTED 0x0001
 #define FLAG_DESCRIPTOR 0x0008 /* the local header does not know sizes and CRC */
 #define METHOD_STORED 0
@@ -239,28 +240,35 @@ out:
 	return PARE_OK;
 }
 
-static uint32_t crc_of(const uint8_t *p, size_t n)
+static uint32_t crc_of(const struct pare_dataset *d, const uint8_t *p, size_t n)
 {
-	return (uint32_t)crc32_z(crc32_z(0, NULL, 0), p, n);
+	uint32_t crc = (uint32_t)crc32_z(0, NULL, 0);
+
+	for (size_t at = 0; at < n; at += CRC_PIECE) {
+		size_t k = n - at < CRC_PIECE ? n - at : CRC_PIECE;
+
+		data_touch(d, k);
+		crc = (uint32_t)crc32_z(crc, p + at, k);
+	}
+	return crc;
 }
 
-enum pare_code data_zip_extract(struct pare_dataset *d, const struct data_zip_entry *e, const char *where, struct pare_span *out,
-    struct pare_err *err)
+enum pare_code data_zip_extract(struct pare_dataset *d, const struct pare_data_options *opt, const struct data_zip_entry *e, const char *where,
+    struct pare_span *out, struct pare_err *err)
 {
+	struct data_sink sink = data_sink_of(d, opt, where);
 	struct pare_span s = e->data;
+	enum pare_code rc = PARE_OK;
 
 	if (e->method == METHOD_DEFLATED) {
-		uint8_t *p;
-		enum pare_code rc = data_own_alloc(d, e->bytes, 1, where, &p, err);
-
+		rc = data_inflate(e->data, e->bytes, &sink, err);
 		if (rc == PARE_OK)
-			rc = data_inflate(e->data, p, e->bytes, where, err);
-		if (rc != PARE_OK)
-			return rc;
-		s = (struct pare_span){p, e->bytes};
+			rc = data_sink_finish(&sink, &s, err);
+		data_sink_done(&sink);
 	}
-	if (crc_of(s.data, s.len) != e->crc)
-		return pare_err_set(err, PARE_E_DATASET, where, "the checksum (CRC-32) of this member is wrong: the file is damaged");
-	*out = s;
-	return PARE_OK;
+	if (rc == PARE_OK && crc_of(d, s.data, s.len) != e->crc)
+		rc = pare_err_set(err, PARE_E_DATASET, where, "the checksum (CRC-32) of this member is wrong: the file is damaged");
+	if (rc == PARE_OK)
+		*out = s;
+	return rc;
 }

@@ -1,4 +1,5 @@
 /* The job's words about data, turned into what core/data and core/eval/fit take. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/job/job_priv.h"
@@ -19,7 +20,17 @@ static enum pare_task task_of(const char *name)
 	return (enum pare_task)task;
 }
 
-enum pare_code job_open_data(const struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err)
+/* A file of the other end's, which nobody names in a result: it goes when the job does. */
+static enum pare_code open_spill(void *ctx, int *out_fd, struct pare_err *err)
+{
+	struct job_worker *w = ctx;
+	char name[32];
+
+	(void)snprintf(name, sizeof name, "spill-%d", ++w->n_spills);
+	return pare_link_open(&w->link, name, "application/octet-stream", out_fd, err);
+}
+
+enum pare_code job_open_data(struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err)
 {
 	const struct pare_arg *inputs = list_of(data, "inputs"), *targets = list_of(data, "targets");
 	struct pare_data_role roles[2 * PARE_DATA_FIELDS];
@@ -34,6 +45,11 @@ enum pare_code job_open_data(const struct job_worker *w, const struct pare_args 
 		roles[opt.n_roles++] = (struct pare_data_role){pare_args_str(targets->list[i], "array"), true};
 	if (opt.task_given)
 		opt.task = task_of(pare_args_str(data, "task"));
+	opt.mapped = true;
+	opt.spill = open_spill;
+	opt.spill_ctx = w;
+	opt.max_spill_bytes = w->start.memory_bytes > 0 ? 2 * (size_t)w->start.memory_bytes : 0;
+	opt.stream = strcmp(pare_args_str(data, "stream"), "always") == 0 ? PARE_STREAM_ALWAYS : strcmp(pare_args_str(data, "stream"), "never") == 0 ? PARE_STREAM_NEVER : PARE_STREAM_AUTO;
 	if (opt.ignore_given)
 		opt.ignore = pare_args_int(data, "ignore_label");
 	for (int i = 0; i < w->start.n_inputs; i++)

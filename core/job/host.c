@@ -25,7 +25,8 @@
 #define PATH_TEXT_MAX 4096
 
 struct host_output {
-	char path[PATH_TEXT_MAX], part[PATH_TEXT_MAX + 8];
+	char name[72], path[PATH_TEXT_MAX], part[PATH_TEXT_MAX + 8];
+	bool named; /* by the result: others are dropped */
 };
 
 struct host_run {
@@ -147,8 +148,9 @@ static enum pare_code open_output(struct host_run *r, const char *name, struct p
 	if (n < 0 || (size_t)n >= sizeof path)
 		return pare_err_set(err, PARE_E_INVALID, name, "the path of the output is too long");
 	memcpy(o->path, path, (size_t)n + 1);
+	(void)snprintf(o->name, sizeof o->name, "%s", name);
 	(void)snprintf(o->part, sizeof o->part, "%s.part", path);
-	fd = open(o->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	fd = open(o->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0) {
 		(void)pare_err_errno(&why, errno, o->part);
 		return pare_link_send(&r->link, pare_msg_write_error(&r->link.out, &why, err), err);
@@ -161,11 +163,22 @@ static enum pare_code open_output(struct host_run *r, const char *name, struct p
 
 static enum pare_code keep_outputs(struct host_run *r, struct pare_err *err)
 {
-	for (int i = 0; i < r->n_outputs; i++)
+	for (int i = 0; i < r->n_outputs; i++) {
+		if (!r->outputs[i].named)
+			continue;
 		if (rename(r->outputs[i].part, r->outputs[i].path) != 0)
 			return pare_err_errno(err, errno, r->outputs[i].path);
-	r->n_outputs = 0;
+		r->outputs[i].part[0] = '\0';
+	}
 	return PARE_OK;
+}
+
+static void name_outputs(struct host_run *r, const struct pare_msg *m)
+{
+	for (int k = 0; k < m->n_artifacts; k++)
+		for (int i = 0; i < r->n_outputs; i++)
+			if (strcmp(r->outputs[i].name, m->artifacts[k]) == 0)
+				r->outputs[i].named = true;
 }
 
 /* --- the conversation */
@@ -181,6 +194,7 @@ static enum pare_code obey(struct host_run *r, struct pare_msg *m, struct pare_e
 		return open_output(r, m->name, err);
 	case PARE_MSG_RESULT:
 		r->done = true;
+		name_outputs(r, m);
 		r->result = pare_strdup(m->data);
 		return r->result != NULL ? PARE_OK : pare_err_nomem(err, 0);
 	case PARE_MSG_ERROR:
@@ -270,7 +284,8 @@ enum pare_code pare_host_run(const struct pare_host *h, const struct pare_msg_st
 	if (code == PARE_OK)
 		code = keep_outputs(r, err);
 	for (int i = 0; i < r->n_outputs; i++)
-		(void)unlink(r->outputs[i].part);
+		if (r->outputs[i].part[0] != '\0')
+			(void)unlink(r->outputs[i].part);
 	if (code == PARE_OK)
 		*out_result = r->result;
 	else

@@ -19,6 +19,7 @@ struct job_worker {
 	struct pare_msg_start start;
 	char sandbox[PARE_SANDBOX_TEXT_MAX];
 	struct pare_span spans[PARE_MAX_INPUTS]; /* the inputs, mapped */
+	int n_spills; /* files asked for, to hold decoded data */
 };
 
 /* Set by SIGTERM and SIGINT. */
@@ -28,7 +29,7 @@ PARE_MUST_USE enum pare_code job_check_canceled(const struct job_worker *w, stru
 /* The only input of role "model"; PARE_E_INVALID when there is none or more than one. */
 PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out, struct pare_err *err);
 /* Opens the data set of all inputs of role "data" as the catalog's object "data" says (data.c). */
-PARE_MUST_USE enum pare_code job_open_data(const struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_open_data(struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err);
 
 /* One per message kind: fill *result with the result's JSON object and name the artifacts written. */
 #define JOB_MAX_ARTIFACTS PARE_MAX_ARTIFACTS

@@ -151,13 +151,18 @@ static enum pare_code write_all(int fd, const char *p, size_t n, struct pare_err
 	return PARE_OK;
 }
 
+enum pare_code pare_link_open(struct pare_link *l, const char *name, const char *media_type, int *out_fd, struct pare_err *err)
+{
+	enum pare_code code = pare_link_send(l, pare_msg_write_open(&l->out, name, media_type, err), err);
+
+	return code == PARE_OK ? await_fd(l, name, out_fd, err) : code;
+}
+
 enum pare_code pare_link_output(struct pare_link *l, const char *name, const char *media_type, const void *data, size_t n_bytes, struct pare_err *err)
 {
 	int fd = -1;
-	enum pare_code code = pare_link_send(l, pare_msg_write_open(&l->out, name, media_type, err), err);
+	enum pare_code code = pare_link_open(l, name, media_type, &fd, err);
 
-	if (code == PARE_OK)
-		code = await_fd(l, name, &fd, err);
 	if (code == PARE_OK)
 		code = write_all(fd, data, n_bytes, err);
 	if (fd >= 0 && close(fd) != 0 && code == PARE_OK)

@@ -9,7 +9,8 @@
  * Details that matter:
  * - clone3 passes its flags in memory, where a filter cannot look: it fails with ENOSYS and glibc falls back to clone,
  *   which is allowed with CLONE_THREAD only.
- * - mmap and mprotect are allowed without PROT_EXEC: no new code can be loaded or written.
+ * - mmap and mprotect are allowed without PROT_EXEC: no new code can be loaded or written. Shared memory without a file is refused, because
+ *   the limit of memory (RLIMIT_DATA: what is private and writable) would not count it.
  * - mbind fails with ENOSYS, as on a kernel without NUMA: OpenBLAS asks for it and lives without.
  * - newfstatat fails with EPERM instead of killing: C library code may ask for the type of a descriptor and can live without.
  * - The headers of the build machine may be older than the kernel, so the Landlock structure is our own and as many of its fields are
@@ -89,10 +90,12 @@ static const int allowed_table[] = {
 
 static int add_conditional(scmp_filter_ctx f)
 {
-	const scmp_datum_t exec = PROT_EXEC, thread = CLONE_THREAD | CLONE_VM, self = (scmp_datum_t)getpid();
+	const scmp_datum_t exec = PROT_EXEC, kind = MAP_SHARED | MAP_ANONYMOUS, thread = CLONE_THREAD | CLONE_VM, self = (scmp_datum_t)getpid();
 	int r;
 
-	if ((r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0))) != 0 ||
+	if ((r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0), SCMP_A3(SCMP_CMP_MASKED_EQ, kind, 0))) != 0 ||
+	    (r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0), SCMP_A3(SCMP_CMP_MASKED_EQ, kind, MAP_SHARED))) != 0 ||
+	    (r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0), SCMP_A3(SCMP_CMP_MASKED_EQ, kind, MAP_ANONYMOUS))) != 0 ||
 	    (r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0))) != 0 ||
 	    (r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread))) != 0 ||
 	    (r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self, 0))) != 0 ||
@@ -121,6 +124,8 @@ static enum pare_code enter_seccomp(struct pare_err *err)
 
 /* --- limits */
 
+static const rlim_t file_max = (rlim_t)64 << 30; /* bytes of a file that it writes */
+
 static enum pare_code set_limit(__rlimit_resource_t what, const char *name, rlim_t soft, rlim_t hard, struct pare_err *err)
 {
 	struct rlimit now, want = {soft, hard};
@@ -136,7 +141,6 @@ static enum pare_code set_limit(__rlimit_resource_t what, const char *name, rlim
 
 enum pare_code pare_sandbox_enter(char text[PARE_SANDBOX_TEXT_MAX], struct pare_err *err)
 {
-	static const rlim_t file_max = (rlim_t)64 << 30;
 	enum pare_code code;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
@@ -154,7 +158,7 @@ enum pare_code pare_sandbox_enter(char text[PARE_SANDBOX_TEXT_MAX], struct pare_
 	return code;
 }
 
-enum pare_code pare_sandbox_limits(int64_t memory_bytes, int64_t cpu_seconds, struct pare_err *err)
+enum pare_code pare_sandbox_limits(int64_t memory_bytes, int64_t mapped_bytes, int64_t cpu_seconds, struct pare_err *err)
 {
 	enum pare_code code = PARE_OK;
 
@@ -162,7 +166,12 @@ enum pare_code pare_sandbox_limits(int64_t memory_bytes, int64_t cpu_seconds, st
 	memory_bytes = 0;
 #endif
 	if (memory_bytes > 0)
-		code = set_limit(RLIMIT_AS, "RLIMIT_AS", (rlim_t)memory_bytes, (rlim_t)memory_bytes, err);
+		code = set_limit(RLIMIT_DATA, "RLIMIT_DATA", (rlim_t)memory_bytes, (rlim_t)memory_bytes, err);
+	if (code == PARE_OK && memory_bytes > 0) {
+		rlim_t space = (rlim_t)memory_bytes + (rlim_t)mapped_bytes + file_max;
+
+		code = set_limit(RLIMIT_AS, "RLIMIT_AS", space, space, err);
+	}
 	if (code == PARE_OK && cpu_seconds > 0)
 		code = set_limit(RLIMIT_CPU, "RLIMIT_CPU", (rlim_t)cpu_seconds, (rlim_t)cpu_seconds + 5, err);
 	return code;

@@ -88,6 +88,16 @@ static const struct {
     {"build", job_build},
 };
 
+static int64_t announced_bytes(const struct job_worker *w)
+{
+	int64_t sum = 0;
+
+	for (int i = 0; i < w->start.n_inputs; i++)
+		if (__builtin_add_overflow(sum, w->start.inputs[i].n_bytes, &sum))
+			return INT64_MAX;
+	return sum;
+}
+
 static enum pare_code receive(struct job_worker *w, struct pare_err *err)
 {
 	const char *line;
@@ -100,7 +110,7 @@ static enum pare_code receive(struct job_worker *w, struct pare_err *err)
 	}
 	code = pare_msg_read_start(line, len, &w->start, err);
 	if (code == PARE_OK)
-		code = pare_sandbox_limits(w->start.memory_bytes, w->start.cpu_seconds, err);
+		code = pare_sandbox_limits(w->start.memory_bytes, announced_bytes(w), w->start.cpu_seconds, err);
 	if (code == PARE_OK)
 		code = map_inputs(w, err);
 	return code;

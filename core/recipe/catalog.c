@@ -16,6 +16,7 @@
 static const char *const normalize_choices[] = {"auto", "none", "unit", "standard", NULL};
 static const char *const task_choices[] = {"classify", "regress", "multilabel", "sequence", NULL};
 static const char *const metric_choices[] = {"accuracy", "macro_f1", "micro_f1", "mean_iou", "loss", "r2", NULL};
+static const char *const stream_choices[] = {"auto", "always", "never", NULL};
 static const char *const layout_choices[] = {"auto", "keep", NULL};
 static const char *const output_choices[] = {"onnx", "report", NULL};
 static const char *const type_choices[] = {"mlp", NULL};
@@ -59,6 +60,7 @@ static const struct pare_param data_params[] = {
     {.name = "inputs", .type = PARE_PARAM_OBJECTS, .object = "input", .max_items = 32, .doc = "Which array each input of the model takes; absent: the one of its name, or the only one"},
     {.name = "targets", .type = PARE_PARAM_OBJECTS, .object = "target", .max_items = 32, .doc = "Which array of labels each output is held against; absent: the one of its name, or the only one with the first output that it fits"},
     {.name = "layout", .type = PARE_PARAM_ENUM, .choices = layout_choices, .def_text = "auto", .doc = "auto: channels of images are moved when only that makes them fit the model's input; keep: never"},
+    {.name = "stream", .type = PARE_PARAM_ENUM, .choices = stream_choices, .def_text = "auto", .doc = "always: rows are read from the files as batches need them, ahead and in shuffled blocks, and not kept; never: they may stay in memory, in any order; auto: always for sets of more than 1 GiB"},
     END};
 
 static const struct pare_param input_params[] = {
@@ -83,7 +85,7 @@ static const struct pare_param require_params[] = {
 
 static const struct pare_param limits_params[] = {
     {INTEGER("max_runtime_seconds", 1, 604800, "CPU and wall time of the engine process")},
-    {INTEGER("max_memory_bytes", 67108864.0, 1099511627776.0, "Address space of the engine process")},
+    {INTEGER("max_memory_bytes", 67108864.0, 1099511627776.0, "Memory of the engine process; the files of model and data set are mapped and do not count")},
     END};
 
 #define TRAINING(default_epochs) \

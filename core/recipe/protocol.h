@@ -10,7 +10,8 @@
  * engine -> daemon:
  *   {"type":"event","event":"phase|metrics|log|progress","data":{…}}      any number
  *   {"type":"open","name":"model.onnx","media_type":"application/onnx"}   wants an output; answered by one line {"type":"fd","name":…} whose
- *       last byte carries the descriptor (SCM_RIGHTS), or {"type":"error",…}
+ *       last byte carries the descriptor (SCM_RIGHTS; read and write), or {"type":"error",…}. An output that the result does not name
+ *       (data that decode to more than memory should hold) is dropped.
  *   {"type":"result","data":{…},"artifacts":["model.onnx","report.json"]}  last line: done
  *   {"type":"error","code":"shape_mismatch","message":"…","where":"…"}     last line: failed
  * An end of the stream without a last line is a crash; the exit status tells which. */

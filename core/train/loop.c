@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/rng.h"
 #include "core/train/step.h"
 #include "core/train/train.h"
 
@@ -41,13 +40,10 @@ static enum pare_code check_options(const struct pare_dataset *data, const struc
 static void shuffle_rows(struct pare_run *run)
 {
 	const struct pare_train_options *opt = run->opt;
-	struct pare_rng rng;
 	uint32_t n;
 	const uint32_t *rows = pare_data_rows(run->data, PARE_SPLIT_TRAIN, &n);
 
-	memcpy(run->order, rows, n * sizeof *rows);
-	pare_rng_init(&rng, opt->seed, "shuffle", (uint64_t)(uint32_t)opt->stage << 32 | (uint32_t)run->epoch);
-	pare_rng_shuffle(&rng, run->order, n);
+	pare_data_shuffle(run->data, opt->seed, (uint64_t)(uint32_t)opt->stage << 32 | (uint32_t)run->epoch, rows, n, run->order, run->scratch);
 }
 
 static enum pare_code check_weights(const struct pare_run *run, struct pare_err *err)

@@ -160,8 +160,11 @@ enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err)
 		code = alloc_state(run, err);
 	if (code == PARE_OK) {
 		run->order = pare_alloc((size_t)run->n_rows * sizeof *run->order);
-		code = run->order != NULL ? PARE_OK : pare_err_nomem(err, (size_t)run->n_rows * sizeof *run->order);
+		run->scratch = pare_alloc((size_t)run->n_rows * sizeof *run->scratch);
+		code = run->order != NULL && run->scratch != NULL ? PARE_OK : pare_err_nomem(err, (size_t)run->n_rows * sizeof *run->order);
 	}
+	if (code == PARE_OK && pare_data_streams(run->data))
+		code = pare_prefetch_new(run->data, batch, &run->prefetch, err);
 	if (code != PARE_OK) {
 		pare_run_done(run);
 		return code;
@@ -173,7 +176,9 @@ enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err)
 
 void pare_run_done(struct pare_run *run)
 {
+	pare_prefetch_free(run->prefetch);
 	pare_free(run->order);
+	pare_free(run->scratch);
 	pare_free(run->state[0]);
 	pare_free(run->state[1]);
 	pare_free(run->memory);
@@ -189,9 +194,9 @@ static void take_loss(struct pare_run *run, struct pare_worker *w, int t, int i,
 	float *targets = by_class ? NULL : w->labels[i];
 
 	if (by_class)
-		pare_data_classes(run->data, o->y, rows, (size_t)count, classes);
+		pare_data_classes(run->source, o->y, rows, (size_t)count, classes);
 	else
-		pare_data_targets(run->data, o->y, rows, (size_t)count, targets);
+		pare_data_targets(run->source, o->y, rows, (size_t)count, targets);
 	w->loss[i] = pare_fit_loss(o, pare_net_shard_output(run->net, t, o->output), count, classes, targets, scale,
 	    pare_net_shard_output_grad(run->net, t, o->output), w->scratch);
 }
@@ -212,9 +217,9 @@ static void run_shard(void *ctx, int t)
 	const uint32_t *rows;
 
 	pare_net_shard_rows(net, run->n_batch, t, &first, &count);
-	rows = run->batch + first;
+	rows = run->source_rows + first;
 	for (int i = 0; i < run->fit->n_inputs; i++)
-		pare_data_fill(run->data, run->fit->inputs[i].x, rows, (size_t)count, pare_net_shard_input(net, t, i));
+		pare_data_fill(run->source, run->fit->inputs[i].x, rows, (size_t)count, pare_net_shard_input(net, t, i));
 	pare_net_shard_forward(net, t, count, mode_of(run->opt), ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
 	for (int i = 0; i < run->fit->n_outputs; i++)
 		take_loss(run, w, t, i, rows, count);
@@ -416,6 +421,26 @@ static bool update_weights(struct pare_run *run)
 	return true;
 }
 
+/* Takes batch k, which was read ahead, and starts on the next; or finds it in the data set itself. */
+static void find_source(struct pare_run *run, uint32_t k, uint32_t batch)
+{
+	uint32_t done = k * batch + run->n_batch, left = run->n_rows - done;
+
+	run->source = run->data;
+	run->source_rows = run->batch;
+	if (run->prefetch == NULL)
+		return;
+	if (k == 0) {
+		for (uint32_t i = 0; i < run->n_batch; i++)
+			run->scratch[i] = i;
+		pare_prefetch_start(run->prefetch, run->batch, run->n_batch);
+	}
+	run->source = pare_prefetch_take(run->prefetch);
+	run->source_rows = run->scratch;
+	if (left > 0)
+		pare_prefetch_start(run->prefetch, run->order + done, left < batch ? left : batch);
+}
+
 void pare_run_epoch(struct pare_run *run)
 {
 	uint32_t batch = (uint32_t)run->opt->batch_size;
@@ -430,8 +455,9 @@ void pare_run_epoch(struct pare_run *run)
 			return;
 		run->batch = run->order + (size_t)k * batch;
 		run->n_batch = left < batch ? left : batch;
+		find_source(run, k, batch);
 		for (int i = 0; i < run->fit->n_outputs; i++) {
-			run->n_labels[i] = pare_data_n_labels(run->data, run->fit->outputs[i].y, run->batch, run->n_batch);
+			run->n_labels[i] = pare_data_n_labels(run->source, run->fit->outputs[i].y, run->source_rows, run->n_batch);
 			n_labels[i] += run->n_labels[i];
 		}
 		pare_net_parallel(run->net, run_shard, run);

@@ -4,6 +4,7 @@
 
 #include "core/base/mem.h"
 #include "core/eval/fit.h"
+#include "core/train/prefetch.h"
 #include "core/train/train.h"
 
 struct pare_segment { /* a piece of the slab inside one thread's slice */
@@ -33,6 +34,8 @@ struct pare_run {
 
 	uint32_t n_rows, n_steps; /* of an epoch */
 	uint32_t *order;          /* the rows of the training split in this epoch's order */
+	uint32_t *scratch;        /* as many, for shuffling; afterwards the numbers 0, 1, 2 … of a batch that was read ahead */
+	struct pare_prefetch *prefetch; /* NULL unless the data stream */
 	int epoch;                /* 0-based, of the epoch under way */
 	double epoch_loss;        /* weighted sum over outputs of the mean over labels */
 	uint32_t failed_step;     /* 1-based within the epoch; 0: the loss has been finite */
@@ -41,6 +44,8 @@ struct pare_run {
 	/* of the step under way, read by all threads */
 	int64_t step;           /* 0-based over the run */
 	const uint32_t *batch;  /* its rows */
+	const struct pare_dataset *source; /* where its values are, and as which rows: the data set, or a copy that was read ahead */
+	const uint32_t *source_rows;
 	uint32_t n_batch;
 	int64_t n_labels[PARE_DATA_FIELDS]; /* of the batch, by output of the fit */
 	struct pare_update update; /* prepared; begin, end and decays are each thread's own */

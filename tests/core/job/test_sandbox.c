@@ -86,6 +86,11 @@ static bool try_make_executable(void)
 	return mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0;
 }
 
+static bool try_shared_memory(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
 static bool try_raise_limit(void)
 {
 	struct rlimit l = {RLIM_INFINITY, RLIM_INFINITY};
@@ -118,6 +123,7 @@ static const struct {
     {"bpf", try_bpf},
     {"executable memory", try_executable_memory},
     {"making memory executable", try_make_executable},
+    {"shared memory without a file", try_shared_memory},
     {"limits of others", try_raise_limit},
 };
 
@@ -136,13 +142,18 @@ static bool abort_kills(void)
 	abort();
 }
 
+static int big_file = -1;
+
+/* A file of 512 MiB may be mapped under a limit of 256 MiB; as much memory may not be had. */
 static bool memory_is_limited(void)
 {
 	struct pare_err err;
+	void *p;
 
-	if (pare_sandbox_limits((int64_t)256 << 20, 0, &err) != PARE_OK)
+	if (pare_sandbox_limits((int64_t)256 << 20, (int64_t)512 << 20, 0, &err) != PARE_OK)
 		return false;
-	return pare_alloc((size_t)512 << 20) == NULL;
+	p = mmap(NULL, (size_t)512 << 20, PROT_READ, MAP_PRIVATE, big_file, 0);
+	return p != MAP_FAILED && *(const char *)p == 0 && pare_alloc((size_t)512 << 20) == NULL;
 }
 #endif
 
@@ -200,7 +211,7 @@ static bool burn(void)
 	struct pare_err err;
 	volatile unsigned x = 0;
 
-	if (pare_sandbox_limits(0, 1, &err) != PARE_OK)
+	if (pare_sandbox_limits(0, 0, 1, &err) != PARE_OK)
 		return true;
 	for (;;)
 		x++;
@@ -213,7 +224,10 @@ START_TEST(limits)
 
 	ck_assert_int_eq(in_sandbox(no_core_dumps, text), 0);
 #ifndef PARE_SANITIZED
+	big_file = memfd_create("big", MFD_CLOEXEC);
+	ck_assert_int_eq(ftruncate(big_file, (off_t)512 << 20), 0);
 	ck_assert_int_eq(in_sandbox(memory_is_limited, text), 0);
+	(void)close(big_file);
 #endif
 	status = in_sandbox(burn, text);
 	ck_assert(WIFSIGNALED(status));

@@ -82,8 +82,21 @@ def functions():
     return m
 
 
+def multi():
+    """Two inputs, three outputs: a number and a class for a sequence, and a class for every token of it."""
+    return model(
+        [h.make_node("Gather", ["table", "ids"], ["e"], "embed"), h.make_node("Unsqueeze", ["mask", "two"], ["m"]), h.make_node("Mul", ["e", "m"], ["em"]),
+         h.make_node("ReduceSum", ["em", "one"], ["s"], keepdims=0), h.make_node("Gemm", ["s", "wa", "ba"], ["age"], "fa"),
+         h.make_node("Gemm", ["s", "wk", "bk"], ["kind"], "fk"), h.make_node("MatMul", ["e", "wt"], ["tags"], "ft"),
+         h.make_node("ArgMax", ["kind"], ["guess"], axis=1, keepdims=0)],
+        [value("ids", "N", 4, dtype=T.INT64), value("mask", "N", 4)],
+        [value("guess", "N", dtype=T.INT64), value("age", "N", 1), value("kind", "N", 3), value("tags", "N", 4, 2)],
+        [floats("table", 6, 5), floats("wa", 5, 1), floats("ba", 1), floats("wk", 5, 3), floats("bk", 3), floats("wt", 5, 2),
+         nh.from_array(np.array([1]), "one"), nh.from_array(np.array([2]), "two")])
+
+
 def main():
-    for make in (mlp, typed, subgraphs, external, sparse, functions):
+    for make in (mlp, typed, subgraphs, external, sparse, functions, multi):
         data = make().SerializeToString()
         (HERE / f"{make.__name__}.onnx").write_bytes(data)
         (CORPUS / "onnx" / f"{make.__name__}.onnx").write_bytes(data)
