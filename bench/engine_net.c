@@ -159,7 +159,7 @@ static void pass_shard(void *ctx, int t)
 
 		memcpy(pare_net_shard_input(p->net, t, i), p->x[i] + (size_t)first * n, (size_t)count * n * sizeof(float));
 	}
-	pare_net_shard_forward(p->net, t, count, false, 0, first);
+	pare_net_shard_forward(p->net, t, count, PARE_MODE_INFER, 0, first);
 	if (count > 0) {
 		size_t n = pare_net_output_shape(p->net, 0, &n_dims, dims);
 

@@ -5,7 +5,7 @@
 # round: the clock of a shared machine drifts by more than the margins here, and it drifts for both. The least time of each
 # program stands beside it. A timing never fails the script.
 #
-# BENCH_ROUNDS (3), BENCH_EPOCHS (3), BENCH_PARTS (all of: mlp nets kernels prune start idle), BENCH_NETS (all),
+# BENCH_ROUNDS (3), BENCH_EPOCHS (3), BENCH_PARTS (all of: mlp nets sparse kernels prune start idle), BENCH_NETS (all),
 # BENCH_REPORT (where the table goes: bench/RESULTS.md only when everything is run), PYTHON, PARED_MNIST_DIR
 set -eu
 
@@ -13,11 +13,11 @@ build=$(cd "${1:?usage: bench/run.sh BUILD_DIR}" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 rounds=${BENCH_ROUNDS:-3}
 epochs=${BENCH_EPOCHS:-3}
-parts=${BENCH_PARTS:-mlp nets kernels prune start idle}
+parts=${BENCH_PARTS:-mlp nets sparse kernels prune start idle}
 python=${PYTHON:-${XDG_CACHE_HOME:-$HOME/.cache}/pared/bench-venv/bin/python}
 mnist=${PARED_MNIST_DIR:-$(sh "$here/../scripts/mnist.sh")}
 
-for program in bench/bare_mlp bench/engine_mlp bench/engine_net bench/kernels bench/prune_select pare-core pared; do
+for program in bench/bare_mlp bench/engine_mlp bench/engine_net bench/kernels bench/sparse bench/prune_select pare-core pared; do
 	if [ ! -x "$build/$program" ]; then
 		echo "bench: $build/$program is missing: make all bench-bins builds it" >&2
 		exit 1
@@ -60,6 +60,19 @@ mlp_part() {
 		lost "engine / PyTorch" "$python has no torch"
 	fi
 	note "accuracy after $epochs epochs: engine, bare C" "$(median "$tmp/engine1.accuracy")" "$(median "$tmp/bare1.accuracy")"
+}
+
+sparse_part() {
+	section "Fine-tuning under a mask at 95 %, one epoch"
+	i=0
+	while [ "$i" -lt "$rounds" ]; do
+		sample sparse "$build/bench/sparse" epoch
+		i=$((i + 1))
+	done
+	for net in mlp300 mlp1024; do # 784-300-100-10, 784-1024-1024-10
+		row "$net: sparse kernels / dense" "$(quotient "$tmp/sparse.$net-sparse" "$tmp/sparse.$net-dense")" 0.5 \
+			"$(beside "$tmp/sparse.$net-sparse" "$tmp/sparse.$net-dense")"
+	done
 }
 
 kernels_part() {

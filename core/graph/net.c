@@ -82,6 +82,7 @@ void pare_net_free(struct pare_net *net)
 		pare_free(net->shards[s].mem);
 		pare_free(net->shards[s].grads);
 	}
+	pare_net_drop_structures(net);
 	pare_free(net->slab);
 	pare_arena_done(&net->arena);
 	pare_free(net);

@@ -80,6 +80,12 @@ int pare_net_n_params(const struct pare_net *net); /* tensors */
 const struct pare_param_info *pare_net_param(const struct pare_net *net, int i);
 size_t pare_net_slab_len(const struct pare_net *net); /* floats, gaps included */
 float *pare_net_slab(struct pare_net *net);
+/* Promises that the slab is 0 wherever keep (as long as the slab) is, until the next call of one of these. Products with a weight
+ * of which little is left then skip the rest wherever that pays, with the same results up to rounding; its gradient is computed
+ * where keep is set and is 0 elsewhere. After an error there is no promise. */
+PARE_MUST_USE enum pare_code pare_net_promise_zeros(struct pare_net *net, const uint8_t *keep, struct pare_err *err);
+void pare_net_promise_nothing(struct pare_net *net);
+int pare_net_n_sparse(const struct pare_net *net); /* tensors for which it pays at present */
 /* Copies the slab's tensors back into the model (pare_model_set_init_f32 for each that changed). */
 PARE_MUST_USE enum pare_code pare_net_store(const struct pare_net *net, struct pare_model *m, struct pare_err *err);
 

@@ -83,6 +83,7 @@ struct pare_net {
 	size_t shard_len;            /* floats of a shard's memory */
 	size_t scratch_offset;
 	struct pare_net_shard *shards;
+	struct pare_sparse *sparse; /* by parameter, row_start NULL for dense ones; NULL when all are */
 };
 
 /* Input k of a node that is read at run time. */
@@ -123,6 +124,9 @@ PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err
 PARE_MUST_USE enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err);
 /* exec.c: pointers of every node on every shard; runs the constant nodes. */
 PARE_MUST_USE enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err);
+
+/* sparsity.c; what runs point at must be set anew afterwards */
+void pare_net_drop_structures(struct pare_net *net);
 
 /* An interval of memory: alive from first to last inclusive (any clock). */
 struct pare_slot {

@@ -12,6 +12,7 @@
 #include "core/ops/broadcast.h"
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/kernels/gemm.h"
+#include "core/ops/kernels/sparse.h"
 #include "core/ops/ops_priv.h"
 
 struct gemm_args {
@@ -68,24 +69,54 @@ static void gemm_prefill(const struct pare_run *r, float beta)
 		pare_broadcast_scaled(c, r->in[2], beta, y, r->out[0]);
 }
 
+/* The cases that the sparse kernels cover: what a linear layer is exported as. */
+static bool gemm_is_sparse(const struct pare_run *r)
+{
+	const struct gemm_args *g = r->args;
+	bool row = r->n_in < 3 || r->in_shape[2] == NULL || is_row(r->in_shape[2], r->out_shape[0]->dims[1]);
+
+	return r->sparse != NULL && g->trans_a == 0 && g->alpha == 1.0f && row;
+}
+
+static size_t gemm_scratch(const struct pare_run *r)
+{
+	const struct pare_shape *b = r->in_shape[1];
+
+	return pare_sparse_scratch(r->out_shape[0]->dims[0], b->dims[0], b->dims[1]);
+}
+
 static void gemm_forward(const struct pare_run *r)
 {
 	const struct gemm_args *g = r->args;
 	const struct pare_shape *a = r->in_shape[0], *y = r->out_shape[0];
 	bool bias = r->n_in > 2 && r->in_shape[2] != NULL && g->beta != 0.0f;
 
+	if (gemm_is_sparse(r)) {
+		pare_sparse_product(r->sparse, r->in[1], g->trans_b != 0, y->dims[0], r->in[0], bias ? r->in[2] : NULL, g->beta, false, r->out[0],
+		    r->scratch);
+		return;
+	}
 	if (bias)
 		gemm_prefill(r, g->beta);
 	pare_gemm(g->trans_a != 0, g->trans_b != 0, y->dims[0], y->dims[1], a->dims[g->trans_a ? 0 : 1], g->alpha, r->in[0], r->in[1],
 	    bias ? 1.0f : 0.0f, r->out[0]);
 }
 
-static void gemm_backward(const struct pare_run *r)
+/* Gradients of a product m rows high with the sparse weight of input 1, stored [out, in] when tb. */
+static void sparse_backward(const struct pare_run *r, bool tb, int64_t m)
+{
+	const float *x = r->in[0], *dy = r->grad_out[0];
+
+	if (r->grad_in[0] != NULL)
+		pare_sparse_product(r->sparse, r->in[1], !tb, m, dy, NULL, 0.0f, r->accumulate[0], r->grad_in[0], r->scratch);
+	if (r->grad_in[1] != NULL)
+		pare_sparse_grad(r->sparse, m, tb ? dy : x, tb ? x : dy, r->accumulate[1], r->grad_in[1], r->scratch);
+}
+
+static void dense_backward(const struct pare_run *r, int64_t m, int64_t n, int64_t k)
 {
 	const struct gemm_args *g = r->args;
-	const struct pare_shape *y = r->out_shape[0];
 	bool ta = g->trans_a != 0, tb = g->trans_b != 0;
-	int64_t m = y->dims[0], n = y->dims[1], k = r->in_shape[0]->dims[ta ? 0 : 1];
 	const float *a = r->in[0], *b = r->in[1], *dy = r->grad_out[0];
 	float acc0 = r->accumulate[0] ? 1.0f : 0.0f, acc1 = r->accumulate[1] ? 1.0f : 0.0f;
 
@@ -97,6 +128,19 @@ static void gemm_backward(const struct pare_run *r)
 		pare_gemm(true, ta, n, k, m, g->alpha, dy, a, acc1, r->grad_in[1]);
 	else if (r->grad_in[1] != NULL)
 		pare_gemm(!ta, false, k, n, m, g->alpha, a, dy, acc1, r->grad_in[1]);
+}
+
+static void gemm_backward(const struct pare_run *r)
+{
+	const struct gemm_args *g = r->args;
+	const struct pare_shape *y = r->out_shape[0];
+	int64_t m = y->dims[0], n = y->dims[1], k = r->in_shape[0]->dims[g->trans_a != 0 ? 0 : 1];
+	const float *dy = r->grad_out[0];
+
+	if (gemm_is_sparse(r))
+		sparse_backward(r, g->trans_b != 0, m);
+	else
+		dense_backward(r, m, n, k);
 	if (r->n_in > 2 && r->grad_in[2] != NULL && is_row(r->in_shape[2], n))
 		pare_k_col_sum((size_t)m, (size_t)n, dy, g->beta, r->accumulate[2], r->grad_in[2]);
 	else if (r->n_in > 2 && r->grad_in[2] != NULL)
@@ -201,12 +245,26 @@ static void matmul_plan(const struct pare_run *r, struct matmul *mm)
 	(void)pare_shape_broadcast(&mm->a_batch, &mm->b_batch, &mm->y_batch);
 }
 
+/* A structure is given for a right side that is a matrix: then all rows are one product. */
+static size_t matmul_scratch(const struct pare_run *r)
+{
+	const struct pare_shape *b = r->in_shape[1];
+	struct matmul mm;
+
+	matmul_plan(r, &mm);
+	return b->n_dims == 2 ? pare_sparse_scratch(mm.m, b->dims[0], b->dims[1]) : 0;
+}
+
 static void matmul_forward(const struct pare_run *r)
 {
 	struct pare_broadcast_walk w;
 	struct matmul mm;
 
 	matmul_plan(r, &mm);
+	if (r->sparse != NULL) {
+		pare_sparse_product(r->sparse, r->in[1], false, mm.m, r->in[0], NULL, 0.0f, false, r->out[0], r->scratch);
+		return;
+	}
 	pare_broadcast_start(&w, &mm.y_batch, &mm.a_batch, &mm.b_batch);
 	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
 		pare_gemm(false, false, mm.m, mm.n, mm.k, 1.0f, r->in[0] + (int64_t)w.a * mm.m * mm.k, r->in[1] + (int64_t)w.b * mm.k * mm.n,
@@ -219,6 +277,10 @@ static void matmul_backward(const struct pare_run *r)
 	struct matmul mm;
 
 	matmul_plan(r, &mm);
+	if (r->sparse != NULL) {
+		sparse_backward(r, false, mm.m);
+		return;
+	}
 	for (int i = 0; i < 2; i++)
 		if (r->grad_in[i] != NULL && !r->accumulate[i])
 			memset(r->grad_in[i], 0, pare_shape_elems(r->in_shape[i]) * sizeof(float));
@@ -291,11 +353,11 @@ static const struct pare_arg_spec gemm_arg_table[] = {
 const struct pare_op pare_op_linear_table[] = {
     {.domain = "", .name = "Gemm", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
      .args_size = sizeof(struct gemm_args), .args = gemm_arg_table, .weight_in = PARE_BIT(0) | PARE_BIT(1),
-     .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = gemm_infer, .forward = gemm_forward, .backward = gemm_backward,
-     .couple = gemm_couple, .macs = gemm_macs, .product = gemm_product, .unfold = gemm_unfold},
+     .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .sparse_in = PARE_BIT(1), .infer = gemm_infer, .scratch = gemm_scratch,
+     .forward = gemm_forward, .backward = gemm_backward, .couple = gemm_couple, .macs = gemm_macs, .product = gemm_product, .unfold = gemm_unfold},
     {.domain = "", .name = "MatMul", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-     .weight_in = PARE_BIT(0) | PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = matmul_infer,
-     .forward = matmul_forward, .backward = matmul_backward, .couple = matmul_couple, .macs = matmul_macs, .product = matmul_product,
-     .unfold = matmul_unfold},
+     .weight_in = PARE_BIT(0) | PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .sparse_in = PARE_BIT(1), .infer = matmul_infer,
+     .scratch = matmul_scratch, .forward = matmul_forward, .backward = matmul_backward, .couple = matmul_couple, .macs = matmul_macs,
+     .product = matmul_product, .unfold = matmul_unfold},
     {.name = NULL},
 };

@@ -97,6 +97,7 @@ struct pare_run {
 	float *const *grad_in;        /* NULL: nobody needs it */
 	const float *const *grad_out; /* NULL: none arrived */
 	const bool *accumulate;       /* grad_in[i]: add to what stands there, else overwrite it */
+	const struct pare_sparse *sparse; /* where the row's sparse_in may be other than 0 (kernels/sparse.h); NULL: anywhere */
 	float *scratch;               /* row->scratch floats, contents undefined */
 	float *state;                 /* row->state floats, kept from forward to backward; NULL in a net without gradients */
 	float *const *buffer;         /* of the row's buffer_in: where shard 0 writes the new value (the input's own memory), NULL: it is constant; the
@@ -188,6 +189,7 @@ struct pare_op {
 	const struct pare_arg_spec *args; /* NULL: no attributes */
 	unsigned const_in;  /* inputs that are read at plan time: must be constant, are never trained */
 	unsigned weight_in; /* inputs that are multiplied with the others and summed: prunable if a parameter of rank >= 2 */
+	unsigned sparse_in; /* the one of weight_in of whose zeros forward and backward can make use: a matrix */
 	unsigned symbolic_in; /* those of const_in whose elements may be multiples of the batch size (known.batch) */
 	unsigned shape_in;    /* inputs of which only the shape and type count: not read, not differentiated */
 	unsigned any_dtype_in; /* inputs that may be integers or bools, carried as floats */

@@ -188,13 +188,16 @@ enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data,
 			goto out;
 		}
 	}
-	if (run.mask != NULL)
+	if (run.mask != NULL) {
 		pare_mask_apply(run.mask, pare_net_slab(net), 0, run.mask->len);
+		code = pare_net_promise_zeros(net, run.mask->keep, err);
+	}
 	for (run.epoch = 0; run.epoch < opt->epochs && !stop && code == PARE_OK; run.epoch++)
 		code = run_epoch(&run, &best, &stop, err);
 	if (code == PARE_OK && best.any)
 		memcpy(pare_net_slab(net), best.slab, slab_bytes);
 out:
+	pare_net_promise_nothing(net);
 	pare_free(best.slab);
 	pare_run_done(&run);
 	return code;

@@ -4,12 +4,15 @@
  * inline ones SIMD_INLINE.
  *
  * vec           SIMD_WIDTH floats
- * vmask         the first n floats of a vector, for the last one of a row of channels */
+ * vmask         the first n floats of a vector, for the last one of a row of channels
+ * quad          4 floats, of which a vector's sum is left by vfold */
 #ifndef PARE_KERNELS_SIMD_H
 #define PARE_KERNELS_SIMD_H
 
 #include <stdint.h>
 #include <string.h>
+
+typedef float quad __attribute__((vector_size(16)));
 
 #if PARE_SIMD == 512
 
@@ -52,6 +55,10 @@ SIMD_INLINE vec vfma(vec a, vec b, vec c)
 SIMD_INLINE vec vadd(vec a, vec b)
 {
 	return _mm512_add_ps(a, b);
+}
+SIMD_INLINE quad vfold(vec v)
+{
+	return (quad)_mm512_extractf32x4_ps(v, 0) + (quad)_mm512_extractf32x4_ps(v, 1) + ((quad)_mm512_extractf32x4_ps(v, 2) + (quad)_mm512_extractf32x4_ps(v, 3));
 }
 /* NaN stays NaN: it is the second operand that is returned for it. */
 SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
@@ -100,6 +107,10 @@ SIMD_INLINE vec vfma(vec a, vec b, vec c)
 SIMD_INLINE vec vadd(vec a, vec b)
 {
 	return _mm256_add_ps(a, b);
+}
+SIMD_INLINE quad vfold(vec v)
+{
+	return (quad)_mm256_extractf128_ps(v, 0) + (quad)_mm256_extractf128_ps(v, 1);
 }
 SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 {
@@ -154,6 +165,10 @@ SIMD_INLINE vec vfma(vec a, vec b, vec c)
 SIMD_INLINE vec vadd(vec a, vec b)
 {
 	return a + b;
+}
+SIMD_INLINE quad vfold(vec v)
+{
+	return v;
 }
 SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 {
