@@ -1,7 +1,7 @@
 /* Any ONNX file through the engine, as a job runs it.
  *
- *   engine_net train MODEL THREADS BATCH SECONDS X Y    pare_train with SGD on the arrays of two NPY files
- *   engine_net infer MODEL THREADS BATCH SECONDS        inference on random rows; integers are 0 or 1
+ *   engine_net train MODEL THREADS BATCH SECONDS ARRAY...    pare_train with SGD on NPY files, named NET.<field>.npy
+ *   engine_net infer MODEL THREADS BATCH SECONDS             inference on random rows; integers are 0 or 1
  *
  * Prints: seconds S cpu C rss MB   (S, C: wall and CPU time of one step or pass, medians over the epochs, of which the first
  * does not count, or over the passes; rss: the process's peak). */
@@ -115,10 +115,24 @@ static bool report(void *ctx, const struct pare_train_report *r)
 	return wall.n < 2 || (double)(tick_ns(NULL) - began_ns) * 1e-9 < allowed_seconds;
 }
 
-static void train(struct pare_model *model, int threads, int batch, const char *x, const char *y)
+/* The field's name is what follows the net's. */
+static void open_arrays(char **paths, int n, struct pare_dataset **out)
+{
+	struct pare_data_file files[PARE_DATA_FIELDS] = {{0}};
+	struct pare_err err = {0};
+
+	for (int i = 0; i < n && i < PARE_DATA_FIELDS; i++) {
+		const char *base = strrchr(paths[i], '/') != NULL ? strrchr(paths[i], '/') + 1 : paths[i];
+		const char *dot = strchr(base, '.');
+
+		files[i] = (struct pare_data_file){.name = dot != NULL ? dot + 1 : base, .bytes = map_file(paths[i])};
+	}
+	check(pare_data_open(files, n < PARE_DATA_FIELDS ? n : PARE_DATA_FIELDS, NULL, out, &err), &err);
+}
+
+static void train(struct pare_model *model, int threads, int batch, char **paths, int n)
 {
 	static const struct pare_env env = {.tick_ns = tick_ns};
-	struct pare_data_file files[] = {{.name = "x.npy", .bytes = map_file(x)}, {.name = "y.npy", .bytes = map_file(y)}};
 	struct pare_net_options net_opt = {.n_threads = threads, .max_batch = batch, .training = true, .seed = 42};
 	struct pare_train_options opt = {.batch_size = batch, .epochs = MAX_SAMPLES, .optimizer = pare_optimizer_find("sgd"),
 	    .optimizer_args = {.lr = 0.001}, .lr_schedule = pare_lr_find("constant"), .seed = 42, .env = &env,
@@ -129,7 +143,7 @@ static void train(struct pare_model *model, int threads, int batch, const char *
 	enum pare_code code;
 	uint32_t rows;
 
-	check(pare_data_open(files, 2, NULL, &data, &err), &err);
+	open_arrays(paths, n, &data);
 	check(pare_net_new(model, &net_opt, &net, &err), &err);
 	code = pare_train(net, data, &opt, NULL, &err);
 	if (code != PARE_E_CANCELED) /* by report, when the time is over */
@@ -213,11 +227,11 @@ int main(int argc, char **argv)
 {
 	struct pare_model *model = NULL;
 	struct pare_err err = {0};
-	bool training = argc == 8 && strcmp(argv[1], "train") == 0;
+	bool training = argc >= 8 && strcmp(argv[1], "train") == 0;
 	int threads, batch;
 
 	if (!training && !(argc == 6 && strcmp(argv[1], "infer") == 0)) {
-		fprintf(stderr, "usage: engine_net train MODEL THREADS BATCH SECONDS X Y\n       engine_net infer MODEL THREADS BATCH SECONDS\n");
+		fprintf(stderr, "usage: engine_net train MODEL THREADS BATCH SECONDS ARRAY...\n       engine_net infer MODEL THREADS BATCH SECONDS\n");
 		return 2;
 	}
 	threads = (int)strtol(argv[3], NULL, 10);
@@ -225,7 +239,7 @@ int main(int argc, char **argv)
 	allowed_seconds = strtod(argv[5], NULL);
 	check(pare_onnx_read(map_file(argv[2]), &model, &err), &err);
 	if (training)
-		train(model, threads, batch, argv[6], argv[7]);
+		train(model, threads, batch, argv + 6, argc - 6);
 	else
 		infer(model, threads, batch);
 	pare_model_free(model);

@@ -119,7 +119,7 @@ static void crossover_row(int64_t m, int64_t rows, int64_t cols, double density)
 	o.y = pare_alloc_aligned((size_t)(m * rows) * sizeof(float));
 	o.w = pare_alloc_aligned((size_t)(rows * cols) * sizeof(float));
 	o.dw = pare_alloc_aligned((size_t)(rows * cols) * sizeof(float));
-	o.scratch = pare_alloc_aligned(pare_sparse_scratch(m, rows, cols) * sizeof(float));
+	o.scratch = pare_alloc_aligned((size_t)(PARE_SPARSE_ROWS * 3 * (rows > cols ? rows : cols)) * sizeof(float));
 	for (int64_t i = 0; i < m * cols; i++)
 		o.x[i] = pare_rng_uniform(&rng) - 0.5f;
 	for (int64_t i = 0; i < m * rows; i++)
@@ -205,7 +205,7 @@ static double epoch(const struct pare_arch *arch, const struct pare_dataset *dat
 	static const struct pare_env env = {.tick_ns = tick_ns};
 	struct pare_net_options net_opt = {.n_threads = 1, .max_batch = 64, .training = true, .seed = 1};
 	struct pare_train_options opt = {.batch_size = 64, .epochs = 3, .optimizer = pare_optimizer_find("sgd"), .optimizer_args = {.lr = 0.01},
-	    .lr_schedule = pare_lr_find("constant"), .loss = PARE_LOSS_CROSS_ENTROPY, .seed = 1, .env = &env, .report = report};
+	    .lr_schedule = pare_lr_find("constant"), .seed = 1, .env = &env, .report = report};
 	struct pare_prune_options prune = {.criterion = pare_criterion_find("magnitude"), .scope = PARE_SCOPE_LAYER, .sparsity = sparsity};
 	struct pare_model *model = NULL;
 	struct pare_net *net = NULL;

@@ -1,6 +1,6 @@
 """PyTorch's and ONNX Runtime's side of bench/engine_net.c, for the nets of tests/golden/nets.py.
 
-    torch_net.py export DIR NAME...            DIR/NAME.onnx, and rows to train on: DIR/NAME.<input>.npy, DIR/NAME.y.npy
+    torch_net.py export DIR NAME...            DIR/NAME.onnx, and rows to train on: DIR/NAME.x_<input>.npy, DIR/NAME.y.npy
     torch_net.py train DIR NAME SECONDS        SGD at batch 64, for SECONDS with one thread and with two
     torch_net.py infer MODEL BATCH SECONDS     ONNX Runtime, one thread
 
@@ -48,7 +48,7 @@ def export(folder, names):
         n.export(case, f"{folder}/{name}.onnx")
         x, y = samples(case)
         for key, tensor in zip(case.inputs, x):
-            numpy.save(f"{folder}/{name}.{key}.npy", tensor.numpy())
+            numpy.save(f"{folder}/{name}.x_{key}.npy", tensor.numpy())
         numpy.save(f"{folder}/{name}.y.npy", y.numpy())
 
 

@@ -24,13 +24,23 @@ static const struct pare_sparse_kernels *kernels(void)
 	return &pare_sparse_plain;
 }
 
+#define RULE_ROWS 8 /* with fewer no density pays */
+
 static int64_t lanes_of(int64_t m)
 {
 	return m < PARE_SPARSE_ROWS ? (m + 15) / 16 * 16 : PARE_SPARSE_ROWS;
 }
 
+/* Small matrices do not earn the transpositions. */
+static bool is_small(int64_t rows, int64_t cols)
+{
+	return rows < 16 || cols < 16 || rows * cols < 8192;
+}
+
 size_t pare_sparse_scratch(int64_t m, int64_t rows, int64_t cols)
 {
+	if (is_small(rows, cols) || m < RULE_ROWS)
+		return 0;
 	return (size_t)(lanes_of(m) * (rows + cols) + PARE_SPARSE_ROWS * (rows > cols ? rows : cols));
 }
 
@@ -77,16 +87,16 @@ void pare_sparse_grad(const struct pare_sparse *s, int64_t m, const float *a, co
 }
 
 /* Read off `bench/sparse crossover` on AVX-512 and AVX2 machines, with a margin: at these densities a whole step (three
- * products) is 1.5 times faster or more. Small matrices do not earn the transpositions. */
+ * products) is 1.5 times faster or more. */
 bool pare_sparse_pays(int64_t m, int64_t rows, int64_t cols, size_t n)
 {
 	static const struct {
 		int64_t m;
 		double density;
-	} rule_table[] = {{64, 0.20}, {32, 0.16}, {8, 0.06}};
+	} rule_table[] = {{64, 0.20}, {32, 0.16}, {RULE_ROWS, 0.06}};
 	double density = (double)n / ((double)rows * (double)cols);
 
-	if (rows < 16 || cols < 16 || rows * cols < 8192)
+	if (is_small(rows, cols))
 		return false;
 	for (size_t i = 0; i < sizeof rule_table / sizeof rule_table[0]; i++)
 		if (m >= rule_table[i].m)

@@ -22,7 +22,7 @@ struct pare_sparse {
 	uint32_t *col_start, *col_row;
 };
 
-/* Floats that the functions below need for a product of m rows. */
+/* Floats that the functions below need for a product of at most m rows; 0 where they never pay. */
 size_t pare_sparse_scratch(int64_t m, int64_t rows, int64_t cols);
 
 /* Is a product of m rows with this many of rows * cols weights faster than the dense one? A rule that was measured

@@ -12,7 +12,7 @@
 
 #define MAX 160 /* of rows, columns and rows of the batch */
 
-static float x[MAX * MAX], y[MAX * MAX], w[MAX * MAX], bias[MAX], got[MAX * MAX], want[MAX * MAX], out[2][MAX * MAX], scratch[64 * 5 * MAX];
+static float x[MAX * MAX], y[MAX * MAX], w[MAX * MAX], bias[MAX], got[MAX * MAX], want[MAX * MAX], out[2][MAX * MAX], scratch[64 * 3 * MAX];
 static uint32_t row_start[MAX + 1], col_start[MAX + 1], row_col[MAX * MAX], col_row[MAX * MAX];
 static struct pare_rng rng;
 
