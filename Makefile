@@ -64,7 +64,7 @@ EXT_server   := -lmicrohttpd -lsqlite3 -lcrypto -ljansson -lm
 
 PROGRAMS := $(B)/pared $(B)/pare-core
 
-.PHONY: all help deps run demo test test-bins conformance lint bench fuzz results install clean image-test cover
+.PHONY: all help deps run demo test test-bins conformance judge lint bench fuzz results install clean image-test cover
 all: $(PROGRAMS)
 
 help:
@@ -75,6 +75,7 @@ help:
 ## make run          pared in the foreground on 127.0.0.1:8080, data in ./pared-data
 ## make install      DESTDIR= PREFIX=/usr/local
 ## make conformance  every case of the ONNX test data, one line per operator
+## make judge        published models and the test nets in their real size, against ONNX Runtime
 ## make lint         layers, owners, headers, sizes, clang-tidy, openapi
 ## make bench        every speed figure beside its target
 ## make results      the recipes on MNIST and Iris, three seeds, one table
@@ -150,6 +151,10 @@ conformance:
 	@sh scripts/install-deps.sh build test
 	@$(MAKE) --no-print-directory -j$(JOBS) $(B)/tests/core/ops/test_conformance
 	@$(B)/tests/core/ops/test_conformance | grep -v '^Running\|Checks:'
+judge:
+	@sh scripts/install-deps.sh build judge
+	@$(MAKE) --no-print-directory -j$(JOBS) $(RUN_MODEL)
+	@sh tests/judge/run.sh $(B)
 lint:
 	@sh scripts/install-deps.sh build lint
 	@$(MAKE) --no-print-directory -j$(JOBS) all

