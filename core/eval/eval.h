@@ -8,16 +8,6 @@
 #include "core/data/data.h"
 #include "core/graph/net.h"
 
-enum pare_loss { PARE_LOSS_CROSS_ENTROPY, PARE_LOSS_MSE };
-
-/* MSE is the mean over a row's k outputs, so its mean over rows is what other tools call MSE.
- * Loss of count rows and, when grad is not NULL, its gradient times scale (usually 1 / batch size) by output 0. Cross entropy takes raw logits,
- * probabilities or log-probabilities as pare_net_output_kind says (for the latter two the gradient is by that output).
- * out: [count, k]. classes for cross entropy (and for MSE on classes: one-hot), targets [count, k] for regression.
- * Returns the sum over rows. */
-double pare_loss_rows(enum pare_loss loss, enum pare_output_kind kind, const float *out, int64_t count, int64_t k,
-    const int32_t *classes, const float *targets, float scale, float *grad);
-
 #define PARE_CONFUSION_MAX 1000 /* classes; beyond that confusion is NULL: it grows with their square, in memory and in a report */
 
 /* Figures of one output against its labels; those of further outputs hang on the first. */

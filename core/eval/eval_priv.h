@@ -8,6 +8,7 @@
 #include "core/eval/fit.h"
 
 struct eval_sums {
+	float middle; /* multilabel: what an output must exceed to say yes: a probability 0.5, a logit 0 */
 	struct pare_fit_output o;
 	int64_t n, n_labels; /* rows and labels so far */
 	double loss_sum, squares, absolutes;

@@ -240,8 +240,8 @@ static enum pare_code misfit(const struct fitting *f, int output, const struct p
 
 static enum pare_code add_output(struct fitting *f, int output, int y)
 {
-	static const enum pare_loss losses[] = {[PARE_TASK_CLASSIFY] = PARE_LOSS_CROSS_ENTROPY, [PARE_TASK_REGRESS] = PARE_LOSS_MSE,
-	    [PARE_TASK_MULTILABEL] = PARE_LOSS_MSE, [PARE_TASK_SEQUENCE] = PARE_LOSS_CROSS_ENTROPY};
+	static const char *const losses[] = {[PARE_TASK_CLASSIFY] = "cross_entropy", [PARE_TASK_REGRESS] = "mse", [PARE_TASK_MULTILABEL] = "bce",
+	    [PARE_TASK_SEQUENCE] = "cross_entropy"};
 	struct pare_fit_output *o = &f->fit->outputs[f->fit->n_outputs];
 	const struct pare_data_field *field = &f->info->y[y];
 
@@ -253,7 +253,7 @@ static enum pare_code add_output(struct fitting *f, int output, int y)
 	if (pare_fit_by_class(o) && field->n_classes > o->width)
 		return pare_err_set(f->err, PARE_E_LABEL, NULL, "the data set has class %d (\"%s\"), the model has %lld outputs (classes 0 to %lld)", field->n_classes - 1,
 		    field->class_names[field->n_classes - 1], (long long)o->width, (long long)o->width - 1);
-	o->loss = losses[o->task];
+	o->loss = pare_objective(losses[o->task]);
 	f->taken[y] = true;
 	f->fit->n_outputs++;
 	return PARE_OK;
@@ -335,26 +335,30 @@ enum pare_code pare_fit_make(const struct pare_net *net, const struct pare_datas
 
 /* --- losses */
 
-static bool suits(enum pare_loss loss, enum pare_task task)
+/* Targets can be soft labels when there are two or more of them. */
+static bool suits(const struct pare_loss *loss, const struct pare_fit_output *o)
 {
-	bool classes = task == PARE_TASK_CLASSIFY || task == PARE_TASK_SEQUENCE;
-
-	return loss != PARE_LOSS_CROSS_ENTROPY || classes;
+	return loss->labels == PARE_LABELS_ANY || pare_fit_by_class(o) || (o->task == PARE_TASK_REGRESS && o->width > 1);
 }
 
-enum pare_code pare_fit_set_loss(struct pare_fit *fit, const char *output, enum pare_loss loss, double weight, struct pare_err *err)
+static enum pare_code unsuited(const struct pare_loss *loss, const struct pare_fit_output *o, struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_INVALID, NULL, "%s needs classes, the labels of output \"%s\" are for %s", loss->name, o->name,
+	    o->task == PARE_TASK_REGRESS ? "regression: use mse, mae or huber" : "single labels: use bce");
+}
+
+enum pare_code pare_fit_set_loss(struct pare_fit *fit, const char *output, const struct pare_objective *loss, double weight, struct pare_err *err)
 {
 	int n = 0;
 
 	for (int i = 0; i < fit->n_outputs; i++) {
 		struct pare_fit_output *o = &fit->outputs[i];
 
-		if (output != NULL ? strcmp(o->name, output) != 0 : !suits(loss, o->task))
+		if (output != NULL ? strcmp(o->name, output) != 0 : !suits(loss->loss, o))
 			continue;
-		if (!suits(loss, o->task))
-			return pare_err_set(err, PARE_E_INVALID, NULL, "cross entropy needs classes, the labels of output \"%s\" are for %s", output,
-			    o->task == PARE_TASK_REGRESS ? "regression: use the loss mse" : "single labels");
-		o->loss = loss;
+		if (!suits(loss->loss, o))
+			return unsuited(loss->loss, o, err);
+		o->loss = *loss;
 		o->weight = weight;
 		n++;
 	}
@@ -362,7 +366,7 @@ enum pare_code pare_fit_set_loss(struct pare_fit *fit, const char *output, enum 
 		return PARE_OK;
 	if (output != NULL)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "no output \"%s\" has labels", output);
-	return pare_err_set(err, PARE_E_INVALID, NULL, "cross entropy needs classes, the data set's labels are for %s", fit->outputs[0].task == PARE_TASK_REGRESS ? "regression: use the loss mse" : "single labels");
+	return unsuited(loss->loss, &fit->outputs[0], err);
 }
 
 enum pare_code pare_fit_apply(const struct pare_fit *fit, struct pare_dataset *d, enum pare_normalize how, struct pare_err *err)
@@ -387,11 +391,11 @@ static double loss_of_run(const struct pare_fit_output *o, const float *out, int
 	double sum;
 
 	if (!o->turned)
-		return pare_loss_rows(o->loss, o->kind, out + first * o->width, n, o->width, classes + first, NULL, scale, grad != NULL ? grad + first * o->width : NULL);
+		return pare_loss_rows(&o->loss, o->kind, out + first * o->width, n, o->width, classes + first, NULL, scale, grad != NULL ? grad + first * o->width : NULL);
 	for (int64_t j = 0; j < o->width; j++)
 		for (int64_t i = 0; i < n; i++)
 			scratch[i * o->width + j] = out[j * o->positions + first + i];
-	sum = pare_loss_rows(o->loss, o->kind, scratch, n, o->width, classes + first, NULL, scale, g);
+	sum = pare_loss_rows(&o->loss, o->kind, scratch, n, o->width, classes + first, NULL, scale, g);
 	for (int64_t j = 0; g != NULL && j < o->width; j++)
 		for (int64_t i = 0; i < n; i++)
 			grad[j * o->positions + first + i] = g[i * o->width + j];
@@ -428,7 +432,7 @@ double pare_fit_loss(const struct pare_fit_output *o, const float *out, int64_t 
 	double sum = 0;
 
 	if (o->task != PARE_TASK_SEQUENCE)
-		return pare_loss_rows(o->loss, o->kind, out, count, o->width, classes, targets, scale, grad);
+		return pare_loss_rows(&o->loss, o->kind, out, count, o->width, classes, targets, scale, grad);
 	assert(classes != NULL);
 	for (int64_t i = 0; i < count; i++)
 		sum += loss_of_positions(o, out + i * k, classes + i * o->positions, scale, grad != NULL ? grad + i * k : NULL, scratch);

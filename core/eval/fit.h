@@ -9,6 +9,7 @@
 #include "core/base/err.h"
 #include "core/data/data.h"
 #include "core/eval/eval.h"
+#include "core/eval/loss.h"
 #include "core/graph/net.h"
 
 struct pare_fit_input {
@@ -21,7 +22,7 @@ struct pare_fit_output {
 	int output, y; /* of the net, of the data set */
 	const char *name;
 	enum pare_task task; /* of the field; but one output for two classes is MULTILABEL, as are maps of one channel */
-	enum pare_loss loss;
+	struct pare_objective loss;
 	double weight;
 	enum pare_output_kind kind;
 	int64_t width;     /* numbers at a position: classes, or labels, or targets */
@@ -53,7 +54,7 @@ PARE_MUST_USE enum pare_code pare_fit_make(const struct pare_net *net, const str
     struct pare_fit *out, struct pare_err *err);
 /* The loss of one output (NULL: of every output that it suits, of which there must be one) and its weight. PARE_E_INVALID when it
  * does not suit the task, or there is no such output. */
-PARE_MUST_USE enum pare_code pare_fit_set_loss(struct pare_fit *fit, const char *output, enum pare_loss loss, double weight, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_fit_set_loss(struct pare_fit *fit, const char *output, const struct pare_objective *loss, double weight, struct pare_err *err);
 /* Normalises and lays out the fields of all inputs. After every split: STANDARD depends on it. */
 PARE_MUST_USE enum pare_code pare_fit_apply(const struct pare_fit *fit, struct pare_dataset *d, enum pare_normalize how, struct pare_err *err);
 

@@ -20,7 +20,9 @@ enum pare_code eval_sums_init(struct eval_sums *s, const struct pare_fit_output 
 	size_t n = (size_t)o->width;
 	bool ok;
 
-	*s = (struct eval_sums){.o = *o};
+	*s = (struct eval_sums){.o = *o, .middle = o->kind == PARE_OUTPUT_RAW && o->loss.loss == pare_loss_find("bce") ? 0.0f : 0.5f};
+	s->o.loss.smoothing = 0;
+	s->o.loss.class_weights = NULL;
 	if (o->task == PARE_TASK_REGRESS) {
 		s->residual = pare_calloc(n, sizeof *s->residual);
 		s->mean = pare_calloc(n, sizeof *s->mean);
@@ -104,12 +106,11 @@ static void add_positions(struct eval_sums *s, const float *o, const int32_t *cl
 
 static void add_truths(struct eval_sums *s, const float *o, const int32_t *classes, const float *t)
 {
-	float middle = s->o.kind == PARE_OUTPUT_RAW && s->o.loss != PARE_LOSS_MSE ? 0.0f : 0.5f;
 	bool all = true;
 
 	(void)classes;
 	for (int64_t j = 0; j < s->o.width; j++) {
-		bool is = t[j] > 0.5f, guess = o[j] > middle;
+		bool is = t[j] > 0.5f, guess = o[j] > s->middle;
 
 		s->actual[j] += is;
 		s->guessed[j] += guess;

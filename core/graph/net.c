@@ -172,6 +172,7 @@ enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int
 	    [PARE_HINT_NONE] = PARE_OUTPUT_RAW,
 	    [PARE_HINT_PROBABILITY] = PARE_OUTPUT_PROBABILITY,
 	    [PARE_HINT_LOG_PROBABILITY] = PARE_OUTPUT_LOG_PROBABILITY,
+	    [PARE_HINT_SIGMOID] = PARE_OUTPUT_SIGMOID,
 	};
 	int32_t value = net->model->graph.outputs[i];
 	const struct pare_net_node *n = producer(net, value);
@@ -180,7 +181,9 @@ enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int
 		value = n->node->in[0];
 		n = producer(net, value);
 	}
-	return n != NULL && n->op->output_hint != PARE_HINT_NONE && mixes_axis(net, n, axis) ? kind_table[n->op->output_hint] : PARE_OUTPUT_RAW;
+	if (n == NULL || n->op->output_hint == PARE_HINT_NONE)
+		return PARE_OUTPUT_RAW;
+	return n->op->output_hint == PARE_HINT_SIGMOID || mixes_axis(net, n, axis) ? kind_table[n->op->output_hint] : PARE_OUTPUT_RAW;
 }
 
 int pare_net_n_params(const struct pare_net *net)
@@ -286,6 +289,11 @@ const float *pare_net_shard_grads(const struct pare_net *net, int s)
 void pare_net_parallel(struct pare_net *net, void (*fn)(void *ctx, int t), void *ctx)
 {
 	pare_pool_run(net->pool, fn, ctx);
+}
+
+void pare_net_meet(struct pare_net *net)
+{
+	pare_pool_meet(net->pool);
 }
 
 struct infer_pass {

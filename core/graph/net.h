@@ -70,8 +70,8 @@ const char *pare_net_output_name(const struct pare_net *net, int i);
 /* As computed: PARE_DT_FLOAT for floats of any width. */
 int pare_net_input_dtype(const struct pare_net *net, int i);
 int pare_net_output_dtype(const struct pare_net *net, int i);
-/* If output i is produced by Softmax or LogSoftmax over the last axis, what the loss must know. */
-enum pare_output_kind { PARE_OUTPUT_RAW, PARE_OUTPUT_PROBABILITY, PARE_OUTPUT_LOG_PROBABILITY };
+/* If output i is produced by Softmax or LogSoftmax over the last axis, or by Sigmoid, what the loss must know. */
+enum pare_output_kind { PARE_OUTPUT_RAW, PARE_OUTPUT_PROBABILITY, PARE_OUTPUT_LOG_PROBABILITY, PARE_OUTPUT_SIGMOID };
 enum pare_output_kind pare_net_output_kind(const struct pare_net *net, int i);
 /* The same over another axis; -1 is the last. */
 enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int i, int axis);
@@ -123,6 +123,8 @@ void pare_net_reduce_grads(const struct pare_net *net, size_t begin, size_t end,
 
 /* Runs fn(ctx, t) for t in [0, pare_net_n_shards), t = 0 on the caller; returns when all have returned. */
 void pare_net_parallel(struct pare_net *net, void (*fn)(void *ctx, int t), void *ctx);
+/* From within fn, by all: returns when all have called it, and what each wrote before is there for all. */
+void pare_net_meet(struct pare_net *net);
 
 /* n rows of all inputs (any n; cut into batches of max_batch) into the outputs for which out[i] is not NULL. PARE_E_UNSUPPORTED when
  * the first dimension of such an output is not the batch. */

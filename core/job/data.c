@@ -75,34 +75,56 @@ enum pare_code job_fit(struct job_run *r, struct pare_err *err)
 	return pare_fit_make(r->net, r->data, &opt, &r->fit, err);
 }
 
-static enum pare_loss loss_of(const struct pare_args *loss)
+static bool has_param(const struct pare_args *a, const char *name)
 {
-	return strcmp(loss->method->name, "mse") == 0 ? PARE_LOSS_MSE : PARE_LOSS_CROSS_ENTROPY;
+	for (const struct pare_param *p = a->method->params; p != NULL && p->name != NULL; p++)
+		if (strcmp(p->name, name) == 0)
+			return pare_args_has(a, name);
+	return false;
 }
 
-static enum pare_loss present_loss(const struct pare_fit *fit, const char *output)
+struct pare_objective job_objective(const struct pare_args *loss)
+{
+	struct pare_objective o = pare_objective(loss->method->name);
+
+	if (has_param(loss, "smoothing"))
+		o.smoothing = pare_args_num(loss, "smoothing");
+	if (has_param(loss, "delta"))
+		o.delta = pare_args_num(loss, "delta");
+	if (has_param(loss, "class_weights")) {
+		o.class_weights = pare_args_get(loss, "class_weights")->nums;
+		o.n_class_weights = pare_args_get(loss, "class_weights")->n;
+	}
+	return o;
+}
+
+static struct pare_objective present_loss(const struct pare_fit *fit, const char *output)
 {
 	for (int i = 0; i < fit->n_outputs; i++)
 		if (strcmp(fit->outputs[i].name, output) == 0)
 			return fit->outputs[i].loss;
-	return PARE_LOSS_MSE;
+	return pare_objective("mse");
 }
 
 enum pare_code job_fit_losses(const struct job_run *r, const struct pare_args *train, struct pare_fit *out, struct pare_err *err)
 {
 	const struct pare_arg *losses = list_of(train, "losses");
+	struct pare_objective loss;
 	enum pare_code code = PARE_OK;
 
 	*out = r->fit;
-	if (pare_args_has(train, "loss"))
-		code = pare_fit_set_loss(out, NULL, loss_of(pare_args_obj(train, "loss")), 1, err);
+	if (pare_args_has(train, "loss")) {
+		loss = job_objective(pare_args_obj(train, "loss"));
+		code = pare_fit_set_loss(out, NULL, &loss, 1, err);
+	}
 	if (code != PARE_OK)
 		return pare_err_at(err, "/loss");
 	for (size_t i = 0; i < losses->n; i++) {
 		const struct pare_args *l = losses->list[i];
 		const char *output = pare_args_str(l, "output");
 
-		code = pare_fit_set_loss(out, output, pare_args_has(l, "loss") ? loss_of(pare_args_obj(l, "loss")) : present_loss(out, output), pare_args_num(l, "weight"), err);
+		loss = pare_args_has(l, "loss") ? job_objective(pare_args_obj(l, "loss")) : present_loss(out, output);
+		code = pare_fit_set_loss(out, output, &loss, pare_args_num(l, "weight"), err);
 		if (code != PARE_OK)
 			return pare_err_at(err, "/losses/%zu", i);
 	}

@@ -119,6 +119,8 @@ PARE_MUST_USE enum pare_code job_run_step(struct job_run *r, size_t i, struct pa
 PARE_MUST_USE enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* Brings the job's net and data set together (data.c). */
 PARE_MUST_USE enum pare_code job_fit(struct job_run *r, struct pare_err *err);
+/* A loss of the catalog with its parameters. */
+struct pare_objective job_objective(const struct pare_args *loss);
 /* The job's fit with the losses of a train step or of recover. */
 PARE_MUST_USE enum pare_code job_fit_losses(const struct job_run *r, const struct pare_args *train, struct pare_fit *out, struct pare_err *err);
 /* Splits and normalises by the job's data arguments; fold 0: the plain split, else fold - 1 of folds is the validation split. */

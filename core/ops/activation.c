@@ -203,7 +203,7 @@ static const struct pare_arg_spec softmax_arg_table[] = {
 
 const struct pare_op pare_op_activation_table[] = {
     {UNARY, ALWAYS, .name = "Relu", .infer = pare_infer_same, .forward = relu_forward, .backward = relu_backward, .couple = pare_couple_same},
-    {UNARY, ALWAYS, .name = "Sigmoid", .infer = pare_infer_same, .forward = sigmoid_forward, .backward = sigmoid_backward, .couple = pare_couple_same},
+    {UNARY, ALWAYS, .name = "Sigmoid", .output_hint = PARE_HINT_SIGMOID, .infer = pare_infer_same, .forward = sigmoid_forward, .backward = sigmoid_backward, .couple = pare_couple_same},
     {UNARY, ALWAYS, .name = "Tanh", .infer = pare_infer_same, .forward = tanh_forward, .backward = tanh_backward, .couple = pare_couple_same},
     {SOFTMAX_ROW, .name = "Softmax", .since = PARE_OPSET_MIN, .until = 12, .args = softmax_flat_arg_table, .infer = softmax_infer_flat,
      .forward = softmax_forward, .backward = softmax_backward, .output_hint = PARE_HINT_PROBABILITY},

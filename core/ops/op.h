@@ -201,7 +201,7 @@ struct pare_op {
 	bool view;    /* output 0 is input 0's elements under another shape: nothing to run, either way */
 	bool smooth_out;        /* output 0 passes a gradient on although it is integers (quantization) */
 	bool view_in_inference; /* the same, in nets that do not train (Dropout) */
-	enum pare_output_kind_hint { PARE_HINT_NONE, PARE_HINT_PROBABILITY, PARE_HINT_LOG_PROBABILITY } output_hint;
+	enum pare_output_kind_hint { PARE_HINT_NONE, PARE_HINT_PROBABILITY, PARE_HINT_LOG_PROBABILITY, PARE_HINT_SIGMOID } output_hint;
 	const char *no_gradient; /* why backward is NULL, or is not the function's derivative */
 
 	enum pare_code (*infer)(const struct pare_infer *c, struct pare_err *err);

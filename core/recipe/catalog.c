@@ -93,7 +93,7 @@ static const struct pare_param limits_params[] = {
 	{INTEGER("batch_size", 1, 65536, "Rows per update"), DEFAULT(64)}, \
 	{.name = "optimizer", .type = PARE_PARAM_METHOD, .of = PARE_KIND_OPTIMIZER, .def_text = "sgd", .doc = "Update rule with its learning rate"}, \
 	{.name = "lr_schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LR, .def_text = "constant", .doc = "How the learning rate changes over the run"}, \
-	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Of every output that it suits; absent: that of the task (cross_entropy for classes, mse for numbers)"}, \
+	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Of every output that it suits; absent: that of the task (cross_entropy for classes, bce for labels of 0 and 1, mse for numbers)"}, \
 	{.name = "losses", .type = PARE_PARAM_OBJECTS, .object = "output_loss", .max_items = 32, .doc = "Losses and weights of single outputs of a model with several; outputs left out keep weight 1"}, \
 	{NUMBER("warmup", 0, 100000, "Epochs, with fraction, in which the learning rate rises from 0 to where the schedule starts"), DEFAULT(0)}, \
 	{.name = "regularizer", .type = PARE_PARAM_METHODS, .of = PARE_KIND_REGULARIZER, .max_items = 8, .doc = "Penalty on the prunable weights, or a list of them; absent: none"}, \
@@ -157,6 +157,18 @@ static const struct pare_param l1_params[] = {
     END};
 static const struct pare_param l2_params[] = {
     {NUMBER("lambda", 0, 1e6, "Weight of (1/2) sum w^2 in the objective"), .required = true},
+    END};
+
+static const struct pare_param cross_entropy_params[] = {
+    {NUMBER("smoothing", 0, 1, "Share of every label that is spread evenly over all classes"), .open_max = true, DEFAULT(0)},
+    {.name = "class_weights", .type = PARE_PARAM_NUMBERS, .min = 0, .max = 1e9, .max_items = 65536, .doc = "Weight of each class in its order; those past the end weigh 1; absent: all weigh 1"},
+    END};
+static const struct pare_param bce_params[] = {
+    {NUMBER("smoothing", 0, 1, "Share of every label that is spread evenly over yes and no"), .open_max = true, DEFAULT(0)},
+    {.name = "class_weights", .type = PARE_PARAM_NUMBERS, .min = 0, .max = 1e9, .max_items = 65536, .doc = "Weight of each output in its order; those past the end weigh 1; absent: all weigh 1"},
+    END};
+static const struct pare_param huber_params[] = {
+    {NUMBER("delta", 0, 1e9, "Distance from the target where squares become straight"), .open_min = true, DEFAULT(1)},
     END};
 
 static const struct pare_param elastic_net_params[] = {
@@ -240,8 +252,12 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OPTIMIZER, "adam", "Adam: steps scaled by running moments of the gradient", "Kingma and Ba 2015, arXiv:1412.6980", adam_params},
     {PARE_KIND_OPTIMIZER, "adamw", "Adam with decoupled weight decay", "Loshchilov and Hutter 2019, arXiv:1711.05101", adamw_params},
     {PARE_KIND_OPTIMIZER, "rmsprop", "Steps scaled by a running mean of squared gradients", "Tieleman and Hinton 2012, Coursera lecture 6.5", rmsprop_params},
-    {PARE_KIND_LOSS, "cross_entropy", "Negative log-likelihood of the class", NULL, NULL},
+    {PARE_KIND_LOSS, "cross_entropy", "Negative log-likelihood of the class, or of soft labels", "Szegedy et al. 2016, arXiv:1512.00567 (smoothing)", cross_entropy_params},
+    {PARE_KIND_LOSS, "kl", "Kullback-Leibler divergence of the outputs from soft labels", "Kullback and Leibler 1951", NULL},
+    {PARE_KIND_LOSS, "bce", "Binary cross entropy of every output by itself, from logits or behind a Sigmoid", NULL, bce_params},
     {PARE_KIND_LOSS, "mse", "Mean squared error, over targets or one-hot classes", NULL, NULL},
+    {PARE_KIND_LOSS, "mae", "Mean absolute error, over targets or one-hot classes", NULL, NULL},
+    {PARE_KIND_LOSS, "huber", "Squares near the target, straight beyond delta", "Huber 1964, Ann. Math. Stat. 35", huber_params},
     {PARE_KIND_OBJECT, "recipe", "A list of steps", NULL, recipe_params},
     {PARE_KIND_OBJECT, "data", "Splits and normalisation", NULL, data_params},
     {PARE_KIND_OBJECT, "input", "An input of the model and the array that it takes", NULL, input_params},

@@ -184,20 +184,36 @@ void pare_run_done(struct pare_run *run)
 	pare_free(run->memory);
 }
 
+/* What the mean over the batch's labels divides by. With class weights all shards must tell each other first. */
+static double label_weight(const struct pare_run *run, struct pare_worker *w, int i, const int32_t *classes, int64_t count)
+{
+	const struct pare_fit_output *o = &run->fit->outputs[i];
+	double sum = 0;
+
+	if (classes == NULL || o->loss.class_weights == NULL)
+		return run->n_labels[i] > 0 ? (double)run->n_labels[i] : 1;
+	w->label_weight[i] = pare_loss_weight(&o->loss, classes, count * o->positions);
+	pare_net_meet(run->net);
+	for (int s = 0; s < run->n_threads; s++)
+		sum += run->workers[s].label_weight[i];
+	return sum > 0 ? sum : 1;
+}
+
 /* The gradient of the mean over the batch's labels, times the output's weight. */
 static void take_loss(struct pare_run *run, struct pare_worker *w, int t, int i, const uint32_t *rows, int64_t count)
 {
 	const struct pare_fit_output *o = &run->fit->outputs[i];
-	float scale = (float)(o->weight / (double)(run->n_labels[i] > 0 ? run->n_labels[i] : 1));
 	bool by_class = pare_fit_by_class(o);
 	int32_t *classes = by_class ? w->labels[i] : NULL;
 	float *targets = by_class ? NULL : w->labels[i];
+	double scale;
 
 	if (by_class)
 		pare_data_classes(run->source, o->y, rows, (size_t)count, classes);
 	else
 		pare_data_targets(run->source, o->y, rows, (size_t)count, targets);
-	w->loss[i] = pare_fit_loss(o, pare_net_shard_output(run->net, t, o->output), count, classes, targets, scale,
+	scale = o->weight / label_weight(run, w, i, classes, count);
+	w->loss[i] = pare_fit_loss(o, pare_net_shard_output(run->net, t, o->output), count, classes, targets, (float)scale,
 	    pare_net_shard_output_grad(run->net, t, o->output), w->scratch);
 }
 
@@ -386,27 +402,37 @@ static void prepare_update(struct pare_run *run)
 	opt->optimizer->prepare(&run->update);
 }
 
+/* Of an epoch, by output: losses and what their mean divides by. */
+struct sums {
+	double loss[PARE_DATA_FIELDS], weight[PARE_DATA_FIELDS];
+};
+
 /* The losses of the shards, in their order; false when one is not finite. */
-static bool add_losses(const struct pare_run *run, double *sums)
+static bool add_losses(const struct pare_run *run, struct sums *sums)
 {
 	bool finite = true;
 
 	for (int i = 0; i < run->fit->n_outputs; i++) {
-		double loss = 0.0;
+		const struct pare_fit_output *o = &run->fit->outputs[i];
+		bool weighted = pare_fit_by_class(o) && o->loss.class_weights != NULL;
+		double loss = 0.0, weight = weighted ? 0.0 : (double)run->n_labels[i];
 
-		for (int s = 0; s < run->n_threads; s++)
+		for (int s = 0; s < run->n_threads; s++) {
 			loss += run->workers[s].loss[i];
-		sums[i] += loss;
+			weight += weighted ? run->workers[s].label_weight[i] : 0.0;
+		}
+		sums->loss[i] += loss;
+		sums->weight[i] += weight;
 		finite = finite && isfinite(loss);
 	}
 	return finite;
 }
 
-static void mean_losses(struct pare_run *run, const double *sums, const int64_t *n_labels)
+static void mean_losses(struct pare_run *run, const struct sums *sums)
 {
 	run->epoch_loss = 0.0;
 	for (int i = 0; i < run->fit->n_outputs; i++)
-		run->epoch_loss += run->fit->outputs[i].weight * sums[i] / (double)(n_labels[i] > 0 ? n_labels[i] : 1);
+		run->epoch_loss += run->fit->outputs[i].weight * sums->loss[i] / (sums->weight[i] > 0.0 ? sums->weight[i] : 1.0);
 }
 
 /* From the shards' gradients to new weights; false when the gradient is not finite. */
@@ -444,8 +470,7 @@ static void find_source(struct pare_run *run, uint32_t k, uint32_t batch)
 void pare_run_epoch(struct pare_run *run)
 {
 	uint32_t batch = (uint32_t)run->opt->batch_size;
-	double sums[PARE_DATA_FIELDS] = {0};
-	int64_t n_labels[PARE_DATA_FIELDS] = {0};
+	struct sums sums = {.loss = {0}};
 
 	for (uint32_t k = 0; k < run->n_steps; k++, run->step++) {
 		uint32_t left = run->n_rows - k * batch;
@@ -456,15 +481,13 @@ void pare_run_epoch(struct pare_run *run)
 		run->batch = run->order + (size_t)k * batch;
 		run->n_batch = left < batch ? left : batch;
 		find_source(run, k, batch);
-		for (int i = 0; i < run->fit->n_outputs; i++) {
+		for (int i = 0; i < run->fit->n_outputs; i++)
 			run->n_labels[i] = pare_data_n_labels(run->source, run->fit->outputs[i].y, run->source_rows, run->n_batch);
-			n_labels[i] += run->n_labels[i];
-		}
 		pare_net_parallel(run->net, run_shard, run);
-		if (!add_losses(run, sums) || !update_weights(run)) {
+		if (!add_losses(run, &sums) || !update_weights(run)) {
 			run->failed_step = k + 1;
 			return;
 		}
 	}
-	mean_losses(run, sums, n_labels);
+	mean_losses(run, &sums);
 }

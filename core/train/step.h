@@ -14,6 +14,7 @@ struct pare_segment { /* a piece of the slab inside one thread's slice */
 
 struct pare_worker { /* one thread: its shard of a batch, its slice of the slab */
 	_Alignas(PARE_ALIGN) double loss[PARE_DATA_FIELDS]; /* by output of the fit: of the shard's labels in this step, summed */
+	double label_weight[PARE_DATA_FIELDS]; /* of its labels, where classes are weighted */
 	void *labels[PARE_DATA_FIELDS]; /* int32_t classes or float targets of the shard's rows */
 	float *scratch;                 /* of pare_fit_loss */
 	double squares;                   /* of the slice's gradient, summed, when it is clipped by norm */

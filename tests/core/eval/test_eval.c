@@ -72,7 +72,7 @@ START_TEST(known_net)
 	double loss = 0;
 
 	ck_assert_int_eq(pare_data_normalization(d, 0), PARE_NORM_NONE);
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_CROSS_ENTROPY, &m, NULL), PARE_OK);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "cross_entropy", &m, NULL), PARE_OK);
 	for (int i = 0; i < ROWS; i++) {
 		int a = i * 7 % 13, bb = i * 5 % 17, c = (bb > a) != (i % 10 == 0), guess = bb > a;
 
@@ -105,7 +105,7 @@ START_TEST(threads_and_batches_do_not_matter)
 		struct pare_net *net = net_of(b, cases[i].threads, cases[i].batch);
 		struct pare_metrics m;
 
-		ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_CROSS_ENTROPY, &m, NULL), PARE_OK);
+		ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "cross_entropy", &m, NULL), PARE_OK);
 		ck_assert(i == 0 || m.loss == loss);
 		loss = m.loss;
 		pare_metrics_done(&m);
@@ -126,16 +126,16 @@ START_TEST(regression)
 	struct pare_fit fit;
 	struct pare_err err;
 
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_MSE, &m, NULL), PARE_OK);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "mse", &m, NULL), PARE_OK);
 	ck_assert_double_eq_tol(m.mse, 0.25, 1e-9);
 	ck_assert_double_eq_tol(m.mae, 0.5, 1e-9);
 	ck_assert(m.r2 > 0.9 && m.r2 < 1);
-	ck_assert_int_eq(fit_with(net, d, PARE_LOSS_CROSS_ENTROPY, &fit, &err), PARE_E_INVALID);
+	ck_assert_int_eq(fit_with(net, d, "cross_entropy", &fit, &err), PARE_E_INVALID);
 	pare_net_free(net);
 	gb_free(b);
 	b = linear("N 2", "2 2", identity, "2");
 	net = net_of(b, 1, 64);
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_MSE, &m, &err), PARE_E_SHAPE);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "mse", &m, &err), PARE_E_SHAPE);
 	ck_assert_ptr_nonnull(strstr(err.message, "1 targets"));
 	pare_net_free(net);
 	gb_free(b);
@@ -152,7 +152,7 @@ START_TEST(wrong_shape_names_both)
 	struct pare_metrics m;
 	struct pare_err err;
 
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_CROSS_ENTROPY, &m, &err), PARE_E_SHAPE);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "cross_entropy", &m, &err), PARE_E_SHAPE);
 	ck_assert_ptr_nonnull(strstr(err.message, "[2]"));
 	ck_assert_ptr_nonnull(strstr(err.message, "[N, 3]"));
 	pare_net_free(net);
@@ -169,7 +169,7 @@ START_TEST(too_many_classes_names_class_and_width)
 	struct pare_metrics m;
 	struct pare_err err;
 
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_CROSS_ENTROPY, &m, &err), PARE_E_LABEL);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "cross_entropy", &m, &err), PARE_E_LABEL);
 	ck_assert_ptr_nonnull(strstr(err.message, "class 2"));
 	ck_assert_ptr_nonnull(strstr(err.message, "2 outputs"));
 	pare_net_free(net);
@@ -189,12 +189,12 @@ START_TEST(image_rows_fit_a_flat_input)
 	struct pare_metrics m;
 
 	ck_assert_int_eq(pare_data_open(f, 2, NULL, &d, NULL), PARE_OK);
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_CROSS_ENTROPY, &m, NULL), PARE_OK);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "cross_entropy", &m, NULL), PARE_OK);
 	ck_assert(m.accuracy == 1.0);
 	ck_assert_double_eq_tol(m.loss, log(1 + exp(-1)), 1e-6);
 	pare_metrics_done(&m);
 	/* an empty split has no rows and no metrics but zeros */
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TEST, PARE_LOSS_CROSS_ENTROPY, &m, NULL), PARE_OK);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TEST, "cross_entropy", &m, NULL), PARE_OK);
 	ck_assert_int_eq(m.n, 0);
 	ck_assert(m.loss == 0 && m.accuracy == 0);
 	pare_metrics_done(&m);
@@ -213,13 +213,13 @@ START_TEST(nth_allocation_fails)
 	long count;
 
 	fail_alloc_install(0);
-	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_MSE, &m, NULL), PARE_OK);
+	ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "mse", &m, NULL), PARE_OK);
 	pare_metrics_done(&m);
 	count = fail_alloc_count();
 	ck_assert_int_gt(count, 3);
 	for (long nth = 1; nth <= count; nth++) {
 		fail_alloc_install(nth);
-		ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, PARE_LOSS_MSE, &m, NULL), PARE_E_NOMEM);
+		ck_assert_int_eq(fit_and_eval(net, d, PARE_SPLIT_TRAIN, "mse", &m, NULL), PARE_E_NOMEM);
 		ck_assert_int_eq(fail_alloc_live(), 0);
 	}
 	fail_alloc_remove();

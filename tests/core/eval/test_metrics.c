@@ -19,7 +19,7 @@ static struct pare_metrics classify(const int32_t *actual, const int32_t *guess,
 	struct pare_metrics m;
 	float o[16];
 
-	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_CLASSIFY, .loss = PARE_LOSS_CROSS_ENTROPY, .kind = PARE_OUTPUT_RAW, .width = k, .positions = 1, .weight = 1}, n, NULL), PARE_OK);
+	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_CLASSIFY, .loss = pare_objective("cross_entropy"), .kind = PARE_OUTPUT_RAW, .width = k, .positions = 1, .weight = 1}, n, NULL), PARE_OK);
 	for (int i = 0; i < n; i++) {
 		vote(o, k, guess[i]);
 		eval_sums_add(&s, o, 1, actual + i, NULL);
@@ -67,7 +67,7 @@ START_TEST(ties_go_to_the_lowest_class)
 	struct eval_sums s;
 	struct pare_metrics m;
 
-	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_CLASSIFY, .loss = PARE_LOSS_CROSS_ENTROPY, .kind = PARE_OUTPUT_RAW, .width = 4, .positions = 1, .weight = 1}, 1, NULL), PARE_OK);
+	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_CLASSIFY, .loss = pare_objective("cross_entropy"), .kind = PARE_OUTPUT_RAW, .width = 4, .positions = 1, .weight = 1}, 1, NULL), PARE_OK);
 	eval_sums_add(&s, o, 1, &c, NULL);
 	eval_sums_finish(&s, &m);
 	ck_assert_int_eq(m.predicted[0], 1);
@@ -82,7 +82,7 @@ START_TEST(very_many_classes_have_no_table)
 	struct eval_sums s;
 	struct pare_metrics m;
 
-	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_CLASSIFY, .loss = PARE_LOSS_CROSS_ENTROPY, .kind = PARE_OUTPUT_RAW, .width = 65536, .positions = 1, .weight = 1}, 1, NULL), PARE_OK);
+	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_CLASSIFY, .loss = pare_objective("cross_entropy"), .kind = PARE_OUTPUT_RAW, .width = 65536, .positions = 1, .weight = 1}, 1, NULL), PARE_OK);
 	eval_sums_finish(&s, &m);
 	ck_assert_ptr_null(m.confusion);
 	pare_metrics_done(&m);
@@ -95,7 +95,7 @@ static struct pare_metrics regress(const float *o, const float *t, int n, int k)
 	struct eval_sums s;
 	struct pare_metrics m;
 
-	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_REGRESS, .loss = PARE_LOSS_MSE, .kind = PARE_OUTPUT_RAW, .width = k, .positions = 1, .weight = 1}, n, NULL), PARE_OK);
+	ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = PARE_TASK_REGRESS, .loss = pare_objective("mse"), .kind = PARE_OUTPUT_RAW, .width = k, .positions = 1, .weight = 1}, n, NULL), PARE_OK);
 	eval_sums_add(&s, o, 1, NULL, t); /* in pieces: they must add up */
 	eval_sums_add(&s, o + k, n - 1, NULL, t + k);
 	eval_sums_finish(&s, &m);
@@ -221,13 +221,13 @@ START_TEST(nth_allocation_fails)
 		long count;
 
 		fail_alloc_install(0);
-		ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = (enum pare_task)task, .loss = PARE_LOSS_MSE, .kind = PARE_OUTPUT_RAW, .width = 3, .positions = 1, .weight = 1}, 5, NULL), PARE_OK);
+		ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = (enum pare_task)task, .loss = pare_objective("mse"), .kind = PARE_OUTPUT_RAW, .width = 3, .positions = 1, .weight = 1}, 5, NULL), PARE_OK);
 		eval_sums_done(&s);
 		count = fail_alloc_count();
 		ck_assert_int_gt(count, 0);
 		for (long nth = 1; nth <= count; nth++) {
 			fail_alloc_install(nth);
-			ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = (enum pare_task)task, .loss = PARE_LOSS_MSE, .kind = PARE_OUTPUT_RAW, .width = 3, .positions = 1, .weight = 1}, 5, NULL),
+			ck_assert_int_eq(eval_sums_init(&s, &(struct pare_fit_output){.task = (enum pare_task)task, .loss = pare_objective("mse"), .kind = PARE_OUTPUT_RAW, .width = 3, .positions = 1, .weight = 1}, 5, NULL),
 			    PARE_E_NOMEM);
 			ck_assert_int_eq(fail_alloc_live(), 0);
 		}

@@ -117,10 +117,10 @@ static void affine(const struct fixture *f, const char *weight, const char *bias
 	}
 }
 
-/* Mean cross entropy of circle_net over the training rows, in double, from the slab. */
-static double circle_loss(const struct fixture *f)
+/* Mean cross entropy of circle_net over the training rows, in double, from the slab; classes weighted. */
+static double circle_loss_weighted(const struct fixture *f, const double weights[2])
 {
-	double total = 0.0;
+	double total = 0.0, all = 0.0;
 	uint32_t n;
 	const uint32_t *rows = pare_data_rows(f->data, PARE_SPLIT_TRAIN, &n);
 
@@ -140,9 +140,23 @@ static double circle_loss(const struct fixture *f)
 		for (size_t j = 0; j < 8; j++)
 			h2[j] = fmax(h2[j], 0.0);
 		affine(f, "fc3.weight", "fc3.bias", 8, h2, 2, o);
-		total += log(exp(o[0]) + exp(o[1])) - o[y];
+		total += weights[y] * (log(exp(o[0]) + exp(o[1])) - o[y]);
+		all += weights[y];
 	}
-	return total / n;
+	return total / all;
+}
+
+static double circle_loss(const struct fixture *f)
+{
+	static const double even[] = {1, 1};
+
+	return circle_loss_weighted(f, even);
+}
+
+static bool keep_train_loss(void *ctx, const struct pare_train_report *r)
+{
+	*(double *)ctx = r->train_loss;
+	return true;
 }
 
 /* One step of SGD with lr 1 moves every weight by its gradient: compare with differences of an independent forward. */
@@ -201,6 +215,40 @@ static void gradient_step(int n_threads, double clip_norm, double clip_value, fl
 		out[i] -= pare_net_slab(f.net)[i];
 	fixture_done(&f);
 }
+
+/* The mean over weighted classes divides by the weights of the whole batch, not of a shard: two classes of weight 3 and 0.5, one step. */
+START_TEST(class_weights_divide_by_the_batch)
+{
+	static const double weights[] = {3, 0.5};
+	static float step[3][1024];
+
+	for (int threads = 1; threads <= 3; threads++) {
+		struct pare_train_options opt = train_options("sgd", 1.0, 1, 30);
+		struct pare_objective loss = pare_objective("cross_entropy");
+		struct fixture f = {0};
+		struct pare_err err = {0};
+		struct pare_fit fit;
+		double before = 0, after;
+
+		loss.class_weights = weights;
+		loss.n_class_weights = 2;
+		circle_net(&f, threads);
+		circle_data(&f, 30, 0.0);
+		ck_ok(pare_fit_make(f.net, f.data, NULL, &fit, &err));
+		ck_ok(pare_fit_set_loss(&fit, NULL, &loss, 1, &err));
+		opt.fit = &fit;
+		opt.report = keep_train_loss;
+		opt.report_ctx = &before;
+		after = circle_loss_weighted(&f, weights);
+		ck_ok(pare_train(f.net, f.data, &opt, NULL, &err));
+		ck_assert_double_eq_tol(before, after, 1e-5);
+		memcpy(step[threads - 1], pare_net_slab(f.net), pare_net_slab_len(f.net) * sizeof(float));
+		for (int i = 0; i < 1024; i++)
+			ck_assert_double_eq_tol((double)step[threads - 1][i], (double)step[0][i], 1e-5);
+		fixture_done(&f);
+	}
+}
+END_TEST
 
 /* Units of the first layer that the penalty takes out are out as a whole, with one thread and with two. */
 START_TEST(group_lasso_empties_units)
@@ -621,6 +669,7 @@ static TCase *cases(void)
 	tcase_add_test(tc, lasso_on_orthonormal_columns_is_the_soft_threshold);
 	tcase_add_loop_test(tc, one_step_is_the_gradient, 1, 3);
 	tcase_add_test(tc, gradients_are_clipped);
+	tcase_add_test(tc, class_weights_divide_by_the_batch);
 	tcase_add_loop_test(tc, group_lasso_empties_units, 0, 2);
 	tcase_add_loop_test(tc, masks_hold, 0, (int)(sizeof mask_table / sizeof *mask_table));
 	tcase_add_loop_test(tc, same_options_same_bits, 0, 2);
