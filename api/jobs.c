@@ -257,19 +257,39 @@ static enum pare_code check_threads(const struct api_exchange *x, const struct p
 }
 
 /* An id that names nothing is a wrong field of this request, not a missing page. */
-static enum pare_code missing_reference(struct api_exchange *x, const struct store_job *j, struct pare_err *err)
+static enum pare_code no_such(struct api_exchange *x, const char *pointer, const char *what, const char *id, struct pare_err *err)
 {
 	struct pare_issues *issues = pare_arena_alloc(&x->arena, sizeof *issues);
-	bool model = strcmp(err->where, "/dataset") != 0;
 
 	if (issues == NULL)
 		return pare_err_nomem(err, sizeof *issues);
 	issues->n = 1;
-	(void)snprintf(issues->list[0].pointer, sizeof issues->list[0].pointer, "%s", model ? "/model" : "/dataset");
+	(void)snprintf(issues->list[0].pointer, sizeof issues->list[0].pointer, "%s", pointer);
 	issues->list[0].code = "not_found";
-	(void)snprintf(issues->list[0].detail, sizeof issues->list[0].detail, "there is no %s \"%.60s\"", model ? "model" : "data set", model ? j->model : j->dataset);
+	(void)snprintf(issues->list[0].detail, sizeof issues->list[0].detail, "there is no %s \"%.60s\"", what, id);
 	x->issues = issues;
 	return pare_err_set(err, PARE_E_INVALID, NULL, "%s", issues->list[0].detail);
+}
+
+static enum pare_code missing_reference(struct api_exchange *x, const struct store_job *j, struct pare_err *err)
+{
+	if (strcmp(err->where, "/dataset") == 0)
+		return no_such(x, "/dataset", "data set", j->dataset, err);
+	return no_such(x, "/model", "model", j->model, err);
+}
+
+/* The store keeps model and data set of a job and knows nothing of a second model: it must be there now, and when the job starts. */
+static enum pare_code check_teacher(struct api_exchange *x, const struct pare_args *a, struct pare_err *err)
+{
+	struct store_asset asset = {0};
+	enum pare_code rc;
+
+	if (!pare_args_has(a, "teacher"))
+		return PARE_OK;
+	rc = store_asset_get(x->api->opt.store, STORE_MODEL, pare_args_str(a, "teacher"), &asset, err);
+	if (rc == PARE_OK)
+		store_asset_done(&asset);
+	return rc == PARE_E_NOT_FOUND ? no_such(x, "/teacher", "model", pare_args_str(a, "teacher"), err) : rc;
 }
 
 static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pare_err *err)
@@ -311,6 +331,8 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		rc = check_threads(x, pare_job_args(job), err);
 	if (rc == PARE_OK)
 		rc = pare_job_canonical(job, 0, x->api->opt.limits.default_threads, &text, err);
+	if (rc == PARE_OK)
+		rc = check_teacher(x, pare_job_args(job), err);
 	if (rc == PARE_OK)
 		rc = check_queue(x->api, err);
 	if (rc == PARE_OK) {

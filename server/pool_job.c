@@ -63,7 +63,7 @@ struct run {
 };
 
 /* --- inputs and limits */
-static enum pare_code add_inputs(struct run *r, enum store_asset_kind kind, const char *id)
+static enum pare_code add_inputs(struct run *r, const char *role, enum store_asset_kind kind, const char *id)
 {
 	struct store_asset a = {0};
 	enum pare_code code = store_asset_get(r->store, kind, id, &a, &r->err);
@@ -74,13 +74,13 @@ static enum pare_code add_inputs(struct run *r, enum store_asset_kind kind, cons
 		struct pare_msg_input *in = &r->start.inputs[r->start.n_inputs];
 
 		if (r->start.n_inputs == PARE_MAX_INPUTS) {
-			code = pare_err_set(&r->err, PARE_E_LIMIT, id, "model and data set have more than %d files together", PARE_MAX_INPUTS);
+			code = pare_err_set(&r->err, PARE_E_LIMIT, id, "models and data set have more than %d files together", PARE_MAX_INPUTS);
 			break;
 		}
 		code = blob_get(r->slot->pool->opt.blobs, a.files[i].sha256, &in->fd, &in->n_bytes, &r->err);
 		if (code != PARE_OK)
 			break;
-		in->role = kind == STORE_MODEL ? "model" : "data";
+		in->role = role;
 		in->name = pare_strdup(a.files[i].path);
 		r->start.n_inputs++;
 		if (in->name == NULL)
@@ -106,7 +106,8 @@ static int64_t at_most(const struct pare_args *limits, const char *name, int64_t
 	return v < most ? v : most;
 }
 
-static enum pare_code set_limits(struct run *r)
+/* Limits, and the second model's id ("": none), as the job's text has them. */
+static enum pare_code set_limits(struct run *r, char *teacher, size_t size)
 {
 	const struct srv_pool_options *opt = &r->slot->pool->opt;
 	struct pare_issues issues = {0};
@@ -117,6 +118,7 @@ static enum pare_code set_limits(struct run *r)
 	if (pare_job_parse(r->job->request, strlen(r->job->request), &job, &issues, &r->err) != PARE_OK)
 		return r->err.code;
 	limits = pare_args_obj(pare_job_args(job), "limits");
+	(void)snprintf(teacher, size, "%s", pare_args_has(pare_job_args(job), "teacher") ? pare_args_str(pare_job_args(job), "teacher") : "");
 	threads = pare_args_has(pare_job_args(job), "threads") ? pare_args_int(pare_job_args(job), "threads") : 1;
 	r->runtime_seconds = at_most(limits, "max_runtime_seconds", opt->max_runtime_seconds);
 	r->start.memory_bytes = at_most(limits, "max_memory_bytes", opt->memory_bytes);
@@ -127,13 +129,17 @@ static enum pare_code set_limits(struct run *r)
 
 static enum pare_code prepare(struct run *r)
 {
+	char teacher[64];
+
 	r->start.kind = "run";
 	r->start.job = r->job->request;
-	if (set_limits(r) != PARE_OK || add_inputs(r, STORE_MODEL, r->job->model) != PARE_OK)
+	if (set_limits(r, teacher, sizeof teacher) != PARE_OK || add_inputs(r, "model", STORE_MODEL, r->job->model) != PARE_OK)
+		return r->err.code;
+	if (teacher[0] != '\0' && add_inputs(r, "teacher", STORE_MODEL, teacher) != PARE_OK)
 		return r->err.code;
 	if (r->job->dataset == NULL || r->job->dataset[0] == '\0')
 		return PARE_OK;
-	return add_inputs(r, STORE_DATASET, r->job->dataset);
+	return add_inputs(r, "data", STORE_DATASET, r->job->dataset);
 }
 
 /* --- events and outputs */

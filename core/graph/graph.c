@@ -67,3 +67,24 @@ int32_t pare_graph_find_value(const struct pare_graph *g, const char *name)
 			return i;
 	return -1;
 }
+
+enum pare_code pare_model_watch(struct pare_model *m, const char *name, struct pare_err *err)
+{
+	struct pare_graph *g = &m->graph;
+	int32_t v = pare_graph_find_value(g, name), *outputs;
+	char shown[PARE_NAME_SHOWN];
+
+	if (v < 0)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no tensor \"%s\"", pare_name_shown(name, shown));
+	for (int32_t i = 0; i < g->n_outputs; i++)
+		if (g->outputs[i] == v)
+			return PARE_OK;
+	outputs = pare_arena_array(&m->arena, (size_t)g->n_outputs + 1, sizeof *outputs);
+	if (outputs == NULL)
+		return pare_err_nomem(err, 0);
+	memcpy(outputs, g->outputs, (size_t)g->n_outputs * sizeof *outputs);
+	outputs[g->n_outputs++] = v;
+	g->outputs = outputs;
+	g->n_watched++;
+	return PARE_OK;
+}

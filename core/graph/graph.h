@@ -124,6 +124,7 @@ struct pare_value {
 struct pare_graph {
 	const char *name;
 	int32_t n_nodes, n_values, n_inputs, n_outputs, n_inits;
+	int32_t n_watched; /* the last of the outputs: inner values, in memory only (pare_model_watch) */
 	struct pare_node *nodes;
 	struct pare_value *values;
 	const int32_t *inputs;  /* value indices of graph.input without initializers, in order */
@@ -160,6 +161,10 @@ void pare_node_label(const struct pare_graph *g, int32_t node, char *out, size_t
 const struct pare_attr *pare_node_attr(const struct pare_node *node, const char *name);
 /* Value index by name, or -1. Linear; for set-up and tests. */
 int32_t pare_graph_find_value(const struct pare_graph *g, const char *name);
+
+/* Makes an inner value an output of the graph in memory, for nets made from now on: they keep it, and take a gradient for it. The file
+ * that is written stays as it was. PARE_E_INVALID when there is no value of that name. */
+PARE_MUST_USE enum pare_code pare_model_watch(struct pare_model *m, const char *name, struct pare_err *err);
 
 /* Copies a constant's values as float32 (float, float16, bfloat16, double, and integers converted) into out[n_elems].
  * PARE_E_UNSUPPORTED for strings, complex, sub-byte and external; PARE_E_MODEL when the stored data are not n_elems long. */

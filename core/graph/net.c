@@ -95,7 +95,22 @@ int pare_net_n_inputs(const struct pare_net *net)
 
 int pare_net_n_outputs(const struct pare_net *net)
 {
-	return net->model->graph.n_outputs;
+	return net->model->graph.n_outputs - net->model->graph.n_watched;
+}
+
+int pare_net_n_watched(const struct pare_net *net)
+{
+	return net->model->graph.n_watched;
+}
+
+int pare_net_find_output(const struct pare_net *net, const char *name)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int i = 0; i < g->n_outputs; i++)
+		if (strcmp(g->values[g->outputs[i]].name, name) == 0)
+			return i;
+	return -1;
 }
 
 static size_t row_shape(const struct pare_shape *s, int *n_dims, int64_t dims[PARE_MAX_DIMS])
@@ -347,7 +362,7 @@ static enum pare_code infer(struct infer_pass *p, int64_t n, struct pare_err *er
 
 enum pare_code pare_net_infer_all(struct pare_net *net, const float *const *x, int64_t n, float *const *out, struct pare_err *err)
 {
-	struct infer_pass p = {.net = net, .x = x, .out = out, .n_out = net->model->graph.n_outputs};
+	struct infer_pass p = {.net = net, .x = x, .out = out, .n_out = pare_net_n_outputs(net)};
 
 	return infer(&p, n, err);
 }

@@ -60,7 +60,9 @@ PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const stru
 void pare_net_free(struct pare_net *net);
 
 int pare_net_n_inputs(const struct pare_net *net);
-int pare_net_n_outputs(const struct pare_net *net);
+int pare_net_n_outputs(const struct pare_net *net); /* of the file; watched values (pare_model_watch) have the numbers after them */
+int pare_net_n_watched(const struct pare_net *net);
+int pare_net_find_output(const struct pare_net *net, const char *name); /* outputs and watched values; -1: none */
 /* Dimensions with dims[0] = PARE_DIM_UNKNOWN for the batch; returns elements per row. An output that does not depend on the
  * batch has no such dimension, and all its elements are counted. */
 size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);

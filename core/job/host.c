@@ -39,9 +39,9 @@ struct host_run {
 	char *result;
 };
 
-enum pare_code pare_host_job_text(const char *text, size_t len, int threads, char **out, struct pare_err *err)
+enum pare_code pare_host_job_text(const char *text, size_t len, int threads, bool teacher, char **out, struct pare_err *err)
 {
-	static const char *const ids[] = {"model", "dataset"};
+	static const char *const ids[] = {"model", "dataset", "teacher"};
 	json_t *job;
 	enum pare_code code = pare_json_load(text, len, len, &job, NULL, err);
 
@@ -51,7 +51,7 @@ enum pare_code pare_host_job_text(const char *text, size_t len, int threads, cha
 		json_decref(job);
 		return pare_err_set(err, PARE_E_INVALID, NULL, "the job must be a JSON object");
 	}
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < (teacher ? 3 : 2); i++)
 		if (json_object_get(job, ids[i]) == NULL)
 			(void)json_object_set_new(job, ids[i], json_string("local"));
 	if (threads > 0)

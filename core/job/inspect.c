@@ -227,7 +227,7 @@ enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, str
 enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, struct pare_err *err)
 {
 	struct pare_span file;
-	enum pare_code code = job_model_input(w, &file, err);
+	enum pare_code code = job_model_input(w, "model", &file, err);
 
 	return code == PARE_OK ? job_describe_model(&a->result, file, err) : code;
 }

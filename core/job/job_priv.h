@@ -26,8 +26,8 @@ struct job_worker {
 const atomic_bool *job_cancel_flag(void);
 /* PARE_E_CANCELED after such a signal, or when the peer is gone. */
 PARE_MUST_USE enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err);
-/* The only input of role "model"; PARE_E_INVALID when there is none or more than one. */
-PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out, struct pare_err *err);
+/* The only input of a role ("model", "teacher"); PARE_E_INVALID when there is none or more than one. */
+PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, const char *role, struct pare_span *out, struct pare_err *err);
 /* Opens the data set of all inputs of role "data" as the catalog's object "data" says (data.c). */
 PARE_MUST_USE enum pare_code job_open_data(struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err);
 
@@ -83,6 +83,8 @@ struct job_run {
 	struct pare_dataset *data;
 	struct pare_mask mask;
 	struct pare_span file;
+	struct pare_model *teacher_model; /* the job's second model, or NULL */
+	struct pare_net *teacher;         /* of the present training run, or NULL */
 	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
 	float *kept;                  /* while folds run: what to go back to */
 	float *stat;                  /* what criteria want to know of the data; NULL until one does */
@@ -119,6 +121,14 @@ PARE_MUST_USE enum pare_code job_run_step(struct job_run *r, size_t i, struct pa
 PARE_MUST_USE enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* Brings the job's net and data set together (data.c). */
 PARE_MUST_USE enum pare_code job_fit(struct job_run *r, struct pare_err *err);
+/* Makes the inner tensors that training steps distill outputs of the models in memory, before nets are made; reads the second model (distill.c). */
+PARE_MUST_USE enum pare_code job_watch(struct job_run *r, struct pare_err *err);
+/* What a train step or recover says of its teacher: *out_given, and then *out. Both live until the next call. */
+PARE_MUST_USE enum pare_code job_distill(struct job_run *r, const struct pare_args *train, const struct pare_fit *fit, struct pare_distill *out, bool *out_given,
+    struct pare_err *err);
+/* The same before anything runs, without the teacher's weights. */
+PARE_MUST_USE enum pare_code job_check_distill(struct job_run *r, const struct pare_args *train, const struct pare_fit *fit, struct pare_err *err);
+void job_distill_done(struct job_run *r);
 /* A loss of the catalog with its parameters. */
 struct pare_objective job_objective(const struct pare_args *loss);
 /* The job's fit with the losses of a train step or of recover. */
@@ -150,6 +160,8 @@ PARE_MUST_USE enum pare_code job_phase(struct job_run *r, const char *phase, str
 PARE_MUST_USE enum pare_code job_progress(struct job_run *r, double units, int epoch, int epochs, bool force, struct pare_err *err);
 
 /* Judging and reporting (judge.c, report.c, report_doc.c). */
+/* pare_eval of the job's fit; NaN for every figure when the data have no labels. */
+PARE_MUST_USE enum pare_code job_eval(struct job_run *r, enum pare_split split, struct pare_metrics *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_judge(struct job_run *r, struct pare_err *err);
 void job_verdict_done(struct job_verdict *v);
 int64_t job_count_nonzero(const float *w, size_t n);

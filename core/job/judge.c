@@ -3,6 +3,7 @@
  * end (final). This is the one place where test rows are read, after every choice has been made.
  *
  * Latency is the median of single rows through this engine. It is the one figure that two runs of a job do not share. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,14 @@ static double measure_latency(struct job_run *r)
 	return (double)ns[n / 2] * 1e-6;
 }
 
+enum pare_code job_eval(struct job_run *r, enum pare_split split, struct pare_metrics *out, struct pare_err *err)
+{
+	if (r->fit.n_outputs > 0)
+		return pare_eval(r->net, r->data, split, &r->fit, out, err);
+	*out = (struct pare_metrics){.task = PARE_TASK_REGRESS, .n = job_n_rows(r, split), .loss = NAN, .own_loss = NAN, .accuracy = NAN, .mse = NAN, .mae = NAN, .r2 = NAN};
+	return PARE_OK;
+}
+
 static enum pare_code judge_one(struct job_run *r, const float *slab, struct job_verdict *v, struct pare_err *err)
 {
 	enum pare_code code;
@@ -82,11 +91,11 @@ static enum pare_code judge_one(struct job_run *r, const float *slab, struct job
 	count(r, v);
 	v->has_validation = job_n_rows(r, PARE_SPLIT_VALIDATION) > 0;
 	if (v->has_validation) {
-		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, &r->fit, &v->validation, err);
+		code = job_eval(r, PARE_SPLIT_VALIDATION, &v->validation, err);
 		if (code != PARE_OK)
 			return code;
 	}
-	code = pare_eval(r->net, r->data, r->judged, &r->fit, &v->judged, err);
+	code = job_eval(r, r->judged, &v->judged, err);
 	if (code == PARE_OK)
 		v->latency_ms = measure_latency(r);
 	return code;

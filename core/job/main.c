@@ -24,7 +24,7 @@
 static volatile sig_atomic_t stop_requested;
 
 struct shell {
-	const char *job, *model, *out, *architecture;
+	const char *job, *model, *teacher, *out, *architecture;
 	const char *data[PARE_MAX_INPUTS];
 	int n_data, threads;
 	bool quiet, tty;
@@ -36,7 +36,7 @@ struct shell {
 static const char usage[] =
     "pare-core makes neural networks smaller: one job in, artifacts out.\n"
     "\n"
-    "  pare-core run --job job.json --model in.onnx --data PATH... --out DIR [--threads N] [--quiet]\n"
+    "  pare-core run --job job.json --model in.onnx [--teacher second.onnx] --data PATH... --out DIR [--threads N] [--quiet]\n"
     "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md, report.html\n"
     "      into DIR; the job's limits hold here too (max_runtime_seconds as processor time)\n"
     "  pare-core inspect FILE...\n"
@@ -278,7 +278,7 @@ static enum pare_code read_job(struct shell *s, char **out, struct pare_err *err
 	pare_buf_init(&text, TEXT_MAX);
 	code = read_text(s->job, &text, err);
 	if (code == PARE_OK) {
-		code = pare_host_job_text(text.data, text.len, s->threads, out, err);
+		code = pare_host_job_text(text.data, text.len, s->threads, s->teacher != NULL, out, err);
 		if (code == PARE_OK)
 			code = check_job(s, *out, err);
 		if (code != PARE_OK)
@@ -313,6 +313,8 @@ static int run(struct shell *s)
 	code = read_job(s, &job, &err);
 	if (code == PARE_OK)
 		code = add_file(s, s->model, "model", &err);
+	if (code == PARE_OK && s->teacher != NULL)
+		code = add_file(s, s->teacher, "teacher", &err);
 	if (code == PARE_OK)
 		code = add_data(s, &err);
 	if (code == PARE_OK)
@@ -386,6 +388,7 @@ static const struct {
 } option_table[] = {
     {"--job", offsetof(struct shell, job)},
     {"--model", offsetof(struct shell, model)},
+    {"--teacher", offsetof(struct shell, teacher)},
     {"--out", offsetof(struct shell, out)},
     {"--architecture", offsetof(struct shell, architecture)},
 };

@@ -50,12 +50,14 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = largest_batch(r), .training = true, .seed = r->seed};
 	struct pare_model_counts counts;
-	enum pare_code code = job_model_input(r->w, &r->file, err);
+	enum pare_code code = job_model_input(r->w, "model", &r->file, err);
 
 	if (code == PARE_OK)
 		code = pare_onnx_read(r->file, &r->model, err);
 	if (code == PARE_OK)
 		code = pare_model_count(r->model, &counts, err);
+	if (code == PARE_OK)
+		code = job_watch(r, err);
 	if (code == PARE_OK)
 		code = pare_net_new(r->model, &opt, &r->net, err);
 	if (code != PARE_OK)
@@ -70,15 +72,19 @@ static enum pare_code open_data(struct job_run *r, struct pare_err *err)
 	return job_open_data(r->w, pare_args_obj(pare_job_args(r->job), "data"), &r->data, err);
 }
 
-static enum pare_code check_training(const struct job_run *r, const struct pare_args *t, struct pare_err *err)
+static enum pare_code check_training(struct job_run *r, const struct pare_args *t, struct pare_err *err)
 {
 	struct pare_fit fit;
+	enum pare_code code;
 
 	if (t == NULL)
 		return PARE_OK;
 	if ((pare_args_bool(t, "keep_best") || pare_args_int(t, "patience") > 0) && job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "keep_best and patience choose by validation rows and there are none; set data.validation above 0");
-	return job_fit_losses(r, t, &fit, err);
+	code = job_fit_losses(r, t, &fit, err);
+	if (code == PARE_OK && fit.n_outputs == 0 && !pare_args_has(t, "distill"))
+		return pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels to train towards; name a teacher (distill)");
+	return code == PARE_OK ? job_check_distill(r, t, &fit, err) : code;
 }
 
 /* Which tasks have which metric, and what to ask for instead. */
@@ -108,7 +114,7 @@ static enum pare_code check_require(const struct job_run *r, struct pare_err *er
 	return PARE_OK;
 }
 
-static enum pare_code check_steps(const struct job_run *r, struct pare_err *err)
+static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 {
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
@@ -180,7 +186,7 @@ static enum pare_code baseline(struct job_run *r, struct pare_err *err)
 	memset(&m, 0, sizeof m);
 	e.sparsity = job_sparsity(r);
 	if (code == PARE_OK && job_n_rows(r, PARE_SPLIT_VALIDATION) > 0) {
-		code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, &r->fit, &m, err);
+		code = job_eval(r, PARE_SPLIT_VALIDATION, &m, err);
 		e.loss = m.loss;
 		e.accuracy = pare_metrics_headline(&m);
 	}
@@ -292,8 +298,10 @@ static void run_done(struct job_run *r)
 	pare_free(r->input);
 	pare_mask_done(&r->mask);
 	pare_data_free(r->data);
+	job_distill_done(r);
 	pare_net_free(r->net);
 	pare_model_free(r->model);
+	pare_model_free(r->teacher_model);
 	pare_job_free(r->job);
 }
 

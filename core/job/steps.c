@@ -58,7 +58,7 @@ enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, s
 	if (job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
 		return PARE_OK;
 	memset(&m, 0, sizeof m);
-	code = pare_eval(r->net, r->data, PARE_SPLIT_VALIDATION, &r->fit, &m, err);
+	code = job_eval(r, PARE_SPLIT_VALIDATION, &m, err);
 	if (code == PARE_OK) {
 		*loss = m.loss;
 		*accuracy = pare_metrics_headline(&m);

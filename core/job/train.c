@@ -94,7 +94,9 @@ static bool on_epoch(void *ctx, const struct pare_train_report *t)
 enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	struct listener l = {.run = r, .units = r->units_step, .code = PARE_OK};
+	struct pare_distill distill;
 	struct pare_fit fit;
+	bool taught = false;
 	struct pare_train_options o = {
 	    .epochs = (int)pare_args_int(args, "epochs"),
 	    .batch_size = (int)pare_args_int(args, "batch_size"),
@@ -115,13 +117,17 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	};
 	enum pare_code code = job_fit_losses(r, args, &fit, err);
 
+	if (code == PARE_OK)
+		code = job_distill(r, args, &fit, &distill, &taught, err);
 	if (code != PARE_OK)
 		return code;
+	o.distill = taught ? &distill : NULL;
 	set_optimizer(&o, pare_args_obj(args, "optimizer"));
 	set_schedule(&o, pare_args_obj(args, "lr_schedule"));
 	if (!set_penalties(&o, pare_args_get(args, "regularizer")) || o.optimizer == NULL || o.lr_schedule == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	code = pare_train(r->net, r->data, &o, r->mask.any ? &r->mask : NULL, err);
+	job_distill_done(r);
 	if (l.code != PARE_OK) {
 		*err = l.err;
 		return l.code;

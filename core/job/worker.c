@@ -37,18 +37,19 @@ enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *e
 	return pare_err_set(err, PARE_E_CANCELED, NULL, "the job was canceled");
 }
 
-enum pare_code job_model_input(const struct job_worker *w, struct pare_span *out, struct pare_err *err)
+enum pare_code job_model_input(const struct job_worker *w, const char *role, struct pare_span *out, struct pare_err *err)
 {
 	int found = 0;
 
 	for (int i = 0; i < w->start.n_inputs; i++)
-		if (strcmp(w->start.inputs[i].role, "model") == 0) {
+		if (strcmp(w->start.inputs[i].role, role) == 0) {
 			*out = w->spans[i];
 			found++;
 		}
 	if (found == 1)
 		return PARE_OK;
-	return pare_err_set(err, PARE_E_INVALID, "/model", "exactly one model file is needed; got %d", found);
+	(void)pare_err_set(err, PARE_E_INVALID, NULL, "exactly one file of the role %s is needed; got %d", role, found);
+	return pare_err_at(err, "/%s", role);
 }
 
 static enum pare_code map_inputs(struct job_worker *w, struct pare_err *err)

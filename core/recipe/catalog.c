@@ -21,6 +21,8 @@ static const char *const layout_choices[] = {"auto", "keep", NULL};
 static const char *const output_choices[] = {"onnx", "report", NULL};
 static const char *const type_choices[] = {"mlp", NULL};
 static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
+static const char *const teacher_choices[] = {"input", "dense", "model", NULL};
+static const char *const distill_loss_choices[] = {"kl", "mse", NULL};
 static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
 static const char *const granularity_choices[] = {"weight", "block", NULL};
 static const char *const scope_choices[] = {"global", "layer", NULL};
@@ -32,6 +34,7 @@ static const char *const scope_choices[] = {"global", "layer", NULL};
 
 static const struct pare_param job_params[] = {
     {.name = "model", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the model to compress (mdl_...)"},
+    {.name = "teacher", .type = PARE_PARAM_STRING, .doc = "Id of a second model (mdl_...) that train steps may distill from; absent: none"},
     {.name = "dataset", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the labelled data set (dst_...)"},
     {.name = "recipe", .type = PARE_PARAM_OBJECT, .object = "recipe", .doc = "Name of a built-in recipe, or an object with the list of steps"},
     {.name = "params", .type = PARE_PARAM_PARAMS, .doc = "Values for the parameters of a named recipe; those left out keep the recipe's defaults"},
@@ -95,6 +98,7 @@ static const struct pare_param limits_params[] = {
 	{.name = "lr_schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LR, .def_text = "constant", .doc = "How the learning rate changes over the run"}, \
 	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Of every output that it suits; absent: that of the task (cross_entropy for classes, bce for labels of 0 and 1, mse for numbers)"}, \
 	{.name = "losses", .type = PARE_PARAM_OBJECTS, .object = "output_loss", .max_items = 32, .doc = "Losses and weights of single outputs of a model with several; outputs left out keep weight 1"}, \
+	{.name = "distill", .type = PARE_PARAM_OBJECT, .object = "distill", .doc = "A teacher whose outputs are learned besides the labels, or instead of labels that are not there; absent: none"}, \
 	{NUMBER("warmup", 0, 100000, "Epochs, with fraction, in which the learning rate rises from 0 to where the schedule starts"), DEFAULT(0)}, \
 	{.name = "regularizer", .type = PARE_PARAM_METHODS, .of = PARE_KIND_REGULARIZER, .max_items = 8, .doc = "Penalty on the prunable weights, or a list of them; absent: none"}, \
 	{NUMBER("clip_norm", 0, 1e9, "The gradient of all parameters together is scaled down to this length when it is longer; absent: no clipping"), .open_min = true}, \
@@ -157,6 +161,18 @@ static const struct pare_param l1_params[] = {
     END};
 static const struct pare_param l2_params[] = {
     {NUMBER("lambda", 0, 1e6, "Weight of (1/2) sum w^2 in the objective"), .required = true},
+    END};
+
+static const struct pare_param distill_params[] = {
+    {.name = "teacher", .type = PARE_PARAM_ENUM, .choices = teacher_choices, .def_text = "input", .doc = "input: the model as uploaded; dense: as it was before the first pruning; model: the job's second model"},
+    {NUMBER("temperature", 0, 1000, "Softens the classes of teacher and student (kl)"), .open_min = true, DEFAULT(4)},
+    {NUMBER("alpha", 0, 1, "Share of the teacher in the loss; labels have the rest"), DEFAULT(0.5)},
+    {.name = "loss", .type = PARE_PARAM_ENUM, .choices = distill_loss_choices, .def_text = "kl", .doc = "At the outputs. kl: divergence of the tempered classes; mse: squares, for outputs that are numbers"},
+    {.name = "tensors", .type = PARE_PARAM_OBJECTS, .object = "distill_tensor", .max_items = 32, .doc = "Inner tensors to bring together, by squares; absent: none"},
+    END};
+static const struct pare_param distill_tensor_params[] = {
+    {.name = "student", .type = PARE_PARAM_STRING, .required = true, .doc = "Name of a tensor of the model"},
+    {.name = "teacher", .type = PARE_PARAM_STRING, .required = true, .doc = "Name of the teacher's tensor, of the same shape"},
     END};
 
 static const struct pare_param cross_entropy_params[] = {
@@ -265,6 +281,8 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "output_loss", "Loss and weight of one output", NULL, output_loss_params},
     {PARE_KIND_OBJECT, "require", "The requirement on the result", NULL, require_params},
     {PARE_KIND_OBJECT, "limits", "Limits of one job", NULL, limits_params},
+    {PARE_KIND_OBJECT, "distill", "Training towards a teacher's outputs", "Hinton et al. 2015, arXiv:1503.02531", distill_params},
+    {PARE_KIND_OBJECT, "distill_tensor", "An inner tensor of the student and one of the teacher", "Romero et al. 2015, arXiv:1412.6550", distill_tensor_params},
     {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},
     {PARE_KIND_OBJECT, "architecture", "A model to be born: POST /v1/models with {\"architecture\": ...}", "He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010 (initial weights)", architecture_params},
     {PARE_KIND_OBJECT, "layer", "One fully connected layer", NULL, layer_params},

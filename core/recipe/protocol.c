@@ -18,7 +18,7 @@
 
 static const char *const event_names[] = {"phase", "metrics", "log", "progress", NULL};
 static const char *const kinds[] = {"run", "inspect-model", "inspect-dataset", "build", NULL};
-static const char *const roles[] = {"model", "data", NULL};
+static const char *const roles[] = {"model", "teacher", "data", NULL};
 
 static bool among(const char *const *list, const char *s)
 {

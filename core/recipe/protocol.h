@@ -4,7 +4,7 @@
  * daemon -> engine, once:
  *   {"type":"start","kind":"run|inspect-model|inspect-dataset|build","job":{…canonical job…} | null,
  *    "architecture":{…} (build), "options":{…} (inspect-dataset: label, task),
- *    "inputs":[{"role":"model|data","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
+ *    "inputs":[{"role":"model|teacher|data","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
  *    "limits":{"memory_bytes":N,"cpu_seconds":N}}
  *   The fds are inherited, read-only; the engine maps them.
  * engine -> daemon:

@@ -58,14 +58,32 @@ static void prune_rules(struct recipe_check *c, const struct pare_args *prune)
 	}
 }
 
-static void step_rules(struct recipe_check *c, const struct pare_arg *steps)
+/* t: arguments of training, or NULL. */
+static void training_rules(struct recipe_check *c, const struct pare_args *t, bool has_teacher)
+{
+	const struct pare_args *distill = t != NULL ? pare_args_obj(t, "distill") : NULL;
+	size_t mark;
+
+	if (distill == NULL || has_teacher || strcmp(pare_args_str(distill, "teacher"), "model") != 0)
+		return;
+	mark = recipe_push(c, "distill");
+	recipe_issue_at(c, "teacher", "missing", "the job names no second model: set its field teacher");
+	recipe_pop(c, mark);
+}
+
+static void step_rules(struct recipe_check *c, const struct pare_arg *steps, bool has_teacher)
 {
 	for (size_t i = 0; i < steps->n; i++) {
 		size_t mark = recipe_push_index(c, i);
 
 		(void)recipe_push(c, steps->list[i]->method->name);
-		if (strcmp(steps->list[i]->method->name, "prune") == 0)
+		if (strcmp(steps->list[i]->method->name, "train") == 0)
+			training_rules(c, steps->list[i], has_teacher);
+		if (strcmp(steps->list[i]->method->name, "prune") == 0) {
 			prune_rules(c, steps->list[i]);
+			(void)recipe_push(c, "recover");
+			training_rules(c, pare_args_obj(steps->list[i], "recover"), has_teacher);
+		}
 		recipe_pop(c, mark);
 	}
 }
@@ -88,6 +106,6 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job)
 		recipe_issue_at(c, "outputs", "out_of_range", "must name at least one output");
 	mark = recipe_push(c, "recipe");
 	(void)recipe_push(c, "steps");
-	step_rules(c, pare_args_get(pare_args_obj(job, "recipe"), "steps"));
+	step_rules(c, pare_args_get(pare_args_obj(job, "recipe"), "steps"), pare_args_has(job, "teacher"));
 	recipe_pop(c, mark);
 }

@@ -86,7 +86,7 @@ static enum pare_code validate(struct pare_run *run, struct pare_train_report *r
 	r->validation_loss = NAN;
 	r->validation_accuracy = NAN;
 	(void)pare_data_rows(run->data, PARE_SPLIT_VALIDATION, &n);
-	if (n == 0)
+	if (n == 0 || run->fit->n_outputs == 0)
 		return PARE_OK;
 	code = pare_eval(run->net, run->data, PARE_SPLIT_VALIDATION, run->fit, &m, err);
 	if (code != PARE_OK)
@@ -174,8 +174,8 @@ enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data,
 		code = pare_fit_make(net, data, NULL, &plain, err);
 		run.fit = &plain;
 	}
-	if (code == PARE_OK && run.fit->n_outputs == 0)
-		code = pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels to train towards");
+	if (code == PARE_OK && run.fit->n_outputs == 0 && opt->distill == NULL)
+		code = pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels to train towards, and there is no teacher");
 	if (code == PARE_OK)
 		code = pare_run_init(&run, err);
 	if (code != PARE_OK)

@@ -87,7 +87,7 @@ struct worker_plan {
 
 static bool plan_worker(const struct pare_run *run, size_t rows, struct worker_plan *p)
 {
-	size_t scratch = 0;
+	size_t scratch = run->opt->distill != NULL ? pare_distill_scratch(run->opt->distill) : 0;
 
 	if (!lines((size_t)pare_net_n_params(run->net), sizeof(struct pare_segment), &p->segments))
 		return false;
@@ -143,6 +143,20 @@ static enum pare_code alloc_state(struct pare_run *run, struct pare_err *err)
 	return PARE_OK;
 }
 
+/* A run before may have trained outputs that this one leaves alone. */
+static void clear_output_grads(struct pare_run *run, int64_t rows)
+{
+	int64_t dims[PARE_MAX_DIMS];
+	int n_dims;
+
+	for (int s = 0; s < run->n_threads; s++)
+		for (int i = 0; i < pare_net_n_outputs(run->net) + pare_net_n_watched(run->net); i++) {
+			size_t n = pare_net_output_shape(run->net, i, &n_dims, dims);
+
+			memset(pare_net_shard_output_grad(run->net, s, i), 0, n * (n_dims > 0 && dims[0] == PARE_DIM_UNKNOWN ? (size_t)rows : 1) * sizeof(float));
+		}
+}
+
 enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err)
 {
 	uint32_t batch = (uint32_t)run->opt->batch_size;
@@ -169,6 +183,7 @@ enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err)
 		pare_run_done(run);
 		return code;
 	}
+	clear_output_grads(run, count);
 	for (int t = 0; t < run->n_threads; t++)
 		plan_slice(run, t);
 	return PARE_OK;
@@ -182,6 +197,11 @@ void pare_run_done(struct pare_run *run)
 	pare_free(run->state[0]);
 	pare_free(run->state[1]);
 	pare_free(run->memory);
+}
+
+static double label_share(const struct pare_run *run)
+{
+	return run->opt->distill != NULL ? 1 - run->opt->distill->alpha : 1;
 }
 
 /* What the mean over the batch's labels divides by. With class weights all shards must tell each other first. */
@@ -212,7 +232,7 @@ static void take_loss(struct pare_run *run, struct pare_worker *w, int t, int i,
 		pare_data_classes(run->source, o->y, rows, (size_t)count, classes);
 	else
 		pare_data_targets(run->source, o->y, rows, (size_t)count, targets);
-	scale = o->weight / label_weight(run, w, i, classes, count);
+	scale = label_share(run) * o->weight / label_weight(run, w, i, classes, count);
 	w->loss[i] = pare_fit_loss(o, pare_net_shard_output(run->net, t, o->output), count, classes, targets, (float)scale,
 	    pare_net_shard_output_grad(run->net, t, o->output), w->scratch);
 }
@@ -239,6 +259,8 @@ static void run_shard(void *ctx, int t)
 	pare_net_shard_forward(net, t, count, mode_of(run->opt), ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
 	for (int i = 0; i < run->fit->n_outputs; i++)
 		take_loss(run, w, t, i, rows, count);
+	if (run->opt->distill != NULL)
+		w->distill = pare_distill_shard(run->opt->distill, net, t, count, first, run->opt->distill->alpha / run->n_batch, w->scratch);
 	pare_net_shard_backward(net, t);
 }
 
@@ -405,6 +427,7 @@ static void prepare_update(struct pare_run *run)
 /* Of an epoch, by output: losses and what their mean divides by. */
 struct sums {
 	double loss[PARE_DATA_FIELDS], weight[PARE_DATA_FIELDS];
+	double distill; /* over rows */
 };
 
 /* The losses of the shards, in their order; false when one is not finite. */
@@ -425,14 +448,16 @@ static bool add_losses(const struct pare_run *run, struct sums *sums)
 		sums->weight[i] += weight;
 		finite = finite && isfinite(loss);
 	}
-	return finite;
+	for (int s = 0; s < run->n_threads && run->opt->distill != NULL; s++)
+		sums->distill += run->workers[s].distill;
+	return finite && isfinite(sums->distill);
 }
 
 static void mean_losses(struct pare_run *run, const struct sums *sums)
 {
-	run->epoch_loss = 0.0;
+	run->epoch_loss = run->opt->distill != NULL ? run->opt->distill->alpha * sums->distill / run->n_rows : 0.0;
 	for (int i = 0; i < run->fit->n_outputs; i++)
-		run->epoch_loss += run->fit->outputs[i].weight * sums->loss[i] / (sums->weight[i] > 0.0 ? sums->weight[i] : 1.0);
+		run->epoch_loss += label_share(run) * run->fit->outputs[i].weight * sums->loss[i] / (sums->weight[i] > 0.0 ? sums->weight[i] : 1.0);
 }
 
 /* From the shards' gradients to new weights; false when the gradient is not finite. */

@@ -16,7 +16,8 @@ struct pare_worker { /* one thread: its shard of a batch, its slice of the slab 
 	_Alignas(PARE_ALIGN) double loss[PARE_DATA_FIELDS]; /* by output of the fit: of the shard's labels in this step, summed */
 	double label_weight[PARE_DATA_FIELDS]; /* of its labels, where classes are weighted */
 	void *labels[PARE_DATA_FIELDS]; /* int32_t classes or float targets of the shard's rows */
-	float *scratch;                 /* of pare_fit_loss */
+	float *scratch;                 /* of pare_fit_loss, then of pare_distill_shard */
+	double distill;                 /* loss of the shard's rows against the teacher, summed */
 	double squares;                   /* of the slice's gradient, summed, when it is clipped by norm */
 	struct pare_segment *segments;
 	int n_segments;

@@ -17,6 +17,7 @@
 #include "core/eval/fit.h"
 #include "core/graph/net.h"
 #include "core/prune/prune.h"
+#include "core/train/distill.h"
 #include "core/train/regularize.h"
 
 /* Tables by name, rows match the catalog: optimizers (optimizers.c), learning-rate schedules (lr.c), regularizers (regularize.h). */
@@ -78,6 +79,7 @@ struct pare_train_options {
 	struct pare_lr_args lr_args;
 	double warmup; /* epochs in which lr rises from 0 to where the schedule starts */
 	const struct pare_fit *fit; /* which fields go where, and the losses; NULL: pare_fit_make without options */
+	const struct pare_distill *distill; /* NULL: labels only */
 	struct pare_penalty penalties[PARE_MAX_PENALTIES];
 	int n_penalties;
 	double clip_norm;    /* > 0: the gradient of all parameters together is scaled down to this length when it is longer (masked weights do not count) */
@@ -100,7 +102,7 @@ struct pare_train_options {
 double pare_lr_at(const struct pare_train_options *opt, int64_t step, int64_t epoch_steps);
 
 /* Trains in place; the net was made for training and batches of batch_size. mask NULL: nothing is masked. PARE_E_DIVERGED (where: "epoch 3, step 17") as
- * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_DATASET when there are no rows or no labels; PARE_E_CANCELED when cancel or report says so;
+ * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_DATASET when there are no rows, or neither labels nor a teacher; PARE_E_CANCELED when cancel or report says so;
  * the net then holds the weights of that moment. */
 PARE_MUST_USE enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err);
 

@@ -397,7 +397,7 @@ START_TEST(output_kinds)
 	} kind_case_table[] = {
 	    {13, "Softmax", NULL, 0, PARE_OUTPUT_PROBABILITY, 2},      {13, "LogSoftmax", "axis", 1, PARE_OUTPUT_LOG_PROBABILITY, 2},
 	    {11, "Softmax", NULL, 0, PARE_OUTPUT_PROBABILITY, 2},      {13, "Softmax", "axis", 0, PARE_OUTPUT_RAW, 1},
-	    {11, "Softmax", "axis", 0, PARE_OUTPUT_RAW, 1},            {13, "Sigmoid", NULL, 0, PARE_OUTPUT_RAW, 2},
+	    {11, "Softmax", "axis", 0, PARE_OUTPUT_RAW, 1},            {13, "Sigmoid", NULL, 0, PARE_OUTPUT_SIGMOID, 2},
 	};
 
 	for (size_t i = 0; i < sizeof kind_case_table / sizeof kind_case_table[0]; i++) {
