@@ -172,7 +172,10 @@ enum pare_code pare_eval(struct pare_net *net, const struct pare_dataset *d, enu
 	for (uint32_t at = 0; at < n && rc == PARE_OK; at += (uint32_t)r->n) {
 		r->rows = rows + at;
 		r->n = n - at < r->chunk ? n - at : r->chunk;
-		rc = run_chunk(r, err);
+		if (fit->cancel != NULL && atomic_load_explicit(fit->cancel, memory_order_relaxed))
+			rc = pare_err_set(err, PARE_E_CANCELED, NULL, "the evaluation was stopped");
+		else
+			rc = run_chunk(r, err);
 	}
 	if (rc == PARE_OK)
 		rc = finish(r, out, err);

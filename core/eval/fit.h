@@ -3,6 +3,7 @@
 #ifndef PARE_EVAL_FIT_H
 #define PARE_EVAL_FIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct pare_fit {
 	int n_inputs, n_outputs; /* outputs: those that have a y field; 0 for data without labels */
 	struct pare_fit_input inputs[PARE_DATA_FIELDS];
 	struct pare_fit_output outputs[PARE_DATA_FIELDS];
+	const atomic_bool *cancel; /* looked at by pare_eval now and then; true ends it with PARE_E_CANCELED. NULL: never */
 };
 
 /* What the user says; all of it may be left out. */

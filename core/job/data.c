@@ -67,12 +67,15 @@ enum pare_code job_fit(struct job_run *r, struct pare_err *err)
 	struct pare_fit_pair pairs[2][PARE_DATA_FIELDS];
 	struct pare_fit_options opt = {.inputs = pairs[0], .outputs = pairs[1], .n_inputs = (int)inputs->n, .n_outputs = (int)targets->n,
 	    .keep_layout = strcmp(pare_args_str(data, "layout"), "keep") == 0};
+	enum pare_code code;
 
 	for (size_t i = 0; i < inputs->n; i++)
 		pairs[0][i] = (struct pare_fit_pair){pare_args_str(inputs->list[i], "input"), pare_args_str(inputs->list[i], "array")};
 	for (size_t i = 0; i < targets->n; i++)
 		pairs[1][i] = (struct pare_fit_pair){pare_args_str(targets->list[i], "output"), pare_args_str(targets->list[i], "array")};
-	return pare_fit_make(r->net, r->data, &opt, &r->fit, err);
+	code = pare_fit_make(r->net, r->data, &opt, &r->fit, err);
+	r->fit.cancel = job_cancel_flag();
+	return code;
 }
 
 static bool has_param(const struct pare_args *a, const char *name)

@@ -130,6 +130,8 @@ enum pare_code job_progress(struct job_run *r, double units, int epoch, int epoc
 	pare_json_key_int(&b, "epochs", epochs);
 	pare_json_key_int(&b, "round", r->round);
 	pare_json_key_int(&b, "rounds", r->rounds);
+	if (r->steps_per_second > 0)
+		pare_json_key_num(&b, "steps_per_second", floor(r->steps_per_second * 10 + 0.5) / 10);
 	pare_json_key_num(&b, "eta_seconds", done > 0 ? ceil(seconds * (1 - done) / done) : NAN);
 	return send_event(r, "progress", &b, err);
 }

@@ -97,6 +97,7 @@ struct job_run {
 	int stage;                      /* training runs so far: names the shuffles */
 	double units_before, units_step, units_total; /* of work, an epoch is 1: before the present step, within it, of all */
 	int64_t started_ns, progress_ns, metrics_ns, finished_ns;
+	double steps_per_second; /* of training, while an epoch is under way; else 0 */
 	int n_phases, n_records, max_records;
 	struct job_record *records;
 	struct job_history history;

@@ -184,11 +184,36 @@ static enum pare_code run_evaluate(struct job_run *r, const struct pare_args *ar
 	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, rec.loss, rec.accuracy, rec.sparsity}, err);
 }
 
+/* --- reestimate */
+
+static double reestimate_units(const struct job_run *r, size_t step)
+{
+	(void)r;
+	(void)step;
+	return 0.4; /* forward only */
+}
+
+static enum pare_code run_reestimate(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	double rows = pare_args_has(args, "rows") ? pare_args_num(args, "rows") : 0;
+	struct job_record rec = {.step = r->step};
+	enum pare_code code = pare_estimate(r->net, r->data, &r->fit, (int)pare_args_int(args, "batch_size"), rows < UINT32_MAX ? (uint32_t)rows : 0, r->seed, job_cancel_flag(), err);
+
+	if (code == PARE_OK)
+		code = job_validate(r, &rec.loss, &rec.accuracy, err);
+	if (code != PARE_OK)
+		return code;
+	rec.sparsity = job_sparsity(r);
+	job_record_add(r, &rec);
+	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, rec.loss, rec.accuracy, rec.sparsity}, err);
+}
+
 /* --- the table */
 
 const struct job_step job_step_table[] = {
     {"train", train_units, job_train},
     {"prune", job_prune_units, job_prune},
+    {"reestimate", reestimate_units, run_reestimate},
     {"evaluate", evaluate_units, run_evaluate},
     {NULL, NULL, NULL},
 };

@@ -83,6 +83,18 @@ static enum pare_code tell(struct listener *l, const struct pare_train_report *t
 	return code;
 }
 
+static bool on_moment(void *ctx, const struct pare_train_moment *m)
+{
+	struct listener *l = ctx;
+
+	l->code = job_check_canceled(l->run->w, &l->err);
+	l->run->steps_per_second = m->steps_per_second;
+	if (l->code == PARE_OK)
+		l->code = job_progress(l->run, l->units + m->epoch - 1 + (double)m->step / m->steps, m->epoch, m->epochs, false, &l->err);
+	l->run->steps_per_second = 0;
+	return l->code == PARE_OK;
+}
+
 static bool on_epoch(void *ctx, const struct pare_train_report *t)
 {
 	struct listener *l = ctx;
@@ -114,6 +126,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .cancel = job_cancel_flag(),
 	    .report = on_epoch,
 	    .report_ctx = &l,
+	    .moment = on_moment,
 	};
 	enum pare_code code = job_fit_losses(r, args, &fit, err);
 

@@ -125,6 +125,10 @@ static const struct pare_param prune_params[] = {
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
     END};
 
+static const struct pare_param reestimate_params[] = {
+    {INTEGER("batch_size", 2, 65536, "Rows of which statistics are taken at a time"), DEFAULT(256)},
+    {INTEGER("rows", 1, MAX_INT, "Training rows to look at; absent: all")},
+    END};
 static const struct pare_param evaluate_params[] = {
     {INTEGER("folds", 2, 20, "Run the preceding steps once per fold from the input weights and report mean and range over the held-out folds; absent: the validation rows")},
     END};
@@ -240,6 +244,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_JOB, "job", "One job: a model, a data set, what to do and what to deliver", NULL, job_params},
     {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
+    {PARE_KIND_STEP, "reestimate", "Recomputes the running statistics of batch normalisation for the present weights, by a pass over training rows", "Izmailov et al. 2018, arXiv:1803.05407", reestimate_params},
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},
     {PARE_KIND_CRITERION, "magnitude", "Score |w|: small weights go", "Han et al. 2015, arXiv:1506.02626", NULL},
     {PARE_KIND_CRITERION, "random", "Uniformly random scores: the baseline that every method must beat", "Gale et al. 2019, arXiv:1902.09574", NULL},

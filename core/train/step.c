@@ -492,15 +492,40 @@ static void find_source(struct pare_run *run, uint32_t k, uint32_t batch)
 		pare_prefetch_start(run->prefetch, run->order + done, left < batch ? left : batch);
 }
 
+#define MOMENT_NS INT64_C(500000000)
+
+static int64_t tick(const struct pare_run *run)
+{
+	const struct pare_env *env = run->opt->env;
+
+	return env != NULL && run->opt->moment != NULL ? env->tick_ns(env->ctx) : 0;
+}
+
+/* Tells of step k of an epoch that began at *last, or was last told of then; true to stop. */
+static bool told_to_stop(const struct pare_run *run, uint32_t k, int64_t *last, uint32_t *last_k)
+{
+	int64_t now = tick(run);
+	struct pare_train_moment m = {.epoch = run->epoch + 1, .epochs = run->opt->epochs, .step = k, .steps = run->n_steps};
+
+	if (now - *last < MOMENT_NS)
+		return false;
+	m.steps_per_second = (k - *last_k) / ((double)(now - *last) * 1e-9);
+	*last = now;
+	*last_k = k;
+	return !run->opt->moment(run->opt->report_ctx, &m);
+}
+
 void pare_run_epoch(struct pare_run *run)
 {
 	uint32_t batch = (uint32_t)run->opt->batch_size;
 	struct sums sums = {.loss = {0}};
+	int64_t last = tick(run);
+	uint32_t last_k = 0;
 
 	for (uint32_t k = 0; k < run->n_steps; k++, run->step++) {
 		uint32_t left = run->n_rows - k * batch;
 
-		run->canceled = run->opt->cancel != NULL && atomic_load_explicit(run->opt->cancel, memory_order_relaxed);
+		run->canceled = (run->opt->cancel != NULL && atomic_load_explicit(run->opt->cancel, memory_order_relaxed)) || told_to_stop(run, k, &last, &last_k);
 		if (run->canceled)
 			return;
 		run->batch = run->order + (size_t)k * batch;

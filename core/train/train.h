@@ -71,6 +71,12 @@ struct pare_train_report { /* after each epoch */
 	double lr, seconds, sparsity;
 };
 
+struct pare_train_moment { /* within an epoch */
+	int epoch, epochs;           /* 1-based */
+	uint32_t step, steps;        /* of the epoch: done, of all */
+	double steps_per_second;     /* since the last moment */
+};
+
 struct pare_train_options {
 	int epochs, batch_size;
 	const struct pare_optimizer *optimizer;
@@ -96,6 +102,8 @@ struct pare_train_options {
 	/* Returns false to stop: PARE_E_CANCELED. May be NULL. */
 	bool (*report)(void *ctx, const struct pare_train_report *r);
 	void *report_ctx;
+	/* Between steps, at most twice a second when env is given. May be NULL. Same ctx and meaning. */
+	bool (*moment)(void *ctx, const struct pare_train_moment *m);
 };
 
 /* The learning rate of a step (0-based over the run) of a run with that many steps an epoch. */
@@ -105,5 +113,10 @@ double pare_lr_at(const struct pare_train_options *opt, int64_t step, int64_t ep
  * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_DATASET when there are no rows, or neither labels nor a teacher; PARE_E_CANCELED when cancel or report says so;
  * the net then holds the weights of that moment. */
 PARE_MUST_USE enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err);
+
+/* Makes the running statistics of a net (BatchNormalization) those of its present weights: the mean over batches of up to most_rows
+ * training rows (0: all). The net holds batches of batch_size. Nothing else changes; a net without such statistics stays as it is. */
+PARE_MUST_USE enum pare_code pare_estimate(struct pare_net *net, const struct pare_dataset *data, const struct pare_fit *fit, int batch_size, uint32_t most_rows,
+    uint64_t seed, const atomic_bool *cancel, struct pare_err *err);
 
 #endif

@@ -53,6 +53,7 @@ static const struct {
     {STEPS(TRAIN("\"optimizer\":{\"name\":\"rmsprop\",\"lr\":0.005,\"momentum\":0.5},\"lr_schedule\":{\"name\":\"exponential\",\"gamma\":0.98},\"warmup\":2.5,\"clip_value\":0.5,\"loss\":\"bce\"")), 0.85},
     {STEPS(TRAIN(ADAM ",\"regularizer\":[{\"name\":\"elastic_net\",\"lambda\":1e-4},{\"name\":\"group_lasso\",\"lambda\":1e-4},{\"name\":\"decay\",\"lambda\":0.01}],\"loss\":\"huber\"")), 0.8},
     {STEPS(TRAIN(ADAM) ",{\"prune\":{\"sparsity\":0.6,\"recover\":{\"epochs\":30,\"batch_size\":8," ADAM ",\"distill\":{\"teacher\":\"dense\"}}}}"), 0.8},
+    {STEPS(TRAIN(ADAM) ",{\"prune\":{\"sparsity\":0.2}},{\"reestimate\":{\"rows\":64}},{\"evaluate\":{}}"), 0.8},
     {STEPS(TRAIN(ADAM) "," TRAIN(ADAM ",\"distill\":{\"teacher\":\"input\",\"alpha\":0.1,\"temperature\":2,\"tensors\":[{\"student\":\"fc1_out\",\"teacher\":\"fc1_out\"}]}")), 0.8},
 };
 
@@ -117,6 +118,30 @@ START_TEST(a_second_model_teaches)
 }
 END_TEST
 
+/* One epoch that takes long says how it is going, and can be stopped there. */
+START_TEST(a_long_epoch_tells)
+{
+	size_t n;
+	char *model = rig_build("{\"input\":[4],\"layers\":[{\"units\":1000},{\"units\":1000},{\"units\":3}]}", &n);
+	struct pare_buf csv;
+
+	pare_buf_init(&csv, (size_t)4 << 20);
+	pare_buf_str(&csv, "a,b,c,d,label\n");
+	for (int i = 0; i < 50000; i++)
+		pare_buf_printf(&csv, "%d,%d,%d,1,%d\n", i % 7, i % 11, i % 13, i % 3);
+	r.stop_at = "\"steps_per_second\":";
+	r.start.kind = "run";
+	r.start.job = STEPS("{\"train\":{\"epochs\":1,\"batch_size\":1,\"optimizer\":\"adam\"}}");
+	rig_input(&r, "model", "in.onnx", model, n);
+	rig_input(&r, "data", "data.csv", csv.data, csv.len);
+	ck_assert_int_eq(rig_go(&r), PARE_E_CANCELED);
+	ck_assert_ptr_nonnull(strstr(r.events.data, "\"epoch\":1,\"epochs\":1"));
+	ck_assert_ptr_null(strstr(r.events.data, "\"kind\":\"epoch\""));
+	pare_buf_done(&csv);
+	free(model);
+}
+END_TEST
+
 /* Rows without labels: the pruned model learns from what it was. */
 START_TEST(no_labels_are_needed)
 {
@@ -161,6 +186,7 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(t, steps_train, 0, (int)(sizeof good_table / sizeof good_table[0]));
 	tcase_add_loop_test(t, mistakes_are_named, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	tcase_add_test(t, a_second_model_teaches);
+	tcase_add_test(t, a_long_epoch_tells);
 	tcase_add_test(t, no_labels_are_needed);
 	suite_add_tcase(s, t);
 	return rig_main(s);

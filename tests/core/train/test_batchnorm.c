@@ -214,6 +214,51 @@ START_TEST(estimates_are_means_of_batches)
 }
 END_TEST
 
+/* A pass over the data: mean and variance of 40 rows in one batch, for any number of threads; weights stay. */
+START_TEST(statistics_are_estimated_from_rows)
+{
+	static const float scale[] = {2, 3}, shift[] = {1, 0}, mean[] = {50, 50}, var[] = {9, 9};
+	struct gb *b = gb_new(15);
+	struct fixture f = {0};
+	struct pare_err err = {0};
+	struct pare_fit fit;
+	double sum[2] = {0}, squares[2] = {0};
+	const float *slab;
+
+	gb_input(b, "x", "N 2");
+	gb_init(b, "s", "2", scale);
+	gb_init(b, "t", "2", shift);
+	gb_init(b, "m", "2", mean);
+	gb_init(b, "v", "2", var);
+	gb_node(b, "BatchNormalization", "bn", "x s t m v", "y");
+	gb_output(b, "y");
+	csv_begin(&f, 2);
+	for (int i = 0; i < 40; i++) {
+		double x[2] = {(double)(i * 7 % 11), (double)(i * i % 13) - 3};
+
+		csv_row(&f, 2, x, i % 2);
+		for (int c = 0; c < 2; c++) {
+			sum[c] += x[c] / 40;
+			squares[c] += x[c] * x[c] / 40;
+		}
+	}
+	csv_end(&f, PARE_TASK_CLASSIFY, 0);
+	f.net = nc_net(b, 1 + _i, 40, true);
+	ck_ok(pare_fit_make(f.net, f.data, NULL, &fit, &err));
+	ck_ok(pare_estimate(f.net, f.data, &fit, 40, 0, 7, NULL, &err));
+	slab = pare_net_slab(f.net);
+	for (size_t c = 0; c < 2; c++) {
+		check_close((double)slab[param_named(f.net, "m")->offset + c], sum[c], "mean", c);
+		check_close((double)slab[param_named(f.net, "v")->offset + c], (squares[c] - sum[c] * sum[c]) * 40 / 39, "variance", c);
+		ck_assert(slab[param_named(f.net, "s")->offset + c] == scale[c] && slab[param_named(f.net, "t")->offset + c] == shift[c]);
+	}
+	ck_ok(pare_estimate(f.net, f.data, &fit, 7, 21, 7, NULL, &err)); /* batches of a part: near it */
+	ck_assert_double_eq_tol((double)slab[param_named(f.net, "m")->offset], sum[0], 2);
+	fixture_done(&f);
+	gb_free(b);
+}
+END_TEST
+
 /* A running mean that is also a weight has a gradient that nobody could compute. */
 START_TEST(statistics_are_not_weights)
 {
@@ -245,6 +290,7 @@ int main(void)
 	tcase_add_loop_test(t, training_is_pytorchs, 0, N_SHARDS);
 	tcase_add_test(t, frozen_statistics_stay);
 	tcase_add_loop_test(t, estimates_are_means_of_batches, 0, 2);
+	tcase_add_loop_test(t, statistics_are_estimated_from_rows, 0, 3);
 	tcase_add_test(t, statistics_are_not_weights);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
