@@ -229,6 +229,7 @@ static enum pare_code gru_infer(const struct pare_infer *c, struct pare_err *err
 struct layer {
 	const struct recurrent_args *a;
 	size_t steps, rows, n_in, hidden, width; /* width: all gates */
+	size_t packed;                           /* scratch begins with W or R, packed */
 };
 
 static struct layer layer_of(const struct pare_run *r)
@@ -239,6 +240,7 @@ static struct layer layer_of(const struct pare_run *r)
 	l.steps = (size_t)x->dims[l.a->layout != 0 ? 1 : 0];
 	l.rows = (size_t)x->dims[l.a->layout != 0 ? 0 : 1];
 	l.width = (size_t)pare_cell_gates(l.a->cell) * l.hidden;
+	l.packed = pare_recurrent_packed(l.a->cell, (int64_t)l.n_in, (int64_t)l.hidden);
 	return l;
 }
 
@@ -267,7 +269,7 @@ static size_t recurrent_scratch(const struct pare_run *r)
 	size_t x = l.a->layout != 0 ? l.steps * l.rows * l.n_in : 0, y = l.a->layout != 0 ? l.steps * l.rows * l.hidden : 0;
 	size_t forward = recurrent_state(r) + x, backward = 6 * l.rows * l.hidden + 2 * x + y;
 
-	return 2 * l.width + (forward > backward ? forward : backward);
+	return l.packed + 2 * l.width + (forward > backward ? forward : backward);
 }
 
 static const float *optional(const struct pare_run *r, int k)
@@ -306,7 +308,7 @@ static struct pare_recurrent direction(const struct pare_run *r, const struct la
 	struct pare_recurrent q = {.cell = l->a->cell, .reverse = l->a->reverse[d], .input_forget = l->a->input_forget != 0,
 	    .linear_before_reset = l->a->linear_before_reset != 0, .n_steps = (int64_t)l->steps, .n_rows = (int64_t)l->rows,
 	    .n_in = (int64_t)l->n_in, .n_hidden = (int64_t)l->hidden, .w = r->in[IN_W] + at * l->width * l->n_in,
-	    .r = r->in[IN_R] + at * l->width * l->hidden, .lens = optional(r, IN_LENS), .x = x, .row = row};
+	    .r = r->in[IN_R] + at * l->width * l->hidden, .lens = optional(r, IN_LENS), .x = x, .row = row, .packed = r->scratch};
 
 	memcpy(q.act, l->a->act[d], sizeof q.act);
 	if (optional(r, IN_B) != NULL)
@@ -380,7 +382,7 @@ static void recurrent_forward(const struct pare_run *r)
 {
 	struct layer l = layer_of(r);
 	size_t block = l.rows * l.hidden;
-	float *row = r->scratch, *by_time = row + 2 * l.width, *kept = r->state;
+	float *row = r->scratch + l.packed, *by_time = row + 2 * l.width, *kept = r->state;
 	const float *x = r->in[IN_X];
 
 	if (kept == NULL) {
@@ -484,7 +486,7 @@ static struct backward_memory backward_memory(const struct layer *l, float *scra
 static void recurrent_backward(const struct pare_run *r)
 {
 	struct layer l = layer_of(r);
-	struct backward_memory m = backward_memory(&l, r->scratch);
+	struct backward_memory m = backward_memory(&l, r->scratch + l.packed);
 	const float *x = r->in[IN_X], *dy = r->grad_out[OUT_Y];
 	float *dx = r->grad_in[IN_X];
 	bool by_row = l.a->layout != 0;

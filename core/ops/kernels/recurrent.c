@@ -1,5 +1,6 @@
 /* All steps' products with W are one matrix product before the first step, and the gradients of W, R and X are one each
- * after the last; what is left inside the loop over time is the product with R and the gates.
+ * after the last; what is left inside the loop over time is the product with R, which is packed once for all steps, and the
+ * gates.
  *
  * The gates are written over the sums they were computed from, and backward writes the gradients of the sums over the
  * gates: one buffer is all three, and it is what the products over all of time read.
@@ -14,6 +15,7 @@
 #include "core/base/multiarch.h"
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/kernels/gemm.h"
+#include "core/ops/kernels/packed.h"
 
 /* One step: where its parts stand. */
 struct step {
@@ -97,7 +99,7 @@ static void lstm_step(const struct pare_recurrent *q, int64_t t)
 	int64_t n = q->n_hidden;
 	struct step s = step_at(q, t);
 
-	pare_gemm(false, true, q->n_rows, 4 * n, n, 1.0f, s.h_old, q->r, 1.0f, s.gates);
+	pare_packed_mul(q->n_rows, 4 * n, n, s.h_old, n, q->packed, NULL, s.gates, 4 * n, true);
 	for (int64_t i = 0; i < q->n_rows; i++)
 		if (pare_recurrent_counts(q, t, i))
 			lstm_row(q, s.gates + i * 4 * n, s.c_old + i * n, s.c_new + i * n, s.extra + i * n, s.h_new + i * n);
@@ -110,7 +112,7 @@ static void rnn_step(const struct pare_recurrent *q, int64_t t)
 	int64_t n = q->n_hidden;
 	struct step s = step_at(q, t);
 
-	pare_gemm(false, true, q->n_rows, n, n, 1.0f, s.h_old, q->r, 1.0f, s.gates);
+	pare_packed_mul(q->n_rows, n, n, s.h_old, n, q->packed, NULL, s.gates, n, true);
 	for (int64_t i = 0; i < q->n_rows; i++)
 		if (pare_recurrent_counts(q, t, i)) {
 			pare_gate_apply(&q->act[0], (size_t)n, s.gates + i * n, s.gates + i * n);
@@ -125,20 +127,19 @@ static void gru_step(const struct pare_recurrent *q, int64_t t)
 	int64_t n = q->n_hidden, rows = q->n_rows;
 	size_t len = (size_t)n;
 	struct step s = step_at(q, t);
-	const float *rh = q->r + 2 * n * n;
+	const float *rh = q->packed + pare_packed_floats(n, 2 * n);
 
-	pare_gemm_part(false, true, rows, 2 * n, n, 1.0f, s.h_old, n, q->r, n, 1.0f, s.gates, 3 * n);
+	pare_packed_mul(rows, 2 * n, n, s.h_old, n, q->packed, NULL, s.gates, 3 * n, true);
 	for (int64_t i = 0; i < rows; i++)
 		pare_gate_apply(&q->act[0], 2 * len, s.gates + i * 3 * n, s.gates + i * 3 * n);
 	if (q->linear_before_reset) {
-		pare_k_fill_rows((size_t)rows, len, q->row + 5 * n, 1.0f, s.extra);
-		pare_gemm(false, true, rows, n, n, 1.0f, s.h_old, rh, 1.0f, s.extra);
+		pare_packed_mul(rows, n, n, s.h_old, n, rh, q->row + 5 * n, s.extra, n, false);
 		for (int64_t i = 0; i < rows; i++)
 			pare_k_acc_mul(len, s.gates + (i * 3 + 1) * n, s.extra + i * n, s.gates + (i * 3 + 2) * n);
 	} else {
 		for (int64_t i = 0; i < rows; i++)
 			pare_k_mul(len, s.gates + (i * 3 + 1) * n, s.h_old + i * n, s.extra + i * n);
-		pare_gemm_part(false, true, rows, n, n, 1.0f, s.extra, n, rh, n, 1.0f, s.gates + 2 * n, 3 * n);
+		pare_packed_mul(rows, n, n, s.extra, n, rh, NULL, s.gates + 2 * n, 3 * n, true);
 	}
 	for (int64_t i = 0; i < rows; i++) {
 		float *z = s.gates + i * 3 * n, *u = z + 2 * n;
@@ -169,6 +170,30 @@ static void join_biases(const struct pare_recurrent *q)
 	}
 }
 
+/* Rows of R that are multiplied in one go: all of them, but for a GRU those of z and r, then those of h. */
+static int64_t first_rows(enum pare_cell cell, int64_t n_hidden)
+{
+	return (cell == PARE_CELL_GRU ? 2 : pare_cell_gates(cell)) * n_hidden;
+}
+
+size_t pare_recurrent_packed(enum pare_cell cell, int64_t n_in, int64_t n)
+{
+	int64_t first = first_rows(cell, n), rest = pare_cell_gates(cell) * n - first;
+	size_t forward = pare_packed_floats(n, first) + pare_packed_floats(n, rest), w = pare_packed_floats(n_in, first + rest);
+	size_t backward = pare_packed_floats(first, n) + pare_packed_floats(rest, n), most = forward > backward ? forward : backward;
+
+	return w > most ? w : most;
+}
+
+static void pack(const struct pare_recurrent *q, bool forward)
+{
+	int64_t n = q->n_hidden, first = first_rows(q->cell, n), rest = pare_cell_gates(q->cell) * n - first;
+
+	pare_pack(forward, forward ? n : first, forward ? first : n, q->r, q->packed);
+	if (rest > 0)
+		pare_pack(forward, n, n, q->r + first * n, q->packed + pare_packed_floats(forward ? n : first, forward ? first : n));
+}
+
 void pare_recurrent_forward(const struct pare_recurrent *q)
 {
 	static void (*const step_table[])(const struct pare_recurrent *, int64_t) = {
@@ -176,8 +201,9 @@ void pare_recurrent_forward(const struct pare_recurrent *q)
 	int64_t all = q->n_steps * q->n_rows, width = pare_cell_gates(q->cell) * q->n_hidden;
 
 	join_biases(q);
-	pare_k_fill_rows((size_t)all, (size_t)width, q->row, 1.0f, q->gates);
-	pare_gemm(false, true, all, width, q->n_in, 1.0f, q->x, q->w, 1.0f, q->gates);
+	pare_pack(true, q->n_in, width, q->w, q->packed);
+	pare_packed_mul(all, width, q->n_in, q->x, q->n_in, q->packed, q->row, q->gates, width, false);
+	pack(q, true);
 	for (int64_t i = 0; i < q->n_steps; i++)
 		step_table[q->cell](q, q->reverse ? q->n_steps - 1 - i : i);
 }
@@ -235,7 +261,7 @@ static void lstm_step_grad(const struct pare_recurrent *q, const struct pare_rec
 		} else {
 			memcpy(other + i * n, dh + i * n, (size_t)n * sizeof *other);
 		}
-	pare_gemm(false, false, q->n_rows, n, 4 * n, 1.0f, s.gates, q->r, 1.0f, other);
+	pare_packed_mul(q->n_rows, n, 4 * n, s.gates, 4 * n, q->packed, NULL, other, n, true);
 }
 
 static void rnn_step_grad(const struct pare_recurrent *q, const struct pare_recurrent_grads *g, int64_t t, const float *dh, float *other)
@@ -251,7 +277,7 @@ static void rnn_step_grad(const struct pare_recurrent *q, const struct pare_recu
 		} else {
 			memcpy(other + i * n, dh + i * n, (size_t)n * sizeof *other);
 		}
-	pare_gemm(false, false, q->n_rows, n, n, 1.0f, s.gates, q->r, 1.0f, other);
+	pare_packed_mul(q->n_rows, n, n, s.gates, n, q->packed, NULL, other, n, true);
 }
 
 /* z, r, u and the state's gradient by u and z; r's own gradient waits for that of what it scales. */
@@ -300,7 +326,7 @@ static void gru_early_reset_grad(const struct pare_recurrent *q, const struct st
 static void gru_step_grad(const struct pare_recurrent *q, const struct pare_recurrent_grads *g, int64_t t, const float *dh, float *other)
 {
 	int64_t n = q->n_hidden, rows = q->n_rows;
-	const float *rh = q->r + 2 * n * n;
+	const float *rh = q->packed + pare_packed_floats(2 * n, n);
 	float *tmp = g->spare + rows * n, *scaled = g->spare + 3 * rows * n;
 	struct step s = step_at(q, t);
 
@@ -310,7 +336,7 @@ static void gru_step_grad(const struct pare_recurrent *q, const struct pare_recu
 		else
 			memcpy(other + i * n, dh + i * n, (size_t)n * sizeof *other);
 	if (!q->linear_before_reset)
-		pare_gemm_part(false, false, rows, n, n, 1.0f, s.gates + 2 * n, 3 * n, rh, n, 0.0f, scaled, n);
+		pare_packed_mul(rows, n, n, s.gates + 2 * n, 3 * n, rh, NULL, scaled, n, false);
 	for (int64_t i = 0; i < rows; i++)
 		if (!pare_recurrent_counts(q, t, i))
 			continue;
@@ -318,9 +344,9 @@ static void gru_step_grad(const struct pare_recurrent *q, const struct pare_recu
 			gru_late_reset_grad(q, &s, i, tmp);
 		else
 			gru_early_reset_grad(q, &s, i, scaled + i * n, other);
-	pare_gemm_part(false, false, rows, n, 2 * n, 1.0f, s.gates, 3 * n, q->r, n, 1.0f, other, n);
+	pare_packed_mul(rows, n, 2 * n, s.gates, 3 * n, q->packed, NULL, other, n, true);
 	if (q->linear_before_reset)
-		pare_gemm(false, false, rows, n, n, 1.0f, s.extra, rh, 1.0f, other);
+		pare_packed_mul(rows, n, n, s.extra, n, rh, NULL, other, n, true);
 }
 
 /* The gradient of what the step put out, where it counts. */
@@ -381,6 +407,7 @@ void pare_recurrent_backward(const struct pare_recurrent *q, const struct pare_r
 	    [PARE_CELL_RNN] = rnn_step_grad, [PARE_CELL_LSTM] = lstm_step_grad, [PARE_CELL_GRU] = gru_step_grad};
 	float *dh = g->dh, *other = g->spare;
 
+	pack(q, false);
 	if (g->dp != NULL && !g->acc_p)
 		memset(g->dp, 0, 3 * (size_t)q->n_hidden * sizeof *g->dp);
 	for (int64_t i = 0; i < q->n_steps; i++) {

@@ -36,6 +36,7 @@ struct pare_recurrent {
 	float *c;     /* LSTM: the same */
 	float *extra; /* LSTM, GRU: [n_steps, n_rows, n_hidden] */
 	float *row;   /* [2 * gates * n_hidden] */
+	float *packed; /* pare_recurrent_packed floats */
 };
 
 struct pare_recurrent_grads {
@@ -68,6 +69,8 @@ static inline bool pare_recurrent_counts(const struct pare_recurrent *q, int64_t
 	return q->lens == NULL || (float)t < q->lens[row];
 }
 
+/* Floats that W or R take when they are packed, in either direction. */
+size_t pare_recurrent_packed(enum pare_cell cell, int64_t n_in, int64_t n_hidden);
 /* Fills h (and c). Rows for which a step does not count keep their state. */
 void pare_recurrent_forward(const struct pare_recurrent *q);
 void pare_recurrent_backward(const struct pare_recurrent *q, const struct pare_recurrent_grads *g);
