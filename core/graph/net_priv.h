@@ -24,6 +24,7 @@ struct pare_net_value {
 	bool smooth;   /* has gradients: float, or integers that pass one on */
 	bool needs_grad;
 	struct pare_known known;
+	int64_t outer; /* of the batch axis: how many blocks of all rows it holds, one after the other (plan_shards.c) */
 	int32_t param; /* index into net->params, or -1 */
 	enum pare_place place;
 	int32_t root; /* the value whose memory this one shares: itself, or a view's origin, or what it overwrites */
@@ -120,6 +121,8 @@ PARE_MUST_USE enum pare_code pare_net_infer_shapes(struct pare_net *net, struct 
 PARE_MUST_USE enum pare_code pare_net_fold(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);
 /* plan.c: shards, where everything lives. */
 PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err);
+/* plan_shards.c: does every row go its own way? Fills outer of the values. */
+bool pare_net_shardable(struct pare_net *net);
 /* plan_grad.c: which gradients exist, in what order they add up, where they live. */
 PARE_MUST_USE enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err);
 /* exec.c: pointers of every node on every shard; runs the constant nodes. */

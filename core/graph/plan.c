@@ -5,11 +5,7 @@
  * inference activations share memory by lifetime (slots placed largest first at the lowest free offset, which for chains
  * is two buffers); in training all of forward's data are kept, because backward reads them.
  *
- * A batch may be cut into shards only if every row goes its own way. That is read off the ties that operators declare
- * for structured pruning: batch axis in, SAME batch axis out, in every node; which axis that is may change on the way
- * (recurrent layers want it second), as long as outputs of the graph have it first. A reshape may also split the batch off
- * the front of an axis, or join it with what follows. A graph where rows meet (softmax over the batch, a reshape that folds
- * it away, x^T x) runs as one shard, whatever the options say. */
+ * Whether a batch may be cut into shards is worked out in plan_shards.c. */
 #include <string.h>
 
 #include "core/graph/graph_priv.h"
@@ -87,73 +83,6 @@ static enum pare_code plan_params(struct pare_net *net, struct pare_err *err)
 		if (net->values[g->outputs[i]].dtype == PARE_DT_FLOAT)
 			add_param(net, g->outputs[i], -1);
 	return PARE_OK;
-}
-
-/* Is axis the batch of that operand, an output of n? One that nobody wants does no harm. */
-static bool is_batch_of_output(const struct pare_net *net, const struct pare_net_node *n, int operand, int axis)
-{
-	int k = operand - PARE_OUT(0);
-
-	return k >= n->node->n_out || n->node->out[k] < 0 || net->values[n->node->out[k]].shape.batch == PARE_BIT(axis);
-}
-
-/* How rows of the batch, which is that axis of input k, reach the outputs by one tie. */
-enum rows { ROWS_UNTOUCHED, ROWS_APART, ROWS_MEET };
-
-static enum rows rows_by_tie(const struct pare_net *net, const struct pare_net_node *n, const struct pare_tie *e, int k, int axis)
-{
-	bool is_a = e->a == k && e->a_axis == axis, is_b = e->b == k && e->b_axis == axis;
-	int other = is_a ? e->b : e->a, other_axis = is_a ? e->b_axis : e->a_axis;
-
-	if (!is_a && !is_b)
-		return ROWS_UNTOUCHED;
-	if (other < PARE_OUT(0))
-		return ROWS_MEET;
-	if (!is_batch_of_output(net, n, other, other_axis))
-		return e->kind == PARE_TIE_OPAQUE ? ROWS_UNTOUCHED : ROWS_MEET;
-	return e->kind == PARE_TIE_SAME || (e->kind == PARE_TIE_SPREAD && e->outer == 1) ? ROWS_APART : ROWS_MEET;
-}
-
-/* Does every batched input of n keep its rows apart? */
-static bool rows_apart(const struct pare_net *net, const struct pare_net_node *n)
-{
-	struct pare_ties t;
-
-	pare_net_ties(net, n, &t);
-	if (t.full)
-		return false;
-	for (int k = 0; k < n->node->n_in; k++) {
-		unsigned batch = n->node->in[k] >= 0 ? net->values[n->node->in[k]].shape.batch : 0;
-		bool apart = false;
-
-		for (int i = 0; batch != 0 && i < t.n; i++) {
-			enum rows rows = rows_by_tie(net, n, &t.tie[i], k, __builtin_ctz(batch));
-
-			if (rows == ROWS_MEET)
-				return false;
-			apart |= rows == ROWS_APART;
-		}
-		if (batch != 0 && !apart)
-			return false;
-	}
-	return true;
-}
-
-static bool shardable(const struct pare_net *net)
-{
-	const struct pare_graph *g = &net->model->graph;
-
-	for (int32_t i = 0; i < g->n_values; i++) {
-		const struct pare_shape *s = &net->values[i].shape;
-		bool is_part = s->batch == 0 || s->batch == PARE_BIT(0) || (!g->values[i].is_output && (s->batch & (s->batch - 1)) == 0);
-
-		if (net->values[i].live && !is_part)
-			return false;
-	}
-	for (int i = 0; i < net->n_nodes; i++)
-		if (!rows_apart(net, &net->nodes[i]))
-			return false;
-	return true;
 }
 
 /* May node n write its output over value v (root r)? Everybody who reads that memory must be through. */
@@ -415,7 +344,7 @@ enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err)
 	for (int i = 0; i < net->n_params; i++)
 		describe_param(net, &net->params[i]);
 	count_macs(net);
-	net->n_shards = shardable(net) ? net->opt.n_threads : 1;
+	net->n_shards = pare_net_shardable(net) ? net->opt.n_threads : 1;
 	net->shard_rows = (net->opt.max_batch + net->n_shards - 1) / net->n_shards;
 	code = place_activations(net, err);
 	return code == PARE_OK ? place_work_memory(net, err) : code;

@@ -1,6 +1,8 @@
 /* Operators whose output does not depend on values of tensors that are computed: Shape, Size and EyeLike look at a shape only,
- * ConstantOfShape and Range at constants. Nearly always they are folded at plan time; where the batch size takes part, they
+ * ConstantOfShape, Range and NonZero at constants. Nearly always they are folded at plan time; where the batch size takes part, they
  * run like any other. */
+#include <math.h>
+
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/movement.h"
 #include "core/ops/ops_priv.h"
@@ -83,6 +85,19 @@ static double scalar(const struct pare_known *k)
 	return k->i64 != NULL ? (double)k->i64[0] : (double)k->f32[0];
 }
 
+/* From 0 to a multiple of the batch size. */
+static enum pare_code range_of_rows(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct range_args *a = c->args;
+	double n = scalar(&c->in_known[1]) / a->delta;
+
+	if (a->start != 0 || !(n > 0 && n <= INT32_MAX) || n != floor(n))
+		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where,
+		    "operator Range is not supported for execution up to the batch size, but from 0 and in whole steps");
+	c->out[0] = (struct pare_shape){.n_dims = 1, .dims = {(int64_t)n}, .batch = PARE_BIT(0)};
+	return PARE_OK;
+}
+
 static enum pare_code range_infer(const struct pare_infer *c, struct pare_err *err)
 {
 	struct range_args *a = c->args;
@@ -93,11 +108,13 @@ static enum pare_code range_infer(const struct pare_infer *c, struct pare_err *e
 			return pare_err_set(err, PARE_E_SHAPE, c->where, "input %d has %zu elements; it must be a scalar", k, c->in_known[k].n);
 	a->start = scalar(&c->in_known[0]);
 	a->delta = scalar(&c->in_known[2]);
+	c->out_dtype[0] = c->in_dtype[0];
+	if (c->in_known[1].batch != NULL && c->in_known[1].batch[0])
+		return range_of_rows(c, err);
 	n = (scalar(&c->in_known[1]) - a->start) / a->delta;
 	if (!(n <= INT32_MAX))
 		return pare_err_set(err, PARE_E_LIMIT, c->where, "a range of %g elements", n);
 	c->out[0] = (struct pare_shape){.n_dims = 1, .dims = {n > 0 ? (int64_t)n + ((double)(int64_t)n < n ? 1 : 0) : 0}};
-	c->out_dtype[0] = c->in_dtype[0];
 	return PARE_OK;
 }
 
@@ -107,6 +124,35 @@ static void range_forward(const struct pare_run *r)
 
 	for (int64_t i = 0; i < r->out_shape[0]->dims[0]; i++)
 		r->out[0][i] = (float)(a->start + (double)i * a->delta);
+}
+
+/* Where a constant is not zero: one row of indices per dimension. How many depends on the values, so they must be known. */
+static enum pare_code nonzero_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct pare_known *x = &c->in_known[0];
+	int n_dims = c->in[0].n_dims > 0 ? c->in[0].n_dims : 1;
+	int64_t *out = pare_arena_array(c->arena, (size_t)n_dims * x->n + 1, sizeof *out);
+	size_t n = 0, at = 0;
+
+	if (out == NULL)
+		return pare_err_nomem(err, (size_t)n_dims * x->n * sizeof *out);
+	for (size_t i = 0; i < x->n; i++)
+		n += x->i64 != NULL ? x->i64[i] != 0 : x->f32[i] != 0.0f;
+	for (size_t i = 0; i < x->n; i++) {
+		if (x->i64 != NULL ? x->i64[i] == 0 : x->f32[i] == 0.0f)
+			continue;
+		for (int k = n_dims - 1, rest = (int)i; k >= 0; k--) {
+			int len = c->in[0].n_dims > 0 ? (int)c->in[0].dims[k] : 1;
+
+			out[(size_t)k * n + at] = rest % len;
+			rest /= len;
+		}
+		at++;
+	}
+	c->out[0] = (struct pare_shape){.n_dims = 2, .dims = {n_dims, (int64_t)n}};
+	c->out_dtype[0] = PARE_DT_INT64;
+	c->out_known[0] = (struct pare_known){.i64 = out, .n = (size_t)n_dims * n};
+	return PARE_OK;
 }
 
 struct eye_args {
@@ -162,7 +208,7 @@ static const struct pare_arg_spec eye_arg_table[] = {
     {.name = NULL},
 };
 
-#define ROW .domain = "", .until = PARE_OPSET_MAX, .min_out = 1, .max_out = 1, .couple = no_ties, .no_gradient = "it does not depend on values"
+#define ROW .domain = "", .until = PARE_OPSET_MAX, .min_out = 1, .max_out = 1, .couple = no_ties, .no_gradient = "it passes no values on"
 
 const struct pare_op pare_op_generate_table[] = {
     {ROW, .name = "Shape", .since = PARE_OPSET_MIN, .min_in = 1, .max_in = 1, .shape_in = PARE_BIT(0), .args_size = sizeof(struct shape_args),
@@ -170,8 +216,9 @@ const struct pare_op pare_op_generate_table[] = {
     {ROW, .name = "Size", .since = PARE_OPSET_MIN, .min_in = 1, .max_in = 1, .shape_in = PARE_BIT(0), .infer = size_infer, .forward = size_forward},
     {ROW, .name = "ConstantOfShape", .since = 9, .min_in = 1, .max_in = 1, .const_in = PARE_BIT(0), .symbolic_in = PARE_BIT(0),
      .args_size = sizeof(struct fill_args), .args = fill_arg_table, .infer = fill_infer, .forward = fill_forward, .resize = fill_resize},
-    {ROW, .name = "Range", .since = 11, .min_in = 3, .max_in = 3, .const_in = PARE_BIT(0) | PARE_BIT(1) | PARE_BIT(2),
-     .args_size = sizeof(struct range_args), .infer = range_infer, .forward = range_forward},
+    {ROW, .name = "NonZero", .since = 9, .min_in = 1, .max_in = 1, .const_in = PARE_BIT(0), .infer = nonzero_infer},
+    {ROW, .name = "Range", .since = 11, .min_in = 3, .max_in = 3, .const_in = PARE_BIT(0) | PARE_BIT(1) | PARE_BIT(2), .symbolic_in = PARE_BIT(1),
+     .counts_rows = true, .args_size = sizeof(struct range_args), .infer = range_infer, .forward = range_forward},
     {ROW, .name = "EyeLike", .since = 9, .min_in = 1, .max_in = 1, .shape_in = PARE_BIT(0), .args_size = sizeof(struct eye_args), .args = eye_arg_table,
      .infer = eye_infer, .forward = eye_forward},
     {.name = NULL},

@@ -440,6 +440,15 @@ static void resize_couple(const struct pare_node_view *v, struct pare_ties *t)
 	}
 }
 
+/* Sizes speak of every axis, of channels, too. */
+static void resize_sizes(const struct pare_resize *r)
+{
+	const struct resize_args *a = r->was->args;
+
+	if (a->axes.v == NULL && r->was->n_in > 3 && r->was->in[3] != NULL && pare_shape_elems(r->was->in[3]) > 0)
+		pare_resize_target(r, 3);
+}
+
 #define TEXT(text, member) {.name = text, .kind = PARE_ARG_STRING, .offset = offsetof(struct resize_args, member)}
 #define FLAG(text, member) {.name = text, .kind = PARE_ARG_INT, .offset = offsetof(struct resize_args, member), .max = 1}
 #define NUMBER(text, member, preset) {.name = text, .kind = PARE_ARG_FLOAT, .offset = offsetof(struct resize_args, member), .def = preset}
@@ -471,6 +480,6 @@ const struct pare_op pare_op_resize_table[] = {
     {BY_INPUT, .name = "Upsample", .since = 9, .until = 9},
     {BY_INPUT, .name = "Resize", .since = 10, .until = 10},
     {ROW, .name = "Resize", .since = 11, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = 4, .const_in = PARE_BIT(1) | PARE_BIT(2) | PARE_BIT(3),
-     .symbolic_in = PARE_BIT(3), .args = resize_arg_table, .infer = resize_infer},
+     .symbolic_in = PARE_BIT(3), .args = resize_arg_table, .infer = resize_infer, .resize = resize_sizes},
     {.name = NULL},
 };

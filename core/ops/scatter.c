@@ -12,7 +12,8 @@
  *   mul       x prod u                  each gets dy times the product of the others (zeros are counted for that)
  *   max, min                            dy in equal parts to those that equal y
  *
- * Constant indices are checked at plan time; computed ones cannot fail when they run, so they are brought into range. */
+ * Constant indices are checked at plan time; computed ones cannot fail when they run, so they are brought into range. They may
+ * run along the batch (exporters write an assignment to a part of each row so); the graph is not cut into shards then. */
 #include <string.h>
 
 #include "core/ops/kernels/elementwise.h"
@@ -46,8 +47,9 @@ static enum pare_code check_range(const struct pare_infer *c, int first, int per
 	const struct pare_known *known = &c->in_known[1];
 
 	for (int k = first; k < first + period; k++) {
-		if (c->in[0].batch & PARE_BIT(k))
-			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator %s is not supported for execution along the batch", c->node->op_type);
+		if ((c->in[0].batch & PARE_BIT(k)) && known->i64 != NULL)
+			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator %s is not supported for execution with constant indices along the batch",
+			    c->node->op_type);
 		if (c->in[0].dims[k] == 0 && pare_shape_elems(&c->in[1]) > 0)
 			return pare_err_set(err, PARE_E_SHAPE, c->where, "an axis without elements has no place to index");
 	}

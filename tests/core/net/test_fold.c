@@ -73,7 +73,7 @@ START_TEST(view_becomes_static)
 }
 END_TEST
 
-/* Arithmetic on sizes: [N, 6] to [N * 2, 6 / 2] (rows meet, so there is one shard); and a size read as a float. */
+/* Arithmetic on sizes: [N, 6] to [N * 2, 6 / 2] (each row becomes two); and a size read as a float. */
 START_TEST(arithmetic_on_sizes)
 {
 	struct gb *b = gb_new(13);
@@ -98,7 +98,7 @@ START_TEST(arithmetic_on_sizes)
 	gb_output(b, "y");
 	net = nc_net(b, 2, ROWS, true);
 	ck_assert_int_eq(net->n_nodes, 2);
-	ck_assert_int_eq(pare_net_n_shards(net), 1);
+	ck_assert_int_eq(pare_net_n_shards(net), 2);
 	(void)pare_net_output_shape(net, 0, &n_dims, dims);
 	ck_assert(n_dims == 2 && dims[0] == PARE_DIM_UNKNOWN && dims[1] == 3);
 	pare_net_free(net);
