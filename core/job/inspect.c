@@ -162,7 +162,7 @@ static enum pare_code write_layers(struct pare_buf *b, const struct pare_model *
 	return code;
 }
 
-static enum pare_code write_model(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, const struct pare_err *why, struct pare_err *err)
+static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const struct pare_model *m, const struct pare_net *net, const struct pare_err *why, struct pare_err *err)
 {
 	struct pare_model_counts c;
 	enum pare_code code = pare_model_count(m, &c, err);
@@ -172,7 +172,7 @@ static enum pare_code write_model(struct pare_buf *b, const struct pare_model *m
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "kind", "model");
 	pare_json_key_str(b, "format", "onnx");
-	pare_json_key_int(b, "file_bytes", (int64_t)m->file.len);
+	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
 	pare_json_key_int(b, "ir_version", m->ir_version);
 	pare_json_key_int(b, "opset", pare_model_opset(m, ""));
 	pare_json_key_str(b, "producer", m->producer_name);
@@ -210,17 +210,19 @@ enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, str
 	struct pare_model *m = NULL;
 	struct pare_net *net = NULL;
 	struct pare_err why;
-	enum pare_code code = pare_onnx_read(file, &m, err);
+	struct pare_buf own;
+	enum pare_code code = pare_onnx_open(file, &own, &m, err);
 
 	if (code == PARE_OK) {
 		code = pare_net_new(m, &opt, &net, &why);
 		if (code != PARE_OK && !may_be_inexecutable(code))
 			*err = why;
 		else
-			code = write_model(b, m, net, &why, err);
+			code = write_model(b, file.len, m, net, &why, err);
 	}
 	pare_net_free(net);
 	pare_model_free(m);
+	pare_buf_done(&own);
 	return code;
 }
 

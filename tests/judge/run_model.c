@@ -38,6 +38,7 @@ struct tensor {
 };
 
 static struct pare_err err;
+static struct pare_buf own; /* what the model stands over, if not the file */
 
 static void die(const char *what)
 {
@@ -103,7 +104,7 @@ static struct pare_model *open_model(const char *path)
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)
 		die("the model cannot be mapped");
-	must(pare_onnx_read((struct pare_span){p, (size_t)st.st_size}, &m, &err));
+	must(pare_onnx_open((struct pare_span){p, (size_t)st.st_size}, &own, &m, &err));
 	return m;
 }
 
@@ -288,5 +289,6 @@ int main(int argc, char **argv)
 		save(m, o.out);
 	pare_net_free(net);
 	pare_model_free(m);
+	pare_buf_done(&own);
 	return 0;
 }

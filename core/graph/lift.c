@@ -1,0 +1,83 @@
+/* The file is rewritten rather than the graph patched in memory: an initializer has one meaning for the whole engine, and what
+ * leaves is the ordinary form of the model, which other tools can train and prune, too. The alternative, parameters that
+ * live in a node's attribute, would have every reader of initializers ask twice.
+ *
+ * A Constant is lifted by how it is used, not by how it looks: [3, 1, 1] may be the mean of an image or the slope of a norm. */
+#include "core/graph/lift.h"
+
+#include <string.h>
+
+#include "core/graph/graph_priv.h"
+#include "core/ops/op.h"
+
+#define MIN_IR_VERSION 4
+
+/* The tensor of a Constant that may hold weights, or NULL. */
+static const struct pare_tensor *constant_tensor(const struct pare_node *n)
+{
+	const struct pare_attr *a = pare_node_attr(n, "value");
+	int dtype = a != NULL && a->type == PARE_ATTR_TENSOR ? a->t->dtype : PARE_DT_UNDEFINED;
+
+	if (strcmp(n->op_type, "Constant") != 0 || n->domain[0] != '\0' || n->n_out != 1 || n->out[0] < 0 || n->n_attrs != 1)
+		return NULL;
+	if (pare_dtype_computed(dtype) != PARE_DT_FLOAT || a->t->external)
+		return NULL;
+	return a->t->n_elems > 1 ? a->t : NULL;
+}
+
+static void mark_weights(const struct pare_model *m, const struct pare_node *n, bool *weight)
+{
+	const struct pare_op *op = pare_op_find(n->domain, n->op_type, pare_model_opset(m, n->domain));
+
+	if (op == NULL || (op->weight_in | op->buffer_in) == 0)
+		return;
+	for (int k = 0; k < n->n_in; k++)
+		if (n->in[k] >= 0 && (k > 0 || pare_op_has(op->weight_in, k)))
+			weight[n->in[k]] = true;
+}
+
+static enum pare_code lift(const struct pare_graph *g, int32_t node, const struct pare_tensor *t, struct pare_rewrite *rw, struct pare_err *err)
+{
+	struct pare_new_init init = {.name = g->values[g->nodes[node].out[0]].name, .dtype = t->dtype, .n_dims = t->n_dims,
+	    .n_bytes = t->n_elems * (size_t)pare_dtype_bits(t->dtype) / 8};
+	uint8_t *bytes = pare_arena_array(&rw->arena, t->n_elems, (size_t)pare_dtype_bits(t->dtype) / 8);
+	enum pare_code code = bytes != NULL ? pare_tensor_read_bytes(t, bytes, err) : pare_err_nomem(err, init.n_bytes);
+
+	if (code != PARE_OK)
+		return code;
+	memcpy(init.dims, t->dims, sizeof init.dims);
+	init.bytes = bytes;
+	rw->drop_node[node] = true;
+	return pare_rewrite_add_init(rw, &init, err);
+}
+
+enum pare_code pare_lift_constants(const struct pare_model *m, struct pare_rewrite *out, size_t *n, struct pare_err *err)
+{
+	const struct pare_graph *g = &m->graph;
+	bool *weight = pare_calloc((size_t)g->n_values + 1, sizeof *weight), may = m->ir_version >= MIN_IR_VERSION;
+	enum pare_code code = weight != NULL ? pare_rewrite_init(out, m, err) : pare_err_nomem(err, (size_t)g->n_values);
+
+	*n = 0;
+	if (code != PARE_OK) {
+		pare_free(weight);
+		return code;
+	}
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		mark_weights(m, &g->nodes[i], weight);
+		may &= !g->nodes[i].inlined;
+	}
+	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK && may; i++) {
+		const struct pare_tensor *t = constant_tensor(&g->nodes[i]);
+
+		if (t == NULL || !weight[g->nodes[i].out[0]] || g->values[g->nodes[i].out[0]].is_output)
+			continue;
+		code = lift(g, i, t, out, err);
+		*n += code == PARE_OK;
+	}
+	pare_free(weight);
+	if (code != PARE_OK)
+		*n = 0;
+	if (*n == 0)
+		pare_rewrite_done(out);
+	return code;
+}
