@@ -131,6 +131,8 @@ PARE_MUST_USE enum pare_code job_distill(struct job_run *r, const struct pare_ar
 /* The same before anything runs, without the teacher's weights. */
 PARE_MUST_USE enum pare_code job_check_distill(struct job_run *r, const struct pare_args *train, const struct pare_fit *fit, struct pare_err *err);
 void job_distill_done(struct job_run *r);
+/* What a train step or recover says of augmentation; false: nothing. */
+bool job_augment(const struct pare_args *train, struct pare_augment *out);
 /* A loss of the catalog with its parameters. */
 struct pare_objective job_objective(const struct pare_args *loss);
 /* The job's fit with the losses of a train step or of recover. */

@@ -74,6 +74,7 @@ static enum pare_code open_data(struct job_run *r, struct pare_err *err)
 
 static enum pare_code check_training(struct job_run *r, const struct pare_args *t, struct pare_err *err)
 {
+	struct pare_augment augment;
 	struct pare_fit fit;
 	enum pare_code code;
 
@@ -84,6 +85,8 @@ static enum pare_code check_training(struct job_run *r, const struct pare_args *
 	code = job_fit_losses(r, t, &fit, err);
 	if (code == PARE_OK && fit.n_outputs == 0 && !pare_args_has(t, "distill"))
 		return pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels to train towards; name a teacher (distill)");
+	if (code == PARE_OK && job_augment(t, &augment) && pare_augment_check(&augment, r->net, &fit, err) != PARE_OK)
+		return pare_err_at(err, "/augment");
 	return code == PARE_OK ? job_check_distill(r, t, &fit, err) : code;
 }
 

@@ -58,6 +58,16 @@ static bool set_penalties(struct pare_train_options *o, const struct pare_arg *l
 	return true;
 }
 
+bool job_augment(const struct pare_args *train, struct pare_augment *out)
+{
+	const struct pare_args *a = pare_args_obj(train, "augment");
+
+	if (a != NULL)
+		*out = (struct pare_augment){.crop = (int)pare_args_int(a, "crop"), .shift = (int)pare_args_int(a, "shift"), .flip = pare_args_bool(a, "flip"),
+		    .channels_last = strcmp(pare_args_str(a, "channels"), "last") == 0};
+	return a != NULL;
+}
+
 static double given_or_0(const struct pare_args *args, const char *name)
 {
 	return pare_args_has(args, name) ? pare_args_num(args, name) : 0;
@@ -106,6 +116,7 @@ static bool on_epoch(void *ctx, const struct pare_train_report *t)
 enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	struct listener l = {.run = r, .units = r->units_step, .code = PARE_OK};
+	struct pare_augment augment;
 	struct pare_distill distill;
 	struct pare_fit fit;
 	bool taught = false;
@@ -113,6 +124,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .epochs = (int)pare_args_int(args, "epochs"),
 	    .batch_size = (int)pare_args_int(args, "batch_size"),
 	    .fit = &fit,
+	    .augment = job_augment(args, &augment) ? &augment : NULL,
 	    .warmup = pare_args_num(args, "warmup"),
 	    .clip_norm = given_or_0(args, "clip_norm"),
 	    .clip_value = given_or_0(args, "clip_value"),

@@ -21,6 +21,7 @@ static const char *const layout_choices[] = {"auto", "keep", NULL};
 static const char *const output_choices[] = {"onnx", "report", NULL};
 static const char *const type_choices[] = {"mlp", NULL};
 static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
+static const char *const channels_choices[] = {"first", "last", NULL};
 static const char *const teacher_choices[] = {"input", "dense", "model", NULL};
 static const char *const distill_loss_choices[] = {"kl", "mse", NULL};
 static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
@@ -99,6 +100,7 @@ static const struct pare_param limits_params[] = {
 	{.name = "loss", .type = PARE_PARAM_METHOD, .of = PARE_KIND_LOSS, .doc = "Of every output that it suits; absent: that of the task (cross_entropy for classes, bce for labels of 0 and 1, mse for numbers)"}, \
 	{.name = "losses", .type = PARE_PARAM_OBJECTS, .object = "output_loss", .max_items = 32, .doc = "Losses and weights of single outputs of a model with several; outputs left out keep weight 1"}, \
 	{.name = "distill", .type = PARE_PARAM_OBJECT, .object = "distill", .doc = "A teacher whose outputs are learned besides the labels, or instead of labels that are not there; absent: none"}, \
+	{.name = "augment", .type = PARE_PARAM_OBJECT, .object = "augment", .doc = "Images are moved and mirrored anew in every epoch; absent: rows as they are"}, \
 	{NUMBER("warmup", 0, 100000, "Epochs, with fraction, in which the learning rate rises from 0 to where the schedule starts"), DEFAULT(0)}, \
 	{.name = "regularizer", .type = PARE_PARAM_METHODS, .of = PARE_KIND_REGULARIZER, .max_items = 8, .doc = "Penalty on the prunable weights, or a list of them; absent: none"}, \
 	{NUMBER("clip_norm", 0, 1e9, "The gradient of all parameters together is scaled down to this length when it is longer; absent: no clipping"), .open_min = true}, \
@@ -167,6 +169,12 @@ static const struct pare_param l2_params[] = {
     {NUMBER("lambda", 0, 1e6, "Weight of (1/2) sum w^2 in the objective"), .required = true},
     END};
 
+static const struct pare_param augment_params[] = {
+    {INTEGER("crop", 0, 1024, "Pad by so many zeros on every side and cut a window of the old size anywhere"), DEFAULT(0)},
+    {INTEGER("shift", 0, 1024, "Move by up to so many pixels along both axes, edge pixels repeated"), DEFAULT(0)},
+    {.name = "flip", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "Mirror left and right, every other time"},
+    {.name = "channels", .type = PARE_PARAM_ENUM, .choices = channels_choices, .def_text = "first", .doc = "Where the model's input has its channels: first [N, C, H, W] or last [N, H, W, C]"},
+    END};
 static const struct pare_param distill_params[] = {
     {.name = "teacher", .type = PARE_PARAM_ENUM, .choices = teacher_choices, .def_text = "input", .doc = "input: the model as uploaded; dense: as it was before the first pruning; model: the job's second model"},
     {NUMBER("temperature", 0, 1000, "Softens the classes of teacher and student (kl)"), .open_min = true, DEFAULT(4)},
@@ -286,6 +294,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "output_loss", "Loss and weight of one output", NULL, output_loss_params},
     {PARE_KIND_OBJECT, "require", "The requirement on the result", NULL, require_params},
     {PARE_KIND_OBJECT, "limits", "Limits of one job", NULL, limits_params},
+    {PARE_KIND_OBJECT, "augment", "Random changes of training images", "Krizhevsky et al. 2012", augment_params},
     {PARE_KIND_OBJECT, "distill", "Training towards a teacher's outputs", "Hinton et al. 2015, arXiv:1503.02531", distill_params},
     {PARE_KIND_OBJECT, "distill_tensor", "An inner tensor of the student and one of the teacher", "Romero et al. 2015, arXiv:1412.6550", distill_tensor_params},
     {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},

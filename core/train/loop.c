@@ -176,6 +176,8 @@ enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data,
 	}
 	if (code == PARE_OK && run.fit->n_outputs == 0 && opt->distill == NULL)
 		code = pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels to train towards, and there is no teacher");
+	if (code == PARE_OK && opt->augment != NULL)
+		code = pare_augment_check(opt->augment, net, run.fit, err);
 	if (code == PARE_OK)
 		code = pare_run_init(&run, err);
 	if (code != PARE_OK)

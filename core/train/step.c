@@ -89,6 +89,8 @@ static bool plan_worker(const struct pare_run *run, size_t rows, struct worker_p
 {
 	size_t scratch = run->opt->distill != NULL ? pare_distill_scratch(run->opt->distill) : 0;
 
+	if (run->opt->augment != NULL && pare_augment_scratch(run->net) > scratch)
+		scratch = pare_augment_scratch(run->net);
 	if (!lines((size_t)pare_net_n_params(run->net), sizeof(struct pare_segment), &p->segments))
 		return false;
 	p->all = p->segments;
@@ -256,6 +258,8 @@ static void run_shard(void *ctx, int t)
 	rows = run->source_rows + first;
 	for (int i = 0; i < run->fit->n_inputs; i++)
 		pare_data_fill(run->source, run->fit->inputs[i].x, rows, (size_t)count, pare_net_shard_input(net, t, i));
+	for (int i = 0; i < run->fit->n_inputs && run->opt->augment != NULL; i++)
+		pare_augment_rows(run->opt->augment, net, i, run->augment_seed, run->batch + first, (size_t)count, pare_net_shard_input(net, t, i), w->scratch);
 	pare_net_shard_forward(net, t, count, mode_of(run->opt), ((uint64_t)(uint32_t)run->opt->stage << 40) + (uint64_t)run->step, first);
 	for (int i = 0; i < run->fit->n_outputs; i++)
 		take_loss(run, w, t, i, rows, count);
@@ -521,6 +525,8 @@ void pare_run_epoch(struct pare_run *run)
 	struct sums sums = {.loss = {0}};
 	int64_t last = tick(run);
 	uint32_t last_k = 0;
+
+	run->augment_seed = pare_augment_seed(run->opt->seed, run->opt->stage, run->epoch);
 
 	for (uint32_t k = 0; k < run->n_steps; k++, run->step++) {
 		uint32_t left = run->n_rows - k * batch;

@@ -16,7 +16,7 @@ struct pare_worker { /* one thread: its shard of a batch, its slice of the slab 
 	_Alignas(PARE_ALIGN) double loss[PARE_DATA_FIELDS]; /* by output of the fit: of the shard's labels in this step, summed */
 	double label_weight[PARE_DATA_FIELDS]; /* of its labels, where classes are weighted */
 	void *labels[PARE_DATA_FIELDS]; /* int32_t classes or float targets of the shard's rows */
-	float *scratch;                 /* of pare_fit_loss, then of pare_distill_shard */
+	float *scratch;                 /* of pare_augment_rows, pare_fit_loss, pare_distill_shard, one after the other */
 	double distill;                 /* loss of the shard's rows against the teacher, summed */
 	double squares;                   /* of the slice's gradient, summed, when it is clipped by norm */
 	struct pare_segment *segments;
@@ -46,6 +46,7 @@ struct pare_run {
 	/* of the step under way, read by all threads */
 	int64_t step;           /* 0-based over the run */
 	const uint32_t *batch;  /* its rows */
+	uint64_t augment_seed;  /* of the epoch */
 	const struct pare_dataset *source; /* where its values are, and as which rows: the data set, or a copy that was read ahead */
 	const uint32_t *source_rows;
 	uint32_t n_batch;

@@ -17,6 +17,7 @@
 #include "core/eval/fit.h"
 #include "core/graph/net.h"
 #include "core/prune/prune.h"
+#include "core/train/augment.h"
 #include "core/train/distill.h"
 #include "core/train/regularize.h"
 
@@ -86,6 +87,7 @@ struct pare_train_options {
 	double warmup; /* epochs in which lr rises from 0 to where the schedule starts */
 	const struct pare_fit *fit; /* which fields go where, and the losses; NULL: pare_fit_make without options */
 	const struct pare_distill *distill; /* NULL: labels only */
+	const struct pare_augment *augment; /* NULL: rows as they are */
 	struct pare_penalty penalties[PARE_MAX_PENALTIES];
 	int n_penalties;
 	double clip_norm;    /* > 0: the gradient of all parameters together is scaled down to this length when it is longer (masked weights do not count) */
