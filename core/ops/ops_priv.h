@@ -29,6 +29,7 @@ extern const struct pare_op pare_op_pool_table[];
 extern const struct pare_op pare_op_norm_table[];
 extern const struct pare_op pare_op_recurrent_table[];
 extern const struct pare_op pare_op_quantize_table[];
+extern const struct pare_op pare_op_integer_table[];
 
 /* Ties of an operator that changes every element on its own: all axes of input 0 are those of output 0. */
 void pare_couple_same(const struct pare_node_view *v, struct pare_ties *out);

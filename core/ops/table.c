@@ -30,6 +30,7 @@ static const struct pare_op *const family_table[] = {
     pare_op_recurrent_table,
     pare_op_einsum_table,
     pare_op_quantize_table,
+    pare_op_integer_table,
     pare_op_resize_table,
     pare_op_scatter_table,
     pare_op_axis_table,
