@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "core/base/mem.h"
+#include "core/ops/kernels/conv_last.h"
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/kernels/gemm.h"
 #include "core/ops/kernels/norm.h"
@@ -28,6 +29,8 @@ struct work {
 	bool ta, tb;
 	float *a, *b, *c;
 	const struct pare_unary_kernel *unary;
+	struct pare_conv conv;
+	int64_t images;
 };
 
 static double cpu_now(void)
@@ -105,6 +108,38 @@ static void layer_norm_grad(const struct work *w)
 	pare_norm_backward(&d, w->a, mean, inv, w->b, w->b, &g, affine + 256);
 }
 
+/* Convolution with the channels last (what nets run), and as columns and products, row-major (what is left for other shapes). The
+ * scratch follows the result. */
+static void conv_last(const struct work *w)
+{
+	pare_conv_last_forward(&w->conv, w->images, w->a, w->b, false, NULL, w->c, w->c + w->n);
+}
+
+static void conv_last_dx(const struct work *w)
+{
+	pare_conv_last_grad_input(&w->conv, w->images, w->b, w->a, false, NULL, w->c, w->c + w->n);
+}
+
+static void conv_last_dw(const struct work *w)
+{
+	pare_conv_last_grad_weight(&w->conv, w->images, w->a, w->a + w->n, false, w->c, w->c + w->n);
+}
+
+static void conv_columns(const struct work *w)
+{
+	pare_conv_forward(&w->conv, w->images, w->a, w->b, false, w->c, w->c + w->n);
+}
+
+static void conv_columns_dx(const struct work *w)
+{
+	pare_conv_grad_input(&w->conv, w->images, w->b, w->a, false, w->c, w->c + w->n);
+}
+
+static void conv_columns_dw(const struct work *w)
+{
+	pare_conv_grad_weight(&w->conv, w->images, w->a, w->a + w->n, false, w->c, w->c + w->n);
+}
+
 static void each(int64_t times, void (*f)(const struct work *), const struct work *w, double *best)
 {
 	double start = cpu_now(), seconds;
@@ -165,8 +200,48 @@ static void stream_row(const char *what, void (*f)(const struct work *), int arr
 	    peak_bytes * 1e-9, 4e9 * arrays / bytes);
 }
 
+/* groups: as many as channels, or 1 */
+struct shape {
+	const char *what;
+	int64_t in, out, groups, side, kernel, stride, pad;
+};
+
+static void conv_row(const struct shape *s, const char *what, void (*last)(const struct work *), void (*columns)(const struct work *), const struct work *w)
+{
+	const struct pare_conv *c = &w->conv;
+	double flops = 2.0 * (double)(w->images * c->w.out[1] * c->w.out[2] * c->out_channels * (c->in_channels / c->groups) * s->kernel * s->kernel);
+	double direct = flops / measure(last, w), indirect = flops / measure(columns, w);
+
+	printf("convolution %s, %s\t%.0f %%\t%.1f of %.1f GFLOP/s; as columns and products %.1f\n", s->what, what, 100 * direct / peak_flops, direct * 1e-9,
+	    peak_flops * 1e-9, indirect * 1e-9);
+}
+
+static void conv_rows(const struct shape *s, struct work w)
+{
+	int64_t out = (s->side + 2 * s->pad - s->kernel) / s->stride + 1;
+
+	w.images = 32;
+	w.conv = (struct pare_conv){.groups = s->groups, .in_channels = s->in, .out_channels = s->out,
+	    .w = {.in = {1, s->side, s->side}, .out = {1, out, out}, .kernel = {1, s->kernel, s->kernel}, .stride = {1, s->stride, s->stride}, .dilation = {1, 1, 1},
+		.pad = {0, s->pad, s->pad}}};
+	w.n = w.images * (s->in * s->side * s->side > s->out * out * out ? s->in * s->side * s->side : s->out * out * out);
+	conv_row(s, "forward", conv_last, conv_columns, &w);
+	conv_row(s, "dX", conv_last_dx, conv_columns_dx, &w);
+	conv_row(s, "dW", conv_last_dw, conv_columns_dw, &w);
+}
+
 int main(void)
 {
+	static const struct shape shape_table[] = {
+	    {"3x3 of 3 to 64 channels at 32x32", 3, 64, 1, 32, 3, 1, 1},
+	    {"3x3 of 16 channels at 32x32", 16, 16, 1, 32, 3, 1, 1},
+	    {"3x3 of 64 channels at 32x32", 64, 64, 1, 32, 3, 1, 1},
+	    {"3x3 of 64 to 128 channels by steps of 2", 64, 128, 1, 32, 3, 2, 1},
+	    {"3x3 of 512 channels at 4x4", 512, 512, 1, 4, 3, 1, 1},
+	    {"1x1 of 24 to 144 channels at 16x16", 24, 144, 1, 16, 1, 1, 0},
+	    {"5x5 of 20 to 50 channels at 12x12", 20, 50, 1, 12, 5, 1, 0},
+	    {"3x3 depthwise of 144 channels at 16x16", 144, 144, 144, 16, 3, 1, 1},
+	};
 	static const struct {
 		const char *what;
 		bool ta, tb;
@@ -196,6 +271,8 @@ int main(void)
 		w.b[i] = (float)(i * 40503u % 2003) * 1e-3f - 1.0f;
 	}
 	pare_gemm_init();
+	for (size_t i = 0; i < sizeof shape_table / sizeof shape_table[0]; i++)
+		conv_rows(&shape_table[i], w);
 	for (size_t i = 0; i < sizeof product_table / sizeof product_table[0]; i++)
 		product_row(product_table[i].what, product_table[i].ta, product_table[i].tb, product_table[i].m, product_table[i].n, product_table[i].k, w);
 	for (size_t i = 0; i < sizeof unary_table / sizeof unary_table[0]; i++) {

@@ -87,14 +87,15 @@ static enum pare_code bind_node(struct pare_net *net, int s, struct pare_net_nod
 	*r = (struct pare_run){.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in = in, .out = out, .in_shape = shapes,
 	    .out_shape = shapes + n_in, .grad_in = out + n_out, .grad_out = in + n_in, .accumulate = n->accumulate,
 	    .scratch = sh->mem + net->scratch_offset, .state = n->states[s], .states = n->states, .team = net->pool, .shard = s,
-	    .n_shards = net->n_shards, .seed = net->opt.seed, .node = n->index};
+	    .n_shards = net->n_shards, .seed = net->opt.seed, .node = n->index, .last = n->last,
+	    .prepared = n->n_prepared > 0 ? net->prepared + n->prepared_offset : NULL};
 	return bind_buffers(net, n, r, err);
 }
 
 static void resolve_shapes(const struct pare_net *net, struct pare_net_shard *sh, int64_t count)
 {
-	for (int32_t i = 0; i < net->model->graph.n_values; i++)
-		pare_shape_resolve(&net->values[i].shape, count, &sh->shapes[i]);
+	for (int32_t i = 0; i < net->n_values; i++)
+		pare_net_resolve(net, i, count, &sh->shapes[i]);
 	sh->count = count;
 }
 
@@ -113,7 +114,7 @@ static enum pare_code bind_shard(struct pare_net *net, int s, struct pare_err *e
 		if (sh->grads == NULL)
 			return pare_err_nomem(err, net->slab_len * sizeof(float));
 	}
-	sh->shapes = pare_arena_array(&net->arena, (size_t)net->model->graph.n_values + 1, sizeof *sh->shapes);
+	sh->shapes = pare_arena_array(&net->arena, (size_t)net->n_values + 1, sizeof *sh->shapes);
 	sh->runs = pare_arena_array(&net->arena, (size_t)net->n_nodes + 1, sizeof *sh->runs);
 	if (sh->shapes == NULL || sh->runs == NULL)
 		return pare_err_nomem(err, 0);
@@ -123,7 +124,7 @@ static enum pare_code bind_shard(struct pare_net *net, int s, struct pare_err *e
 		if (code != PARE_OK)
 			return code;
 	}
-	resolve_shapes(net, sh, net->shard_rows);
+	resolve_shapes(net, sh, net->pass_rows);
 	return PARE_OK;
 }
 
@@ -132,6 +133,10 @@ enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
 	net->shards = pare_arena_array(&net->arena, (size_t)net->n_shards, sizeof *net->shards);
 	if (net->shards == NULL)
 		return pare_err_nomem(err, 0);
+	net->prepared = net->n_prepared > 0 ? pare_alloc_aligned(net->n_prepared * sizeof *net->prepared) : NULL;
+	if (net->n_prepared > 0 && net->prepared == NULL)
+		return pare_err_nomem(err, net->n_prepared * sizeof *net->prepared);
+	net->stale = true;
 	for (int s = 0; s < net->n_shards; s++) {
 		enum pare_code code = bind_shard(net, s, err);
 
@@ -152,13 +157,21 @@ bool pare_net_has_statistics(const struct pare_net *net)
 	return false;
 }
 
-void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row)
+/* What nodes keep of parameters, if those may have changed. */
+static void prepare(struct pare_net *net)
 {
-	struct pare_net_shard *sh = &net->shards[s];
+	if (net->n_prepared == 0)
+		return;
+	pthread_mutex_lock(&net->lock);
+	for (int i = 0; net->stale && i < net->n_nodes; i++)
+		if (net->nodes[i].n_prepared > 0)
+			net->nodes[i].op->prepare(&net->shards[0].runs[i], net->prepared + net->nodes[i].prepared_offset);
+	net->stale = false;
+	pthread_mutex_unlock(&net->lock);
+}
 
-	if (!net->opt.training)
-		mode = PARE_MODE_INFER;
-	sh->met = mode == PARE_MODE_TRAIN || mode == PARE_MODE_ESTIMATE;
+static void run_forward(struct pare_net *net, struct pare_net_shard *sh, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row)
+{
 	if (count != sh->count)
 		resolve_shapes(net, sh, count);
 	for (int i = 0; i < net->n_nodes; i++) {
@@ -172,6 +185,41 @@ void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum par
 		r->step = step;
 		r->first_row = first_row;
 		n->op->forward(r);
+	}
+}
+
+/* Rows [at, at + count) between where the caller has them and where the pass has them. */
+static void copy_stages(struct pare_net *net, struct pare_net_shard *sh, int64_t at, int64_t count, bool outputs)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int i = outputs ? g->n_inputs : 0; i < g->n_inputs + (outputs ? g->n_outputs : 0); i++) {
+		int32_t v = i < g->n_inputs ? g->inputs[i] : g->outputs[i - g->n_inputs];
+		size_t row = pare_net_value_elems(net, v, 1);
+		float *stage = sh->mem + net->stages[i] + (size_t)at * row, *pass = data_at(net, sh, v);
+
+		memcpy(outputs ? stage : pass, outputs ? pass : stage, (size_t)count * row * sizeof(float));
+	}
+}
+
+void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row)
+{
+	struct pare_net_shard *sh = &net->shards[s];
+
+	if (!net->opt.training)
+		mode = PARE_MODE_INFER;
+	sh->met = mode == PARE_MODE_TRAIN || mode == PARE_MODE_ESTIMATE;
+	prepare(net);
+	if (net->stages == NULL) {
+		run_forward(net, sh, count, mode, step, first_row);
+		return;
+	}
+	for (int64_t at = 0; at < count; at += net->pass_rows) {
+		int64_t n = count - at < net->pass_rows ? count - at : net->pass_rows;
+
+		copy_stages(net, sh, at, n, false);
+		run_forward(net, sh, n, mode, step, first_row + at);
+		copy_stages(net, sh, at, n, true);
 	}
 }
 

@@ -35,6 +35,10 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 {
 	enum pare_code code = pare_net_infer_shapes(net, err);
 
+	if (code == PARE_OK && !net->opt.plain)
+		code = pare_net_fuse(net, err);
+	if (code == PARE_OK && !net->opt.plain)
+		code = pare_net_choose_layouts(net, err);
 	if (code == PARE_OK)
 		code = pare_net_plan(net, err);
 	if (code == PARE_OK && net->opt.training)
@@ -62,6 +66,7 @@ enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_op
 	net->model = m;
 	net->opt = *opt;
 	net->fixed_batch = PARE_DIM_UNKNOWN;
+	pthread_mutex_init(&net->lock, NULL);
 	pare_arena_init(&net->arena, ARENA_CAP);
 	code = build(net, err);
 	net->opt.shapes = NULL;
@@ -84,6 +89,8 @@ void pare_net_free(struct pare_net *net)
 	}
 	pare_net_drop_structures(net);
 	pare_free(net->slab);
+	pare_free(net->prepared);
+	pthread_mutex_destroy(&net->lock);
 	pare_arena_done(&net->arena);
 	pare_free(net);
 }
@@ -218,6 +225,9 @@ size_t pare_net_slab_len(const struct pare_net *net)
 
 float *pare_net_slab(struct pare_net *net)
 {
+	pthread_mutex_lock(&net->lock);
+	net->stale = true;
+	pthread_mutex_unlock(&net->lock);
 	return net->slab;
 }
 
@@ -277,13 +287,15 @@ void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *
 
 float *pare_net_shard_input(struct pare_net *net, int s, int i)
 {
-	return net->shards[s].mem + net->values[net->model->graph.inputs[i]].offset;
+	return net->shards[s].mem + (net->stages != NULL ? net->stages[i] : net->values[net->model->graph.inputs[i]].offset);
 }
 
 const float *pare_net_shard_output(const struct pare_net *net, int s, int i)
 {
 	const struct pare_net_value *v = &net->values[net->model->graph.outputs[i]];
 
+	if (net->stages != NULL)
+		return net->shards[s].mem + net->stages[net->model->graph.n_inputs + i];
 	if (v->place == PARE_PLACE_PARAM)
 		return net->slab + v->offset;
 	if (v->place == PARE_PLACE_CONST)

@@ -37,6 +37,7 @@ struct pare_net_options {
 	const struct pare_input_shape *shapes; /* of inputs with open dimensions; others need none, but may not contradict theirs; read by
 	                                          pare_net_new only */
 	int n_shapes;
+	bool plain;         /* every value row-major, every node by itself: slower, what tests compare with */
 };
 
 /* One trainable tensor: a float initializer of rank >= 1 that execution reaches. The slab holds all of them one after the other, each
@@ -81,6 +82,8 @@ enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int
 int pare_net_n_params(const struct pare_net *net); /* tensors */
 const struct pare_param_info *pare_net_param(const struct pare_net *net, int i);
 size_t pare_net_slab_len(const struct pare_net *net); /* floats, gaps included */
+/* A net that does not train keeps what it has made of parameters (packed weights) until this is called again: whoever changes
+ * them there asks for the slab anew. */
 float *pare_net_slab(struct pare_net *net);
 /* Promises that the slab is 0 wherever keep (as long as the slab) is, until the next call of one of these. Products with a weight
  * of which little is left then skip the rest wherever that pays, with the same results up to rounding; its gradient is computed

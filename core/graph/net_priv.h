@@ -1,6 +1,8 @@
-/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, plan.c (memory), plan_grad.c and exec.c. */
+/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, fuse.c, layout.c, plan.c (memory), plan_grad.c and exec.c. */
 #ifndef PARE_GRAPH_NET_PRIV_H
 #define PARE_GRAPH_NET_PRIV_H
+
+#include <pthread.h>
 
 #include "core/graph/net.h"
 #include "core/graph/pool.h"
@@ -19,6 +21,7 @@ enum pare_place {
 struct pare_net_value {
 	struct pare_shape shape;
 	int dtype;
+	bool last;     /* its channels stand last in memory; shape says nothing of that */
 	bool live;     /* an executed node, or the graph's interface, refers to it */
 	bool constant; /* does not depend on inputs, parameters or the batch size */
 	bool smooth;   /* has gradients: float, or integers that pass one on */
@@ -42,9 +45,11 @@ struct pare_net_node {
 	char *where;
 	bool constant; /* does not depend on inputs, parameters or the batch size: run once, at plan time */
 	bool view;
+	bool last; /* works on images whose channels stand last */
 	bool backward;
 	bool *accumulate; /* per input */
 	size_t state_offset;
+	size_t prepared_offset, n_prepared; /* into net->prepared */
 	float **states; /* by shard; NULL without state */
 	int64_t macs;
 };
@@ -72,8 +77,11 @@ struct pare_net {
 	struct pare_pool *pool;
 	int n_shards;
 	int64_t shard_rows; /* rows of the largest shard */
+	int64_t pass_rows;  /* of these, how many run at a time; all of them in a net that trains */
+	size_t *stages;     /* where the shard's inputs, then outputs, of all rows stand, if it runs in passes; else NULL */
 	int64_t fixed_batch;
-	struct pare_net_value *values; /* by value index of the graph */
+	struct pare_net_value *values; /* by value index of the graph; behind these what layout.c added */
+	int32_t n_values;
 	int n_nodes;                   /* live ones, in graph order */
 	struct pare_net_node *nodes;
 	int n_params;
@@ -83,6 +91,10 @@ struct pare_net {
 	struct pare_net_seed *seeds; /* by graph output */
 	size_t shard_len;            /* floats of a shard's memory */
 	size_t scratch_offset;
+	size_t n_prepared;
+	float *prepared;     /* what nodes keep of parameters in a net that does not train */
+	bool stale;          /* parameters may have changed since; under lock */
+	pthread_mutex_t lock;
 	struct pare_net_shard *shards;
 	struct pare_sparse *sparse; /* by parameter, row_start NULL for dense ones; NULL when all are */
 };
@@ -112,10 +124,22 @@ static inline size_t pare_net_align(size_t n_floats)
 	return (n_floats + 15) & ~(size_t)15;
 }
 size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows);
+/* The value as it stands in memory when that many rows run. */
+void pare_net_resolve(const struct pare_net *net, int32_t value, int64_t rows, struct pare_shape *out);
+static inline bool pare_net_is_input(const struct pare_net *net, int32_t value)
+{
+	return value < net->model->graph.n_values && net->model->graph.values[value].is_input;
+}
 void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, struct pare_ties *out);
 
 /* shape_infer.c: live nodes, rows of the table, arguments, shapes, constants, parameters. */
 PARE_MUST_USE enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err);
+/* layout.c: which values have their channels last. */
+PARE_MUST_USE enum pare_code pare_net_choose_layouts(struct pare_net *net, struct pare_err *err);
+/* Could n run so, whatever its inputs turn out to be? */
+bool pare_net_could_be_last(const struct pare_net *net, const struct pare_net_node *n);
+/* fuse.c: chains that run as one node. */
+PARE_MUST_USE enum pare_code pare_net_fuse(struct pare_net *net, struct pare_err *err);
 /* fold.c: a node whose inputs are all known: its outputs into c->out_known, as far as they can be known. */
 #define PARE_MAX_KNOWN 4096 /* elements of a constant that shape inference may look at */
 PARE_MUST_USE enum pare_code pare_net_fold(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);

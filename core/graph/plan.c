@@ -11,6 +11,9 @@
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_priv.h"
 
+#define PASS_FLOATS ((size_t)1 << 18) /* of the largest value of a pass: 1 MiB */
+#define PASS_MIN 2
+
 static void add_param(struct pare_net *net, int32_t value, int32_t node)
 {
 	const struct pare_value *v = &net->model->graph.values[value];
@@ -90,7 +93,7 @@ static bool may_overwrite(const struct pare_net *net, const struct pare_net_node
 {
 	const struct pare_graph *g = &net->model->graph;
 
-	if (net->values[r].place != PARE_PLACE_SHARD || g->values[r].is_input || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
+	if (net->values[r].place != PARE_PLACE_SHARD || pare_net_is_input(net, r) || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
 		return false;
 	for (int i = 0; i < g->n_outputs; i++)
 		if (net->values[g->outputs[i]].root == r)
@@ -224,8 +227,7 @@ static void slot_lifetimes(const struct pare_net *net, const int32_t *slot_of, s
 
 static enum pare_code place_activations(struct pare_net *net, struct pare_err *err)
 {
-	const struct pare_graph *g = &net->model->graph;
-	size_t n_values = (size_t)g->n_values;
+	size_t n_values = (size_t)net->n_values;
 	int32_t *slot_of = pare_arena_array(&net->arena, n_values + 1, sizeof *slot_of);
 	int32_t *order = pare_arena_array(&net->arena, n_values + 1, sizeof *order);
 	struct pare_slot *slots = pare_arena_array(&net->arena, n_values + 1, sizeof *slots);
@@ -233,21 +235,21 @@ static enum pare_code place_activations(struct pare_net *net, struct pare_err *e
 
 	if (slot_of == NULL || order == NULL || slots == NULL)
 		return pare_err_nomem(err, 0);
-	for (int32_t i = 0; i < g->n_values; i++) {
+	for (int32_t i = 0; i < net->n_values; i++) {
 		slot_of[i] = -1;
 		if (net->values[i].place != PARE_PLACE_SHARD || net->values[i].root != i)
 			continue;
-		slots[n] = (struct pare_slot){.n_floats = pare_net_value_elems(net, i, net->shard_rows), .first = net->n_nodes, .last = -1};
+		slots[n] = (struct pare_slot){.n_floats = pare_net_value_elems(net, i, net->pass_rows), .first = net->n_nodes, .last = -1};
 		slot_of[i] = n++;
 	}
 	slot_lifetimes(net, slot_of, slots);
-	for (int32_t i = 0; i < g->n_values; i++)
-		if (slot_of[i] >= 0 && (net->opt.training || g->values[i].is_input)) {
+	for (int32_t i = 0; i < net->n_values; i++)
+		if (slot_of[i] >= 0 && (net->opt.training || pare_net_is_input(net, i))) {
 			slots[slot_of[i]].first = -1;
 			slots[slot_of[i]].last = net->n_nodes;
 		}
 	net->shard_len = pare_slots_place(slots, n, order);
-	for (int32_t i = 0; i < g->n_values; i++) {
+	for (int32_t i = 0; i < net->n_values; i++) {
 		struct pare_net_value *v = &net->values[i];
 
 		if (v->place != PARE_PLACE_SHARD)
@@ -263,7 +265,7 @@ static enum pare_code place_activations(struct pare_net *net, struct pare_err *e
 /* Views of parameters and constants stand where those do. */
 static void follow_roots(struct pare_net *net)
 {
-	for (int32_t i = 0; i < net->model->graph.n_values; i++) {
+	for (int32_t i = 0; i < net->n_values; i++) {
 		struct pare_net_value *v = &net->values[i];
 		const struct pare_net_value *r = &net->values[v->root];
 
@@ -273,6 +275,17 @@ static void follow_roots(struct pare_net *net)
 			v->fixed = r->fixed;
 		}
 	}
+}
+
+/* Only what stands before the first pass, and stays, can be prepared. */
+static bool can_prepare(const struct pare_net *net, const struct pare_net_node *n)
+{
+	if (net->opt.training || n->op->prepared == NULL)
+		return false;
+	for (int k = 0; k < n->node->n_in; k++)
+		if (n->node->in[k] >= 0 && pare_op_has(n->op->prepare_in, k) && net->values[n->node->in[k]].place == PARE_PLACE_SHARD)
+			return false;
+	return true;
 }
 
 /* Scratch is shared by all nodes of a shard, state is each node's own. */
@@ -285,7 +298,7 @@ static enum pare_code place_work_memory(struct pare_net *net, struct pare_err *e
 		size_t n_in = (size_t)n->node->n_in, n_out = (size_t)n->node->n_out, size;
 		const struct pare_shape **view = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *view);
 		struct pare_shape *shapes = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *shapes);
-		struct pare_run r = {.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in_shape = view};
+		struct pare_run r = {.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in_shape = view, .last = n->last};
 
 		if (view == NULL || shapes == NULL)
 			return pare_err_nomem(err, 0);
@@ -295,11 +308,16 @@ static enum pare_code place_work_memory(struct pare_net *net, struct pare_err *e
 
 			if (v < 0)
 				continue;
-			pare_shape_resolve(&net->values[v].shape, net->shard_rows, &shapes[k]);
+			pare_net_resolve(net, v, net->pass_rows, &shapes[k]);
 			view[k] = &shapes[k];
 		}
 		size = n->op->scratch != NULL ? n->op->scratch(&r) : 0;
 		scratch = size > scratch ? size : scratch;
+		if (can_prepare(net, n)) {
+			n->prepared_offset = net->n_prepared;
+			n->n_prepared = pare_net_align(n->op->prepared(&r));
+			net->n_prepared += n->n_prepared;
+		}
 		n->state_offset = net->shard_len;
 		if (net->opt.training && n->op->state != NULL)
 			net->shard_len += pare_net_align(n->op->state(&r));
@@ -332,9 +350,54 @@ static void count_macs(struct pare_net *net)
 	}
 }
 
+/* One number of elements per row, and nothing that is not computed for these rows. */
+static bool goes_by_rows(const struct pare_net *net, int32_t value)
+{
+	const struct pare_net_value *v = &net->values[value];
+
+	return v->shape.batch == PARE_BIT(0) && v->shape.dims[0] == 1 && (v->place == PARE_PLACE_SHARD || pare_net_is_input(net, value));
+}
+
+/* In inference a few images at a time go through all of a convolutional net, so that what one node writes is still in the
+ * cache when the next one reads it; a batch of 64 does not fit. It also takes so much less memory. */
+static enum pare_code plan_passes(struct pare_net *net, bool rows_apart, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+	size_t most = 1, n_ends = (size_t)(g->n_inputs + g->n_outputs);
+	int64_t rows;
+	bool images = false;
+
+	net->pass_rows = net->shard_rows;
+	for (int i = 0; i < net->n_nodes; i++)
+		images |= net->nodes[i].last;
+	for (size_t i = 0; i < n_ends; i++)
+		images &= goes_by_rows(net, i < (size_t)g->n_inputs ? g->inputs[i] : g->outputs[i - (size_t)g->n_inputs]);
+	for (int32_t i = 0; i < net->n_values; i++)
+		if (net->values[i].place == PARE_PLACE_SHARD && pare_net_value_elems(net, i, 1) > most)
+			most = pare_net_value_elems(net, i, 1);
+	rows = (int64_t)(PASS_FLOATS / most);
+	rows = rows > PASS_MIN ? rows : PASS_MIN;
+	if (net->opt.training || !images || !rows_apart || rows >= net->shard_rows)
+		return PARE_OK;
+	net->pass_rows = rows;
+	net->stages = pare_arena_array(&net->arena, n_ends + 1, sizeof *net->stages);
+	return net->stages != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
+static void place_stages(struct pare_net *net)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int i = 0; i < g->n_inputs + g->n_outputs; i++) {
+		net->stages[i] = net->shard_len;
+		net->shard_len += pare_net_align(pare_net_value_elems(net, i < g->n_inputs ? g->inputs[i] : g->outputs[i - g->n_inputs], net->shard_rows));
+	}
+}
+
 enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err)
 {
 	enum pare_code code = plan_params(net, err);
+	bool rows_apart;
 
 	if (code == PARE_OK)
 		code = place_values(net, err);
@@ -344,8 +407,15 @@ enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err)
 	for (int i = 0; i < net->n_params; i++)
 		describe_param(net, &net->params[i]);
 	count_macs(net);
-	net->n_shards = pare_net_shardable(net) ? net->opt.n_threads : 1;
+	rows_apart = pare_net_shardable(net);
+	net->n_shards = rows_apart ? net->opt.n_threads : 1;
 	net->shard_rows = (net->opt.max_batch + net->n_shards - 1) / net->n_shards;
-	code = place_activations(net, err);
-	return code == PARE_OK ? place_work_memory(net, err) : code;
+	code = plan_passes(net, rows_apart, err);
+	if (code == PARE_OK)
+		code = place_activations(net, err);
+	if (code == PARE_OK)
+		code = place_work_memory(net, err);
+	if (code == PARE_OK && net->stages != NULL)
+		place_stages(net);
+	return code;
 }

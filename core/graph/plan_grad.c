@@ -141,7 +141,7 @@ static enum pare_code plan_node(struct planner *p, struct pare_net *net, struct 
 
 static void set_offsets(struct pare_net *net, const struct planner *p)
 {
-	for (int32_t i = 0; i < net->model->graph.n_values; i++) {
+	for (int32_t i = 0; i < net->n_values; i++) {
 		struct pare_net_value *v = &net->values[i];
 		const struct grad *g = &p->grads[v->grad_root];
 
@@ -158,7 +158,7 @@ static void set_offsets(struct pare_net *net, const struct planner *p)
 
 enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err)
 {
-	size_t n_values = (size_t)net->model->graph.n_values + 1;
+	size_t n_values = (size_t)net->n_values + 1;
 	struct planner p = {.grads = pare_arena_array(&net->arena, n_values, sizeof *p.grads),
 	    .slots = pare_arena_array(&net->arena, n_values, sizeof *p.slots)};
 	int32_t *order = pare_arena_array(&net->arena, n_values, sizeof *order);
@@ -171,7 +171,7 @@ enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err)
 		p.grads[i].slot = -1;
 	mark_needs(net);
 	code = place_seeds(net, p.grads, err);
-	for (int32_t i = 0; i < net->model->graph.n_values; i++)
+	for (int32_t i = 0; i < net->n_values; i++)
 		if (p.grads[i].has)
 			touch(&p, net, i, -1);
 	for (int i = net->n_nodes - 1; i >= 0 && code == PARE_OK; i--)

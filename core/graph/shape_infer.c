@@ -428,6 +428,7 @@ enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err)
 	net->values = pare_arena_array(&net->arena, (size_t)g->n_values + 1, sizeof *net->values);
 	if (live_node == NULL || net->values == NULL)
 		return pare_err_nomem(err, 0);
+	net->n_values = g->n_values;
 	init_shapes(net);
 	for (int i = 0; i < g->n_inputs && code == PARE_OK; i++)
 		code = input_shape(net, i, err);

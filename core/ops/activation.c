@@ -11,6 +11,8 @@
  * Softmax over axis k means two things: up to opset 12 the tensor is flattened to a matrix at k and a row is everything
  * from k on; from 13 a row runs along k alone. Two table rows, one implementation over (outer, n, inner); rows that are
  * not contiguous (inner > 1) go through the node's scratch one at a time. */
+#include <math.h>
+
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/ops_priv.h"
 
@@ -186,6 +188,13 @@ static void hardmax_forward(const struct pare_run *r)
 	}
 }
 
+static bool relu_step(const struct pare_node_view *v, int operand, struct pare_step *out)
+{
+	(void)v, (void)operand;
+	*out = (struct pare_step){.kind = PARE_STEP_CLAMP, .lo = 0, .hi = INFINITY};
+	return true;
+}
+
 static const struct pare_arg_spec softmax_flat_arg_table[] = {
     {.name = "axis", .kind = PARE_ARG_INT, .offset = offsetof(struct softmax_args, axis), .def = 1},
     {.name = NULL},
@@ -202,9 +211,12 @@ static const struct pare_arg_spec softmax_arg_table[] = {
 	.forward = hardmax_forward, .backward = pare_backward_zero, .couple = softmax_couple
 
 const struct pare_op pare_op_activation_table[] = {
-    {UNARY, ALWAYS, .name = "Relu", .infer = pare_infer_same, .forward = relu_forward, .backward = relu_backward, .couple = pare_couple_same},
-    {UNARY, ALWAYS, .name = "Sigmoid", .output_hint = PARE_HINT_SIGMOID, .infer = pare_infer_same, .forward = sigmoid_forward, .backward = sigmoid_backward, .couple = pare_couple_same},
-    {UNARY, ALWAYS, .name = "Tanh", .infer = pare_infer_same, .forward = tanh_forward, .backward = tanh_backward, .couple = pare_couple_same},
+    {UNARY, ALWAYS, .name = "Relu", .infer = pare_infer_same, .forward = relu_forward, .backward = relu_backward,
+     .step = relu_step, .couple = pare_couple_same, .layout = pare_layout_elementwise},
+    {UNARY, ALWAYS, .name = "Sigmoid", .output_hint = PARE_HINT_SIGMOID, .infer = pare_infer_same, .forward = sigmoid_forward, .backward = sigmoid_backward,
+     .couple = pare_couple_same, .layout = pare_layout_elementwise},
+    {UNARY, ALWAYS, .name = "Tanh", .infer = pare_infer_same, .forward = tanh_forward, .backward = tanh_backward,
+     .couple = pare_couple_same, .layout = pare_layout_elementwise},
     {SOFTMAX_ROW, .name = "Softmax", .since = PARE_OPSET_MIN, .until = 12, .args = softmax_flat_arg_table, .infer = softmax_infer_flat,
      .forward = softmax_forward, .backward = softmax_backward, .output_hint = PARE_HINT_PROBABILITY},
     {SOFTMAX_ROW, .name = "Softmax", .since = 13, .until = PARE_OPSET_MAX, .args = softmax_arg_table, .infer = softmax_infer,

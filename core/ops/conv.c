@@ -10,10 +10,12 @@
  * Ties. Without groups the input channels contract and the output channels are w's other axis. Groups must stay equally
  * large, which leaves two ways: whole groups go (always so where a group has one input channel, "depthwise"), or the same
  * channel of every group. The way that has more to choose from is taken. Spatial axes mix. */
+#include <math.h>
 #include <string.h>
 
 #include "core/ops/conv_window.h"
 #include "core/ops/kernels/conv.h"
+#include "core/ops/kernels/conv_last.h"
 #include "core/ops/ops_priv.h"
 
 struct conv_args {
@@ -21,7 +23,14 @@ struct conv_args {
 	int64_t group;
 	struct pare_ints output_padding, output_shape;
 	struct pare_conv conv; /* filled by infer; of ConvTranspose: the Conv from y to x */
+	/* what was absorbed, in this order; channels last only */
+	bool normed, added;
+	float epsilon;
+	struct pare_conv_finish finish; /* but for what lies in memory */
 };
+/* Operands that steps bring along. */
+#define NORM_IN (3 + PARE_STEP_NORM_AT)
+#define ADD_IN (3 + PARE_STEP_ADD_AT)
 
 static enum pare_code check_weights(const struct pare_infer *c, const struct conv_args *a, int channel_axis, int64_t channels, struct pare_err *err)
 {
@@ -75,11 +84,28 @@ static enum pare_code conv_infer(const struct pare_infer *c, struct pare_err *er
 	return PARE_OK;
 }
 
-static size_t conv_scratch(const struct pare_run *r)
+/* Packed weights, then a bias and a factor for each channel of the result. */
+static size_t conv_prepared(const struct pare_run *r)
 {
 	const struct conv_args *a = r->args;
 
-	return pare_conv_scratch(&a->conv, r->in_shape[0]->dims[0]);
+	return r->last ? pare_conv_last_packed(&a->conv) + 2 * (size_t)(a->conv.in_channels + a->conv.out_channels) : 0;
+}
+
+static size_t conv_scratch(const struct pare_run *r)
+{
+	const struct conv_args *a = r->args;
+	int64_t n = r->in_shape[0]->dims[0];
+
+	return r->last ? conv_prepared(r) + pare_conv_last_scratch(&a->conv, n) : pare_conv_scratch(&a->conv, n);
+}
+
+/* Channels last where the direct kernels serve the shape and the machine has vectors for them. */
+static enum pare_layout conv_layout(const struct pare_node_view *v)
+{
+	const struct conv_args *a = v->args;
+
+	return pare_tile() != &pare_tile_plain && pare_conv_last_serves(&a->conv) ? PARE_LAYOUT_LAST : PARE_LAYOUT_PLAIN;
 }
 
 /* Writes the bias where there is one; says whether the product must be added to it. */
@@ -97,14 +123,93 @@ static void bias_backward(const struct pare_run *r)
 {
 	const struct pare_shape *y = r->out_shape[0];
 
-	if (r->n_in > 2 && r->grad_in[2] != NULL)
+	if (r->n_in > 2 && r->grad_in[2] != NULL && r->last)
+		pare_conv_last_grad_bias(pare_shape_product(y, 0, y->n_dims - 1), y->dims[y->n_dims - 1], r->grad_out[0], r->accumulate[2], r->grad_in[2]);
+	else if (r->n_in > 2 && r->grad_in[2] != NULL)
 		pare_conv_grad_bias(y->dims[0], y->dims[1], pare_shape_product(y, 2, y->n_dims), r->grad_out[0], r->accumulate[2], r->grad_in[2]);
+}
+
+static const float *bias_of(const struct pare_run *r)
+{
+	return r->n_in > 2 ? r->in[2] : NULL;
+}
+
+/* A norm by fixed statistics is a factor, which goes into the weights, and a bias: returns the factors. */
+static const float *fold_norm(const struct pare_run *r, int64_t channels, float *bias, float *factor)
+{
+	const struct conv_args *a = r->args;
+	const float *const *norm = r->in + NORM_IN, *own = bias_of(r);
+
+	for (int64_t c = 0; c < channels; c++) {
+		factor[c] = a->normed ? norm[0][c] / sqrtf(norm[3][c] + a->epsilon) : 1.0f;
+		bias[c] = (own != NULL ? own[c] : 0.0f) * factor[c] + (a->normed ? norm[1][c] - norm[2][c] * factor[c] : 0.0f);
+	}
+	return a->normed ? factor : NULL;
+}
+
+static void conv_prepare(const struct pare_run *r, float *to)
+{
+	const struct conv_args *a = r->args;
+	float *bias = to + pare_conv_last_packed(&a->conv);
+
+	pare_conv_last_pack(&a->conv, r->in[1], fold_norm(r, a->conv.out_channels, bias, bias + a->conv.out_channels), to);
+}
+
+static void transpose_prepare(const struct pare_run *r, float *to)
+{
+	const struct conv_args *a = r->args;
+	float *bias = to + pare_conv_last_packed(&a->conv);
+
+	pare_conv_last_pack_transposed(&a->conv, r->in[1], fold_norm(r, a->conv.in_channels, bias, bias + a->conv.in_channels), to);
+}
+
+/* What forward multiplies with, and what follows the sum; prepared now in the scratch if it is not yet. */
+static const float *last_operands(const struct pare_run *r, void (*prepare)(const struct pare_run *r, float *to), struct pare_conv_finish *finish)
+{
+	const struct conv_args *a = r->args;
+	const float *packed = r->prepared;
+
+	if (packed == NULL) {
+		prepare(r, r->scratch);
+		packed = r->scratch;
+	}
+	*finish = a->finish;
+	finish->bias = bias_of(r) != NULL || a->normed ? packed + pare_conv_last_packed(&a->conv) : NULL;
+	finish->add = a->added ? r->in[ADD_IN] : NULL;
+	return packed;
+}
+
+static bool conv_absorb(void *args, const struct pare_step *step, bool training)
+{
+	struct conv_args *a = args;
+	bool fresh = !a->normed && !a->added && !a->finish.clamp;
+
+	if (training || pare_tile() == &pare_tile_plain || !pare_conv_last_serves(&a->conv))
+		return false;
+	if (step->kind == PARE_STEP_NORM && fresh) {
+		a->normed = true;
+		a->epsilon = step->epsilon;
+	} else if (step->kind == PARE_STEP_ADD && !a->added && !a->finish.clamp) {
+		a->added = true;
+	} else if (step->kind == PARE_STEP_CLAMP && !a->finish.clamp) {
+		a->finish = (struct pare_conv_finish){.clamp = true, .lo = step->lo, .hi = step->hi};
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static void conv_forward(const struct pare_run *r)
 {
 	const struct conv_args *a = r->args;
 
+	if (r->last) {
+		struct pare_conv_finish finish;
+		const float *packed = last_operands(r, conv_prepare, &finish);
+
+		pare_conv_last_forward(&a->conv, r->in_shape[0]->dims[0], r->in[0], packed, false, &finish, r->out[0], r->scratch + conv_prepared(r));
+		return;
+	}
 	pare_conv_forward(&a->conv, r->in_shape[0]->dims[0], r->in[0], r->in[1], put_bias(r), r->out[0], r->scratch);
 }
 
@@ -114,9 +219,14 @@ static void conv_backward(const struct pare_run *r)
 	int64_t n = r->in_shape[0]->dims[0];
 
 	bias_backward(r);
-	if (r->grad_in[1] != NULL)
+	if (r->grad_in[1] != NULL && r->last)
+		pare_conv_last_grad_weight(&a->conv, n, r->in[0], r->grad_out[0], r->accumulate[1], r->grad_in[1], r->scratch);
+	else if (r->grad_in[1] != NULL)
 		pare_conv_grad_weight(&a->conv, n, r->in[0], r->grad_out[0], r->accumulate[1], r->grad_in[1], r->scratch);
-	if (r->grad_in[0] != NULL)
+	if (r->grad_in[0] != NULL && r->last) {
+		pare_conv_last_pack_transposed(&a->conv, r->in[1], NULL, r->scratch);
+		pare_conv_last_grad_input(&a->conv, n, r->scratch, r->grad_out[0], r->accumulate[0], NULL, r->grad_in[0], r->scratch + conv_prepared(r));
+	} else if (r->grad_in[0] != NULL)
 		pare_conv_grad_input(&a->conv, n, r->in[1], r->grad_out[0], r->accumulate[0], r->grad_in[0], r->scratch);
 }
 
@@ -164,8 +274,11 @@ static void couple(const struct pare_node_view *v, struct pare_ties *t, int in_a
 	} else {
 		group_ties(v, t, in_axis, out_axis);
 	}
-	if (v->n_in > 2 && v->in[2] != NULL)
-		tie(t, PARE_TIE_SAME, 2, 0, PARE_OUT(0), 1);
+	for (int k = 2; k < v->n_in && k < ADD_IN; k++)
+		if (v->in[k] != NULL)
+			tie(t, PARE_TIE_SAME, k, 0, PARE_OUT(0), 1);
+	for (int i = 0; v->n_in > ADD_IN && v->in[ADD_IN] != NULL && i < v->in[ADD_IN]->n_dims; i++)
+		tie(t, PARE_TIE_SAME, ADD_IN, i, PARE_OUT(0), i);
 	for (int i = 2; i < v->in[0]->n_dims; i++) {
 		tie(t, PARE_TIE_MIX, 0, i, PARE_OUT(0), i);
 		tie(t, PARE_TIE_OPAQUE, 1, i, PARE_OUT(0), i);
@@ -211,10 +324,10 @@ static void conv_unfold(const struct pare_run *r, int64_t g, int64_t first, int6
 	const struct conv_args *a = r->args;
 	const struct pare_conv *c = &a->conv;
 	int64_t positions = pare_window_product(c->w.out), plane = pare_window_product(c->w.in), taps = pare_window_product(c->w.kernel);
-	int64_t channels = c->in_channels / c->groups;
+	int64_t channels = c->in_channels / c->groups, of_channel = r->last ? 1 : plane, of_place = r->last ? c->in_channels : 1;
 
 	for (int64_t i = first; i < first + n; i++) {
-		const float *image = r->in[0] + (i / positions * c->in_channels + g * channels) * plane;
+		const float *image = r->in[0] + i / positions * c->in_channels * plane + g * channels * of_channel;
 		int64_t o[PARE_WINDOW_AXES] = {i % positions / (c->w.out[1] * c->w.out[2]), i % positions / c->w.out[2] % c->w.out[1], i % c->w.out[2]};
 
 		for (int64_t t = 0; t < taps; t++) {
@@ -229,7 +342,7 @@ static void conv_unfold(const struct pare_run *r, int64_t g, int64_t first, int6
 				at = at * c->w.in[k] + p;
 			}
 			for (int64_t k = 0; k < channels; k++)
-				x[k * taps + t] = inside ? image[k * plane + at] : 0.0f;
+				x[k * taps + t] = inside ? image[k * of_channel + at * of_place] : 0.0f;
 		}
 		x += channels * taps;
 	}
@@ -308,6 +421,13 @@ static void transpose_forward(const struct pare_run *r)
 {
 	const struct conv_args *a = r->args;
 
+	if (r->last) {
+		struct pare_conv_finish finish;
+		const float *packed = last_operands(r, transpose_prepare, &finish);
+
+		pare_conv_last_grad_input(&a->conv, r->in_shape[0]->dims[0], packed, r->in[0], false, &finish, r->out[0], r->scratch + conv_prepared(r));
+		return;
+	}
 	pare_conv_grad_input(&a->conv, r->in_shape[0]->dims[0], r->in[1], r->in[0], put_bias(r), r->out[0], r->scratch);
 }
 
@@ -317,9 +437,14 @@ static void transpose_backward(const struct pare_run *r)
 	int64_t n = r->in_shape[0]->dims[0];
 
 	bias_backward(r);
-	if (r->grad_in[1] != NULL)
+	if (r->grad_in[1] != NULL && r->last)
+		pare_conv_last_grad_weight(&a->conv, n, r->grad_out[0], r->in[0], r->accumulate[1], r->grad_in[1], r->scratch);
+	else if (r->grad_in[1] != NULL)
 		pare_conv_grad_weight(&a->conv, n, r->grad_out[0], r->in[0], r->accumulate[1], r->grad_in[1], r->scratch);
-	if (r->grad_in[0] != NULL)
+	if (r->grad_in[0] != NULL && r->last) {
+		pare_conv_last_pack(&a->conv, r->in[1], NULL, r->scratch);
+		pare_conv_last_forward(&a->conv, n, r->grad_out[0], r->scratch, r->accumulate[0], NULL, r->grad_in[0], r->scratch + conv_prepared(r));
+	} else if (r->grad_in[0] != NULL)
 		pare_conv_forward(&a->conv, n, r->grad_out[0], r->in[1], r->accumulate[0], r->grad_in[0], r->scratch);
 }
 
@@ -359,12 +484,13 @@ static const struct pare_arg_spec transpose_arg_table[] = {
 };
 
 #define CONV .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1, \
-	.args_size = sizeof(struct conv_args), .weight_in = PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .scratch = conv_scratch
+	.args_size = sizeof(struct conv_args), .weight_in = PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .scratch = conv_scratch, .layout = conv_layout, \
+	.absorb = conv_absorb, .prepared = conv_prepared, .prepare_in = ~(PARE_BIT(0) | PARE_BIT(ADD_IN))
 
 const struct pare_op pare_op_conv_table[] = {
-    {CONV, .name = "Conv", .args = conv_arg_table, .infer = conv_infer, .forward = conv_forward, .backward = conv_backward, .couple = conv_couple, .resize = conv_resize,
+    {CONV, .name = "Conv", .args = conv_arg_table, .infer = conv_infer, .prepare = conv_prepare, .forward = conv_forward, .backward = conv_backward, .couple = conv_couple, .resize = conv_resize,
      .macs = conv_macs, .product = conv_product, .unfold = conv_unfold},
-    {CONV, .name = "ConvTranspose", .args = transpose_arg_table, .infer = transpose_infer, .forward = transpose_forward, .backward = transpose_backward,
+    {CONV, .name = "ConvTranspose", .args = transpose_arg_table, .infer = transpose_infer, .prepare = transpose_prepare, .forward = transpose_forward, .backward = transpose_backward,
      .couple = transpose_couple, .resize = transpose_resize, .macs = transpose_macs},
     {.name = NULL},
 };

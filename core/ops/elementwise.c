@@ -130,6 +130,12 @@ static void binary_couple(const struct pare_node_view *v, struct pare_ties *t)
 	pare_broadcast_ties(v, 1, t);
 }
 
+static bool add_step(const struct pare_node_view *v, int operand, struct pare_step *out)
+{
+	*out = (struct pare_step){.kind = PARE_STEP_ADD, .first_operand = 1 - operand, .n_operands = 1, .place = PARE_STEP_ADD_AT};
+	return pare_shape_same(v->in[0], v->in[1]);
+}
+
 static void add_forward(const struct pare_run *r)
 {
 	pare_broadcast_binary(PARE_BINARY_ADD, r->in_shape[0], r->in[0], r->in_shape[1], r->in[1], r->out_shape[0], r->out[0]);
@@ -172,10 +178,11 @@ static const struct pare_arg_spec arg_table_SHIFT[] = {
 #define TYPES_ONEWAY .forward = table_forward, .grad_uses_in = BOTH, .infer = oneway_infer, .backward = table_backward
 #define TYPES_SHIFT .forward = shift_forward, .infer = shift_infer, .no_gradient = "its output is an integer"
 #define TYPES_TEST .forward = table_forward, .infer = test_infer, .no_gradient = "its output is true or false"
-#define ROW .domain = "", .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .any_dtype_in = BOTH, .couple = binary_couple
+#define ROW .domain = "", .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .any_dtype_in = BOTH, .couple = binary_couple, \
+	.layout = pare_layout_elementwise
 
 const struct pare_op pare_op_elementwise_table[] = {
-    {ROW, .name = "Add", .since = PARE_OPSET_MIN, .infer = binary_infer, .forward = add_forward, .backward = add_backward},
+    {ROW, .name = "Add", .since = PARE_OPSET_MIN, .infer = binary_infer, .forward = add_forward, .backward = add_backward, .step = add_step},
     {ROW, .name = "Mul", .since = PARE_OPSET_MIN, .grad_uses_in = BOTH, .infer = binary_infer, .forward = mul_forward, .backward = mul_backward},
 #define BINARY(text, first, attrs, types, value, slope_a, slope_b) \
 	{ROW, .name = #text, .since = first, .args_size = sizeof(struct binary_args), .args = arg_table_##attrs, TYPES_##types},

@@ -173,15 +173,16 @@ static void part_move(const struct pare_shape *whole, const struct pare_shape *p
 static bool concat_plan(const struct pare_run *r, int i, struct pare_move *m, int *in, int *out)
 {
 	const struct concat_args *a = r->args;
+	int axis = pare_run_axis(r, a->axis, r->out_shape[0]->n_dims);
 	int64_t before = 0;
 
 	(void)out;
 	if (i >= r->n_in)
 		return false;
 	for (int k = 0; k < i; k++)
-		before += r->in_shape[k]->dims[a->axis];
+		before += r->in_shape[k]->dims[axis];
 	*in = i;
-	part_move(r->out_shape[0], r->in_shape[i], a->axis, before, true, m);
+	part_move(r->out_shape[0], r->in_shape[i], axis, before, true, m);
 	return true;
 }
 
@@ -245,7 +246,7 @@ static bool split_plan(const struct pare_run *r, int i, struct pare_move *m, int
 		before += a->split.v[k];
 	*out = i;
 	if (r->out_shape[i] != NULL)
-		part_move(r->in_shape[0], r->out_shape[i], a->axis, before, false, m);
+		part_move(r->in_shape[0], r->out_shape[i], pare_run_axis(r, a->axis, r->in_shape[0]->n_dims), before, false, m);
 	return true;
 }
 
@@ -574,13 +575,13 @@ static const struct pare_arg_spec depth_arg_table[] = {
 #define ONE .min_in = 1, .max_in = 1, .max_out = 1
 #define TARGET .min_in = 2, .max_in = 2, .max_out = 1, .const_in = PARE_BIT(1), .symbolic_in = PARE_BIT(1), .args_size = sizeof(struct expand_args)
 #define SPLIT ROW, .name = "Split", .min_in = 1, .max_out = PARE_MAX_PARTS, .args_size = sizeof(struct concat_args), .args = split_arg_table, \
-	.infer = split_infer, .couple = split_couple
+	.infer = split_infer, .couple = split_couple, .layout = pare_layout_elementwise
 
 const struct pare_op pare_op_movement_table[] = {
     {ROW, ALWAYS, ONE, .name = "Transpose", .args_size = sizeof(struct transpose_args), .args = transpose_arg_table, .infer = transpose_infer,
      .couple = transpose_couple},
     {ROW, ALWAYS, .name = "Concat", .min_in = 1, .max_in = PARE_MAX_PARTS, .max_out = 1, .args_size = sizeof(struct concat_args),
-     .args = concat_arg_table, .infer = concat_infer, .couple = concat_couple},
+     .args = concat_arg_table, .infer = concat_infer, .couple = concat_couple, .layout = pare_layout_elementwise},
     {SPLIT, .since = PARE_OPSET_MIN, .until = 12, .max_in = 1, .resize = split_attr_resize},
     {SPLIT, .since = 13, .until = PARE_OPSET_MAX, .max_in = 2, .const_in = PARE_BIT(1), .resize = split_input_resize},
     {ROW, TARGET, .name = "Expand", .since = 8, .until = PARE_OPSET_MAX, .infer = expand_infer, .couple = expand_couple, .resize = target_resize},

@@ -14,7 +14,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/ops/kernels/elementwise.h"
 #include "core/ops/kernels/norm.h"
+#include "core/ops/kernels/norm_last.h"
 #include "core/ops/ops_priv.h"
 
 struct norm_args {
@@ -23,7 +25,11 @@ struct norm_args {
 	struct pare_ints axes;
 	/* filled by infer */
 	struct pare_norm norm; /* but for what depends on the batch */
+	/* BatchNormalization: what was absorbed, in this order */
+	bool added, clamp;
+	float lo, hi;
 };
+#define ADD_IN (5 + PARE_STEP_ADD_AT) /* the operand that the step brings along */
 
 static enum pare_code check_vector(const struct pare_infer *c, int k, int64_t n, const char *name, struct pare_err *err)
 {
@@ -154,8 +160,11 @@ static void channels_couple(const struct pare_node_view *v, struct pare_ties *t)
 
 	tie(t, a->training_mode ? PARE_TIE_MIX : PARE_TIE_SAME, 0, 0, PARE_OUT(0), 0);
 	tie(t, PARE_TIE_SAME, 0, 1, PARE_OUT(0), 1);
-	for (int k = 1; k < v->n_in; k++)
-		tie(t, PARE_TIE_SAME, k, 0, PARE_OUT(0), 1);
+	for (int k = 1; k < v->n_in && k < ADD_IN; k++)
+		if (v->in[k] != NULL)
+			tie(t, PARE_TIE_SAME, k, 0, PARE_OUT(0), 1);
+	for (int i = 0; v->n_in > ADD_IN && v->in[ADD_IN] != NULL && i < v->in[ADD_IN]->n_dims; i++)
+		tie(t, PARE_TIE_SAME, ADD_IN, i, PARE_OUT(0), i);
 	for (int i = 2; i < v->in[0]->n_dims; i++)
 		tie(t, PARE_TIE_MIX, 0, i, PARE_OUT(0), i);
 }
@@ -317,6 +326,10 @@ static struct batch batch_of(const struct pare_run *r, float *memory)
 	size_t c = (size_t)a->norm.rows;
 	struct batch b = {.images = r->in_shape[0]->dims[0], .channels = a->norm.rows, .len = a->norm.len};
 
+	if (r->last) { /* every position is a row of channels */
+		b.images *= b.len;
+		b.len = 1;
+	}
 	b.count = (double *)(void *)memory;
 	b.mean = b.count + 1;
 	b.m2 = b.mean + c;
@@ -327,11 +340,20 @@ static struct batch batch_of(const struct pare_run *r, float *memory)
 	return b;
 }
 
-static size_t batch_floats(const struct pare_run *r)
+static size_t batch_state(const struct pare_run *r)
 {
 	const struct norm_args *a = r->args;
 
 	return 2 + 10 * (size_t)a->norm.rows;
+}
+
+/* In place of the state; or dy without what was clamped. */
+static size_t batch_scratch(const struct pare_run *r)
+{
+	const struct norm_args *a = r->args;
+	size_t all = a->clamp && !r->last ? pare_shape_elems(r->in_shape[0]) : 0;
+
+	return all > batch_state(r) ? all : batch_state(r);
 }
 
 /* By the statistics of the batch, or the running ones? A net that trains treats both forms of the node alike. */
@@ -392,7 +414,10 @@ static void batch_statistics(const struct pare_run *r, struct batch *b)
 	const struct norm_args *a = r->args;
 
 	*b->count = (double)b->images * (double)b->len;
-	pare_norm_part(b->images, b->channels, b->len, r->in[0], b->mean, b->m2);
+	if (b->len == 1)
+		pare_norm_last_part(b->images, b->channels, r->in[0], b->mean, b->m2);
+	else
+		pare_norm_part(b->images, b->channels, b->len, r->in[0], b->mean, b->m2);
 	if (r->n_shards > 1)
 		pare_pool_meet(r->team);
 	for (int64_t c = 0; c < b->channels; c++) {
@@ -418,16 +443,83 @@ static void running_statistics(const struct pare_run *r, struct batch *b)
 			memcpy(r->out[k], r->in[k + 2], (size_t)b->channels * sizeof(float));
 }
 
+/* The operand of an absorbed sum. */
+static const float *added(const struct pare_run *r)
+{
+	const struct norm_args *a = r->args;
+
+	return a->added ? r->in[ADD_IN] : NULL;
+}
+
+static struct pare_norm_last last_of(const struct pare_run *r, const struct batch *b)
+{
+	const struct norm_args *a = r->args;
+
+	return (struct pare_norm_last){.rows = b->images, .channels = b->channels, .mean = b->use_mean, .inv = b->use_inv, .scale = r->in[1], .bias = r->in[2],
+	    .clamp = a->clamp, .lo = a->lo, .hi = a->hi};
+}
+
 static void batch_forward(const struct pare_run *r)
 {
+	const struct norm_args *a = r->args;
 	struct batch b = batch_of(r, r->state != NULL ? r->state : r->scratch);
 
 	if (by_batch(r))
 		batch_statistics(r, &b);
 	else
 		running_statistics(r, &b);
-	if (r->out[0] != NULL)
-		pare_norm_fixed_forward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], r->in[2], r->out[0]);
+	if (r->out[0] == NULL)
+		return;
+	if (b.len == 1) {
+		struct pare_norm_last d = last_of(r, &b);
+
+		pare_norm_last_forward(&d, r->in[0], added(r), r->out[0]);
+		return;
+	}
+	pare_norm_fixed_forward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], r->in[2], r->out[0]);
+	if (added(r) != NULL)
+		pare_k_acc(pare_shape_elems(r->out_shape[0]), added(r), r->out[0]);
+	if (a->clamp)
+		pare_k_clamp(pare_shape_elems(r->out_shape[0]), a->lo, a->hi, r->out[0], r->out[0]);
+}
+
+static bool batch_step(const struct pare_node_view *v, int operand, struct pare_step *out)
+{
+	const struct norm_args *a = v->args;
+
+	*out = (struct pare_step){.kind = PARE_STEP_NORM, .first_operand = 1, .n_operands = 4, .place = PARE_STEP_NORM_AT, .epsilon = a->epsilon};
+	return operand == 0 && !a->training_mode && !a->added && !a->clamp;
+}
+
+static bool batch_absorb(void *args, const struct pare_step *step, bool training)
+{
+	struct norm_args *a = args;
+
+	(void)training;
+	if (a->clamp || (step->kind != PARE_STEP_CLAMP && (step->kind != PARE_STEP_ADD || a->added)))
+		return false;
+	a->added |= step->kind == PARE_STEP_ADD;
+	if (step->kind == PARE_STEP_CLAMP) {
+		a->clamp = true;
+		a->lo = step->lo;
+		a->hi = step->hi;
+	}
+	return true;
+}
+
+/* What reaches the sum, where planes stand one after the other: dy without what was clamped; also the operand's gradient. */
+static const float *through(const struct pare_run *r, float *g)
+{
+	const struct norm_args *a = r->args;
+	size_t n = pare_shape_elems(r->out_shape[0]);
+
+	if (a->clamp)
+		pare_k_clamp_grad(n, a->lo, a->hi, r->out[0], r->grad_out[0], g);
+	if (a->added && r->grad_in[ADD_IN] != NULL && r->accumulate[ADD_IN])
+		pare_k_acc(n, a->clamp ? g : r->grad_out[0], r->grad_in[ADD_IN]);
+	else if (a->added && r->grad_in[ADD_IN] != NULL)
+		memcpy(r->grad_in[ADD_IN], a->clamp ? g : r->grad_out[0], n * sizeof *g);
+	return a->clamp ? g : r->grad_out[0];
 }
 
 /* Of the training form, when only its running averages are used. */
@@ -441,33 +533,21 @@ static void no_gradient(const struct batch *b, const struct pare_norm_grads *g)
 		memset(g->dbias, 0, (size_t)b->channels * sizeof *g->dbias);
 }
 
-/* dx = scale inv (dy - avg(dy) - h avg(dy h)) with averages over the whole batch; what reaches scale and bias is the shard's own share. */
-static void batch_backward(const struct pare_run *r)
+/* What reaches scale and bias is the shard's own share. */
+static void batch_param_grads(const struct batch *b, const struct pare_norm_grads *g)
 {
-	struct batch b = batch_of(r, r->state);
-	struct pare_norm_grads g;
+	for (int64_t c = 0; c < b->channels; c++) {
+		if (g->dbias != NULL)
+			g->dbias[c] = (g->acc_bias ? g->dbias[c] : 0.0f) + (float)b->dy[c];
+		if (g->dscale != NULL)
+			g->dscale[c] = (g->acc_scale ? g->dscale[c] : 0.0f) + (float)b->dyh[c];
+	}
+}
 
-	grads_of(r, &g);
-	if (r->grad_out[0] == NULL) {
-		no_gradient(&b, &g);
-		return;
-	}
-	if (!by_batch(r)) {
-		pare_norm_fixed_backward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], r->grad_out[0], &g);
-		return;
-	}
-	pare_norm_part_backward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->grad_out[0], b.dy, b.dyh);
-	for (int64_t c = 0; c < b.channels; c++) {
-		if (g.dbias != NULL)
-			g.dbias[c] = (g.acc_bias ? g.dbias[c] : 0.0f) + (float)b.dy[c];
-		if (g.dscale != NULL)
-			g.dscale[c] = (g.acc_scale ? g.dscale[c] : 0.0f) + (float)b.dyh[c];
-	}
-	if (r->n_shards > 1)
-		pare_pool_meet(r->team);
-	if (g.dx == NULL || b.images == 0)
-		return;
-	for (int64_t c = 0; c < b.channels; c++) {
+/* Averages over the whole batch. The shard's own sums are read by the others until the step ends: they go where forward's are through. */
+static void batch_averages(const struct pare_run *r, struct batch *b)
+{
+	for (int64_t c = 0; c < b->channels; c++) {
 		double n = 0, dy = 0, dyh = 0;
 
 		for (int s = 0; s < r->n_shards; s++) {
@@ -477,11 +557,61 @@ static void batch_backward(const struct pare_run *r)
 			dy += part.dy[c];
 			dyh += part.dyh[c];
 		}
-		/* the shard's own sums are read by the others until the step ends: the averages go where forward's are through */
-		b.mean[c] = dy / n;
-		b.m2[c] = dyh / n;
+		b->mean[c] = dy / n;
+		b->m2[c] = dyh / n;
 	}
-	pare_norm_batch_dx(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], r->grad_out[0], b.mean, b.m2, g.acc_x, g.dx);
+}
+
+/* dx = scale inv (dy - avg(dy) - h avg(dy h)), without the averages where the statistics are constants */
+static void last_backward(const struct pare_run *r, struct batch *b, const struct pare_norm_grads *g)
+{
+	struct pare_norm_last d = last_of(r, b);
+	struct pare_norm_last_grads to = {.dx = g->dx, .acc_x = g->acc_x};
+
+	pare_norm_last_sums(&d, r->in[0], r->out[0], r->grad_out[0], b->dy, b->dyh);
+	batch_param_grads(b, g);
+	if (by_batch(r)) {
+		if (r->n_shards > 1)
+			pare_pool_meet(r->team);
+		batch_averages(r, b);
+		to.avg_g = b->mean;
+		to.avg_gh = b->m2;
+	}
+	if (added(r) != NULL) {
+		to.dadd = r->grad_in[ADD_IN];
+		to.acc_add = r->accumulate[ADD_IN];
+	}
+	pare_norm_last_backward(&d, r->in[0], r->out[0], r->grad_out[0], &to);
+}
+
+static void batch_backward(const struct pare_run *r)
+{
+	struct batch b = batch_of(r, r->state);
+	struct pare_norm_grads g;
+	const float *dy;
+
+	grads_of(r, &g);
+	if (r->grad_out[0] == NULL) {
+		no_gradient(&b, &g);
+		return;
+	}
+	if (b.len == 1) {
+		last_backward(r, &b, &g);
+		return;
+	}
+	dy = through(r, r->scratch);
+	if (!by_batch(r)) {
+		pare_norm_fixed_backward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], dy, &g);
+		return;
+	}
+	pare_norm_part_backward(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, dy, b.dy, b.dyh);
+	batch_param_grads(&b, &g);
+	if (r->n_shards > 1)
+		pare_pool_meet(r->team);
+	if (g.dx == NULL || b.images == 0)
+		return;
+	batch_averages(r, &b);
+	pare_norm_batch_dx(b.images, b.channels, b.len, r->in[0], b.use_mean, b.use_inv, r->in[1], dy, b.mean, b.m2, g.acc_x, g.dx);
 }
 
 /* --- LRN */
@@ -543,8 +673,8 @@ static const struct pare_arg_spec lrn_arg_table[] = {ARG("alpha", FLOAT, alpha, 
 #define NORM .domain = "", .min_out = 1, .args_size = sizeof(struct norm_args)
 #define ROWS NORM, .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .scratch = rows_scratch, .state = rows_state, .forward = rows_forward, .backward = rows_backward
 #define BATCH NORM, .name = "BatchNormalization", .min_in = 5, .max_in = 5, .buffer_in = PARE_BIT(3) | PARE_BIT(4), .meets = true, \
-	.grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = batch_infer, .scratch = batch_floats, .state = batch_floats, .forward = batch_forward, \
-	.backward = batch_backward, .couple = channels_couple
+	.grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = batch_infer, .grad_uses_out = PARE_BIT(0), .scratch = batch_scratch, .state = batch_state, .forward = batch_forward, \
+	.backward = batch_backward, .couple = channels_couple, .layout = pare_layout_either, .step = batch_step, .absorb = batch_absorb
 #define GROUP ROWS, .name = "GroupNormalization", .min_in = 3, .max_in = 3, .max_out = 1, .args = group_arg_table, .couple = group_couple, .resize = group_resize
 
 const struct pare_op pare_op_norm_table[] = {

@@ -107,6 +107,8 @@ struct pare_run {
 	struct pare_pool *team;
 	int shard, n_shards;
 	float *const *states; /* by shard */
+	const float *prepared;        /* NULL: nothing is */
+	bool last;                    /* images stand as [N, ..., C], and so do the dimensions of their shapes */
 	/* of this pass */
 	enum pare_mode mode;
 	bool training; /* Dropout is on */
@@ -114,6 +116,14 @@ struct pare_run {
 	int32_t node;
 	int64_t first_row;
 };
+
+/* Where an axis of [N, C, ...] stands in the shapes that r holds. */
+static inline int pare_run_axis(const struct pare_run *r, int axis, int n_dims)
+{
+	if (!r->last || axis == 0)
+		return axis;
+	return axis == 1 ? n_dims - 1 : axis - 1;
+}
 
 /* Which channels are tied: what removing index i of one operand's axis does to another's. Operands are numbered: input k
  * is k, output k is PARE_OUT(k). An axis that no tie mentions is not tied to anything (it was broadcast).
@@ -146,7 +156,7 @@ struct pare_ties {
 };
 void pare_tie_add(struct pare_ties *t, struct pare_tie tie);
 
-/* What couple and macs look at: shapes are unresolved for couple, of one row for macs. Of macs' outputs only the first is there.
+/* What couple, layout and macs look at: shapes are unresolved, of one row for macs. Of macs' outputs only the first is there.
  * A row with min_out 0 must do without any of them, all others have output 0 (couple is not asked where it is left out). */
 struct pare_node_view {
 	const void *args;
@@ -180,6 +190,39 @@ struct pare_resize {
 int64_t pare_resize_left(const struct pare_resize *r, int operand, int axis, int64_t first, int64_t n);
 /* resize of a node whose constant input k is the shape of output 0. */
 void pare_resize_target(const struct pare_resize *r, int k);
+
+/* In which order of axes a node can run where the channels may stand last (core/graph/layout.c). */
+enum pare_layout {
+	PARE_LAYOUT_PLAIN,  /* row-major only */
+	PARE_LAYOUT_EITHER, /* as its inputs stand */
+	PARE_LAYOUT_LAST    /* channels last, whatever its inputs are */
+};
+/* For rows that do the same whatever the order of axes, as long as it is one for all operands: EITHER if these are images of
+ * one rank (or single elements). */
+enum pare_layout pare_layout_elementwise(const struct pare_node_view *v);
+/* For rows that look at run->last. */
+enum pare_layout pare_layout_either(const struct pare_node_view *v);
+/* What planning inserts to change the order of [N, C, ...]; not in the table. */
+extern const struct pare_op pare_op_to_last, pare_op_to_first;
+
+/* What a node does to one of its operands, element by element, for a row that can do it while it writes its result
+ * (core/graph/fuse.c). Operands [first_operand, first_operand + n_operands) of the node come along, to places max_in + place
+ * and on of the absorbing node's. */
+enum pare_step_kind {
+	PARE_STEP_NONE,
+	PARE_STEP_NORM,  /* (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c]; operands scale, bias, mean, var */
+	PARE_STEP_ADD,   /* x + operand, of x's shape */
+	PARE_STEP_CLAMP  /* to [lo, hi] */
+};
+#define PARE_STEP_MAX_IN 5 /* of a node that is a step */
+#define PARE_STEP_NORM_AT 0
+#define PARE_STEP_ADD_AT 4
+#define PARE_STEP_OPERANDS 5
+struct pare_step {
+	enum pare_step_kind kind;
+	int first_operand, n_operands, place;
+	float lo, hi, epsilon;
+};
 
 struct pare_op {
 	const char *domain, *name;
@@ -217,6 +260,14 @@ struct pare_op {
 	bool (*product)(const struct pare_run *r, struct pare_product *out);
 	/* x[n, n_in]: the data that rows [first, first + n) of group g multiply, after forward. */
 	void (*unfold)(const struct pare_run *r, int64_t g, int64_t first, int64_t n, float *x);
+	enum pare_layout (*layout)(const struct pare_node_view *v); /* NULL: PLAIN; shapes as for couple */
+	bool (*step)(const struct pare_node_view *v, int operand, struct pare_step *out); /* NULL: the row is no step */
+	/* Notes in args that the row does the step, too, after those before; false if it cannot. Called only if channels can stand last. */
+	bool (*absorb)(void *args, const struct pare_step *step, bool training);
+	/* In a net that does not train: floats that prepare fills from parameters once they stand (run->prepared). */
+	unsigned prepare_in; /* the inputs it reads; nothing is prepared where one of them is computed */
+	size_t (*prepared)(const struct pare_run *r);
+	void (*prepare)(const struct pare_run *r, float *prepared);
 };
 
 /* Is input or output k in one of a row's masks? Bit 31 stands for all from there on. */

@@ -11,6 +11,7 @@
 
 #include "core/ops/conv_window.h"
 #include "core/ops/kernels/pool.h"
+#include "core/ops/kernels/pool_last.h"
 #include "core/ops/ops_priv.h"
 
 struct pool_args {
@@ -94,6 +95,17 @@ static size_t max_state(const struct pare_run *r)
 	return pare_shape_elems(r->out_shape[0]);
 }
 
+/* Of channels last. */
+static int64_t images(const struct pare_run *r)
+{
+	return r->in_shape[0]->dims[0];
+}
+
+static int64_t channels(const struct pare_run *r)
+{
+	return r->in_shape[0]->dims[r->in_shape[0]->n_dims - 1];
+}
+
 static int32_t *places(const struct pare_run *r)
 {
 	_Static_assert(sizeof(int32_t) == sizeof(float), "the state holds one place per output");
@@ -133,6 +145,10 @@ static void max_forward(const struct pare_run *r)
 	bool wanted = r->n_out > 1 && r->out[1] != NULL;
 	int32_t *at = r->state != NULL || !wanted ? places(r) : (int32_t *)(void *)r->scratch;
 
+	if (r->last) {
+		pare_pool_last_max(&a->w, images(r), channels(r), r->in[0], r->out[0], r->state);
+		return;
+	}
 	pare_pool_max(&a->w, planes(r), r->in[0], r->out[0], at);
 	if (wanted)
 		indices(a, planes(r), at, r->out[1]);
@@ -142,7 +158,10 @@ static void max_backward(const struct pare_run *r)
 {
 	const struct pool_args *a = r->args;
 
-	pare_pool_max_grad(&a->w, planes(r), places(r), r->grad_out[0], r->accumulate[0], r->grad_in[0]);
+	if (r->last)
+		pare_pool_last_max_grad(&a->w, images(r), channels(r), r->state, r->grad_out[0], r->accumulate[0], r->grad_in[0]);
+	else
+		pare_pool_max_grad(&a->w, planes(r), places(r), r->grad_out[0], r->accumulate[0], r->grad_in[0]);
 }
 
 static size_t average_scratch(const struct pare_run *r)
@@ -156,14 +175,20 @@ static void average_forward(const struct pare_run *r)
 {
 	const struct pool_args *a = r->args;
 
-	pare_pool_sum(&a->w, planes(r), r->in[0], a->weight, r->out[0]);
+	if (r->last)
+		pare_pool_last_sum(&a->w, images(r), channels(r), r->in[0], a->weight, r->out[0]);
+	else
+		pare_pool_sum(&a->w, planes(r), r->in[0], a->weight, r->out[0]);
 }
 
 static void average_backward(const struct pare_run *r)
 {
 	const struct pool_args *a = r->args;
 
-	pare_pool_sum_grad(&a->w, planes(r), r->grad_out[0], a->weight, r->accumulate[0], r->grad_in[0], r->scratch);
+	if (r->last)
+		pare_pool_last_sum_grad(&a->w, images(r), channels(r), r->grad_out[0], a->weight, r->accumulate[0], r->grad_in[0]);
+	else
+		pare_pool_sum_grad(&a->w, planes(r), r->grad_out[0], a->weight, r->accumulate[0], r->grad_in[0], r->scratch);
 }
 
 static void couple_axes(const struct pare_node_view *v, enum pare_tie_kind batch, struct pare_ties *t)
@@ -175,6 +200,12 @@ static void couple_axes(const struct pare_node_view *v, enum pare_tie_kind batch
 static void pool_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	couple_axes(v, PARE_TIE_SAME, t);
+}
+
+/* Indices count through the tensor row by row. */
+static enum pare_layout max_layout(const struct pare_node_view *v)
+{
+	return wants_indices(v->n_out, v->out[1]) ? PARE_LAYOUT_PLAIN : PARE_LAYOUT_EITHER;
 }
 
 static void max_couple(const struct pare_node_view *v, struct pare_ties *t)
@@ -191,11 +222,11 @@ static const struct pare_arg_spec average_arg_table[] = {
 #define POOL .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, \
 	.args_size = sizeof(struct pool_args)
 #define MAX_POOL POOL, .state = max_state, .scratch = max_scratch, .forward = max_forward, .backward = max_backward, .couple = max_couple
-#define AVERAGE_POOL POOL, .max_out = 1, .couple = pool_couple, .scratch = average_scratch, .forward = average_forward, .backward = average_backward
+#define AVERAGE_POOL POOL, .max_out = 1, .couple = pool_couple, .layout = pare_layout_either, .scratch = average_scratch, .forward = average_forward, .backward = average_backward
 
 const struct pare_op pare_op_pool_table[] = {
-    {MAX_POOL, .name = "MaxPool", .max_out = 2, .any_dtype_in = PARE_BIT(0), .args = max_arg_table, .infer = max_infer},
-    {MAX_POOL, .name = "GlobalMaxPool", .max_out = 1, .infer = global_window},
+    {MAX_POOL, .name = "MaxPool", .max_out = 2, .any_dtype_in = PARE_BIT(0), .args = max_arg_table, .infer = max_infer, .layout = max_layout},
+    {MAX_POOL, .name = "GlobalMaxPool", .max_out = 1, .infer = global_window, .layout = pare_layout_either},
     {AVERAGE_POOL, .name = "AveragePool", .args = average_arg_table, .infer = average_infer},
     {AVERAGE_POOL, .name = "GlobalAveragePool", .infer = global_average_infer},
     {.name = NULL},

@@ -311,7 +311,7 @@ static const struct pare_arg_spec unsqueeze_arg_table[] = {
 const struct pare_op pare_op_shape_table[] = {
     {VIEW, ALWAYS, .name = "Flatten", .min_in = 1, .max_in = 1, .args_size = sizeof(struct flatten_args), .args = flatten_arg_table, .infer = flatten_infer,
      .couple = reshape_couple},
-    {VIEW, ALWAYS, .name = "Identity", .min_in = 1, .max_in = 1, .infer = identity_infer, .couple = pare_couple_same},
+    {VIEW, ALWAYS, .name = "Identity", .min_in = 1, .max_in = 1, .infer = identity_infer, .couple = pare_couple_same, .layout = pare_layout_elementwise},
     {VIEW, ALWAYS, .name = "Reshape", .min_in = 2, .max_in = 2, .args_size = sizeof(struct reshape_args), .args = reshape_arg_table,
      .const_in = PARE_BIT(1), .symbolic_in = PARE_BIT(1), .infer = reshape_infer, .couple = reshape_couple, .resize = reshape_resize},
     {SQUEEZE, .name = "Squeeze", .since = PARE_OPSET_MIN, .until = 12, .min_in = 1, .max_in = 1, .args = squeeze_arg_table, .infer = squeeze_infer},

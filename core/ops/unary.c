@@ -73,6 +73,14 @@ static enum pare_code clip_infer(const struct pare_infer *c, struct pare_err *er
 	return clip_attr_infer(c, err);
 }
 
+static bool clip_step(const struct pare_node_view *v, int operand, struct pare_step *out)
+{
+	const struct unary_args *u = v->args;
+
+	*out = (struct pare_step){.kind = PARE_STEP_CLAMP, .lo = u->a, .hi = u->b};
+	return operand == 0 && u->a <= u->b;
+}
+
 static void unary_forward(const struct pare_run *r)
 {
 	const struct unary_args *u = r->args;
@@ -116,8 +124,8 @@ static const struct pare_arg_spec arg_table_INF[] = {
 #define USES_OUT .grad_uses_out = PARE_BIT(0)
 
 #define ROW .domain = "", .min_in = 1, .min_out = 1, .max_out = 1, .args_size = sizeof(struct unary_args), .inplace = true, \
-	.forward = unary_forward, .couple = pare_couple_same
-#define CLIP ROW, .name = "Clip", .any_dtype_in = PARE_BIT(0), .grad_uses_in = PARE_BIT(0), .backward = unary_backward
+	.forward = unary_forward, .couple = pare_couple_same, .layout = pare_layout_elementwise
+#define CLIP ROW, .name = "Clip", .any_dtype_in = PARE_BIT(0), .grad_uses_in = PARE_BIT(0), .backward = unary_backward, .step = clip_step
 
 const struct pare_op pare_op_unary_table[] = {
 #define UNARY(text, first, attrs, types, uses, value, slope) \

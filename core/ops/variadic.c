@@ -110,7 +110,7 @@ static void extreme_backward(const struct pare_run *r)
 }
 
 #define ROW .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = MAX_OPERANDS, .min_out = 1, .max_out = 1, \
-	.any_dtype_in = ~0u, .infer = variadic_infer, .couple = variadic_couple
+	.any_dtype_in = ~0u, .infer = variadic_infer, .couple = variadic_couple, .layout = pare_layout_elementwise
 #define EXTREME ROW, .grad_uses_in = ~0u, .grad_uses_out = PARE_BIT(0), .scratch = extreme_scratch, .backward = extreme_backward
 
 const struct pare_op pare_op_variadic_table[] = {

@@ -8,15 +8,25 @@
 
 #include "core/base/rng.h"
 
-struct pare_net *nc_net(struct gb *b, int n_threads, int64_t max_batch, bool training)
+static struct pare_net *make(struct gb *b, int n_threads, int64_t max_batch, bool training, bool plain)
 {
-	const struct pare_net_options opt = {.n_threads = n_threads, .max_batch = max_batch, .training = training, .seed = 7};
+	const struct pare_net_options opt = {.n_threads = n_threads, .max_batch = max_batch, .training = training, .seed = 7, .plain = plain};
 	struct pare_net *net = NULL;
 	struct pare_err err = {0};
 	enum pare_code code = pare_net_new(gb_model(b), &opt, &net, &err);
 
 	ck_assert_msg(code == PARE_OK, "%s: %s", err.where, err.message);
 	return net;
+}
+
+struct pare_net *nc_net(struct gb *b, int n_threads, int64_t max_batch, bool training)
+{
+	return make(b, n_threads, max_batch, training, false);
+}
+
+struct pare_net *nc_plain_net(struct gb *b, int n_threads, int64_t max_batch, bool training)
+{
+	return make(b, n_threads, max_batch, training, true);
 }
 
 void nc_fill(float *out, size_t n, uint64_t seed)

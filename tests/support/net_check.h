@@ -7,6 +7,8 @@
 
 /* A net over the builder's model; fails the test with the error's text when there is none. */
 struct pare_net *nc_net(struct gb *b, int n_threads, int64_t max_batch, bool training);
+/* The same without layouts and fusion. */
+struct pare_net *nc_plain_net(struct gb *b, int n_threads, int64_t max_batch, bool training);
 
 /* Copies rows of inputs[i] (row-major, all rows) into the shards and runs forward on all of them. */
 void nc_forward(struct pare_net *net, const float *const *inputs, int64_t rows, enum pare_mode mode, uint64_t step);

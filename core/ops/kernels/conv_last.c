@@ -28,6 +28,7 @@
 #include "core/base/multiarch.h"
 
 #define FRAME_FLOATS ((int64_t)1 << 16)   /* of a group of images: 256 KiB */
+#define BAND_FLOATS ((int64_t)1 << 18)    /* of one image; a larger one goes in bands of lines: 1 MiB */
 #define BLOCK_FLOATS ((int64_t)48 * 1024) /* of a block's weights at a time: 192 KiB */
 #define MAX_TAPS 128
 #define MAX_STRIDE 4
@@ -85,7 +86,8 @@ struct pass {
 	struct plane to;
 	int64_t source_step[2]; /* of the frame, per position of a phase */
 	int64_t result_step[2]; /* of the result */
-	int64_t in, out;        /* channels of a tap's product; both 1 where each channel is by itself */
+	int64_t in;             /* channels of a tap's product */
+	int64_t band, n_band;   /* the lines of a phase that this frame holds */
 	int64_t stride[2];      /* phases */
 };
 
@@ -165,13 +167,13 @@ static struct frame gradient_frame(const struct pare_conv *c)
 static struct pass forward_pass(const struct pare_conv *c)
 {
 	return (struct pass){.frame = input_frame(c), .to = output_plane(c), .source_step = {c->w.stride[1], c->w.stride[2]}, .result_step = {1, 1},
-	    .in = c->in_channels / c->groups, .out = c->out_channels / c->groups, .stride = {1, 1}};
+	    .in = c->in_channels, .stride = {1, 1}};
 }
 
 static struct pass gradient_pass(const struct pare_conv *c)
 {
 	return (struct pass){.frame = gradient_frame(c), .to = input_plane(c), .source_step = {1, 1},
-	    .result_step = {c->w.stride[1], c->w.stride[2]}, .in = c->out_channels / c->groups, .out = c->in_channels / c->groups,
+	    .result_step = {c->w.stride[1], c->w.stride[2]}, .in = c->out_channels,
 	    .stride = {least(c->w.stride[1], c->w.in[1]), least(c->w.stride[2], c->w.in[2])}};
 }
 
@@ -264,16 +266,6 @@ static float *pack_phase(const struct source *s, const struct phase *p, int64_t 
 	return to;
 }
 
-/* Depthwise: [tap][channel]. */
-static void pack_depthwise(const struct pare_conv *c, const float *w, const float *scale, float *packed)
-{
-	int64_t taps = pare_window_product(c->w.kernel);
-
-	for (int64_t t = 0; t < taps; t++)
-		for (int64_t m = 0; m < c->groups; m++)
-			packed[t * c->groups + m] = w[m * taps + t] * (scale != NULL ? scale[m] : 1.0f);
-}
-
 void pare_conv_last_pack(const struct pare_conv *c, const float *w, const float *scale, float *packed)
 {
 	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels / c->groups;
@@ -281,22 +273,26 @@ void pare_conv_last_pack(const struct pare_conv *c, const float *w, const float 
 	struct phase p;
 
 	if (depthwise(c)) {
-		pack_depthwise(c, w, scale, packed);
+		pare_conv_lanes_pack(c, w, scale, packed);
 		return;
 	}
 	forward_phase(c, &p);
 	pack_phase(&s, &p, in, c->out_channels, packed);
 }
 
-void pare_conv_last_pack_transposed(const struct pare_conv *c, const float *w, float *packed)
+void pare_conv_last_pack_transposed(const struct pare_conv *c, const float *w, const float *scale, float *packed)
 {
 	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels / c->groups;
-	struct source s = {.w = w, .of_out = taps, .of_in = in * taps};
+	struct source s = {.w = w, .scale = scale, .of_out = taps, .of_in = in * taps};
 	struct pass pass = gradient_pass(c);
 	struct phase p;
 
 	if (depthwise(c)) {
-		pack_depthwise(c, w, NULL, packed);
+		pare_conv_lanes_pack(c, w, scale, packed);
+		return;
+	}
+	if (pare_conv_scatters(c)) {
+		pare_conv_scatter_pack(c, w, scale, packed);
 		return;
 	}
 	for (int64_t r = 0; r < pass.stride[0] * pass.stride[1]; r++) {
@@ -331,6 +327,28 @@ static const float *enter(const struct frame *f, int64_t images, const float *x,
 	for (int64_t i = 0; f->copy && i < images; i++)
 		fill_frame(f, x + i * image_floats(&f->from), scratch + i * frame_floats(f));
 	return f->copy ? scratch : x;
+}
+
+/* Lines of results, and of what they are made of, that go together; `lines` in all, a step of the frame each. */
+static int64_t band_lines(const struct frame *f, int64_t lines, int64_t step)
+{
+	int64_t extent = f->rows - (lines - 1) * step, line = f->cols * f->from.channels;
+
+	if (!f->copy || frame_floats(f) <= BAND_FLOATS)
+		return lines;
+	return least(most((BAND_FLOATS / line - extent) / step + 1, 1), lines);
+}
+
+/* The part of a frame that lines [first, first + n) of all `lines` need. */
+static struct frame band_frame(const struct frame *f, int64_t first, int64_t n, int64_t lines, int64_t step)
+{
+	struct frame b = *f;
+
+	if (n == lines || !f->copy)
+		return b;
+	b.top -= first * step;
+	b.rows -= (lines - n) * step;
+	return b;
 }
 
 static int64_t group_images(const struct frame *f, int64_t n)
@@ -374,6 +392,12 @@ static int64_t next_part(const struct pass *pass, const struct phase *p, int64_t
 	return taken;
 }
 
+/* Of the longest phase. */
+static int64_t phase_lines(const struct pass *p)
+{
+	return (p->to.rows + p->result_step[0] - 1) / p->result_step[0];
+}
+
 struct job {
 	const struct pass *pass;
 	const struct phase *phase;
@@ -387,7 +411,7 @@ static int64_t result_at(const struct job *j, int64_t image, int64_t row)
 {
 	const struct plane *to = &j->pass->to;
 
-	return image * image_floats(to) + ((j->phase->row + row * j->pass->result_step[0]) * to->cols + j->phase->col) * to->channels;
+	return image * image_floats(to) + ((j->phase->row + (j->pass->band + row) * j->pass->result_step[0]) * to->cols + j->phase->col) * to->channels;
 }
 
 static const float *source_at(const struct job *j, int64_t image, int64_t row)
@@ -402,7 +426,7 @@ static void run_part(const struct job *j, const struct pare_dot *d, const float 
 	const struct pare_tile_kernels *k = pare_tile();
 
 	for (int64_t i = 0; i < j->images; i++)
-		for (int64_t r = 0; r < j->phase->rows; r++) {
+		for (int64_t r = 0; r < least(j->phase->rows - j->pass->band, j->pass->n_band); r++) {
 			int64_t at = result_at(j, i, r) + first;
 
 			k->dot(d, j->phase->cols, source_at(j, i, r), w, j->to + at, j->add != NULL ? j->add + at : NULL);
@@ -440,41 +464,9 @@ static const float *run_phase(const struct job *j, const float *w, bool acc, con
 	return w;
 }
 
-static void run_lanes(const struct job *j, const float *w, bool acc, const struct pare_conv_finish *finish)
-{
-	const struct pass *pass = j->pass;
-	const struct pare_tile_kernels *k = pare_tile();
-	int64_t channels = pass->to.channels, off[MAX_TAPS];
-	struct pare_conv_finish f = finish != NULL ? *finish : (struct pare_conv_finish){0};
-	struct pare_lanes l = {.n_taps = j->phase->n_taps, .off = off, .xs = pass->source_step[1] * channels, .ys = pass->result_step[1] * channels,
-	    .w_tap = channels, .acc = acc, .finish = finish != NULL ? &f : NULL};
-
-	for (int64_t t = 0; t < l.n_taps; t++)
-		off[t] = tap_offset(pass, &j->phase->taps[t]);
-	for (int64_t i = 0; i < j->images * j->phase->rows; i++)
-		for (int64_t c = 0; c < channels; c += k->width) {
-			int64_t at = result_at(j, i / j->phase->rows, i % j->phase->rows) + c;
-
-			l.tail = least(k->width, channels - c);
-			f.bias = finish != NULL && finish->bias != NULL ? finish->bias + c : NULL;
-			k->lanes(&l, j->phase->cols, source_at(j, i / j->phase->rows, i % j->phase->rows) + c, w + c, j->to + at,
-			    j->add != NULL ? j->add + at : NULL);
-		}
-}
-
-/* The taps of a phase of a depthwise pass, in its order; packed holds all taps in the kernel's. */
-static const float *phase_lanes(const struct job *j, const float *packed, float *w)
-{
-	size_t channels = (size_t)j->pass->to.channels;
-
-	for (int64_t t = 0; t < j->phase->n_taps; t++)
-		memcpy(w + (size_t)t * channels, packed + (size_t)j->phase->taps[t].t * channels, channels * sizeof *w);
-	return w;
-}
-
 /* One group of images, phase by phase. */
 static void run_group(const struct pare_conv *c, const struct pass *pass, bool forward, int64_t images, const float *from, const float *packed, bool acc,
-    const struct pare_conv_finish *finish, const float *add, float *to, float *lane_weights)
+    const struct pare_conv_finish *finish, const float *add, float *to)
 {
 	for (int64_t r = 0; r < pass->stride[0] * pass->stride[1]; r++) {
 		struct phase p;
@@ -484,25 +476,27 @@ static void run_group(const struct pare_conv *c, const struct pass *pass, bool f
 			forward_phase(c, &p);
 		else
 			gradient_phase(c, pass, r / pass->stride[1], r % pass->stride[1], &p);
-		if (depthwise(c))
-			run_lanes(&j, phase_lanes(&j, packed, lane_weights), acc, finish);
-		else
-			packed = run_phase(&j, packed, acc, finish);
+		packed = run_phase(&j, packed, acc, finish);
 	}
 }
 
-static void run(const struct pare_conv *c, const struct pass *pass, bool forward, int64_t n, const float *x, const float *packed, bool acc,
+static void run(const struct pare_conv *c, const struct pass *whole, bool forward, int64_t n, const float *x, const float *packed, bool acc,
     const struct pare_conv_finish *finish, float *y, float *scratch)
 {
-	int64_t images = group_images(&pass->frame, n), from = image_floats(&pass->frame.from), to = image_floats(&pass->to);
-	float *lane_weights = scratch + images * frame_floats(&pass->frame);
+	int64_t images = group_images(&whole->frame, n), from = image_floats(&whole->frame.from), to = image_floats(&whole->to);
+	int64_t lines = phase_lines(whole), band = band_lines(&whole->frame, lines, whole->source_step[0]);
+	struct pass pass = *whole;
 
-	for (int64_t b = 0; b < n; b += images) {
-		int64_t k = least(images, n - b);
-		const float *add = finish != NULL && finish->add != NULL ? finish->add + b * to : NULL;
+	for (int64_t b = 0; b < n; b += images)
+		for (pass.band = 0; pass.band < lines; pass.band += band) {
+			int64_t k = least(images, n - b);
+			const float *add = finish != NULL && finish->add != NULL ? finish->add + b * to : NULL, *group;
 
-		run_group(c, pass, forward, k, enter(&pass->frame, k, x + b * from, scratch), packed, acc, finish, add, y + b * to, lane_weights);
-	}
+			pass.n_band = least(band, lines - pass.band);
+			pass.frame = band_frame(&whole->frame, pass.band, pass.n_band, lines, whole->source_step[0]);
+			group = enter(&pass.frame, k, x + b * from, scratch);
+			run_group(c, &pass, forward, k, group, packed, acc, finish, add, y + b * to);
+		}
 }
 
 /* A 1x1 convolution of stride 1 does not care where a line or an image ends: long lines, as many as fit the cache. */
@@ -538,9 +532,16 @@ size_t pare_conv_last_scratch(const struct pare_conv *c, int64_t n)
 {
 	struct frame x = input_frame(c), dy = gradient_frame(c);
 	int64_t images = most(group_images(&x, n), least(n, MIN_POSITIONS / most(c->w.out[1] * c->w.out[2], 1) + 1));
-	int64_t frames = most(images * frame_floats(&x), group_images(&dy, n) * frame_floats(&dy));
+	struct pass back = gradient_pass(c);
+	struct frame x_band = band_frame(&x, 0, band_lines(&x, c->w.out[1], c->w.stride[1]), c->w.out[1], c->w.stride[1]);
+	struct frame dy_band = band_frame(&dy, 0, band_lines(&dy, phase_lines(&back), 1), phase_lines(&back), 1);
+	int64_t frames = most(images * frame_floats(&x_band), group_images(&dy, n) * frame_floats(&dy_band));
 
-	return (size_t)(frames + pare_window_product(c->w.kernel) * (depthwise(c) ? c->groups : c->in_channels * padded(c->out_channels)));
+	if (depthwise(c))
+		return (size_t)(pare_window_product(c->w.kernel) * c->groups);
+	if (pare_conv_scatters(c))
+		frames = most(frames, (int64_t)pare_conv_scatter_scratch(c, n));
+	return (size_t)(frames + pare_window_product(c->w.kernel) * c->in_channels * padded(c->out_channels));
 }
 
 void pare_conv_last_forward(const struct pare_conv *c, int64_t n, const float *x, const float *packed, bool acc,
@@ -551,6 +552,10 @@ void pare_conv_last_forward(const struct pare_conv *c, int64_t n, const float *x
 	struct pass pass = forward_pass(&f);
 	struct pare_conv_finish last = finish != NULL ? *finish : (struct pare_conv_finish){0};
 
+	if (depthwise(c)) {
+		pare_conv_lanes_forward(c, n, x, packed, acc, finish, y);
+		return;
+	}
 	run(&f, &pass, true, lines, x, packed, acc, finish, y, scratch);
 	if (!pointwise(c) || rest.w.in[2] == 0)
 		return;
@@ -566,6 +571,14 @@ void pare_conv_last_grad_input(const struct pare_conv *c, int64_t n, const float
 	struct pare_conv t = *c;
 	struct pass pass = gradient_pass(c);
 
+	if (depthwise(c)) {
+		pare_conv_lanes_grad_input(c, n, packed, dy, acc, finish, dx);
+		return;
+	}
+	if (pare_conv_scatters(c)) {
+		pare_conv_scatter_grad_input(c, n, packed, dy, acc, finish, dx, scratch);
+		return;
+	}
 	if (pointwise(c)) {
 		t.in_channels = c->out_channels;
 		t.out_channels = c->in_channels;
@@ -577,15 +590,15 @@ void pare_conv_last_grad_input(const struct pare_conv *c, int64_t n, const float
 
 /* --- weights */
 
-/* dw[k][padded out] of one group of images, k = (tap, input channel). */
-static void outer_group(const struct pare_conv *c, const struct frame *f, int64_t images, const float *x, const float *dy, float *dw)
+/* dw[k][padded out] of some lines of one group of images, k = (tap, input channel). */
+static void outer_group(const struct pare_conv *c, const struct frame *f, int64_t images, int64_t lines, const float *x, const float *dy, float *dw)
 {
 	const struct pare_tile_kernels *k = pare_tile();
 	const struct pare_window *w = &c->w;
 	int64_t in = c->in_channels, out = c->out_channels, row = f->cols * in;
 	bool joined = w->dilation[2] == 1;
 	int64_t run_len = joined ? w->kernel[2] * in : in, n_runs = w->kernel[1] * (joined ? 1 : w->kernel[2]);
-	struct pare_outer o = {.images = images, .rows = w->out[1], .cols = w->out[2], .x_image = frame_floats(f), .x_row = w->stride[1] * row,
+	struct pare_outer o = {.images = images, .rows = lines, .cols = w->out[2], .x_image = frame_floats(f), .x_row = w->stride[1] * row,
 	    .xs = w->stride[2] * in, .y_image = w->out[1] * w->out[2] * out, .y_row = w->out[2] * out, .ys = out, .dw_row = padded(out)};
 	int64_t tiles = (run_len + k->outer_most - 1) / k->outer_most;
 
@@ -602,28 +615,10 @@ static void outer_group(const struct pare_conv *c, const struct frame *f, int64_
 	}
 }
 
-static void lanes_group(const struct pare_conv *c, const struct frame *f, int64_t images, const float *x, const float *dy, float *dw)
-{
-	const struct pare_tile_kernels *k = pare_tile();
-	const struct pare_window *w = &c->w;
-	int64_t channels = c->groups, off[MAX_TAPS];
-	struct pare_lanes l = {.n_taps = pare_window_product(w->kernel), .off = off, .xs = w->stride[2] * channels, .ys = channels, .w_tap = channels};
-
-	for (int64_t t = 0; t < l.n_taps; t++)
-		off[t] = (t / w->kernel[2] * w->dilation[1] * f->cols + t % w->kernel[2] * w->dilation[2]) * channels;
-	for (int64_t i = 0; i < images * w->out[1]; i++)
-		for (int64_t ch = 0; ch < channels; ch += k->width) {
-			l.tail = least(k->width, channels - ch);
-			k->lanes_grad(&l, w->out[2], x + i / w->out[1] * frame_floats(f) + i % w->out[1] * w->stride[1] * f->cols * channels + ch,
-			    dy + i * w->out[2] * channels + ch, dw + ch);
-		}
-}
-
 /* dw[t][in][padded out] to ONNX's order. */
 static void unpack(const struct pare_conv *c, const float *from, bool acc, float *dw)
 {
-	int64_t taps = pare_window_product(c->w.kernel), in = depthwise(c) ? 1 : c->in_channels;
-	int64_t row = depthwise(c) ? c->groups : padded(c->out_channels);
+	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels, row = padded(c->out_channels);
 
 	for (int64_t i = 0; i < in; i++)
 		for (int64_t m = 0; m < c->out_channels; m++)
@@ -638,25 +633,29 @@ static void weight_groups(const struct pare_conv *c, int64_t n, const float *x, 
 {
 	struct frame f = input_frame(c);
 	int64_t images = most(group_images(&f, n), least(n, MIN_POSITIONS / most(c->w.out[1] * c->w.out[2], 1) + 1));
+	int64_t lines = c->w.out[1], band = band_lines(&f, lines, c->w.stride[1]);
 	struct plane in = input_plane(c), out = output_plane(c);
 
-	for (int64_t b = 0; b < n; b += images) {
-		int64_t k = least(images, n - b);
-		const float *from = enter(&f, k, x + b * image_floats(&in), frames);
+	for (int64_t b = 0; b < n; b += images)
+		for (int64_t first = 0; first < lines; first += band) {
+			int64_t k = least(images, n - b), count = least(band, lines - first);
+			struct frame part = band_frame(&f, first, count, lines, c->w.stride[1]);
+			const float *from = enter(&part, k, x + b * image_floats(&in), frames);
 
-		if (depthwise(c))
-			lanes_group(c, &f, k, from, dy + b * image_floats(&out), sums);
-		else
-			outer_group(c, &f, k, from, dy + b * image_floats(&out), sums);
-	}
+			outer_group(c, &part, k, count, from, dy + b * image_floats(&out) + first * out.cols * out.channels, sums);
+		}
 }
 
 void pare_conv_last_grad_weight(const struct pare_conv *c, int64_t n, const float *x, const float *dy, bool acc, float *dw, float *scratch)
 {
 	int64_t lines = n, taps = pare_window_product(c->w.kernel);
-	int64_t n_sums = taps * (depthwise(c) ? c->groups : c->in_channels * padded(c->out_channels));
+	int64_t n_sums = taps * c->in_channels * padded(c->out_channels);
 	struct pare_conv f = pointwise(c) ? flat(c, &lines) : *c, rest = rest_of(c, &f, n, lines);
 
+	if (depthwise(c)) {
+		pare_conv_lanes_grad_weight(c, n, x, dy, acc, dw, scratch);
+		return;
+	}
 	memset(scratch, 0, (size_t)n_sums * sizeof *scratch);
 	weight_groups(&f, lines, x, dy, scratch, scratch + n_sums);
 	if (pointwise(c) && rest.w.in[2] > 0)

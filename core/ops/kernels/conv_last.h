@@ -18,10 +18,11 @@ bool pare_conv_last_serves(const struct pare_conv *c);
 
 /* Floats of scratch that any of the functions needs for up to n images. */
 size_t pare_conv_last_scratch(const struct pare_conv *c, int64_t n);
-/* Floats of packed weights, and packing them for forward or for grad_input. scale: a factor for each out channel, or NULL. */
+/* Floats of packed weights, and packing them for forward or for grad_input. scale: a factor for each channel
+ * of the result (y or dx), or NULL. */
 size_t pare_conv_last_packed(const struct pare_conv *c);
 void pare_conv_last_pack(const struct pare_conv *c, const float *w, const float *scale, float *packed);
-void pare_conv_last_pack_transposed(const struct pare_conv *c, const float *w, float *packed);
+void pare_conv_last_pack_transposed(const struct pare_conv *c, const float *w, const float *scale, float *packed);
 
 /* y = x * w */
 void pare_conv_last_forward(const struct pare_conv *c, int64_t n, const float *x, const float *packed, bool acc,
@@ -31,6 +32,22 @@ void pare_conv_last_grad_input(const struct pare_conv *c, int64_t n, const float
     const struct pare_conv_finish *finish, float *dx, float *scratch);
 /* dw from x and dy */
 void pare_conv_last_grad_weight(const struct pare_conv *c, int64_t n, const float *x, const float *dy, bool acc, float *dw, float *scratch);
+/* grad_input where dx is larger than dy (conv_scatter.c); conv_last.c comes here by itself. */
+bool pare_conv_scatters(const struct pare_conv *c);
+size_t pare_conv_scatter_scratch(const struct pare_conv *c, int64_t n);
+void pare_conv_scatter_pack(const struct pare_conv *c, const float *w, const float *scale, float *packed);
+void pare_conv_scatter_grad_input(const struct pare_conv *c, int64_t n, const float *packed, const float *dy, bool acc,
+    const struct pare_conv_finish *finish, float *dx, float *scratch);
+
+/* Depthwise (conv_lanes.c), with weights packed alike for both; conv_last.c comes here by itself. */
+void pare_conv_lanes_pack(const struct pare_conv *c, const float *w, const float *scale, float *packed);
+void pare_conv_lanes_forward(const struct pare_conv *c, int64_t n, const float *x, const float *packed, bool acc, const struct pare_conv_finish *finish,
+    float *y);
+void pare_conv_lanes_grad_input(const struct pare_conv *c, int64_t n, const float *packed, const float *dy, bool acc,
+    const struct pare_conv_finish *finish, float *dx);
+/* scratch: as many floats as w has */
+void pare_conv_lanes_grad_weight(const struct pare_conv *c, int64_t n, const float *x, const float *dy, bool acc, float *dw, float *scratch);
+
 /* db[channels] (+)= sums of dy[rows, channels] */
 void pare_conv_last_grad_bias(int64_t rows, int64_t channels, const float *dy, bool acc, float *db);
 

@@ -1,4 +1,4 @@
-/* The inner loops of convolution with channels last, one table of functions per instruction set (conv_tile.inc,
+/* The inner loops of convolution and pooling with channels last, one table of functions per instruction set (conv_tile.inc,
  * compiled by conv_tile_*.c).
  *
  *   dot    y[p][m] = sum over segments s, c < len(s)   x[p xs + off(s) + c] w[k][m],  k counting through all segments
@@ -44,15 +44,23 @@ struct pare_outer {
 	int64_t dw_row; /* from one c to the next of dw, whose rows are whole vectors */
 };
 
-/* One vector of channels of a depthwise convolution: y[p] = sum over taps x[p xs + off(t)] w[t]. */
+/* One vector of channels of a depthwise convolution: y[p] = sum over taps x[p xs + off(t)] w[w_off(t)]. */
 struct pare_lanes {
 	int64_t n_taps;
-	const int64_t *off;
+	const int64_t *off, *w_off;
 	int64_t xs, ys;
-	int64_t w_tap; /* from one tap of w to the next */
 	int64_t tail;
 	bool acc;
 	const struct pare_conv_finish *finish;
+};
+
+/* A window's maximum: y = the greatest (NaN more than any) of x[off(i) + channel], at = tap(i) of the first such i; continues
+ * from what stands there unless it is the first part of the window. */
+struct pare_window_places {
+	int64_t n;
+	const int64_t *off;
+	const float *tap;
+	bool first;
 };
 
 struct pare_tile_kernels {
@@ -63,8 +71,10 @@ struct pare_tile_kernels {
 	/* p rows of dw, 1 to outer_most */
 	void (*outer)(const struct pare_outer *o, int64_t p, const float *x, const float *dy, float *dw);
 	void (*lanes)(const struct pare_lanes *l, int64_t n, const float *x, const float *w, float *y, const float *add);
-	/* dw[t] += sum over n positions x[p xs + off(t)] dy[p ys] */
+	/* dw[w_off(t)] += sum over n positions x[p xs + off(t)] dy[p ys] */
 	void (*lanes_grad)(const struct pare_lanes *l, int64_t n, const float *x, const float *dy, float *dw);
+	/* all channels of one window with at least one place; at NULL: not wanted */
+	void (*max)(const struct pare_window_places *s, int64_t channels, const float *x, float *y, float *at);
 };
 extern const struct pare_tile_kernels pare_tile_avx512, pare_tile_avx2, pare_tile_plain;
 

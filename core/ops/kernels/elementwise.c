@@ -133,6 +133,21 @@ PARE_MULTIARCH void pare_k_exp(size_t n, const float *x, float *y)
 		y[i] = exp1(x[i]);
 }
 
+PARE_MULTIARCH void pare_k_clamp(size_t n, float lo, float hi, const float *x, float *y)
+{
+	for (size_t i = 0; i < n; i++) {
+		float v = x[i] < lo ? lo : x[i];
+
+		y[i] = v > hi ? hi : v;
+	}
+}
+
+PARE_MULTIARCH void pare_k_clamp_grad(size_t n, float lo, float hi, const float *y, const float *dy, float *dx)
+{
+	for (size_t i = 0; i < n; i++)
+		dx[i] = ((y[i] > lo) & (y[i] < hi)) ? dy[i] : 0.0f;
+}
+
 PARE_MULTIARCH void pare_k_relu(size_t n, const float *x, float *y)
 {
 	for (size_t i = 0; i < n; i++)

@@ -24,6 +24,9 @@ void pare_k_col_sum(size_t rows, size_t cols, const float *x, float scale, bool 
 /* out[rows, cols]: every row is scale * row[cols] */
 void pare_k_fill_rows(size_t rows, size_t cols, const float *row, float scale, float *out);
 
+/* y = x, at least lo, at most hi; and dy where y is neither, else 0 */
+void pare_k_clamp(size_t n, float lo, float hi, const float *x, float *y);
+void pare_k_clamp_grad(size_t n, float lo, float hi, const float *y, const float *dy, float *dx);
 void pare_k_relu(size_t n, const float *x, float *y);
 void pare_k_sigmoid(size_t n, const float *x, float *y);
 void pare_k_tanh(size_t n, const float *x, float *y);

@@ -5,6 +5,7 @@
  *
  * vec           SIMD_WIDTH floats
  * vmask         the first n floats of a vector, for the last one of a row of channels
+ * vchoice       which of two vectors' elements to take
  * quad          4 floats, of which a vector's sum is left by vfold */
 #ifndef PARE_KERNELS_SIMD_H
 #define PARE_KERNELS_SIMD_H
@@ -23,6 +24,7 @@ typedef float quad __attribute__((vector_size(16)));
 #define SIMD_INLINE static inline __attribute__((always_inline)) SIMD_TARGET
 typedef __m512 vec;
 typedef __mmask16 vmask;
+typedef __mmask16 vchoice;
 
 SIMD_INLINE vmask vmask_first(int64_t n)
 {
@@ -65,6 +67,15 @@ SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 {
 	return _mm512_min_ps(hi, _mm512_max_ps(lo, v));
 }
+/* Where v is greater than `than`, or NaN; and v there, the other elsewhere. */
+SIMD_INLINE vchoice vgreater(vec v, vec than)
+{
+	return _mm512_cmp_ps_mask(v, than, _CMP_GT_OQ) | _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+}
+SIMD_INLINE vec vchoose(vchoice c, vec v, vec other)
+{
+	return _mm512_mask_blend_ps(c, other, v);
+}
 
 #elif PARE_SIMD == 256
 
@@ -75,6 +86,7 @@ SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 #define SIMD_INLINE static inline __attribute__((always_inline)) SIMD_TARGET
 typedef __m256 vec;
 typedef __m256i vmask;
+typedef __m256 vchoice;
 
 SIMD_INLINE vmask vmask_first(int64_t n)
 {
@@ -116,6 +128,14 @@ SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 {
 	return _mm256_min_ps(hi, _mm256_max_ps(lo, v));
 }
+SIMD_INLINE vchoice vgreater(vec v, vec than)
+{
+	return _mm256_or_ps(_mm256_cmp_ps(v, than, _CMP_GT_OQ), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+SIMD_INLINE vec vchoose(vchoice c, vec v, vec other)
+{
+	return _mm256_blendv_ps(other, v, c);
+}
 
 #else
 
@@ -125,6 +145,7 @@ SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 #define SIMD_INLINE static inline __attribute__((always_inline))
 typedef float vec __attribute__((vector_size(16)));
 typedef int64_t vmask;
+typedef int32_t vchoice __attribute__((vector_size(16)));
 
 SIMD_INLINE vmask vmask_first(int64_t n)
 {
@@ -176,6 +197,16 @@ SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 		v[i] = v[i] < lo[i] ? lo[i] : v[i];
 		v[i] = v[i] > hi[i] ? hi[i] : v[i];
 	}
+	return v;
+}
+SIMD_INLINE vchoice vgreater(vec v, vec than)
+{
+	return (v > than) | (v != v);
+}
+SIMD_INLINE vec vchoose(vchoice c, vec v, vec other)
+{
+	for (int i = 0; i < SIMD_WIDTH; i++)
+		v[i] = c[i] ? v[i] : other[i];
 	return v;
 }
 

@@ -27,6 +27,8 @@ static const struct geometry case_table[] = {
     {5, 1, 900, 17, {.in = {1, 6, 7}, .kernel = ONE, .stride = ONE, .dilation = ONE}},                          /* lines and a rest */
     {2, 1, 6, 8, {.in = {1, 7, 7}, .kernel = ONE, .stride = {1, 2, 2}, .dilation = ONE}},                       /* phases without taps */
     {2, 1, 3, 3, {.in = {1, 1, 1}, .kernel = {1, 2, 2}, .stride = {1, 3, 3}, .dilation = ONE, .pad = {0, 4, 3}}}, /* a frame inside the margin */
+    {1, 1, 40, 3, {.in = {1, 90, 80}, .kernel = {1, 3, 3}, .stride = {1, 2, 1}, .dilation = ONE, .pad = {0, 1, 1}}}, /* bands of lines */
+    {2, 1, 3, 40, {.in = {1, 91, 80}, .kernel = {1, 3, 3}, .stride = {1, 1, 2}, .dilation = {1, 2, 1}, .pad = {0, 1, 1}}},
     {2, 37, 37, 37, {.in = {1, 8, 9}, .kernel = {1, 3, 3}, .stride = ONE, .dilation = ONE, .pad = {0, 1, 1}}},
     {2, 5, 5, 5, {.in = {1, 9, 8}, .kernel = {1, 3, 3}, .stride = {1, 2, 2}, .dilation = ONE, .pad = {0, 1, 1}}},
     {2, 18, 18, 18, {.in = {1, 7, 7}, .kernel = {1, 5, 5}, .stride = {1, 2, 1}, .dilation = {1, 1, 2}, .pad = {0, 2, 2}}},
@@ -157,7 +159,7 @@ static void check_gradients(struct sample *s, bool acc, int which)
 
 	turn(s->n, m, out, false, s->y, dy);
 	turn(s->n, s->c.in_channels, in, false, s->base, to);
-	pare_conv_last_pack_transposed(&s->c, s->w, s->packed);
+	pare_conv_last_pack_transposed(&s->c, s->w, NULL, s->packed);
 	pare_conv_last_grad_input(&s->c, s->n, s->packed, dy, acc, NULL, to, s->scratch);
 	turn(s->n, s->c.in_channels, in, true, to, s->got);
 	pare_conv_grad_input_ref(&s->c, s->n, s->w, s->y, s->want);
