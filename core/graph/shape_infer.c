@@ -139,7 +139,7 @@ static int mark_live(struct pare_net *net, bool *live_node)
 	return n;
 }
 
-/* Nodes with a graph of their own (If, Loop, Scan): carried, pruned around, never run. */
+/* Nodes with a graph of their own (If, Loop, Scan): carried, never run. */
 static bool has_subgraph(const struct pare_node *node)
 {
 	for (int i = 0; i < node->n_attrs; i++)
@@ -165,7 +165,7 @@ static enum pare_code find_op(const struct pare_net *net, struct pare_net_node *
 		    name, (long long)opset, PARE_OPSET_MIN, PARE_OPSET_MAX);
 	if (op == NULL)
 		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, n->where, "operator %s is not supported for execution%s", name,
-		    has_subgraph(node) ? ": control flow is carried, and models with it can be pruned, but not run" : "");
+		    has_subgraph(node) ? ": control flow is carried, but not run" : "");
 	if (node->n_in < op->min_in || node->n_in > op->max_in || node->n_out < op->min_out || node->n_out > op->max_out)
 		return pare_err_set(err, PARE_E_MODEL, n->where, "%d inputs and %d outputs; operator %s has %d to %d inputs and %d to %d outputs",
 		    node->n_in, node->n_out, op->name, op->min_in, op->max_in, op->min_out, op->max_out);
