@@ -123,6 +123,8 @@ PARE_MUST_USE enum pare_code job_run_step(struct job_run *r, size_t i, struct pa
 PARE_MUST_USE enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* Brings the job's net and data set together (data.c). */
 PARE_MUST_USE enum pare_code job_fit(struct job_run *r, struct pare_err *err);
+/* Shapes for those inputs of a model that leave more open than the batch, from the rows of the data. Returns how many. */
+int job_input_shapes(const struct job_run *r, const struct pare_model *m, struct pare_input_shape out[PARE_DATA_FIELDS]);
 /* Makes the inner tensors that training steps distill outputs of the models in memory, before nets are made; reads the second model (distill.c). */
 PARE_MUST_USE enum pare_code job_watch(struct job_run *r, struct pare_err *err);
 /* What a train step or recover says of its teacher: *out_given, and then *out. Both live until the next call. */

@@ -49,6 +49,7 @@ static int64_t largest_batch(const struct job_run *r)
 static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = largest_batch(r), .training = true, .seed = r->seed};
+	struct pare_input_shape shapes[PARE_DATA_FIELDS];
 	struct pare_model_counts counts;
 	enum pare_code code = job_model_input(r->w, "model", &r->file, err);
 
@@ -58,8 +59,11 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 		code = pare_model_count(r->model, &counts, err);
 	if (code == PARE_OK)
 		code = job_watch(r, err);
-	if (code == PARE_OK)
+	if (code == PARE_OK) {
+		opt.shapes = shapes;
+		opt.n_shapes = job_input_shapes(r, r->model, shapes);
 		code = pare_net_new(r->model, &opt, &r->net, err);
+	}
 	if (code != PARE_OK)
 		return code;
 	r->n_params = counts.n_params;
