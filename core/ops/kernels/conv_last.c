@@ -32,6 +32,7 @@
 #define BLOCK_FLOATS ((int64_t)48 * 1024) /* of a block's weights at a time: 192 KiB */
 #define MAX_TAPS 128
 #define MAX_STRIDE 4
+#define STRETCH 16
 #define MIN_POSITIONS 512 /* of grad_weight, between two sums in memory */
 
 static int64_t least(int64_t a, int64_t b)
@@ -232,7 +233,7 @@ struct source {
 	int64_t of_out, of_in; /* steps of w */
 };
 
-static void pack_one(const struct source *s, const struct phase *p, int64_t in, int64_t width, int64_t o, int64_t lane, int64_t i, float *to)
+static inline void pack_one(const struct source *s, const struct phase *p, int64_t in, int64_t width, int64_t o, int64_t lane, int64_t i, float *to)
 {
 	const float *w = s->w + o * s->of_out + i * s->of_in;
 	float scale = s->scale != NULL ? s->scale[o] : 1.0f;
@@ -241,17 +242,20 @@ static void pack_one(const struct source *s, const struct phase *p, int64_t in, 
 		to[(t * in + i) * width + lane] = w[p->taps[t].t] * scale;
 }
 
-/* The inner loop goes along the smaller step of w; i in short stretches, whose part of `to` stays in the first cache. */
+/* Input channels in short stretches, whose part of `to` stays in the first cache; along the smaller step of w within them. */
 static void pack_block(const struct source *s, const struct phase *p, int64_t in, int64_t width, int64_t first, int64_t n, float *to)
 {
 	memset(to, 0, (size_t)(p->n_taps * in * width) * sizeof *to);
-	for (int64_t i = 0; i < in; i += 16)
-		for (int64_t k = 0; k < 16 * n; k++) {
-			int64_t lane = s->of_out > s->of_in ? k / 16 : k % n, at = i + (s->of_out > s->of_in ? k % 16 : k / n);
+	for (int64_t i = 0; i < in; i += STRETCH) {
+		int64_t end = least(i + STRETCH, in);
 
-			if (at < in)
-				pack_one(s, p, in, width, first + lane, lane, at, to);
-		}
+		for (int64_t lane = 0; s->of_out > s->of_in && lane < n; lane++)
+			for (int64_t k = i; k < end; k++)
+				pack_one(s, p, in, width, first + lane, lane, k, to);
+		for (int64_t k = i; s->of_out <= s->of_in && k < end; k++)
+			for (int64_t lane = 0; lane < n; lane++)
+				pack_one(s, p, in, width, first + lane, lane, k, to);
+	}
 }
 
 static float *pack_phase(const struct source *s, const struct phase *p, int64_t in, int64_t out, float *to)
@@ -615,18 +619,22 @@ static void outer_group(const struct pare_conv *c, const struct frame *f, int64_
 	}
 }
 
-/* dw[t][in][padded out] to ONNX's order. */
+static inline void unpack_channel(int64_t taps, int64_t in, int64_t row, const float *from, bool acc, float *dw)
+{
+	for (int64_t t = 0; t < taps; t++)
+		dw[t] = acc ? dw[t] + from[t * in * row] : from[t * in * row];
+}
+
+/* dw[t][in][padded out] to ONNX's order, in squares of channels that the first cache holds on both sides. */
 static void unpack(const struct pare_conv *c, const float *from, bool acc, float *dw)
 {
-	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels, row = padded(c->out_channels);
+	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels, out = c->out_channels, row = padded(out);
 
-	for (int64_t i = 0; i < in; i++)
-		for (int64_t m = 0; m < c->out_channels; m++)
-			for (int64_t t = 0; t < taps; t++) {
-				float *to = dw + (m * in + i) * taps + t;
-
-				*to = (acc ? *to : 0.0f) + from[(t * in + i) * row + m];
-			}
+	for (int64_t m = 0; m < out; m += STRETCH)
+		for (int64_t i = 0; i < in; i += STRETCH)
+			for (int64_t k = m; k < least(m + STRETCH, out); k++)
+				for (int64_t j = i; j < least(i + STRETCH, in); j++)
+					unpack_channel(taps, in, row, from + j * row + k, acc, dw + (k * in + j) * taps);
 }
 
 static void weight_groups(const struct pare_conv *c, int64_t n, const float *x, const float *dy, float *sums, float *frames)
