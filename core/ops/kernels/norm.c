@@ -141,21 +141,10 @@ void pare_norm_backward(const struct pare_norm *d, const float *x, const float *
 	}
 }
 
-/* Channels without positions: what follows a linear layer. */
-PARE_MULTIARCH static void channels_forward(int64_t images, int64_t channels, const float *x, const float *mean, const float *inv, const float *scale,
-    const float *bias, float *y)
-{
-	for (int64_t i = 0; i < images; i++, x += channels, y += channels)
-		for (int64_t c = 0; c < channels; c++)
-			y[c] = (x[c] - mean[c]) * (inv[c] * scale[c]) + bias[c];
-}
-
 void pare_norm_fixed_forward(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *scale,
     const float *bias, float *y)
 {
-	if (len == 1)
-		channels_forward(images, channels, x, mean, inv, scale, bias, y);
-	for (int64_t i = 0; len > 1 && i < images * channels; i++) {
+	for (int64_t i = 0; i < images * channels; i++) {
 		int64_t c = i % channels;
 
 		run_forward(len, x + i * len, mean[c], inv[c] * scale[c], bias[c], y + i * len);
@@ -204,27 +193,12 @@ void pare_norm_fixed_backward(int64_t images, int64_t channels, int64_t len, con
 	}
 }
 
-/* One more value of each channel, after `before` of them (Welford 1962). */
-PARE_MULTIARCH static void channels_part(int64_t channels, double before, const float *x, double *mean, double *m2)
-{
-	double share = 1 / (before + 1), weight = before * share;
-
-	for (int64_t c = 0; c < channels; c++) {
-		double delta = (double)x[c] - mean[c];
-
-		mean[c] += delta * share;
-		m2[c] += delta * delta * weight;
-	}
-}
-
 /* Each run in two passes while it is in the cache, then merged into its channel. */
 void pare_norm_part(int64_t images, int64_t channels, int64_t len, const float *x, double *mean, double *m2)
 {
 	memset(mean, 0, (size_t)channels * sizeof *mean);
 	memset(m2, 0, (size_t)channels * sizeof *m2);
-	for (int64_t i = 0; i < images && len == 1; i++)
-		channels_part(channels, (double)i, x + i * channels, mean, m2);
-	for (int64_t i = 0; i < images && len > 1; i++) {
+	for (int64_t i = 0; i < images; i++) {
 		double share = 1 / (double)(i + 1), weight = (double)i * share * (double)len;
 
 		for (int64_t c = 0; c < channels; c++, x += len) {
@@ -237,23 +211,12 @@ void pare_norm_part(int64_t images, int64_t channels, int64_t len, const float *
 	}
 }
 
-PARE_MULTIARCH static void channels_sums(int64_t channels, const float *x, const float *mean, const float *inv, const float *dy, double *sum_dy,
-    double *sum_dyh)
-{
-	for (int64_t c = 0; c < channels; c++) {
-		sum_dy[c] += (double)dy[c];
-		sum_dyh[c] += (double)(dy[c] * ((x[c] - mean[c]) * inv[c]));
-	}
-}
-
 void pare_norm_part_backward(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *dy,
     double *sum_dy, double *sum_dyh)
 {
 	memset(sum_dy, 0, (size_t)channels * sizeof *sum_dy);
 	memset(sum_dyh, 0, (size_t)channels * sizeof *sum_dyh);
-	for (int64_t i = 0; i < images && len == 1; i++)
-		channels_sums(channels, x + i * channels, mean, inv, dy + i * channels, sum_dy, sum_dyh);
-	for (int64_t i = 0; i < images && len > 1; i++)
+	for (int64_t i = 0; i < images; i++)
 		for (int64_t c = 0; c < channels; c++, x += len, dy += len) {
 			sum_dy[c] += (double)pare_k_sum((size_t)len, dy);
 			sum_dyh[c] += (double)centred_dot(len, x, mean[c], dy) * (double)inv[c];
@@ -271,22 +234,10 @@ PARE_MULTIARCH static void run_dx(int64_t n, const float *x, float mean, const f
 			dx[i] = k * dy[i] - a - (x[i] - mean) * b;
 }
 
-PARE_MULTIARCH static void channels_dx(int64_t channels, const float *x, const float *mean, const float *inv, const float *scale, const float *dy,
-    const double *avg_dy, const double *avg_dyh, bool acc, float *dx)
-{
-	for (int64_t c = 0; c < channels; c++) {
-		float h = (x[c] - mean[c]) * inv[c], d = scale[c] * inv[c] * (dy[c] - (float)avg_dy[c] - h * (float)avg_dyh[c]);
-
-		dx[c] = acc ? dx[c] + d : d;
-	}
-}
-
 void pare_norm_batch_dx(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *scale,
     const float *dy, const double *avg_dy, const double *avg_dyh, bool acc, float *dx)
 {
-	for (int64_t i = 0; i < images && len == 1; i++)
-		channels_dx(channels, x + i * channels, mean, inv, scale, dy + i * channels, avg_dy, avg_dyh, acc, dx + i * channels);
-	for (int64_t i = 0; len > 1 && i < images * channels; i++) {
+	for (int64_t i = 0; i < images * channels; i++) {
 		int64_t c = i % channels, at = i * len;
 		float k = inv[c] * scale[c];
 

@@ -31,7 +31,8 @@ struct pare_norm_grads { /* each may be NULL; acc_*: add to what is there */
 void pare_norm_backward(const struct pare_norm *d, const float *x, const float *mean, const float *inv, const float *scale, const float *dy,
     const struct pare_norm_grads *g, float *scratch);
 
-/* The same with constant statistics of each of `channels`: x[images, channels, len]. */
+/* The same with constant statistics of each of `channels`: x[images, channels, len]. This and the following are for planes that
+ * stand one after the other; norm_last.h has the channels last. */
 void pare_norm_fixed_forward(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *scale,
     const float *bias, float *y);
 void pare_norm_fixed_backward(int64_t images, int64_t channels, int64_t len, const float *x, const float *mean, const float *inv, const float *scale,
