@@ -205,6 +205,9 @@ enum pare_code pare_onnx_inline(struct pare_onnx_reader *r)
 		code = expand(r, r->graph, GRAPH_NODE, -1, 0);
 	if (code != PARE_OK)
 		return code;
+	r->m->graph.nodes = pare_onnx_take(r, &r->m->arena, r->n_items, sizeof *r->m->graph.nodes); /* the larger one first: it may be refused */
+	if (r->m->graph.nodes == NULL)
+		return r->err->code;
 	r->items = pare_onnx_take(r, &r->scratch, r->n_items, sizeof *r->items);
 	if (r->items == NULL)
 		return r->err->code;

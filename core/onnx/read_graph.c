@@ -21,7 +21,6 @@ static void enter(const struct pare_onnx_reader *r, struct pare_wire *w, struct 
 /* Everything of pass two but the values, whose number is known once names are joined. */
 static bool allocate(struct pare_onnx_reader *r)
 {
-	struct pare_graph *g = &r->m->graph;
 	struct pare_arena *a = &r->m->arena;
 	size_t n_defs = r->n.inputs + r->n.inits + r->n.sparse + r->n.out; /* each at least two bytes of the file */
 
@@ -29,9 +28,6 @@ static bool allocate(struct pare_onnx_reader *r)
 		(void)pare_err_set(r->err, PARE_E_LIMIT, NULL, "the graph has more than %d nodes or values", INT32_MAX);
 		return false;
 	}
-	g->nodes = pare_onnx_take(r, a, r->n.nodes, sizeof *g->nodes);
-	if (g->nodes == NULL)
-		return false;
 	r->names.defs = pare_onnx_take(r, &r->scratch, n_defs, sizeof *r->names.defs);
 	if (r->names.defs == NULL)
 		return false;

@@ -100,8 +100,8 @@ PARE_MUST_USE enum pare_code pare_onnx_names_index(struct pare_onnx_reader *r, i
 /* The value of that name, or -1. */
 int32_t pare_onnx_names_find(const struct pare_onnx_names *names, struct pare_span name);
 
-/* Fills r->items: the nodes of the main graph with every call of a function replaced by its nodes. PARE_E_MODEL for recursion,
- * PARE_E_LIMIT. */
+/* Fills r->items: the nodes of the main graph with every call of a function replaced by its nodes; allocates the graph's. PARE_E_MODEL
+ * for recursion, PARE_E_LIMIT. */
 PARE_MUST_USE enum pare_code pare_onnx_inline(struct pare_onnx_reader *r);
 /* PARE_E_LIMIT when names of functions have been compared more often than an honest file needs. */
 PARE_MUST_USE enum pare_code pare_onnx_inline_check(struct pare_onnx_reader *r);
