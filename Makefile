@@ -150,7 +150,7 @@ test:
 conformance:
 	@sh scripts/install-deps.sh build test
 	@$(MAKE) --no-print-directory -j$(JOBS) $(B)/tests/core/ops/test_conformance
-	@$(B)/tests/core/ops/test_conformance | grep -v '^Running\|Checks:'
+	@$(B)/tests/core/ops/test_conformance >$(B)/conformance.txt; status=$$?; grep -v '^Running\|Checks:' $(B)/conformance.txt; exit $$status
 judge:
 	@sh scripts/install-deps.sh build judge
 	@$(MAKE) --no-print-directory -j$(JOBS) $(RUN_MODEL)

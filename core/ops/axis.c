@@ -6,6 +6,7 @@
  *   ReverseSequence   the first len[b] elements of each sequence in reverse                dx = the same of dy
  *   OneHot            y[..., k, ...] = on where k is the index, else off
  */
+#include <math.h>
 #include <string.h>
 
 #include "core/ops/movement.h"
@@ -40,6 +41,8 @@ static enum pare_code known_int(const struct pare_infer *c, int k, int64_t *out,
 
 	if (known->n != 1)
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "input %d has %zu elements; it must be a scalar", k, known->n);
+	if (known->i64 == NULL && !(fabsf(known->f32[0]) < 16777216.0f))
+		return pare_err_set(err, PARE_E_INVALID, c->where, "input %d is %g; it must be an integer", k, (double)known->f32[0]);
 	*out = known->i64 != NULL ? known->i64[0] : (int64_t)known->f32[0];
 	return PARE_OK;
 }

@@ -169,7 +169,7 @@ static enum pare_code read_equation(struct reader *r, struct pare_err *err)
 	return code;
 }
 
-/* How long each label is: all axes that carry it agree, or are 1 and repeat. 0 for one that no input has. */
+/* How long each label is: all axes that carry it agree, or are 1 and repeat. -1 for one that no input has. */
 static enum pare_code label_lengths(const struct pare_infer *c, int64_t *len, struct pare_err *err)
 {
 	struct einsum_args *a = c->args;
@@ -180,7 +180,7 @@ static enum pare_code label_lengths(const struct pare_infer *c, int64_t *len, st
 			int64_t d = c->in[k].dims[i];
 			bool batch = (c->in[k].batch & PARE_BIT(i)) != 0;
 
-			if (len[l] == 0 || (len[l] == 1 && !a->batch[l])) {
+			if (len[l] < 0 || (len[l] == 1 && !a->batch[l])) {
 				len[l] = d;
 				a->batch[l] = batch;
 			} else if (!(d == 1 && !batch) && (d != len[l] || batch != a->batch[l])) {
@@ -191,13 +191,31 @@ static enum pare_code label_lengths(const struct pare_infer *c, int64_t *len, st
 	return PARE_OK;
 }
 
+/* With more than two operands a product in between can be larger than any of them: at most that many elements per row. */
+#define MAX_BETWEEN 268435456.0
+
+static enum pare_code check_products(const struct pare_infer *c, const int64_t *len, struct pare_err *err)
+{
+	const struct einsum_args *a = c->args;
+	double n = 1;
+
+	for (int l = 0; l < a->n_labels; l++)
+		n *= len[l] > 0 ? (double)len[l] : 1;
+	if (n > MAX_BETWEEN)
+		return pare_err_set(err, PARE_E_LIMIT, c->where, "the product of %d inputs runs over %g combinations of labels; at most %g are supported", c->n_in,
+		    n, MAX_BETWEEN);
+	return PARE_OK;
+}
+
 static enum pare_code einsum_infer(const struct pare_infer *c, struct pare_err *err)
 {
 	struct einsum_args *a = c->args;
 	struct reader r = {.c = c, .a = a};
-	int64_t len[MAX_LABELS] = {0};
+	int64_t len[MAX_LABELS];
 	enum pare_code code;
 
+	for (int l = 0; l < MAX_LABELS; l++)
+		len[l] = -1;
 	for (int k = 0; k < c->n_in; k++)
 		if (!pare_infer_has(c, k))
 			return pare_err_set(err, PARE_E_MODEL, c->where, "input %d is left out", k);
@@ -217,7 +235,7 @@ static enum pare_code einsum_infer(const struct pare_infer *c, struct pare_err *
 		c->out[0].batch |= a->batch[l] ? PARE_BIT(i) : 0;
 	}
 	c->out[0].n_dims = a->out.n;
-	return code;
+	return code == PARE_OK && c->n_in > 2 ? check_products(c, len, err) : code;
 }
 
 /* An operand at run time. labels: those along which it moves. */

@@ -205,7 +205,7 @@ static enum pare_code from_scales(const struct pare_infer *c, const float *scale
 		struct line *l = &line[axis[i]];
 		double out = floor((double)l->in * (double)scales[i]);
 
-		if (!(scales[i] > 0.0f) || !(out <= INT32_MAX))
+		if (!(scales[i] > 0.0f) || !(out >= 1 && out <= INT32_MAX))
 			return pare_err_set(err, PARE_E_INVALID, c->where, "a scale of %g for axis %d of %lld elements", (double)scales[i], axis[i], (long long)l->in);
 		l->scale = (double)scales[i];
 		l->out = (int64_t)out;
@@ -234,7 +234,7 @@ static enum pare_code from_sizes(const struct pare_infer *c, const struct pare_s
 	}
 	for (size_t i = 0; i < n && a->policy != STRETCH; i++) {
 		line[axis[i]].scale = common;
-		line[axis[i]].out = (int64_t)floor(common * (double)line[axis[i]].in + 0.5);
+		line[axis[i]].out = (int64_t)fmax(1, floor(common * (double)line[axis[i]].in + 0.5));
 	}
 	return PARE_OK;
 }
@@ -327,6 +327,8 @@ static enum pare_code resize_infer(const struct pare_infer *c, struct pare_err *
 	if (a->coordinate == TF_CROP_AND_RESIZE && roi.n != 2 * n)
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "a roi of %zu numbers for %zu axes; there must be two for each", roi.n, n);
 	for (size_t i = 0; i < n && a->coordinate == TF_CROP_AND_RESIZE; i++) {
+		if (!isfinite(roi.v[i]) || !isfinite(roi.v[n + i]))
+			return pare_err_set(err, PARE_E_INVALID, c->where, "a roi from %g to %g", (double)roi.v[i], (double)roi.v[n + i]);
 		line[axis[i]].roi_start = (double)roi.v[i];
 		line[axis[i]].roi_end = (double)roi.v[n + i];
 	}

@@ -13,6 +13,12 @@ static inline float power(float a, float b, bool whole)
 	return whole ? (float)trunc(pow((double)a, (double)b)) : b == 2.0f ? a * a : powf(a, b);
 }
 
+/* No type has more than 64 bits to shift. */
+static inline int shift1(float b)
+{
+	return (int)fminf(fmaxf(b, 0.0f), 64.0f);
+}
+
 #define EACH(out, at_a, at_b, value) \
 	for (size_t i = 0; i < n; i++) { \
 		const float a = as[at_a], b = bs[at_b]; \

@@ -38,9 +38,8 @@ static const char *const listed_table[] = {
     "Transpose", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "GatherElements", "GatherND", "ScatterElements",
     "Scatter", "ScatterND", "CumSum", "Trilu", "OneHot", "EyeLike", "ReverseSequence", "MeanVarianceNormalization", "BitShift",
     "Resize", "Upsample", "Expand", "Tile", "Pad", "Shape", "Size", "Range", "ConstantOfShape", "DepthToSpace",
-    "SpaceToDepth", "ReduceL1", "ReduceL2", "ReduceLogSum",
-    "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "ArgMax", "ArgMin", "TopK",
-   
+    "SpaceToDepth", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+    "ReduceSum", "ReduceSumSquare", "ArgMax", "ArgMin", "TopK", "RNN", "LSTM", "GRU", "QuantizeLinear", "DequantizeLinear",
 };
 
 /* Another tree of the same layout may be named on the command line; its kinds need not all be there. */
