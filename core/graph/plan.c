@@ -14,21 +14,27 @@
 #define PASS_FLOATS ((size_t)1 << 18) /* of the largest value of a pass: 1 MiB */
 #define PASS_MIN 2
 
+/* NULL for what the graph computes, and for values that planning itself has added behind the graph's own (layout.c). */
+static const struct pare_tensor *init_of(const struct pare_net *net, int32_t value)
+{
+	return value < net->model->graph.n_values ? net->model->graph.values[value].init : NULL;
+}
+
 static void add_param(struct pare_net *net, int32_t value, int32_t node)
 {
-	const struct pare_value *v = &net->model->graph.values[value];
+	const struct pare_tensor *init = init_of(net, value);
 	struct pare_net_value *nv = &net->values[value];
 	struct pare_param_info *p;
 
-	if (v->init == NULL || nv->constant || nv->param >= 0)
+	if (init == NULL || nv->constant || nv->param >= 0)
 		return;
 	nv->param = net->n_params++;
 	nv->place = PARE_PLACE_PARAM;
 	nv->offset = net->slab_len;
 	p = &net->params[nv->param];
-	*p = (struct pare_param_info){.value = value, .node = node, .name = v->init->name, .offset = net->slab_len, .n_elems = v->init->n_elems,
-	    .n_dims = v->init->n_dims, .out_axis = -1};
-	memcpy(p->dims, v->init->dims, sizeof p->dims);
+	*p = (struct pare_param_info){.value = value, .node = node, .name = init->name, .offset = net->slab_len, .n_elems = init->n_elems,
+	    .n_dims = init->n_dims, .out_axis = -1};
+	memcpy(p->dims, init->dims, sizeof p->dims);
 	net->slab_len += pare_net_align(p->n_elems);
 }
 
@@ -154,7 +160,7 @@ static enum pare_code read_integers(const struct pare_tensor *t, float *out, str
 static enum pare_code place_constant(struct pare_net *net, int32_t value, struct pare_err *err)
 {
 	struct pare_net_value *v = &net->values[value];
-	const struct pare_tensor *t = net->model->graph.values[value].init;
+	const struct pare_tensor *t = init_of(net, value);
 	size_t n = pare_shape_elems(&v->shape);
 
 	v->place = PARE_PLACE_CONST;
