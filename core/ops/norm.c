@@ -7,8 +7,8 @@
  * squared deviations of its rows, all meet once, and each merges the parts in the same order: the result depends on the number of
  * shards by rounding alone. Backward meets once more, for the two sums over the batch. Running statistics that are not
  * initializers (Constant nodes) cannot move; such a node always takes them as they are.
- *   Only in a net without gradients does training_mode 1 mean what ONNX says: statistics of the batch that runs.
- * Rows meet in it, which the ties say, so such a net runs as one shard. Its running averages are outputs without a gradient.
+ *   Only in a net without gradients does training_mode 1 mean what ONNX says: statistics of the batch that runs. Rows meet in it,
+ * which the ties say, so such a net runs as one shard. Its running averages are outputs without a gradient.
  *
  * State (kept for backward) holds mean and 1 / deviation per row; a net without gradients has them in scratch. */
 #include <math.h>
@@ -24,6 +24,7 @@ struct norm_args {
 	int64_t axis, num_groups, size, spatial, training_mode, stash_type;
 	struct pare_ints axes;
 	/* filled by infer */
+	bool rows_meet; /* shards cannot: the training form where there is no training */
 	struct pare_norm norm; /* but for what depends on the batch */
 	/* BatchNormalization: what was absorbed, in this order */
 	bool added, clamp;
@@ -158,7 +159,7 @@ static void channels_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	const struct norm_args *a = v->args;
 
-	tie(t, a->training_mode ? PARE_TIE_MIX : PARE_TIE_SAME, 0, 0, PARE_OUT(0), 0);
+	tie(t, a->rows_meet ? PARE_TIE_MIX : PARE_TIE_SAME, 0, 0, PARE_OUT(0), 0);
 	tie(t, PARE_TIE_SAME, 0, 1, PARE_OUT(0), 1);
 	for (int k = 1; k < v->n_in && k < ADD_IN; k++)
 		if (v->in[k] != NULL)
@@ -307,6 +308,7 @@ static enum pare_code batch_infer(const struct pare_infer *c, struct pare_err *e
 		if (c->node->out[k] >= 0)
 			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator BatchNormalization has statistics as outputs in training mode only");
 	a->norm = (struct pare_norm){.rows = x->dims[1], .cycle = x->dims[1], .segments = 1, .len = pare_shape_product(x, 2, x->n_dims)};
+	a->rows_meet = a->training_mode && !c->training;
 	for (int k = 1; k < 3 && a->training_mode; k++)
 		c->out[k] = (struct pare_shape){.n_dims = 1, .dims = {x->dims[1]}};
 	return PARE_OK;
@@ -398,21 +400,26 @@ static void move_running(const struct pare_run *r, int64_t c, double n, double m
 	r->buffer[4][c] = (float)(keep * (double)r->buffer[4][c] + (1 - keep) * (m2 / (n - 1)));
 }
 
-/* The outputs of the training form, as ONNX defines them: by the biased variance. */
-static void write_running(const struct pare_run *r, int64_t c, double mean, double var)
+/* The outputs of the training form, as ONNX defines them: by the biased variance. old: of mean and variance. */
+static void write_running(const struct pare_run *r, int64_t c, const float *const *old, double mean, double var)
 {
 	const struct norm_args *a = r->args;
 	double now[] = {mean, var};
 
 	for (int k = 1; k < 3 && k < r->n_out; k++)
 		if (r->out[k] != NULL)
-			r->out[k][c] = (float)((double)a->momentum * (double)r->in[k + 2][c] + (1 - (double)a->momentum) * now[k - 1]);
+			r->out[k][c] = (float)((double)a->momentum * (double)old[k - 1][c] + (1 - (double)a->momentum) * now[k - 1]);
 }
 
 static void batch_statistics(const struct pare_run *r, struct batch *b)
 {
 	const struct norm_args *a = r->args;
+	const float *const old[] = {b->use_mean, b->use_inv};
 
+	if (r->n_out > 1) { /* shard 0 moves the running statistics when all have met: the outputs are made of what they were */
+		memcpy(b->use_mean, r->in[3], (size_t)b->channels * sizeof *b->use_mean);
+		memcpy(b->use_inv, r->in[4], (size_t)b->channels * sizeof *b->use_inv);
+	}
 	*b->count = (double)b->images * (double)b->len;
 	if (b->len == 1)
 		pare_norm_last_part(b->images, b->channels, r->in[0], b->mean, b->m2);
@@ -423,9 +430,9 @@ static void batch_statistics(const struct pare_run *r, struct batch *b)
 	for (int64_t c = 0; c < b->channels; c++) {
 		double mean, m2, n = merge_parts(r, b, c, &mean, &m2);
 
+		write_running(r, c, old, mean, m2 / n);
 		b->use_mean[c] = (float)mean;
 		b->use_inv[c] = (float)(1 / sqrt(m2 / n + (double)a->epsilon));
-		write_running(r, c, mean, m2 / n);
 		move_running(r, c, n, mean, m2);
 	}
 }
