@@ -74,6 +74,39 @@ START_TEST(names_every_wrong_field)
 }
 END_TEST
 
+/* A second model must exist, and stands in the job's text. */
+START_TEST(a_teacher_is_a_model)
+{
+	char model[PARE_ID_MAX], teacher[PARE_ID_MAX], dataset[PARE_ID_MAX], text[600];
+	struct answer a;
+	json_t *first;
+
+	make_model(&w, model);
+	make_model(&w, teacher);
+	make_dataset(&w, dataset);
+	for (int known = 0; known < 2; known++) {
+		(void)snprintf(text, sizeof text, "{\"model\":\"%s\",\"teacher\":\"%s\",\"dataset\":\"%s\",\"recipe\":{\"steps\":[{\"train\":{\"distill\":{\"teacher\":\"model\"}}}]}}",
+		    model, known != 0 ? teacher : "mdl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", dataset);
+		a = post_json(&w, "/v1/jobs", text);
+		if (known != 0) {
+			assert_status(&a, 201);
+			ck_assert_str_eq(text_at(json_object_get(a.json, "request"), "teacher"), teacher);
+		} else {
+			assert_problem(&a, 422, "validation_failed");
+			first = json_array_get(json_object_get(a.json, "errors"), 0);
+			ck_assert_str_eq(text_at(first, "pointer"), "/teacher");
+			ck_assert_str_eq(text_at(first, "code"), "not_found");
+		}
+		answer_done(&a);
+	}
+	(void)snprintf(text, sizeof text, "{\"model\":\"%s\",\"dataset\":\"%s\",\"recipe\":{\"steps\":[{\"train\":{\"distill\":{\"teacher\":\"model\"}}}]}}", model, dataset);
+	a = post_json(&w, "/v1/jobs", text);
+	assert_problem(&a, 422, "validation_failed");
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), "/recipe/steps/0/train/distill/teacher");
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(refuses_what_does_not_exist)
 {
 	char text[512], path[128], model[PARE_ID_MAX];
@@ -316,6 +349,7 @@ int main(void)
 	tcase_add_test(t, creates_a_job_that_can_be_repeated);
 	tcase_add_test(t, names_every_wrong_field);
 	tcase_add_test(t, refuses_what_does_not_exist);
+	tcase_add_test(t, a_teacher_is_a_model);
 	tcase_add_test(t, limits_threads_and_queue);
 	tcase_add_test(t, replays_by_idempotency_key);
 	tcase_add_test(t, pages_and_filters);
