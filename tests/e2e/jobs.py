@@ -34,6 +34,23 @@ def finished():
         d.stop()
 
 
+def second_model():
+    """A job with a second model as teacher gets both; one whose teacher is gone says so."""
+    with Daemon() as d:
+        m, t, s = d.iris_model(), d.iris_model("teacher"), d.iris_data()
+        steps = [{"train": {"epochs": 3, "batch_size": 16, "distill": {"teacher": "model", "alpha": 0.7, "loss": "mse"}}}]
+        for gone in (False, True):
+            if gone:
+                assert d.request("DELETE", f"/v1/models/{t}").status == 204
+            r = d.job(m, s, teacher=t, recipe={"steps": steps})
+            if gone:
+                assert r.status == 422 and r.json()["errors"][0]["pointer"] == "/teacher", r
+            else:
+                assert r.status == 201, r
+                assert d.wait_job(r.json()["id"])["status"] == "succeeded", d.get(f"/v1/jobs/{r.json()['id']}")
+        d.stop()
+
+
 def events_resume():
     """A stream that is cut is resumed by Last-Event-ID without loss or repetition, live, and ends by itself; after the end comes 204."""
     with Daemon() as d:
@@ -217,5 +234,5 @@ def queue_of_100k():
 
 
 if __name__ == "__main__":
-    main({"finished": finished, "events_resume": events_resume, "many_streams": many_streams, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
+    main({"finished": finished, "second_model": second_model, "events_resume": events_resume, "many_streams": many_streams, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
           "engine_dies": engine_dies, "runtime_limit": runtime_limit, "orphans": orphans, "memory": memory, "queue_of_100k": queue_of_100k})

@@ -22,6 +22,7 @@ static const struct {
 } scenario_table[] = {
     {"story", "readme", 180},
     {"jobs", "finished", 60},
+    {"jobs", "second_model", 60},
     {"jobs", "events_resume", 60},
     {"jobs", "many_streams", 60},
     {"jobs", "idempotency", 60},
