@@ -679,15 +679,15 @@ static const struct pare_arg_spec lrn_arg_table[] = {ARG("alpha", FLOAT, alpha, 
 
 #define NORM .domain = "", .min_out = 1, .args_size = sizeof(struct norm_args)
 #define ROWS NORM, .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .scratch = rows_scratch, .state = rows_state, .forward = rows_forward, .backward = rows_backward
-#define BATCH NORM, .name = "BatchNormalization", .min_in = 5, .max_in = 5, .buffer_in = PARE_BIT(3) | PARE_BIT(4), .meets = true, \
+#define BATCH NORM, .name = "BatchNormalization", .min_in = 5, .max_in = 5, .buffer_in = PARE_BIT(3) | PARE_BIT(4), .scale_in = PARE_BIT(1), .meets = true, \
 	.grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .infer = batch_infer, .grad_uses_out = PARE_BIT(0), .scratch = batch_scratch, .state = batch_state, .forward = batch_forward, \
 	.backward = batch_backward, .couple = channels_couple, .layout = pare_layout_either, .step = batch_step, .absorb = batch_absorb
-#define GROUP ROWS, .name = "GroupNormalization", .min_in = 3, .max_in = 3, .max_out = 1, .args = group_arg_table, .couple = group_couple, .resize = group_resize
+#define GROUP ROWS, .name = "GroupNormalization", .scale_in = PARE_BIT(1), .min_in = 3, .max_in = 3, .max_out = 1, .args = group_arg_table, .couple = group_couple, .resize = group_resize
 
 const struct pare_op pare_op_norm_table[] = {
     {BATCH, .since = PARE_OPSET_MIN, .until = 13, .max_out = 5, .args = batch_old_arg_table},
     {BATCH, .since = 14, .until = PARE_OPSET_MAX, .max_out = 3, .args = batch_arg_table},
-    {ROWS, .name = "InstanceNormalization", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 3, .max_in = 3, .max_out = 1,
+    {ROWS, .name = "InstanceNormalization", .scale_in = PARE_BIT(1), .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 3, .max_in = 3, .max_out = 1,
      .args = instance_arg_table, .infer = instance_infer, .couple = channels_couple},
     {ROWS, .name = "LayerNormalization", .since = 17, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 3, .max_out = 3, .args = layer_arg_table,
      .infer = layer_infer, .couple = layer_couple},

@@ -235,6 +235,7 @@ struct pare_op {
 	unsigned weight_in; /* inputs that are multiplied with the others and summed: prunable if a parameter of rank >= 2 */
 	unsigned sparse_in; /* the one of weight_in of whose zeros forward and backward can make use: a matrix */
 	unsigned symbolic_in; /* those of const_in whose elements may be multiples of the batch size (known.batch) */
+	unsigned scale_in;    /* inputs by which a norm multiplies each channel */
 	unsigned shape_in;    /* inputs of which only the shape and type count: not read, not differentiated */
 	unsigned any_dtype_in; /* inputs that may be integers or bools, carried as floats */
 	unsigned buffer_in;    /* inputs that the operator itself moves while training (running statistics): they have no gradient */

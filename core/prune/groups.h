@@ -50,7 +50,7 @@ struct pare_pinned {
 	const char *why;
 };
 
-struct pare_groups {
+struct pare_structures {
 	struct pare_slices slices;
 	uint32_t *member; /* slices of all units, unit after unit */
 	struct pare_structure *units;
@@ -61,8 +61,8 @@ struct pare_groups {
 };
 
 /* The net must outlive the groups. PARE_E_LIMIT for nets of more than 2^27 slices. */
-PARE_MUST_USE enum pare_code pare_groups_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_groups **out, struct pare_err *err);
-void pare_groups_free(struct pare_groups *g);
+PARE_MUST_USE enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_structures **out, struct pare_err *err);
+void pare_structures_free(struct pare_structures *g);
 
 /* Which value and axis a slice belongs to; returns its index there. */
 int64_t pare_slice_find(const struct pare_slices *s, uint32_t slice, int32_t *value, int *axis);
@@ -73,7 +73,7 @@ struct pare_unit_run {
 	size_t at, n;
 	bool starts; /* the first run of a slice */
 };
-void pare_unit_walk(const struct pare_groups *g, const struct pare_net *net, int unit, void (*visit)(void *ctx, const struct pare_unit_run *r), void *ctx);
+void pare_unit_walk(const struct pare_structures *g, const struct pare_net *net, int unit, void (*visit)(void *ctx, const struct pare_unit_run *r), void *ctx);
 
 /* What has been removed so far, by slice; starts empty. Valid for the groups of every granularity of the same net. */
 struct pare_cut {
@@ -86,9 +86,9 @@ PARE_MUST_USE enum pare_code pare_cut_init(struct pare_cut *c, const struct pare
 void pare_cut_done(struct pare_cut *c);
 void pare_cut_clear(struct pare_cut *c);
 /* False, and nothing is done, if an axis would be left without any index. */
-bool pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit);
+bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit);
 /* Is all of it gone already? */
-bool pare_cut_has(const struct pare_cut *c, const struct pare_groups *g, int unit);
+bool pare_cut_has(const struct pare_cut *c, const struct pare_structures *g, int unit);
 /* By index along the axis; NULL: nothing of it is gone. */
 const uint8_t *pare_cut_axis(const struct pare_cut *c, int32_t value, int axis);
 

@@ -13,7 +13,7 @@
 #define WHY_MAX 300
 
 struct builder {
-	struct pare_groups *g;
+	struct pare_structures *g;
 	struct pare_joiner j;
 	const struct pare_net *net;
 	const struct pare_graph *graph;
@@ -82,7 +82,7 @@ static void mark_roots(struct builder *b)
 /* Slices of units are counted, then put in their places: ascending within a unit. */
 static enum pare_code fill_units(struct builder *b, struct pare_err *err)
 {
-	struct pare_groups *g = b->g;
+	struct pare_structures *g = b->g;
 	uint32_t n_members = 0, at = 0;
 
 	for (uint32_t i = 0; i < g->slices.n; i++)
@@ -176,7 +176,7 @@ static void describe(struct builder *b, struct pare_group *gr)
 /* Numbers groups by first appearance, then moves their units together. */
 static enum pare_code fill_groups(struct builder *b, struct pare_err *err)
 {
-	struct pare_groups *g = b->g;
+	struct pare_structures *g = b->g;
 	struct pare_structure *sorted = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *sorted);
 	uint64_t *shapes = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *shapes);
 	int at = 0;
@@ -247,7 +247,7 @@ static const char *why(struct builder *b, uint32_t root)
 
 static enum pare_code list_pins(struct builder *b, struct pare_err *err)
 {
-	struct pare_groups *g = b->g;
+	struct pare_structures *g = b->g;
 
 	g->pinned = pare_arena_array(&g->arena, (size_t)pare_net_n_params(b->net) * PARE_MAX_DIMS + 1, sizeof *g->pinned);
 	if (g->pinned == NULL)
@@ -279,7 +279,7 @@ static enum pare_code list_pins(struct builder *b, struct pare_err *err)
 
 static enum pare_code build(struct builder *b, struct pare_err *err)
 {
-	struct pare_groups *g = b->g;
+	struct pare_structures *g = b->g;
 	size_t n_axes = (size_t)b->graph->n_values * PARE_MAX_DIMS;
 	enum pare_code code = pare_slices_init(&g->slices, b->net, b->graph, err);
 
@@ -306,7 +306,7 @@ static enum pare_code build(struct builder *b, struct pare_err *err)
 	return code == PARE_OK ? list_pins(b, err) : code;
 }
 
-enum pare_code pare_groups_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_groups **out, struct pare_err *err)
+enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_structures **out, struct pare_err *err)
 {
 	struct builder b = {.net = net, .graph = &pare_net_model(net)->graph, .granularity = granularity};
 	enum pare_code code;
@@ -325,11 +325,11 @@ enum pare_code pare_groups_new(const struct pare_net *net, enum pare_granularity
 	if (code == PARE_OK)
 		*out = b.g;
 	else
-		pare_groups_free(b.g);
+		pare_structures_free(b.g);
 	return code;
 }
 
-void pare_groups_free(struct pare_groups *g)
+void pare_structures_free(struct pare_structures *g)
 {
 	if (g == NULL)
 		return;
@@ -338,7 +338,7 @@ void pare_groups_free(struct pare_groups *g)
 	pare_free(g);
 }
 
-void pare_unit_walk(const struct pare_groups *g, const struct pare_net *net, int unit, void (*visit)(void *ctx, const struct pare_unit_run *r), void *ctx)
+void pare_unit_walk(const struct pare_structures *g, const struct pare_net *net, int unit, void (*visit)(void *ctx, const struct pare_unit_run *r), void *ctx)
 {
 	const struct pare_structure *u = &g->units[unit];
 
@@ -410,7 +410,7 @@ static size_t axis_at(const struct pare_cut *c, uint32_t slice)
 	return (size_t)value * PARE_MAX_DIMS + (size_t)axis;
 }
 
-bool pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit)
+bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit)
 {
 	const struct pare_structure *u = &g->units[unit];
 	const uint32_t *member = g->member + u->first;
@@ -432,7 +432,7 @@ bool pare_cut_unit(struct pare_cut *c, const struct pare_groups *g, int unit)
 	return true;
 }
 
-bool pare_cut_has(const struct pare_cut *c, const struct pare_groups *g, int unit)
+bool pare_cut_has(const struct pare_cut *c, const struct pare_structures *g, int unit)
 {
 	for (uint32_t i = 0; i < g->units[unit].n; i++)
 		if (c->gone[g->member[g->units[unit].first + i]] == 0)

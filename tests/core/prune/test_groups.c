@@ -13,17 +13,17 @@
 #include "tests/support/graph_random.h"
 #include "tests/support/net_check.h"
 
-static struct pare_groups *groups_of(const struct pare_net *net, enum pare_granularity granularity)
+static struct pare_structures *groups_of(const struct pare_net *net, enum pare_granularity granularity)
 {
-	struct pare_groups *g = NULL;
+	struct pare_structures *g = NULL;
 	struct pare_err err = {0};
-	enum pare_code code = pare_groups_new(net, granularity, &g, &err);
+	enum pare_code code = pare_structures_new(net, granularity, &g, &err);
 
 	ck_assert_msg(code == PARE_OK, "%s: %s", err.where, err.message);
 	return g;
 }
 
-static const struct pare_group *group_named(const struct pare_groups *g, const char *name)
+static const struct pare_group *group_named(const struct pare_structures *g, const char *name)
 {
 	for (int i = 0; i < g->n_groups; i++)
 		if (strcmp(g->groups[i].name, name) == 0)
@@ -31,7 +31,7 @@ static const struct pare_group *group_named(const struct pare_groups *g, const c
 	return NULL;
 }
 
-static const char *why_pinned(const struct pare_net *net, const struct pare_groups *g, const char *name)
+static const char *why_pinned(const struct pare_net *net, const struct pare_structures *g, const char *name)
 {
 	for (int i = 0; i < g->n_pinned; i++)
 		if (strcmp(pare_net_param(net, g->pinned[i].param)->name, name) == 0)
@@ -39,7 +39,7 @@ static const char *why_pinned(const struct pare_net *net, const struct pare_grou
 	return "";
 }
 
-static void ck_group(const struct pare_groups *g, const char *name, int n, int64_t width)
+static void ck_group(const struct pare_structures *g, const char *name, int n, int64_t width)
 {
 	const struct pare_group *gr = group_named(g, name);
 
@@ -82,7 +82,7 @@ START_TEST(residual_sums_couple)
 {
 	struct gb *b = residual();
 	struct pare_net *net = nc_net(b, 1, 1, false);
-	struct pare_groups *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
+	struct pare_structures *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
 
 	ck_assert_int_eq(g->n_groups, 2);
 	ck_group(g, "conv1.weight", 6, 6);
@@ -90,8 +90,8 @@ START_TEST(residual_sums_couple)
 	ck_assert_int_eq(g->n_pinned, 1);
 	ck_assert_str_eq(why_pinned(net, g, "fc.weight"), "coupled to graph output \"y\"");
 	ck_assert_int_eq(h->n_units, 0);
-	pare_groups_free(g);
-	pare_groups_free(h);
+	pare_structures_free(g);
+	pare_structures_free(h);
 	pare_net_free(net);
 	gb_free(b);
 }
@@ -146,7 +146,7 @@ START_TEST(heads_or_their_width)
 {
 	struct gb *b = attention();
 	struct pare_net *net = nc_net(b, 1, 1, false);
-	struct pare_groups *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
+	struct pare_structures *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
 
 	ck_assert_int_eq(g->n_groups, 2);
 	ck_group(g, "q.weight", 4, 12); /* with k: contracted over the width */
@@ -154,8 +154,8 @@ START_TEST(heads_or_their_width)
 	ck_assert_int_eq(h->n_groups, 1);
 	ck_group(h, "q.weight", 3, 12);
 	ck_assert_ptr_nonnull(strstr(why_pinned(net, h, "embed.weight"), "node \"ln\" (LayerNormalization)"));
-	pare_groups_free(g);
-	pare_groups_free(h);
+	pare_structures_free(g);
+	pare_structures_free(h);
 	pare_net_free(net);
 	gb_free(b);
 }
@@ -165,7 +165,7 @@ START_TEST(pins_name_the_node)
 {
 	struct gb *b = gb_new(17);
 	struct pare_net *net;
-	struct pare_groups *g;
+	struct pare_structures *g;
 
 	gb_input(b, "x", "N 4");
 	gb_init(b, "a.weight", "4 6", NULL);
@@ -183,7 +183,7 @@ START_TEST(pins_name_the_node)
 	ck_assert_int_eq(g->n_units, 0);
 	ck_assert_ptr_nonnull(strstr(why_pinned(net, g, "a.weight"), "node \"soft\" (Softmax)"));
 	ck_assert_ptr_nonnull(strstr(why_pinned(net, g, "b.weight"), "node \"mean\" (ReduceMean)"));
-	pare_groups_free(g);
+	pare_structures_free(g);
 	pare_net_free(net);
 	gb_free(b);
 }
@@ -194,7 +194,7 @@ START_TEST(no_axis_is_emptied)
 {
 	struct gb *b = residual();
 	struct pare_net *net = nc_net(b, 1, 1, false);
-	struct pare_groups *g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	struct pare_structures *g = groups_of(net, PARE_GRANULARITY_CHANNEL);
 	const struct pare_group *gr = group_named(g, "conv2.weight");
 	struct pare_err err = {0};
 	struct pare_cut cut;
@@ -206,7 +206,7 @@ START_TEST(no_axis_is_emptied)
 	ck_assert(!pare_cut_has(&cut, g, gr->first + gr->n - 1));
 	ck_assert(pare_cut_unit(&cut, g, gr->first)); /* gone already */
 	pare_cut_done(&cut);
-	pare_groups_free(g);
+	pare_structures_free(g);
 	pare_net_free(net);
 	gb_free(b);
 }
@@ -245,10 +245,10 @@ END_TEST
 
 static enum pare_code group_and_shrink(const struct pare_net *net, const struct pare_model *m, struct pare_err *err)
 {
-	struct pare_groups *g = NULL;
+	struct pare_structures *g = NULL;
 	struct pare_rewrite rw;
 	struct pare_cut cut = {.any = false};
-	enum pare_code code = pare_groups_new(net, PARE_GRANULARITY_CHANNEL, &g, err);
+	enum pare_code code = pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, err);
 
 	if (code == PARE_OK)
 		code = pare_cut_init(&cut, net, err);
@@ -259,7 +259,7 @@ static enum pare_code group_and_shrink(const struct pare_net *net, const struct 
 	if (code == PARE_OK)
 		pare_rewrite_done(&rw);
 	pare_cut_done(&cut);
-	pare_groups_free(g);
+	pare_structures_free(g);
 	return code;
 }
 

@@ -56,7 +56,7 @@ static void run_half(struct half *h, const float *x, float *y, uint64_t seed)
 }
 
 /* Any share of each group, but not all of it. Returns units removed. */
-static int cut_some(struct pare_cut *cut, const struct pare_groups *g, struct pare_rng *r)
+static int cut_some(struct pare_cut *cut, const struct pare_structures *g, struct pare_rng *r)
 {
 	int n = 0;
 
@@ -163,12 +163,12 @@ static void one_graph(uint64_t seed, struct tally *t)
 	ck_ok(pare_mask_init(&mask, was.net, &err));
 	ck_ok(pare_cut_init(&cut, was.net, &err));
 	for (int step = 0; step < 2; step++) {
-		struct pare_groups *g = NULL;
+		struct pare_structures *g = NULL;
 
-		ck_ok(pare_groups_new(was.net, (seed >> 1 & 1) == (uint64_t)step ? PARE_GRANULARITY_CHANNEL : PARE_GRANULARITY_HEAD, &g, &err));
+		ck_ok(pare_structures_new(was.net, (seed >> 1 & 1) == (uint64_t)step ? PARE_GRANULARITY_CHANNEL : PARE_GRANULARITY_HEAD, &g, &err));
 		n += cut_some(&cut, g, &r);
 		t->groups += g->n_groups;
-		pare_groups_free(g);
+		pare_structures_free(g);
 	}
 	pare_cut_mask(&cut, was.net, &mask);
 	nc_fill(x, sizeof x / sizeof x[0], seed);

@@ -1,0 +1,353 @@
+/* One round over structures: score, rank, choose, cut.
+ *
+ * A pool is what is ranked together: all groups, one group, or all groups of one kind; groups with a ratio of their own are pools of
+ * their own. From each pool the lowest go until the share is reached, where a group that is down to its minimum is passed over and
+ * the next in rank goes in its place. Rounding gives back, within each group, the best of what was chosen.
+ *
+ * Scores that say how large weights are cannot be compared between layers of different fan-in and scale, so they are divided by
+ * their group's mean over what is left; scores that estimate a loss are left alone. */
+#include "core/prune/structures.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/graph/net_view.h"
+#include "core/prune/prune_priv.h"
+#include "core/prune/shrink.h"
+
+struct choice { /* a unit, in its rank */
+	float score;
+	int unit, group;
+	bool gone;   /* before this round */
+	bool chosen; /* or gone */
+};
+
+struct chooser {
+	struct pare_net *net;
+	const struct pare_structures *g;
+	const struct pare_structure_options *opt;
+	struct pare_cut *cut;
+	struct choice *list; /* of all units, by group */
+	float *raw;          /* scores before normalisation */
+	float *weight_score; /* by slab, of a weight criterion */
+	int64_t *kept;       /* by group */
+	bool *excluded;
+	double *share; /* by group */
+	int *pool;
+};
+
+/* --- what a group is called */
+
+struct naming {
+	const struct pare_net *net;
+	const struct pare_prune_options *match;
+	bool found;
+};
+
+static void look_at_name(void *ctx, const struct pare_unit_run *r)
+{
+	struct naming *n = ctx;
+
+	if (r->starts && pare_net_param(n->net, r->param)->prunable && !pare_prune_is_target(n->match, pare_net_param(n->net, r->param)))
+		n->found = true;
+}
+
+/* Does one of the patterns name a weight of the group, or the node that reads it? */
+static bool named(const struct pare_net *net, const struct pare_structures *g, const struct pare_group *gr, const char *const *patterns, size_t n)
+{
+	struct pare_prune_options match = {.exclude = patterns, .n_exclude = n, .model = pare_net_model(net)};
+	struct naming naming = {.net = net, .match = &match};
+
+	if (n > 0)
+		pare_unit_walk(g, net, gr->first, look_at_name, &naming);
+	return naming.found;
+}
+
+static bool is_excluded(const struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, const struct pare_group *gr)
+{
+	return named(net, g, gr, opt->exclude, opt->n_exclude);
+}
+
+void pare_structures_count(const struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, const struct pare_cut *cut,
+    struct pare_structure_count *out)
+{
+	*out = (struct pare_structure_count){0};
+	for (int k = 0; k < g->n_groups; k++) {
+		if (is_excluded(net, g, opt, &g->groups[k]))
+			continue;
+		out->n_units += g->groups[k].n;
+		for (int u = g->groups[k].first; u < g->groups[k].first + g->groups[k].n; u++)
+			out->n_gone += pare_cut_has(cut, g, u);
+	}
+}
+
+/* --- scores */
+
+struct weight_sum {
+	const struct pare_net *net;
+	const float *score; /* by slab */
+	double total;
+	int64_t n;
+};
+
+static void add_scores(void *ctx, const struct pare_unit_run *r)
+{
+	struct weight_sum *s = ctx;
+
+	if (!pare_net_param(s->net, r->param)->prunable)
+		return;
+	for (size_t i = 0; i < r->n; i++)
+		s->total += (double)s->score[r->at + i];
+	s->n += (int64_t)r->n;
+}
+
+static enum pare_code score_weights(struct chooser *c, struct pare_err *err)
+{
+	const struct pare_criterion *w = c->opt->weights;
+	float *slab = pare_net_slab(c->net);
+	enum pare_code code = PARE_OK;
+
+	c->weight_score = pare_calloc(pare_net_slab_len(c->net) + 1, sizeof *c->weight_score);
+	if (c->weight_score == NULL)
+		return pare_err_nomem(err, pare_net_slab_len(c->net) * sizeof *c->weight_score);
+	for (int p = 0; p < pare_net_n_params(c->net) && code == PARE_OK; p++) {
+		const struct pare_param_info *info = pare_net_param(c->net, p);
+		struct pare_score_input in = {.net = c->net, .param = info, .weights = slab + info->offset, .stat = c->opt->stat != NULL ? c->opt->stat + info->offset : NULL,
+		    .seed = c->opt->seed, .param_index = p, .n = info->n_elems};
+
+		if (!info->prunable)
+			continue;
+		if (w->score_tensor != NULL)
+			code = w->score_tensor(&in, c->weight_score + info->offset, err);
+		for (; w->score_tensor == NULL && in.first < info->n_elems; in.first += in.n) {
+			in.n = info->n_elems - in.first < PARE_SCORE_BLOCK ? info->n_elems - in.first : PARE_SCORE_BLOCK;
+			w->score(&in, c->weight_score + info->offset + in.first);
+		}
+	}
+	return code;
+}
+
+static enum pare_code score_group(struct chooser *c, int k, struct pare_err *err)
+{
+	const struct pare_group *gr = &c->g->groups[k];
+	const struct pare_structure_input in = {.net = c->net, .groups = c->g, .group = gr, .activations = c->opt->activations, .seed = c->opt->seed, .index = k};
+	bool sum = c->opt->criterion == NULL && c->opt->weights->stat != PARE_STAT_NONE;
+
+	if (c->opt->criterion != NULL)
+		return c->opt->criterion->score(&in, c->raw + gr->first, err);
+	for (int u = gr->first; u < gr->first + gr->n; u++) {
+		struct weight_sum s = {.net = c->net, .score = c->weight_score};
+
+		pare_unit_walk(c->g, c->net, u, add_scores, &s);
+		c->raw[u] = (float)(sum ? s.total : s.n > 0 ? s.total / (double)s.n : NAN);
+	}
+	return PARE_OK;
+}
+
+static void rank_group(struct chooser *c, int k)
+{
+	const struct pare_group *gr = &c->g->groups[k];
+	bool relative = c->opt->criterion != NULL ? c->opt->criterion->relative : c->opt->weights->stat == PARE_STAT_NONE;
+	double total = 0, n = 0;
+
+	for (int u = gr->first; u < gr->first + gr->n; u++) {
+		struct choice *e = &c->list[u];
+
+		*e = (struct choice){.score = c->raw[u], .unit = u, .group = k, .gone = pare_cut_has(c->cut, c->g, u)};
+		e->chosen = e->gone;
+		c->kept[k] += !e->gone;
+		if (!e->gone && !isnan(e->score)) {
+			total += (double)e->score;
+			n++;
+		}
+	}
+	for (int u = gr->first; u < gr->first + gr->n; u++) {
+		struct choice *e = &c->list[u];
+
+		if (relative && n > 0 && total > 0)
+			e->score = (float)((double)e->score / (total / n));
+		e->score = e->gone ? -INFINITY : isnan(c->raw[u]) ? INFINITY : e->score;
+	}
+}
+
+static enum pare_code check_finite(const struct chooser *c, struct pare_err *err)
+{
+	for (int p = 0; p < pare_net_n_params(c->net); p++) {
+		const struct pare_param_info *info = pare_net_param(c->net, p);
+		const float *w = pare_net_slab(c->net) + info->offset;
+
+		for (size_t i = 0; i < info->n_elems; i++)
+			if (!(fabsf(w[i]) <= FLT_MAX))
+				return pare_err_set(err, PARE_E_NONFINITE, NULL, "initializer \"%s\" holds NaN or infinity at element %zu: weights must be finite to be ranked",
+				    info->name, i);
+	}
+	return PARE_OK;
+}
+
+/* --- choice */
+
+static int by_rank(const void *a, const void *b)
+{
+	const struct choice *x = a, *y = b;
+
+	if (x->score < y->score || x->score > y->score)
+		return x->score < y->score ? -1 : 1;
+	return x->unit < y->unit ? -1 : x->unit > y->unit;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+	return (a + b - 1) / b;
+}
+
+/* Units that group k has to keep so that it is `width` indices wide at least. */
+static int64_t units_for(const struct chooser *c, int k, int64_t width)
+{
+	const struct pare_group *gr = &c->g->groups[k];
+	int64_t n = ceil_div(width * gr->n, gr->width);
+
+	return n < 1 ? 1 : n > gr->n ? gr->n : n;
+}
+
+static void plan_pools(struct chooser *c)
+{
+	for (int k = 0; k < c->g->n_groups; k++) {
+		const struct pare_group *gr = &c->g->groups[k];
+
+		c->excluded[k] = is_excluded(c->net, c->g, c->opt, gr);
+		c->share[k] = c->opt->sparsity;
+		c->pool[k] = c->opt->scope == PARE_STRUCTURE_GLOBAL ? 0 : k + 1;
+		for (int j = 0; j < k && c->opt->scope == PARE_STRUCTURE_ISOMORPHIC && c->pool[k] == k + 1; j++)
+			if (c->g->groups[j].kind == gr->kind && c->pool[j] > 0)
+				c->pool[k] = c->pool[j];
+		for (size_t i = 0; i < c->opt->n_ratios; i++) {
+			if (!named(c->net, c->g, gr, &c->opt->ratios[i].layer, 1))
+				continue;
+			c->share[k] = c->opt->ratios[i].sparsity;
+			c->pool[k] = -1 - k;
+			break;
+		}
+	}
+}
+
+/* Marks the lowest of a pool; list is sorted. */
+static void choose_pool(struct chooser *c, int pool, double share)
+{
+	int64_t total = 0, want, n = 0;
+
+	for (int i = 0; i < c->g->n_units; i++)
+		total += c->pool[c->list[i].group] == pool && !c->excluded[c->list[i].group];
+	want = (int64_t)llround(share * (double)total);
+	for (int i = 0; i < c->g->n_units; i++) {
+		struct choice *e = &c->list[i];
+		bool low = c->opt->by_threshold ? (double)c->raw[e->unit] < c->opt->threshold : n < want;
+
+		if (c->pool[e->group] != pool || c->excluded[e->group])
+			continue;
+		if (e->gone)
+			n++;
+		if (e->gone || !low || e->score >= INFINITY || c->kept[e->group] <= units_for(c, e->group, c->opt->min_width))
+			continue;
+		e->chosen = true;
+		c->kept[e->group]--;
+		n++;
+	}
+}
+
+/* Gives the best of what was chosen back until group k's width is a multiple. */
+static void round_width(struct chooser *c, int k)
+{
+	const struct pare_group *gr = &c->g->groups[k];
+	int64_t kept = c->kept[k];
+
+	while (kept < gr->n && kept * gr->width / gr->n % c->opt->round_to != 0)
+		kept++;
+	for (int i = c->g->n_units - 1; i >= 0 && c->kept[k] < kept; i--)
+		if (c->list[i].group == k && c->list[i].chosen && !c->list[i].gone) {
+			c->list[i].chosen = false;
+			c->kept[k]++;
+		}
+}
+
+static void choose(struct chooser *c)
+{
+	plan_pools(c);
+	qsort(c->list, (size_t)c->g->n_units, sizeof *c->list, by_rank);
+	for (int k = 0; k < c->g->n_groups; k++) {
+		bool first = true;
+
+		for (int j = 0; j < k; j++)
+			first &= c->pool[j] != c->pool[k];
+		if (first)
+			choose_pool(c, c->pool[k], c->share[k]);
+	}
+	for (int k = 0; k < c->g->n_groups; k++)
+		round_width(c, k);
+	for (int i = 0; i < c->g->n_units; i++)
+		if (c->list[i].chosen && !c->list[i].gone)
+			(void)pare_cut_unit(c->cut, c->g, c->list[i].unit);
+}
+
+static enum pare_code check_scores(const struct chooser *c, struct pare_err *err)
+{
+	for (int u = 0; u < c->g->n_units; u++)
+		if (!isnan(c->raw[u]))
+			return PARE_OK;
+	return pare_err_set(err, PARE_E_INVALID, NULL, "criterion \"%s\" says nothing of any structure of this model%s",
+	    c->opt->criterion != NULL ? c->opt->criterion->name : c->opt->weights->name,
+	    c->opt->criterion != NULL && strcmp(c->opt->criterion->name, "bn_scale") == 0 ? ": it has no norms with a scale per channel" : "");
+}
+
+static enum pare_code run(struct chooser *c, struct pare_err *err)
+{
+	size_t n_units = (size_t)c->g->n_units + 1, n_groups = (size_t)c->g->n_groups + 1;
+	enum pare_code code = check_finite(c, err);
+
+	c->list = pare_calloc(n_units, sizeof *c->list);
+	c->raw = pare_calloc(n_units, sizeof *c->raw);
+	c->kept = pare_calloc(n_groups, sizeof *c->kept);
+	c->excluded = pare_calloc(n_groups, sizeof *c->excluded);
+	c->share = pare_calloc(n_groups, sizeof *c->share);
+	c->pool = pare_calloc(n_groups, sizeof *c->pool);
+	if (c->list == NULL || c->raw == NULL || c->kept == NULL || c->excluded == NULL || c->share == NULL || c->pool == NULL)
+		return pare_err_nomem(err, n_units * sizeof *c->list);
+	if (code == PARE_OK && c->opt->criterion == NULL)
+		code = score_weights(c, err);
+	for (int k = 0; k < c->g->n_groups && code == PARE_OK; k++) {
+		code = score_group(c, k, err);
+		if (code == PARE_OK)
+			rank_group(c, k);
+	}
+	if (code == PARE_OK)
+		code = check_scores(c, err);
+	if (code == PARE_OK)
+		choose(c);
+	return code;
+}
+
+enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, struct pare_cut *cut,
+    struct pare_mask *mask, struct pare_structure_count *out, struct pare_err *err)
+{
+	struct chooser c = {.net = net, .g = g, .opt = opt, .cut = cut};
+	enum pare_code code;
+
+	pare_structures_count(net, g, opt, cut, out);
+	if (out->n_units == 0)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "there is no structure to remove: %s",
+		    g->n_units > 0 ? "all are excluded" : g->n_pinned > 0 ? g->pinned[0].why : "the model has no weights that are coupled to others");
+	code = run(&c, err);
+	pare_free(c.list);
+	pare_free(c.raw);
+	pare_free(c.weight_score);
+	pare_free(c.kept);
+	pare_free(c.excluded);
+	pare_free(c.share);
+	pare_free(c.pool);
+	if (code != PARE_OK)
+		return code;
+	pare_cut_mask(cut, net, mask);
+	pare_structures_count(net, g, opt, cut, out);
+	return PARE_OK;
+}

@@ -1,0 +1,79 @@
+/* Which structures to remove: a score for each unit of core/prune/groups.h, a choice, and the cut and mask that follow.
+ *
+ * Structure criteria are rows of a table of their own. Every criterion for weights serves structures, too: a unit's score is then the
+ * mean over its weights where the score says how large they are, their sum where it estimates a change of the loss. */
+#ifndef PARE_PRUNE_STRUCTURES_H
+#define PARE_PRUNE_STRUCTURES_H
+
+#include "core/prune/groups.h"
+#include "core/prune/prune.h"
+
+/* Of every slice of the values that weights read, over rows of data (core/train/activations.h): by slice number. */
+struct pare_activation_stats {
+	double *sum;   /* of |a| */
+	double *zeros; /* how many are exactly zero */
+	double *count; /* of elements; 0: not looked at */
+};
+
+struct pare_structure_input {
+	const struct pare_net *net;
+	const struct pare_structures *groups;
+	const struct pare_group *group;
+	const struct pare_activation_stats *activations; /* where the criterion asks for them */
+	uint64_t seed;
+	int index; /* of the group */
+};
+struct pare_structure_criterion {
+	const char *name; /* matches the catalog */
+	bool activations; /* looks at data */
+	bool relative;    /* scores of two groups compare only after division by their means */
+	/* out[group->n]: larger for what should stay; NAN for a unit that the criterion says nothing of, which stays. */
+	PARE_MUST_USE enum pare_code (*score)(const struct pare_structure_input *in, float *out, struct pare_err *err);
+};
+extern const struct pare_structure_criterion pare_structure_criterion_table[]; /* ends with name NULL */
+const struct pare_structure_criterion *pare_structure_criterion_find(const char *name);
+
+enum pare_structure_scope {
+	PARE_STRUCTURE_GLOBAL,    /* one ranking */
+	PARE_STRUCTURE_LAYER,     /* the same share of every group */
+	PARE_STRUCTURE_ISOMORPHIC /* one ranking for all groups that are coupled alike (Fang et al. 2024, arXiv:2407.04616) */
+};
+
+struct pare_structure_ratio {
+	const char *layer; /* a pattern as in exclude */
+	double sparsity;
+};
+
+struct pare_structure_options {
+	const struct pare_structure_criterion *criterion; /* or, NULL: */
+	const struct pare_criterion *weights;
+	const float *stat; /* of the weight criterion, as in struct pare_prune_options */
+	const struct pare_activation_stats *activations;
+	enum pare_structure_scope scope;
+	bool by_threshold;
+	double sparsity;  /* share of the units that is gone afterwards, [0, 1) */
+	double threshold; /* score < threshold goes */
+	uint64_t seed;
+	const char *const *exclude; /* a group one of whose tensors, or the node that reads it, is named stays whole */
+	size_t n_exclude;
+	const struct pare_structure_ratio *ratios; /* in the place of sparsity for the groups that they name; the first that fits counts */
+	size_t n_ratios;
+	int64_t min_width; /* each group keeps at least so many indices of its axis, 1 or more */
+	int64_t round_to;  /* and a multiple of this, rounded up; 1: any */
+};
+
+/* What a round did. */
+struct pare_structure_count {
+	int64_t n_units, n_gone; /* of the groups that are not excluded */
+};
+
+/* Scores all units that are left and removes the lowest until the share asked for is gone: into cut, mask and slab. What is gone stays gone.
+ * Less may go than asked where minimum widths, rounding or an axis that would be left empty forbid it. Ties are broken by position.
+ * PARE_E_INVALID when there is no unit to remove at all, or the criterion says nothing of any; PARE_E_NONFINITE names a tensor. */
+PARE_MUST_USE enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt,
+    struct pare_cut *cut, struct pare_mask *mask, struct pare_structure_count *out, struct pare_err *err);
+/* Units of the groups that are not excluded, and how many are gone. */
+void pare_structures_count(const struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, const struct pare_cut *cut,
+    struct pare_structure_count *out);
+
+#endif

@@ -1,0 +1,184 @@
+/* A plan reuses memory, so a value inside it is gone when the pass is over. Instead of hooks in the executor, which would tie every
+ * fusion and layout to them, the values that are wanted become outputs of a second net over the same graph: the plan then keeps
+ * them by its own rules. Parameters stand in the same order in both, so the slab is copied. */
+#include "core/train/activations.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/base/rng.h"
+#include "core/eval/fit.h"
+#include "core/graph/net_view.h"
+
+#define BATCH 64
+
+struct tapped {
+	struct pare_model model; /* a shallow copy with more outputs; owns only the two arrays */
+	struct pare_value *values;
+	int32_t *outputs;
+	struct pare_net *net;
+	int first; /* outputs from here on are taps */
+	uint32_t *rows;
+};
+
+static bool is_tap(const struct pare_net *net, const struct pare_structures *g, const struct tapped *t, int32_t value)
+{
+	const struct pare_shape *s = pare_net_shape_of(net, value);
+	bool sliced = false;
+
+	for (int i = 0; i < t->model.graph.n_outputs; i++)
+		if (t->outputs[i] == value)
+			return false;
+	for (int k = 0; k < s->n_dims; k++)
+		sliced |= g->slices.base[(size_t)value * PARE_MAX_DIMS + (size_t)k] != PARE_NO_SLICE;
+	return sliced && s->batch != 0 && pare_net_param_of(net, value) < 0 && pare_net_dtype_of(net, value) == PARE_DT_FLOAT && !t->values[value].is_input;
+}
+
+static void tap(struct tapped *t, int32_t value)
+{
+	t->outputs[t->model.graph.n_outputs++] = value;
+	t->values[value].is_output = true;
+}
+
+/* The inputs of nodes that multiply by a parameter. */
+static void tap_all(struct tapped *t, const struct pare_net *net, const struct pare_structures *g)
+{
+	for (int i = 0; i < pare_net_n_steps(net); i++) {
+		struct pare_net_step s;
+		bool weighs = false;
+
+		pare_net_step_at(net, i, &s);
+		for (int k = 0; k < s.node->n_in; k++)
+			weighs |= s.node->in[k] >= 0 && pare_op_has(s.op->weight_in, k) && pare_net_param_of(net, s.node->in[k]) >= 0;
+		for (int k = 0; k < s.node->n_in && weighs; k++)
+			if (s.node->in[k] >= 0 && is_tap(net, g, t, s.node->in[k]))
+				tap(t, s.node->in[k]);
+	}
+}
+
+static enum pare_code open_tapped(struct tapped *t, const struct pare_net *net, const struct pare_structures *g, struct pare_err *err)
+{
+	const struct pare_model *m = pare_net_model(net);
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = BATCH, .training = false};
+	size_t n_values = (size_t)m->graph.n_values;
+	enum pare_code code;
+
+	t->model = *m;
+	t->values = pare_calloc(n_values + 1, sizeof *t->values);
+	t->outputs = pare_calloc(n_values + (size_t)m->graph.n_outputs + 1, sizeof *t->outputs);
+	if (t->values == NULL || t->outputs == NULL)
+		return pare_err_nomem(err, n_values * sizeof *t->values);
+	memcpy(t->values, m->graph.values, n_values * sizeof *t->values);
+	memcpy(t->outputs, m->graph.outputs, (size_t)m->graph.n_outputs * sizeof *t->outputs);
+	t->model.graph.values = t->values;
+	t->model.graph.outputs = t->outputs;
+	t->first = m->graph.n_outputs;
+	tap_all(t, net, g);
+	code = pare_net_new(&t->model, &opt, &t->net, err);
+	if (code == PARE_OK && pare_net_slab_len(t->net) != pare_net_slab_len(net))
+		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the net with taps has other parameters");
+	if (code == PARE_OK)
+		memcpy(pare_net_slab(t->net), pare_net_slab((struct pare_net *)net), pare_net_slab_len(net) * sizeof(float));
+	return code;
+}
+
+static void close_tapped(struct tapped *t)
+{
+	pare_net_free(t->net);
+	pare_free(t->values);
+	pare_free(t->outputs);
+	pare_free(t->rows);
+}
+
+/* Adds the elements of one axis of a value to its slices. */
+static void add_axis(const struct pare_shape *s, int axis, const float *x, uint32_t base, struct pare_activation_stats *out)
+{
+	int64_t outer = pare_shape_product(s, 0, axis), len = s->dims[axis], inner = pare_shape_product(s, axis + 1, s->n_dims);
+
+	for (int64_t o = 0; o < outer; o++)
+		for (int64_t i = 0; i < len; i++) {
+			const float *p = x + (o * len + i) * inner;
+			double sum = 0, zeros = 0;
+
+			for (int64_t k = 0; k < inner; k++) {
+				sum += fabs((double)p[k]);
+				zeros += !(p[k] < 0 || p[k] > 0);
+			}
+			out->sum[base + i] += sum;
+			out->zeros[base + i] += zeros;
+			out->count[base + i] += (double)inner;
+		}
+}
+
+static void look(const struct tapped *t, const struct pare_structures *g, int64_t rows, struct pare_activation_stats *out)
+{
+	for (int i = t->first; i < t->model.graph.n_outputs; i++) {
+		int32_t value = t->outputs[i];
+		struct pare_shape s;
+
+		pare_shape_resolve(pare_net_shape_of(t->net, value), rows, &s);
+		for (int k = 0; k < s.n_dims; k++) {
+			uint32_t base = g->slices.base[(size_t)value * PARE_MAX_DIMS + (size_t)k];
+
+			if (base != PARE_NO_SLICE)
+				add_axis(&s, k, pare_net_shard_output(t->net, 0, i), base, out);
+		}
+	}
+}
+
+static enum pare_code run_rows(struct tapped *t, const struct pare_structures *g, const struct pare_dataset *data, const struct pare_observe_options *opt,
+    struct pare_activation_stats *out, struct pare_err *err)
+{
+	uint32_t n;
+	const uint32_t *rows = pare_data_rows(data, PARE_SPLIT_TRAIN, &n);
+	struct pare_rng rng;
+
+	if (n == 0)
+		return pare_err_set(err, PARE_E_DATASET, NULL, "there are no training rows to look at");
+	t->rows = pare_calloc(n, sizeof *t->rows);
+	if (t->rows == NULL)
+		return pare_err_nomem(err, n * sizeof *t->rows);
+	memcpy(t->rows, rows, n * sizeof *rows);
+	pare_rng_init(&rng, opt->seed, "observe", (uint64_t)(uint32_t)opt->stage);
+	pare_rng_shuffle(&rng, t->rows, n);
+	n = opt->n_rows < n ? opt->n_rows : n;
+	for (uint32_t at = 0; at < n; at += BATCH) {
+		uint32_t count = n - at < BATCH ? n - at : BATCH;
+
+		if (opt->cancel != NULL && atomic_load(opt->cancel))
+			return pare_err_set(err, PARE_E_CANCELED, NULL, "looking at activations was stopped");
+		for (int i = 0; i < opt->fit->n_inputs; i++)
+			pare_data_fill(data, opt->fit->inputs[i].x, t->rows + at, count, pare_net_shard_input(t->net, 0, i));
+		pare_net_shard_forward(t->net, 0, count, PARE_MODE_INFER, 0, 0);
+		look(t, g, count, out);
+	}
+	return PARE_OK;
+}
+
+enum pare_code pare_activations(const struct pare_net *net, const struct pare_structures *groups, const struct pare_dataset *data,
+    const struct pare_observe_options *opt, struct pare_activation_stats *out, struct pare_err *err)
+{
+	struct tapped t = {.first = 0};
+	size_t n = (size_t)groups->slices.n + 1;
+	enum pare_code code;
+
+	*out = (struct pare_activation_stats){pare_calloc(n, sizeof(double)), pare_calloc(n, sizeof(double)), pare_calloc(n, sizeof(double))};
+	if (out->sum == NULL || out->zeros == NULL || out->count == NULL)
+		code = pare_err_nomem(err, n * sizeof(double));
+	else
+		code = open_tapped(&t, net, groups, err);
+	if (code == PARE_OK)
+		code = run_rows(&t, groups, data, opt, out, err);
+	close_tapped(&t);
+	if (code != PARE_OK)
+		pare_activations_done(out);
+	return code;
+}
+
+void pare_activations_done(struct pare_activation_stats *s)
+{
+	pare_free(s->sum);
+	pare_free(s->zeros);
+	pare_free(s->count);
+	*s = (struct pare_activation_stats){NULL, NULL, NULL};
+}
