@@ -10,6 +10,7 @@
 #include "core/job/job.h"
 #include "core/job/link.h"
 #include "core/job/sandbox.h"
+#include "core/prune/groups.h"
 #include "core/prune/prune.h"
 #include "core/recipe/recipe.h"
 #include "core/train/train.h"
@@ -70,9 +71,18 @@ struct job_history {
 struct job_verdict {
 	struct pare_metrics validation, judged;
 	bool has_validation;
-	int64_t n_nonzero_params, n_weights, n_nonzero_weights;
+	int64_t n_params, n_nonzero_params, n_weights, n_nonzero_weights, macs;
 	double macs_nonzero; /* multiply-accumulates that do not multiply by zero */
 	double latency_ms;   /* median of one row through the engine */
+};
+
+/* The model without the structures that were removed, and how near it comes to the masked one (structures.c). */
+struct job_shrunk {
+	struct pare_buf file;
+	struct pare_model *model;
+	struct pare_net *net; /* NULL: nothing was removed */
+	int64_t rows;
+	double difference, scale, tolerance;
 };
 
 struct job_run {
@@ -82,6 +92,10 @@ struct job_run {
 	struct pare_net *net;
 	struct pare_dataset *data;
 	struct pare_mask mask;
+	struct pare_structures *structures[2]; /* by granularity; NULL until a step asks for them */
+	struct pare_cut cut;
+	struct job_shrunk shrunk;
+	int64_t max_batch;
 	struct pare_span file;
 	struct pare_model *teacher_model; /* the job's second model, or NULL */
 	struct pare_net *teacher;         /* of the present training run, or NULL */
@@ -146,6 +160,18 @@ PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 double job_prune_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 int job_n_rounds(const struct pare_args *prune);
+/* Structured pruning (structures.c). The check comes before all steps and makes the rest possible. */
+#define JOB_MAX_RATIOS 64
+bool job_is_structural(const struct pare_args *prune);
+PARE_MUST_USE enum pare_code job_check_structures(struct job_run *r, const struct pare_args *prune, struct pare_err *err);
+double job_structures_share(const struct job_run *r, const struct pare_args *prune); /* of the units that are gone */
+PARE_MUST_USE enum pare_code job_structures_round(struct job_run *r, const struct pare_args *prune, const struct pare_prune_options *round, struct pare_err *err);
+/* Makes r->shrunk of the net's present weights if anything was cut: PARE_E_PROOF when it does not compute the same. */
+PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, struct pare_err *err);
+void job_structures_done(struct job_run *r);
+void job_write_structures(const struct job_run *r, struct pare_buf *b);
+int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis); /* of the model that leaves */
+void job_group_left(const struct job_run *r, const struct pare_structures *g, const struct pare_group *gr, int64_t *units, int64_t *width);
 /* Figures of the validation rows; NAN without such rows. */
 PARE_MUST_USE enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err);
 void job_record_add(struct job_run *r, const struct job_record *rec);
@@ -168,6 +194,8 @@ PARE_MUST_USE enum pare_code job_progress(struct job_run *r, double units, int e
 /* Judging and reporting (judge.c, report.c, report_doc.c). */
 /* pare_eval of the job's fit; NaN for every figure when the data have no labels. */
 PARE_MUST_USE enum pare_code job_eval(struct job_run *r, enum pare_split split, struct pare_metrics *out, struct pare_err *err);
+/* The split that figures are of: test rows, or what there is. */
+void job_choose_judged(struct job_run *r);
 PARE_MUST_USE enum pare_code job_judge(struct job_run *r, struct pare_err *err);
 void job_verdict_done(struct job_verdict *v);
 int64_t job_count_nonzero(const float *w, size_t n);
@@ -184,6 +212,7 @@ const char *job_split_name(enum pare_split split);
 void job_write_report(const struct job_run *r, struct pare_buf *b);
 void job_write_summary(const struct job_run *r, struct pare_buf *b);
 PARE_MUST_USE enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kind, struct pare_buf *b, struct pare_err *err);
+bool job_has_zeros(const struct job_run *r); /* whether the warning concerns the result */
 extern const char job_zeros_warning[];
 
 #endif

@@ -22,27 +22,47 @@ int64_t job_count_nonzero(const float *w, size_t n)
 	return k;
 }
 
-static void count(const struct job_run *r, struct job_verdict *v)
+static void count(struct pare_net *net, struct job_verdict *v)
 {
-	const float *slab = pare_net_slab(r->net);
-	int64_t was = 0, is = 0;
+	const float *slab = pare_net_slab(net);
 
 	v->n_weights = v->n_nonzero_weights = 0;
-	v->macs_nonzero = (double)pare_net_macs(r->net);
-	for (int i = 0; i < pare_net_n_params(r->net); i++) {
-		const struct pare_param_info *p = pare_net_param(r->net, i);
+	v->macs = pare_net_macs(net);
+	v->macs_nonzero = (double)v->macs;
+	for (int i = 0; i < pare_net_n_params(net); i++) {
+		const struct pare_param_info *p = pare_net_param(net, i);
 		int64_t n = job_count_nonzero(slab + p->offset, p->n_elems);
 
-		was += job_count_nonzero(r->input + p->offset, p->n_elems);
-		is += n;
 		if (!p->prunable)
 			continue;
 		v->n_weights += (int64_t)p->n_elems;
 		v->n_nonzero_weights += n;
 		if (p->n_elems > 0)
-			v->macs_nonzero -= (double)pare_net_node_macs(r->net, p->node) * (1 - (double)n / (double)p->n_elems);
+			v->macs_nonzero -= (double)pare_net_node_macs(net, p->node) * (1 - (double)n / (double)p->n_elems);
 	}
-	v->n_nonzero_params = r->n_nonzero_params - was + is;
+}
+
+/* What the file holds beside the net's parameters does not change, as long as the graph does not. */
+static enum pare_code count_params(const struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
+{
+	struct pare_model_counts c;
+	enum pare_code code = PARE_OK;
+
+	count(net, v);
+	if (net == r->shrunk.net) {
+		code = pare_model_count(r->shrunk.model, &c, err);
+		v->n_params = c.n_params;
+		v->n_nonzero_params = c.n_nonzero;
+		return code;
+	}
+	v->n_params = r->n_params;
+	v->n_nonzero_params = r->n_nonzero_params;
+	for (int i = 0; i < pare_net_n_params(net); i++) {
+		const struct pare_param_info *p = pare_net_param(net, i);
+
+		v->n_nonzero_params += job_count_nonzero(pare_net_slab(net) + p->offset, p->n_elems) - job_count_nonzero(r->input + p->offset, p->n_elems);
+	}
+	return code;
 }
 
 static int by_value(const void *a, const void *b)
@@ -52,7 +72,7 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double measure_latency(struct job_run *r)
+static double measure_latency(struct job_run *r, struct pare_net *net)
 {
 	int64_t ns[LATENCY_RUNS], start = pare_job_env.tick_ns(NULL);
 	const uint32_t *rows;
@@ -61,11 +81,11 @@ static double measure_latency(struct job_run *r)
 
 	rows = pare_data_rows(r->data, r->judged, &n_rows);
 	for (int i = 0; i < r->fit.n_inputs; i++)
-		pare_data_fill(r->data, r->fit.inputs[i].x, rows, 1, pare_net_shard_input(r->net, 0, i));
+		pare_data_fill(r->data, r->fit.inputs[i].x, rows, 1, pare_net_shard_input(net, 0, i));
 	for (int i = 0; i < LATENCY_RUNS + LATENCY_WARM; i++) {
 		int64_t t = pare_job_env.tick_ns(NULL);
 
-		pare_net_shard_forward(r->net, 0, 1, PARE_MODE_INFER, 0, 0);
+		pare_net_shard_forward(net, 0, 1, PARE_MODE_INFER, 0, 0);
 		if (i >= LATENCY_WARM)
 			ns[n++] = pare_job_env.tick_ns(NULL) - t;
 		if (n > 0 && t - start > LATENCY_MAX_NS)
@@ -75,46 +95,59 @@ static double measure_latency(struct job_run *r)
 	return (double)ns[n / 2] * 1e-6;
 }
 
-enum pare_code job_eval(struct job_run *r, enum pare_split split, struct pare_metrics *out, struct pare_err *err)
+static enum pare_code eval_net(struct job_run *r, struct pare_net *net, enum pare_split split, struct pare_metrics *out, struct pare_err *err)
 {
 	if (r->fit.n_outputs > 0)
-		return pare_eval(r->net, r->data, split, &r->fit, out, err);
+		return pare_eval(net, r->data, split, &r->fit, out, err);
 	*out = (struct pare_metrics){.task = PARE_TASK_REGRESS, .n = job_n_rows(r, split), .loss = NAN, .own_loss = NAN, .accuracy = NAN, .mse = NAN, .mae = NAN, .r2 = NAN};
 	return PARE_OK;
 }
 
-static enum pare_code judge_one(struct job_run *r, const float *slab, struct job_verdict *v, struct pare_err *err)
+enum pare_code job_eval(struct job_run *r, enum pare_split split, struct pare_metrics *out, struct pare_err *err)
 {
-	enum pare_code code;
+	return eval_net(r, r->net, split, out, err);
+}
 
-	memcpy(pare_net_slab(r->net), slab, pare_net_slab_len(r->net) * sizeof *slab);
-	count(r, v);
+static enum pare_code judge_one(struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
+{
+	enum pare_code code = count_params(r, net, v, err);
+
 	v->has_validation = job_n_rows(r, PARE_SPLIT_VALIDATION) > 0;
-	if (v->has_validation) {
-		code = job_eval(r, PARE_SPLIT_VALIDATION, &v->validation, err);
-		if (code != PARE_OK)
-			return code;
-	}
-	code = job_eval(r, r->judged, &v->judged, err);
+	if (code == PARE_OK && v->has_validation)
+		code = eval_net(r, net, PARE_SPLIT_VALIDATION, &v->validation, err);
 	if (code == PARE_OK)
-		v->latency_ms = measure_latency(r);
+		code = eval_net(r, net, r->judged, &v->judged, err);
+	if (code == PARE_OK)
+		v->latency_ms = measure_latency(r, net);
 	return code;
 }
 
-enum pare_code job_judge(struct job_run *r, struct pare_err *err)
+static enum pare_code judge_slab(struct job_run *r, const float *slab, struct job_verdict *v, struct pare_err *err)
+{
+	memcpy(pare_net_slab(r->net), slab, pare_net_slab_len(r->net) * sizeof *slab);
+	return judge_one(r, r->net, v, err);
+}
+
+void job_choose_judged(struct job_run *r)
 {
 	static const enum pare_split order[] = {PARE_SPLIT_TEST, PARE_SPLIT_VALIDATION, PARE_SPLIT_TRAIN};
-	enum pare_code code;
 	size_t i = 0;
 
 	while (i < 2 && job_n_rows(r, order[i]) == 0)
 		i++;
 	r->judged = order[i];
-	code = judge_one(r, r->input, &r->verdict_input, err);
+}
+
+enum pare_code job_judge(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = judge_slab(r, r->input, &r->verdict_input, err);
+
 	if (code == PARE_OK)
-		code = judge_one(r, r->has_dense ? r->dense : r->input, &r->verdict_dense, err);
-	if (code == PARE_OK)
-		code = judge_one(r, r->final, &r->verdict_final, err);
+		code = judge_slab(r, r->has_dense ? r->dense : r->input, &r->verdict_dense, err);
+	if (code == PARE_OK && r->shrunk.net != NULL)
+		code = judge_one(r, r->shrunk.net, &r->verdict_final, err);
+	else if (code == PARE_OK)
+		code = judge_slab(r, r->final, &r->verdict_final, err);
 	if (code == PARE_OK && r->verdict_final.judged.task == PARE_TASK_CLASSIFY)
 		pare_eval_paired(r->data, r->fit.outputs[0].y, r->judged, &r->verdict_dense.judged, &r->verdict_final.judged, &r->paired);
 	return code;

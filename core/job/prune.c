@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "core/job/job_priv.h"
+#include "core/prune/structures.h"
 #include "core/train/observe.h"
 
 int job_n_rounds(const struct pare_args *args)
@@ -35,6 +36,8 @@ static double starting_point(const struct job_run *r, const struct pare_args *ar
 
 	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > 0)
 		return pare_args_num(schedule, "start");
+	if (job_is_structural(args))
+		return pare_args_has(args, "threshold") ? 0 : job_structures_share(r, args);
 	return pare_args_has(args, "threshold") || pare_args_has(args, "pattern") ? 0 : job_sparsity(r);
 }
 
@@ -61,10 +64,11 @@ static void set_amount(struct pare_prune_options *o, const struct pare_args *arg
 static enum pare_code look_at_data(struct job_run *r, const struct pare_args *criterion, struct pare_prune_options *o, struct pare_err *err)
 {
 	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->stat;
-	struct pare_observe_options look = {.stat = o->criterion->stat, .fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag()};
+	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag()};
 
-	if (o->criterion->stat == PARE_STAT_NONE)
+	if (o->criterion == NULL || o->criterion->stat == PARE_STAT_NONE)
 		return PARE_OK;
+	look.stat = o->criterion->stat;
 	if (r->stat == NULL)
 		r->stat = pare_alloc(bytes);
 	if (r->stat == NULL)
@@ -83,7 +87,7 @@ static enum pare_code prune_round(struct job_run *r, const struct pare_args *arg
 	enum pare_code code = look_at_data(r, pare_args_obj(args, "criterion"), o, err);
 
 	if (code == PARE_OK)
-		code = pare_prune(r->net, o, &r->mask, err);
+		code = job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
 	if (code == PARE_OK)
 		code = job_validate(r, &rec.loss, &rec.accuracy, err);
 	if (code != PARE_OK)
@@ -121,7 +125,11 @@ enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct
 	} else if (pare_args_has(args, "pattern")) {
 		o.unit = PARE_UNIT_PATTERN;
 	}
-	if (o.criterion == NULL || pare_schedule_find(schedule->method->name) == NULL)
+	if (job_is_structural(args) && pare_structure_criterion_find(pare_args_obj(args, "criterion")->method->name) != NULL)
+		o.criterion = NULL;
+	else if (o.criterion == NULL)
+		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a criterion that the engine does not have");
+	if ( pare_schedule_find(schedule->method->name) == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	keep_dense(r);
 	r->rounds = job_n_rounds(args);

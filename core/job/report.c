@@ -123,12 +123,12 @@ static void write_verdict(const struct job_run *r, struct pare_buf *b, const cha
 		write_metrics(b, &v->validation);
 		pare_buf_str(b, "}");
 	}
-	pare_json_key_int(b, "n_params", r->n_params);
+	pare_json_key_int(b, "n_params", v->n_params);
 	pare_json_key_int(b, "n_nonzero_params", v->n_nonzero_params);
 	pare_json_key_int(b, "n_weights", v->n_weights);
 	pare_json_key_int(b, "n_nonzero_weights", v->n_nonzero_weights);
 	pare_json_key_num(b, "sparsity", sparsity_of(v->n_nonzero_weights, v->n_weights));
-	pare_json_key_int(b, "macs", pare_net_macs(r->net));
+	pare_json_key_int(b, "macs", v->macs);
 	pare_json_key_int(b, "macs_nonzero", (int64_t)llround(v->macs_nonzero));
 	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
 	pare_json_key_num(b, "latency_ms", v->latency_ms);
@@ -288,6 +288,12 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 			pare_json_int(b, p->dims[d]);
 		}
 		pare_buf_str(b, "]");
+		open_key(b, "shape_final", "[");
+		for (int d = 0; d < p->n_dims; d++) {
+			pare_json_sep(b);
+			pare_json_int(b, job_dim_final(r, p, d));
+		}
+		pare_buf_str(b, "]");
 		pare_json_key_bool(b, "prunable", p->prunable);
 		pare_json_key_int(b, "weights", (int64_t)p->n_elems);
 		pare_json_key_int(b, "nonzero_dense", job_count_nonzero(dense + p->offset, p->n_elems));
@@ -326,9 +332,15 @@ static void write_records(const struct job_run *r, struct pare_buf *b)
 
 double job_compression(const struct job_run *r)
 {
-	const struct job_verdict *f = &r->verdict_final;
+	const struct job_verdict *d = &r->verdict_dense, *f = &r->verdict_final;
 
-	return f->n_weights > 0 ? (double)f->n_weights / (double)(f->n_nonzero_weights > 0 ? f->n_nonzero_weights : 1) : 1;
+	return d->n_weights > 0 ? (double)d->n_weights / (double)(f->n_nonzero_weights > 0 ? f->n_nonzero_weights : 1) : 1;
+}
+
+/* A shrunk model has no zeros to speak of, unless single weights were pruned as well. */
+bool job_has_zeros(const struct job_run *r)
+{
+	return r->shrunk.net == NULL || sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights) > 0.01;
 }
 
 void job_write_report(const struct job_run *r, struct pare_buf *b)
@@ -348,8 +360,10 @@ void job_write_report(const struct job_run *r, struct pare_buf *b)
 	write_requirement(r, b);
 	write_records(r, b);
 	write_layers(r, b);
+	job_write_structures(r, b);
 	open_key(b, "warnings", "[");
-	pare_json_str(b, job_zeros_warning);
+	if (job_has_zeros(r))
+		pare_json_str(b, job_zeros_warning);
 	pare_buf_str(b, "]");
 	open_key(b, "timing", "{");
 	pare_json_key_num(b, "seconds", (double)(r->finished_ns - r->started_ns) * 1e-9);
@@ -376,10 +390,10 @@ void job_write_summary(const struct job_run *r, struct pare_buf *b)
 		pare_json_key_num(b, "drop_low", r->paired.drop_low);
 		pare_json_key_num(b, "drop_high", r->paired.drop_high);
 	}
-	pare_json_key_int(b, "n_weights", r->verdict_final.n_weights);
+	pare_json_key_int(b, "n_weights", r->verdict_dense.n_weights);
 	pare_json_key_int(b, "n_weights_dense", r->verdict_dense.n_nonzero_weights);
 	pare_json_key_int(b, "n_weights_nonzero", r->verdict_final.n_nonzero_weights);
-	pare_json_key_num(b, "sparsity", sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights));
+	pare_json_key_num(b, "sparsity", sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_dense.n_weights));
 	pare_json_key_num(b, "compression", job_compression(r));
 	pare_json_key_int(b, "onnx_bytes", (int64_t)r->out_bytes);
 	if (q.met != JOB_NOT_ASKED)

@@ -83,10 +83,10 @@ static void figures(const struct job_run *r, struct job_doc *d)
 		output_figures(d, &vm->others[i], &fm->others[i], of);
 	}
 	figure(d, "loss", "%.5f", vm->loss, fm->loss);
-	figure(d, "parameters", "%.0f", (double)r->n_params, (double)r->n_params);
+	figure(d, "parameters", "%.0f", (double)v->n_params, (double)f->n_params);
 	figure(d, "non-zero parameters", "%.0f", (double)v->n_nonzero_params, (double)f->n_nonzero_params);
 	figure(d, "non-zero weights", "%.0f", (double)v->n_nonzero_weights, (double)f->n_nonzero_weights);
-	figure(d, "multiply-accumulates", "%.0f", (double)pare_net_macs(r->net), (double)pare_net_macs(r->net));
+	figure(d, "multiply-accumulates", "%.0f", (double)v->macs, (double)f->macs);
 	figure(d, "of them not with zero", "%.0f", v->macs_nonzero, f->macs_nonzero);
 	figure(d, "file, bytes", "%.0f", (double)r->file.len, (double)r->out_bytes);
 	figure(d, "latency of one row in this engine, ms", "%.3f", v->latency_ms, f->latency_ms);
@@ -143,6 +143,49 @@ static void rounds(const struct job_run *r, struct job_doc *d)
 		job_doc_cell(d, "%.5f", c->loss);
 	}
 	job_doc_table_end(d);
+}
+
+static void group_rows(const struct job_run *r, struct job_doc *d, const struct pare_structures *g, int *left)
+{
+	for (int k = 0; g != NULL && k < g->n_groups; k++) {
+		const struct pare_group *gr = &g->groups[k];
+		int64_t units, width;
+
+		if (k >= MAX_ROWS) {
+			(*left)++;
+			continue;
+		}
+		job_group_left(r, g, gr, &units, &width);
+		job_doc_cell(d, "%.80s", gr->name);
+		job_doc_cell(d, "%d", gr->n);
+		job_doc_cell(d, "%lld", (long long)units);
+		job_doc_cell(d, "%lld", (long long)pare_net_param(r->net, gr->param)->dims[gr->axis]);
+		job_doc_cell(d, "%lld", (long long)width);
+	}
+}
+
+/* What was taken out, and how it was shown that nothing else changed. */
+static void structures(const struct job_run *r, struct job_doc *d)
+{
+	int left = 0;
+
+	if (r->shrunk.net == NULL)
+		return;
+	job_doc_heading(d, "Structures");
+	job_doc_text(d, "The model that leaves has no masks: its tensors are smaller. On %lld rows its outputs differ from those of the masked model by %.3g at most (largest output %.4g).",
+	    (long long)r->shrunk.rows, r->shrunk.difference, r->shrunk.scale);
+	job_doc_table(d);
+	job_doc_column(d, false, "coupled with");
+	job_doc_column(d, true, "units");
+	job_doc_column(d, true, "left");
+	job_doc_column(d, true, "width");
+	job_doc_column(d, true, "left");
+	for (size_t i = 0; i < 2; i++)
+		group_rows(r, d, r->structures[i], &left);
+	job_doc_table_end(d);
+	if (left > 0)
+		job_doc_text(d, "%d more groups stand in report.json.", left);
+	job_doc_text(d, "What cannot change, and why, stands in report.json under structures.pinned.");
 }
 
 static double layer_sparsity(const struct pare_param_info *p, int64_t n_nonzero)
@@ -250,7 +293,8 @@ static void conditions(const struct job_run *r, struct job_doc *d)
 	job_doc_item(d, "Normalisation: %s.", apply[pare_data_normalization(r->data, r->fit.inputs[0].x)]);
 	job_doc_item(d, "Recipe %s, seed %llu, %d thread%s, pared %s, %.1f s.", recipe != NULL ? recipe : "written out", (unsigned long long)r->seed, r->threads,
 	    r->threads == 1 ? "" : "s", PARE_VERSION, (double)(r->finished_ns - r->started_ns) * 1e-9);
-	job_doc_item(d, "%s", job_zeros_warning);
+	if (job_has_zeros(r))
+		job_doc_item(d, "%s", job_zeros_warning);
 }
 
 /* --- pictures, of the page only */
@@ -333,11 +377,12 @@ enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kin
 	enum pare_code code;
 
 	job_doc_begin(&d, kind, b, "Report");
-	job_doc_text(&d, "%.1f times fewer weights: %lld of %lld are left.", job_compression(r), (long long)f->n_nonzero_weights, (long long)f->n_weights);
+	job_doc_text(&d, "%.1f times fewer weights: %lld of %lld are left.", job_compression(r), (long long)f->n_nonzero_weights, (long long)r->verdict_dense.n_weights);
 	figures(r, &d);
 	drop(r, &d);
 	code = pictures(r, &d, err);
 	rounds(r, &d);
+	structures(r, &d);
 	layers(r, &d);
 	classes(r, &d);
 	confusion(r, &d);

@@ -66,6 +66,7 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 	}
 	if (code != PARE_OK)
 		return code;
+	r->max_batch = opt.max_batch;
 	r->n_params = counts.n_params;
 	r->n_nonzero_params = counts.n_nonzero;
 	return PARE_OK;
@@ -131,6 +132,8 @@ static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 			continue;
 		if (check_training(r, prune ? pare_args_obj(s, "recover") : s, err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, prune ? "prune/recover" : "train");
+		if (prune && job_is_structural(s) && job_check_structures(r, s, err) != PARE_OK)
+			return pare_err_at(err, "/recipe/steps/%zu/prune", i);
 	}
 	return check_require(r, err);
 }
@@ -231,8 +234,13 @@ static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct 
 {
 	struct pare_buf b;
 	size_t cap;
-	enum pare_code code = pare_net_store(r->net, r->model, err);
+	enum pare_code code;
 
+	if (r->shrunk.net != NULL) {
+		r->out_bytes = r->shrunk.file.len;
+		return wants(r, "onnx") ? put(r, a, "model.onnx", "application/onnx", &r->shrunk.file, err) : PARE_OK;
+	}
+	code = pare_net_store(r->net, r->model, err);
 	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
 	pare_buf_init(&b, cap);
@@ -274,7 +282,10 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 {
 	enum pare_code code = job_phase(r, "evaluate", err);
 
+	job_choose_judged(r);
 	memcpy(r->final, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->final);
+	if (code == PARE_OK)
+		code = job_shrink(r, err);
 	if (code == PARE_OK)
 		code = job_judge(r, err);
 	r->finished_ns = pare_job_env.tick_ns(NULL);
@@ -303,6 +314,7 @@ static void run_done(struct job_run *r)
 	pare_free(r->final);
 	pare_free(r->dense);
 	pare_free(r->input);
+	job_structures_done(r);
 	pare_mask_done(&r->mask);
 	pare_data_free(r->data);
 	job_distill_done(r);

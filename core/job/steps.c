@@ -120,6 +120,8 @@ static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_rec
 	memcpy(pare_net_slab(r->net), r->input, pare_net_slab_len(r->net) * sizeof *r->input);
 	memset(r->mask.keep, 1, r->mask.len);
 	r->mask.any = false;
+	if (r->cut.gone != NULL)
+		pare_cut_clear(&r->cut);
 	r->stage = 0;
 	code = job_split(r, err);
 	for (size_t i = 0; i < n_steps && code == PARE_OK; i++) {
@@ -147,6 +149,7 @@ static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_e
 	bool any = r->mask.any;
 	int stage = r->stage;
 	struct job_record rec = {.step = r->step, .folds = folds};
+	struct pare_cut cut = r->cut;
 	enum pare_code code = PARE_OK;
 
 	if (keep == NULL)
@@ -154,6 +157,8 @@ static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_e
 	memcpy(r->kept, pare_net_slab(r->net), bytes);
 	memcpy(keep, r->mask.keep, r->mask.len);
 	r->folds = folds;
+	if (cut.gone != NULL)
+		code = pare_cut_init(&r->cut, r->net, err);
 	for (r->fold = 1; r->fold <= folds && code == PARE_OK; r->fold++)
 		code = run_fold(r, r->step, &rec, err);
 	r->fold = r->folds = 0;
@@ -164,6 +169,9 @@ static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_e
 	r->mask.any = any;
 	r->stage = stage;
 	pare_free(keep);
+	if (cut.gone != NULL)
+		pare_cut_done(&r->cut);
+	r->cut = cut;
 	if (code == PARE_OK)
 		job_record_add(r, &rec);
 	return code;

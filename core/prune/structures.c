@@ -10,7 +10,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/graph/net_view.h"
@@ -188,13 +187,36 @@ static enum pare_code check_finite(const struct chooser *c, struct pare_err *err
 
 /* --- choice */
 
-static int by_rank(const void *a, const void *b)
+static bool ranks_before(const struct choice *a, const struct choice *b)
 {
-	const struct choice *x = a, *y = b;
+	return a->score < b->score || (a->score <= b->score && a->unit < b->unit);
+}
 
-	if (x->score < y->score || x->score > y->score)
-		return x->score < y->score ? -1 : 1;
-	return x->unit < y->unit ? -1 : x->unit > y->unit;
+static void sift(struct choice *v, size_t at, size_t n)
+{
+	for (size_t child; (child = 2 * at + 1) < n; at = child) {
+		struct choice swap = v[at];
+
+		child += child + 1 < n && ranks_before(&v[child], &v[child + 1]);
+		if (!ranks_before(&v[at], &v[child]))
+			return;
+		v[at] = v[child];
+		v[child] = swap;
+	}
+}
+
+/* A heap sort: the C library's qsort asks the system how much memory there is, which the sandbox does not answer. */
+static void sort_by_rank(struct choice *v, size_t n)
+{
+	for (size_t i = n / 2; i-- > 0;)
+		sift(v, i, n);
+	for (size_t i = n; i-- > 1;) {
+		struct choice last = v[i];
+
+		v[i] = v[0];
+		v[0] = last;
+		sift(v, 0, i);
+	}
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -274,7 +296,7 @@ static void round_width(struct chooser *c, int k)
 static void choose(struct chooser *c)
 {
 	plan_pools(c);
-	qsort(c->list, (size_t)c->g->n_units, sizeof *c->list, by_rank);
+	sort_by_rank(c->list, (size_t)c->g->n_units);
 	for (int k = 0; k < c->g->n_groups; k++) {
 		bool first = true;
 

@@ -25,8 +25,8 @@ static const char *const channels_choices[] = {"first", "last", NULL};
 static const char *const teacher_choices[] = {"input", "dense", "model", NULL};
 static const char *const distill_loss_choices[] = {"kl", "mse", NULL};
 static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
-static const char *const granularity_choices[] = {"weight", "block", NULL};
-static const char *const scope_choices[] = {"global", "layer", NULL};
+static const char *const granularity_choices[] = {"weight", "block", "channel", "head", NULL};
+static const char *const scope_choices[] = {"global", "layer", "isomorphic", NULL};
 
 #define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
 #define NUMBER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_NUMBER, .min = (lo), .max = (hi), .doc = (d)
@@ -116,15 +116,23 @@ static const struct pare_param recover_params[] = {TRAINING(1)};
 
 static const struct pare_param prune_params[] = {
     {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
-    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero; the tensors keep their shapes"},
-    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer"},
-    {NUMBER("sparsity", 0, 1, "Share of the prunable weights (or blocks) that is zero afterwards"), .open_max = true, .group = "amount"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero, and the tensors keep their shapes; channel (of convolutions, neurons of linear layers, hidden units) and head take whole structures out of the graph, with all that is coupled to them"},
+    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer; isomorphic, for structures: one ranking for all layers that are coupled alike"},
+    {NUMBER("sparsity", 0, 1, "Share of the prunable weights (or blocks) that is zero afterwards, or of the structures that are gone"), .open_max = true, .group = "amount"},
     {NUMBER("threshold", 0, 1e9, "Weights whose score is below this go"), .group = "amount"},
     {.name = "pattern", .type = PARE_PARAM_STRING, .group = "amount", .doc = "N:M, such as 2:4 or 4:8: of every M consecutive inputs of an output N stay"},
     {.name = "block", .type = PARE_PARAM_INTEGERS, .min = 1, .max = 65536, .max_items = 2, .doc = "Outputs and inputs of a block; required by granularity block"},
     {.name = "schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_SCHEDULE, .def_text = "one_shot", .doc = "In how many rounds, and how fast, the amount is reached"},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
+    {INTEGER("round_to", 1, 65536, "For structures: widths are multiples of this, rounded up; absent: 1")},
+    {INTEGER("min_width", 1, MAX_INT, "For structures: no layer gets narrower than this; absent: 1")},
+    {.name = "ratios", .type = PARE_PARAM_OBJECTS, .object = "ratio", .max_items = 64, .doc = "For structures: layers with a share of their own in the place of sparsity"},
+    END};
+
+static const struct pare_param ratio_params[] = {
+    {.name = "layer", .type = PARE_PARAM_STRING, .required = true, .doc = "An initializer or node of the layer: its exact name, or a prefix with one trailing *"},
+    {NUMBER("sparsity", 0, 1, "Share of the layer's structures that is gone afterwards"), .open_max = true, .required = true},
     END};
 
 static const struct pare_param reestimate_params[] = {
@@ -138,6 +146,10 @@ static const struct pare_param evaluate_params[] = {
 static const struct pare_param gradient_params[] = {
     {INTEGER("rows", 1, MAX_INT, "Training rows whose gradients are looked at before each round; more than there are: all"), DEFAULT(8192)},
     {INTEGER("batch_size", 1, 65536, "Rows whose mean gradient counts as one"), DEFAULT(64)},
+    END};
+
+static const struct pare_param activation_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows whose activations are looked at before each round; more than there are: all"), DEFAULT(1024)},
     END};
 
 static const struct pare_param rounds_params[] = {
@@ -263,6 +275,12 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "taylor", "|w| E|g|: the same, batches do not cancel", "Molchanov et al. 2017, arXiv:1611.06440", gradient_params},
     {PARE_KIND_CRITERION, "movement", "-w E g: weights that training pulls towards zero go", "Sanh et al. 2020, arXiv:2005.07683", gradient_params},
     {PARE_KIND_CRITERION, "fisher", "w^2 E[g^2] / 2: optimal brain damage with a diagonal Fisher matrix", "LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787", gradient_params},
+    {PARE_KIND_CRITERION, "l1", "Mean |w| over all weights of a structure, coupled ones included", "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900", NULL},
+    {PARE_KIND_CRITERION, "l2", "Root mean square over all weights of a structure, coupled ones included", "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900", NULL},
+    {PARE_KIND_CRITERION, "bn_scale", "|gamma| of the norms that a channel passes through; layers without one stay whole", "Liu et al. 2017, arXiv:1708.06519", NULL},
+    {PARE_KIND_CRITERION, "fpgm", "Distance of a structure's weights to those of the others in its layer: what lies in the middle can be replaced", "He et al. 2019, arXiv:1811.00250", NULL},
+    {PARE_KIND_CRITERION, "mean_activation", "Mean |a| of a structure's outputs on training rows", "Polyak and Wolf 2015, IEEE Access 3", activation_params},
+    {PARE_KIND_CRITERION, "apoz", "How often a structure's outputs are not zero on training rows", "Hu et al. 2016, arXiv:1607.03250", activation_params},
     {PARE_KIND_SCHEDULE, "one_shot", "The whole amount in one round", NULL, NULL},
     {PARE_KIND_SCHEDULE, "linear", "Equal steps of sparsity", NULL, rounds_params},
     {PARE_KIND_SCHEDULE, "cubic", "Fast first, slow at the end: s1 + (s0 - s1)(1 - i/n)^3", "Zhu and Gupta 2017, arXiv:1710.01878", rounds_params},
@@ -297,10 +315,22 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "augment", "Random changes of training images", "Krizhevsky et al. 2012", augment_params},
     {PARE_KIND_OBJECT, "distill", "Training towards a teacher's outputs", "Hinton et al. 2015, arXiv:1503.02531", distill_params},
     {PARE_KIND_OBJECT, "distill_tensor", "An inner tensor of the student and one of the teacher", "Romero et al. 2015, arXiv:1412.6550", distill_tensor_params},
+    {PARE_KIND_OBJECT, "ratio", "A layer's own share in structured pruning", NULL, ratio_params},
     {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},
     {PARE_KIND_OBJECT, "architecture", "A model to be born: POST /v1/models with {\"architecture\": ...}", "He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010 (initial weights)", architecture_params},
     {PARE_KIND_OBJECT, "layer", "One fully connected layer", NULL, layer_params},
     {PARE_N_KINDS, NULL, NULL, NULL, NULL}};
+
+/* The criteria that score structures only; all others score weights, and structures by them. */
+static const char *const structure_criteria[] = {"l1", "l2", "bn_scale", "fpgm", "mean_activation", "apoz", NULL};
+
+bool pare_catalog_of_structures(const struct pare_method *criterion)
+{
+	for (size_t i = 0; structure_criteria[i] != NULL; i++)
+		if (strcmp(structure_criteria[i], criterion->name) == 0)
+			return true;
+	return false;
+}
 
 static const char *const kind_names[PARE_N_KINDS] = {
     [PARE_KIND_JOB] = "job",

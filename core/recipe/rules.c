@@ -42,12 +42,32 @@ static void unit_rules(struct recipe_check *c, const struct pare_args *prune)
 		recipe_issue_at(c, "block", "unsupported", "is for granularity block");
 }
 
+/* What only whole structures have, and what they do not have. */
+static void structure_rules(struct recipe_check *c, const struct pare_args *prune)
+{
+	static const char *const only[] = {"round_to", "min_width", "ratios"};
+	const char *granularity = pare_args_str(prune, "granularity");
+	bool structures = strcmp(granularity, "channel") == 0 || strcmp(granularity, "head") == 0;
+	const struct pare_method *criterion = pare_args_obj(prune, "criterion")->method;
+
+	if (structures && pare_args_has(prune, "pattern"))
+		recipe_issue_at(c, "pattern", "unsupported", "a pattern is of single weights; give sparsity or threshold with granularity %s", granularity);
+	if (!structures && pare_catalog_of_structures(criterion))
+		recipe_issue_at(c, "criterion", "unsupported", "%s scores structures; with granularity %s use one for weights, or set granularity to channel or head", criterion->name, granularity);
+	if (!structures && strcmp(pare_args_str(prune, "scope"), "isomorphic") == 0)
+		recipe_issue_at(c, "scope", "unsupported", "isomorphic is for granularity channel and head");
+	for (size_t i = 0; i < sizeof only / sizeof only[0] && !structures; i++)
+		if (pare_args_has(prune, only[i]))
+			recipe_issue_at(c, only[i], "unsupported", "is for granularity channel and head");
+}
+
 static void prune_rules(struct recipe_check *c, const struct pare_args *prune)
 {
 	const struct pare_args *schedule = pare_args_obj(prune, "schedule");
 	double end = pare_args_has(prune, "sparsity") ? pare_args_num(prune, "sparsity") : 1;
 
 	unit_rules(c, prune);
+	structure_rules(c, prune);
 	if (pare_args_has(prune, "threshold") && strcmp(pare_args_obj(prune, "criterion")->method->name, "random") == 0)
 		recipe_issue_at(c, "threshold", "unsupported", "random scores have no threshold; give sparsity");
 	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > end) {

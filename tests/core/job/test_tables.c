@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "core/job/job_priv.h"
+#include "core/prune/structures.h"
 
 static bool has_optimizer(const char *n) { return pare_optimizer_find(n) != NULL; }
 static bool has_regularizer(const char *n) { return pare_regularizer_find(n) != NULL; }
 static bool has_lr(const char *n) { return pare_lr_find(n) != NULL; }
-static bool has_criterion(const char *n) { return pare_criterion_find(n) != NULL; }
+static bool has_criterion(const char *n) { return pare_criterion_find(n) != NULL || pare_structure_criterion_find(n) != NULL; }
 static bool has_schedule(const char *n) { return pare_schedule_find(n) != NULL; }
 static bool has_step(const char *n) { return job_step_find(n) != NULL; }
 
@@ -45,6 +46,10 @@ START_TEST(what_exists_is_in_the_catalog)
 	for (const struct pare_criterion *c = pare_criterion_table; c->name != NULL; c++) {
 		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_CRITERION, c->name));
 		ck_assert_int_eq(c->thresholds, strcmp(c->name, "random") != 0); /* what rules.c assumes */
+	}
+	for (const struct pare_structure_criterion *c = pare_structure_criterion_table; c->name != NULL; c++) {
+		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_CRITERION, c->name));
+		ck_assert(pare_catalog_of_structures(pare_catalog_find(PARE_KIND_CRITERION, c->name)) == (pare_criterion_find(c->name) == NULL));
 	}
 	for (const struct pare_sparsity_schedule *s = pare_schedule_table; s->name != NULL; s++)
 		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_SCHEDULE, s->name));

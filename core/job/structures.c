@@ -1,0 +1,321 @@
+/* Structured pruning in a job: rounds that mask units of channels or heads, and, when all steps are through, the graph without
+ * them.
+ *
+ * Until then everything runs on the full graph under a mask, so that recovery, folds and further steps need to know nothing of
+ * it. The shrunk graph is written, read back like any upload, planned, and run beside the masked one on real rows; only if both agree are
+ * its figures taken and its file handed out. */
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "core/graph/net_view.h"
+#include "core/job/job_priv.h"
+#include "core/onnx/onnx.h"
+#include "core/prune/shrink.h"
+#include "core/recipe/json_text.h"
+#include "core/train/activations.h"
+
+#define PROOF_ROWS 4096
+#define PROOF_BATCH 64
+#define PROOF_TOLERANCE 1e-4 /* of the largest output, or of 1 if that is more */
+
+bool job_is_structural(const struct pare_args *prune)
+{
+	const char *g = pare_args_str(prune, "granularity");
+
+	return strcmp(g, "channel") == 0 || strcmp(g, "head") == 0;
+}
+
+static enum pare_granularity granularity_of(const struct pare_args *prune)
+{
+	return strcmp(pare_args_str(prune, "granularity"), "head") == 0 ? PARE_GRANULARITY_HEAD : PARE_GRANULARITY_CHANNEL;
+}
+
+static void options(const struct job_run *r, const struct pare_args *args, const struct pare_prune_options *o, struct pare_structure_options *out,
+    struct pare_structure_ratio *ratios)
+{
+	const struct pare_arg *exclude = pare_args_get(args, "exclude"), *list = pare_args_get(args, "ratios");
+	const char *scope = pare_args_str(args, "scope");
+
+	*out = (struct pare_structure_options){
+	    .criterion = pare_structure_criterion_find(pare_args_obj(args, "criterion")->method->name),
+	    .scope = strcmp(scope, "layer") == 0 ? PARE_STRUCTURE_LAYER : strcmp(scope, "isomorphic") == 0 ? PARE_STRUCTURE_ISOMORPHIC : PARE_STRUCTURE_GLOBAL,
+	    .exclude = exclude->strings,
+	    .n_exclude = exclude->n,
+	    .min_width = pare_args_has(args, "min_width") ? pare_args_int(args, "min_width") : 1,
+	    .round_to = pare_args_has(args, "round_to") ? pare_args_int(args, "round_to") : 1,
+	};
+	(void)r;
+	if (o == NULL)
+		return;
+	out->weights = o->criterion;
+	out->stat = o->stat;
+	out->by_threshold = o->by_threshold;
+	out->sparsity = o->sparsity;
+	out->threshold = o->threshold;
+	out->seed = o->seed;
+	for (size_t i = 0; i < list->n && pare_args_has(args, "ratios"); i++) {
+		double end = pare_args_has(args, "sparsity") ? pare_args_num(args, "sparsity") : 1, share = pare_args_num(list->list[i], "sparsity");
+
+		/* rounds approach a layer's own ratio as they approach the common one */
+		ratios[out->n_ratios++] = (struct pare_structure_ratio){pare_args_str(list->list[i], "layer"), end > 0 ? share * fmin(1, o->sparsity / end) : share};
+	}
+	out->ratios = ratios;
+}
+
+static enum pare_code structures(struct job_run *r, const struct pare_args *args, struct pare_structures **out, struct pare_err *err)
+{
+	struct pare_structures **at = &r->structures[granularity_of(args)];
+	enum pare_code code = PARE_OK;
+
+	if (*at == NULL)
+		code = pare_structures_new(r->net, granularity_of(args), at, err);
+	*out = *at;
+	return code;
+}
+
+double job_structures_share(const struct job_run *r, const struct pare_args *args)
+{
+	struct pare_structure_options o;
+	struct pare_structure_count n;
+
+	options(r, args, NULL, &o, NULL);
+	pare_structures_count(r->net, r->structures[granularity_of(args)], &o, &r->cut, &n);
+	return n.n_units > 0 ? (double)n.n_gone / (double)n.n_units : 0;
+}
+
+enum pare_code job_check_structures(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	struct pare_structures *g;
+	struct pare_structure_options o;
+	struct pare_structure_count n;
+	enum pare_code code = structures(r, args, &g, err);
+
+	if (code == PARE_OK && r->cut.gone == NULL)
+		code = pare_cut_init(&r->cut, r->net, err);
+	if (code != PARE_OK)
+		return code;
+	options(r, args, NULL, &o, NULL);
+	pare_structures_count(r->net, g, &o, &r->cut, &n);
+	if (n.n_units > 0)
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no %s to remove: %s", granularity_of(args) == PARE_GRANULARITY_HEAD ? "heads" : "channels",
+	    g->n_units > 0 ? "all are excluded" : g->n_pinned > 0 ? g->pinned[0].why : "no weights are coupled to others");
+}
+
+enum pare_code job_structures_round(struct job_run *r, const struct pare_args *args, const struct pare_prune_options *round, struct pare_err *err)
+{
+	struct pare_structure_ratio ratios[JOB_MAX_RATIOS];
+	struct pare_structure_options o;
+	struct pare_structure_count n;
+	struct pare_activation_stats seen = {NULL, NULL, NULL};
+	struct pare_structures *g;
+	enum pare_code code = structures(r, args, &g, err);
+
+	options(r, args, round, &o, ratios);
+	if (code == PARE_OK && o.criterion != NULL && o.criterion->activations) {
+		struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag(),
+		    .n_rows = (uint32_t)fmin(pare_args_num(pare_args_obj(args, "criterion"), "rows"), UINT32_MAX)};
+
+		code = pare_activations(r->net, g, r->data, &look, &seen, err);
+		o.activations = &seen;
+	}
+	if (code == PARE_OK)
+		code = pare_prune_structures(r->net, g, &o, &r->cut, &r->mask, &n, err);
+	pare_activations_done(&seen);
+	return code;
+}
+
+/* --- the graph without them */
+
+static enum pare_code write_shrunk(struct job_run *r, struct pare_err *err)
+{
+	struct pare_rewrite rw;
+	size_t cap;
+	enum pare_code code = pare_net_store(r->net, r->model, err);
+
+	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
+		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
+	pare_buf_init(&r->shrunk.file, cap);
+	if (code == PARE_OK)
+		code = pare_shrink(r->net, r->model, &r->cut, &rw, err);
+	if (code != PARE_OK)
+		return code;
+	code = pare_onnx_rewrite(r->model, &rw, &r->shrunk.file, err);
+	pare_rewrite_done(&rw);
+	return code;
+}
+
+static size_t output_len(const struct pare_net *net, int i, int64_t rows)
+{
+	int64_t dims[PARE_MAX_DIMS];
+	int n_dims;
+	size_t n = pare_net_output_shape(net, i, &n_dims, dims);
+
+	for (int k = 0; k < n_dims; k++)
+		if (dims[k] == PARE_DIM_UNKNOWN)
+			return n * (size_t)rows;
+	return n;
+}
+
+static void forward(struct job_run *r, struct pare_net *net, const uint32_t *rows, uint32_t n)
+{
+	for (int i = 0; i < r->fit.n_inputs; i++)
+		pare_data_fill(r->data, r->fit.inputs[i].x, rows, n, pare_net_shard_input(net, 0, i));
+	pare_net_shard_forward(net, 0, n, PARE_MODE_INFER, 0, 0);
+}
+
+static void compare(struct job_run *r, const float *masked, const float *shrunk, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		double d = fabs((double)masked[i] - (double)shrunk[i]);
+
+		r->shrunk.scale = fmax(r->shrunk.scale, fabs((double)masked[i]));
+		r->shrunk.difference = isnan(d) ? INFINITY : fmax(r->shrunk.difference, d);
+	}
+}
+
+static enum pare_code prove(struct job_run *r, struct pare_err *err)
+{
+	struct job_shrunk *s = &r->shrunk;
+	int64_t first, batch;
+	uint32_t n_rows;
+	const uint32_t *rows = pare_data_rows(r->data, r->judged, &n_rows);
+
+	pare_net_shard_rows(r->net, PROOF_BATCH, 0, &first, &batch);
+	n_rows = n_rows < PROOF_ROWS ? n_rows : PROOF_ROWS;
+	s->tolerance = PROOF_TOLERANCE;
+	for (uint32_t at = 0; at < n_rows; at += (uint32_t)batch) {
+		uint32_t n = n_rows - at < (uint32_t)batch ? n_rows - at : (uint32_t)batch;
+
+		forward(r, r->net, rows + at, n);
+		forward(r, s->net, rows + at, n);
+		for (int i = 0; i < pare_net_n_outputs(r->net); i++) {
+			if (output_len(r->net, i, n) != output_len(s->net, i, n))
+				return pare_err_set(err, PARE_E_PROOF, NULL, "output %d of the shrunk model has another shape than that of the masked one", i);
+			compare(r, pare_net_shard_output(r->net, 0, i), pare_net_shard_output(s->net, 0, i), output_len(r->net, i, n));
+		}
+		s->rows += n;
+	}
+	s->tolerance *= fmax(1, s->scale);
+	if (s->difference <= s->tolerance)
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_PROOF, NULL, "on %lld rows of data the shrunk model differs from the masked one by %g, more than %g", (long long)s->rows,
+	    s->difference, s->tolerance);
+}
+
+enum pare_code job_shrink(struct job_run *r, struct pare_err *err)
+{
+	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = r->max_batch, .training = true, .seed = r->seed};
+	struct job_shrunk *s = &r->shrunk;
+	enum pare_code code;
+
+	if (!r->cut.any)
+		return PARE_OK;
+	code = write_shrunk(r, err);
+	if (code == PARE_OK)
+		code = pare_onnx_read((struct pare_span){(const uint8_t *)s->file.data, s->file.len}, &s->model, err);
+	if (code == PARE_OK)
+		code = pare_net_new(s->model, &opt, &s->net, err);
+	if (code == PARE_OK)
+		code = prove(r, err);
+	return code == PARE_OK ? PARE_OK : pare_err_at(err, "shrinking");
+}
+
+void job_structures_done(struct job_run *r)
+{
+	for (size_t i = 0; i < sizeof r->structures / sizeof r->structures[0]; i++)
+		pare_structures_free(r->structures[i]);
+	pare_cut_done(&r->cut);
+	pare_net_free(r->shrunk.net);
+	pare_model_free(r->shrunk.model);
+	pare_buf_done(&r->shrunk.file);
+}
+
+/* --- the report */
+
+static const char *const granularity_names[] = {[PARE_GRANULARITY_CHANNEL] = "channel", [PARE_GRANULARITY_HEAD] = "head"};
+
+int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis)
+{
+	const uint8_t *gone = r->cut.gone != NULL ? pare_cut_axis(&r->cut, p->value, axis) : NULL;
+	int64_t left = p->dims[axis];
+
+	for (int64_t i = 0; gone != NULL && i < p->dims[axis]; i++)
+		left -= gone[i] != 0;
+	return left;
+}
+
+void job_group_left(const struct job_run *r, const struct pare_structures *g, const struct pare_group *gr, int64_t *units, int64_t *width)
+{
+	*units = 0;
+	for (int u = gr->first; u < gr->first + gr->n; u++)
+		*units += !pare_cut_has(&r->cut, g, u);
+	*width = job_dim_final(r, pare_net_param(r->net, gr->param), gr->axis);
+}
+
+static void write_groups(const struct job_run *r, struct pare_buf *b, enum pare_granularity granularity)
+{
+	const struct pare_structures *g = r->structures[granularity];
+
+	for (int k = 0; g != NULL && k < g->n_groups; k++) {
+		const struct pare_group *gr = &g->groups[k];
+		const struct pare_param_info *p = pare_net_param(r->net, gr->param);
+		int64_t units, width;
+
+		job_group_left(r, g, gr, &units, &width);
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "name", gr->name);
+		pare_json_key_str(b, "granularity", granularity_names[granularity]);
+		pare_json_key_int(b, "units", gr->n);
+		pare_json_key_int(b, "units_final", units);
+		pare_json_key_int(b, "width", p->dims[gr->axis]);
+		pare_json_key_int(b, "width_final", width);
+		pare_buf_str(b, "}");
+	}
+}
+
+static void write_pinned(const struct job_run *r, struct pare_buf *b)
+{
+	const struct pare_structures *g = r->structures[0] != NULL ? r->structures[0] : r->structures[1];
+
+	for (int k = 0; k < g->n_pinned; k++) {
+		const struct pare_pinned *pin = &g->pinned[k];
+
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "name", pare_net_param(r->net, pin->param)->name);
+		pare_json_key_int(b, "axis", pin->axis);
+		pare_json_key_int(b, "width", pin->n);
+		pare_json_key_str(b, "why", pin->why);
+		pare_buf_str(b, "}");
+	}
+}
+
+void job_write_structures(const struct job_run *r, struct pare_buf *b)
+{
+	pare_json_key(b, "structures");
+	if (!r->cut.any) {
+		pare_buf_str(b, "null");
+		return;
+	}
+	pare_buf_str(b, "{");
+	pare_json_key(b, "proof");
+	pare_buf_str(b, "{");
+	pare_json_key_int(b, "rows", r->shrunk.rows);
+	pare_json_key_num(b, "largest_difference", r->shrunk.difference);
+	pare_json_key_num(b, "largest_output", r->shrunk.scale);
+	pare_json_key_num(b, "tolerance", r->shrunk.tolerance);
+	pare_buf_str(b, "}");
+	pare_json_key(b, "groups");
+	pare_buf_str(b, "[");
+	for (int i = 0; i < 2; i++)
+		write_groups(r, b, (enum pare_granularity)i);
+	pare_buf_str(b, "]");
+	pare_json_key(b, "pinned");
+	pare_buf_str(b, "[");
+	write_pinned(r, b);
+	pare_buf_str(b, "]}");
+}
