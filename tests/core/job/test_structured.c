@@ -1,0 +1,150 @@
+/* Structured pruning as jobs, through the worker: the model that leaves is smaller, agrees with the masked one, and says so;
+ * criteria, rounds, recovery and folds compose; what cannot be removed is refused before anything is trained. */
+#include <math.h>
+
+#include "tests/core/job/job_support.h"
+
+#define ARCH "{\"input\":[4],\"layers\":[{\"units\":24,\"activation\":\"sigmoid\"},{\"units\":16,\"activation\":\"relu\"},{\"units\":3}],\"seed\":3}"
+#define HEAD "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"normalize\":\"standard\"},\"recipe\":{\"steps\":["
+#define TRAIN "{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}"
+#define PRUNE(what) "{\"prune\":{\"granularity\":\"channel\"," what "}}"
+#define RECOVER ",\"recover\":{\"epochs\":15,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}"
+
+static struct rig r;
+static char *model;
+static size_t model_n;
+
+static void setup(void)
+{
+	model = rig_build(ARCH, &model_n);
+	rig_init(&r);
+}
+
+static void teardown(void)
+{
+	rig_done(&r);
+	free(model);
+}
+
+static enum pare_code run(const char *job)
+{
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = job;
+	rig_input(&r, "model", "m", model, model_n);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	return rig_go(&r);
+}
+
+static const struct {
+	const char *job;
+	int units; /* that are left, of 40; 0: not said */
+	double accuracy;
+} job_table[] = {
+    {HEAD TRAIN "," PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5" RECOVER) "]}}", 20, 0.85},
+    {HEAD TRAIN "," PRUNE("\"criterion\":\"l1\",\"sparsity\":0.7,\"schedule\":{\"name\":\"linear\",\"rounds\":3}" RECOVER) "]}}", 12, 0.8},
+    {HEAD TRAIN "," PRUNE("\"criterion\":\"magnitude\",\"scope\":\"layer\",\"sparsity\":0.5" RECOVER) "]}}", 20, 0.85},
+    {HEAD TRAIN "," PRUNE("\"criterion\":{\"name\":\"taylor\",\"rows\":60,\"batch_size\":4},\"sparsity\":0.5" RECOVER) "]}}", 20, 0.85},
+    {HEAD TRAIN "," PRUNE("\"criterion\":{\"name\":\"mean_activation\",\"rows\":60},\"sparsity\":0.5" RECOVER) "]}}", 20, 0.8},
+    {HEAD TRAIN "," PRUNE("\"criterion\":\"apoz\",\"sparsity\":0.5,\"scope\":\"isomorphic\"" RECOVER) "]}}", 20, 0.8},
+    {HEAD TRAIN "," PRUNE("\"criterion\":\"fpgm\",\"sparsity\":0.5,\"round_to\":8,\"scope\":\"layer\"" RECOVER) "]}}", 24, 0.85},
+    {HEAD TRAIN "," PRUNE("\"criterion\":\"random\",\"sparsity\":0.5,\"ratios\":[{\"layer\":\"fc1.weight\",\"sparsity\":0.25}]" RECOVER) "]}}", 26, 0.8},
+    {HEAD TRAIN "," PRUNE("\"sparsity\":0.3") "," PRUNE("\"sparsity\":0.5" RECOVER) ",{\"prune\":{\"sparsity\":0.8}},{\"evaluate\":{}}]}}", 20, 0.5},
+};
+
+START_TEST(the_model_shrinks)
+{
+	json_t *v, *groups;
+	double left = 0, size = 0;
+	size_t n;
+	char *bytes;
+
+	ck_assert_msg(run(job_table[_i].job) == PARE_OK, "job %d: %s: %s", _i, r.err.where, r.err.message);
+	v = rig_report(&r);
+	groups = json_object_get(json_object_get(v, "structures"), "groups");
+	ck_assert_uint_eq(json_array_size(groups), 2);
+	left = rig_num(v, "structures.groups.0.units_final") + rig_num(v, "structures.groups.1.units_final");
+	ck_assert_msg(job_table[_i].units == 0 || fabs(left - job_table[_i].units) <= 1, "job %d: %g units", _i, left);
+	size = rig_num(v, "structures.groups.0.width_final") * (4 + 1 + rig_num(v, "structures.groups.1.width_final")) +
+	    rig_num(v, "structures.groups.1.width_final") * (1 + 3) + 3;
+	ck_assert_double_eq(rig_num(v, "final.n_params"), size);
+	ck_assert_double_lt(rig_num(v, "final.macs"), rig_num(v, "dense.macs"));
+	ck_assert_double_eq(rig_num(v, "layers.0.shape_final.0"), rig_num(v, "structures.groups.0.width_final"));
+	ck_assert_double_eq(rig_num(v, "structures.proof.rows"), 30);
+	ck_assert_double_le(rig_num(v, "structures.proof.largest_difference"), rig_num(v, "structures.proof.tolerance"));
+	ck_assert_msg(rig_num(v, "final.accuracy") >= job_table[_i].accuracy, "job %d: accuracy %g", _i, rig_num(v, "final.accuracy"));
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(json_object_get(json_object_get(v, "structures"), "pinned"), 0), "why")), "graph output"));
+	json_decref(v);
+	/* the file is a model of that size */
+	bytes = rig_output(&r, "model.onnx", &n);
+	ck_assert_uint_lt(n, model_n);
+	rig_forget(&r);
+	r.start.kind = "inspect-model";
+	rig_input(&r, "model", "m", bytes, n);
+	ck_assert_int_eq(rig_go(&r), PARE_OK);
+	v = rig_json(r.result);
+	ck_assert_double_eq(rig_num(v, "n_params"), size);
+	json_decref(v);
+	free(bytes);
+}
+END_TEST
+
+START_TEST(same_job_same_bytes_folds_or_not)
+{
+	size_t n[3];
+	char *b[3];
+	static const char *const jobs[3] = {
+	    HEAD TRAIN "," PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5" RECOVER) "]}}",
+	    HEAD TRAIN "," PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5" RECOVER) "]}}",
+	    HEAD TRAIN "," PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5" RECOVER) ",{\"evaluate\":{\"folds\":3}}]}}",
+	};
+
+	for (int i = 0; i < 3; i++) {
+		ck_assert_msg(run(jobs[i]) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		b[i] = rig_output(&r, "model.onnx", &n[i]);
+		ck_assert_uint_eq(n[i], n[0]);
+		ck_assert_mem_eq(b[i], b[0], n[0]);
+	}
+	for (int i = 0; i < 3; i++)
+		free(b[i]);
+}
+END_TEST
+
+static const struct {
+	const char *step, *where, *message;
+} bad_table[] = {
+    {"{\"prune\":{\"granularity\":\"head\",\"sparsity\":0.5}}", "/recipe/steps/1/prune", "no heads to remove"},
+    {"{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5,\"exclude\":[\"fc*\"]}}", "/recipe/steps/1/prune", "all are excluded"},
+    {"{\"prune\":{\"granularity\":\"channel\",\"criterion\":\"bn_scale\",\"sparsity\":0.5}}", "/recipe/steps/1/prune", "no norms with a scale"},
+    {"{\"prune\":{\"criterion\":\"fpgm\",\"sparsity\":0.5}}", "/recipe/steps/1/prune/criterion", "scores structures"},
+    {"{\"prune\":{\"sparsity\":0.5,\"round_to\":8}}", "/recipe/steps/1/prune/round_to", "channel and head"},
+    {"{\"prune\":{\"sparsity\":0.5,\"scope\":\"isomorphic\"}}", "/recipe/steps/1/prune/scope", "channel and head"},
+    {"{\"prune\":{\"granularity\":\"channel\",\"pattern\":\"2:4\"}}", "/recipe/steps/1/prune/pattern", "single weights"},
+};
+
+START_TEST(refused_with_the_reason)
+{
+	char job[1024];
+
+	(void)snprintf(job, sizeof job, HEAD TRAIN ",%s]}}", bad_table[_i].step);
+	ck_assert_int_ne(run(job), PARE_OK);
+	ck_assert_msg(strstr(r.err.message, bad_table[_i].message) != NULL && strstr(r.err.where, bad_table[_i].where) != NULL, "%d: \"%s\" at \"%s\"", _i, r.err.message, r.err.where);
+	ck_assert(!rig_has_output(&r, "model.onnx"));
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	Suite *s = suite_create("core/job/structured");
+	TCase *t = tcase_create("structured");
+
+	if (argc > 1 && strcmp(argv[1], "worker") == 0)
+		return pare_worker_main();
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_loop_test(t, the_model_shrinks, 0, (int)(sizeof job_table / sizeof job_table[0]));
+	tcase_add_test(t, same_job_same_bytes_folds_or_not);
+	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
+	suite_add_tcase(s, t);
+	return rig_main(s);
+}
