@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/prune/prune.h"
+#include "core/prune/structures.h"
 #include "core/recipe/catalog.h"
 
 START_TEST(schedules_start_end_and_rise)
@@ -43,13 +44,15 @@ START_TEST(catalog_and_tables_name_the_same)
 
 	for (const struct pare_method *m = pare_catalog; m->name != NULL; m++) {
 		if (m->kind == PARE_KIND_CRITERION)
-			ck_assert_msg(pare_criterion_find(m->name) != NULL, "criterion %s has no code", m->name);
+			ck_assert_msg((pare_criterion_find(m->name) != NULL || pare_structure_criterion_find(m->name) != NULL), "criterion %s has no code", m->name);
 		if (m->kind == PARE_KIND_SCHEDULE)
 			ck_assert_msg(pare_schedule_find(m->name) != NULL, "schedule %s has no code", m->name);
 		n_catalog += m->kind == PARE_KIND_CRITERION || m->kind == PARE_KIND_SCHEDULE;
 	}
 	for (const struct pare_criterion *c = pare_criterion_table; c->name != NULL; c++, n_table++)
 		ck_assert_msg(pare_catalog_find(PARE_KIND_CRITERION, c->name) != NULL, "criterion %s is not in the catalog", c->name);
+	for (const struct pare_structure_criterion *c = pare_structure_criterion_table; c->name != NULL; c++)
+		n_table += pare_criterion_find(c->name) == NULL;
 	for (const struct pare_sparsity_schedule *c = pare_schedule_table; c->name != NULL; c++, n_table++)
 		ck_assert_msg(pare_catalog_find(PARE_KIND_SCHEDULE, c->name) != NULL, "schedule %s is not in the catalog", c->name);
 	ck_assert_int_eq(n_catalog, n_table);
