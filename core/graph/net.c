@@ -31,10 +31,22 @@ static enum pare_code load_params(struct pare_net *net, struct pare_err *err)
 	return PARE_OK;
 }
 
+static enum pare_code keep_steps(struct pare_net *net, struct pare_err *err)
+{
+	net->n_steps = net->n_nodes;
+	net->steps = pare_arena_array(&net->arena, (size_t)net->n_nodes + 1, sizeof *net->steps);
+	if (net->steps == NULL)
+		return pare_err_nomem(err, 0);
+	memcpy(net->steps, net->nodes, (size_t)net->n_nodes * sizeof *net->steps);
+	return PARE_OK;
+}
+
 static enum pare_code build(struct pare_net *net, struct pare_err *err)
 {
 	enum pare_code code = pare_net_infer_shapes(net, err);
 
+	if (code == PARE_OK)
+		code = keep_steps(net, err);
 	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_fuse(net, err);
 	if (code == PARE_OK && !net->opt.plain)

@@ -84,6 +84,8 @@ struct pare_net {
 	int32_t n_values;
 	int n_nodes;                   /* live ones, in graph order */
 	struct pare_net_node *nodes;
+	int n_steps;
+	struct pare_net_node *steps;   /* the same as they stood before some were fused: what net_view.h shows */
 	int n_params;
 	struct pare_param_info *params;
 	size_t slab_len;

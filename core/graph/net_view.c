@@ -3,6 +3,7 @@
 #include "core/graph/net_view.h"
 
 #include "core/graph/net_priv.h"
+#include "core/ops/op.h"
 
 const struct pare_model *pare_net_model(const struct pare_net *net)
 {
@@ -11,19 +12,26 @@ const struct pare_model *pare_net_model(const struct pare_net *net)
 
 int pare_net_n_steps(const struct pare_net *net)
 {
-	return net->n_nodes;
+	return net->n_steps;
 }
 
 void pare_net_step_at(const struct pare_net *net, int i, struct pare_net_step *out)
 {
-	const struct pare_net_node *n = &net->nodes[i];
+	const struct pare_net_node *n = &net->steps[i];
 
 	*out = (struct pare_net_step){.index = n->index, .node = n->node, .op = n->op, .args = n->args, .where = n->where};
 }
 
 void pare_net_step_ties(const struct pare_net *net, int i, struct pare_ties *out)
 {
-	pare_net_ties(net, &net->nodes[i], out);
+	pare_net_ties(net, &net->steps[i], out);
+}
+
+bool pare_net_step_weighs(const struct pare_net *net, int i, int k)
+{
+	const struct pare_net_node *n = &net->steps[i];
+
+	return n->node->in[k] >= 0 && net->values[n->node->in[k]].param >= 0 && pare_op_has(n->op->weight_in, k);
 }
 
 const struct pare_shape *pare_net_shape_of(const struct pare_net *net, int32_t value)

@@ -4,8 +4,13 @@
 #define PARE_GRAPH_NET_VIEW_H
 
 #include "core/graph/net.h"
-#include "core/ops/op.h"
+#include "core/graph/shape.h"
 
+struct pare_op; /* core/ops/op.h, with the next two */
+struct pare_ties;
+struct pare_known;
+
+/* As the graph says it: before nodes were fused. */
 struct pare_net_step {
 	int32_t index; /* in the graph */
 	const struct pare_node *node;
@@ -17,6 +22,9 @@ const struct pare_model *pare_net_model(const struct pare_net *net);
 int pare_net_n_steps(const struct pare_net *net);
 void pare_net_step_at(const struct pare_net *net, int i, struct pare_net_step *out);
 void pare_net_step_ties(const struct pare_net *net, int i, struct pare_ties *out);
+
+/* Is input k of the step a parameter that others are multiplied with? */
+bool pare_net_step_weighs(const struct pare_net *net, int i, int k);
 
 /* The shape of a value that some step, or the graph's interface, refers to; NULL for others. */
 const struct pare_shape *pare_net_shape_of(const struct pare_net *net, int32_t value);

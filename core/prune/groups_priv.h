@@ -3,6 +3,7 @@
 #define PARE_PRUNE_GROUPS_PRIV_H
 
 #include "core/graph/net_view.h"
+#include "core/ops/op.h"
 #include "core/prune/groups.h"
 
 enum pare_pin { PARE_PIN_NONE, PARE_PIN_INPUT, PARE_PIN_OUTPUT, PARE_PIN_MIX, PARE_PIN_OPAQUE, PARE_PIN_CHOICE, PARE_PIN_WHOLE };

@@ -12,6 +12,7 @@
 #include "core/base/num.h"
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_view.h"
+#include "core/ops/op.h"
 
 struct shrinker {
 	const struct pare_net *net;

@@ -14,6 +14,7 @@
 
 #include "core/base/rng.h"
 #include "core/graph/net_view.h"
+#include "core/ops/op.h"
 #include "core/prune/structures.h"
 
 struct sum {

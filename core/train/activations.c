@@ -49,7 +49,7 @@ static void tap_all(struct tapped *t, const struct pare_net *net, const struct p
 
 		pare_net_step_at(net, i, &s);
 		for (int k = 0; k < s.node->n_in; k++)
-			weighs |= s.node->in[k] >= 0 && pare_op_has(s.op->weight_in, k) && pare_net_param_of(net, s.node->in[k]) >= 0;
+			weighs |= pare_net_step_weighs(net, i, k);
 		for (int k = 0; k < s.node->n_in && weighs; k++)
 			if (s.node->in[k] >= 0 && is_tap(net, g, t, s.node->in[k]))
 				tap(t, s.node->in[k]);
