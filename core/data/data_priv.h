@@ -221,6 +221,8 @@ PARE_MUST_USE enum pare_code data_csv_read(struct pare_dataset *d, const struct 
 /* --- assembling */
 /* A member's own name says what it is; what it leaves open its file may say. */
 void data_role_read(const char *name, struct data_role *out);
+/* The whole name and nothing else. */
+void data_role_plain(const char *name, struct data_role *out);
 void data_role_complete(struct data_role *member, const struct data_role *file);
 /* From sources to the fields of d, all rows counted and numbered, x checked (fields.c). */
 PARE_MUST_USE enum pare_code data_fields_join(struct pare_dataset *d, struct data_source *sources, size_t n, const struct pare_data_options *opt,

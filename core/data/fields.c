@@ -153,7 +153,7 @@ static enum pare_code check_row_shape(const struct data_field *f, const struct d
 		    "there are labels of shape %s a row here and of %s in another file of the set", data_show_dims(other.dims, other.n_dims, mine, sizeof mine),
 		    data_show_dims(f->info->dims, f->info->n_dims, theirs, sizeof theirs));
 	if (s->a.type != f->type)
-		return pare_err_set(err, PARE_E_DATASET, s->label, "the %s are of type %s here and %s in another split", kind, s->a.type->npy,
+		return pare_err_set(err, PARE_E_DATASET, s->label, "the %s are of type %s here and %s in another file of the set", kind, s->a.type->npy,
 		    f->type->npy);
 	return PARE_OK;
 }

@@ -68,6 +68,15 @@ enum pare_code data_own_alloc(struct pare_dataset *d, size_t n, size_t size, con
 	return rc;
 }
 
+/* A name that the user writes out whole is a name, whatever words are in it (y_val is no validation split then). */
+static bool is_given(const struct pare_data_options *opt, const char *name)
+{
+	for (int i = 0; i < opt->n_roles; i++)
+		if (strcmp(opt->roles[i].array, name) == 0)
+			return true;
+	return false;
+}
+
 static enum pare_code add_source(struct opening *o, const char *file, const char *member, struct data_source **out)
 {
 	struct data_source *s = &o->sources[o->n];
@@ -84,7 +93,10 @@ static enum pare_code add_source(struct opening *o, const char *file, const char
 		snprintf(s->label, sizeof s->label, "%s", f);
 	data_role_read(slash != NULL ? slash + 1 : file, &of_file);
 	s->role = of_file;
-	if (member != NULL) {
+	if (member != NULL && is_given(o->opt, member)) {
+		data_role_plain(member, &s->role);
+		data_role_complete(&s->role, &of_file);
+	} else if (member != NULL) {
 		data_role_read(member, &s->role);
 		data_role_complete(&s->role, &of_file);
 	}

@@ -123,6 +123,13 @@ void data_role_read(const char *name, struct data_role *out)
 	}
 }
 
+void data_role_plain(const char *name, struct data_role *out)
+{
+	*out = (struct data_role){.piece = -1};
+	append(out->name, name, name, strlen(name));
+	append(out->bare, name, name, strlen(name));
+}
+
 void data_role_complete(struct data_role *member, const struct data_role *file)
 {
 	if (member->group == DATA_GROUP_NONE)

@@ -229,8 +229,8 @@ static void copy_seeds(struct pare_net *net, struct pare_net_shard *sh)
 
 	for (int i = 0; i < g->n_outputs; i++) {
 		const struct pare_net_seed *seed = &net->seeds[i];
-		size_t n = pare_shape_elems(&sh->shapes[g->outputs[i]]);
-		float *to = seed->copy ? grad_at(net, sh, g->outputs[i]) : NULL;
+		size_t n = pare_shape_elems(&sh->shapes[net->outputs[i]]);
+		float *to = seed->copy ? grad_at(net, sh, net->outputs[i]) : NULL;
 
 		if (to != NULL && seed->first)
 			memcpy(to, sh->mem + seed->offset, n * sizeof(float));

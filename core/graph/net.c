@@ -147,7 +147,7 @@ size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int6
 
 size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS])
 {
-	return row_shape(&net->values[net->model->graph.outputs[i]].shape, n_dims, dims);
+	return row_shape(&net->values[net->outputs[i]].shape, n_dims, dims);
 }
 
 const char *pare_net_input_name(const struct pare_net *net, int i)
@@ -167,7 +167,7 @@ int pare_net_input_dtype(const struct pare_net *net, int i)
 
 int pare_net_output_dtype(const struct pare_net *net, int i)
 {
-	return net->values[net->model->graph.outputs[i]].dtype;
+	return net->values[net->outputs[i]].dtype;
 }
 
 static const struct pare_net_node *producer(const struct pare_net *net, int32_t value)
@@ -208,7 +208,7 @@ enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int
 	    [PARE_HINT_LOG_PROBABILITY] = PARE_OUTPUT_LOG_PROBABILITY,
 	    [PARE_HINT_SIGMOID] = PARE_OUTPUT_SIGMOID,
 	};
-	int32_t value = net->model->graph.outputs[i];
+	int32_t value = net->outputs[i];
 	const struct pare_net_node *n = producer(net, value);
 
 	while (n != NULL && n->view && pare_shape_same(&net->values[n->node->in[0]].shape, &net->values[value].shape)) {
@@ -304,7 +304,7 @@ float *pare_net_shard_input(struct pare_net *net, int s, int i)
 
 const float *pare_net_shard_output(const struct pare_net *net, int s, int i)
 {
-	const struct pare_net_value *v = &net->values[net->model->graph.outputs[i]];
+	const struct pare_net_value *v = &net->values[net->outputs[i]];
 
 	if (net->stages != NULL)
 		return net->shards[s].mem + net->stages[net->model->graph.n_inputs + i];
@@ -360,7 +360,7 @@ static void infer_shard(void *ctx, int t)
 	}
 	pare_net_shard_forward(net, t, count, PARE_MODE_INFER, 0, first);
 	for (int i = 0; i < p->n_out; i++) {
-		size_t k = pare_shape_elems(&net->values[g->outputs[i]].shape);
+		size_t k = pare_shape_elems(&net->values[net->outputs[i]].shape);
 
 		if (p->out[i] != NULL)
 			memcpy(p->out[i] + (size_t)(p->at + first) * k, pare_net_shard_output(net, t, i), (size_t)count * k * sizeof(float));
@@ -374,9 +374,9 @@ static enum pare_code infer(struct infer_pass *p, int64_t n, struct pare_err *er
 	char shown[PARE_NAME_SHOWN];
 
 	for (int i = 0; i < p->n_out; i++)
-		if (p->out[i] != NULL && net->values[g->outputs[i]].shape.batch != PARE_BIT(0))
+		if (p->out[i] != NULL && net->values[net->outputs[i]].shape.batch != PARE_BIT(0))
 			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the first dimension of output \"%s\" is not the batch",
-			    pare_name_shown(g->values[g->outputs[i]].name, shown));
+			    pare_name_shown(g->values[net->outputs[i]].name, shown));
 	for (p->at = 0; p->at < n; p->at += net->opt.max_batch) {
 		p->n = n - p->at < net->opt.max_batch ? n - p->at : net->opt.max_batch;
 		pare_net_parallel(net, infer_shard, p);

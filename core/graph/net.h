@@ -55,7 +55,8 @@ struct pare_param_info {
 	bool buffer;        /* running statistics of a BatchNormalization: moved by forward (PARE_MODE_TRAIN), not by gradients, which stay 0 */
 };
 
-/* Plans and allocates. The model must outlive the net. PARE_E_UNSUPPORTED_OP names node and operator; PARE_E_SHAPE names
+/* Plans and allocates. Outputs that need an operator we do not have are left out (their shape has no dimensions), unless all do.
+ * The model must outlive the net. PARE_E_UNSUPPORTED_OP names node and operator; PARE_E_SHAPE names
  * node and shapes, or an input and the shape it was given. The first dimension of every graph input is the batch. */
 PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err);
 void pare_net_free(struct pare_net *net);

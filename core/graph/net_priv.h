@@ -23,6 +23,8 @@ struct pare_net_value {
 	int dtype;
 	bool last;     /* its channels stand last in memory; shape says nothing of that */
 	bool live;     /* an executed node, or the graph's interface, refers to it */
+	bool runs;     /* all that it is made of has rows in the table of operators */
+	bool wanted;   /* an output of the graph that is computed */
 	bool constant; /* does not depend on inputs, parameters or the batch size */
 	bool smooth;   /* has gradients: float, or integers that pass one on */
 	bool needs_grad;
@@ -82,6 +84,7 @@ struct pare_net {
 	int64_t fixed_batch;
 	struct pare_net_value *values; /* by value index of the graph; behind these what layout.c added */
 	int32_t n_values;
+	int32_t *outputs;              /* values: those of the graph, or what stands for them */
 	int n_nodes;                   /* live ones, in graph order */
 	struct pare_net_node *nodes;
 	int n_steps;

@@ -89,8 +89,8 @@ static enum pare_code plan_params(struct pare_net *net, struct pare_err *err)
 			if (pare_net_is_data(net, &net->nodes[i], k))
 				add_param(net, net->nodes[i].node->in[k], net->nodes[i].index);
 	for (int i = 0; i < g->n_outputs; i++)
-		if (net->values[g->outputs[i]].dtype == PARE_DT_FLOAT)
-			add_param(net, g->outputs[i], -1);
+		if (net->values[net->outputs[i]].dtype == PARE_DT_FLOAT)
+			add_param(net, net->outputs[i], -1);
 	return PARE_OK;
 }
 
@@ -102,7 +102,7 @@ static bool may_overwrite(const struct pare_net *net, const struct pare_net_node
 	if (net->values[r].place != PARE_PLACE_SHARD || pare_net_is_input(net, r) || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
 		return false;
 	for (int i = 0; i < g->n_outputs; i++)
-		if (net->values[g->outputs[i]].root == r)
+		if (net->values[net->outputs[i]].root == r)
 			return false;
 	for (int i = 0; i < net->n_nodes; i++) {
 		const struct pare_net_node *m = &net->nodes[i];
@@ -227,8 +227,8 @@ static void slot_lifetimes(const struct pare_net *net, const int32_t *slot_of, s
 		}
 	}
 	for (int i = 0; i < g->n_outputs; i++)
-		if (slot_of[net->values[g->outputs[i]].root] >= 0)
-			slots[slot_of[net->values[g->outputs[i]].root]].last = net->n_nodes;
+		if (slot_of[net->values[net->outputs[i]].root] >= 0)
+			slots[slot_of[net->values[net->outputs[i]].root]].last = net->n_nodes;
 }
 
 static enum pare_code place_activations(struct pare_net *net, struct pare_err *err)

@@ -51,17 +51,17 @@ static enum pare_code place_seeds(struct pare_net *net, struct grad *grads, stru
 	if (net->seeds == NULL)
 		return pare_err_nomem(err, 0);
 	for (int i = 0; i < g->n_outputs; i++) {
-		struct pare_net_value *v = &net->values[g->outputs[i]];
+		struct pare_net_value *v = &net->values[net->outputs[i]];
 		struct grad *gr = &grads[v->grad_root];
 		struct pare_net_seed *s = &net->seeds[i];
 		bool shared = v->param >= 0 || consumed(net, v->grad_root);
 
 		s->offset = net->shard_len;
-		net->shard_len += pare_net_align(pare_net_value_elems(net, g->outputs[i], net->shard_rows));
+		net->shard_len += pare_net_align(pare_net_value_elems(net, net->outputs[i], net->shard_rows));
 		if (!v->needs_grad)
 			continue;
 		for (int j = 0; j < g->n_outputs; j++)
-			shared |= j != i && net->values[g->outputs[j]].grad_root == v->grad_root;
+			shared |= j != i && net->values[net->outputs[j]].grad_root == v->grad_root;
 		shared |= net->values[v->grad_root].param >= 0;
 		s->copy = shared;
 		s->first = !gr->has;

@@ -118,14 +118,69 @@ static void init_shapes(struct pare_net *net)
 	}
 }
 
+/* scikit-learn's exporter packs the probabilities of a classifier into a list of dictionaries (ZipMap), which is no tensor: the
+ * output that we compute is what went in. */
+static enum pare_code unpack_outputs(struct pare_net *net, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	net->outputs = pare_arena_array(&net->arena, (size_t)g->n_outputs + 1, sizeof *net->outputs);
+	if (net->outputs == NULL)
+		return pare_err_nomem(err, 0);
+	for (int i = 0; i < g->n_outputs; i++) {
+		net->outputs[i] = g->outputs[i];
+		for (int32_t k = 0; k < g->n_nodes; k++) {
+			const struct pare_node *node = &g->nodes[k];
+
+			if (node->n_in == 1 && node->in[0] >= 0 && node->n_out == 1 && node->out[0] == g->outputs[i] && strcmp(node->op_type, "ZipMap") == 0)
+				net->outputs[i] = node->in[0];
+		}
+	}
+	return PARE_OK;
+}
+
+/* Exporters of classifiers add outputs that nobody trains, such as the winning label as a text. An output that
+ * cannot be computed is left out, as long as another one can; if none can, all are tried, and the first error says why. */
+static void choose_outputs(struct pare_net *net)
+{
+	const struct pare_graph *g = &net->model->graph;
+	bool any = false;
+
+	for (int32_t i = 0; i < g->n_values; i++)
+		net->values[i].runs = g->values[i].init != NULL;
+	for (int i = 0; i < g->n_inputs; i++)
+		net->values[g->inputs[i]].runs = true;
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		const struct pare_node *node = &g->nodes[i];
+		bool runs = pare_op_find(node->domain, node->op_type, pare_model_opset(net->model, node->domain)) != NULL;
+
+		for (int k = 0; k < node->n_in; k++)
+			runs = runs && (node->in[k] < 0 || net->values[node->in[k]].runs);
+		for (int k = 0; k < node->n_out; k++)
+			if (node->out[k] >= 0)
+				net->values[node->out[k]].runs = runs;
+	}
+	for (int i = 0; i < g->n_outputs; i++)
+		any |= net->values[net->outputs[i]].runs;
+	for (int i = 0; i < g->n_outputs; i++)
+		net->values[net->outputs[i]].wanted = !any || net->values[net->outputs[i]].runs;
+}
+
+static void mark_outputs(struct pare_net *net)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int i = 0; i < g->n_outputs; i++)
+		net->values[net->outputs[i]].live |= net->values[net->outputs[i]].wanted;
+}
+
 /* Marks backwards from the graph's outputs; nodes are in topological order. Returns the number of live nodes. */
 static int mark_live(struct pare_net *net, bool *live_node)
 {
 	const struct pare_graph *g = &net->model->graph;
 	int n = 0;
 
-	for (int32_t i = 0; i < g->n_outputs; i++)
-		net->values[g->outputs[i]].live = true;
+	mark_outputs(net);
 	for (int32_t i = g->n_nodes - 1; i >= 0; i--) {
 		const struct pare_node *node = &g->nodes[i];
 
@@ -399,8 +454,7 @@ static void drop_idle(struct pare_net *net)
 		net->values[i].live = false;
 	for (int i = 0; i < g->n_inputs; i++)
 		net->values[g->inputs[i]].live = true;
-	for (int i = 0; i < g->n_outputs; i++)
-		net->values[g->outputs[i]].live = true;
+	mark_outputs(net);
 	for (int i = net->n_nodes - 1; i >= 0; i--) {
 		const struct pare_net_node n = net->nodes[i];
 
@@ -432,6 +486,10 @@ enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err)
 	init_shapes(net);
 	for (int i = 0; i < g->n_inputs && code == PARE_OK; i++)
 		code = input_shape(net, i, err);
+	code = code == PARE_OK ? unpack_outputs(net, err) : code;
+	if (code != PARE_OK)
+		return code;
+	choose_outputs(net);
 	n = mark_live(net, live_node);
 	net->nodes = pare_arena_array(&net->arena, (size_t)n + 1, sizeof *net->nodes);
 	if (net->nodes == NULL)
