@@ -158,6 +158,12 @@ PARE_MUST_USE enum pare_code data_pages_add(struct pare_dataset *d, struct pare_
 void data_pages_done(struct pare_dataset *d);
 /* So many bytes were read; when the set streams, gives all pages of the mappings back now and then. Thread safe. */
 void data_touch(const struct pare_dataset *d, size_t n_bytes);
+/* Rows that may lie anywhere: each makes the kernel map the pages around it. */
+#define DATA_AROUND ((size_t)64 << 10)
+static inline void data_touch_rows(const struct pare_dataset *d, size_t n, size_t row_bytes)
+{
+	data_touch(d, n * (row_bytes + DATA_AROUND));
+}
 
 /* Where decoded bytes go: memory, or past some size a spill file. Write to p + len, at most size - len, and add to len. */
 struct data_sink {

@@ -146,7 +146,7 @@ START_TEST(loss_over_positions)
 {
 	enum { P = 5, K = 3, ROWS = 2 };
 	static const int32_t classes[ROWS * P] = {0, -1, 2, 1, -1, -1, -1, 0, 1, 1};
-	struct pare_fit_output straight = {.task = PARE_TASK_SEQUENCE, .loss = PARE_LOSS_CROSS_ENTROPY, .kind = PARE_OUTPUT_RAW, .width = K, .positions = P}, turned = straight;
+	struct pare_fit_output straight = {.task = PARE_TASK_SEQUENCE, .loss = pare_objective("cross_entropy"), .kind = PARE_OUTPUT_RAW, .width = K, .positions = P}, turned = straight;
 	float a[ROWS * P * K], b[ROWS * P * K], ga[ROWS * P * K], gb[ROWS * P * K], scratch[1024];
 	double loss = 0, la, lb;
 
