@@ -16,7 +16,7 @@ static int only_reader(const struct pare_net *net, int32_t value, int *operand)
 	int found = -1;
 
 	for (int i = 0; i < g->n_outputs; i++)
-		if (g->outputs[i] == value)
+		if (net->outputs[i] == value)
 			return -1;
 	for (int i = 0; i < net->n_nodes; i++)
 		for (int k = 0; k < net->nodes[i].node->n_in; k++) {

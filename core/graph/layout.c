@@ -128,7 +128,7 @@ static bool is_output(const struct pare_net *net, int32_t value)
 	const struct pare_graph *g = &net->model->graph;
 
 	for (int i = 0; i < g->n_outputs; i++)
-		if (g->outputs[i] == value)
+		if (net->outputs[i] == value)
 			return true;
 	return false;
 }

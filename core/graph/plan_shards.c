@@ -120,7 +120,7 @@ bool pare_net_shardable(struct pare_net *net)
 		if (!node_apart(net, &net->nodes[i]))
 			return false;
 	for (int i = 0; i < g->n_outputs; i++) {
-		const struct pare_net_value *v = &net->values[g->outputs[i]];
+		const struct pare_net_value *v = &net->values[net->outputs[i]];
 
 		if (v->shape.batch != 0 && (v->shape.batch != PARE_BIT(0) || v->outer > 1))
 			return false;
