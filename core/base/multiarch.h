@@ -10,4 +10,12 @@
 #define PARE_MULTIARCH
 #endif
 
+/* PARE_LANES before a loop: its passes are independent, also where arrays are the same one (element i is read before it is
+ * written), so the compiler need not ask at run time whether they overlap, and give up when they do. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define PARE_LANES _Pragma("GCC ivdep")
+#else
+#define PARE_LANES
+#endif
+
 #endif

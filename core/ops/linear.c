@@ -275,24 +275,30 @@ static void matmul_backward(const struct pare_run *r)
 {
 	struct pare_broadcast_walk w;
 	struct matmul mm;
+	float keep[2];
 
 	matmul_plan(r, &mm);
 	if (r->sparse != NULL) {
 		sparse_backward(r, false, mm.m);
 		return;
 	}
-	for (int i = 0; i < 2; i++)
-		if (r->grad_in[i] != NULL && !r->accumulate[i])
+	/* A product of its own for every matrix of an operand overwrites; matrices that were broadcast collect. */
+	for (int i = 0; i < 2; i++) {
+		bool own = pare_shape_elems(i == 0 ? &mm.a_batch : &mm.b_batch) == pare_shape_elems(&mm.y_batch);
+
+		keep[i] = own && !r->accumulate[i] ? 0.0f : 1.0f;
+		if (r->grad_in[i] != NULL && !r->accumulate[i] && !own)
 			memset(r->grad_in[i], 0, pare_shape_elems(r->in_shape[i]) * sizeof(float));
+	}
 	pare_broadcast_start(&w, &mm.y_batch, &mm.a_batch, &mm.b_batch);
 	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w)) {
 		int64_t oa = (int64_t)w.a * mm.m * mm.k, ob = (int64_t)w.b * mm.k * mm.n;
 		const float *dy = r->grad_out[0] + (int64_t)i * mm.m * mm.n;
 
 		if (r->grad_in[1] != NULL)
-			pare_gemm(true, false, mm.k, mm.n, mm.m, 1.0f, r->in[0] + oa, dy, 1.0f, r->grad_in[1] + ob);
+			pare_gemm(true, false, mm.k, mm.n, mm.m, 1.0f, r->in[0] + oa, dy, keep[1], r->grad_in[1] + ob);
 		if (r->grad_in[0] != NULL)
-			pare_gemm(false, true, mm.m, mm.k, mm.n, 1.0f, dy, r->in[1] + ob, 1.0f, r->grad_in[0] + oa);
+			pare_gemm(false, true, mm.m, mm.k, mm.n, 1.0f, dy, r->in[1] + ob, keep[0], r->grad_in[0] + oa);
 	}
 }
 

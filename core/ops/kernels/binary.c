@@ -20,7 +20,7 @@ static inline int shift1(float b)
 }
 
 #define EACH(out, at_a, at_b, value) \
-	for (size_t i = 0; i < n; i++) { \
+	PARE_LANES for (size_t i = 0; i < n; i++) { \
 		const float a = as[at_a], b = bs[at_b]; \
 \
 		(void)a, (void)b; \

@@ -15,49 +15,49 @@
 
 PARE_MULTIARCH void pare_k_add(size_t n, const float *a, const float *b, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] = a[i] + b[i];
 }
 
 PARE_MULTIARCH void pare_k_add_scalar(size_t n, const float *a, float b, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] = a[i] + b;
 }
 
 PARE_MULTIARCH void pare_k_mul(size_t n, const float *a, const float *b, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] = a[i] * b[i];
 }
 
 PARE_MULTIARCH void pare_k_scale(size_t n, const float *a, float b, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] = a[i] * b;
 }
 
 PARE_MULTIARCH void pare_k_fill(size_t n, float v, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] = v;
 }
 
 PARE_MULTIARCH void pare_k_acc(size_t n, const float *a, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] += a[i];
 }
 
 PARE_MULTIARCH void pare_k_acc_mul(size_t n, const float *a, const float *b, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] += a[i] * b[i];
 }
 
 PARE_MULTIARCH void pare_k_acc_scaled(size_t n, const float *a, float s, float *out)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		out[i] += s * a[i];
 }
 
@@ -129,7 +129,7 @@ PARE_MULTIARCH void pare_k_fill_rows(size_t rows, size_t cols, const float *row,
 
 PARE_MULTIARCH void pare_k_exp(size_t n, const float *x, float *y)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		y[i] = exp1(x[i]);
 }
 
@@ -150,64 +150,73 @@ PARE_MULTIARCH void pare_k_clamp_grad(size_t n, float lo, float hi, const float 
 
 PARE_MULTIARCH void pare_k_relu(size_t n, const float *x, float *y)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		y[i] = x[i] < 0.0f ? 0.0f : x[i];
 }
 
 PARE_MULTIARCH void pare_k_sigmoid(size_t n, const float *x, float *y)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		y[i] = 1.0f / (1.0f + exp1(-x[i]));
 }
 
 PARE_MULTIARCH void pare_k_tanh(size_t n, const float *x, float *y)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		y[i] = tanh1(x[i]);
 }
 
 PARE_MULTIARCH void pare_k_relu_grad(size_t n, const float *y, const float *dy, bool acc, float *dx)
 {
 	if (acc)
-		for (size_t i = 0; i < n; i++)
+		PARE_LANES for (size_t i = 0; i < n; i++)
 			dx[i] += y[i] > 0.0f ? dy[i] : 0.0f;
 	else
-		for (size_t i = 0; i < n; i++)
+		PARE_LANES for (size_t i = 0; i < n; i++)
 			dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
 }
 
 PARE_MULTIARCH void pare_k_sigmoid_grad(size_t n, const float *y, const float *dy, bool acc, float *dx)
 {
 	if (acc)
-		for (size_t i = 0; i < n; i++)
+		PARE_LANES for (size_t i = 0; i < n; i++)
 			dx[i] += dy[i] * y[i] * (1.0f - y[i]);
 	else
-		for (size_t i = 0; i < n; i++)
+		PARE_LANES for (size_t i = 0; i < n; i++)
 			dx[i] = dy[i] * y[i] * (1.0f - y[i]);
 }
 
 PARE_MULTIARCH void pare_k_tanh_grad(size_t n, const float *y, const float *dy, bool acc, float *dx)
 {
 	if (acc)
-		for (size_t i = 0; i < n; i++)
+		PARE_LANES for (size_t i = 0; i < n; i++)
 			dx[i] += dy[i] * (1.0f - y[i] * y[i]);
 	else
-		for (size_t i = 0; i < n; i++)
+		PARE_LANES for (size_t i = 0; i < n; i++)
 			dx[i] = dy[i] * (1.0f - y[i] * y[i]);
 }
 
-static inline float row_max(size_t n, const float *x)
+/* In lanes, too: one chain of comparisons waits for each. A NaN may be lost here; the sum of the row brings it back. */
+PARE_MULTIARCH static float row_max(size_t n, const float *x)
 {
-	float max = x[0];
+	float lane[LANES], max = x[0];
+	size_t i = 0;
 
-	for (size_t i = 1; i < n; i++)
+	for (size_t l = 0; l < LANES; l++)
+		lane[l] = x[0];
+	for (; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+	for (; i < n; i++)
 		max = x[i] > max ? x[i] : max;
+	for (size_t l = 0; l < LANES; l++)
+		max = lane[l] > max ? lane[l] : max;
 	return max;
 }
 
 PARE_MULTIARCH static float exp_shifted(size_t n, const float *x, float shift, float *y)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		y[i] = exp1(x[i] - shift);
 	return pare_k_sum(n, y);
 }
@@ -235,7 +244,7 @@ void pare_k_softmax(size_t rows, size_t n, const float *x, float *y)
 /* Two subtractions: max and lse in one number would lose lse to rounding where max is large. */
 PARE_MULTIARCH static void log_softmax_row(size_t n, const float *x, float max, float lse, float *y)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		y[i] = (x[i] - max) - lse;
 }
 
@@ -250,7 +259,7 @@ void pare_k_log_softmax(size_t rows, size_t n, const float *x, float *y)
 
 PARE_MULTIARCH static void softmax_grad_row(size_t n, const float *y, const float *dy, float dot, bool acc, float *dx)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		dx[i] = (acc ? dx[i] : 0.0f) + y[i] * (dy[i] - dot);
 }
 
@@ -262,7 +271,7 @@ void pare_k_softmax_grad(size_t rows, size_t n, const float *y, const float *dy,
 
 PARE_MULTIARCH static void log_softmax_grad_row(size_t n, const float *y, const float *dy, float sum, bool acc, float *dx)
 {
-	for (size_t i = 0; i < n; i++)
+	PARE_LANES for (size_t i = 0; i < n; i++)
 		dx[i] = (acc ? dx[i] : 0.0f) + (dy[i] - exp1(y[i]) * sum);
 }
 

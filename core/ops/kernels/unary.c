@@ -36,11 +36,18 @@ static inline float gelu_tanh_slope(float x)
 	return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * 0.7978845608f * (1.0f + 0.134145f * x * x);
 }
 
+#define SLOPES(result) \
+	PARE_LANES for (size_t i = 0; i < n; i++) { \
+		const float x = xs[i], y = ys[i]; \
+\
+		(void)x, (void)y; \
+		dx[i] = result; \
+	}
 #define LOOPS(name, value, slope) \
 	PARE_MULTIARCH static void name##_f(size_t n, float a, float b, const float *xs, float *ys) \
 	{ \
 		(void)a, (void)b; \
-		for (size_t i = 0; i < n; i++) { \
+		PARE_LANES for (size_t i = 0; i < n; i++) { \
 			const float x = xs[i]; \
 \
 			ys[i] = value; \
@@ -49,12 +56,10 @@ static inline float gelu_tanh_slope(float x)
 	PARE_MULTIARCH static void name##_df(size_t n, float a, float b, const float *xs, const float *ys, const float *dy, bool acc, float *dx) \
 	{ \
 		(void)a, (void)b; \
-		for (size_t i = 0; i < n; i++) { \
-			const float x = xs[i], y = ys[i]; \
-\
-			(void)x, (void)y; \
-			dx[i] = (acc ? dx[i] : 0.0f) + dy[i] * (slope); \
-		} \
+		if (acc) \
+			SLOPES(dx[i] + dy[i] * (slope)) \
+		else \
+			SLOPES(dy[i] * (slope)) \
 	}
 
 #define UNARY(name, since, args, types, uses, value, slope) LOOPS(name, value, slope)

@@ -5,6 +5,7 @@
 
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/kernels/gemm.h"
+#include "core/ops/kernels/unary.h"
 #include "tests/support/net_check.h"
 
 #define MAX 4096
@@ -64,6 +65,64 @@ START_TEST(sigmoid_and_tanh)
 	}
 	pare_k_relu(1, &(const float){NAN}, d);
 	ck_assert(isnan(d[0]));
+}
+END_TEST
+
+/* Floats spread evenly over the bit patterns of [0, infinity), of both signs: b = f(a) stays within `most` units of the last
+ * place of what double says. Results under 2^-126 may lose their last bits. */
+static void whole_range(void (*f)(size_t n, const float *x, float *y), double (*want)(double), double most, const char *name)
+{
+	const uint32_t step = 24571; /* a prime: all last bits occur */
+
+	for (uint64_t bits = 0; bits < 0x7f800000u;) {
+		size_t n = 0;
+
+		for (; n + 2 <= MAX && bits < 0x7f800000u; n += 2, bits += step) {
+			uint32_t u = (uint32_t)bits;
+
+			memcpy(&a[n], &u, sizeof u);
+			a[n + 1] = -a[n];
+		}
+		f(n, a, b);
+		for (size_t i = 0; i < n; i++) {
+			double w = want((double)a[i]);
+
+			if (fabs(w) < 1.2e-38)
+				ck_assert_msg(fabs((double)b[i] - w) < 3e-45 + 1e-45 * most || ulps(b[i], w) < most, "%s(%g) = %g", name, (double)a[i], (double)b[i]);
+			else if ((float)w < INFINITY)
+				ck_assert_msg(ulps(b[i], w) < most, "%s(%g) = %g, %g ulp", name, (double)a[i], (double)b[i], ulps(b[i], w));
+		}
+	}
+}
+
+static void erf_loop(size_t n, const float *x, float *y)
+{
+	pare_unary_kernel("Erf")->f(n, 0, 0, x, y);
+}
+
+static double sigmoid(double x)
+{
+	return x < -88.0 ? (double)0.0f : 1.0 / (1.0 + exp(-x)); /* underflow begins there */
+}
+
+static void sigmoid_loop(size_t n, const float *x, float *y)
+{
+	pare_k_sigmoid(n, x, y);
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] < -88.0f ? 0.0f : y[i];
+}
+
+START_TEST(the_whole_range)
+{
+	whole_range(erf_loop, erf, 3.0, "erf");
+	whole_range(pare_k_tanh, tanh, 4.0, "tanh");
+	whole_range(pare_k_exp, exp, 2.0, "exp");
+	whole_range(sigmoid_loop, sigmoid, 4.0, "sigmoid");
+	a[0] = NAN;
+	a[1] = INFINITY;
+	a[2] = -INFINITY;
+	erf_loop(3, a, b);
+	ck_assert(isnan(b[0]) && b[1] == 1.0f && b[2] == -1.0f);
 }
 END_TEST
 
@@ -153,6 +212,7 @@ int main(void)
 	tcase_add_test(t, exp_within_two_ulp);
 	tcase_add_test(t, exp_at_the_ends);
 	tcase_add_test(t, sigmoid_and_tanh);
+	tcase_add_test(t, the_whole_range);
 	tcase_add_test(t, sums);
 	tcase_add_test(t, column_sums);
 	tcase_add_test(t, gemm_is_the_product);
