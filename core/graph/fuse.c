@@ -9,8 +9,7 @@
 
 #include "core/graph/net_priv.h"
 
-/* The only node that reads a value, -1 if there is not exactly one read, or if the value is an output. */
-static int only_reader(const struct pare_net *net, int32_t value, int *operand)
+int pare_net_only_reader(const struct pare_net *net, int32_t value, int *operand)
 {
 	const struct pare_graph *g = &net->model->graph;
 	int found = -1;
@@ -106,7 +105,7 @@ enum pare_code pare_net_fuse(struct pare_net *net, struct pare_err *err)
 
 		if (n->op->absorb == NULL || n->constant || n->view || !has_one_output(n) || !pare_net_could_be_last(net, n))
 			continue;
-		j = only_reader(net, n->node->out[0], &operand);
+		j = pare_net_only_reader(net, n->node->out[0], &operand);
 		if (j < 0 || !step_of(net, &net->nodes[j], operand, &step) || !n->op->absorb(n->args, &step, net->opt.training))
 			continue;
 		code = merge(net, i, j, &step, err);

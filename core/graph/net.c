@@ -48,6 +48,8 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 	if (code == PARE_OK)
 		code = keep_steps(net, err);
 	if (code == PARE_OK && !net->opt.plain)
+		code = pare_net_join_idioms(net, err);
+	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_fuse(net, err);
 	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_choose_layouts(net, err);

@@ -393,7 +393,7 @@ static bool wants_extra_outputs(const struct pare_net *net, const struct pare_no
 	return false;
 }
 
-static enum pare_code plan_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
+enum pare_code pare_net_plan_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
 {
 	char label[PARE_NAME_SHOWN], shown[PARE_NAME_SHOWN];
 	struct pare_err where = {0};
@@ -500,7 +500,7 @@ enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err)
 
 			node->index = i;
 			node->node = &g->nodes[i];
-			code = plan_node(net, node, err);
+			code = pare_net_plan_node(net, node, err);
 		}
 	if (code == PARE_OK)
 		drop_idle(net);
