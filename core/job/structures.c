@@ -90,8 +90,10 @@ enum pare_code job_check_structures(struct job_run *r, const struct pare_args *a
 	struct pare_structures *g;
 	struct pare_structure_options o;
 	struct pare_structure_count n;
-	enum pare_code code = structures(r, args, &g, err);
+	enum pare_code code = pare_shrink_check(r->model, err);
 
+	if (code == PARE_OK)
+		code = structures(r, args, &g, err);
 	if (code == PARE_OK && r->cut.gone == NULL)
 		code = pare_cut_init(&r->cut, r->net, err);
 	if (code != PARE_OK)

@@ -2,6 +2,9 @@
  * anything is changed; what remains is to make each node say so. Most nodes say nothing about sizes. Those that do have a
  * resize function in their operator's row, which sees old and new shapes and sets attributes or constant inputs.
  *
+ * What a graph computes from shapes (the root of a head's width, by which attention divides) meant the old sizes and must stay what it
+ * was: such constants are written out, too.
+ *
  * Constants that are no initializers (outputs of Constant nodes, of chains that were folded) are written out as initializers
  * when they have to get smaller, and the nodes that made them are then dead, like the chains that computed the target of a
  * Reshape. */
@@ -20,7 +23,8 @@ struct shrinker {
 	const struct pare_cut *cut;
 	struct pare_rewrite *rw;
 	struct pare_shape *shapes; /* by value, as they will be */
-	const char **written;      /* by value: the initializer that stands for a smaller constant */
+	const char **written;      /* by value: the initializer that stands for a constant */
+	bool *by_shape;            /* by value: a constant that was computed from the shape of something that gets smaller */
 	struct pare_err *err;
 	enum pare_code code;
 };
@@ -281,6 +285,41 @@ static void resize_input(const struct pare_resize *r, int k, const int64_t *v, s
 	edit(s, &e);
 }
 
+/* Follows what is known at plan time from the shapes it was computed of, in the order of the graph. */
+static void follow_shapes(struct shrinker *s)
+{
+	const struct pare_graph *g = &s->m->graph;
+
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		const struct pare_node *n = &g->nodes[i];
+		const struct pare_op *op = pare_op_find(n->domain, n->op_type, pare_model_opset(s->m, n->domain));
+		bool follows = false;
+
+		for (int k = 0; k < n->n_in && op != NULL; k++)
+			follows |= n->in[k] >= 0 && (s->by_shape[n->in[k]] || (pare_op_has(op->shape_in, k) && resized(s, n->in[k])));
+		for (int k = 0; k < n->n_out && follows; k++) {
+			const struct pare_known *known = n->out[k] >= 0 ? pare_net_known(s->net, n->out[k]) : NULL;
+
+			if (known != NULL)
+				s->by_shape[n->out[k]] = known->i64 != NULL || known->f32 != NULL || pare_net_is_constant(s->net, n->out[k]);
+		}
+	}
+}
+
+/* Constants that the step reads as they are, and that would come out otherwise. */
+static void keep_constants(struct shrinker *s, const struct pare_net_step *step)
+{
+	for (int k = 0; k < step->node->n_in && s->code == PARE_OK; k++) {
+		int32_t v = step->node->in[k];
+
+		if (v < 0 || !s->by_shape[v] || !pare_net_is_constant(s->net, v) || resized(s, v) || pare_op_has(step->op->shape_in, k))
+			continue;
+		if (s->written[v] == NULL)
+			s->code = write_constant(s, v);
+		edit(s, &(struct pare_node_edit){.node = step->index, .input = k, .name = s->written[v]});
+	}
+}
+
 static void read_constants(struct shrinker *s, const struct pare_net_step *step)
 {
 	for (int k = 0; k < step->node->n_in && s->code == PARE_OK; k++) {
@@ -314,6 +353,7 @@ static void resize_step(struct shrinker *s, int i)
 		now[side][at] = v >= 0 ? &s->shapes[v] : NULL;
 		changed |= resized(s, v);
 	}
+	keep_constants(s, &c.step);
 	if (!changed)
 		return;
 	read_constants(s, &c.step);
@@ -321,18 +361,23 @@ static void resize_step(struct shrinker *s, int i)
 		c.step.op->resize(&r);
 }
 
-/* Bodies of control flow may refer to any value of the graph by name. */
-static enum pare_code check_bodies(const struct shrinker *s)
+/* Bodies of control flow may refer to any value of the graph by name, and a function's body may stand for several calls. */
+enum pare_code pare_shrink_check(const struct pare_model *m, struct pare_err *err)
 {
-	const struct pare_graph *g = &s->m->graph;
+	const struct pare_graph *g = &m->graph;
 	char label[PARE_NAME_SHOWN];
 
-	for (int32_t i = 0; i < g->n_nodes; i++)
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		bool body = false;
+
 		for (int k = 0; k < g->nodes[i].n_attrs; k++)
-			if (g->nodes[i].attrs[k].type == PARE_ATTR_GRAPH) {
-				pare_node_label(g, i, label, sizeof label);
-				return pare_err_set(s->err, PARE_E_UNSUPPORTED, NULL, "node \"%s\" holds a graph of its own; structures can only be taken out of models without control flow", label);
-			}
+			body |= g->nodes[i].attrs[k].type == PARE_ATTR_GRAPH;
+		if (!body && !g->nodes[i].inlined)
+			continue;
+		pare_node_label(g, i, label, sizeof label);
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "node \"%s\" %s; structures can only be taken out of models without %s", label,
+		    body ? "holds a graph of its own" : "stands in a model-local function", body ? "control flow" : "functions");
+	}
 	return PARE_OK;
 }
 
@@ -344,8 +389,12 @@ static enum pare_code shrink(struct shrinker *s)
 	s->written = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->written);
 	if (s->shapes == NULL || s->written == NULL)
 		return pare_err_nomem(s->err, 0);
-	s->code = check_bodies(s);
+	s->by_shape = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->by_shape);
+	if (s->by_shape == NULL)
+		return pare_err_nomem(s->err, 0);
+	s->code = pare_shrink_check(s->m, s->err);
 	plan_shapes(s);
+	follow_shapes(s);
 	for (int32_t v = 0; v < g->n_values && s->code == PARE_OK; v++) {
 		if (!resized(s, v))
 			continue;

@@ -12,10 +12,12 @@
 /* Masks every parameter of what is gone, but not running statistics (what was masked before stays so) and applies the mask to the slab. */
 void pare_cut_mask(const struct pare_cut *c, struct pare_net *net, struct pare_mask *mask);
 
+/* PARE_E_UNSUPPORTED for models that cannot be shrunk whatever is cut: with control flow or model-local functions. */
+PARE_MUST_USE enum pare_code pare_shrink_check(const struct pare_model *m, struct pare_err *err);
 /* The changes that take what is gone out of the model's graph, with the model's present values (pare_net_store first): smaller
  * initializers, node attributes and constant inputs that name sizes, shapes in value_info, and no node or initializer that
- * nothing needs any more. The net was planned over m. PARE_E_UNSUPPORTED names what cannot be shrunk: control flow whose bodies
- * may refer to the graph's values, tensors of types that are not whole bytes. *out is pare_rewrite_done by the caller. */
+ * nothing needs any more. The net was planned over m. PARE_E_UNSUPPORTED as pare_shrink_check, and for
+ * tensors of types that are not whole bytes. *out is pare_rewrite_done by the caller. */
 PARE_MUST_USE enum pare_code pare_shrink(const struct pare_net *net, const struct pare_model *m, const struct pare_cut *c, struct pare_rewrite *out, struct pare_err *err);
 
 #endif

@@ -243,6 +243,73 @@ START_TEST(nothing_cut_nothing_changed)
 }
 END_TEST
 
+/* y = last(relu(first(x)) / sqrt(size of its channels)): the size meant stays the old one. */
+START_TEST(constants_of_shapes_stay)
+{
+	struct gb *b = gb_new(17);
+	struct pare_buf file, smaller;
+	struct pare_model *m = NULL, *after = NULL;
+	struct pare_net *net, *small = NULL;
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
+	struct pare_structures *g;
+	struct pare_rewrite rw;
+	struct pare_mask mask;
+	struct pare_cut cut;
+	struct pare_err err = {0};
+	float w[24], v[12], x[4] = {1, -2, 3, 0.5f}, masked[2], shrunk[2];
+
+	nc_fill(w, 24, 1);
+	nc_fill(v, 12, 2);
+	gb_input(b, "x", "N 4");
+	gb_init(b, "first.weight", "4 6", w);
+	gb_node(b, "MatMul", "first", "x first.weight", "h");
+	gb_node(b, "Relu", "relu", "h", "r");
+	gb_node(b, "Shape", "shape", "r", "s");
+	gb_init_i64(b, "one", "", (const int64_t[1]){1});
+	gb_node(b, "Gather", "size", "s one", "n");
+	gb_node(b, "Cast", "cast", "n", "f");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "Sqrt", "root", "f", "q");
+	gb_node(b, "Div", "scale", "r q", "t");
+	gb_init(b, "last.weight", "6 2", v);
+	gb_node(b, "MatMul", "last", "t last.weight", "y");
+	gb_output(b, "y");
+	pare_buf_init(&file, 1 << 20);
+	pare_buf_init(&smaller, 1 << 20);
+	graph_onnx(gb_model(b), &file);
+	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)file.data, file.len}, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
+	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	ck_group(g, "first.weight", 6, 6);
+	ck_assert_int_eq(pare_cut_init(&cut, net, &err), PARE_OK);
+	ck_assert_int_eq(pare_mask_init(&mask, net, &err), PARE_OK);
+	ck_assert(pare_cut_unit(&cut, g, 1) && pare_cut_unit(&cut, g, 4));
+	pare_cut_mask(&cut, net, &mask);
+	ck_assert_int_eq(pare_net_infer(net, x, 1, masked, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_store(net, m, &err), PARE_OK);
+	ck_assert_int_eq(pare_shrink(net, m, &cut, &rw, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &smaller, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)smaller.data, smaller.len}, &after, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_new(after, &opt, &small, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_infer(small, x, 1, shrunk, &err), PARE_OK);
+	ck_assert(masked[0] < 0 || masked[0] > 0);
+	ck_assert_float_eq_tol(masked[0], shrunk[0], 1e-6f);
+	ck_assert_float_eq_tol(masked[1], shrunk[1], 1e-6f);
+	ck_assert_int_lt(after->graph.n_nodes, m->graph.n_nodes); /* the chain that computed it is gone */
+	pare_rewrite_done(&rw);
+	pare_cut_done(&cut);
+	pare_mask_done(&mask);
+	pare_structures_free(g);
+	pare_net_free(small);
+	pare_net_free(net);
+	pare_model_free(after);
+	pare_model_free(m);
+	pare_buf_done(&file);
+	pare_buf_done(&smaller);
+	gb_free(b);
+}
+END_TEST
+
 static enum pare_code group_and_shrink(const struct pare_net *net, const struct pare_model *m, struct pare_err *err)
 {
 	struct pare_structures *g = NULL;
@@ -297,6 +364,7 @@ int main(void)
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
+	tcase_add_test(c, constants_of_shapes_stay);
 	tcase_add_test(c, memory_runs_out);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
