@@ -186,8 +186,11 @@ static void run(struct pare_net *net, const struct options *o, const struct tens
 		b.count = rows - b.first < o->batch ? rows - b.first : o->batch;
 		pare_net_parallel(net, run_shard, &b);
 	}
-	for (int i = 0; i < n_out; i++)
+	for (int i = 0; i < n_out; i++) {
 		write_tensor(out[i].n_dims, out[i].dims, out[i].n, out[i].data);
+		pare_free(out[i].data);
+	}
+	pare_free(out);
 }
 
 static void prune(struct pare_net *net, double sparsity)
@@ -287,6 +290,8 @@ int main(int argc, char **argv)
 		must(pare_net_store(net, m, &err));
 	if (o.out != NULL)
 		save(m, o.out);
+	for (int i = 0; i < n; i++)
+		pare_free(in[i].data);
 	pare_net_free(net);
 	pare_model_free(m);
 	pare_buf_done(&own);
