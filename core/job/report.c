@@ -10,9 +10,37 @@
 #include "core/job/job_priv.h"
 #include "core/recipe/json_text.h"
 
-const char job_zeros_warning[] =
+static const char zeros_warning[] =
     "Zeros alone make neither the file smaller nor a stock runtime faster: ONNX Runtime and others store and multiply them like any "
     "number. The gain is in compressed storage and transfer, and in runtimes that skip zeros.";
+
+static const char training_form_warning[] =
+    "BatchNormalization nodes of the model have training_mode 1. The figures are with the running statistics, which training has moved; a runtime "
+    "that obeys the attribute takes the statistics of the batch it is given. Before the model is served, export it for inference, or set "
+    "the attribute to 0 and remove the nodes' further outputs.";
+
+static bool has_training_form(const struct pare_graph *g)
+{
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		const struct pare_attr *a = pare_node_attr(&g->nodes[i], "training_mode");
+
+		if (strcmp(g->nodes[i].op_type, "BatchNormalization") == 0 && a != NULL && a->i != 0)
+			return true;
+	}
+	return false;
+}
+
+const char *job_warning(const struct job_run *r, int i)
+{
+	const char *all[2];
+	int n = 0;
+
+	if (job_has_zeros(r))
+		all[n++] = zeros_warning;
+	if (has_training_form(&r->model->graph))
+		all[n++] = training_form_warning;
+	return i < n ? all[i] : NULL;
+}
 
 const char *job_split_name(enum pare_split split)
 {
@@ -362,8 +390,10 @@ void job_write_report(const struct job_run *r, struct pare_buf *b)
 	write_layers(r, b);
 	job_write_structures(r, b);
 	open_key(b, "warnings", "[");
-	if (job_has_zeros(r))
-		pare_json_str(b, job_zeros_warning);
+	for (int i = 0; job_warning(r, i) != NULL; i++) {
+		pare_json_sep(b);
+		pare_json_str(b, job_warning(r, i));
+	}
 	pare_buf_str(b, "]");
 	open_key(b, "timing", "{");
 	pare_json_key_num(b, "seconds", (double)(r->finished_ns - r->started_ns) * 1e-9);

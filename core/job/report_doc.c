@@ -293,8 +293,8 @@ static void conditions(const struct job_run *r, struct job_doc *d)
 	job_doc_item(d, "Normalisation: %s.", apply[pare_data_normalization(r->data, r->fit.inputs[0].x)]);
 	job_doc_item(d, "Recipe %s, seed %llu, %d thread%s, pared %s, %.1f s.", recipe != NULL ? recipe : "written out", (unsigned long long)r->seed, r->threads,
 	    r->threads == 1 ? "" : "s", PARE_VERSION, (double)(r->finished_ns - r->started_ns) * 1e-9);
-	if (job_has_zeros(r))
-		job_doc_item(d, "%s", job_zeros_warning);
+	for (int i = 0; job_warning(r, i) != NULL; i++)
+		job_doc_item(d, "%s", job_warning(r, i));
 }
 
 /* --- pictures, of the page only */

@@ -4,6 +4,7 @@
 
 #include "core/job/job_priv.h"
 #include "core/prune/structures.h"
+#include "tests/support/graph_builder.h"
 
 static bool has_optimizer(const char *n) { return pare_optimizer_find(n) != NULL; }
 static bool has_regularizer(const char *n) { return pare_regularizer_find(n) != NULL; }
@@ -58,6 +59,29 @@ START_TEST(what_exists_is_in_the_catalog)
 }
 END_TEST
 
+/* Nets that were exported in training mode behave elsewhere unlike here: the report says so. */
+START_TEST(training_form_is_warned_of)
+{
+	static const float one[] = {1, 1};
+	struct gb *b = gb_new(15);
+	struct job_run r = {.model = NULL};
+	int n = 0;
+
+	gb_input(b, "x", "N 2");
+	for (int i = 0; i < 4; i++)
+		gb_init(b, (const char *[]){"s", "t", "m", "v"}[i], "2", one);
+	gb_node(b, "BatchNormalization", "bn", "x s t m v", "y");
+	if (_i == 1)
+		gb_attr_int(b, "training_mode", 1);
+	gb_output(b, "y");
+	r.model = gb_model(b);
+	for (int i = 0; job_warning(&r, i) != NULL; i++)
+		n += strstr(job_warning(&r, i), "training_mode") != NULL;
+	ck_assert_int_eq(n, _i);
+	gb_free(b);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("core/job/tables");
@@ -67,6 +91,7 @@ int main(void)
 
 	tcase_add_loop_test(t, what_the_catalog_names_exists, 0, (int)(sizeof kinds / sizeof kinds[0]));
 	tcase_add_test(t, what_exists_is_in_the_catalog);
+	tcase_add_loop_test(t, training_form_is_warned_of, 0, 2);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
