@@ -212,7 +212,6 @@ const char *job_split_name(enum pare_split split);
 void job_write_report(const struct job_run *r, struct pare_buf *b);
 void job_write_summary(const struct job_run *r, struct pare_buf *b);
 PARE_MUST_USE enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kind, struct pare_buf *b, struct pare_err *err);
-bool job_has_zeros(const struct job_run *r);
 const char *job_warning(const struct job_run *r, int i); /* number i of what a reader must know; NULL past the last */
 
 #endif

@@ -19,29 +19,6 @@ static const char training_form_warning[] =
     "that obeys the attribute takes the statistics of the batch it is given. Before the model is served, export it for inference, or set "
     "the attribute to 0 and remove the nodes' further outputs.";
 
-static bool has_training_form(const struct pare_graph *g)
-{
-	for (int32_t i = 0; i < g->n_nodes; i++) {
-		const struct pare_attr *a = pare_node_attr(&g->nodes[i], "training_mode");
-
-		if (strcmp(g->nodes[i].op_type, "BatchNormalization") == 0 && a != NULL && a->i != 0)
-			return true;
-	}
-	return false;
-}
-
-const char *job_warning(const struct job_run *r, int i)
-{
-	const char *all[2];
-	int n = 0;
-
-	if (job_has_zeros(r))
-		all[n++] = zeros_warning;
-	if (has_training_form(&r->model->graph))
-		all[n++] = training_form_warning;
-	return i < n ? all[i] : NULL;
-}
-
 const char *job_split_name(enum pare_split split)
 {
 	static const char *const names[] = {[PARE_SPLIT_TRAIN] = "train", [PARE_SPLIT_VALIDATION] = "validation", [PARE_SPLIT_TEST] = "test"};
@@ -365,10 +342,33 @@ double job_compression(const struct job_run *r)
 	return d->n_weights > 0 ? (double)d->n_weights / (double)(f->n_nonzero_weights > 0 ? f->n_nonzero_weights : 1) : 1;
 }
 
+static bool has_training_form(const struct pare_graph *g)
+{
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		const struct pare_attr *a = pare_node_attr(&g->nodes[i], "training_mode");
+
+		if (strcmp(g->nodes[i].op_type, "BatchNormalization") == 0 && a != NULL && a->i != 0)
+			return true;
+	}
+	return false;
+}
+
 /* A shrunk model has no zeros to speak of, unless single weights were pruned as well. */
-bool job_has_zeros(const struct job_run *r)
+static bool has_zeros(const struct job_run *r)
 {
 	return r->shrunk.net == NULL || sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights) > 0.01;
+}
+
+const char *job_warning(const struct job_run *r, int i)
+{
+	const char *all[2];
+	int n = 0;
+
+	if (has_zeros(r))
+		all[n++] = zeros_warning;
+	if (has_training_form(&r->model->graph))
+		all[n++] = training_form_warning;
+	return i < n ? all[i] : NULL;
 }
 
 void job_write_report(const struct job_run *r, struct pare_buf *b)
