@@ -36,7 +36,7 @@ enum pare_normalize {
 	PARE_NORM_UNIT,    /* 8-bit data / 255 */
 	PARE_NORM_STANDARD /* (x - mean) / std per feature, of the training split */
 };
-enum pare_layout { PARE_LAYOUT_KEEP, PARE_LAYOUT_TO_NCHW, PARE_LAYOUT_TO_NHWC };
+enum pare_data_layout { PARE_LAYOUT_KEEP, PARE_LAYOUT_TO_NCHW, PARE_LAYOUT_TO_NHWC };
 
 enum pare_stream { PARE_STREAM_AUTO, PARE_STREAM_ALWAYS, PARE_STREAM_NEVER }; /* AUTO: sets of more than 1 GiB */
 
@@ -133,7 +133,7 @@ enum pare_normalize pare_data_normalization(const struct pare_dataset *d, int x)
 const float *pare_data_mean(const struct pare_dataset *d, int x);
 const float *pare_data_std(const struct pare_dataset *d, int x);
 /* Moves the channels of every row from last to first or back. PARE_E_SHAPE for rows that are not [H, W, C] (or [W, C]). */
-PARE_MUST_USE enum pare_code pare_data_layout(struct pare_dataset *d, int x, enum pare_layout layout, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_data_layout(struct pare_dataset *d, int x, enum pare_data_layout layout, struct pare_err *err);
 
 /* out[n * row_elems] = the normalised values of field x of rows[0..n). Thread safe. */
 void pare_data_fill(const struct pare_dataset *d, int x, const uint32_t *rows, size_t n, float *out);

@@ -293,7 +293,7 @@ const float *pare_data_std(const struct pare_dataset *d, int x)
 	return d->x[x].std;
 }
 
-enum pare_code pare_data_layout(struct pare_dataset *d, int x, enum pare_layout layout, struct pare_err *err)
+enum pare_code pare_data_layout(struct pare_dataset *d, int x, enum pare_data_layout layout, struct pare_err *err)
 {
 	struct data_field *f = &d->x[x];
 	const struct pare_data_field *info = f->info;

@@ -15,7 +15,7 @@
 
 struct pare_fit_input {
 	int x;
-	enum pare_layout layout;
+	enum pare_data_layout layout;
 	bool integer; /* token numbers, flags: never normalised */
 };
 

@@ -2,6 +2,8 @@
  * those are not live in the plan's own sense (nothing reads them at run time), but they have to shrink with the rest. */
 #include "core/graph/net_view.h"
 
+#include <assert.h>
+
 #include "core/graph/net_priv.h"
 #include "core/ops/op.h"
 
@@ -32,6 +34,20 @@ bool pare_net_step_weighs(const struct pare_net *net, int i, int k)
 	const struct pare_net_node *n = &net->steps[i];
 
 	return n->node->in[k] >= 0 && net->values[n->node->in[k]].param >= 0 && pare_op_has(n->op->weight_in, k);
+}
+
+/* In a plain net the nodes that run are the steps. */
+bool pare_net_step_product(const struct pare_net *net, int shard, int i, struct pare_product *out)
+{
+	const struct pare_op *op = net->nodes[i].op;
+
+	assert(net->opt.plain && net->opt.training && net->n_nodes == net->n_steps);
+	return op->product != NULL && op->product(&net->shards[shard].runs[i], out);
+}
+
+void pare_net_step_unfold(const struct pare_net *net, int shard, int i, int64_t g, int64_t first, int64_t n, float *x)
+{
+	net->nodes[i].op->unfold(&net->shards[shard].runs[i], g, first, n, x);
 }
 
 const struct pare_shape *pare_net_shape_of(const struct pare_net *net, int32_t value)

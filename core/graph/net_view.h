@@ -4,6 +4,7 @@
 #define PARE_GRAPH_NET_VIEW_H
 
 #include "core/graph/net.h"
+#include "core/graph/product.h"
 #include "core/graph/shape.h"
 
 struct pare_op; /* core/ops/op.h, with the next two */
@@ -25,6 +26,11 @@ void pare_net_step_ties(const struct pare_net *net, int i, struct pare_ties *out
 
 /* Is input k of the step a parameter that others are multiplied with? */
 bool pare_net_step_weighs(const struct pare_net *net, int i, int k);
+/* The step as a product of matrices, for the rows of its shard's last pass; false where it has no such form. Only in a net made for
+ * training with pare_net_options.plain, where every step has run by itself and its operands are still there. */
+bool pare_net_step_product(const struct pare_net *net, int shard, int i, struct pare_product *out);
+/* x[n, n_in]: what rows [first, first + n) of group g multiplied. */
+void pare_net_step_unfold(const struct pare_net *net, int shard, int i, int64_t g, int64_t first, int64_t n, float *x);
 
 /* The shape of a value that some step, or the graph's interface, refers to; NULL for others. */
 const struct pare_shape *pare_net_shape_of(const struct pare_net *net, int32_t value);

@@ -60,38 +60,6 @@ enum pare_code job_open_data(struct job_worker *w, const struct pare_args *data,
 	return pare_data_open(files, n, &opt, out, err);
 }
 
-/* The array that feeds an input, by the same rules as pare_fit_make: what the job says, else the only one, else by name; -1: none. */
-static int array_of(const struct job_run *r, const struct pare_model *m, const char *input)
-{
-	const struct pare_arg *pairs = list_of(pare_args_obj(pare_job_args(r->job), "data"), "inputs");
-
-	for (size_t i = 0; i < pairs->n; i++)
-		if (strcmp(pare_args_str(pairs->list[i], "input"), input) == 0)
-			return pare_data_find_x(r->data, pare_args_str(pairs->list[i], "array"));
-	return m->graph.n_inputs == 1 && pare_data_info(r->data)->n_x == 1 ? 0 : pare_data_find_x(r->data, input);
-}
-
-int job_input_shapes(const struct job_run *r, const struct pare_model *m, struct pare_input_shape out[PARE_DATA_FIELDS])
-{
-	const struct pare_graph *g = &m->graph;
-	int n = 0;
-
-	for (int i = 0; i < g->n_inputs && n < PARE_DATA_FIELDS; i++) {
-		const struct pare_value *v = &g->values[g->inputs[i]];
-		int x = array_of(r, m, v->name);
-		const struct pare_data_field *f = x >= 0 ? &pare_data_info(r->data)->x[x] : NULL;
-		bool open = false;
-
-		for (int k = 1; k < v->n_dims; k++)
-			open |= v->dims[k] < 0;
-		if (!open || f == NULL || f->n_dims != v->n_dims - 1)
-			continue;
-		out[n] = (struct pare_input_shape){.name = v->name, .n_dims = f->n_dims};
-		memcpy(out[n++].dims, f->dims, sizeof f->dims);
-	}
-	return n;
-}
-
 enum pare_code job_fit(struct job_run *r, struct pare_err *err)
 {
 	const struct pare_args *data = pare_args_obj(pare_job_args(r->job), "data");

@@ -82,15 +82,12 @@ static enum pare_code take_weights(struct job_run *r, bool dense, struct pare_er
 
 static enum pare_code make_teacher(struct job_run *r, const struct pare_args *distill, int64_t batch, bool weights, struct pare_err *err)
 {
-	const struct pare_model *m = teacher_model(r, distill);
-	struct pare_input_shape shapes[PARE_DATA_FIELDS];
-	const struct pare_net_options opt = {.n_threads = pare_net_n_shards(r->net), .max_batch = batch, .seed = r->seed, .shapes = shapes,
-	    .n_shapes = job_input_shapes(r, m, shapes)};
+	const struct pare_net_options opt = {.n_threads = pare_net_n_shards(r->net), .max_batch = batch, .seed = r->seed};
 	const char *who = pare_args_str(distill, "teacher");
 	enum pare_code code;
 
 	job_distill_done(r);
-	code = pare_net_new(m, &opt, &r->teacher, err);
+	code = pare_net_new(teacher_model(r, distill), &opt, &r->teacher, err);
 	if (code != PARE_OK)
 		return pare_err_at(err, "/distill/teacher");
 	return !weights || strcmp(who, "model") == 0 ? PARE_OK : take_weights(r, strcmp(who, "dense") == 0, err);

@@ -102,6 +102,8 @@ struct job_run {
 	struct pare_buf own; /* what the model stands over, if not the file (pare_onnx_open) */
 	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
 	float *kept;                  /* while folds run: what to go back to */
+	float *fold_dense;            /* the same as dense, of the fold under way; NULL until a fold prunes */
+	bool has_fold_dense;
 	float *stat;                  /* what criteria want to know of the data; NULL until one does */
 	bool has_dense;
 	struct pare_fit fit;
@@ -137,8 +139,6 @@ PARE_MUST_USE enum pare_code job_run_step(struct job_run *r, size_t i, struct pa
 PARE_MUST_USE enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* Brings the job's net and data set together (data.c). */
 PARE_MUST_USE enum pare_code job_fit(struct job_run *r, struct pare_err *err);
-/* Shapes for those inputs of a model that leave more open than the batch, from the rows of the data. Returns how many. */
-int job_input_shapes(const struct job_run *r, const struct pare_model *m, struct pare_input_shape out[PARE_DATA_FIELDS]);
 /* Makes the inner tensors that training steps distill outputs of the models in memory, before nets are made; reads the second model (distill.c). */
 PARE_MUST_USE enum pare_code job_watch(struct job_run *r, struct pare_err *err);
 /* What a train step or recover says of its teacher: *out_given, and then *out. Both live until the next call. */
@@ -153,6 +153,14 @@ bool job_augment(const struct pare_args *train, struct pare_augment *out);
 struct pare_objective job_objective(const struct pare_args *loss);
 /* The job's fit with the losses of a train step or of recover. */
 PARE_MUST_USE enum pare_code job_fit_losses(const struct job_run *r, const struct pare_args *train, struct pare_fit *out, struct pare_err *err);
+/* A number that not every method of a kind has. */
+double job_num_or(const struct pare_args *a, const char *name, double absent);
+/* The reconstruct step (reconstruct.c). */
+#define JOB_CALIBRATION_BATCH 64
+double job_reconstruct_units(const struct job_run *r, size_t step);
+/* Without record and figures. */
+PARE_MUST_USE enum pare_code job_refit(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_reconstruct(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* Splits and normalises by the job's data arguments; fold 0: the plain split, else fold - 1 of folds is the validation split. */
 PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 /* The prune step (prune.c). */

@@ -22,12 +22,22 @@ double job_prune_units(const struct job_run *r, size_t step)
 	return job_n_rounds(args) * (JOB_ROUND_UNITS + (recover != NULL ? (double)pare_args_int(recover, "epochs") : 0));
 }
 
-static void keep_dense(struct job_run *r)
+/* The weights before the first of them goes: what the report compares with, and what reconstruct aims at. */
+static enum pare_code keep_dense(struct job_run *r, struct pare_err *err)
 {
-	if (r->has_dense || r->folds > 0)
-		return;
-	memcpy(r->dense, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->dense);
-	r->has_dense = true;
+	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->dense;
+	float **to = r->folds > 0 ? &r->fold_dense : &r->dense;
+	bool *has = r->folds > 0 ? &r->has_fold_dense : &r->has_dense;
+
+	if (*has)
+		return PARE_OK;
+	if (*to == NULL)
+		*to = pare_alloc(bytes);
+	if (*to == NULL)
+		return pare_err_nomem(err, bytes);
+	memcpy(*to, pare_net_slab(r->net), bytes);
+	*has = true;
+	return PARE_OK;
 }
 
 static double starting_point(const struct job_run *r, const struct pare_args *args)
@@ -74,7 +84,8 @@ static enum pare_code look_at_data(struct job_run *r, const struct pare_args *cr
 	if (r->stat == NULL)
 		return pare_err_nomem(err, bytes);
 	look.n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX);
-	look.batch_size = (int)pare_args_int(criterion, "batch_size");
+	look.batch_size = (int)job_num_or(criterion, "batch_size", JOB_CALIBRATION_BATCH);
+	look.damping = job_num_or(criterion, "damping", 0);
 	o->stat = r->stat;
 	return pare_observe(r->net, r->data, &look, r->stat, err);
 }
@@ -88,6 +99,8 @@ static enum pare_code prune_round(struct job_run *r, const struct pare_args *arg
 
 	if (code == PARE_OK)
 		code = job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
+	if (code == PARE_OK && pare_args_obj(args, "reconstruct") != NULL)
+		code = job_refit(r, pare_args_obj(args, "reconstruct"), err);
 	if (code == PARE_OK)
 		code = job_validate(r, &rec.loss, &rec.accuracy, err);
 	if (code != PARE_OK)
@@ -129,9 +142,9 @@ enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct
 		o.criterion = NULL;
 	else if (o.criterion == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a criterion that the engine does not have");
-	if ( pare_schedule_find(schedule->method->name) == NULL)
+	if (pare_schedule_find(schedule->method->name) == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
-	keep_dense(r);
+	code = keep_dense(r, err);
 	r->rounds = job_n_rounds(args);
 	for (r->round = 1; r->round <= r->rounds && code == PARE_OK; r->round++) {
 		set_amount(&o, args, from, r->round, r->rounds);

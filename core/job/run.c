@@ -37,11 +37,13 @@ static int64_t largest_batch(const struct job_run *r)
 
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
+		int64_t batch;
 
 		if (strcmp(s->method->name, "prune") == 0)
 			s = pare_args_obj(s, "recover");
-		if (s != NULL && strcmp(s->method->name, "evaluate") != 0 && pare_args_int(s, "batch_size") > most && n_rows > most)
-			most = pare_args_int(s, "batch_size") < n_rows ? pare_args_int(s, "batch_size") : n_rows;
+		batch = s != NULL ? (int64_t)job_num_or(s, "batch_size", 0) : 0;
+		if (batch > most && n_rows > most)
+			most = batch < n_rows ? batch : n_rows;
 	}
 	return most;
 }
@@ -49,7 +51,6 @@ static int64_t largest_batch(const struct job_run *r)
 static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = largest_batch(r), .training = true, .seed = r->seed};
-	struct pare_input_shape shapes[PARE_DATA_FIELDS];
 	struct pare_model_counts counts;
 	enum pare_code code = job_model_input(r->w, "model", &r->file, err);
 
@@ -59,11 +60,8 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 		code = pare_model_count(r->model, &counts, err);
 	if (code == PARE_OK)
 		code = job_watch(r, err);
-	if (code == PARE_OK) {
-		opt.shapes = shapes;
-		opt.n_shapes = job_input_shapes(r, r->model, shapes);
+	if (code == PARE_OK)
 		code = pare_net_new(r->model, &opt, &r->net, err);
-	}
 	if (code != PARE_OK)
 		return code;
 	r->max_batch = opt.max_batch;
@@ -311,6 +309,7 @@ static void run_done(struct job_run *r)
 	pare_free(r->records);
 	pare_free(r->kept);
 	pare_free(r->stat);
+	pare_free(r->fold_dense);
 	pare_free(r->final);
 	pare_free(r->dense);
 	pare_free(r->input);

@@ -122,6 +122,7 @@ static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_rec
 	r->mask.any = false;
 	if (r->cut.gone != NULL)
 		pare_cut_clear(&r->cut);
+	r->has_fold_dense = false;
 	r->stage = 0;
 	code = job_split(r, err);
 	for (size_t i = 0; i < n_steps && code == PARE_OK; i++) {
@@ -222,6 +223,7 @@ const struct job_step job_step_table[] = {
     {"train", train_units, job_train},
     {"prune", job_prune_units, job_prune},
     {"reestimate", reestimate_units, run_reestimate},
+    {"reconstruct", job_reconstruct_units, job_reconstruct},
     {"evaluate", evaluate_units, run_evaluate},
     {NULL, NULL, NULL},
 };

@@ -6,7 +6,7 @@
 
 #include "core/job/job_priv.h"
 
-static double num_or(const struct pare_args *a, const char *name, double absent)
+double job_num_or(const struct pare_args *a, const char *name, double absent)
 {
 	for (const struct pare_param *p = a->method->params; p != NULL && p->name != NULL; p++)
 		if (strcmp(p->name, name) == 0)
@@ -18,14 +18,14 @@ static void set_optimizer(struct pare_train_options *o, const struct pare_args *
 {
 	o->optimizer = pare_optimizer_find(a->method->name);
 	o->optimizer_args = (struct pare_optimizer_args){
-	    .lr = num_or(a, "lr", 0),
-	    .momentum = num_or(a, "momentum", 0),
-	    .beta1 = num_or(a, "beta1", 0),
-	    .beta2 = num_or(a, "beta2", 0),
-	    .epsilon = num_or(a, "epsilon", 0),
-	    .alpha = num_or(a, "alpha", 0),
-	    .weight_decay = num_or(a, "weight_decay", 0),
-	    .nesterov = num_or(a, "nesterov", 0) > 0,
+	    .lr = job_num_or(a, "lr", 0),
+	    .momentum = job_num_or(a, "momentum", 0),
+	    .beta1 = job_num_or(a, "beta1", 0),
+	    .beta2 = job_num_or(a, "beta2", 0),
+	    .epsilon = job_num_or(a, "epsilon", 0),
+	    .alpha = job_num_or(a, "alpha", 0),
+	    .weight_decay = job_num_or(a, "weight_decay", 0),
+	    .nesterov = job_num_or(a, "nesterov", 0) > 0,
 	};
 }
 
@@ -33,12 +33,12 @@ static void set_schedule(struct pare_train_options *o, const struct pare_args *a
 {
 	o->lr_schedule = pare_lr_find(a->method->name);
 	o->lr_args = (struct pare_lr_args){
-	    .gamma = num_or(a, "gamma", 1),
-	    .every = (int)num_or(a, "every", 1),
-	    .floor = num_or(a, "floor", 0),
-	    .peak = num_or(a, "peak", 0),
-	    .div = num_or(a, "div", 1),
-	    .final_div = num_or(a, "final_div", 1),
+	    .gamma = job_num_or(a, "gamma", 1),
+	    .every = (int)job_num_or(a, "every", 1),
+	    .floor = job_num_or(a, "floor", 0),
+	    .peak = job_num_or(a, "peak", 0),
+	    .div = job_num_or(a, "div", 1),
+	    .final_div = job_num_or(a, "final_div", 1),
 	};
 }
 
@@ -51,7 +51,7 @@ static bool set_penalties(struct pare_train_options *o, const struct pare_arg *l
 		struct pare_penalty *p = &o->penalties[o->n_penalties++];
 
 		p->regularizer = pare_regularizer_find(a->method->name);
-		p->args = (struct pare_penalty_args){.lambda = pare_args_num(a, "lambda"), .l1_ratio = num_or(a, "l1_ratio", 0)};
+		p->args = (struct pare_penalty_args){.lambda = pare_args_num(a, "lambda"), .l1_ratio = job_num_or(a, "l1_ratio", 0)};
 		if (p->regularizer == NULL)
 			return false;
 	}

@@ -18,6 +18,7 @@
 
 #include "core/base/err.h"
 #include "core/graph/graph.h"
+#include "core/graph/product.h"
 #include "core/graph/net.h"
 #include "core/graph/pool.h"
 #include "core/graph/shape.h"
@@ -164,15 +165,6 @@ struct pare_node_view {
 	int n_in, n_out;
 	const struct pare_shape *const *in; /* NULL: left out */
 	const struct pare_shape *const *out;
-};
-
-/* A node that multiplies rows of data by a weight, as layer-wise methods see it (core/train/calibrate.h): for each group g
- *   y[r, o] = sum_i x[r, i] w[g * w_group + o * w_out + i * w_in],  r < n_rows, o < n_out, i < n_in
- * of the rows that run now. Bias: input bias_in, one number for each group and output in order; -1 without. */
-struct pare_product {
-	int weight_in, bias_in;
-	int64_t groups, n_rows, n_out, n_in;
-	int64_t w_group, w_out, w_in;
 };
 
 /* What a node has to say otherwise once its operands have become smaller (core/prune/shrink.h): attributes and constant

@@ -15,6 +15,10 @@
  * the present weights, not summed over a training), fisher w^2 E[g^2] / 2 the second-order change with a diagonal Fisher matrix in
  * the place of the Hessian (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787).
  *
+ * Layer criteria rank by what the layer's inputs are on training rows: wanda |w| |x| (Sun et al. 2023, arXiv:2306.11695), obs
+ * w^2 / (2 [H^-1]), what the layer's output loses when the weight goes and the others make up for it (Hassibi and Stork 1993; by layer: Dong
+ * et al. 2017, arXiv:1705.07565). The reconstruct step is what then makes up for it.
+ *
  * Scores are asked for a block at a time and more than once, so that nobody has to keep them: a criterion is a function
  * of what it is given. */
 #include "core/prune/prune.h"
@@ -145,6 +149,14 @@ static void score_fisher(const struct pare_score_input *in, float *out)
 		out[i] = 0.5f * w[i] * w[i] * in->stat[in->first + i];
 }
 
+static void score_obs(const struct pare_score_input *in, float *out)
+{
+	const float *w = in->weights + in->first, *inverse = in->stat + in->first;
+
+	for (size_t i = 0; i < in->n; i++)
+		out[i] = inverse[i] > 0.0f ? 0.5f * w[i] * w[i] / inverse[i] : 0.5f * w[i] * w[i];
+}
+
 const struct pare_criterion pare_criterion_table[] = {
     {.name = "magnitude", .thresholds = true, .score = score_magnitude},
     {.name = "random", .thresholds = false, .score = score_random},
@@ -155,6 +167,8 @@ const struct pare_criterion pare_criterion_table[] = {
     {.name = "taylor", .stat = PARE_STAT_GRAD_ABS, .thresholds = true, .score = score_product},
     {.name = "movement", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_movement},
     {.name = "fisher", .stat = PARE_STAT_GRAD_SQUARE, .thresholds = true, .score = score_fisher},
+    {.name = "wanda", .stat = PARE_STAT_INPUT_NORM, .thresholds = true, .score = score_product},
+    {.name = "obs", .stat = PARE_STAT_INVERSE, .thresholds = true, .score = score_obs},
     {.name = NULL},
 };
 

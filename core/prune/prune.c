@@ -33,18 +33,21 @@ static bool matches(const char *pattern, const char *name)
 	return strcmp(pattern, name) == 0;
 }
 
-bool pare_prune_is_target(const struct pare_prune_options *opt, const struct pare_param_info *info)
+bool pare_prune_is_excluded(const struct pare_prune_options *opt, const struct pare_param_info *info)
 {
 	const char *node = "";
 
-	if (!info->prunable)
-		return false;
 	if (opt->model != NULL && info->node >= 0)
 		node = opt->model->graph.nodes[info->node].name;
 	for (size_t i = 0; i < opt->n_exclude; i++)
 		if (matches(opt->exclude[i], info->name) || (*node != '\0' && matches(opt->exclude[i], node)))
-			return false;
-	return true;
+			return true;
+	return false;
+}
+
+bool pare_prune_is_target(const struct pare_prune_options *opt, const struct pare_param_info *info)
+{
+	return info->prunable && !pare_prune_is_excluded(opt, info);
 }
 
 /* Weights to score in params [first, end). */

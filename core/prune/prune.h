@@ -40,6 +40,8 @@ enum pare_stat {
 	PARE_STAT_GRAD,        /* mean over batches of the loss's gradient g */
 	PARE_STAT_GRAD_ABS,    /* of |g| */
 	PARE_STAT_GRAD_SQUARE, /* of g^2: the diagonal of the empirical Fisher matrix */
+	PARE_STAT_INPUT_NORM,  /* root mean square of the input that the weight multiplies */
+	PARE_STAT_INVERSE,     /* its place on the diagonal of the inverse of the layer's damped second moments */
 	PARE_N_STATS
 };
 
@@ -84,6 +86,8 @@ struct pare_prune_options {
 };
 #define PARE_PATTERN_MAX 64
 
+/* Does opt->exclude name the tensor, or the node that it belongs to? */
+bool pare_prune_is_excluded(const struct pare_prune_options *opt, const struct pare_param_info *info);
 /* Recomputes the mask from the net's present weights and applies it to the slab. N counts the prunable weights that are not
  * excluded: of all tensors together (global) or of each (layer). Exactly round(sparsity * N) of them are masked afterwards, or
  * as many as were before if that is more: a weight that is already masked is not brought back (its score counts as lowest).

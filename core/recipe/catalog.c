@@ -123,6 +123,7 @@ static const struct pare_param prune_params[] = {
     {.name = "pattern", .type = PARE_PARAM_STRING, .group = "amount", .doc = "N:M, such as 2:4 or 4:8: of every M consecutive inputs of an output N stay"},
     {.name = "block", .type = PARE_PARAM_INTEGERS, .min = 1, .max = 65536, .max_items = 2, .doc = "Outputs and inputs of a block; required by granularity block"},
     {.name = "schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_SCHEDULE, .def_text = "one_shot", .doc = "In how many rounds, and how fast, the amount is reached"},
+    {.name = "reconstruct", .type = PARE_PARAM_OBJECT, .object = "reconstruct", .doc = "Refit of the layers after every round, before its figures and its recovery; absent: none"},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
     {INTEGER("round_to", 1, 65536, "For structures: widths are multiples of this, rounded up; absent: 1")},
@@ -150,6 +151,19 @@ static const struct pare_param gradient_params[] = {
 
 static const struct pare_param activation_params[] = {
     {INTEGER("rows", 1, MAX_INT, "Training rows whose activations are looked at before each round; more than there are: all"), DEFAULT(1024)},
+    END};
+static const struct pare_param wanda_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows whose inputs to the layers are looked at before each round; more than there are: all"), DEFAULT(2048)},
+    END};
+static const struct pare_param obs_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows whose inputs to the layers are looked at before each round; more than there are: all"), DEFAULT(2048)},
+    {NUMBER("damping", 0, 1000, "Added to the diagonal of the second moments, in units of its mean"), .open_min = true, DEFAULT(0.01)},
+    END};
+static const struct pare_param reconstruct_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows on which the layers' outputs shall stay as they were; more than there are: all"), DEFAULT(8192)},
+    {NUMBER("lambda", 0, 1000, "Ridge: weight of |w|^2, in units of the mean square of the layer's inputs"), DEFAULT(0.0001)},
+    {INTEGER("iterations", 1, 100000, "Conjugate gradient steps of a layer at most"), DEFAULT(200)},
+    {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
     END};
 
 static const struct pare_param rounds_params[] = {
@@ -266,6 +280,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
     {PARE_KIND_STEP, "reestimate", "Recomputes the running statistics of batch normalisation for the present weights, by a pass over training rows", "Izmailov et al. 2018, arXiv:1803.05407", reestimate_params},
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},
+    {PARE_KIND_STEP, "reconstruct", "Refits what pruning left of each layer so that its outputs stay as they were: ridge regression by preconditioned conjugate gradients, without labels", "Dong et al. 2017, arXiv:1705.07565; Meng et al. 2024, arXiv:2406.07831", reconstruct_params},
     {PARE_KIND_CRITERION, "magnitude", "Score |w|: small weights go", "Han et al. 2015, arXiv:1506.02626", NULL},
     {PARE_KIND_CRITERION, "random", "Uniformly random scores: the baseline that every method must beat", "Gale et al. 2019, arXiv:1902.09574", NULL},
     {PARE_KIND_CRITERION, "lamp", "Share of the tensor's energy that is left when smaller weights have gone, w^2 / sum u^2 over |u| >= |w|: balances layers without a parameter", "Lee et al. 2021, arXiv:2010.07611", NULL},
@@ -281,6 +296,8 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "fpgm", "Distance of a structure's weights to those of the others in its layer: what lies in the middle can be replaced", "He et al. 2019, arXiv:1811.00250", NULL},
     {PARE_KIND_CRITERION, "mean_activation", "Mean |a| of a structure's outputs on training rows", "Polyak and Wolf 2015, IEEE Access 3", activation_params},
     {PARE_KIND_CRITERION, "apoz", "How often a structure's outputs are not zero on training rows", "Hu et al. 2016, arXiv:1607.03250", activation_params},
+    {PARE_KIND_CRITERION, "wanda", "|w| times the root mean square of its input", "Sun et al. 2023, arXiv:2306.11695", wanda_params},
+    {PARE_KIND_CRITERION, "obs", "w^2 / (2 [H^-1]): what the layer's output loses when the weight goes and the others make up for it; reconstruct lets them", "Hassibi and Stork 1993; Dong et al. 2017, arXiv:1705.07565", obs_params},
     {PARE_KIND_SCHEDULE, "one_shot", "The whole amount in one round", NULL, NULL},
     {PARE_KIND_SCHEDULE, "linear", "Equal steps of sparsity", NULL, rounds_params},
     {PARE_KIND_SCHEDULE, "cubic", "Fast first, slow at the end: s1 + (s0 - s1)(1 - i/n)^3", "Zhu and Gupta 2017, arXiv:1710.01878", rounds_params},
@@ -316,6 +333,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "distill", "Training towards a teacher's outputs", "Hinton et al. 2015, arXiv:1503.02531", distill_params},
     {PARE_KIND_OBJECT, "distill_tensor", "An inner tensor of the student and one of the teacher", "Romero et al. 2015, arXiv:1412.6550", distill_tensor_params},
     {PARE_KIND_OBJECT, "ratio", "A layer's own share in structured pruning", NULL, ratio_params},
+    {PARE_KIND_OBJECT, "reconstruct", "Refit of what pruning left of each layer", "Dong et al. 2017, arXiv:1705.07565", reconstruct_params},
     {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},
     {PARE_KIND_OBJECT, "architecture", "A model to be born: POST /v1/models with {\"architecture\": ...}", "He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010 (initial weights)", architecture_params},
     {PARE_KIND_OBJECT, "layer", "One fully connected layer", NULL, layer_params},

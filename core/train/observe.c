@@ -1,4 +1,4 @@
-/* Observing is training without moving: the same two phases of a step, with an "optimizer" that adds up gradients instead of
+/* Gradients: observing is training without moving: the same two phases of a step, with an "optimizer" that adds up gradients instead of
  * following them. So shards, losses, several outputs and cancelling are those of training, and there is no second loop. */
 #include "core/train/observe.h"
 
@@ -7,6 +7,8 @@
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/prune/reconstruct.h"
+#include "core/train/calibrate.h"
 #include "core/train/step.h"
 
 static int one_state(const struct pare_optimizer_args *args)
@@ -76,12 +78,98 @@ static enum pare_code observe(struct pare_run *run, const struct pare_observe_op
 	return PARE_OK;
 }
 
-enum pare_code pare_observe(struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, float *out, struct pare_err *err)
+/* --- layers' inputs */
+
+/* value[i] to every weight of the layer that multiplies input i. */
+static void spread(const struct pare_net *net, const struct pare_layer *l, const float *value, float *out)
 {
-	struct pare_fit fit;
+	const struct pare_product *p = &l->product;
+	float *to = out + pare_net_param(net, l->weight)->offset + l->group * p->w_group;
+
+	for (int64_t o = 0; o < p->n_out; o++)
+		for (int64_t i = 0; i < p->n_in; i++)
+			to[o * p->w_out + i * p->w_in] = value[i];
+}
+
+static enum pare_code spread_norms(const struct pare_net *net, struct pare_calibrator *c, float *out, struct pare_err *err)
+{
+	size_t n = 0, at = 0;
+	float *norms;
+	enum pare_code code;
+
+	for (int i = 0; i < pare_calibrator_n_layers(c); i++)
+		n += (size_t)pare_calibrator_layer(c, i)->product.n_in;
+	norms = pare_calloc(n + 1, sizeof *norms);
+	if (norms == NULL)
+		return pare_err_nomem(err, n * sizeof *norms);
+	code = pare_calibrate_norms(c, norms, err);
+	for (int i = 0; code == PARE_OK && i < pare_calibrator_n_layers(c); i++) {
+		spread(net, pare_calibrator_layer(c, i), norms + at, out);
+		at += (size_t)pare_calibrator_layer(c, i)->product.n_in;
+	}
+	pare_free(norms);
+	return code;
+}
+
+static enum pare_code spread_inverse(const struct pare_net *net, struct pare_calibrator *c, int i, double damping, float *out, struct pare_err *err)
+{
+	const struct pare_layer *l = pare_calibrator_layer(c, i);
+	size_t n = (size_t)(l->product.n_in + (l->bias >= 0));
+	float *gram = pare_calloc(n + 1, n * sizeof *gram);
+	enum pare_code code;
+
+	if (gram == NULL)
+		return pare_err_nomem(err, n * n * sizeof *gram);
+	code = pare_calibrate_layer(c, i, gram, NULL, err);
+	if (code == PARE_OK)
+		code = pare_inverse_diagonal((int64_t)n, gram, damping, gram + n * n, err);
+	if (code == PARE_OK)
+		spread(net, l, gram + n * n, out);
+	else
+		(void)pare_err_at(err, "%s", l->where);
+	pare_free(gram);
+	return code;
+}
+
+static enum pare_code observe_layers(const struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, float *out, struct pare_err *err)
+{
+	struct pare_calibrate_options co = {.n_rows = opt->n_rows, .batch_size = opt->batch_size, .n_threads = pare_net_n_shards(net), .fit = opt->fit, .seed = opt->seed, .cancel = opt->cancel};
+	struct pare_calibrator *c;
+	enum pare_code code = pare_calibrator_new(net, pare_net_slab((struct pare_net *)(uintptr_t)net), data, &co, &c, err);
+
+	if (code != PARE_OK)
+		return code;
+	for (size_t i = 0; i < pare_net_slab_len(net); i++)
+		out[i] = 1.0f;
+	if (opt->stat == PARE_STAT_INPUT_NORM)
+		code = spread_norms(net, c, out, err);
+	for (int i = 0; opt->stat == PARE_STAT_INVERSE && i < pare_calibrator_n_layers(c) && code == PARE_OK; i++)
+		code = spread_inverse(net, c, i, opt->damping, out, err);
+	pare_calibrator_free(c);
+	return code;
+}
+
+static enum pare_code observe_gradients(struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, float *out, struct pare_err *err)
+{
 	struct pare_train_options t = {.epochs = 1, .batch_size = opt->batch_size, .optimizer = &observer_table[opt->stat], .optimizer_args = {.lr = 1},
 	    .lr_schedule = pare_lr_find("constant"), .fit = opt->fit, .as_inferred = true, .seed = opt->seed, .stage = opt->stage, .cancel = opt->cancel};
-	struct pare_run run = {.net = net, .data = data, .opt = &t};
+	struct pare_run run = {.net = net, .data = data, .opt = &t, .fit = opt->fit};
+	enum pare_code code;
+
+	if (opt->fit->n_outputs == 0)
+		return pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels: gradients of the loss need them");
+	code = pare_run_init(&run, err);
+	if (code != PARE_OK)
+		return code;
+	code = observe(&run, opt, out, err);
+	pare_run_done(&run);
+	return code;
+}
+
+enum pare_code pare_observe(struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, float *out, struct pare_err *err)
+{
+	struct pare_observe_options with_fit = *opt;
+	struct pare_fit fit;
 	uint32_t n_rows;
 	enum pare_code code = PARE_OK;
 
@@ -90,16 +178,11 @@ enum pare_code pare_observe(struct pare_net *net, const struct pare_dataset *dat
 		return pare_err_set(err, PARE_E_DATASET, NULL, "there are no training rows to look at");
 	if (opt->fit == NULL) {
 		code = pare_fit_make(net, data, NULL, &fit, err);
-		t.fit = &fit;
+		with_fit.fit = &fit;
 	}
-	if (code == PARE_OK && t.fit->n_outputs == 0)
-		return pare_err_set(err, PARE_E_DATASET, NULL, "the data set has no labels: gradients of the loss need them");
-	run.fit = t.fit;
-	if (code == PARE_OK)
-		code = pare_run_init(&run, err);
 	if (code != PARE_OK)
 		return code;
-	code = observe(&run, opt, out, err);
-	pare_run_done(&run);
-	return code;
+	if (opt->stat == PARE_STAT_INPUT_NORM || opt->stat == PARE_STAT_INVERSE)
+		return observe_layers(net, data, &with_fit, out, err);
+	return observe_gradients(net, data, &with_fit, out, err);
 }

@@ -1,22 +1,23 @@
-/* What the loss says of the weights as they stand: sums of gradients over training rows, nothing is changed. What criteria that look at
- * gradients rank by (core/prune/criteria.c). */
+/* What the data say of the weights as they stand, nothing is changed: what criteria that look at data rank by (enum pare_stat). */
 #ifndef PARE_TRAIN_OBSERVE_H
 #define PARE_TRAIN_OBSERVE_H
 
 #include "core/train/train.h"
 
 struct pare_observe_options {
-	enum pare_stat stat;        /* one of the gradients */
+	enum pare_stat stat;        /* not NONE */
 	uint32_t n_rows;            /* of the training split, drawn by (seed, stage); more than there are: all */
-	int batch_size;             /* rows of one gradient: the mean over them */
+	int batch_size;             /* rows of one gradient: the mean over them; of layers' inputs: only how many run at once */
+	double damping;             /* INVERSE: added to the diagonal, in units of its mean */
 	const struct pare_fit *fit; /* NULL: pare_fit_make without options */
 	uint64_t seed;
 	int stage;
 	const atomic_bool *cancel; /* may be NULL */
 };
 
-/* out[slab_len] = the mean over batches of g, |g| or g^2, in the net's layout. The model as it infers: no Dropout, running
- * statistics of batch norms; masked weights have gradients like any other. PARE_E_DATASET, PARE_E_NONFINITE when a loss is not finite, PARE_E_CANCELED. */
+/* out[slab_len], in the net's layout. The model as it infers: no Dropout, running statistics of batch norms; masked weights have gradients
+ * like any other. Weights that no layer multiplies in the plain way (struct pare_product) have 1 as their input's norm and place.
+ * PARE_E_DATASET, PARE_E_NONFINITE when a loss is not finite, PARE_E_CANCELED. */
 PARE_MUST_USE enum pare_code pare_observe(struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, float *out,
     struct pare_err *err);
 

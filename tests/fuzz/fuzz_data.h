@@ -40,7 +40,7 @@ static inline void fuzz_input(struct pare_dataset *d, int x, uint32_t n_rows)
 	if (pare_data_normalize(d, x, PARE_NORM_STANDARD, NULL) != PARE_OK)
 		abort();
 	for (int layout = PARE_LAYOUT_KEEP; layout <= PARE_LAYOUT_TO_NHWC; layout++)
-		for (uint32_t i = 0; i < n_rows && pare_data_layout(d, x, (enum pare_layout)layout, NULL) == PARE_OK; i++)
+		for (uint32_t i = 0; i < n_rows && pare_data_layout(d, x, (enum pare_data_layout)layout, NULL) == PARE_OK; i++)
 			pare_data_fill(d, x, &i, 1, row);
 	pare_free(row);
 }
