@@ -209,9 +209,10 @@ PARE_MULTIARCH static float row_max(size_t n, const float *x)
 			lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
 	for (; i < n; i++)
 		max = x[i] > max ? x[i] : max;
-	for (size_t l = 0; l < LANES; l++)
-		max = lane[l] > max ? lane[l] : max;
-	return max;
+	for (size_t w = LANES / 2; w > 0; w /= 2)
+		for (size_t l = 0; l < w; l++)
+			lane[l] = lane[l + w] > lane[l] ? lane[l + w] : lane[l];
+	return lane[0] > max ? lane[0] : max;
 }
 
 PARE_MULTIARCH static float exp_shifted(size_t n, const float *x, float shift, float *y)
