@@ -90,7 +90,16 @@ static enum pare_code look_at_data(struct job_run *r, const struct pare_args *cr
 	return pare_observe(r->net, r->data, &look, r->stat, err);
 }
 
-static enum pare_code prune_round(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+/* Regrowth: what went in this round trains on, from zero, and is ranked again with all others in the next; what was masked before the
+ * step stays so. */
+static void release(struct job_run *r, const uint8_t *before)
+{
+	memcpy(r->mask.keep, before, r->mask.len);
+	r->mask.any = memchr(r->mask.keep, 0, r->mask.len) != NULL;
+}
+
+/* before: the mask to go back to while the round recovers; NULL: none. */
+static enum pare_code prune_round(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, const uint8_t *before, struct pare_err *err)
 {
 	const struct pare_args *recover = pare_args_obj(args, "recover");
 	struct job_record rec = {.step = r->step, .round = r->round};
@@ -111,9 +120,36 @@ static enum pare_code prune_round(struct job_run *r, const struct pare_args *arg
 	job_record_add(r, &rec);
 	code = job_metrics(r, &e, err);
 	r->units_step += JOB_ROUND_UNITS;
+	if (before != NULL && r->round < r->rounds)
+		release(r, before);
 	if (code == PARE_OK && recover != NULL)
 		code = job_train(r, recover, err);
 	return code;
+}
+
+static void set_unit(struct pare_prune_options *o, const struct pare_args *args)
+{
+	const struct pare_arg *block = pare_args_get(args, "block");
+
+	if (strcmp(pare_args_str(args, "granularity"), "block") == 0) {
+		o->unit = PARE_UNIT_BLOCK;
+		o->block[0] = (int64_t)block->nums[0];
+		o->block[1] = (int64_t)block->nums[1];
+	} else if (pare_args_has(args, "pattern")) {
+		o->unit = PARE_UNIT_PATTERN;
+	}
+}
+
+/* The mask that regrowth goes back to; *out stays NULL where nothing regrows. */
+static enum pare_code keep_mask(const struct job_run *r, const struct pare_args *args, uint8_t **out, struct pare_err *err)
+{
+	if (!pare_args_bool(args, "regrow"))
+		return PARE_OK;
+	*out = pare_alloc(r->mask.len);
+	if (*out == NULL)
+		return pare_err_nomem(err, r->mask.len);
+	memcpy(*out, r->mask.keep, r->mask.len);
+	return PARE_OK;
 }
 
 enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)
@@ -127,17 +163,11 @@ enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct
 	    .exclude = exclude->strings,
 	    .n_exclude = exclude->n,
 	};
-	const struct pare_arg *block = pare_args_get(args, "block");
 	double from = starting_point(r, args);
+	uint8_t *before = NULL;
 	enum pare_code code = PARE_OK;
 
-	if (strcmp(pare_args_str(args, "granularity"), "block") == 0) {
-		o.unit = PARE_UNIT_BLOCK;
-		o.block[0] = (int64_t)block->nums[0];
-		o.block[1] = (int64_t)block->nums[1];
-	} else if (pare_args_has(args, "pattern")) {
-		o.unit = PARE_UNIT_PATTERN;
-	}
+	set_unit(&o, args);
 	if (job_is_structural(args) && pare_structure_criterion_find(pare_args_obj(args, "criterion")->method->name) != NULL)
 		o.criterion = NULL;
 	else if (o.criterion == NULL)
@@ -145,14 +175,17 @@ enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct
 	if (pare_schedule_find(schedule->method->name) == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	code = keep_dense(r, err);
+	if (code == PARE_OK)
+		code = keep_mask(r, args, &before, err);
 	r->rounds = job_n_rounds(args);
 	for (r->round = 1; r->round <= r->rounds && code == PARE_OK; r->round++) {
 		set_amount(&o, args, from, r->round, r->rounds);
 		o.seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
 		code = job_check_canceled(r->w, err);
 		if (code == PARE_OK)
-			code = prune_round(r, args, &o, err);
+			code = prune_round(r, args, &o, before, err);
 	}
+	pare_free(before);
 	r->round = r->rounds = 0;
 	return code;
 }

@@ -14,6 +14,7 @@
 #include "core/onnx/onnx.h"
 #include "core/prune/shrink.h"
 #include "core/recipe/json_text.h"
+#include "core/train/ablate.h"
 #include "core/train/activations.h"
 
 #define PROOF_ROWS 4096
@@ -106,26 +107,41 @@ enum pare_code job_check_structures(struct job_run *r, const struct pare_args *a
 	    g->n_units > 0 ? "all are excluded" : g->n_pinned > 0 ? g->pinned[0].why : "no weights are coupled to others");
 }
 
+/* What the criterion wants to know of the data. */
+static enum pare_code look_at_structures(struct job_run *r, const struct pare_args *criterion, const struct pare_structures *g, struct pare_structure_options *o,
+    struct pare_activation_stats *seen, double **ablation, struct pare_err *err)
+{
+	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag(),
+	    .batch_size = JOB_CALIBRATION_BATCH, .n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX)};
+
+	if (o->criterion->stat != PARE_STRUCTURE_STAT_ABLATION) {
+		o->activations = seen;
+		return pare_activations(r->net, g, r->data, &look, o->criterion->stat == PARE_STRUCTURE_STAT_ENTROPY, seen, err);
+	}
+	*ablation = pare_calloc((size_t)g->n_units + 1, sizeof **ablation);
+	if (*ablation == NULL)
+		return pare_err_nomem(err, (size_t)g->n_units * sizeof **ablation);
+	o->ablation = *ablation;
+	return pare_ablate(r->net, g, &r->cut, r->data, &look, *ablation, err);
+}
+
 enum pare_code job_structures_round(struct job_run *r, const struct pare_args *args, const struct pare_prune_options *round, struct pare_err *err)
 {
 	struct pare_structure_ratio ratios[JOB_MAX_RATIOS];
 	struct pare_structure_options o;
 	struct pare_structure_count n;
-	struct pare_activation_stats seen = {NULL, NULL, NULL};
+	struct pare_activation_stats seen = {.sum = NULL};
+	double *ablation = NULL;
 	struct pare_structures *g;
 	enum pare_code code = structures(r, args, &g, err);
 
 	options(r, args, round, &o, ratios);
-	if (code == PARE_OK && o.criterion != NULL && o.criterion->activations) {
-		struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag(),
-		    .n_rows = (uint32_t)fmin(pare_args_num(pare_args_obj(args, "criterion"), "rows"), UINT32_MAX)};
-
-		code = pare_activations(r->net, g, r->data, &look, &seen, err);
-		o.activations = &seen;
-	}
+	if (code == PARE_OK && o.criterion != NULL && o.criterion->stat != PARE_STRUCTURE_STAT_NONE)
+		code = look_at_structures(r, pare_args_obj(args, "criterion"), g, &o, &seen, &ablation, err);
 	if (code == PARE_OK)
 		code = pare_prune_structures(r->net, g, &o, &r->cut, &r->mask, &n, err);
 	pare_activations_done(&seen);
+	pare_free(ablation);
 	return code;
 }
 

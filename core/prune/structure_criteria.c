@@ -7,6 +7,8 @@
  * fpgm         distance to the other units of the group: what lies near the geometric median can be made up for by the others
  *              (He et al. 2019, arXiv:1811.00250)
  * mean_activation, apoz   mean |a| on data, and how often it is not zero (Hu et al. 2016, arXiv:1607.03250)
+ * entropy      of the outputs in bins: what always says the same says nothing (Luo and Wu 2017, arXiv:1706.05791)
+ * ablation     how much the loss rises without the unit: the exact form of what taylor estimates (Mozer and Smolensky 1989)
  *
  * Running statistics of batch norms are no weights and count nowhere. */
 #include <math.h>
@@ -204,14 +206,45 @@ static enum pare_code score_apoz(const struct pare_structure_input *in, float *o
 	return PARE_OK;
 }
 
+static enum pare_code score_entropy(const struct pare_structure_input *in, float *out, struct pare_err *err)
+{
+	(void)err;
+	for (int u = 0; u < in->group->n; u++) {
+		const struct pare_structure *unit = &in->groups->units[in->group->first + u];
+		double total = 0;
+		int n = 0;
+
+		for (uint32_t i = 0; i < unit->n; i++) {
+			uint32_t slice = in->groups->member[unit->first + i];
+
+			if (in->activations->count[slice] > 0) {
+				total += in->activations->entropy[slice];
+				n++;
+			}
+		}
+		out[u] = n > 0 ? (float)(total / n) : NAN;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code score_ablation(const struct pare_structure_input *in, float *out, struct pare_err *err)
+{
+	(void)err;
+	for (int u = 0; u < in->group->n; u++)
+		out[u] = (float)in->ablation[in->group->first + u];
+	return PARE_OK;
+}
+
 const struct pare_structure_criterion pare_structure_criterion_table[] = {
     {.name = "l1", .relative = true, .score = score_l1},
     {.name = "l2", .relative = true, .score = score_l2},
     {.name = "random", .score = score_random},
     {.name = "bn_scale", .score = score_scale},
     {.name = "fpgm", .relative = true, .score = score_fpgm},
-    {.name = "mean_activation", .activations = true, .relative = true, .score = score_mean},
-    {.name = "apoz", .activations = true, .score = score_apoz},
+    {.name = "mean_activation", .stat = PARE_STRUCTURE_STAT_ACTIVATIONS, .relative = true, .score = score_mean},
+    {.name = "apoz", .stat = PARE_STRUCTURE_STAT_ACTIVATIONS, .score = score_apoz},
+    {.name = "entropy", .stat = PARE_STRUCTURE_STAT_ENTROPY, .score = score_entropy},
+    {.name = "ablation", .stat = PARE_STRUCTURE_STAT_ABLATION, .score = score_ablation},
     {.name = NULL},
 };
 

@@ -13,6 +13,16 @@ struct pare_activation_stats {
 	double *sum;   /* of |a| */
 	double *zeros; /* how many are exactly zero */
 	double *count; /* of elements; 0: not looked at */
+	double *entropy; /* -sum p ln p of the elements in PARE_ACTIVATION_BINS equal bins between the slice's least and greatest; NULL unless asked for */
+};
+#define PARE_ACTIVATION_BINS 32
+
+/* What a structure criterion has to know of data. */
+enum pare_structure_stat {
+	PARE_STRUCTURE_STAT_NONE,
+	PARE_STRUCTURE_STAT_ACTIVATIONS,
+	PARE_STRUCTURE_STAT_ENTROPY, /* the activations' entropy as well: a second pass */
+	PARE_STRUCTURE_STAT_ABLATION /* the loss without each unit (core/train/ablate.h) */
 };
 
 struct pare_structure_input {
@@ -20,12 +30,13 @@ struct pare_structure_input {
 	const struct pare_structures *groups;
 	const struct pare_group *group;
 	const struct pare_activation_stats *activations; /* where the criterion asks for them */
+	const double *ablation;                          /* by unit, likewise: how much the loss rises without it */
 	uint64_t seed;
 	int index; /* of the group */
 };
 struct pare_structure_criterion {
 	const char *name; /* matches the catalog */
-	bool activations; /* looks at data */
+	enum pare_structure_stat stat;
 	bool relative;    /* scores of two groups compare only after division by their means */
 	/* out[group->n]: larger for what should stay; NAN for a unit that the criterion says nothing of, which stays. */
 	PARE_MUST_USE enum pare_code (*score)(const struct pare_structure_input *in, float *out, struct pare_err *err);
@@ -49,6 +60,7 @@ struct pare_structure_options {
 	const struct pare_criterion *weights;
 	const float *stat; /* of the weight criterion, as in struct pare_prune_options */
 	const struct pare_activation_stats *activations;
+	const double *ablation;
 	enum pare_structure_scope scope;
 	bool by_threshold;
 	double sparsity;  /* share of the units that is gone afterwards, [0, 1) */

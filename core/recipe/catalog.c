@@ -123,6 +123,7 @@ static const struct pare_param prune_params[] = {
     {.name = "pattern", .type = PARE_PARAM_STRING, .group = "amount", .doc = "N:M, such as 2:4 or 4:8: of every M consecutive inputs of an output N stay"},
     {.name = "block", .type = PARE_PARAM_INTEGERS, .min = 1, .max = 65536, .max_items = 2, .doc = "Outputs and inputs of a block; required by granularity block"},
     {.name = "schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_SCHEDULE, .def_text = "one_shot", .doc = "In how many rounds, and how fast, the amount is reached"},
+    {.name = "regrow", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "What a round removed trains on in its recovery and may come back; what the last round removes is gone. For single weights, patterns and blocks"},
     {.name = "reconstruct", .type = PARE_PARAM_OBJECT, .object = "reconstruct", .doc = "Refit of the layers after every round, before its figures and its recovery; absent: none"},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
@@ -149,6 +150,9 @@ static const struct pare_param gradient_params[] = {
     {INTEGER("batch_size", 1, 65536, "Rows whose mean gradient counts as one"), DEFAULT(64)},
     END};
 
+static const struct pare_param ablation_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows whose loss is looked at, once for every structure; more than there are: all"), DEFAULT(512)},
+    END};
 static const struct pare_param activation_params[] = {
     {INTEGER("rows", 1, MAX_INT, "Training rows whose activations are looked at before each round; more than there are: all"), DEFAULT(1024)},
     END};
@@ -296,6 +300,8 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "fpgm", "Distance of a structure's weights to those of the others in its layer: what lies in the middle can be replaced", "He et al. 2019, arXiv:1811.00250", NULL},
     {PARE_KIND_CRITERION, "mean_activation", "Mean |a| of a structure's outputs on training rows", "Polyak and Wolf 2015, IEEE Access 3", activation_params},
     {PARE_KIND_CRITERION, "apoz", "How often a structure's outputs are not zero on training rows", "Hu et al. 2016, arXiv:1607.03250", activation_params},
+    {PARE_KIND_CRITERION, "entropy", "Entropy of a structure's outputs in bins: what always says the same says nothing", "Luo and Wu 2017, arXiv:1706.05791", activation_params},
+    {PARE_KIND_CRITERION, "ablation", "How much the loss rises without the structure, found out by leaving it out; taylor with granularity channel is the fast form", "Mozer and Smolensky 1989", ablation_params},
     {PARE_KIND_CRITERION, "wanda", "|w| times the root mean square of its input", "Sun et al. 2023, arXiv:2306.11695", wanda_params},
     {PARE_KIND_CRITERION, "obs", "w^2 / (2 [H^-1]): what the layer's output loses when the weight goes and the others make up for it; reconstruct lets them", "Hassibi and Stork 1993; Dong et al. 2017, arXiv:1705.07565", obs_params},
     {PARE_KIND_SCHEDULE, "one_shot", "The whole amount in one round", NULL, NULL},
@@ -340,7 +346,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_N_KINDS, NULL, NULL, NULL, NULL}};
 
 /* The criteria that score structures only; all others score weights, and structures by them. */
-static const char *const structure_criteria[] = {"l1", "l2", "bn_scale", "fpgm", "mean_activation", "apoz", NULL};
+static const char *const structure_criteria[] = {"l1", "l2", "bn_scale", "fpgm", "mean_activation", "apoz", "entropy", "ablation", NULL};
 
 bool pare_catalog_of_structures(const struct pare_method *criterion)
 {

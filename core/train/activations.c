@@ -19,6 +19,10 @@ struct tapped {
 	struct pare_net *net;
 	int first; /* outputs from here on are taps */
 	uint32_t *rows;
+	/* by slice, for the entropy; NULL without */
+	float *least, *most;
+	double *bins; /* PARE_ACTIVATION_BINS each; the first pass finds the range, the second fills them */
+	bool filling;
 };
 
 static bool is_tap(const struct pare_net *net, const struct pare_structures *g, const struct tapped *t, int32_t value)
@@ -88,10 +92,33 @@ static void close_tapped(struct tapped *t)
 	pare_free(t->values);
 	pare_free(t->outputs);
 	pare_free(t->rows);
+	pare_free(t->least);
+	pare_free(t->most);
+	pare_free(t->bins);
+}
+
+static void widen(const struct tapped *t, uint32_t slice, const float *p, int64_t n)
+{
+	for (int64_t k = 0; k < n; k++) {
+		t->least[slice] = fminf(t->least[slice], p[k]);
+		t->most[slice] = fmaxf(t->most[slice], p[k]);
+	}
+}
+
+static void fill_bins(const struct tapped *t, uint32_t slice, const float *p, int64_t n)
+{
+	double low = (double)t->least[slice], width = ((double)t->most[slice] - low) / PARE_ACTIVATION_BINS;
+
+	for (int64_t k = 0; k < n; k++) {
+		double at = width > 0 ? ((double)p[k] - low) / width : 0;
+		size_t bin = at >= PARE_ACTIVATION_BINS ? PARE_ACTIVATION_BINS - 1 : at > 0 ? (size_t)at : 0; /* NaN goes to the first */
+
+		t->bins[(size_t)slice * PARE_ACTIVATION_BINS + bin] += 1;
+	}
 }
 
 /* Adds the elements of one axis of a value to its slices. */
-static void add_axis(const struct pare_shape *s, int axis, const float *x, uint32_t base, struct pare_activation_stats *out)
+static void add_axis(const struct tapped *t, const struct pare_shape *s, int axis, const float *x, uint32_t base, struct pare_activation_stats *out)
 {
 	int64_t outer = pare_shape_product(s, 0, axis), len = s->dims[axis], inner = pare_shape_product(s, axis + 1, s->n_dims);
 
@@ -100,6 +127,12 @@ static void add_axis(const struct pare_shape *s, int axis, const float *x, uint3
 			const float *p = x + (o * len + i) * inner;
 			double sum = 0, zeros = 0;
 
+			if (t->filling) {
+				fill_bins(t, base + (uint32_t)i, p, inner);
+				continue;
+			}
+			if (t->bins != NULL)
+				widen(t, base + (uint32_t)i, p, inner);
 			for (int64_t k = 0; k < inner; k++) {
 				sum += fabs((double)p[k]);
 				zeros += !(p[k] < 0 || p[k] > 0);
@@ -121,13 +154,12 @@ static void look(const struct tapped *t, const struct pare_structures *g, int64_
 			uint32_t base = g->slices.base[(size_t)value * PARE_MAX_DIMS + (size_t)k];
 
 			if (base != PARE_NO_SLICE)
-				add_axis(&s, k, pare_net_shard_output(t->net, 0, i), base, out);
+				add_axis(t, &s, k, pare_net_shard_output(t->net, 0, i), base, out);
 		}
 	}
 }
 
-static enum pare_code run_rows(struct tapped *t, const struct pare_structures *g, const struct pare_dataset *data, const struct pare_observe_options *opt,
-    struct pare_activation_stats *out, struct pare_err *err)
+static enum pare_code draw_rows(struct tapped *t, const struct pare_dataset *data, const struct pare_observe_options *opt, uint32_t *out_n, struct pare_err *err)
 {
 	uint32_t n;
 	const uint32_t *rows = pare_data_rows(data, PARE_SPLIT_TRAIN, &n);
@@ -141,7 +173,13 @@ static enum pare_code run_rows(struct tapped *t, const struct pare_structures *g
 	memcpy(t->rows, rows, n * sizeof *rows);
 	pare_rng_init(&rng, opt->seed, "observe", (uint64_t)(uint32_t)opt->stage);
 	pare_rng_shuffle(&rng, t->rows, n);
-	n = opt->n_rows < n ? opt->n_rows : n;
+	*out_n = opt->n_rows < n ? opt->n_rows : n;
+	return PARE_OK;
+}
+
+static enum pare_code run_rows(struct tapped *t, const struct pare_structures *g, const struct pare_dataset *data, const struct pare_observe_options *opt, uint32_t n,
+    struct pare_activation_stats *out, struct pare_err *err)
+{
 	for (uint32_t at = 0; at < n; at += BATCH) {
 		uint32_t count = n - at < BATCH ? n - at : BATCH;
 
@@ -155,20 +193,54 @@ static enum pare_code run_rows(struct tapped *t, const struct pare_structures *g
 	return PARE_OK;
 }
 
+static enum pare_code prepare_bins(struct tapped *t, size_t n_slices, struct pare_activation_stats *out, struct pare_err *err)
+{
+	t->least = pare_calloc(n_slices, sizeof *t->least);
+	t->most = pare_calloc(n_slices, sizeof *t->most);
+	t->bins = pare_calloc(n_slices, PARE_ACTIVATION_BINS * sizeof *t->bins);
+	out->entropy = pare_calloc(n_slices, sizeof *out->entropy);
+	if (t->least == NULL || t->most == NULL || t->bins == NULL || out->entropy == NULL)
+		return pare_err_nomem(err, n_slices * PARE_ACTIVATION_BINS * sizeof *t->bins);
+	for (size_t i = 0; i < n_slices; i++) {
+		t->least[i] = INFINITY;
+		t->most[i] = -INFINITY;
+	}
+	return PARE_OK;
+}
+
+static void read_bins(const struct tapped *t, size_t n_slices, struct pare_activation_stats *out)
+{
+	for (size_t i = 0; i < n_slices; i++)
+		for (size_t k = 0; k < PARE_ACTIVATION_BINS; k++) {
+			double p = out->count[i] > 0 ? t->bins[i * PARE_ACTIVATION_BINS + k] / out->count[i] : 0;
+
+			out->entropy[i] -= p > 0 ? p * log(p) : 0;
+		}
+}
+
 enum pare_code pare_activations(const struct pare_net *net, const struct pare_structures *groups, const struct pare_dataset *data,
-    const struct pare_observe_options *opt, struct pare_activation_stats *out, struct pare_err *err)
+    const struct pare_observe_options *opt, bool entropy, struct pare_activation_stats *out, struct pare_err *err)
 {
 	struct tapped t = {.first = 0};
 	size_t n = (size_t)groups->slices.n + 1;
+	uint32_t n_rows = 0;
 	enum pare_code code;
 
-	*out = (struct pare_activation_stats){pare_calloc(n, sizeof(double)), pare_calloc(n, sizeof(double)), pare_calloc(n, sizeof(double))};
+	*out = (struct pare_activation_stats){.sum = pare_calloc(n, sizeof(double)), .zeros = pare_calloc(n, sizeof(double)), .count = pare_calloc(n, sizeof(double))};
 	if (out->sum == NULL || out->zeros == NULL || out->count == NULL)
 		code = pare_err_nomem(err, n * sizeof(double));
 	else
 		code = open_tapped(&t, net, groups, err);
+	if (code == PARE_OK && entropy)
+		code = prepare_bins(&t, n, out, err);
 	if (code == PARE_OK)
-		code = run_rows(&t, groups, data, opt, out, err);
+		code = draw_rows(&t, data, opt, &n_rows, err);
+	for (int pass = 0; pass < (entropy ? 2 : 1) && code == PARE_OK; pass++) {
+		t.filling = pass == 1;
+		code = run_rows(&t, groups, data, opt, n_rows, out, err);
+	}
+	if (code == PARE_OK && entropy)
+		read_bins(&t, n, out);
 	close_tapped(&t);
 	if (code != PARE_OK)
 		pare_activations_done(out);
@@ -180,5 +252,6 @@ void pare_activations_done(struct pare_activation_stats *s)
 	pare_free(s->sum);
 	pare_free(s->zeros);
 	pare_free(s->count);
-	*s = (struct pare_activation_stats){NULL, NULL, NULL};
+	pare_free(s->entropy);
+	*s = (struct pare_activation_stats){.sum = NULL};
 }

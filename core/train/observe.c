@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/prune/reconstruct.h"
+#include "core/train/ablate.h"
 #include "core/train/calibrate.h"
 #include "core/train/step.h"
 
@@ -76,6 +77,86 @@ static enum pare_code observe(struct pare_run *run, const struct pare_observe_op
 	for (size_t i = 0; i < n; i++)
 		out[i] = run->state[0][i] * scale;
 	return PARE_OK;
+}
+
+/* --- the loss without a structure */
+
+static int no_state(const struct pare_optimizer_args *args)
+{
+	(void)args;
+	return 0;
+}
+
+static void stay(const struct pare_update *u)
+{
+	(void)u;
+}
+
+static const struct pare_optimizer onlooker = {"nothing", no_state, prepare_nothing, stay};
+
+struct zeroing {
+	float *slab;
+};
+
+static void zero_run(void *ctx, const struct pare_unit_run *r)
+{
+	memset(((struct zeroing *)ctx)->slab + r->at, 0, r->n * sizeof(float));
+}
+
+static enum pare_code loss_now(struct pare_run *run, double *out, struct pare_err *err)
+{
+	pare_run_epoch(run);
+	*out = run->epoch_loss;
+	if (run->canceled)
+		return pare_err_set(err, PARE_E_CANCELED, NULL, "looking at structures was stopped");
+	if (run->failed_step != 0)
+		return pare_err_set(err, PARE_E_NONFINITE, NULL, "the loss is not finite without some structure");
+	return PARE_OK;
+}
+
+static enum pare_code ablate_units(struct pare_run *run, const struct pare_structures *g, const struct pare_cut *cut, float *kept, double *out, struct pare_err *err)
+{
+	struct zeroing z = {.slab = pare_net_slab(run->net)};
+	size_t bytes = pare_net_slab_len(run->net) * sizeof(float);
+	double whole = 0;
+	enum pare_code code = loss_now(run, &whole, err);
+
+	memcpy(kept, z.slab, bytes);
+	for (int u = 0; u < g->n_units && code == PARE_OK; u++) {
+		out[u] = 0;
+		if (pare_cut_has(cut, g, u))
+			continue;
+		pare_unit_walk(g, run->net, u, zero_run, &z);
+		code = loss_now(run, &out[u], err);
+		out[u] -= whole;
+		memcpy(z.slab, kept, bytes);
+	}
+	return code;
+}
+
+enum pare_code pare_ablate(struct pare_net *net, const struct pare_structures *g, const struct pare_cut *cut, const struct pare_dataset *data,
+    const struct pare_observe_options *opt, double *out, struct pare_err *err)
+{
+	struct pare_train_options t = {.epochs = 1, .batch_size = opt->batch_size, .optimizer = &onlooker, .optimizer_args = {.lr = 1},
+	    .lr_schedule = pare_lr_find("constant"), .fit = opt->fit, .as_inferred = true, .seed = opt->seed, .stage = opt->stage, .cancel = opt->cancel};
+	struct pare_run run = {.net = net, .data = data, .opt = &t, .fit = opt->fit};
+	size_t bytes = pare_net_slab_len(net) * sizeof(float);
+	float *kept;
+	uint32_t n_rows;
+	enum pare_code code;
+
+	(void)pare_data_rows(data, PARE_SPLIT_TRAIN, &n_rows);
+	if (n_rows == 0 || opt->fit->n_outputs == 0)
+		return pare_err_set(err, PARE_E_DATASET, NULL, "the loss without a structure needs training rows with labels");
+	kept = pare_alloc(bytes);
+	code = kept != NULL ? pare_run_init(&run, err) : pare_err_nomem(err, bytes);
+	if (code == PARE_OK) {
+		draw_rows(&run, opt);
+		code = ablate_units(&run, g, cut, kept, out, err);
+		pare_run_done(&run);
+	}
+	pare_free(kept);
+	return code;
 }
 
 /* --- layers' inputs */

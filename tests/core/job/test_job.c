@@ -135,6 +135,7 @@ static const struct {
     {TRAINED_THEN("\"granularity\":\"block\",\"block\":[2,2],\"sparsity\":0.3"), 0.25, 0.4, 0.8},
     {TRAINED_THEN("\"criterion\":\"lamp\",\"sparsity\":0.5,\"schedule\":{\"name\":\"exponential\",\"rounds\":4}"), 0.5, 0.5, 0.85},
     {HEAD "\"data\":{\"normalize\":\"standard\"},\"recipe\":\"ridge-reconstruct\",\"params\":{\"sparsity\":0.4,\"rows\":80,\"rounds\":3,\"epochs\":80,\"batch_size\":8}}", 0.4, 0.42, 0.85},
+    {TRAINED_THEN("\"sparsity\":0.5,\"regrow\":true,\"schedule\":{\"name\":\"cubic\",\"rounds\":5}"), 0.5, 0.5, 0.85},
     {TRAINED_THEN("\"criterion\":\"wanda\",\"sparsity\":0.5"), 0.5, 0.5, 0.8},
     {TRAINED_THEN("\"criterion\":{\"name\":\"fisher\",\"rows\":60,\"batch_size\":4},\"sparsity\":0.5,\"schedule\":{\"name\":\"cubic\",\"rounds\":3}"), 0.5, 0.5, 0.85},
 };

@@ -47,6 +47,8 @@ static const struct {
     {HEAD TRAIN "," PRUNE("\"criterion\":{\"name\":\"taylor\",\"rows\":60,\"batch_size\":4},\"sparsity\":0.5" RECOVER) "]}}", 20, 0.85},
     {HEAD TRAIN "," PRUNE("\"criterion\":{\"name\":\"mean_activation\",\"rows\":60},\"sparsity\":0.5" RECOVER) "]}}", 20, 0.8},
     {HEAD TRAIN "," PRUNE("\"criterion\":\"apoz\",\"sparsity\":0.5,\"scope\":\"isomorphic\"" RECOVER) "]}}", 20, 0.8},
+    {HEAD TRAIN "," PRUNE("\"criterion\":{\"name\":\"entropy\",\"rows\":80},\"sparsity\":0.5" RECOVER) "]}}", 20, 0.8},
+    {HEAD TRAIN "," PRUNE("\"criterion\":{\"name\":\"ablation\",\"rows\":80},\"sparsity\":0.5,\"schedule\":{\"name\":\"cubic\",\"rounds\":2}" RECOVER) "]}}", 20, 0.85},
     {HEAD TRAIN "," PRUNE("\"criterion\":\"fpgm\",\"sparsity\":0.5,\"round_to\":8,\"scope\":\"layer\"" RECOVER) "]}}", 24, 0.85},
     {HEAD TRAIN "," PRUNE("\"criterion\":\"random\",\"sparsity\":0.5,\"ratios\":[{\"layer\":\"fc1.weight\",\"sparsity\":0.25}]" RECOVER) "]}}", 26, 0.8},
     {HEAD TRAIN "," PRUNE("\"sparsity\":0.3") "," PRUNE("\"sparsity\":0.5" RECOVER) ",{\"prune\":{\"sparsity\":0.8}},{\"evaluate\":{}}]}}", 20, 0.5},

@@ -177,30 +177,36 @@ static void fill_stats(const struct bench *b, struct pare_activation_stats *a)
 {
 	size_t n = b->g->slices.n;
 
-	*a = (struct pare_activation_stats){pare_calloc(n, sizeof(double)), pare_calloc(n, sizeof(double)), pare_calloc(n, sizeof(double))};
+	*a = (struct pare_activation_stats){.sum = pare_calloc(n, sizeof(double)), .zeros = pare_calloc(n, sizeof(double)), .count = pare_calloc(n, sizeof(double)),
+	    .entropy = pare_calloc(n, sizeof(double))};
 	for (size_t i = 0; i < n; i++) {
 		a->sum[i] = (double)(i * 7919 % 1000);
 		a->zeros[i] = (double)(i * 104729 % 1000);
 		a->count[i] = 1000;
+		a->entropy[i] = (double)(i * 15485863 % 1000);
 	}
 }
 
 START_TEST(every_criterion_ranks)
 {
 	struct pare_activation_stats seen;
+	double rise[256];
 	struct bench b;
 
 	for (const struct pare_structure_criterion *c = pare_structure_criterion_table; c->name != NULL; c++) {
-		struct pare_structure_options o = {.sparsity = 0.5, .criterion = c, .activations = &seen, .seed = 5};
+		struct pare_structure_options o = {.sparsity = 0.5, .criterion = c, .activations = &seen, .ablation = rise, .seed = 5};
 
 		if (strcmp(c->name, "bn_scale") == 0)
 			continue;
 		open_bench(&b);
 		fill_stats(&b, &seen);
+		for (int u = 0; u < b.g->n_units; u++)
+			rise[u] = (double)(u * 31 % 97) - 40;
 		ck_assert_int_eq(prune(&b, &o).n_gone, 36);
 		pare_free(seen.sum);
 		pare_free(seen.zeros);
 		pare_free(seen.count);
+		pare_free(seen.entropy);
 		close_bench(&b);
 	}
 	for (const struct pare_criterion *c = pare_criterion_table; c->name != NULL; c++) {

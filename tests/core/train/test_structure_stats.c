@@ -1,0 +1,141 @@
+/* What structure criteria are told of data, against the definition: the loss without a unit, and the entropy of its outputs. */
+#include <math.h>
+
+#include "core/base/mem.h"
+#include "core/train/ablate.h"
+#include "core/train/activations.h"
+#include "tests/core/train/train_support.h"
+#include "tests/support/fit.h"
+
+enum { ROWS = 80, HIDDEN = 6 };
+
+static void make(struct fixture *f, struct pare_fit *fit, struct pare_structures **g)
+{
+	static const struct pare_arch_layer layers[] = {{.units = HIDDEN, .activation = PARE_ACT_TANH}, {.units = 2}};
+	struct pare_err err = {0};
+
+	*f = (struct fixture){0};
+	net_make(f, 2, 2, layers, 1, ROWS);
+	circle_data(f, ROWS, 0);
+	ck_ok(pare_fit_make(f->net, f->data, NULL, fit, &err));
+	ck_ok(pare_structures_new(f->net, PARE_GRANULARITY_CHANNEL, g, &err));
+	ck_assert_int_eq((*g)->n_units, HIDDEN);
+}
+
+static double loss(struct fixture *f)
+{
+	struct pare_metrics m = {0};
+	struct pare_err err = {0};
+	double l;
+
+	ck_ok(pare_eval(f->net, f->data, PARE_SPLIT_TRAIN, NULL, &m, &err));
+	l = m.loss;
+	pare_metrics_done(&m);
+	return l;
+}
+
+START_TEST(ablation_is_the_loss_without)
+{
+	struct pare_observe_options opt = {.n_rows = ROWS, .batch_size = 16, .seed = 1};
+	struct pare_structures *g;
+	struct pare_err err = {0};
+	struct pare_fit fit;
+	struct fixture f;
+	struct pare_cut cut;
+	double rise[HIDDEN], whole;
+	float *before;
+	size_t n;
+
+	make(&f, &fit, &g);
+	opt.fit = &fit;
+	n = pare_net_slab_len(f.net);
+	before = pare_calloc(n, sizeof *before);
+	memcpy(before, pare_net_slab(f.net), n * sizeof *before);
+	ck_ok(pare_cut_init(&cut, f.net, &err));
+	ck_assert(pare_cut_unit(&cut, g, 2));
+	ck_ok(pare_ablate(f.net, g, &cut, f.data, &opt, rise, &err));
+	ck_assert_mem_eq(before, pare_net_slab(f.net), n * sizeof *before);
+	whole = loss(&f);
+	for (size_t u = 0; u < HIDDEN; u++) {
+		*weight_at(&f, "fc1.weight", 2 * u) = *weight_at(&f, "fc1.weight", 2 * u + 1) = *weight_at(&f, "fc1.bias", u) = 0.0f;
+		*weight_at(&f, "fc2.weight", u) = *weight_at(&f, "fc2.weight", HIDDEN + u) = 0.0f;
+		ck_assert_double_eq_tol(rise[u], u == 2 ? 0 : loss(&f) - whole, 1e-5);
+		memcpy(pare_net_slab(f.net), before, n * sizeof *before);
+	}
+	pare_free(before);
+	pare_cut_done(&cut);
+	pare_structures_free(g);
+	fixture_done(&f);
+}
+END_TEST
+
+static double entropy_of(const double *a, int n)
+{
+	double low = INFINITY, high = -INFINITY, bins[PARE_ACTIVATION_BINS] = {0}, h = 0;
+
+	for (int i = 0; i < n; i++) {
+		low = fmin(low, a[i]);
+		high = fmax(high, a[i]);
+	}
+	for (int i = 0; i < n; i++) {
+		int bin = (int)((a[i] - low) / ((high - low) / PARE_ACTIVATION_BINS));
+
+		bins[bin < PARE_ACTIVATION_BINS ? bin : PARE_ACTIVATION_BINS - 1] += 1.0 / n;
+	}
+	for (int i = 0; i < PARE_ACTIVATION_BINS; i++)
+		h -= bins[i] > 0 ? bins[i] * log(bins[i]) : 0;
+	return h;
+}
+
+START_TEST(entropy_is_that_of_the_outputs)
+{
+	struct pare_observe_options opt = {.n_rows = ROWS, .seed = 1};
+	const struct pare_structure_criterion *c = pare_structure_criterion_find("entropy");
+	struct pare_structure_input in;
+	struct pare_activation_stats seen;
+	struct pare_structures *g;
+	struct pare_err err = {0};
+	struct pare_fit fit;
+	struct fixture f;
+	float score[HIDDEN];
+
+	make(&f, &fit, &g);
+	opt.fit = &fit;
+	*weight_at(&f, "fc1.weight", 0) = *weight_at(&f, "fc1.weight", 1) = 0.0f; /* unit 0 always says the same */
+	ck_ok(pare_activations(f.net, g, f.data, &opt, true, &seen, &err));
+	in = (struct pare_structure_input){.net = f.net, .groups = g, .group = &g->groups[0], .activations = &seen};
+	ck_ok(c->score(&in, score, &err));
+	ck_assert_float_eq_tol(score[0], 0.0f, 1e-6f);
+	for (size_t u = 1; u < HIDDEN; u++) {
+		double a[ROWS];
+
+		for (uint32_t row = 0; row < ROWS; row++) {
+			float x[2];
+
+			pare_data_fill(f.data, 0, &row, 1, x);
+			a[row] = tanh((double)*weight_at(&f, "fc1.weight", 2 * u) * (double)x[0] + (double)*weight_at(&f, "fc1.weight", 2 * u + 1) * (double)x[1] + (double)*weight_at(&f, "fc1.bias", u));
+		}
+		ck_assert_double_eq_tol(score[u], entropy_of(a, ROWS), 0.06); /* an output on the edge of a bin may fall to either side */
+	}
+	pare_activations_done(&seen);
+	pare_structures_free(g);
+	fixture_done(&f);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("structure_stats");
+	TCase *tc = tcase_create("structure_stats");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_test(tc, ablation_is_the_loss_without);
+	tcase_add_test(tc, entropy_is_that_of_the_outputs);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
