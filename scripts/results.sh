@@ -24,6 +24,7 @@ rows() {
 		784-64-32-10|weight-magnitude|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 9.9
 		784-64-32-10|random|mnist|-|{}|.error > .dense_error + 0.5
 		784-128-10|l1-sparse|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 3
+		LeNet-300-100|channel-prune|mnist|$lenet|{"sparsity":0.6,"epochs":20,"rounds":8,"finetune_epochs":25}|.error <= .dense_error + 0.3 and .compression >= 2.5
 		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
 	ROWS
 }
@@ -61,7 +62,7 @@ while IFS='|' read -r net recipe data arch params bar; do
 	done
 	dense='(1 - .dense.accuracy) * 100'
 	after='(1 - .final.accuracy) * 100'
-	times='.final.n_weights / .final.n_nonzero_weights'
+	times='.dense.n_weights / .final.n_nonzero_weights'
 	means=$(jq -nc --argjson a "$(over "$after" | jq .mean)" --argjson d "$(over "$dense" | jq .mean)" \
 		--argjson c "$(over "$times" | jq .mean)" '{error: $a, dense_error: $d, compression: $c}')
 	verdict=missed

@@ -75,6 +75,16 @@ START_TEST(ridge_and_l1)
 }
 END_TEST
 
+/* Half of the neurons: the model that leaves has no zeros, but a third of the weights at most. */
+START_TEST(channels_go)
+{
+	double sparsity, accuracy = accuracy_of(HEAD "\"channel-prune\",\"params\":{\"sparsity\":0.5,\"epochs\":2,\"rounds\":2,\"finetune_epochs\":1}}", &sparsity);
+
+	ck_assert_msg(accuracy > 0.95, "channel-prune: %g", accuracy);
+	ck_assert_msg(sparsity < 0.001, "channel-prune leaves %g zero", sparsity);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	char path[512];
@@ -89,6 +99,7 @@ int main(int argc, char **argv)
 	if (mnist_path(path, sizeof path, files[0])) {
 		tcase_add_test(t, magnitude_beats_random);
 		tcase_add_test(t, ridge_and_l1);
+		tcase_add_test(t, channels_go);
 	} else {
 		(void)printf("skipped: MNIST is not at %s\n", path);
 	}
