@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Structured pruning of the nets of tests/golden/nets.py, judged by ONNX Runtime.
 
-    python3 bench/structures.py PARE_CORE [tiny|real] [--latency] [NAME...]
+    python3 bench/structures.py PARE_CORE [tiny|real] [--latency] [--share=0.5] [--round=8] [NAME...]
 
 Each net is exported by PyTorch and pruned by pare-core at 30, 50 and 70 % (channels; and heads where there are any), without training:
 the question is the graph, not the accuracy. "proof" is the report's largest difference between the masked and the shrunk model in the
 engine; "ORT" is the largest relative difference between ONNX Runtime with and without its own graph optimisations on the shrunk file, which the
-ONNX checker has passed. With --latency the original and the shrunk model run in turn, one row and one thread, the best of all runs counts.
+ONNX checker has passed. With --latency the original and the shrunk model run in turn, one row and one thread, the best of all runs counts;
+its convolutions work on blocks of 8 or 16 channels, so widths are best rounded to those.
 Needs torch, onnx, onnxruntime, numpy.
 """
 import json
@@ -39,9 +40,9 @@ def write_data(case, path, rows=48):
     np.savez(path, y=nets.sample_targets(case, rows, 1).numpy(), **arrays)
 
 
-def prune(core, model, data, out, granularity, share):
+def prune(core, model, data, out, granularity, share, multiple):
     job = {"seed": 1, "data": {"test": 0.5, "validation": 0, "normalize": "none"},
-           "recipe": {"steps": [{"prune": {"granularity": granularity, "criterion": "l2", "scope": "layer", "sparsity": share}}]}}
+           "recipe": {"steps": [{"prune": {"granularity": granularity, "criterion": "l2", "scope": "layer", "sparsity": share, "round_to": multiple}}]}}
     with open(out + ".job.json", "w") as f:
         json.dump(job, f)
     r = subprocess.run([core, "run", "--quiet", "--job", out + ".job.json", "--model", model, "--data", data, "--out", out],
@@ -66,7 +67,9 @@ def latency(paths, feed, seconds=2.0):
 
 
 def main():
-    args = [a for a in sys.argv[1:] if a != "--latency"]
+    args = [a for a in sys.argv[1:] if not a.startswith("--")]
+    given = dict(a[2:].split("=") for a in sys.argv[1:] if a.startswith("--") and "=" in a)
+    shares = [float(given["share"])] if "share" in given else [0.3, 0.5, 0.7]
     core, size = os.path.abspath(args[0]), args[1] if len(args) > 1 else "tiny"
     names = args[2:] or list(nets.NETS)
     bad = n = 0
@@ -80,10 +83,10 @@ def main():
             feed = {k: v.numpy() for k, v in zip(case.inputs, nets.sample_inputs(case, 3, 5))}
             one = {k: v.numpy() for k, v in zip(case.inputs, nets.sample_inputs(case, 1, 5))}
             for granularity in ["channel", "head"]:
-                for share in [0.3, 0.5, 0.7]:
+                for share in shares:
                     out = os.path.join(d, f"{name}-{granularity}-{share}")
                     try:
-                        r = prune(core, model, data, out, granularity, share)
+                        r = prune(core, model, data, out, granularity, share, int(given.get("round", 1)))
                     except RuntimeError as e:
                         if "no heads to remove" not in str(e):
                             print(f"{name:18}{granularity:9}{share:6.0%}  fails: {e}")
