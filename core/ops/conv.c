@@ -7,6 +7,10 @@
  * of its x is that Conv's forward, and the gradient of w is the same function with the operands exchanged. Both store w
  * with the channels of the Conv's output (ConvTranspose: its own input) first.
  *
+ * One- and two-dimensional windows without groups, and depthwise ones, run with the channels last (kernels/conv_last.h) where
+ * the machine has vectors for it; others row-major, as columns and products. In the first form, and in nets that do not train, a
+ * norm by fixed statistics goes into the weights, and a sum and a clamp are done before a result is written.
+ *
  * Ties. Without groups the input channels contract and the output channels are w's other axis. Groups must stay equally
  * large, which leaves two ways: whole groups go (always so where a group has one input channel, "depthwise"), or the same
  * channel of every group. The way that has more to choose from is taken. Spatial axes mix. */

@@ -1,4 +1,5 @@
-/* Convolution as a matrix product. A block of output positions becomes a matrix of columns (im2col):
+/* Convolution as a matrix product: for the shapes that conv_last.c does not serve, and for machines without wide vectors.
+ * A block of output positions becomes a matrix of columns (im2col):
  *
  *   col[K, B]   K = in_channels * kernel, one row per channel and tap; B positions
  *   forward     y[M, B] = w[M, K] col             grad_weight   dw[M, K] += dy[M, B] col^T
