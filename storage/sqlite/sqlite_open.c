@@ -1,15 +1,18 @@
 /* Connections and transactions.
  *
  * SQLite before 3.51.3 can corrupt a WAL database when two connections commit or checkpoint at the same moment, and no distribution
- * we run on has the fix. So: one process (an flock on dir/lock, held for life), one connection that writes and checkpoints (behind a mutex), and a few
+ * we run on has the fix. So: one process (an flock on dir/lock, held for life), one connection that writes and checkpoints (one thread at a time), and a few
  * that cannot write (opened read-only, query_only, no automatic checkpoint, no checkpoint on close). No mmap_size: a truncated file would
  * be a SIGBUS instead of an error.
  *
- * synchronous=FULL makes every commit one fsync of the log, and that is what bounds the rate of writes. Everything between BEGIN IMMEDIATE and COMMIT
- * passes through sqlite_begin and sqlite_end, so a group commit (several verbs as savepoints of one transaction, one fsync, then all of
- * them answered) has its place there and nowhere else.
+ * synchronous=FULL makes every commit one fsync of the log, and that is what bounds the rate of writes. So writers share commits. Each verb is a
+ * savepoint of a transaction that stays open while other writers wait for their turn; the one that ends when nobody waits (or when
+ * the group is full) commits for all, and only then is any of them answered. While it syncs the next ones queue up and become the next group, so
+ * nobody waits for a timer and a lone writer commits at once. A verb that fails undoes its own savepoint; a commit that fails, or
+ * an error that makes SQLite drop the whole transaction, fails every verb of the group. Rejected: a thread of its own for commits (two
+ * more switches for a lone writer) and a fixed delay to collect writers (latency without load).
  *
- * Waiting is bounded twice: for the writing mutex, and for a lock that some foreign process holds on the file. Both end in PARE_E_BUSY. */
+ * Waiting is bounded twice: for the turn to write, and for a lock that some foreign process holds on the file. Both end in PARE_E_BUSY. */
 #include "storage/sqlite/sqlite_priv.h"
 
 #include <errno.h>
@@ -23,9 +26,10 @@
 
 #include "core/base/mem.h"
 
-#define WAIT_SECONDS 3      /* for the writing mutex */
+#define WAIT_SECONDS 3      /* for the turn to write */
 #define BUSY_STEPS 100      /* for a foreign lock: the steps of busy_handler add up to about 2.5 s */
 #define CHECKPOINT_PAGES 4000 /* 16 MiB of log */
+#define GROUP_MAX 128       /* verbs that one commit answers: bounds how long the first of them waits for the last */
 
 static const char writer_setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
                                    "PRAGMA journal_size_limit = 67108864;";
@@ -105,10 +109,20 @@ static enum pare_code simple(struct store_tx *tx, enum query q, const char *doin
 static enum pare_code take_writer(struct sqlite_store *s, struct store_tx **out, struct pare_err *err)
 {
 	struct timespec until;
+	bool mine;
+	int rc = 0;
 
-	(void)clock_gettime(CLOCK_REALTIME, &until);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += WAIT_SECONDS;
-	if (pthread_mutex_timedlock(&s->write_lock, &until) != 0)
+	(void)pthread_mutex_lock(&s->write_lock);
+	s->n_waiting++;
+	while (s->writing && rc == 0)
+		rc = pthread_cond_timedwait(&s->write_free, &s->write_lock, &until);
+	s->n_waiting--; /* a turn that is free is taken even if time is over: the group may have been left open for this one */
+	mine = !s->writing;
+	s->writing = true;
+	(void)pthread_mutex_unlock(&s->write_lock);
+	if (!mine)
 		return pare_err_set(err, PARE_E_BUSY, s->path, "other writes have been waiting for the disk for %d s: try again", WAIT_SECONDS);
 	*out = &s->writer;
 	return PARE_OK;
@@ -136,18 +150,136 @@ static enum pare_code take_reader(struct sqlite_store *s, struct store_tx **out,
 	return code;
 }
 
-static void give(struct store_tx *c)
+static void give_reader(struct store_tx *c)
 {
 	struct sqlite_store *s = c->store;
 
-	if (c->write) {
-		(void)pthread_mutex_unlock(&s->write_lock);
-		return;
-	}
 	(void)pthread_mutex_lock(&s->pool_lock);
 	c->in_use = false;
 	(void)pthread_cond_signal(&s->pool_free);
 	(void)pthread_mutex_unlock(&s->pool_lock);
+}
+
+/* --- group commit */
+
+/* A verb whose savepoint has gone well, waiting in sqlite_end for the commit; on that thread's stack, under write_lock. */
+struct sqlite_member {
+	struct sqlite_member *next;
+	bool done;
+	enum pare_code code;
+	struct pare_err *err;
+};
+
+static bool in_transaction(const struct store_tx *tx)
+{
+	return sqlite3_get_autocommit(tx->db) == 0;
+}
+
+static void roll_back(struct store_tx *tx)
+{
+	if (in_transaction(tx))
+		(void)simple(tx, Q_ROLLBACK, "rolling back", NULL);
+}
+
+/* Undoes what the verb at hand has done. If that cannot be, all that is open goes, and with it the group. */
+static void undo_verb(struct store_tx *tx)
+{
+	if (in_transaction(tx) && (simple(tx, Q_ROLLBACK_VERB, "undoing", NULL) != PARE_OK || simple(tx, Q_RELEASE_VERB, "undoing", NULL) != PARE_OK))
+		roll_back(tx);
+}
+
+/* The whole group's answer. */
+static void settle(struct sqlite_store *s, enum pare_code code, const struct pare_err *why)
+{
+	(void)pthread_mutex_lock(&s->write_lock);
+	for (struct sqlite_member *m = s->group; m != NULL; m = m->next) {
+		m->done = true;
+		m->code = code;
+		if (code != PARE_OK && m->err != NULL)
+			*m->err = *why;
+	}
+	s->group = NULL;
+	s->n_group = 0;
+	(void)pthread_cond_broadcast(&s->group_done);
+	(void)pthread_mutex_unlock(&s->write_lock);
+}
+
+/* A full disk or a failed commit may have rolled back by itself; then there is nothing left to undo. */
+static void commit_group(struct store_tx *tx)
+{
+	struct pare_err why = {.code = PARE_OK};
+	enum pare_code code = simple(tx, Q_COMMIT, "committing", &why);
+
+	if (code != PARE_OK)
+		roll_back(tx);
+	settle(tx->store, code, &why);
+}
+
+/* Ends the turn of a verb that has gone well (me) or of one that has been undone (NULL): passes the open transaction on, or commits it. */
+static void end_turn(struct store_tx *tx, struct sqlite_member *me)
+{
+	struct sqlite_store *s = tx->store;
+	bool last, empty;
+
+	(void)pthread_mutex_lock(&s->write_lock);
+	if (me != NULL) {
+		me->next = s->group;
+		s->group = me;
+		s->n_group++;
+	}
+	empty = s->group == NULL;
+	last = s->n_waiting == 0 || s->n_group >= GROUP_MAX;
+	(void)pthread_mutex_unlock(&s->write_lock);
+	if (empty)
+		roll_back(tx);
+	else if (last)
+		commit_group(tx);
+	(void)pthread_mutex_lock(&s->write_lock);
+	s->writing = false;
+	(void)pthread_cond_signal(&s->write_free);
+	while (me != NULL && !me->done)
+		(void)pthread_cond_wait(&s->group_done, &s->write_lock);
+	(void)pthread_mutex_unlock(&s->write_lock);
+}
+
+/* Ends the turn of a verb that has failed; if the transaction went with it, so did the group. */
+static void abandon(struct store_tx *tx, enum pare_code code, const struct pare_err *err)
+{
+	struct pare_err why = {.code = PARE_OK};
+
+	if (err == NULL)
+		(void)pare_err_set(&why, code, tx->store->path, "a write beside this one undid both: try again");
+	undo_verb(tx);
+	if (!in_transaction(tx))
+		settle(tx->store, code, err != NULL ? err : &why);
+	end_turn(tx, NULL);
+}
+
+static enum pare_code begin_verb(struct store_tx *tx, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	if (!in_transaction(tx))
+		code = simple(tx, Q_BEGIN_WRITE, "beginning a transaction", err);
+	if (code == PARE_OK)
+		code = simple(tx, Q_SAVE_VERB, "beginning a transaction", err);
+	if (code != PARE_OK)
+		abandon(tx, code, err);
+	return code;
+}
+
+static enum pare_code end_verb(struct store_tx *tx, enum pare_code code, struct pare_err *err)
+{
+	struct sqlite_member me = {.done = false, .err = err};
+
+	if (code == PARE_OK)
+		code = simple(tx, Q_RELEASE_VERB, "ending a transaction", err);
+	if (code != PARE_OK) {
+		abandon(tx, code, err);
+		return code;
+	}
+	end_turn(tx, &me);
+	return me.code;
 }
 
 enum pare_code sqlite_begin(struct store *base, bool write, struct store_tx **out, struct pare_err *err)
@@ -155,22 +287,23 @@ enum pare_code sqlite_begin(struct store *base, bool write, struct store_tx **ou
 	struct sqlite_store *s = (struct sqlite_store *)base;
 	enum pare_code code = write ? take_writer(s, out, err) : take_reader(s, out, err);
 
+	if (code != PARE_OK || write)
+		return code != PARE_OK ? code : begin_verb(*out, err);
+	code = simple(*out, Q_BEGIN_READ, "beginning a transaction", err);
 	if (code != PARE_OK)
-		return code;
-	code = simple(*out, write ? Q_BEGIN_WRITE : Q_BEGIN_READ, "beginning a transaction", err);
-	if (code != PARE_OK)
-		give(*out);
+		give_reader(*out);
 	return code;
 }
 
 enum pare_code sqlite_end(struct store_tx *tx, enum pare_code code, struct pare_err *err)
 {
+	if (tx->write)
+		return end_verb(tx, code, err);
 	if (code == PARE_OK)
 		code = simple(tx, Q_COMMIT, "committing", err);
-	/* A full disk or a failed commit may have rolled back by itself; then there is nothing left to undo. */
-	if (code != PARE_OK && !sqlite3_get_autocommit(tx->db))
-		(void)simple(tx, Q_ROLLBACK, "rolling back", NULL);
-	give(tx);
+	if (code != PARE_OK)
+		roll_back(tx);
+	give_reader(tx);
 	return code;
 }
 
@@ -233,6 +366,7 @@ static enum pare_code open_in(struct sqlite_store *s, const char *dir, struct pa
 enum pare_code store_sqlite_open(const char *dir, const struct pare_env *env, struct store **out, struct pare_err *err)
 {
 	struct sqlite_store *s = pare_calloc(1, sizeof *s);
+	pthread_condattr_t monotonic;
 	enum pare_code code;
 
 	if (s == NULL)
@@ -242,6 +376,11 @@ enum pare_code store_sqlite_open(const char *dir, const struct pare_env *env, st
 	s->lock_fd = -1;
 	s->writer.store = s;
 	(void)pthread_mutex_init(&s->write_lock, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&s->write_free, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+	(void)pthread_cond_init(&s->group_done, NULL);
 	(void)pthread_mutex_init(&s->pool_lock, NULL);
 	(void)pthread_cond_init(&s->pool_free, NULL);
 	code = open_in(s, dir, err);
@@ -262,6 +401,8 @@ void sqlite_close_store(struct store *base)
 	sqlite_disconnect(&s->writer);
 	if (s->lock_fd >= 0)
 		(void)close(s->lock_fd);
+	(void)pthread_cond_destroy(&s->write_free);
+	(void)pthread_cond_destroy(&s->group_done);
 	(void)pthread_mutex_destroy(&s->write_lock);
 	(void)pthread_mutex_destroy(&s->pool_lock);
 	(void)pthread_cond_destroy(&s->pool_free);

@@ -14,6 +14,9 @@ enum query {
 	Q_BEGIN_READ,
 	Q_COMMIT,
 	Q_ROLLBACK,
+	Q_SAVE_VERB,
+	Q_RELEASE_VERB,
+	Q_ROLLBACK_VERB,
 	Q_TOUCH,
 	Q_ASSET_INSERT,
 	Q_ASSET_LOAD,
@@ -67,11 +70,17 @@ struct store_tx {
 	int sys_errno; /* after the last step; sqlite3_system_errno knows nothing of a COMMIT that fails on a quota */
 };
 
+struct sqlite_member;
 struct sqlite_store {
 	struct store base;
 	char *path; /* of the database */
 	int lock_fd;
+	/* The turn to write, and those whose verbs wait for the commit; under write_lock. */
 	pthread_mutex_t write_lock;
+	pthread_cond_t write_free, group_done;
+	bool writing;
+	int n_waiting, n_group;
+	struct sqlite_member *group;
 	pthread_mutex_t pool_lock;
 	pthread_cond_t pool_free;
 	struct store_tx writer;

@@ -21,6 +21,9 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_BEGIN_READ] = "BEGIN",
     [Q_COMMIT] = "COMMIT",
     [Q_ROLLBACK] = "ROLLBACK",
+    [Q_SAVE_VERB] = "SAVEPOINT verb",
+    [Q_RELEASE_VERB] = "RELEASE verb",
+    [Q_ROLLBACK_VERB] = "ROLLBACK TO verb",
     [Q_TOUCH] = "INSERT INTO meta (name, value) VALUES ('touched_ms', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 
     [Q_ASSET_INSERT] = "INSERT INTO assets (kind, " ASSET_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
