@@ -3,8 +3,8 @@
  *
  * Life of an exchange: api_exchange_new with the head (header guard, routing, authorisation, body limits: it may already hold the
  * reply) -> api_exchange_body for every piece of the body, streamed to memory (JSON) or to a blob (uploads) ->
- * api_exchange_end, which runs the handler. Handlers may block (they ask the engine to look at an upload): when api_exchange_blocks says so the server
- * calls api_exchange_end on a thread of its own. Exchanges are independent; different ones may run on different threads. */
+ * api_exchange_end, which runs the handler. Handlers may wait (for the disk, or for the engine that looks at an upload): api_exchange_waits says for what, and the
+ * server calls api_exchange_end on a thread of its own then. Exchanges are independent; different ones may run on different threads. */
 #ifndef API_API_H
 #define API_API_H
 
@@ -79,7 +79,13 @@ struct api_exchange *api_exchange_new(struct api *api, const struct api_head *he
 /* Reply ready before the body (refused, or no body wanted)? Then the body need not be read; the connection must be closed if one was announced. */
 bool api_exchange_done(const struct api_exchange *x);
 void api_exchange_body(struct api_exchange *x, const void *p, size_t n); /* may make the exchange done (too large) */
-bool api_exchange_blocks(const struct api_exchange *x);
+/* What the handler of an exchange that is not done may wait for. */
+enum api_wait {
+	API_WAIT_NOTHING,
+	API_WAIT_DISK,   /* a commit: milliseconds, and shared by all that wait together */
+	API_WAIT_ENGINE, /* an engine process: seconds */
+};
+enum api_wait api_exchange_waits(const struct api_exchange *x);
 void api_exchange_end(struct api_exchange *x);
 /* Records the metrics and releases everything (also after an aborted connection). */
 void api_exchange_free(struct api_exchange *x);

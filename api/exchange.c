@@ -222,9 +222,9 @@ void api_exchange_body(struct api_exchange *x, const void *p, size_t n)
 		api_reply_problem(x, &err);
 }
 
-bool api_exchange_blocks(const struct api_exchange *x)
+enum api_wait api_exchange_waits(const struct api_exchange *x)
 {
-	return !x->done && x->route != NULL && x->route->blocks;
+	return x->done || x->route == NULL ? API_WAIT_NOTHING : x->route->waits;
 }
 
 void api_exchange_end(struct api_exchange *x)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "api/api.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
@@ -45,7 +46,7 @@ struct api_route {
 	const char *path; /* template: "/v1/jobs/{id}/events" */
 	enum api_want want;
 	enum api_scope scope;
-	bool blocks;   /* the handler may wait for the engine */
+	enum api_wait waits;
 	bool new_work; /* refused while draining or when the store is full */
 	const char *const *query; /* the parameters that it knows, ends with NULL; NULL: none */
 	enum pare_code (*handler)(struct api_exchange *x, struct pare_err *err);

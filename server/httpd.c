@@ -319,13 +319,16 @@ static enum MHD_Result take_body(struct srv_request *r, const char *p, size_t *n
 
 static enum MHD_Result end(struct srv_request *r)
 {
+	enum api_wait waits;
+
 	srv_watch_phase(r->conn, SRV_WORK);
 	if (api_exchange_done(r->x))
 		return answer(r);
-	if (api_exchange_blocks(r->x)) {
+	waits = api_exchange_waits(r->x);
+	if (waits != API_WAIT_NOTHING) {
 		r->stage = SRV_WORKING;
 		MHD_suspend_connection(r->conn->mhd);
-		srv_tasks_add(r->h, r);
+		srv_tasks_add(waits == API_WAIT_ENGINE ? &r->h->engine_tasks : &r->h->disk_tasks, r);
 		return MHD_YES;
 	}
 	api_exchange_end(r->x);
@@ -450,7 +453,7 @@ void srv_httpd_stop(struct srv_httpd *h, int64_t wait_ms)
 	srv_watch_release_all(h);
 	srv_streams_stop(h);
 	wait_for_requests(h, wait_ms);
-	srv_tasks_stop(h); /* the last blocked handler has returned: no connection sleeps any more */
+	srv_tasks_stop(h); /* the last waiting handler has returned: no connection sleeps any more */
 	if (h->daemon != NULL)
 		MHD_stop_daemon(h->daemon); /* closes the listening socket */
 	else

@@ -55,7 +55,18 @@ struct srv_request {
 };
 
 #define SRV_STREAM_BUCKETS 256
-#define SRV_TASK_THREADS 4
+#define SRV_TASK_THREADS 64
+
+/* Handlers that wait, and the threads that run them. */
+struct srv_tasks {
+	pthread_mutex_t lock;
+	pthread_cond_t added;
+	struct srv_request *first, *last;
+	pthread_t threads[SRV_TASK_THREADS];
+	int n_threads, max_threads, n_idle, n_queued;
+	bool stops;
+};
+
 struct srv_httpd {
 	struct srv_httpd_options opt;
 	struct MHD_Daemon *daemon;
@@ -71,13 +82,7 @@ struct srv_httpd {
 	int stream_epoll, stream_wake;
 	pthread_t watcher;
 	bool watching;
-	/* tasks, under task_lock: */
-	pthread_mutex_t task_lock;
-	pthread_cond_t task_added;
-	struct srv_request *first_task, *last_task;
-	pthread_t task_threads[SRV_TASK_THREADS];
-	int n_task_threads;
-	bool tasks_stop;
+	struct srv_tasks disk_tasks, engine_tasks;
 };
 
 void srv_http_resume(struct srv_conn *c); /* of a suspended connection, once */
@@ -100,7 +105,7 @@ void srv_streams_stop(struct srv_httpd *h); /* ends them all; h->stopping is set
 
 /* httpd_tasks.c */
 PARE_MUST_USE enum pare_code srv_tasks_start(struct srv_httpd *h, struct pare_err *err);
-void srv_tasks_add(struct srv_httpd *h, struct srv_request *r); /* its connection is suspended; it is resumed when the exchange has ended */
+void srv_tasks_add(struct srv_tasks *t, struct srv_request *r); /* its connection is suspended; it is resumed when the exchange has ended */
 void srv_tasks_stop(struct srv_httpd *h); /* after the last one is done */
 
 #endif

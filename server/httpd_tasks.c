@@ -1,32 +1,40 @@
-/* Handlers that wait for an engine process run here, so that an upload being looked at holds up no other request. Four threads
- * are twice what the inspection service lets run at once. */
+/* Handlers that wait run here, so that they hold up no other request. There are two sorts, with threads of their own each, since one of
+ * them must never keep the other from running: those that wait for an engine process (four, twice what the inspection service lets
+ * run at once; more would only hold memory) and those that wait for the disk. The latter share commits (storage/sqlite/sqlite_open.c): the
+ * more of them wait at the same time, the fewer syncs each costs, so there are as many threads as a group is worth. Threads are
+ * started when the first task needs them and stay. */
 #include <string.h>
 
 #include "server/httpd_priv.h"
 
-static struct srv_request *take(struct srv_httpd *h)
+#define ENGINE_THREADS 4
+
+static struct srv_request *take(struct srv_tasks *t)
 {
 	struct srv_request *r;
 
-	pthread_mutex_lock(&h->task_lock);
-	while (h->first_task == NULL && !h->tasks_stop)
-		pthread_cond_wait(&h->task_added, &h->task_lock);
-	r = h->first_task;
+	pthread_mutex_lock(&t->lock);
+	t->n_idle++;
+	while (t->first == NULL && !t->stops)
+		pthread_cond_wait(&t->added, &t->lock);
+	t->n_idle--;
+	r = t->first;
 	if (r != NULL) {
-		h->first_task = r->next_task;
-		if (h->first_task == NULL)
-			h->last_task = NULL;
+		t->n_queued--;
+		t->first = r->next_task;
+		if (t->first == NULL)
+			t->last = NULL;
 	}
-	pthread_mutex_unlock(&h->task_lock);
+	pthread_mutex_unlock(&t->lock);
 	return r;
 }
 
 static void *task_main(void *arg)
 {
-	struct srv_httpd *h = arg;
+	struct srv_tasks *t = arg;
 	struct srv_request *r;
 
-	while ((r = take(h)) != NULL) {
+	while ((r = take(t)) != NULL) {
 		api_exchange_end(r->x);
 		r->stage = SRV_ANSWERING;
 		srv_http_resume(r->conn);
@@ -34,40 +42,64 @@ static void *task_main(void *arg)
 	return NULL;
 }
 
-enum pare_code srv_tasks_start(struct srv_httpd *h, struct pare_err *err)
+/* One thread more; under the lock, or before there is another one. */
+static bool grow(struct srv_tasks *t)
 {
-	pthread_mutex_init(&h->task_lock, NULL);
-	pthread_cond_init(&h->task_added, NULL);
-	while (h->n_task_threads < SRV_TASK_THREADS) {
-		if (pthread_create(&h->task_threads[h->n_task_threads], NULL, task_main, h) != 0)
-			return pare_err_set(err, PARE_E_NOMEM, NULL, "a thread for requests cannot be started");
-		h->n_task_threads++;
-	}
-	return PARE_OK;
+	if (t->n_threads == t->max_threads || pthread_create(&t->threads[t->n_threads], NULL, task_main, t) != 0)
+		return false;
+	t->n_threads++;
+	return true;
 }
 
-void srv_tasks_add(struct srv_httpd *h, struct srv_request *r)
+/* The first thread is made now: without one, nothing that is added later would ever run. */
+static enum pare_code start(struct srv_tasks *t, int max_threads, struct pare_err *err)
+{
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->added, NULL);
+	t->max_threads = max_threads;
+	return grow(t) ? PARE_OK : pare_err_set(err, PARE_E_NOMEM, NULL, "a thread for requests cannot be started");
+}
+
+enum pare_code srv_tasks_start(struct srv_httpd *h, struct pare_err *err)
+{
+	enum pare_code code = start(&h->disk_tasks, SRV_TASK_THREADS, err);
+
+	return code == PARE_OK ? start(&h->engine_tasks, ENGINE_THREADS, err) : code;
+}
+
+void srv_tasks_add(struct srv_tasks *t, struct srv_request *r)
 {
 	r->next_task = NULL;
-	pthread_mutex_lock(&h->task_lock);
-	if (h->last_task != NULL)
-		h->last_task->next_task = r;
+	pthread_mutex_lock(&t->lock);
+	if (t->last != NULL)
+		t->last->next_task = r;
 	else
-		h->first_task = r;
-	h->last_task = r;
-	pthread_cond_signal(&h->task_added);
-	pthread_mutex_unlock(&h->task_lock);
+		t->first = r;
+	t->last = r;
+	t->n_queued++;
+	if (t->n_queued > t->n_idle)
+		(void)grow(t);
+	pthread_cond_signal(&t->added);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void stop(struct srv_tasks *t)
+{
+	if (t->max_threads == 0)
+		return; /* never started */
+	pthread_mutex_lock(&t->lock);
+	t->stops = true;
+	pthread_cond_broadcast(&t->added);
+	pthread_mutex_unlock(&t->lock);
+	for (int i = 0; i < t->n_threads; i++)
+		pthread_join(t->threads[i], NULL);
+	t->n_threads = 0;
+	pthread_cond_destroy(&t->added);
+	pthread_mutex_destroy(&t->lock);
 }
 
 void srv_tasks_stop(struct srv_httpd *h)
 {
-	pthread_mutex_lock(&h->task_lock);
-	h->tasks_stop = true;
-	pthread_cond_broadcast(&h->task_added);
-	pthread_mutex_unlock(&h->task_lock);
-	for (int i = 0; i < h->n_task_threads; i++)
-		pthread_join(h->task_threads[i], NULL);
-	h->n_task_threads = 0;
-	pthread_cond_destroy(&h->task_added);
-	pthread_mutex_destroy(&h->task_lock);
+	stop(&h->disk_tasks);
+	stop(&h->engine_tasks);
 }
