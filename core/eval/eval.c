@@ -22,6 +22,7 @@ struct run {
 	const struct pare_dataset *d;
 	const struct pare_fit *fit;
 	const uint32_t *rows; /* of the chunk */
+	uint32_t *picked;     /* some of the split's, or NULL */
 	size_t n, chunk, n_threads;
 	float *x[PARE_DATA_FIELDS];
 	size_t x_elems[PARE_DATA_FIELDS]; /* of a row */
@@ -108,6 +109,26 @@ static enum pare_code run_alloc(struct run *r, uint32_t n_rows, struct pare_err 
 	return rc;
 }
 
+/* The rows to look at. */
+static enum pare_code pick_rows(struct run *r, enum pare_split split, const uint32_t **out_rows, uint32_t *out_n, struct pare_err *err)
+{
+	uint32_t n, most = r->fit->most_rows;
+	const uint32_t *rows = pare_data_rows(r->d, split, &n);
+
+	*out_rows = rows;
+	*out_n = n;
+	if (most == 0 || n <= most)
+		return PARE_OK;
+	r->picked = pare_calloc(most, sizeof *r->picked);
+	if (r->picked == NULL)
+		return pare_err_nomem(err, most * sizeof *r->picked);
+	for (uint32_t i = 0; i < most; i++)
+		r->picked[i] = rows[(uint64_t)i * n / most];
+	*out_rows = r->picked;
+	*out_n = most;
+	return PARE_OK;
+}
+
 static void run_done(struct run *r)
 {
 	for (int i = 0; i < r->fit->n_inputs; i++)
@@ -119,6 +140,7 @@ static void run_done(struct run *r)
 		pare_free(r->judged[i].classes);
 	}
 	pare_free(r->outs);
+	pare_free(r->picked);
 	pare_free(r);
 }
 
@@ -150,9 +172,9 @@ enum pare_code pare_eval(struct pare_net *net, const struct pare_dataset *d, enu
 {
 	struct pare_fit plain;
 	struct run *r;
-	const uint32_t *rows;
+	const uint32_t *rows = NULL;
 	enum pare_code rc = PARE_OK;
-	uint32_t n;
+	uint32_t n = 0;
 
 	if (fit == NULL) {
 		rc = pare_fit_make(net, d, NULL, &plain, err);
@@ -166,9 +188,10 @@ enum pare_code pare_eval(struct pare_net *net, const struct pare_dataset *d, enu
 	if (r == NULL)
 		return pare_err_nomem(err, sizeof *r);
 	*r = (struct run){.net = net, .d = d, .fit = fit, .n_threads = (size_t)pare_net_n_shards(net)};
-	rows = pare_data_rows(d, split, &n);
+	rc = pick_rows(r, split, &rows, &n, err);
 	measure(r, n);
-	rc = run_alloc(r, n, err);
+	if (rc == PARE_OK)
+		rc = run_alloc(r, n, err);
 	for (uint32_t at = 0; at < n && rc == PARE_OK; at += (uint32_t)r->n) {
 		r->rows = rows + at;
 		r->n = n - at < r->chunk ? n - at : r->chunk;

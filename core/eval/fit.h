@@ -35,6 +35,7 @@ struct pare_fit {
 	int n_inputs, n_outputs; /* outputs: those that have a y field; 0 for data without labels */
 	struct pare_fit_input inputs[PARE_DATA_FIELDS];
 	struct pare_fit_output outputs[PARE_DATA_FIELDS];
+	uint32_t most_rows; /* pare_eval looks at no more rows than this, evenly spread over the split; 0: at all */
 	const atomic_bool *cancel; /* looked at by pare_eval now and then; true ends it with PARE_E_CANCELED. NULL: never */
 };
 

@@ -10,12 +10,8 @@
 
 static const struct pare_args *distill_of(const struct pare_args *step)
 {
-	const struct pare_args *t = step;
+	const struct pare_args *t = job_training(step);
 
-	if (strcmp(step->method->name, "prune") == 0)
-		t = pare_args_obj(step, "recover");
-	else if (strcmp(step->method->name, "train") != 0)
-		return NULL;
 	return t != NULL ? pare_args_obj(t, "distill") : NULL;
 }
 

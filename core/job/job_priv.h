@@ -85,6 +85,8 @@ struct job_shrunk {
 	double difference, scale, tolerance;
 };
 
+struct job_search;
+
 struct job_run {
 	struct job_worker *w;
 	struct pare_job *job;
@@ -111,6 +113,10 @@ struct job_run {
 	int threads;
 	size_t step;
 	int fold, folds, round, rounds; /* 0: not in one */
+	struct job_search *search;      /* NULL before a search step */
+	/* While a search runs: what ends a training run early, and what its learning rate is multiplied by; NULL and 0: nothing. */
+	bool (*enough)(struct job_run *r, const struct pare_metrics *validation);
+	double lr_factor;
 	int stage;                      /* training runs so far: names the shuffles */
 	double units_before, units_step, units_total; /* of work, an epoch is 1: before the present step, within it, of all */
 	int64_t started_ns, progress_ns, metrics_ns, finished_ns;
@@ -133,6 +139,8 @@ struct job_step {
 };
 extern const struct job_step job_step_table[]; /* ends with name NULL */
 const struct job_step *job_step_find(const char *name);
+/* The arguments of training that a step holds: its own, or those of its recover; NULL: none. */
+const struct pare_args *job_training(const struct pare_args *step);
 /* Runs step i of the job with its phase events. */
 PARE_MUST_USE enum pare_code job_run_step(struct job_run *r, size_t i, struct pare_err *err);
 /* One training run with the arguments of a train step or of recover (train.c). */
@@ -166,6 +174,13 @@ PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 /* The prune step (prune.c). */
 #define JOB_ROUND_UNITS 0.2 /* what scoring and evaluating costs, in epochs */
 double job_prune_units(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_keep_dense(struct job_run *r, struct pare_err *err);
+/* What a prune or search step says of how to choose, without an amount. */
+PARE_MUST_USE enum pare_code job_prune_options(const struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err);
+/* What the criterion wants to know of the data, into o. */
+PARE_MUST_USE enum pare_code job_look_at_data(struct job_run *r, const struct pare_args *criterion, struct pare_prune_options *o, struct pare_err *err);
+/* Weights or structures go until the amount in o is reached; what stays is refitted if the step says so. */
+PARE_MUST_USE enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 int job_n_rounds(const struct pare_args *prune);
 /* Structured pruning (structures.c). The check comes before all steps and makes the rest possible. */
@@ -176,10 +191,20 @@ double job_structures_share(const struct job_run *r, const struct pare_args *pru
 PARE_MUST_USE enum pare_code job_structures_round(struct job_run *r, const struct pare_args *prune, const struct pare_prune_options *round, struct pare_err *err);
 /* Makes r->shrunk of the net's present weights if anything was cut: PARE_E_PROOF when it does not compute the same. */
 PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, struct pare_err *err);
+void job_shrunk_done(struct job_shrunk *s);
 void job_structures_done(struct job_run *r);
 void job_write_structures(const struct job_run *r, struct pare_buf *b);
 int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis); /* of the model that leaves */
 void job_group_left(const struct job_run *r, const struct pare_structures *g, const struct pare_group *gr, int64_t *units, int64_t *width);
+/* The search step (search.c, sensitivity.c, front.c). */
+int job_n_tries(const struct pare_args *search);
+double job_search_units(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_search(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+/* After every choice: figures of the points on the judged rows, and a file of each. The run is left as it was. */
+PARE_MUST_USE enum pare_code job_put_front(struct job_run *r, struct job_answer *a, struct pare_err *err);
+void job_write_search(const struct job_run *r, struct pare_buf *b);
+PARE_MUST_USE enum pare_code job_search_document(const struct job_run *r, struct job_doc *d, struct pare_err *err);
+void job_search_done(struct job_run *r);
 /* Figures of the validation rows; NAN without such rows. */
 PARE_MUST_USE enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err);
 void job_record_add(struct job_run *r, const struct job_record *rec);
@@ -216,6 +241,17 @@ struct job_requirement {
 	bool by_interval;
 };
 void job_requirement(const struct job_run *r, struct job_requirement *out);
+double job_metric(const struct pare_metrics *m, const char *name);
+double job_metric_drop(const char *name, double before, double after); /* what is worse counts up */
+/* Counts weights and multiply-accumulates of a net as it is. */
+void job_count(struct pare_net *net, struct job_verdict *v);
+double job_latency(struct job_run *r, struct pare_net *net); /* median of one row, ms */
+PARE_MUST_USE enum pare_code job_eval_net(struct job_run *r, struct pare_net *net, enum pare_split split, struct pare_metrics *out, struct pare_err *err);
+/* Artifacts (run.c): whether the job asks for it; one more of them. name is kept. */
+bool job_wants(const struct job_run *r, const char *what);
+PARE_MUST_USE enum pare_code job_put(struct job_run *r, struct job_answer *a, const char *name, const char *media_type, const struct pare_buf *b, struct pare_err *err);
+/* The file of the uploaded model with the net's present weights. b is not initialised yet. */
+PARE_MUST_USE enum pare_code job_write_model(struct job_run *r, struct pare_buf *b, struct pare_err *err);
 const char *job_split_name(enum pare_split split);
 void job_write_report(const struct job_run *r, struct pare_buf *b);
 void job_write_summary(const struct job_run *r, struct pare_buf *b);

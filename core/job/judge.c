@@ -22,7 +22,7 @@ int64_t job_count_nonzero(const float *w, size_t n)
 	return k;
 }
 
-static void count(struct pare_net *net, struct job_verdict *v)
+void job_count(struct pare_net *net, struct job_verdict *v)
 {
 	const float *slab = pare_net_slab(net);
 
@@ -48,7 +48,7 @@ static enum pare_code count_params(const struct job_run *r, struct pare_net *net
 	struct pare_model_counts c;
 	enum pare_code code = PARE_OK;
 
-	count(net, v);
+	job_count(net, v);
 	if (net == r->shrunk.net) {
 		code = pare_model_count(r->shrunk.model, &c, err);
 		v->n_params = c.n_params;
@@ -72,7 +72,7 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double measure_latency(struct job_run *r, struct pare_net *net)
+double job_latency(struct job_run *r, struct pare_net *net)
 {
 	int64_t ns[LATENCY_RUNS], start = pare_job_env.tick_ns(NULL);
 	const uint32_t *rows;
@@ -95,7 +95,7 @@ static double measure_latency(struct job_run *r, struct pare_net *net)
 	return (double)ns[n / 2] * 1e-6;
 }
 
-static enum pare_code eval_net(struct job_run *r, struct pare_net *net, enum pare_split split, struct pare_metrics *out, struct pare_err *err)
+enum pare_code job_eval_net(struct job_run *r, struct pare_net *net, enum pare_split split, struct pare_metrics *out, struct pare_err *err)
 {
 	if (r->fit.n_outputs > 0)
 		return pare_eval(net, r->data, split, &r->fit, out, err);
@@ -105,7 +105,7 @@ static enum pare_code eval_net(struct job_run *r, struct pare_net *net, enum par
 
 enum pare_code job_eval(struct job_run *r, enum pare_split split, struct pare_metrics *out, struct pare_err *err)
 {
-	return eval_net(r, r->net, split, out, err);
+	return job_eval_net(r, r->net, split, out, err);
 }
 
 static enum pare_code judge_one(struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
@@ -114,11 +114,11 @@ static enum pare_code judge_one(struct job_run *r, struct pare_net *net, struct 
 
 	v->has_validation = job_n_rows(r, PARE_SPLIT_VALIDATION) > 0;
 	if (code == PARE_OK && v->has_validation)
-		code = eval_net(r, net, PARE_SPLIT_VALIDATION, &v->validation, err);
+		code = job_eval_net(r, net, PARE_SPLIT_VALIDATION, &v->validation, err);
 	if (code == PARE_OK)
-		code = eval_net(r, net, r->judged, &v->judged, err);
+		code = job_eval_net(r, net, r->judged, &v->judged, err);
 	if (code == PARE_OK)
-		v->latency_ms = measure_latency(r, net);
+		v->latency_ms = job_latency(r, net);
 	return code;
 }
 
@@ -159,7 +159,7 @@ void job_verdict_done(struct job_verdict *v)
 	pare_metrics_done(&v->judged);
 }
 
-static double metric_of(const struct pare_metrics *m, const char *name)
+double job_metric(const struct pare_metrics *m, const char *name)
 {
 	const struct {
 		const char *name;
@@ -172,6 +172,11 @@ static double metric_of(const struct pare_metrics *m, const char *name)
 	return m->loss;
 }
 
+double job_metric_drop(const char *name, double before, double after)
+{
+	return strcmp(name, "loss") == 0 ? after - before : before - after;
+}
+
 void job_requirement(const struct job_run *r, struct job_requirement *out)
 {
 	const struct pare_args *q = pare_args_obj(pare_job_args(r->job), "require");
@@ -182,9 +187,9 @@ void job_requirement(const struct job_run *r, struct job_requirement *out)
 	out->metric = pare_args_str(q, "metric");
 	out->limit = pare_args_num(q, "max_drop");
 	out->by_interval = pare_args_has(q, "confidence");
-	out->before = metric_of(&r->verdict_dense.judged, out->metric);
-	out->after = metric_of(&r->verdict_final.judged, out->metric);
-	out->drop = strcmp(out->metric, "loss") == 0 ? out->after - out->before : out->before - out->after;
+	out->before = job_metric(&r->verdict_dense.judged, out->metric);
+	out->after = job_metric(&r->verdict_final.judged, out->metric);
+	out->drop = job_metric_drop(out->metric, out->before, out->after);
 	out->judged = out->by_interval ? r->paired.drop_high : out->drop;
 	out->met = out->judged <= out->limit ? JOB_MET : JOB_MISSED;
 }

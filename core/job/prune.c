@@ -23,7 +23,7 @@ double job_prune_units(const struct job_run *r, size_t step)
 }
 
 /* The weights before the first of them goes: what the report compares with, and what reconstruct aims at. */
-static enum pare_code keep_dense(struct job_run *r, struct pare_err *err)
+enum pare_code job_keep_dense(struct job_run *r, struct pare_err *err)
 {
 	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->dense;
 	float **to = r->folds > 0 ? &r->fold_dense : &r->dense;
@@ -70,8 +70,8 @@ static void set_amount(struct pare_prune_options *o, const struct pare_args *arg
 		o->sparsity = s->at(from < pare_args_num(args, "sparsity") ? from : pare_args_num(args, "sparsity"), pare_args_num(args, "sparsity"), i, n);
 }
 
-/* What the criterion wants to know of the data, found out anew in every round: weights and masks have changed since the last. */
-static enum pare_code look_at_data(struct job_run *r, const struct pare_args *criterion, struct pare_prune_options *o, struct pare_err *err)
+/* Found out anew in every round: weights and masks have changed since the last. */
+enum pare_code job_look_at_data(struct job_run *r, const struct pare_args *criterion, struct pare_prune_options *o, struct pare_err *err)
 {
 	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->stat;
 	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag()};
@@ -90,6 +90,18 @@ static enum pare_code look_at_data(struct job_run *r, const struct pare_args *cr
 	return pare_observe(r->net, r->data, &look, r->stat, err);
 }
 
+enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+{
+	enum pare_code code = job_look_at_data(r, pare_args_obj(args, "criterion"), o, err);
+
+	o->seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
+	if (code == PARE_OK)
+		code = job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
+	if (code == PARE_OK && pare_args_obj(args, "reconstruct") != NULL)
+		code = job_refit(r, pare_args_obj(args, "reconstruct"), err);
+	return code;
+}
+
 /* Regrowth: what went in this round trains on, from zero, and is ranked again with all others in the next; what was masked before the
  * step stays so. */
 static void release(struct job_run *r, const uint8_t *before)
@@ -104,12 +116,8 @@ static enum pare_code prune_round(struct job_run *r, const struct pare_args *arg
 	const struct pare_args *recover = pare_args_obj(args, "recover");
 	struct job_record rec = {.step = r->step, .round = r->round};
 	struct job_epoch e = {.kind = "round"};
-	enum pare_code code = look_at_data(r, pare_args_obj(args, "criterion"), o, err);
+	enum pare_code code = job_remove(r, args, o, err);
 
-	if (code == PARE_OK)
-		code = job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
-	if (code == PARE_OK && pare_args_obj(args, "reconstruct") != NULL)
-		code = job_refit(r, pare_args_obj(args, "reconstruct"), err);
 	if (code == PARE_OK)
 		code = job_validate(r, &rec.loss, &rec.accuracy, err);
 	if (code != PARE_OK)
@@ -152,35 +160,44 @@ static enum pare_code keep_mask(const struct job_run *r, const struct pare_args 
 	return PARE_OK;
 }
 
-enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+enum pare_code job_prune_options(const struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
-	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+	const char *criterion = pare_args_obj(args, "criterion")->method->name;
 	const struct pare_arg *exclude = pare_args_get(args, "exclude");
-	struct pare_prune_options o = {
-	    .criterion = pare_criterion_find(pare_args_obj(args, "criterion")->method->name),
+
+	*o = (struct pare_prune_options){
+	    .criterion = pare_criterion_find(criterion),
 	    .scope = strcmp(pare_args_str(args, "scope"), "layer") == 0 ? PARE_SCOPE_LAYER : PARE_SCOPE_GLOBAL,
 	    .model = r->model,
 	    .exclude = exclude->strings,
 	    .n_exclude = exclude->n,
 	};
-	double from = starting_point(r, args);
-	uint8_t *before = NULL;
-	enum pare_code code = PARE_OK;
-
-	set_unit(&o, args);
-	if (job_is_structural(args) && pare_structure_criterion_find(pare_args_obj(args, "criterion")->method->name) != NULL)
-		o.criterion = NULL;
-	else if (o.criterion == NULL)
+	if (job_is_structural(args) && pare_structure_criterion_find(criterion) != NULL)
+		o->criterion = NULL;
+	else if (o->criterion == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a criterion that the engine does not have");
+	return PARE_OK;
+}
+
+enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	const struct pare_args *schedule = pare_args_obj(args, "schedule");
+	double from = starting_point(r, args);
+	struct pare_prune_options o;
+	uint8_t *before = NULL;
+	enum pare_code code = job_prune_options(r, args, &o, err);
+
+	if (code != PARE_OK)
+		return code;
+	set_unit(&o, args);
 	if (pare_schedule_find(schedule->method->name) == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
-	code = keep_dense(r, err);
+	code = job_keep_dense(r, err);
 	if (code == PARE_OK)
 		code = keep_mask(r, args, &before, err);
 	r->rounds = job_n_rounds(args);
 	for (r->round = 1; r->round <= r->rounds && code == PARE_OK; r->round++) {
 		set_amount(&o, args, from, r->round, r->rounds);
-		o.seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
 		code = job_check_canceled(r->w, err);
 		if (code == PARE_OK)
 			code = prune_round(r, args, &o, before, err);

@@ -39,9 +39,9 @@ static int64_t largest_batch(const struct job_run *r)
 		const struct pare_args *s = pare_job_step(r->job, i);
 		int64_t batch;
 
-		if (strcmp(s->method->name, "prune") == 0)
-			s = pare_args_obj(s, "recover");
-		batch = s != NULL ? (int64_t)job_num_or(s, "batch_size", 0) : 0;
+		if (job_training(s) != NULL)
+			s = job_training(s);
+		batch = (int64_t)job_num_or(s, "batch_size", 0);
 		if (batch > most && n_rows > most)
 			most = batch < n_rows ? batch : n_rows;
 	}
@@ -124,14 +124,15 @@ static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 {
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
-		bool prune = strcmp(s->method->name, "prune") == 0;
+		const char *name = s->method->name;
+		bool search = strcmp(name, "search") == 0, prune = search || strcmp(name, "prune") == 0;
 
-		if (!prune && strcmp(s->method->name, "train") != 0)
-			continue;
-		if (check_training(r, prune ? pare_args_obj(s, "recover") : s, err) != PARE_OK)
-			return pare_err_at(err, "/recipe/steps/%zu/%s", i, prune ? "prune/recover" : "train");
+		if (check_training(r, job_training(s), err) != PARE_OK)
+			return pare_err_at(err, "/recipe/steps/%zu/%s%s", i, name, prune ? "/recover" : "");
 		if (prune && job_is_structural(s) && job_check_structures(r, s, err) != PARE_OK)
-			return pare_err_at(err, "/recipe/steps/%zu/prune", i);
+			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
+		if (search && job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
+			return pare_err_set(err, PARE_E_INVALID, "/data/validation", "a search decides by validation rows and there are none; set data.validation above 0");
 	}
 	return check_require(r, err);
 }
@@ -207,7 +208,7 @@ static enum pare_code baseline(struct job_run *r, struct pare_err *err)
 
 /* --- artifacts */
 
-static bool wants(const struct job_run *r, const char *what)
+bool job_wants(const struct job_run *r, const char *what)
 {
 	const struct pare_arg *outputs = pare_args_get(pare_job_args(r->job), "outputs");
 
@@ -217,7 +218,7 @@ static bool wants(const struct job_run *r, const char *what)
 	return false;
 }
 
-static enum pare_code put(struct job_run *r, struct job_answer *a, const char *name, const char *media_type, const struct pare_buf *b, struct pare_err *err)
+enum pare_code job_put(struct job_run *r, struct job_answer *a, const char *name, const char *media_type, const struct pare_buf *b, struct pare_err *err)
 {
 	enum pare_code code = pare_buf_status(b, err);
 
@@ -228,25 +229,31 @@ static enum pare_code put(struct job_run *r, struct job_answer *a, const char *n
 	return code;
 }
 
+enum pare_code job_write_model(struct job_run *r, struct pare_buf *b, struct pare_err *err)
+{
+	size_t cap;
+	enum pare_code code = pare_net_store(r->net, r->model, err);
+
+	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
+		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
+	pare_buf_init(b, cap);
+	return code == PARE_OK ? pare_onnx_write(r->model, b, err) : code;
+}
+
 static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct pare_err *err)
 {
 	struct pare_buf b;
-	size_t cap;
 	enum pare_code code;
 
 	if (r->shrunk.net != NULL) {
 		r->out_bytes = r->shrunk.file.len;
-		return wants(r, "onnx") ? put(r, a, "model.onnx", "application/onnx", &r->shrunk.file, err) : PARE_OK;
+		return job_wants(r, "onnx") ? job_put(r, a, "model.onnx", "application/onnx", &r->shrunk.file, err) : PARE_OK;
 	}
-	code = pare_net_store(r->net, r->model, err);
-	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
-		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
-	pare_buf_init(&b, cap);
-	if (code == PARE_OK)
-		code = pare_onnx_write(r->model, &b, err);
+	pare_buf_init(&b, 0);
+	code = job_write_model(r, &b, err);
 	r->out_bytes = b.len;
-	if (code == PARE_OK && wants(r, "onnx"))
-		code = put(r, a, "model.onnx", "application/onnx", &b, err);
+	if (code == PARE_OK && job_wants(r, "onnx"))
+		code = job_put(r, a, "model.onnx", "application/onnx", &b, err);
 	pare_buf_done(&b);
 	return code;
 }
@@ -260,17 +267,17 @@ static enum pare_code put_reports(struct job_run *r, struct job_answer *a, struc
 	struct pare_buf b;
 	enum pare_code code;
 
-	if (!wants(r, "report"))
+	if (!job_wants(r, "report"))
 		return PARE_OK;
 	pare_buf_init(&b, REPORT_MAX);
 	job_write_report(r, &b);
 	pare_buf_str(&b, "\n");
-	code = put(r, a, "report.json", "application/json", &b, err);
+	code = job_put(r, a, "report.json", "application/json", &b, err);
 	for (size_t i = 0; i < sizeof documents / sizeof documents[0] && code == PARE_OK; i++) {
 		pare_buf_reset(&b);
 		code = job_write_document(r, documents[i].kind, &b, err);
 		if (code == PARE_OK)
-			code = put(r, a, documents[i].name, documents[i].media_type, &b, err);
+			code = job_put(r, a, documents[i].name, documents[i].media_type, &b, err);
 	}
 	pare_buf_done(&b);
 	return code;
@@ -291,6 +298,8 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 		code = job_phase(r, "export", err);
 	if (code == PARE_OK)
 		code = put_model(r, a, err);
+	if (code == PARE_OK && r->search != NULL)
+		code = job_put_front(r, a, err);
 	if (code == PARE_OK)
 		code = put_reports(r, a, err);
 	r->units_before = r->units_total;
@@ -313,6 +322,7 @@ static void run_done(struct job_run *r)
 	pare_free(r->final);
 	pare_free(r->dense);
 	pare_free(r->input);
+	job_search_done(r);
 	job_structures_done(r);
 	pare_mask_done(&r->mask);
 	pare_data_free(r->data);

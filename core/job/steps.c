@@ -77,6 +77,16 @@ void job_record_add(struct job_run *r, const struct job_record *rec)
 
 /* --- train */
 
+const struct pare_args *job_training(const struct pare_args *step)
+{
+	static const char *const recovering[] = {"prune", "search"};
+
+	for (size_t i = 0; i < sizeof recovering / sizeof recovering[0]; i++)
+		if (strcmp(step->method->name, recovering[i]) == 0)
+			return pare_args_obj(step, "recover");
+	return strcmp(step->method->name, "train") == 0 ? step : NULL;
+}
+
 static double train_units(const struct job_run *r, size_t step)
 {
 	return (double)pare_args_int(pare_job_step(r->job, step), "epochs");
@@ -89,7 +99,7 @@ int job_n_records(const struct job_run *r)
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
 
-		n += strcmp(s->method->name, "prune") == 0 ? job_n_rounds(s) : 1;
+		n += strcmp(s->method->name, "prune") == 0 ? job_n_rounds(s) : strcmp(s->method->name, "search") == 0 ? job_n_tries(s) : 1;
 	}
 	return n;
 }
@@ -222,6 +232,7 @@ static enum pare_code run_reestimate(struct job_run *r, const struct pare_args *
 const struct job_step job_step_table[] = {
     {"train", train_units, job_train},
     {"prune", job_prune_units, job_prune},
+    {"search", job_search_units, job_search},
     {"reestimate", reestimate_units, run_reestimate},
     {"reconstruct", job_reconstruct_units, job_reconstruct},
     {"evaluate", evaluate_units, run_evaluate},

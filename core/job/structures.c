@@ -36,7 +36,7 @@ static enum pare_granularity granularity_of(const struct pare_args *prune)
 static void options(const struct job_run *r, const struct pare_args *args, const struct pare_prune_options *o, struct pare_structure_options *out,
     struct pare_structure_ratio *ratios)
 {
-	const struct pare_arg *exclude = pare_args_get(args, "exclude"), *list = pare_args_get(args, "ratios");
+	const struct pare_arg *exclude = pare_args_get(args, "exclude"), *list = strcmp(args->method->name, "prune") == 0 ? pare_args_get(args, "ratios") : NULL;
 	const char *scope = pare_args_str(args, "scope");
 
 	*out = (struct pare_structure_options){
@@ -56,7 +56,7 @@ static void options(const struct job_run *r, const struct pare_args *args, const
 	out->sparsity = o->sparsity;
 	out->threshold = o->threshold;
 	out->seed = o->seed;
-	for (size_t i = 0; i < list->n && pare_args_has(args, "ratios"); i++) {
+	for (size_t i = 0; list != NULL && i < list->n; i++) {
 		double end = pare_args_has(args, "sparsity") ? pare_args_num(args, "sparsity") : 1, share = pare_args_num(list->list[i], "sparsity");
 
 		/* rounds approach a layer's own ratio as they approach the common one */
@@ -241,14 +241,19 @@ enum pare_code job_shrink(struct job_run *r, struct pare_err *err)
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "shrinking");
 }
 
+void job_shrunk_done(struct job_shrunk *s)
+{
+	pare_net_free(s->net);
+	pare_model_free(s->model);
+	pare_buf_done(&s->file);
+}
+
 void job_structures_done(struct job_run *r)
 {
 	for (size_t i = 0; i < sizeof r->structures / sizeof r->structures[0]; i++)
 		pare_structures_free(r->structures[i]);
 	pare_cut_done(&r->cut);
-	pare_net_free(r->shrunk.net);
-	pare_model_free(r->shrunk.model);
-	pare_buf_done(&r->shrunk.file);
+	job_shrunk_done(&r->shrunk);
 }
 
 /* --- the report */

@@ -113,6 +113,13 @@ static bool on_epoch(void *ctx, const struct pare_train_report *t)
 	return l->code == PARE_OK;
 }
 
+static bool on_figures(void *ctx, const struct pare_metrics *validation)
+{
+	struct job_run *r = ((struct listener *)ctx)->run;
+
+	return r->enough(r, validation);
+}
+
 enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	struct listener l = {.run = r, .units = r->units_step, .code = PARE_OK};
@@ -138,6 +145,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .cancel = job_cancel_flag(),
 	    .report = on_epoch,
 	    .report_ctx = &l,
+	    .enough = r->enough != NULL ? on_figures : NULL,
 	    .moment = on_moment,
 	};
 	enum pare_code code = job_fit_losses(r, args, &fit, err);
@@ -148,6 +156,8 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 		return code;
 	o.distill = taught ? &distill : NULL;
 	set_optimizer(&o, pare_args_obj(args, "optimizer"));
+	if (r->lr_factor > 0)
+		o.optimizer_args.lr *= r->lr_factor;
 	set_schedule(&o, pare_args_obj(args, "lr_schedule"));
 	if (!set_penalties(&o, pare_args_get(args, "regularizer")) || o.optimizer == NULL || o.lr_schedule == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");

@@ -85,6 +85,7 @@ struct pare_cut {
 PARE_MUST_USE enum pare_code pare_cut_init(struct pare_cut *c, const struct pare_net *net, struct pare_err *err);
 void pare_cut_done(struct pare_cut *c);
 void pare_cut_clear(struct pare_cut *c);
+void pare_cut_copy(struct pare_cut *to, const struct pare_cut *from); /* both of the same net */
 /* False, and nothing is done, if an axis would be left without any index. */
 bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit);
 /* Is all of it gone already? */

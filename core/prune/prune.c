@@ -214,7 +214,8 @@ float pare_prune_ceil(double x)
 static void prune_group(struct pare_round *r, int first, int end)
 {
 	size_t n = group_size(r, first, end);
-	size_t n_drop = (size_t)llround(r->opt->sparsity * (double)n), n_below;
+	double sparsity = r->opt->by_layer != NULL ? r->opt->by_layer[first] : r->opt->sparsity;
+	size_t n_drop = (size_t)llround(sparsity * (double)n), n_below;
 
 	if (r->opt->by_threshold) {
 		r->t = pare_prune_ceil(r->opt->threshold);
@@ -271,7 +272,7 @@ static enum pare_code prune_groups(struct pare_round *r, struct pare_err *err)
 	int n_params = pare_net_n_params(r->net);
 	enum pare_code code = PARE_OK;
 
-	if (r->opt->scope == PARE_SCOPE_GLOBAL)
+	if (r->opt->scope == PARE_SCOPE_GLOBAL && r->opt->by_layer == NULL)
 		return by_unit[r->opt->unit](r, 0, n_params, err);
 	for (int p = 0; p < n_params && code == PARE_OK; p++)
 		code = by_unit[r->opt->unit](r, p, p + 1, err);

@@ -75,6 +75,7 @@ struct pare_prune_options {
 	const float *stat; /* pare_net_slab_len, of criterion->stat; NULL when it has none */
 	bool by_threshold;
 	double sparsity;  /* fraction of the prunable weights that shall be zero afterwards, [0, 1) */
+	const double *by_layer; /* of each tensor of the net, in the place of sparsity and scope; NULL: none */
 	double threshold; /* score < threshold goes */
 	uint64_t seed;
 	const char *const *exclude; /* initializer or node names that stay whole: exact, or with one trailing * */
@@ -85,6 +86,8 @@ struct pare_prune_options {
 	int64_t block[2];             /* outputs, inputs; each at least 1. Blocks at the edge are smaller and count as one */
 };
 #define PARE_PATTERN_MAX 64
+/* Is the tensor prunable and not excluded? */
+bool pare_prune_is_target(const struct pare_prune_options *opt, const struct pare_param_info *info);
 
 /* Does opt->exclude name the tensor, or the node that it belongs to? */
 bool pare_prune_is_excluded(const struct pare_prune_options *opt, const struct pare_param_info *info);

@@ -30,8 +30,6 @@ struct pare_round {
 	size_t n_ties;   /* and so many that equal it */
 };
 
-/* Is the tensor prunable and not excluded? */
-bool pare_prune_is_target(const struct pare_prune_options *opt, const struct pare_param_info *info);
 /* Scores of n weights of tensor p from first on (a block, see PARE_SCORE_BLOCK), -INFINITY where masked. */
 void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n, float *score);
 /* The least float that is not less than x: score < x for a double x, and score < pare_prune_ceil(x), mean the same. */

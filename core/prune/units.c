@@ -393,6 +393,13 @@ void pare_cut_done(struct pare_cut *c)
 	c->left = NULL;
 }
 
+void pare_cut_copy(struct pare_cut *to, const struct pare_cut *from)
+{
+	memcpy(to->gone, from->gone, from->slices.n);
+	memcpy(to->left, from->left, (size_t)from->slices.n_values * PARE_MAX_DIMS * sizeof *from->left);
+	to->any = from->any;
+}
+
 void pare_cut_clear(struct pare_cut *c)
 {
 	memset(c->gone, 0, c->slices.n);

@@ -26,6 +26,9 @@ static const char *const teacher_choices[] = {"input", "dense", "model", NULL};
 static const char *const distill_loss_choices[] = {"kl", "mse", NULL};
 static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
 static const char *const granularity_choices[] = {"weight", "block", "channel", "head", NULL};
+static const char *const search_granularity_choices[] = {"weight", "channel", "head", NULL};
+static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
+static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
 static const char *const scope_choices[] = {"global", "layer", "isomorphic", NULL};
 
 #define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
@@ -37,7 +40,7 @@ static const struct pare_param job_params[] = {
     {.name = "model", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the model to compress (mdl_...)"},
     {.name = "teacher", .type = PARE_PARAM_STRING, .doc = "Id of a second model (mdl_...) that train steps may distill from; absent: none"},
     {.name = "dataset", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the labelled data set (dst_...)"},
-    {.name = "recipe", .type = PARE_PARAM_OBJECT, .object = "recipe", .doc = "Name of a built-in recipe, or an object with the list of steps"},
+    {.name = "recipe", .type = PARE_PARAM_OBJECT, .object = "recipe", .doc = "Name of a built-in recipe, or an object with the list of steps; absent, with require: auto, the smallest model that meets it"},
     {.name = "params", .type = PARE_PARAM_PARAMS, .doc = "Values for the parameters of a named recipe; those left out keep the recipe's defaults"},
     {.name = "name", .type = PARE_PARAM_STRING, .doc = "A name for people; it changes nothing"},
     {INTEGER("seed", 0, MAX_INT, "Names every random stream of the job: splits, shuffling, dropout, random scores")},
@@ -130,6 +133,25 @@ static const struct pare_param prune_params[] = {
     {INTEGER("round_to", 1, 65536, "For structures: widths are multiples of this, rounded up; absent: 1")},
     {INTEGER("min_width", 1, MAX_INT, "For structures: no layer gets narrower than this; absent: 1")},
     {.name = "ratios", .type = PARE_PARAM_OBJECTS, .object = "ratio", .max_items = 64, .doc = "For structures: layers with a share of their own in the place of sparsity"},
+    END};
+
+static const struct pare_param search_params[] = {
+    {.name = "objective", .type = PARE_PARAM_ENUM, .choices = objective_choices, .def_text = "weights", .doc = "What is to be small: weights and macs (multiply-accumulates) count those that are not zero; bytes: of the file with zeros left out and a bit a weight to say where; latency: macs stand for it in the search, and it is measured at the end"},
+    {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = search_granularity_choices, .def_text = "weight", .doc = "What is removed: single weights, or whole channels or heads"},
+    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "Of the ranking: over all layers, in every layer the same share, or (isomorphic, for structures) over layers that are coupled alike"},
+    {.name = "allocation", .type = PARE_PARAM_ENUM, .choices = allocation_choices, .def_text = "auto", .doc = "For single weights: sizes of layers follow from the ranking, or from how the loss rises when one layer alone is pruned; auto: whichever has the lesser loss before training"},
+    {INTEGER("sensitivity_rows", 1, MAX_INT, "Validation rows by which sensitivities are found"), DEFAULT(1024)},
+    {NUMBER("step", 0, 1, "First step: the share that goes of what is left"), .open_min = true, .open_max = true, DEFAULT(0.5)},
+    {NUMBER("min_step", 0, 1, "The search ends when its step is below this"), .open_min = true, .open_max = true, DEFAULT(0.05)},
+    {INTEGER("tries", 1, 200, "Most models to try"), DEFAULT(24)},
+    {INTEGER("beyond", 0, 16, "Models to make past the floor, each a step smaller than the last, for the front"), DEFAULT(2)},
+    {INTEGER("front", 2, 16, "Most models to keep of the Pareto front, each an artifact of its own"), DEFAULT(8)},
+    {.name = "reconstruct", .type = PARE_PARAM_OBJECT, .object = "reconstruct", .doc = "Refit of the layers of every model that is tried, before its training; absent: none"},
+    {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training of every model that is tried, until it holds the floor or its epochs are over; absent: none. Its learning rate is halved whenever the step is"},
+    {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
+    {INTEGER("round_to", 1, 65536, "For structures: widths are multiples of this, rounded up; absent: 1")},
+    {INTEGER("min_width", 1, MAX_INT, "For structures: no layer gets narrower than this; absent: 1")},
     END};
 
 static const struct pare_param ratio_params[] = {
@@ -282,6 +304,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_JOB, "job", "One job: a model, a data set, what to do and what to deliver", NULL, job_params},
     {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
+    {PARE_KIND_STEP, "search", "Finds the smallest model that holds the job's requirement on the validation rows, and the Pareto front on the way", "Yang et al. 2018, arXiv:1804.03230 (down to a budget in steps, each recovered); Li et al. 2017, arXiv:1608.08710 (sensitivity)", search_params},
     {PARE_KIND_STEP, "reestimate", "Recomputes the running statistics of batch normalisation for the present weights, by a pass over training rows", "Izmailov et al. 2018, arXiv:1803.05407", reestimate_params},
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},
     {PARE_KIND_STEP, "reconstruct", "Refits what pruning left of each layer so that its outputs stay as they were: ridge regression by preconditioned conjugate gradients, without labels", "Dong et al. 2017, arXiv:1705.07565; Meng et al. 2024, arXiv:2406.07831", reconstruct_params},

@@ -311,7 +311,7 @@ static const struct pare_args *check_step(struct recipe_check *c, const json_t *
 	if (m == NULL) {
 		const char *near = pare_catalog_nearest_method(PARE_KIND_STEP, name);
 
-		recipe_issue(c, "unknown_field", "no such step; %s\"%s\"%s", near != NULL ? "did you mean " : "there are ", near != NULL ? near : "train\", \"prune\", \"reestimate\", \"evaluate", near != NULL ? "?" : "");
+		recipe_issue(c, "unknown_field", "no such step; %s\"%s\"%s", near != NULL ? "did you mean " : "there are ", near != NULL ? near : "train\", \"prune\", \"search\", \"reestimate\", \"evaluate", near != NULL ? "?" : "");
 	} else if (!json_is_object(body)) {
 		bad_type(c, "an object", body);
 	} else {

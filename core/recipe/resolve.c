@@ -6,6 +6,8 @@
  * A parameter without default that is not given drops the field that its placeholder stands in. Parameters with one
  * "group" exclude each other: a given one switches the others' defaults off ("threshold" instead of "sparsity").
  *
+ * A job that says what to hold and not how ("require" without a recipe) is one with the recipe "auto".
+ *
  * What the user's job says beside the recipe wins over the recipe's job; the objects are merged field by field. */
 #include <string.h>
 
@@ -219,6 +221,8 @@ json_t *recipe_resolve(struct recipe_check *c, const json_t *user)
 		return job;
 	if (json_is_string(recipe))
 		resolve_named(c, job, json_string_value(recipe));
+	else if (recipe == NULL && json_object_get(job, "require") != NULL)
+		resolve_named(c, job, "auto");
 	else if (json_object_get(job, "params") != NULL)
 		recipe_issue_at(c, "params", "unsupported", "params belong to a named recipe; this job has none");
 	(void)json_object_del(job, "params");

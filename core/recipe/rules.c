@@ -46,19 +46,20 @@ static void unit_rules(struct recipe_check *c, const struct pare_args *prune)
 static void structure_rules(struct recipe_check *c, const struct pare_args *prune)
 {
 	static const char *const only[] = {"round_to", "min_width", "ratios"};
+	bool search = strcmp(prune->method->name, "search") == 0;
 	const char *granularity = pare_args_str(prune, "granularity");
 	bool structures = strcmp(granularity, "channel") == 0 || strcmp(granularity, "head") == 0;
 	const struct pare_method *criterion = pare_args_obj(prune, "criterion")->method;
 
-	if (structures && pare_args_has(prune, "pattern"))
+	if (!search && structures && pare_args_has(prune, "pattern"))
 		recipe_issue_at(c, "pattern", "unsupported", "a pattern is of single weights; give sparsity or threshold with granularity %s", granularity);
 	if (!structures && pare_catalog_of_structures(criterion))
 		recipe_issue_at(c, "criterion", "unsupported", "%s scores structures; with granularity %s use one for weights, or set granularity to channel or head", criterion->name, granularity);
 	if (!structures && strcmp(pare_args_str(prune, "scope"), "isomorphic") == 0)
 		recipe_issue_at(c, "scope", "unsupported", "isomorphic is for granularity channel and head");
-	if (structures && pare_args_bool(prune, "regrow"))
+	if (!search && structures && pare_args_bool(prune, "regrow"))
 		recipe_issue_at(c, "regrow", "unsupported", "is for single weights, patterns and blocks; a %s that went is gone", granularity);
-	for (size_t i = 0; i < sizeof only / sizeof only[0] && !structures; i++)
+	for (size_t i = 0; i < sizeof only / sizeof only[0] - search && !structures; i++)
 		if (pare_args_has(prune, only[i]))
 			recipe_issue_at(c, only[i], "unsupported", "is for granularity channel and head");
 }
@@ -93,19 +94,37 @@ static void training_rules(struct recipe_check *c, const struct pare_args *t, bo
 	recipe_pop(c, mark);
 }
 
-static void step_rules(struct recipe_check *c, const struct pare_arg *steps, bool has_teacher)
+static void search_rules(struct recipe_check *c, const struct pare_args *search, bool has_require)
 {
+	structure_rules(c, search);
+	if (!has_require)
+		recipe_issue(c, "missing", "a search needs a floor to hold: set the job's field require, such as {\"max_drop\": 0.005}");
+	if (pare_args_num(search, "min_step") > pare_args_num(search, "step"))
+		recipe_issue_at(c, "min_step", "out_of_range", "must be at most step, %.12g; got %.12g", pare_args_num(search, "step"), pare_args_num(search, "min_step"));
+}
+
+static void step_rules(struct recipe_check *c, const struct pare_arg *steps, bool has_teacher, bool has_require)
+{
+	int n_searches = 0;
+
 	for (size_t i = 0; i < steps->n; i++) {
+		const struct pare_args *s = steps->list[i];
+		bool train = strcmp(s->method->name, "train") == 0, prune = strcmp(s->method->name, "prune") == 0, search = strcmp(s->method->name, "search") == 0;
 		size_t mark = recipe_push_index(c, i);
 
-		(void)recipe_push(c, steps->list[i]->method->name);
-		if (strcmp(steps->list[i]->method->name, "train") == 0)
-			training_rules(c, steps->list[i], has_teacher);
-		if (strcmp(steps->list[i]->method->name, "prune") == 0) {
-			prune_rules(c, steps->list[i]);
+		(void)recipe_push(c, s->method->name);
+		if (prune)
+			prune_rules(c, s);
+		if (search)
+			search_rules(c, s, has_require);
+		if (search && n_searches++ > 0)
+			recipe_issue(c, "unsupported", "a recipe has one search at most");
+		if (n_searches > 0 && strcmp(s->method->name, "evaluate") == 0 && pare_args_has(s, "folds"))
+			recipe_issue_at(c, "folds", "unsupported", "a search chooses by validation rows, which judge the folds; evaluate folds before it, or without it");
+		if (prune || search)
 			(void)recipe_push(c, "recover");
-			training_rules(c, pare_args_obj(steps->list[i], "recover"), has_teacher);
-		}
+		if (prune || search || train)
+			training_rules(c, train ? s : pare_args_obj(s, "recover"), has_teacher);
 		recipe_pop(c, mark);
 	}
 }
@@ -115,10 +134,7 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job)
 	size_t mark;
 
 	if (!pare_args_has(job, "recipe")) {
-		if (pare_args_get(job, "require")->given)
-			recipe_issue_at(c, "recipe", "unsupported", "a search for the smallest model that meets \"require\" is not built yet; give a recipe");
-		else
-			recipe_issue_at(c, "recipe", "missing", "is required: the name of a recipe or an object with steps");
+		recipe_issue_at(c, "recipe", "missing", "is required: the name of a recipe or an object with steps; or set require, and the smallest model that meets it is searched for");
 		return;
 	}
 	mark = recipe_push(c, "require");
@@ -128,6 +144,6 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job)
 		recipe_issue_at(c, "outputs", "out_of_range", "must name at least one output");
 	mark = recipe_push(c, "recipe");
 	(void)recipe_push(c, "steps");
-	step_rules(c, pare_args_get(pare_args_obj(job, "recipe"), "steps"), pare_args_has(job, "teacher"));
+	step_rules(c, pare_args_get(pare_args_obj(job, "recipe"), "steps"), pare_args_has(job, "teacher"), pare_args_get(job, "require")->set);
 	recipe_pop(c, mark);
 }

@@ -77,7 +77,7 @@ static enum pare_code train_epoch(struct pare_run *run, struct pare_err *err)
 	    run->opt->optimizer_args.lr);
 }
 
-static enum pare_code validate(struct pare_run *run, struct pare_train_report *r, struct pare_err *err)
+static enum pare_code validate(struct pare_run *run, struct pare_train_report *r, bool *out_enough, struct pare_err *err)
 {
 	struct pare_metrics m = {0};
 	uint32_t n;
@@ -93,6 +93,7 @@ static enum pare_code validate(struct pare_run *run, struct pare_train_report *r
 		return code;
 	r->validation_loss = m.loss;
 	r->validation_accuracy = pare_metrics_headline(&m);
+	*out_enough = run->opt->enough != NULL && run->opt->enough(run->opt->report_ctx, &m);
 	pare_metrics_done(&m);
 	return PARE_OK;
 }
@@ -142,17 +143,18 @@ static enum pare_code run_epoch(struct pare_run *run, struct best *best, bool *o
 	const struct pare_train_options *opt = run->opt;
 	struct pare_train_report r = {.epoch = run->epoch + 1, .epochs = opt->epochs};
 	int64_t start = now_ns(opt);
+	bool enough = false;
 	enum pare_code code = train_epoch(run, err);
 
 	if (code == PARE_OK)
-		code = validate(run, &r, err);
+		code = validate(run, &r, &enough, err);
 	if (code != PARE_OK)
 		return code;
 	r.train_loss = run->epoch_loss;
 	r.lr = pare_lr_at(opt, (int64_t)run->epoch * run->n_steps, run->n_steps);
 	r.seconds = (double)(now_ns(opt) - start) * 1e-9;
 	r.sparsity = sparsity_now(run->net);
-	*out_stop = judge_epoch(best, run, &r);
+	*out_stop = judge_epoch(best, run, &r) || enough;
 	if (opt->report != NULL && !opt->report(opt->report_ctx, &r))
 		return pare_err_set(err, PARE_E_CANCELED, NULL, "training was stopped after epoch %d", r.epoch);
 	return PARE_OK;

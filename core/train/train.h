@@ -104,6 +104,8 @@ struct pare_train_options {
 	/* Returns false to stop: PARE_E_CANCELED. May be NULL. */
 	bool (*report)(void *ctx, const struct pare_train_report *r);
 	void *report_ctx;
+	/* Looks at the figures of the validation rows after every epoch; true ends the run, and that is well. Same ctx. May be NULL. */
+	bool (*enough)(void *ctx, const struct pare_metrics *validation);
 	/* Between steps, at most twice a second when env is given. May be NULL. Same ctx and meaning. */
 	bool (*moment)(void *ctx, const struct pare_train_moment *m);
 };
