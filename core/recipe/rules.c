@@ -144,6 +144,6 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job)
 		recipe_issue_at(c, "outputs", "out_of_range", "must name at least one output");
 	mark = recipe_push(c, "recipe");
 	(void)recipe_push(c, "steps");
-	step_rules(c, pare_args_get(pare_args_obj(job, "recipe"), "steps"), pare_args_has(job, "teacher"), pare_args_get(job, "require")->set);
+	step_rules(c, pare_args_get(pare_args_obj(job, "recipe"), "steps"), pare_args_has(job, "teacher"), pare_args_get(job, "require")->given);
 	recipe_pop(c, mark);
 }
