@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Structured pruning of the nets of tests/golden/nets.py, judged by ONNX Runtime.
 
-    python3 bench/structures.py PARE_CORE [tiny|real] [--latency] [--share=0.5] [--round=8] [NAME...]
+    python3 bench/structures.py PARE_CORE [tiny|real] [--latency] [--share=0.5] [--round=8] [--modern] [NAME...]
 
 Each net is exported by PyTorch and pruned by pare-core at 30, 50 and 70 % (channels; and heads where there are any), without training:
 the question is the graph, not the accuracy. "proof" is the report's largest difference between the masked and the shrunk model in the
@@ -78,7 +78,7 @@ def main():
         for name in names:
             case = nets.build(name, size)
             model, data = os.path.join(d, name + ".onnx"), os.path.join(d, name + ".npz")
-            nets.export(case, model)
+            nets.export(case, model, modern="--modern" in sys.argv)
             write_data(case, data)
             feed = {k: v.numpy() for k, v in zip(case.inputs, nets.sample_inputs(case, 3, 5))}
             one = {k: v.numpy() for k, v in zip(case.inputs, nets.sample_inputs(case, 1, 5))}

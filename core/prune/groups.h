@@ -66,6 +66,9 @@ void pare_structures_free(struct pare_structures *g);
 
 /* Which value and axis a slice belongs to; returns its index there. */
 int64_t pare_slice_find(const struct pare_slices *s, uint32_t slice, int32_t *value, int *axis);
+/* Does a parameter count as a weight of structures? What is prunable does, and any other matrix, such as one that is
+ * transposed before it is multiplied with; biases, scales and running statistics do not. */
+bool pare_structure_weight(const struct pare_net *net, int param);
 /* The parameters of a unit, as runs of n floats at `at` of the slab; slice by slice, in order. Where a unit has slices of two
  * axes of one tensor, these meet: what is common is met twice. */
 struct pare_unit_run {

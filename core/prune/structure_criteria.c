@@ -31,7 +31,7 @@ struct sum {
 
 static bool counts(const struct sum *s, const struct pare_unit_run *r)
 {
-	return pare_net_param(s->net, r->param)->prunable;
+	return pare_structure_weight(s->net, r->param);
 }
 
 static void add_magnitude(void *ctx, const struct pare_unit_run *r)

@@ -95,7 +95,7 @@ static void add_scores(void *ctx, const struct pare_unit_run *r)
 {
 	struct weight_sum *s = ctx;
 
-	if (!pare_net_param(s->net, r->param)->prunable)
+	if (!pare_structure_weight(s->net, r->param))
 		return;
 	for (size_t i = 0; i < r->n; i++)
 		s->total += (double)s->score[r->at + i];
@@ -116,7 +116,7 @@ static enum pare_code score_weights(struct chooser *c, struct pare_err *err)
 		struct pare_score_input in = {.net = c->net, .param = info, .weights = slab + info->offset, .stat = c->opt->stat != NULL ? c->opt->stat + info->offset : NULL,
 		    .seed = c->opt->seed, .param_index = p, .n = info->n_elems};
 
-		if (!info->prunable)
+		if (!pare_structure_weight(c->net, p))
 			continue;
 		if (w->score_tensor != NULL)
 			code = w->score_tensor(&in, c->weight_score + info->offset, err);

@@ -57,6 +57,16 @@ static void note_uses(struct builder *b)
 	}
 }
 
+bool pare_structure_weight(const struct pare_net *net, int param)
+{
+	const struct pare_param_info *info = pare_net_param(net, param);
+	int wide = 0;
+
+	for (int k = 0; k < info->n_dims; k++)
+		wide += info->dims[k] > 1;
+	return info->prunable || (wide >= 2 && !info->buffer);
+}
+
 static bool is_weight(const struct builder *b, uint32_t slice)
 {
 	int32_t value;
@@ -64,7 +74,7 @@ static bool is_weight(const struct builder *b, uint32_t slice)
 
 	(void)pare_slice_find(&b->g->slices, slice, &value, &axis);
 	param = pare_net_param_of(b->net, value);
-	return param >= 0 && pare_net_param(b->net, param)->prunable;
+	return param >= 0 && pare_structure_weight(b->net, param);
 }
 
 /* unit_of: 1 for roots of units. */
@@ -153,7 +163,7 @@ static void describe(struct builder *b, struct pare_group *gr)
 		(void)pare_slice_find(&b->g->slices, b->g->member[u->first + i], &value, &axis);
 		param = pare_net_param_of(b->net, value);
 		info = param >= 0 ? pare_net_param(b->net, param) : NULL;
-		if (info == NULL || !info->prunable)
+		if (info == NULL || !pare_structure_weight(b->net, param))
 			continue;
 		out = info->out_axis == axis;
 		if (found && (!out || (pare_net_param(b->net, gr->param)->out_axis == gr->axis && gr->param <= param)))
