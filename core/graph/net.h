@@ -46,6 +46,7 @@ struct pare_param_info {
 	int32_t value;      /* index into model->graph.values */
 	int32_t node;       /* first node that consumes it */
 	const char *name;   /* the initializer's */
+	const char *node_name; /* that node's, "" when it has none */
 	size_t offset;      /* into the slab, in floats */
 	size_t n_elems;
 	int n_dims;

@@ -32,7 +32,7 @@ static void add_param(struct pare_net *net, int32_t value, int32_t node)
 	nv->place = PARE_PLACE_PARAM;
 	nv->offset = net->slab_len;
 	p = &net->params[nv->param];
-	*p = (struct pare_param_info){.value = value, .node = node, .name = init->name, .offset = net->slab_len, .n_elems = init->n_elems,
+	*p = (struct pare_param_info){.value = value, .node = node, .name = init->name, .node_name = node >= 0 ? net->model->graph.nodes[node].name : "", .offset = net->slab_len, .n_elems = init->n_elems,
 	    .n_dims = init->n_dims, .out_axis = -1};
 	memcpy(p->dims, init->dims, sizeof p->dims);
 	net->slab_len += pare_net_align(p->n_elems);

@@ -176,7 +176,7 @@ PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 double job_prune_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_keep_dense(struct job_run *r, struct pare_err *err);
 /* What a prune or search step says of how to choose, without an amount. */
-PARE_MUST_USE enum pare_code job_prune_options(const struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_prune_options(const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err);
 /* What the criterion wants to know of the data, into o. */
 PARE_MUST_USE enum pare_code job_look_at_data(struct job_run *r, const struct pare_args *criterion, struct pare_prune_options *o, struct pare_err *err);
 /* Weights or structures go until the amount in o is reached; what stays is refitted if the step says so. */

@@ -160,7 +160,7 @@ static enum pare_code keep_mask(const struct job_run *r, const struct pare_args 
 	return PARE_OK;
 }
 
-enum pare_code job_prune_options(const struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+enum pare_code job_prune_options(const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
 	const char *criterion = pare_args_obj(args, "criterion")->method->name;
 	const struct pare_arg *exclude = pare_args_get(args, "exclude");
@@ -168,7 +168,6 @@ enum pare_code job_prune_options(const struct job_run *r, const struct pare_args
 	*o = (struct pare_prune_options){
 	    .criterion = pare_criterion_find(criterion),
 	    .scope = strcmp(pare_args_str(args, "scope"), "layer") == 0 ? PARE_SCOPE_LAYER : PARE_SCOPE_GLOBAL,
-	    .model = r->model,
 	    .exclude = exclude->strings,
 	    .n_exclude = exclude->n,
 	};
@@ -185,7 +184,7 @@ enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct
 	double from = starting_point(r, args);
 	struct pare_prune_options o;
 	uint8_t *before = NULL;
-	enum pare_code code = job_prune_options(r, args, &o, err);
+	enum pare_code code = job_prune_options(args, &o, err);
 
 	if (code != PARE_OK)
 		return code;

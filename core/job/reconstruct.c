@@ -106,7 +106,7 @@ static enum pare_code refit(struct job_run *r, const struct pare_args *args, str
 static enum pare_code refit_layers(struct job_run *r, const struct pare_args *args, struct pare_calibrator *c, struct pare_err *err)
 {
 	const struct pare_arg *exclude = pare_args_get(args, "exclude");
-	struct pare_prune_options names = {.model = r->model, .exclude = exclude->strings, .n_exclude = exclude->n};
+	struct pare_prune_options names = {.exclude = exclude->strings, .n_exclude = exclude->n};
 	bool touched = false;
 	enum pare_code code = PARE_OK;
 

@@ -353,7 +353,7 @@ enum pare_code job_search(struct job_run *r, const struct pare_args *args, struc
 		code = begin(r, args, err);
 	s = r->search;
 	if (code == PARE_OK)
-		code = job_prune_options(r, args, &o, err);
+		code = job_prune_options(args, &o, err);
 	if (code == PARE_OK)
 		code = first_point(r, err);
 	if (code == PARE_OK)

@@ -31,7 +31,7 @@
 
 static void score_magnitude(const struct pare_score_input *in, float *out)
 {
-	const float *w = in->weights + in->first;
+	const float *w = in->w;
 
 	for (size_t i = 0; i < in->n; i++)
 		out[i] = fabsf(w[i]);
@@ -108,12 +108,12 @@ static enum pare_code score_lamp(const struct pare_score_input *in, float *out, 
 		return pare_err_nomem(err, n * sizeof *tail);
 	}
 	for (size_t i = 0; i < n; i++)
-		sorted[i] = fabsf(in->weights[i]);
+		sorted[i] = fabsf(in->w[i]);
 	sort_floats(n, sorted, tmp);
 	for (size_t i = n; i > 0; i--)
 		tail[i - 1] = tail[i] + (double)sorted[i - 1] * (double)sorted[i - 1];
 	for (size_t i = 0; i < n; i++) {
-		double w = fabs((double)in->weights[i]), sum = tail[lower_bound(sorted, n, (float)w)];
+		double w = fabs((double)in->w[i]), sum = tail[lower_bound(sorted, n, (float)w)];
 
 		out[i] = sum > 0 ? (float)(w * w / sum) : 0.0f;
 	}
@@ -132,18 +132,18 @@ static void score_gradient(const struct pare_score_input *in, float *out)
 static void score_product(const struct pare_score_input *in, float *out)
 {
 	for (size_t i = 0; i < in->n; i++)
-		out[i] = fabsf(in->weights[in->first + i] * in->stat[in->first + i]);
+		out[i] = fabsf(in->w[i] * in->stat[in->first + i]);
 }
 
 static void score_movement(const struct pare_score_input *in, float *out)
 {
 	for (size_t i = 0; i < in->n; i++)
-		out[i] = -in->weights[in->first + i] * in->stat[in->first + i];
+		out[i] = -in->w[i] * in->stat[in->first + i];
 }
 
 static void score_fisher(const struct pare_score_input *in, float *out)
 {
-	const float *w = in->weights + in->first;
+	const float *w = in->w;
 
 	for (size_t i = 0; i < in->n; i++)
 		out[i] = 0.5f * w[i] * w[i] * in->stat[in->first + i];
@@ -151,7 +151,7 @@ static void score_fisher(const struct pare_score_input *in, float *out)
 
 static void score_obs(const struct pare_score_input *in, float *out)
 {
-	const float *w = in->weights + in->first, *inverse = in->stat + in->first;
+	const float *w = in->w, *inverse = in->stat + in->first;
 
 	for (size_t i = 0; i < in->n; i++)
 		out[i] = inverse[i] > 0.0f ? 0.5f * w[i] * w[i] / inverse[i] : 0.5f * w[i] * w[i];

@@ -21,8 +21,8 @@
 #include "core/base/multiarch.h"
 #include "core/prune/prune_priv.h"
 
-/* What a walk does with a block: its scores, and the block's place in mask and slab. */
-typedef void visit_fn(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n);
+/* What a walk does with a block of tensor p and its scores. */
+typedef void visit_fn(struct pare_round *r, int p, size_t first, size_t n, const float *score);
 
 static bool matches(const char *pattern, const char *name)
 {
@@ -35,10 +35,8 @@ static bool matches(const char *pattern, const char *name)
 
 bool pare_prune_is_excluded(const struct pare_prune_options *opt, const struct pare_param_info *info)
 {
-	const char *node = "";
+	const char *node = info->node_name;
 
-	if (opt->model != NULL && info->node >= 0)
-		node = opt->model->graph.nodes[info->node].name;
 	for (size_t i = 0; i < opt->n_exclude; i++)
 		if (matches(opt->exclude[i], info->name) || (*node != '\0' && matches(opt->exclude[i], node)))
 			return true;
@@ -50,17 +48,36 @@ bool pare_prune_is_target(const struct pare_prune_options *opt, const struct par
 	return info->prunable && !pare_prune_is_excluded(opt, info);
 }
 
+/* How many of a tensor's weights are in the block that begins at one of them. */
+static size_t block_at(const struct pare_param_info *info, size_t at)
+{
+	return info->n_elems - at < PARE_SCORE_BLOCK ? info->n_elems - at : PARE_SCORE_BLOCK;
+}
+
 /* Weights to score in params [first, end). */
 static size_t group_size(const struct pare_round *r, int first, int end)
 {
 	size_t n = 0;
 
 	for (int p = first; p < end; p++) {
-		const struct pare_param_info *info = pare_net_param(r->net, p);
+		const struct pare_param_info *info = r->t->info(r->t, p);
 
 		n += pare_prune_is_target(r->opt, info) ? info->n_elems : 0;
 	}
 	return n;
+}
+
+size_t pare_prune_largest(const struct pare_round *r, int first, int end)
+{
+	size_t most = 0;
+
+	for (int p = first; p < end; p++) {
+		const struct pare_param_info *info = r->t->info(r->t, p);
+
+		if (pare_prune_is_target(r->opt, info) && info->n_elems > most)
+			most = info->n_elems;
+	}
+	return most;
 }
 
 PARE_MULTIARCH
@@ -77,8 +94,8 @@ static bool all_finite(const float *w, size_t n)
 static enum pare_code check_stat(const struct pare_round *r, struct pare_err *err)
 {
 	assert((r->opt->criterion->stat != PARE_STAT_NONE) == (r->opt->stat != NULL));
-	for (int p = 0; r->opt->stat != NULL && p < pare_net_n_params(r->net); p++) {
-		const struct pare_param_info *info = pare_net_param(r->net, p);
+	for (int p = 0; r->opt->stat != NULL && p < r->t->n; p++) {
+		const struct pare_param_info *info = r->t->info(r->t, p);
 
 		if (pare_prune_is_target(r->opt, info) && !all_finite(r->opt->stat + info->offset, info->n_elems))
 			return pare_err_set(err, PARE_E_NONFINITE, NULL, "what the data say of initializer \"%s\" (criterion %s) is not finite", info->name,
@@ -89,19 +106,26 @@ static enum pare_code check_stat(const struct pare_round *r, struct pare_err *er
 
 static enum pare_code check_finite(const struct pare_round *r, struct pare_err *err)
 {
-	const float *slab = pare_net_slab(r->net);
+	float room[PARE_SCORE_BLOCK];
 
-	for (int p = 0; p < pare_net_n_params(r->net); p++) {
-		const struct pare_param_info *info = pare_net_param(r->net, p);
-		const float *w = slab + info->offset;
-		size_t i = 0;
+	for (int p = 0; p < r->t->n; p++) {
+		const struct pare_param_info *info = r->t->info(r->t, p);
+		bool target = pare_prune_is_target(r->opt, info);
+		size_t n;
 
-		if (!pare_prune_is_target(r->opt, info) || all_finite(w, info->n_elems))
-			continue;
-		while (isfinite(w[i]))
-			i++;
-		return pare_err_set(err, PARE_E_NONFINITE, NULL,
-		    "initializer \"%s\" holds NaN or infinity at element %zu: weights must be finite to be ranked", info->name, i);
+		for (size_t at = 0; target && at < info->n_elems; at += n) {
+			const float *w;
+			size_t i = 0;
+
+			n = block_at(info, at);
+			w = r->t->weights(r->t, p, at, n, room);
+			if (all_finite(w, n))
+				continue;
+			while (isfinite(w[i]))
+				i++;
+			return pare_err_set(err, PARE_E_NONFINITE, NULL,
+			    "initializer \"%s\" holds NaN or infinity at element %zu: weights must be finite to be ranked", info->name, at + i);
+		}
 	}
 	return PARE_OK;
 }
@@ -122,7 +146,7 @@ static enum pare_code check_options(const struct pare_round *r, struct pare_err 
 		return pare_err_set(err, PARE_E_INVALID, NULL, "the threshold must be a finite number");
 	if (!opt->by_threshold && !(opt->sparsity >= 0.0 && opt->sparsity < 1.0))
 		return pare_err_set(err, PARE_E_INVALID, NULL, "sparsity %g is outside [0, 1)", opt->sparsity);
-	if (group_size(r, 0, pare_net_n_params(r->net)) == 0)
+	if (group_size(r, 0, r->t->n) == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL,
 		    "no weights are left to prune: the model has none of rank 2 or more, or all are excluded");
 	code = check_finite(r, err);
@@ -131,16 +155,24 @@ static enum pare_code check_options(const struct pare_round *r, struct pare_err 
 
 void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n, float *score)
 {
-	const struct pare_param_info *info = pare_net_param(r->net, p);
-	const uint8_t *keep = r->mask->keep + info->offset + first;
-	struct pare_score_input in = {.net = r->net, .param = info, .weights = pare_net_slab(r->net) + info->offset, .seed = r->opt->seed,
-	    .stat = r->opt->stat != NULL ? r->opt->stat + info->offset : NULL, .param_index = p, .first = first, .n = n};
+	const struct pare_param_info *info = r->t->info(r->t, p);
+	struct pare_score_input in = {.param = info, .seed = r->opt->seed, .stat = r->opt->stat != NULL ? r->opt->stat + info->offset : NULL,
+	    .param_index = p, .first = first, .n = n};
+	uint8_t room[PARE_SCORE_BLOCK];
+	const uint8_t *keep;
 
-	if (r->scores != NULL)
+	if (r->scores != NULL) {
 		memcpy(score, r->scores + info->offset + first, n * sizeof *score);
-	else
+	} else {
+		float weights[PARE_SCORE_BLOCK];
+
+		in.w = r->t->weights(r->t, p, first, n, weights);
 		r->opt->criterion->score(&in, score);
-	for (size_t i = 0; r->mask->any && i < n; i++)
+	}
+	if (!r->t->any)
+		return;
+	keep = r->t->keep(r->t, p, first, n, room);
+	for (size_t i = 0; i < n; i++)
 		score[i] = keep[i] != 0 ? score[i] : -INFINITY;
 }
 
@@ -149,31 +181,32 @@ static void walk(struct pare_round *r, int first, int end, visit_fn *visit)
 	float score[PARE_SCORE_BLOCK];
 
 	for (int p = first; p < end; p++) {
-		const struct pare_param_info *info = pare_net_param(r->net, p);
+		const struct pare_param_info *info = r->t->info(r->t, p);
 		size_t n;
 
 		if (!pare_prune_is_target(r->opt, info))
 			continue;
 		for (size_t at = 0; at < info->n_elems; at += n) {
-			n = info->n_elems - at < PARE_SCORE_BLOCK ? info->n_elems - at : PARE_SCORE_BLOCK;
+			n = block_at(info, at);
 			pare_prune_scores(r, p, at, n, score);
-			visit(r, score, r->mask->keep + info->offset + at, pare_net_slab(r->net) + info->offset + at, n);
+			visit(r, p, at, n, score);
 		}
 	}
 }
 
-static void count_first(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n)
+static void count_first(struct pare_round *r, int p, size_t first, size_t n, const float *score)
 {
-	(void)w;
-	for (size_t i = 0; r->mask->any && i < n; i++)
-		r->n_masked += keep[i] == 0;
+	(void)p;
+	(void)first;
+	for (size_t i = 0; r->t->any && i < n; i++)
+		r->n_masked += score[i] <= -FLT_MAX;
 	pare_radix_first(r->radix, score, n);
 }
 
-static void count_second(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n)
+static void count_second(struct pare_round *r, int p, size_t first, size_t n, const float *score)
 {
-	(void)keep;
-	(void)w;
+	(void)p;
+	(void)first;
 	pare_radix_second(r->radix, score, n);
 }
 
@@ -189,19 +222,19 @@ static size_t keep_above(size_t n, float t, const float *restrict score, uint8_t
 	return n_equal;
 }
 
-static void drop(struct pare_round *r, const float *score, uint8_t *keep, float *w, size_t n)
+static void drop(struct pare_round *r, int p, size_t first, size_t n, const float *score)
 {
-	size_t n_equal = keep_above(n, r->t, score, keep);
+	uint8_t keep[PARE_SCORE_BLOCK];
+	size_t n_equal = keep_above(n, r->limit, score, keep);
 
 	for (size_t i = 0; i < n && n_equal > 0 && r->n_ties > 0; i++) {
-		bool tie = score[i] == r->t;
+		bool tie = score[i] == r->limit;
 
 		keep[i] = keep[i] && !tie;
 		n_equal -= tie;
 		r->n_ties -= tie;
 	}
-	for (size_t i = 0; i < n; i++)
-		w[i] = keep[i] != 0 ? w[i] : 0.0f;
+	r->t->mask(r->t, p, first, n, keep);
 }
 
 float pare_prune_ceil(double x)
@@ -218,7 +251,7 @@ static void prune_group(struct pare_round *r, int first, int end)
 	size_t n_drop = (size_t)llround(sparsity * (double)n), n_below;
 
 	if (r->opt->by_threshold) {
-		r->t = pare_prune_ceil(r->opt->threshold);
+		r->limit = pare_prune_ceil(r->opt->threshold);
 		r->n_ties = 0;
 		walk(r, first, end, drop);
 		return;
@@ -232,30 +265,32 @@ static void prune_group(struct pare_round *r, int first, int end)
 		return;
 	pare_radix_turn(r->radix, n_drop - 1);
 	walk(r, first, end, count_second);
-	r->t = pare_radix_value(r->radix, &n_below);
+	r->limit = pare_radix_value(r->radix, &n_below);
 	r->n_ties = n_drop - n_below;
 	walk(r, first, end, drop);
 }
 
 static enum pare_code score_tensors(struct pare_round *r, struct pare_err *err)
 {
-	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->scores;
+	size_t bytes = r->t->len * sizeof *r->scores, most = pare_prune_largest(r, 0, r->t->n);
+	float *room = pare_calloc(most + 1, sizeof *room);
+	enum pare_code code = PARE_OK;
 
 	r->scores = pare_alloc(bytes);
-	if (r->scores == NULL)
-		return pare_err_nomem(err, bytes);
-	for (int p = 0; p < pare_net_n_params(r->net); p++) {
-		const struct pare_param_info *info = pare_net_param(r->net, p);
-		struct pare_score_input in = {.net = r->net, .param = info, .weights = pare_net_slab(r->net) + info->offset, .seed = r->opt->seed,
-		    .stat = r->opt->stat != NULL ? r->opt->stat + info->offset : NULL, .param_index = p};
-		enum pare_code code = PARE_OK;
+	if (r->scores == NULL || room == NULL)
+		code = pare_err_nomem(err, bytes);
+	for (int p = 0; p < r->t->n && code == PARE_OK; p++) {
+		const struct pare_param_info *info = r->t->info(r->t, p);
+		struct pare_score_input in = {.param = info, .seed = r->opt->seed, .stat = r->opt->stat != NULL ? r->opt->stat + info->offset : NULL,
+		    .param_index = p, .n = info->n_elems};
 
-		if (pare_prune_is_target(r->opt, info))
-			code = r->opt->criterion->score_tensor(&in, r->scores + info->offset, err);
-		if (code != PARE_OK)
-			return code;
+		if (!pare_prune_is_target(r->opt, info))
+			continue;
+		in.w = r->t->weights(r->t, p, 0, info->n_elems, room);
+		code = r->opt->criterion->score_tensor(&in, r->scores + info->offset, err);
 	}
-	return PARE_OK;
+	pare_free(room);
+	return code;
 }
 
 static enum pare_code prune_weights(struct pare_round *r, int first, int end, struct pare_err *err)
@@ -269,7 +304,7 @@ static enum pare_code prune_groups(struct pare_round *r, struct pare_err *err)
 {
 	static enum pare_code (*const by_unit[])(struct pare_round *, int, int, struct pare_err *) = {
 	    [PARE_UNIT_WEIGHT] = prune_weights, [PARE_UNIT_PATTERN] = pare_prune_pattern, [PARE_UNIT_BLOCK] = pare_prune_blocks};
-	int n_params = pare_net_n_params(r->net);
+	int n_params = r->t->n;
 	enum pare_code code = PARE_OK;
 
 	if (r->opt->scope == PARE_SCOPE_GLOBAL && r->opt->by_layer == NULL)
@@ -279,24 +314,11 @@ static enum pare_code prune_groups(struct pare_round *r, struct pare_err *err)
 	return code;
 }
 
-/* Targets have been seen to by drop. */
-static void apply_to_excluded(const struct pare_round *r)
+enum pare_code pare_prune_tensors(struct pare_tensors *t, const struct pare_prune_options *opt, struct pare_err *err)
 {
-	for (int p = 0; p < pare_net_n_params(r->net); p++) {
-		const struct pare_param_info *info = pare_net_param(r->net, p);
+	struct pare_round r = {.t = t, .opt = opt};
+	enum pare_code code = check_options(&r, err);
 
-		if (info->prunable && !pare_prune_is_target(r->opt, info))
-			pare_mask_apply(r->mask, pare_net_slab(r->net), info->offset, info->offset + info->n_elems);
-	}
-}
-
-enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options *opt, struct pare_mask *mask, struct pare_err *err)
-{
-	struct pare_round r = {.net = net, .opt = opt, .mask = mask};
-	enum pare_code code;
-
-	assert(mask->len == pare_net_slab_len(net));
-	code = check_options(&r, err);
 	if (code != PARE_OK)
 		return code;
 	r.radix = pare_alloc(sizeof *r.radix);
@@ -308,9 +330,70 @@ enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options 
 		code = prune_groups(&r, err);
 	pare_free(r.radix);
 	pare_free(r.scores);
+	return code;
+}
+
+/* --- the tensors of a net */
+
+struct net_tensors {
+	struct pare_tensors t; /* first: what the functions get is a pointer to it */
+	struct pare_net *net;
+	struct pare_mask *mask;
+	float *slab;
+};
+
+static const struct pare_param_info *net_info(const struct pare_tensors *t, int p)
+{
+	return pare_net_param(((const struct net_tensors *)t)->net, p);
+}
+
+static const float *net_weights(const struct pare_tensors *t, int p, size_t first, size_t n, float *room)
+{
+	(void)n;
+	(void)room;
+	return ((const struct net_tensors *)t)->slab + net_info(t, p)->offset + first;
+}
+
+static const uint8_t *net_keep(const struct pare_tensors *t, int p, size_t first, size_t n, uint8_t *room)
+{
+	(void)n;
+	(void)room;
+	return ((const struct net_tensors *)t)->mask->keep + net_info(t, p)->offset + first;
+}
+
+static void net_mask(struct pare_tensors *t, int p, size_t first, size_t n, const uint8_t *keep)
+{
+	struct net_tensors *s = (struct net_tensors *)t;
+	size_t at = net_info(t, p)->offset + first;
+
+	memcpy(s->mask->keep + at, keep, n);
+	for (size_t i = 0; i < n; i++)
+		s->slab[at + i] = keep[i] != 0 ? s->slab[at + i] : 0.0f;
+}
+
+/* What is excluded from this round stays as earlier rounds have left it. */
+static void apply_to_excluded(const struct net_tensors *s, const struct pare_prune_options *opt)
+{
+	for (int p = 0; p < s->t.n; p++) {
+		const struct pare_param_info *info = net_info(&s->t, p);
+
+		if (info->prunable && !pare_prune_is_target(opt, info))
+			pare_mask_apply(s->mask, s->slab, info->offset, info->offset + info->n_elems);
+	}
+}
+
+enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options *opt, struct pare_mask *mask, struct pare_err *err)
+{
+	struct net_tensors s = {.t = {.n = pare_net_n_params(net), .len = pare_net_slab_len(net), .any = mask->any, .info = net_info, .weights = net_weights,
+	                            .keep = net_keep, .mask = net_mask},
+	    .net = net, .mask = mask, .slab = pare_net_slab(net)};
+	enum pare_code code;
+
+	assert(mask->len == s.t.len);
+	code = pare_prune_tensors(&s.t, opt, err);
 	if (code != PARE_OK)
 		return code;
 	mask->any = memchr(mask->keep, 0, mask->len) != NULL;
-	apply_to_excluded(&r);
+	apply_to_excluded(&s, opt);
 	return PARE_OK;
 }

@@ -2,7 +2,9 @@
  *
  * A mask covers the whole parameter slab of a net: keep[i] is 1 or 0 per float. Only prunable tensors have zeros in it. The
  * training loop applies it after every update, so a pruned weight is exactly 0 (never -0, never a denormal) through
- * momentum, weight decay and Adam, until a schedule gives it back. */
+ * momentum, weight decay and Adam, until a schedule gives it back.
+ *
+ * What is pruned is a set of tensors (struct pare_tensors): those of a net, or those that stand in a model's files (stored.h). */
 #ifndef PARE_PRUNE_PRUNE_H
 #define PARE_PRUNE_PRUNE_H
 
@@ -22,6 +24,20 @@ PARE_MUST_USE enum pare_code pare_mask_init(struct pare_mask *m, const struct pa
 void pare_mask_done(struct pare_mask *m);
 /* slab[i] = keep[i] ? slab[i] : 0 over [begin, end). */
 void pare_mask_apply(const struct pare_mask *m, float *slab, size_t begin, size_t end);
+
+/* A set of tensors, wherever their weights are. Offsets of info are places in one row of numbers that has len of them: scores and masks
+ * use it. first is a multiple of PARE_SCORE_BLOCK. */
+struct pare_tensors {
+	int n;
+	size_t len;
+	bool any; /* something is masked */
+	const struct pare_param_info *(*info)(const struct pare_tensors *t, int p);
+	/* Weights [first, first + n) of tensor p, masked ones 0, and which are kept (1 or 0): in room, or where they live. */
+	const float *(*weights)(const struct pare_tensors *t, int p, size_t first, size_t n, float *room);
+	const uint8_t *(*keep)(const struct pare_tensors *t, int p, size_t first, size_t n, uint8_t *room);
+	/* From now on these are kept; the others are 0. */
+	void (*mask)(struct pare_tensors *t, int p, size_t first, size_t n, const uint8_t *keep);
+};
 
 enum pare_scope { PARE_SCOPE_GLOBAL, PARE_SCOPE_LAYER };
 
@@ -49,10 +65,9 @@ enum pare_stat {
  * comparable across tensors where the criterion says so. */
 #define PARE_SCORE_BLOCK ((size_t)4096)
 struct pare_score_input {
-	const struct pare_net *net;
 	const struct pare_param_info *param;
-	const float *weights; /* param->n_elems */
-	const float *stat;    /* the same, where the criterion has one */
+	const float *w;    /* n, from element first on */
+	const float *stat; /* param->n_elems, where the criterion has one */
 	uint64_t seed;
 	int param_index;
 	size_t first, n; /* which elements: first is a multiple of PARE_SCORE_BLOCK, n at most that */
@@ -62,8 +77,7 @@ struct pare_criterion {
 	enum pare_stat stat;
 	bool thresholds; /* a threshold on the score means something to a user (|w| < t); random has none */
 	void (*score)(const struct pare_score_input *in, float *out); /* out[n] */
-	/* Instead of score, where a weight's score depends on its whole tensor: out[param->n_elems] at once (first and n do not
-	 * count). Such scores are kept while the round runs, four bytes a weight. */
+	/* Instead of score, where a weight's score depends on its whole tensor: out[param->n_elems] at once, first is 0. Such scores are kept while the round runs, four bytes a weight. */
 	PARE_MUST_USE enum pare_code (*score_tensor)(const struct pare_score_input *in, float *out, struct pare_err *err);
 };
 extern const struct pare_criterion pare_criterion_table[]; /* ends with name NULL */
@@ -80,7 +94,6 @@ struct pare_prune_options {
 	uint64_t seed;
 	const char *const *exclude; /* initializer or node names that stay whole: exact, or with one trailing * */
 	size_t n_exclude;
-	const struct pare_model *model; /* knows the node names; NULL: exclude is matched with initializer names only */
 	enum pare_unit unit;
 	int pattern_keep, pattern_of; /* N and M: 1 <= N <= M <= PARE_PATTERN_MAX; sparsity, threshold and scope do not count */
 	int64_t block[2];             /* outputs, inputs; each at least 1. Blocks at the edge are smaller and count as one */
@@ -95,11 +108,13 @@ bool pare_prune_is_excluded(const struct pare_prune_options *opt, const struct p
  * excluded: of all tensors together (global) or of each (layer). Exactly round(sparsity * N) of them are masked afterwards, or
  * as many as were before if that is more: a weight that is already masked is not brought back (its score counts as lowest).
  * Ties are broken by position, the first in the slab goes first, so the result does not depend on the thread count. A layer may end up empty.
- * Takes half a megabyte of memory, whatever the size of the model (more for criteria with score_tensor, and for blocks).
+ * Takes half a megabyte of memory, whatever the size of the model (more for criteria with score_tensor, for patterns and blocks).
  * Blocks: the same of blocks. N:M: exactly N of each M stay (of a last, shorter run of inputs the same share, rounded up).
  * PARE_E_INVALID: sparsity outside [0, 1), a threshold that is not finite or that the criterion does not have, or nothing
  * left to prune; PARE_E_NONFINITE names a tensor with NaN or infinity; the mask is unchanged after an error. */
 PARE_MUST_USE enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options *opt, struct pare_mask *mask, struct pare_err *err);
+/* The same of any set of tensors. */
+PARE_MUST_USE enum pare_code pare_prune_tensors(struct pare_tensors *t, const struct pare_prune_options *opt, struct pare_err *err);
 
 /* The k-th smallest of n finite scores (0-based), by a two-pass radix histogram over the float bits: O(n), no copy,
  * 512 KiB of stack. Public for the test. */

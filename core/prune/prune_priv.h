@@ -20,21 +20,22 @@ float pare_radix_value(struct pare_radix *r, size_t *out_below);
 
 /* One call of pare_prune. */
 struct pare_round {
-	struct pare_net *net;
+	struct pare_tensors *t;
 	const struct pare_prune_options *opt;
-	struct pare_mask *mask;
 	struct pare_radix *radix;
-	float *scores;   /* by place in the slab, where the criterion has score_tensor */
+	float *scores;   /* by place (offset), where the criterion has score_tensor */
 	size_t n_masked; /* of the group, before this round */
-	float t;         /* below it goes, */
+	float limit;     /* below it goes, */
 	size_t n_ties;   /* and so many that equal it */
 };
 
+/* The largest target of tensors [first, end), in elements. */
+size_t pare_prune_largest(const struct pare_round *r, int first, int end);
 /* Scores of n weights of tensor p from first on (a block, see PARE_SCORE_BLOCK), -INFINITY where masked. */
 void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n, float *score);
 /* The least float that is not less than x: score < x for a double x, and score < pare_prune_ceil(x), mean the same. */
 float pare_prune_ceil(double x);
-/* pattern.c: a round by units other than single weights, over params [first, end). */
+/* pattern.c: a round by units other than single weights, over tensors [first, end). */
 PARE_MUST_USE enum pare_code pare_prune_pattern(struct pare_round *r, int first, int end, struct pare_err *err);
 PARE_MUST_USE enum pare_code pare_prune_blocks(struct pare_round *r, int first, int end, struct pare_err *err);
 

@@ -56,7 +56,7 @@ static void look_at_name(void *ctx, const struct pare_unit_run *r)
 /* Does one of the patterns name a weight of the group, or the node that reads it? */
 static bool named(const struct pare_net *net, const struct pare_structures *g, const struct pare_group *gr, const char *const *patterns, size_t n)
 {
-	struct pare_prune_options match = {.exclude = patterns, .n_exclude = n, .model = pare_net_model(net)};
+	struct pare_prune_options match = {.exclude = patterns, .n_exclude = n};
 	struct naming naming = {.net = net, .match = &match};
 
 	if (n > 0)
@@ -113,7 +113,7 @@ static enum pare_code score_weights(struct chooser *c, struct pare_err *err)
 		return pare_err_nomem(err, pare_net_slab_len(c->net) * sizeof *c->weight_score);
 	for (int p = 0; p < pare_net_n_params(c->net) && code == PARE_OK; p++) {
 		const struct pare_param_info *info = pare_net_param(c->net, p);
-		struct pare_score_input in = {.net = c->net, .param = info, .weights = slab + info->offset, .stat = c->opt->stat != NULL ? c->opt->stat + info->offset : NULL,
+		struct pare_score_input in = {.param = info, .w = slab + info->offset, .stat = c->opt->stat != NULL ? c->opt->stat + info->offset : NULL,
 		    .seed = c->opt->seed, .param_index = p, .n = info->n_elems};
 
 		if (!pare_structure_weight(c->net, p))
@@ -122,6 +122,7 @@ static enum pare_code score_weights(struct chooser *c, struct pare_err *err)
 			code = w->score_tensor(&in, c->weight_score + info->offset, err);
 		for (; w->score_tensor == NULL && in.first < info->n_elems; in.first += in.n) {
 			in.n = info->n_elems - in.first < PARE_SCORE_BLOCK ? info->n_elems - in.first : PARE_SCORE_BLOCK;
+			in.w = slab + info->offset + in.first;
 			w->score(&in, c->weight_score + info->offset + in.first);
 		}
 	}

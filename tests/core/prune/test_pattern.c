@@ -170,7 +170,7 @@ START_TEST(lamp_is_its_definition)
 	*weight_at(&f, info->name, 3) = *weight_at(&f, info->name, 9);
 	*weight_at(&f, info->name, 4) = 0.0f;
 	score = malloc(info->n_elems * sizeof *score);
-	ck_ok(lamp->score_tensor(&(struct pare_score_input){.net = f.net, .param = info, .weights = w}, score, &err));
+	ck_ok(lamp->score_tensor(&(struct pare_score_input){.param = info, .w = w, .n = info->n_elems}, score, &err));
 	for (size_t i = 0; i < info->n_elems; i++) {
 		double sum = 0;
 
