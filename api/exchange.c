@@ -224,7 +224,9 @@ void api_exchange_body(struct api_exchange *x, const void *p, size_t n)
 
 enum api_wait api_exchange_waits(const struct api_exchange *x)
 {
-	return x->done || x->route == NULL ? API_WAIT_NOTHING : x->route->waits;
+	if (x->done || x->route == NULL)
+		return API_WAIT_NOTHING;
+	return api_query(x, "dry_run") != NULL ? API_WAIT_ENGINE : x->route->waits;
 }
 
 void api_exchange_end(struct api_exchange *x)

@@ -321,18 +321,89 @@ static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pa
 	return rc;
 }
 
+/* --- a job that is told of, not queued */
+
+struct dry_run {
+	struct store_asset assets[3];
+	struct api_engine_input inputs[3];
+	int n;
+};
+
+static enum pare_code dry_input(struct api_exchange *x, struct dry_run *d, const struct pare_args *a, const char *field, const char *role, enum store_asset_kind kind, struct pare_err *err)
+{
+	const char *id = pare_args_str(a, field);
+	struct store_asset *asset = &d->assets[d->n];
+	char pointer[32];
+	enum pare_code rc;
+
+	if (id == NULL)
+		return PARE_OK;
+	rc = store_asset_get(x->api->opt.store, kind, id, asset, err);
+	(void)snprintf(pointer, sizeof pointer, "/%s", field);
+	if (rc == PARE_E_NOT_FOUND)
+		return no_such(x, pointer, kind == STORE_MODEL ? "model" : "data set", id, err);
+	if (rc == PARE_OK)
+		d->inputs[d->n++] = (struct api_engine_input){role, asset->files, asset->n_files};
+	return rc;
+}
+
+/* The engine prepares the job as if it ran, so its findings are the request's. */
+static enum pare_code dry_run(struct api_exchange *x, const struct pare_args *a, const char *text, struct pare_err *err)
+{
+	const struct api_engine *e = &x->api->opt.engine;
+	struct dry_run d = {.n = 0};
+	char *info = NULL;
+	enum pare_code rc = dry_input(x, &d, a, "model", "model", STORE_MODEL, err);
+
+	if (rc == PARE_OK)
+		rc = dry_input(x, &d, a, "teacher", "teacher", STORE_MODEL, err);
+	if (rc == PARE_OK)
+		rc = dry_input(x, &d, a, "dataset", "data", STORE_DATASET, err);
+	if (rc == PARE_OK)
+		rc = e->analyze(e->ctx, text, d.inputs, d.n, &info, err);
+	for (int i = 0; i < d.n; i++)
+		store_asset_done(&d.assets[i]);
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "dry_run");
+	api_json_raw(&x->out, "request", text);
+	api_json_raw(&x->out, "analysis", info);
+	api_json_close(&x->out, '}');
+	pare_free(info);
+	return api_reply_json(x, 200, err);
+}
+
+/* *out: whether the request is only asked about. */
+static enum pare_code is_dry(const struct api_exchange *x, bool *out, struct pare_err *err)
+{
+	const char *s = api_query(x, "dry_run");
+
+	*out = s != NULL && strcmp(s, "true") == 0;
+	if (s != NULL && !*out && strcmp(s, "false") != 0)
+		return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"dry_run\" must be true or false");
+	return PARE_OK;
+}
+
 enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 {
 	struct pare_job *job = NULL;
 	char *text = NULL;
-	enum pare_code rc = parse(x, &job, err);
+	bool dry = false;
+	enum pare_code rc = is_dry(x, &dry, err);
 
+	if (rc == PARE_OK)
+		rc = parse(x, &job, err);
 	if (rc == PARE_OK)
 		rc = check_threads(x, pare_job_args(job), err);
 	if (rc == PARE_OK)
 		rc = pare_job_canonical(job, 0, x->api->opt.limits.default_threads, &text, err);
 	if (rc == PARE_OK)
 		rc = check_teacher(x, pare_job_args(job), err);
+	if (rc == PARE_OK && dry) {
+		rc = dry_run(x, pare_job_args(job), text, err);
+		goto out;
+	}
 	if (rc == PARE_OK)
 		rc = check_queue(x->api, err);
 	if (rc == PARE_OK) {
@@ -341,6 +412,7 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 
 		rc = put(x, &j, err);
 	}
+out:
 	pare_free(text);
 	pare_job_free(job);
 	return rc;

@@ -4,6 +4,7 @@
 
 static const char *const q_verbose[] = {"verbose", NULL};
 static const char *const q_page[] = {"limit", "after", "before", "order", NULL};
+static const char *const q_job[] = {"dry_run", NULL};
 static const char *const q_jobs[] = {"limit", "after", "before", "order", "status", "model", "dataset", NULL};
 static const char *const q_model[] = {"name", "filename", NULL};
 static const char *const q_dataset[] = {"name", "filename", "label", "task", NULL};
@@ -34,7 +35,7 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/datasets/{id}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, NULL, api_get_dataset},
     {"DELETE", "/v1/datasets/{id}", API_WANT_NONE, API_KEY, API_WAIT_DISK, false, NULL, api_delete_dataset},
     {"GET", "/v1/datasets/{id}/content", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, q_path, api_get_dataset_content},
-    {"POST", "/v1/jobs", API_WANT_JSON, API_KEY, API_WAIT_DISK, true, NULL, api_post_job},
+    {"POST", "/v1/jobs", API_WANT_JSON, API_KEY, API_WAIT_DISK, true, q_job, api_post_job},
     {"GET", "/v1/jobs", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, q_jobs, api_get_jobs},
     {"GET", "/v1/jobs/{id}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, NULL, api_get_job},
     {"DELETE", "/v1/jobs/{id}", API_WANT_NONE, API_KEY, API_WAIT_DISK, false, NULL, api_delete_job},

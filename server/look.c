@@ -193,34 +193,57 @@ static enum pare_code run(struct srv_look *l, struct talk *t, struct pare_err *e
 	return code;
 }
 
-enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err)
+static enum pare_code add_files(struct srv_look *l, struct talk *t, const char *role, const struct store_file *files, int n_files, struct pare_err *err)
 {
-	struct talk t = {.start = {.kind = kind == STORE_MODEL ? "inspect-model" : "inspect-dataset", .options = options}, .may_spill = kind != STORE_MODEL};
 	enum pare_code code = PARE_OK;
 
-	if (n_files < 1 || n_files > PARE_MAX_INPUTS)
+	if (n_files < 1 || n_files > PARE_MAX_INPUTS - t->start.n_inputs)
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "%d files were given, there must be between 1 and %d", n_files, PARE_MAX_INPUTS);
 	for (int i = 0; i < n_files && code == PARE_OK; i++) {
-		struct pare_msg_input *in = &t.start.inputs[i];
+		struct pare_msg_input *in = &t->start.inputs[t->start.n_inputs];
 
-		in->role = kind == STORE_MODEL ? "model" : "data";
+		in->role = role;
 		in->name = files[i].path;
 		code = blob_get(l->opt.blobs, files[i].sha256, &in->fd, &in->n_bytes, err);
 		if (code == PARE_OK)
-			t.start.n_inputs++;
+			t->start.n_inputs++;
 	}
+	return code;
+}
+
+/* Runs the talk if code is PARE_OK, and gives back what it holds. */
+static enum pare_code finish(struct srv_look *l, struct talk *t, enum pare_code code, char **out_info, struct pare_err *err)
+{
 	if (code == PARE_OK)
-		code = run(l, &t, err);
-	for (int i = 0; i < t.start.n_inputs; i++)
-		close(t.start.inputs[i].fd);
-	for (int i = 0; i < t.n_scratch; i++)
-		blob_abort(t.scratch[i]);
+		code = run(l, t, err);
+	for (int i = 0; i < t->start.n_inputs; i++)
+		close(t->start.inputs[i].fd);
+	for (int i = 0; i < t->n_scratch; i++)
+		blob_abort(t->scratch[i]);
 	if (code != PARE_OK) {
-		pare_free(t.info);
+		pare_free(t->info);
 		return code;
 	}
-	*out_info = t.info;
+	*out_info = t->info;
 	return PARE_OK;
+}
+
+enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err)
+{
+	bool model = kind == STORE_MODEL;
+	struct talk t = {.start = {.kind = model ? "inspect-model" : "inspect-dataset", .options = options}, .may_spill = !model};
+
+	return finish(l, &t, add_files(l, &t, model ? "model" : "data", files, n_files, err), out_info, err);
+}
+
+enum pare_code srv_look_analyze(struct srv_look *l, const char *job, const struct api_engine_input *inputs, int n_inputs, char **out_info, struct pare_err *err)
+{
+	struct talk t = {.start = {.kind = "analyze", .job = job}, .may_spill = true};
+	enum pare_code code = PARE_OK;
+
+	for (int i = 0; i < n_inputs && code == PARE_OK; i++)
+		code = add_files(l, &t, inputs[i].role, inputs[i].files, inputs[i].n_files, err);
+	return finish(l, &t, code, out_info, err);
 }
 
 enum pare_code srv_look_build(struct srv_look *l, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err)

@@ -3,6 +3,7 @@
 #ifndef SERVER_LOOK_H
 #define SERVER_LOOK_H
 
+#include "api/api.h"
 #include "core/base/err.h"
 #include "storage/blob.h"
 #include "storage/store.h"
@@ -20,6 +21,7 @@ void srv_look_free(struct srv_look *l);
 
 /* As struct api_engine has them (api/api.h). Any thread. */
 PARE_MUST_USE enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err);
+PARE_MUST_USE enum pare_code srv_look_analyze(struct srv_look *l, const char *job, const struct api_engine_input *inputs, int n_inputs, char **out_info, struct pare_err *err);
 PARE_MUST_USE enum pare_code srv_look_build(struct srv_look *l, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err);
 
 #endif

@@ -55,6 +55,11 @@ static enum pare_code on_inspect(void *ctx, enum store_asset_kind kind, const st
 	return srv_look_inspect(((struct daemon *)ctx)->look, kind, files, n, options, out_info, err);
 }
 
+static enum pare_code on_analyze(void *ctx, const char *job, const struct api_engine_input *inputs, int n, char **out_info, struct pare_err *err)
+{
+	return srv_look_analyze(((struct daemon *)ctx)->look, job, inputs, n, out_info, err);
+}
+
 static enum pare_code on_build(void *ctx, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err)
 {
 	return srv_look_build(((struct daemon *)ctx)->look, architecture, out, out_info, err);
@@ -179,7 +184,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	const struct srv_config *c = &d->config;
 	struct api_options o = {
 	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
-	    .engine = {on_inspect, on_build, on_job_added, on_job_canceled, on_events, on_workers, d},
+	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes},
 	    .public_url = c->public_url, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};

@@ -42,6 +42,7 @@ struct job_answer {
 PARE_MUST_USE enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_inspect_dataset(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_analyze(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_build(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 /* What inspect-model says of a model, as one JSON object. */
 PARE_MUST_USE enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, struct pare_err *err);
@@ -131,6 +132,10 @@ struct job_run {
 	size_t out_bytes;
 };
 
+/* The beginning and the end of a job (run.c): everything that can be found out before the first step; w, started_ns and units_total are set, the rest is
+ * zero. job_run_done belongs to it even after an error. */
+PARE_MUST_USE enum pare_code job_prepare(struct job_run *r, struct pare_err *err);
+void job_run_done(struct job_run *r);
 /* Steps (steps.c): a row per name of the catalog. */
 struct job_step {
 	const char *name;
@@ -183,6 +188,8 @@ PARE_MUST_USE enum pare_code job_look_at_data(struct job_run *r, const struct pa
 PARE_MUST_USE enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 int job_n_rounds(const struct pare_args *prune);
+/* All that a prune step removes in one round, without refit and recovery. */
+PARE_MUST_USE enum pare_code job_prune_at_once(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* Structured pruning (structures.c). The check comes before all steps and makes the rest possible. */
 #define JOB_MAX_RATIOS 64
 bool job_is_structural(const struct pare_args *prune);
@@ -193,6 +200,7 @@ PARE_MUST_USE enum pare_code job_structures_round(struct job_run *r, const struc
 PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, struct pare_err *err);
 void job_shrunk_done(struct job_shrunk *s);
 void job_structures_done(struct job_run *r);
+void job_write_groups(const struct job_run *r, struct pare_buf *b); /* "groups" and "pinned" */
 void job_write_structures(const struct job_run *r, struct pare_buf *b);
 int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis); /* of the model that leaves */
 void job_group_left(const struct job_run *r, const struct pare_structures *g, const struct pare_group *gr, int64_t *units, int64_t *width);
@@ -204,7 +212,6 @@ PARE_MUST_USE enum pare_code job_search(struct job_run *r, const struct pare_arg
 PARE_MUST_USE enum pare_code job_put_front(struct job_run *r, struct job_answer *a, struct pare_err *err);
 void job_write_search(const struct job_run *r, struct pare_buf *b);
 PARE_MUST_USE enum pare_code job_search_document(const struct job_run *r, struct job_doc *d, struct pare_err *err);
-void job_search_done(struct job_run *r);
 /* Figures of the validation rows; NAN without such rows. */
 PARE_MUST_USE enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err);
 void job_record_add(struct job_run *r, const struct job_record *rec);

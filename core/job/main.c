@@ -39,6 +39,9 @@ static const char usage[] =
     "  pare-core run --job job.json --model in.onnx [--teacher second.onnx] --data PATH... --out DIR [--threads N] [--quiet]\n"
     "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md, report.html\n"
     "      into DIR; the job's limits hold here too (max_runtime_seconds as processor time)\n"
+    "  pare-core analyze --job job.json --model in.onnx [--teacher second.onnx] --data PATH... [--threads N]\n"
+    "      prints what the job would do, as JSON: what can be pruned, what is pinned and why, how much each layer\n"
+    "      alone minds, the sizes to expect and the time; nothing is trained or written\n"
     "  pare-core inspect FILE...\n"
     "      prints what a model or the files of a data set hold, as JSON\n"
     "  pare-core build --architecture arch.json --out model.onnx\n"
@@ -300,16 +303,15 @@ static enum pare_code make_directory(const char *path, struct pare_err *err)
 	return access(path, W_OK | X_OK) == 0 ? PARE_OK : pare_err_errno(err, errno, path);
 }
 
-static int run(struct shell *s)
+/* Runs or analyses the job; out_dir is where it writes. */
+static int with_job(struct shell *s, const char *kind, const char *out_dir)
 {
 	struct pare_err err;
 	char *job = NULL;
 	enum pare_code code;
 	int status;
 
-	if (s->job == NULL || s->model == NULL || s->n_data == 0 || s->out == NULL)
-		return misuse("run needs --job, --model, --data and --out", NULL);
-	s->start.kind = "run";
+	s->start.kind = kind;
 	code = read_job(s, &job, &err);
 	if (code == PARE_OK)
 		code = add_file(s, s->model, "model", &err);
@@ -317,12 +319,29 @@ static int run(struct shell *s)
 		code = add_file(s, s->teacher, "teacher", &err);
 	if (code == PARE_OK)
 		code = add_data(s, &err);
-	if (code == PARE_OK)
+	if (code == PARE_OK && s->out != NULL)
 		code = make_directory(s->out, &err);
 	s->start.job = job;
-	status = code == PARE_OK ? talk(s, s->out, NULL) : fail(&err);
+	status = code == PARE_OK ? talk(s, out_dir, NULL) : fail(&err);
 	pare_free(job);
 	return status;
+}
+
+static int run(struct shell *s)
+{
+	if (s->job == NULL || s->model == NULL || s->n_data == 0 || s->out == NULL)
+		return misuse("run needs --job, --model, --data and --out", NULL);
+	return with_job(s, "run", s->out);
+}
+
+static int analyze(struct shell *s)
+{
+	if (s->job == NULL || s->model == NULL || s->n_data == 0)
+		return misuse("analyze needs --job, --model and --data", NULL);
+	if (s->out != NULL)
+		return misuse("analyze writes nothing", s->out);
+	s->quiet = true;
+	return with_job(s, "analyze", ".");
 }
 
 /* ONNX has no magic number; the readers of data do, and a CSV is text. What is called *.onnx is a model. */
@@ -380,7 +399,7 @@ static int build(struct shell *s)
 static const struct {
 	const char *name;
 	int (*run)(struct shell *s);
-} verb_table[] = {{"run", run}, {"inspect", inspect}, {"build", build}};
+} verb_table[] = {{"run", run}, {"analyze", analyze}, {"inspect", inspect}, {"build", build}};
 
 static const struct {
 	const char *name;
@@ -471,7 +490,7 @@ static int shell_main(char **argv)
 			status = verb_table[v].run(s);
 		goto out;
 	}
-	status = misuse("unknown command, neither run nor inspect nor build", argv[1]);
+	status = misuse("unknown command, none of run, analyze, inspect and build", argv[1]);
 out:
 	for (int k = 0; k < s->start.n_inputs; k++)
 		(void)close(s->start.inputs[k].fd);

@@ -90,13 +90,18 @@ enum pare_code job_look_at_data(struct job_run *r, const struct pare_args *crite
 	return pare_observe(r->net, r->data, &look, r->stat, err);
 }
 
+static enum pare_code take_away(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+{
+	o->seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
+	return job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
+}
+
 enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
 	enum pare_code code = job_look_at_data(r, pare_args_obj(args, "criterion"), o, err);
 
-	o->seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
 	if (code == PARE_OK)
-		code = job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
+		code = take_away(r, args, o, err);
 	if (code == PARE_OK && pare_args_obj(args, "reconstruct") != NULL)
 		code = job_refit(r, pare_args_obj(args, "reconstruct"), err);
 	return code;
@@ -176,6 +181,19 @@ enum pare_code job_prune_options(const struct pare_args *args, struct pare_prune
 	else if (o->criterion == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a criterion that the engine does not have");
 	return PARE_OK;
+}
+
+enum pare_code job_prune_at_once(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	struct pare_prune_options o;
+	enum pare_code code = job_prune_options(args, &o, err);
+
+	if (code != PARE_OK)
+		return code;
+	set_unit(&o, args);
+	set_amount(&o, args, starting_point(r, args), 1, 1);
+	code = job_look_at_data(r, pare_args_obj(args, "criterion"), &o, err);
+	return code == PARE_OK ? take_away(r, args, &o, err) : code;
 }
 
 enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)

@@ -7,7 +7,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/num.h"
-#include "core/job/job_priv.h"
+#include "core/job/search_priv.h"
 #include "core/onnx/onnx.h"
 
 #define EVAL_BATCH 256
@@ -165,7 +165,7 @@ static enum pare_code reserve(struct job_run *r, struct pare_err *err)
 	return code;
 }
 
-static enum pare_code prepare(struct job_run *r, struct pare_err *err)
+enum pare_code job_prepare(struct job_run *r, struct pare_err *err)
 {
 	enum pare_code code = job_phase(r, "validate", err);
 
@@ -310,7 +310,7 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 	return code;
 }
 
-static void run_done(struct job_run *r)
+void job_run_done(struct job_run *r)
 {
 	job_verdict_done(&r->verdict_input);
 	job_verdict_done(&r->verdict_dense);
@@ -322,7 +322,7 @@ static void run_done(struct job_run *r)
 	pare_free(r->final);
 	pare_free(r->dense);
 	pare_free(r->input);
-	job_search_done(r);
+	job_search_free(r->search);
 	job_structures_done(r);
 	pare_mask_done(&r->mask);
 	pare_data_free(r->data);
@@ -343,7 +343,7 @@ enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_e
 	r.w = w;
 	r.units_total = 1;
 	r.started_ns = pare_job_env.tick_ns(NULL);
-	code = prepare(&r, err);
+	code = job_prepare(&r, err);
 	if (code == PARE_OK)
 		code = baseline(&r, err);
 	for (size_t i = 0; code == PARE_OK && i < pare_job_n_steps(r.job); i++) {
@@ -355,6 +355,6 @@ enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_e
 		code = job_check_canceled(w, err);
 	if (code == PARE_OK)
 		code = finish(&r, a, err);
-	run_done(&r);
+	job_run_done(&r);
 	return code;
 }

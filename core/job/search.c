@@ -91,8 +91,7 @@ void job_state_done(struct job_state *s)
 
 /* --- measuring and judging */
 
-/* Bytes of the file if zeros are left out and a bit for each weight says where they were, tensor by tensor where that is less. */
-static int64_t packed_bytes(struct job_run *r)
+int64_t job_packed_bytes(struct job_run *r)
 {
 	const float *slab = pare_net_slab(r->net);
 	int64_t bytes = (int64_t)r->file.len;
@@ -115,7 +114,7 @@ void job_measure(struct job_run *r, const struct job_search *s, struct job_point
 	job_count(r->net, &v);
 	out->n_weights = v.n_nonzero_weights;
 	out->macs = v.macs_nonzero;
-	out->bytes = packed_bytes(r);
+	out->bytes = job_packed_bytes(r);
 	out->sparsity = job_sparsity(r);
 	if (s->objective == OBJECTIVE_WEIGHTS)
 		out->size = (double)out->n_weights / s->dense_weights;
@@ -301,6 +300,9 @@ static enum pare_code begin(struct job_run *r, const struct pare_args *args, str
 	s->step = r->step;
 	while (strcmp(objective_names[s->objective], pare_args_str(args, "objective")) != 0)
 		s->objective++;
+	s->by_macs = s->objective == OBJECTIVE_MACS || s->objective == OBJECTIVE_LATENCY;
+	s->criterion = pare_args_obj(args, "criterion");
+	s->quick_rows = (uint32_t)fmin(pare_args_num(args, "sensitivity_rows"), UINT32_MAX);
 	s->metric = pare_args_str(q, "metric");
 	s->limit = pare_args_num(q, "max_drop");
 	s->max_points = 1 + job_n_tries(args);
@@ -329,7 +331,7 @@ static enum pare_code first_point(struct job_run *r, struct pare_err *err)
 	job_count(r->net, &v);
 	s->dense_weights = (double)v.n_nonzero_weights;
 	s->dense_macs = v.macs_nonzero;
-	s->dense_bytes = (double)packed_bytes(r);
+	s->dense_bytes = (double)job_packed_bytes(r);
 	job_measure(r, s, p);
 	s->base_left = job_is_structural(s->args) ? 1 - job_structures_share(r, s->args) : 1 - p->sparsity;
 	if (v.n_nonzero_weights == 0)
@@ -356,7 +358,7 @@ enum pare_code job_search(struct job_run *r, const struct pare_args *args, struc
 		code = job_prune_options(args, &o, err);
 	if (code == PARE_OK)
 		code = first_point(r, err);
-	if (code == PARE_OK)
+	if (code == PARE_OK && !job_is_structural(args) && strcmp(pare_args_str(args, "allocation"), "ranking") != 0)
 		code = job_sensitivity(r, s, &o, &s->points[0].state, err);
 	if (code == PARE_OK)
 		code = job_compare_allocation(r, s, &o, &s->points[0].state, err);
@@ -376,10 +378,8 @@ enum pare_code job_search(struct job_run *r, const struct pare_args *args, struc
 	return PARE_OK;
 }
 
-void job_search_done(struct job_run *r)
+void job_search_free(struct job_search *s)
 {
-	struct job_search *s = r->search;
-
 	if (s == NULL)
 		return;
 	for (int i = 0; i < s->n_points; i++)
@@ -391,5 +391,4 @@ void job_search_done(struct job_run *r)
 	pare_free(s->by_layer);
 	pare_free(s->wholes);
 	pare_free(s);
-	r->search = NULL;
 }

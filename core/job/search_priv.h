@@ -40,6 +40,10 @@ struct job_search {
 	const struct pare_args *args;
 	size_t step;
 	int objective; /* enum in search.c */
+	/* of sensitivities: how a weight is scored, whether a layer costs its multiply-accumulates or its weights, and the validation rows looked at */
+	const struct pare_args *criterion;
+	bool by_macs;
+	uint32_t quick_rows;
 	const char *metric;
 	double limit;
 	bool by_interval, too_few; /* too_few: rows for an interval, so the measured drop decides */
@@ -62,12 +66,18 @@ struct job_search {
 
 /* The metric of m on a split against that of the dense model. */
 void job_floor_judge(const struct job_run *r, enum pare_split split, const struct pare_metrics *dense, const struct pare_metrics *m, struct job_floor *out);
+/* The loss of the net as it is, on those rows. */
+PARE_MUST_USE enum pare_code job_quick_loss(struct job_run *r, const struct job_search *s, double *out, struct pare_err *err);
 /* Curves of all layers that o may prune, from the present weights, which are left as they are (sensitivity.c). base: their state. */
 PARE_MUST_USE enum pare_code job_sensitivity(struct job_run *r, struct job_search *s, const struct pare_prune_options *o, const struct job_state *base, struct pare_err *err);
 /* Whether the curves or one ranking over all weights make the better model of the same size, before any training. */
 PARE_MUST_USE enum pare_code job_compare_allocation(struct job_run *r, struct job_search *s, const struct pare_prune_options *o, const struct job_state *base, struct pare_err *err);
 /* o to a share of the dense model's size that shall be left. */
 PARE_MUST_USE enum pare_code job_set_left(struct job_search *s, struct pare_prune_options *o, double left, struct pare_err *err);
+/* Bytes of the file if zeros are left out and a bit for each weight says where they were, tensor by tensor where that is less. */
+int64_t job_packed_bytes(struct job_run *r);
+void job_search_free(struct job_search *s);
+void job_write_curve(struct pare_buf *b, const struct pare_curve *c); /* "left" and "loss_rise" */
 /* The size of the net as it is, by the objective and as a share (search.c). */
 void job_measure(struct job_run *r, const struct job_search *s, struct job_point *out);
 /* Points that no other beats in both size and quality keep their states, at most as many as the step says, evenly spread; keep never goes (front.c). */

@@ -63,13 +63,8 @@ static void write_point(const struct job_run *r, struct pare_buf *b, int i)
 	pare_buf_str(b, "}");
 }
 
-static void write_curve(const struct job_run *r, struct pare_buf *b, int k)
+void job_write_curve(struct pare_buf *b, const struct pare_curve *c)
 {
-	const struct pare_curve *c = &r->search->curves[k];
-
-	pare_json_sep(b);
-	pare_buf_str(b, "{");
-	pare_json_key_str(b, "layer", pare_net_param(r->net, r->search->layers[k])->name);
 	open_key(b, "left", "[");
 	for (int i = 0; i < c->n; i++) {
 		pare_json_sep(b);
@@ -81,7 +76,7 @@ static void write_curve(const struct job_run *r, struct pare_buf *b, int k)
 		pare_json_sep(b);
 		pare_json_num(b, c->harm[i]);
 	}
-	pare_buf_str(b, "]}");
+	pare_buf_str(b, "]");
 }
 
 void job_write_search(const struct job_run *r, struct pare_buf *b)
@@ -112,8 +107,13 @@ void job_write_search(const struct job_run *r, struct pare_buf *b)
 		write_point(r, b, i);
 	pare_buf_str(b, "]");
 	open_key(b, "sensitivity", "[");
-	for (int k = 0; k < s->n_layers; k++)
-		write_curve(r, b, k);
+	for (int k = 0; k < s->n_layers; k++) {
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "layer", pare_net_param(r->net, s->layers[k])->name);
+		job_write_curve(b, &s->curves[k]);
+		pare_buf_str(b, "}");
+	}
 	pare_buf_str(b, "]}");
 }
 

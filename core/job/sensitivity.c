@@ -15,14 +15,13 @@
 
 #define LEVELS 8
 
-/* With the curves of one layer: the loss of the net as it is. */
-static enum pare_code quick_loss(struct job_run *r, const struct job_search *s, double *out, struct pare_err *err)
+enum pare_code job_quick_loss(struct job_run *r, const struct job_search *s, double *out, struct pare_err *err)
 {
 	struct pare_metrics m;
 	enum pare_code code;
 
 	memset(&m, 0, sizeof m);
-	r->fit.most_rows = (uint32_t)pare_args_int(s->args, "sensitivity_rows");
+	r->fit.most_rows = s->quick_rows;
 	code = job_eval(r, PARE_SPLIT_VALIDATION, &m, err);
 	r->fit.most_rows = 0;
 	if (code == PARE_OK)
@@ -38,13 +37,12 @@ static int64_t nonzero_of(struct job_run *r, int param)
 	return job_count_nonzero(pare_net_slab(r->net) + p->offset, p->n_elems);
 }
 
-/* What a whole layer costs by the objective. */
-static double cost_of(struct job_run *r, int param)
+/* What a layer costs as it is. */
+static double cost_of(struct job_run *r, int param, bool by_macs)
 {
 	const struct pare_param_info *p = pare_net_param(r->net, param);
-	const char *objective = pare_args_str(r->search->args, "objective");
 
-	if (strcmp(objective, "weights") == 0 || strcmp(objective, "bytes") == 0)
+	if (!by_macs)
 		return (double)nonzero_of(r, param);
 	return (double)pare_net_node_macs(r->net, p->node) * (double)nonzero_of(r, param) / (double)p->n_elems;
 }
@@ -62,10 +60,10 @@ static enum pare_code reserve(struct job_run *r, struct job_search *s, const str
 	for (int i = 0; i < n; i++) {
 		const struct pare_param_info *p = pare_net_param(r->net, i);
 
-		if (!pare_prune_is_target(o, p) || p->n_elems == 0 || !(cost_of(r, i) > 0))
+		if (!pare_prune_is_target(o, p) || p->n_elems == 0 || !(cost_of(r, i, s->by_macs) > 0))
 			continue;
 		s->wholes[s->n_layers] = (double)nonzero_of(r, i) / (double)p->n_elems;
-		s->curves[s->n_layers] = (struct pare_curve){.cost = cost_of(r, i)};
+		s->curves[s->n_layers] = (struct pare_curve){.cost = cost_of(r, i, s->by_macs)};
 		s->layers[s->n_layers++] = i;
 	}
 	return PARE_OK;
@@ -89,7 +87,7 @@ static enum pare_code measure_layer(struct job_run *r, struct job_search *s, str
 		if (code == PARE_OK)
 			code = pare_prune(r->net, o, &r->mask, err);
 		if (code == PARE_OK)
-			code = quick_loss(r, s, &loss, err);
+			code = job_quick_loss(r, s, &loss, err);
 		if (code != PARE_OK)
 			break;
 		c->left[c->n] = left;
@@ -105,13 +103,11 @@ enum pare_code job_sensitivity(struct job_run *r, struct job_search *s, const st
 	double whole = 0;
 	enum pare_code code;
 
-	if (job_is_structural(s->args) || strcmp(pare_args_str(s->args, "allocation"), "ranking") == 0)
-		return PARE_OK;
 	code = reserve(r, s, o, err);
 	if (code == PARE_OK)
-		code = job_look_at_data(r, pare_args_obj(s->args, "criterion"), &one, err);
+		code = job_look_at_data(r, s->criterion, &one, err);
 	if (code == PARE_OK)
-		code = quick_loss(r, s, &whole, err);
+		code = job_quick_loss(r, s, &whole, err);
 	one.by_layer = s->by_layer;
 	for (int k = 0; k < s->n_layers && code == PARE_OK; k++)
 		code = measure_layer(r, s, &one, k, whole, base, err);
@@ -146,7 +142,7 @@ static double cost_left(struct job_run *r, const struct job_search *s)
 	double is = 0, was = 0;
 
 	for (int k = 0; k < s->n_layers; k++) {
-		is += cost_of(r, s->layers[k]);
+		is += cost_of(r, s->layers[k], s->by_macs);
 		was += s->curves[k].cost;
 	}
 	return is / was;
@@ -165,7 +161,7 @@ static enum pare_code compare_at(struct job_run *r, struct job_search *s, struct
 	if (code == PARE_OK)
 		code = pare_prune(r->net, o, &r->mask, err);
 	if (code == PARE_OK)
-		code = quick_loss(r, s, &ranked, err);
+		code = job_quick_loss(r, s, &ranked, err);
 	same = cost_left(r, s);
 	s->allocates = true;
 	job_state_restore(r, base);
@@ -174,7 +170,7 @@ static enum pare_code compare_at(struct job_run *r, struct job_search *s, struct
 	if (code == PARE_OK)
 		code = pare_prune(r->net, o, &r->mask, err);
 	if (code == PARE_OK)
-		code = quick_loss(r, s, &allocated, err);
+		code = job_quick_loss(r, s, &allocated, err);
 	s->loss_ranked += log(ranked + 1e-12);
 	s->loss_allocated += log(allocated + 1e-12);
 	return code;
@@ -193,7 +189,7 @@ enum pare_code job_compare_allocation(struct job_run *r, struct job_search *s, c
 		s->allocates = true;
 		return PARE_OK;
 	}
-	code = job_look_at_data(r, pare_args_obj(s->args, "criterion"), &one, err);
+	code = job_look_at_data(r, s->criterion, &one, err);
 	for (size_t i = 0; i < n && code == PARE_OK; i++)
 		code = compare_at(r, s, &one, shares[i], base, err);
 	job_state_restore(r, base);

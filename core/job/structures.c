@@ -317,6 +317,20 @@ static void write_pinned(const struct job_run *r, struct pare_buf *b)
 	}
 }
 
+void job_write_groups(const struct job_run *r, struct pare_buf *b)
+{
+	pare_json_key(b, "groups");
+	pare_buf_str(b, "[");
+	for (int i = 0; i < 2; i++)
+		write_groups(r, b, (enum pare_granularity)i);
+	pare_buf_str(b, "]");
+	pare_json_key(b, "pinned");
+	pare_buf_str(b, "[");
+	if (r->structures[0] != NULL || r->structures[1] != NULL)
+		write_pinned(r, b);
+	pare_buf_str(b, "]");
+}
+
 void job_write_structures(const struct job_run *r, struct pare_buf *b)
 {
 	pare_json_key(b, "structures");
@@ -332,13 +346,6 @@ void job_write_structures(const struct job_run *r, struct pare_buf *b)
 	pare_json_key_num(b, "largest_output", r->shrunk.scale);
 	pare_json_key_num(b, "tolerance", r->shrunk.tolerance);
 	pare_buf_str(b, "}");
-	pare_json_key(b, "groups");
-	pare_buf_str(b, "[");
-	for (int i = 0; i < 2; i++)
-		write_groups(r, b, (enum pare_granularity)i);
-	pare_buf_str(b, "]");
-	pare_json_key(b, "pinned");
-	pare_buf_str(b, "[");
-	write_pinned(r, b);
-	pare_buf_str(b, "]}");
+	job_write_groups(r, b);
+	pare_buf_str(b, "}");
 }

@@ -86,6 +86,7 @@ static const struct {
     {"run", job_run},
     {"inspect-model", job_inspect_model},
     {"inspect-dataset", job_inspect_dataset},
+    {"analyze", job_analyze},
     {"build", job_build},
 };
 

@@ -17,7 +17,7 @@
 #define MEDIA_TYPE_MAX ((size_t)100)
 
 static const char *const event_names[] = {"phase", "metrics", "log", "progress", NULL};
-static const char *const kinds[] = {"run", "inspect-model", "inspect-dataset", "build", NULL};
+static const char *const kinds[] = {"run", "analyze", "inspect-model", "inspect-dataset", "build", NULL};
 static const char *const roles[] = {"model", "teacher", "data", NULL};
 
 static bool among(const char *const *list, const char *s)
@@ -306,7 +306,7 @@ static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct p
 	m->kind = text_of(a, o, "kind", 16);
 	if (type == NULL || strcmp(type, "start") != 0 || !among(kinds, m->kind) || json_object_size(o) != 7)
 		return bad(err, "a start message has type, kind, job, architecture, options, inputs and limits");
-	if ((code = object_of(a, o, "job", strcmp(m->kind, "run") == 0, &m->job, err)) != PARE_OK ||
+	if ((code = object_of(a, o, "job", strcmp(m->kind, "run") == 0 || strcmp(m->kind, "analyze") == 0, &m->job, err)) != PARE_OK ||
 	    (code = object_of(a, o, "architecture", strcmp(m->kind, "build") == 0, &m->architecture, err)) != PARE_OK ||
 	    (code = object_of(a, o, "options", false, &m->options, err)) != PARE_OK)
 		return code;

@@ -30,7 +30,7 @@ struct world {
 	struct api_options opt;
 	/* the fake engine */
 	enum pare_code engine_code; /* not PARE_OK: inspect and build fail with it */
-	int n_inspected, n_built, n_added, n_canceled, n_events, n_alive;
+	int n_inspected, n_analyzed, n_built, n_added, n_canceled, n_events, n_alive;
 	char options[256]; /* of the last inspection */
 	char file_names[256];
 };
@@ -70,6 +70,22 @@ static inline enum pare_code world_inspect(void *ctx, enum store_asset_kind kind
 	if (w->engine_code != PARE_OK)
 		return pare_err_set(err, w->engine_code, "node \"fc1\" (Gemm)", "the engine says no");
 	*out_info = pare_strdup(kind == STORE_MODEL ? "{\"parameters\":12,\"layers\":[{\"name\":\"fc1\",\"op\":\"Gemm\"}]}" : "{\"classes\":3,\"rows\":150}");
+	return *out_info != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
+static inline enum pare_code world_analyze(void *ctx, const char *job, const struct api_engine_input *inputs, int n_inputs, char **out_info, struct pare_err *err)
+{
+	struct world *w = ctx;
+	size_t used = 0;
+
+	w->n_analyzed++;
+	(void)snprintf(w->options, sizeof w->options, "%s", job);
+	w->file_names[0] = '\0';
+	for (int i = 0; i < n_inputs && used < sizeof w->file_names; i++)
+		used += (size_t)snprintf(w->file_names + used, sizeof w->file_names - used, "%s:%s;", inputs[i].role, inputs[i].files[0].path);
+	if (w->engine_code != PARE_OK)
+		return pare_err_set(err, w->engine_code, "/recipe/steps/0/prune", "the engine says no");
+	*out_info = pare_strdup("{\"object\":\"analysis\",\"layers\":[]}");
 	return *out_info != NULL ? PARE_OK : pare_err_nomem(err, 0);
 }
 
@@ -136,7 +152,7 @@ static inline void world_init(struct world *w)
 	ck_assert_int_eq(store_memory_open(&w->env, &w->store, NULL), PARE_OK);
 	ck_assert_int_eq(blob_fs_open(w->dir, &w->env, &w->blobs, NULL), PARE_OK);
 	w->opt = (struct api_options){.env = &w->env, .store = w->store, .blobs = w->blobs, .public_url = "", .openapi = "openapi: 3.1.0\n", .version = "0.1.0",
-	    .engine = {.inspect = world_inspect, .build = world_build, .job_added = world_added, .job_canceled = world_canceled, .events_added = world_events, .workers = world_workers, .ctx = w},
+	    .engine = {.inspect = world_inspect, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_canceled = world_canceled, .events_added = world_events, .workers = world_workers, .ctx = w},
 	    .limits = {.max_upload_bytes = 1 << 20, .max_json_bytes = 65536, .min_free_bytes = 0, .max_queued_jobs = 100, .default_threads = 2, .max_threads = 4, .max_crashes = 3}};
 }
 

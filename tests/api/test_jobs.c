@@ -44,6 +44,39 @@ START_TEST(creates_a_job_that_can_be_repeated)
 }
 END_TEST
 
+START_TEST(a_dry_run_stores_nothing)
+{
+	char text[512];
+	struct answer a, b;
+
+	job_text(&w, text);
+	a = post_json(&w, "/v1/jobs?dry_run=true", text);
+	assert_status(&a, 200);
+	ck_assert_str_eq(text_at(a.json, "object"), "dry_run");
+	ck_assert_str_eq(text_at(json_object_get(a.json, "analysis"), "object"), "analysis");
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(a.json, "request"), "threads")), 2);
+	ck_assert_int_eq(w.n_analyzed, 1);
+	ck_assert_int_eq(w.n_added, 0);
+	ck_assert_ptr_nonnull(strstr(w.file_names, "model:"));
+	ck_assert_ptr_nonnull(strstr(w.file_names, "data:"));
+	ck_assert_ptr_nonnull(strstr(w.options, "\"steps\""));
+	b = get(&w, "/v1/jobs");
+	ck_assert_uint_eq(json_array_size(json_object_get(b.json, "data")), 0);
+	answer_done(&b);
+	answer_done(&a);
+	a = post_json(&w, "/v1/jobs?dry_run=maybe", text);
+	assert_problem(&a, 400, "bad_request");
+	answer_done(&a);
+	w.engine_code = PARE_E_INVALID;
+	a = post_json(&w, "/v1/jobs?dry_run=true", text);
+	ck_assert_int_eq(a.status, 422);
+	answer_done(&a);
+	a = post_json(&w, "/v1/jobs?dry_run=false", text);
+	assert_status(&a, 201);
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(names_every_wrong_field)
 {
 	struct answer a;
@@ -347,6 +380,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, creates_a_job_that_can_be_repeated);
+	tcase_add_test(t, a_dry_run_stores_nothing);
 	tcase_add_test(t, names_every_wrong_field);
 	tcase_add_test(t, refuses_what_does_not_exist);
 	tcase_add_test(t, a_teacher_is_a_model);

@@ -207,6 +207,33 @@ def memory():
         assert d.ready_seconds < 1, d.ready_seconds
 
 
+def search():
+    """Only a floor, no recipe: asked about first, then run; the whole front can be downloaded."""
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        body = {"model": m, "dataset": s, "seed": 1, "threads": 1, "data": {"normalize": "standard", "validation": 0.3}, "require": {"max_drop": 0.05},
+                "params": {"epochs": 60, "batch_size": 8, "lr": 0.01}}
+        r = d.post_json("/v1/jobs?dry_run=true", body)
+        assert r.status == 200, r
+        a = r.json()["analysis"]
+        assert a["layers"][0]["prunable"] and len(a["layers"][0]["sensitivity"]["left"]) > 3 and a["work"]["seconds"] > 0, a
+        assert {g["units"] for g in a["groups"]} == {8} and "graph output" in a["pinned"][0]["why"], a
+        assert d.get("/v1/jobs").json()["data"] == [], "a dry run made a job"
+        wrong = d.post_json("/v1/jobs?dry_run=true", {**body, "data": {"validation": 0}})
+        assert wrong.status == 422 and "validation rows" in wrong.body.decode(), wrong
+        r = d.post_json("/v1/jobs", body)
+        assert r.status == 201 and r.json()["request"]["recipe"]["name"] == "auto", r
+        j = r.json()["id"]
+        assert d.wait_job(j)["status"] == "succeeded", d.get(f"/v1/jobs/{j}")
+        found = d.get(f"/v1/jobs/{j}/report").json()["search"]
+        files = {a["name"]: a["bytes"] for a in d.get(f"/v1/jobs/{j}/artifacts").json()["data"]}
+        told = {p["artifact"]: p["file_bytes"] for p in found["points"] if p["artifact"]}
+        assert found["met"] and len(told) >= 2 and all(files[n] == size for n, size in told.items()), (told, files)
+        for n in told:
+            assert len(d.get(f"/v1/jobs/{j}/artifacts/{n}").body) == told[n]
+        d.stop()
+
+
 def queue_of_100k():
     """Ready within two seconds of a kill -9 with 100,000 jobs in the store."""
     with Daemon("--max-queued-jobs", "200000", "--core", "/bin/false", "--workers", "1") as d:
@@ -234,5 +261,5 @@ def queue_of_100k():
 
 
 if __name__ == "__main__":
-    main({"finished": finished, "second_model": second_model, "events_resume": events_resume, "many_streams": many_streams, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
+    main({"finished": finished, "second_model": second_model, "search": search, "events_resume": events_resume, "many_streams": many_streams, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
           "engine_dies": engine_dies, "runtime_limit": runtime_limit, "orphans": orphans, "memory": memory, "queue_of_100k": queue_of_100k})

@@ -23,6 +23,7 @@ static const struct {
     {"story", "readme", 180},
     {"jobs", "finished", 60},
     {"jobs", "second_model", 60},
+    {"jobs", "search", 60},
     {"jobs", "events_resume", 60},
     {"jobs", "many_streams", 60},
     {"jobs", "idempotency", 60},

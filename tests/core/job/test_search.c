@@ -221,6 +221,41 @@ START_TEST(no_validation_rows_no_search)
 }
 END_TEST
 
+START_TEST(an_analysis_tells_before_anything_runs)
+{
+	static const char job[] = "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"validation\":0.3},\"recipe\":{\"steps\":[" TRAIN
+	                          ",{\"prune\":{\"sparsity\":0.5}},{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5}}]}}";
+	json_t *v, *layer;
+	double widths;
+
+	rig_forget(&r);
+	r.start.kind = "analyze";
+	r.start.job = job;
+	rig_input(&r, "model", "m", model, model_n);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_json(r.result);
+	layer = json_array_get(json_object_get(v, "layers"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(layer, "name")), "fc1.weight");
+	ck_assert(flag(layer, "prunable"));
+	ck_assert_double_eq(rig_num(layer, "sensitivity.left.1"), 0.5);
+	ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(layer, "sensitivity"), "loss_rise")), json_array_size(json_object_get(json_object_get(layer, "sensitivity"), "left")));
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(json_object_get(v, "layers"), 1), "why")), "bias"));
+	ck_assert_double_eq(rig_num(v, "groups.0.units") + rig_num(v, "groups.1.units"), 40);
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(json_object_get(v, "pinned"), 0), "why")), "graph output"));
+	ck_assert_double_eq(rig_num(v, "expected.0.n_nonzero_weights"), 264);
+	ck_assert_double_eq(rig_num(v, "expected.0.file_bytes"), (double)model_n);
+	ck_assert_double_lt(rig_num(v, "expected.1.n_weights"), 528);
+	ck_assert_double_lt(rig_num(v, "expected.1.file_bytes"), (double)model_n);
+	widths = rig_num(v, "work.splits.train") + rig_num(v, "work.splits.validation") + rig_num(v, "work.splits.test");
+	ck_assert_double_eq(widths, 150);
+	ck_assert_double_ge(rig_num(v, "work.epochs"), 40);
+	ck_assert_double_gt(rig_num(v, "work.seconds"), 0);
+	ck_assert(!rig_has_output(&r, "model.onnx"));
+	json_decref(v);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/search");
@@ -236,6 +271,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, same_job_same_front);
 	tcase_add_test(t, only_a_requirement_is_a_search);
 	tcase_add_test(t, no_validation_rows_no_search);
+	tcase_add_test(t, an_analysis_tells_before_anything_runs);
 	suite_add_tcase(s, t);
 	return rig_main(s);
 }

@@ -89,7 +89,7 @@ static const struct {
 	const char *words; /* one of what is said */
 } table[] = {
     {"", 2, "a command is needed"},
-    {"frob --job x", 2, "unknown command, neither run nor inspect nor build: frob"},
+    {"frob --job x", 2, "unknown command, none of run, analyze, inspect and build: frob"},
     {"--help", 0, "pare-core run --job"},
     {"run --help", 0, "pare-core run --job"},
     {"--version", 0, "pare-core "},
@@ -110,6 +110,9 @@ static const struct {
     {"run --job job.json --model m.onnx --data m.onnx --out o", 1, "no IDX, NPY, NPZ, CIFAR or CSV file"},
     {"run --job job.json --model m.onnx --data none-in --out o", 1, "the directory holds no files; at none-in"},
     {RUN("short.json", "--out o"), 1, "limits.max_runtime_seconds"},
+    {"analyze --job job.json --model m.onnx", 2, "analyze needs --job, --model and --data"},
+    {"analyze --job job.json --model m.onnx --data iris.csv --out o", 2, "analyze writes nothing: o"},
+    {"analyze --job job.json --model m.onnx --data iris.csv", 0, "\"rows_per_second\":"},
     {"inspect", 2, "inspect needs a file"},
     {"inspect m.onnx iris.csv", 2, "this model is not alone: m.onnx"},
     {"inspect none", 1, "none: No such file"},
