@@ -64,7 +64,7 @@ EXT_server   := -lmicrohttpd -lsqlite3 -lcrypto -ljansson -lm
 
 PROGRAMS := $(B)/pared $(B)/pare-core
 
-.PHONY: all help deps run demo test test-bins conformance judge lint bench fuzz results install clean image-test cover
+.PHONY: all help deps run demo test test-bins conformance judge lint bench bench-http fuzz results install clean image-test cover
 all: $(PROGRAMS)
 
 help:
@@ -78,6 +78,7 @@ help:
 ## make judge        published models and the test nets in their real size, against ONNX Runtime
 ## make lint         layers, owners, headers, sizes, clang-tidy, openapi
 ## make bench        every speed figure beside its target
+## make bench-http   the service under load, every figure beside its target
 ## make results      the recipes on MNIST and Iris, three seeds, one table
 ## make fuzz         libFuzzer targets (FUZZ_SECONDS=60 each)
 ## make image-test   build the container image and run the curl story against it
@@ -163,6 +164,10 @@ bench:
 	@sh scripts/install-deps.sh build bench
 	@$(MAKE) --no-print-directory -j$(JOBS) all bench-bins
 	@sh bench/run.sh $(B)
+bench-http:
+	@sh scripts/install-deps.sh build bench-http
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/bench/http/bare
+	@python3 bench/http/run.py $(B)
 results: 
 	@sh scripts/install-deps.sh build demo
 	@$(MAKE) --no-print-directory -j$(JOBS) all
@@ -176,6 +181,10 @@ bench-bins: $(patsubst bench/%.c,$(B)/bench/%,$(BENCH_SRCS))
 $(B)/bench/%: bench/%.c $(call archives,core) | generated
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -O3 -march=native $(LDFLAGS) -o $@ $< $(call archives,core) $(EXT_core)
+
+$(B)/bench/http/bare: bench/http/bare.c | generated
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -lmicrohttpd
 
 # --- fuzzing: each target is one file with LLVMFuzzerTestOneInput; a stand-alone driver runs the corpus in `make test`
 FUZZ_SECONDS ?= 60

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing for the named purposes: install-deps.sh build test lint bench judge demo fuzz image.
+# Installs what is missing for the named purposes: install-deps.sh build test lint bench bench-http judge demo fuzz image.
 # This table is the one place that names packages. Nothing is done, and no root is needed, when all are there.
 set -eu
 
@@ -11,6 +11,7 @@ apt_for() {
 	test) echo ca-certificates curl jq npm check libonnx-testdata python3 python3-venv nginx-light caddy procps ;;
 	lint) echo clang-tidy-14 cppcheck npm libc6-dev binutils gawk ;;
 	bench) echo ca-certificates curl npm python3 python3-venv python3-numpy ;;
+	bench-http) echo python3 wrk nginx-light curl ;;
 	judge) echo ca-certificates npm python3 python3-venv ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	image) echo ca-certificates curl jq npm procps buildah mmdebstrap ;;

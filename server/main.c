@@ -21,6 +21,7 @@
 
 #include "api/api.h"
 #include "core/base/mem.h"
+#include "core/recipe/recipe.h"
 #include "server/config.h"
 #include "server/env.h"
 #include "server/httpd.h"
@@ -231,7 +232,9 @@ static enum pare_code serve(struct daemon *d, struct pare_err *err)
 		code = srv_listen(c->listen, c->port, &o.listen_fd, url, sizeof url, err);
 	if (code != PARE_OK)
 		return code;
-	code = make_workers(d, err);
+	code = pare_recipes_keep(err);
+	if (code == PARE_OK)
+		code = make_workers(d, err);
 	if (code == PARE_OK)
 		code = make_api(d, err);
 	if (code != PARE_OK) {
@@ -274,6 +277,7 @@ static void stop(struct daemon *d)
 	blob_close(d->blobs);
 	if (d->store != NULL)
 		store_close(d->store);
+	pare_recipes_drop();
 }
 
 static void reload(struct daemon *d)

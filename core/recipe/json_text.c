@@ -168,6 +168,16 @@ static void escape(struct pare_buf *b, unsigned char c)
 		pare_buf_printf(b, "\\u%04x", (unsigned)c);
 }
 
+/* Bytes from s on that stand for themselves: nearly every string is one such run. */
+static size_t plain_len(const unsigned char *s)
+{
+	size_t n = 0;
+
+	while (s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 void pare_json_str(struct pare_buf *b, const char *s)
 {
 	const unsigned char *p = (const unsigned char *)s;
@@ -177,9 +187,14 @@ void pare_json_str(struct pare_buf *b, const char *s)
 		return;
 	}
 	pare_buf_str(b, "\"");
-	while (*p != '\0') {
-		size_t n = utf8_len(p);
+	for (;;) {
+		size_t n = plain_len(p);
 
+		pare_buf_add(b, p, n);
+		p += n;
+		if (*p == '\0')
+			break;
+		n = utf8_len(p);
 		if (n == 0) {
 			pare_buf_str(b, "\xef\xbf\xbd");
 			p++;

@@ -8,6 +8,10 @@
  *
  * A job that says what to hold and not how ("require" without a recipe) is one with the recipe "auto".
  *
+ * A daemon keeps the parsed files (pare_recipes_keep): loading one costs more than all the rest of checking a job that names it. They are only
+ * read from then on, and jansson counts references atomically, so threads share them. Rejected: to keep checked jobs by their text, which helps
+ * those who post the same text again and again.
+ *
  * What the user's job says beside the recipe wins over the recipe's job; the objects are merged field by field. */
 #include <string.h>
 
@@ -17,6 +21,40 @@
 #include "embed_recipes.inc"
 
 #define N_RECIPES (sizeof recipes_embedded / sizeof recipes_embedded[0] - 1)
+
+static json_t *kept[N_RECIPES]; /* all of them, or none */
+
+/* tests/recipe loads every embedded text: only memory can be short here. New reference. */
+static json_t *load(size_t i)
+{
+	json_t *file = NULL;
+
+	if (kept[i] != NULL)
+		return json_incref(kept[i]);
+	if (pare_json_load(recipes_embedded[i].text, strlen(recipes_embedded[i].text), RECIPE_TEXT_MAX, &file, NULL, NULL) != PARE_OK)
+		return NULL;
+	return file;
+}
+
+void pare_recipes_drop(void)
+{
+	for (size_t i = 0; i < N_RECIPES; i++) {
+		json_decref(kept[i]);
+		kept[i] = NULL;
+	}
+}
+
+enum pare_code pare_recipes_keep(struct pare_err *err)
+{
+	for (size_t i = 0; i < N_RECIPES; i++) {
+		kept[i] = load(i);
+		if (kept[i] == NULL) {
+			pare_recipes_drop();
+			return pare_err_nomem(err, 0);
+		}
+	}
+	return PARE_OK;
+}
 
 size_t pare_recipes_count(void)
 {
@@ -33,21 +71,23 @@ const char *pare_recipe_text_at(size_t i)
 	return recipes_embedded[i].text;
 }
 
-static const char *find_text(struct recipe_check *c, const char *name)
+/* False: there is none of that name. */
+static bool find(struct recipe_check *c, const char *name, size_t *out)
 {
 	struct pare_nearest near;
 
 	pare_nearest_init(&near, name);
-	for (size_t i = 0; i < pare_recipes_count(); i++) {
+	for (size_t i = 0; i < N_RECIPES; i++) {
+		*out = i;
 		if (strcmp(recipes_embedded[i].name, name) == 0)
-			return recipes_embedded[i].text;
+			return true;
 		pare_nearest_try(&near, recipes_embedded[i].name);
 	}
 	if (near.best != NULL)
 		recipe_issue_at(c, "recipe", "unknown_value", "no such recipe; did you mean \"%s\"?", near.best);
 	else
-		recipe_issue_at(c, "recipe", "unknown_value", "no such recipe; GET /v1/methods lists them");
-	return NULL;
+		recipe_issue_at(c, "recipe", "unknown_value", "no such recipe; GET /v1/recipes lists them");
+	return false;
 }
 
 static struct pare_param param_of(const json_t *def)
@@ -191,14 +231,15 @@ static void merge(struct recipe_check *c, json_t *job, const json_t *from)
 
 static void resolve_named(struct recipe_check *c, json_t *job, const char *name)
 {
-	const char *text = find_text(c, name);
-	json_t *file = NULL, *values, *part;
+	json_t *file, *values, *part;
+	size_t i;
 
 	(void)json_object_del(job, "recipe");
-	if (text == NULL)
+	if (!find(c, name, &i))
 		return;
-	if (pare_json_load(text, strlen(text), RECIPE_TEXT_MAX, &file, NULL, NULL) != PARE_OK) {
-		c->nomem = true; /* tests/recipe loads every embedded text: only memory can be short here */
+	file = load(i);
+	if (file == NULL) {
+		c->nomem = true;
 		return;
 	}
 	values = values_of(c, json_object_get(file, "params"), json_object_get(job, "params"));

@@ -102,6 +102,51 @@ START_TEST(canonical_is_a_fixed_point)
 }
 END_TEST
 
+START_TEST(kept_recipes_mean_the_same)
+{
+	for (size_t i = 0; i < pare_recipes_count(); i++) {
+		char text[300], *cold, *warm, *again;
+		struct pare_err err;
+
+		(void)snprintf(text, sizeof text, HEAD "\"recipe\":\"%s\",\"data\":{\"validation\":0.2}}", pare_recipe_name_at(i));
+		cold = canonical(text, 7);
+		ck_assert_int_eq(pare_recipes_keep(&err), PARE_OK);
+		warm = canonical(text, 7);
+		again = canonical(text, 7); /* nobody has written into what is kept */
+		pare_recipes_drop();
+		ck_assert_str_eq(cold, warm);
+		ck_assert_str_eq(cold, again);
+		pare_free(cold);
+		pare_free(warm);
+		pare_free(again);
+	}
+}
+END_TEST
+
+START_TEST(keeping_recipes_without_memory)
+{
+	struct pare_err err;
+	long n;
+
+	fail_alloc_install(0);
+	ck_assert_int_eq(pare_recipes_keep(&err), PARE_OK);
+	n = fail_alloc_count();
+	pare_recipes_drop();
+	ck_assert_int_eq(fail_alloc_live(), 0);
+	fail_alloc_remove();
+	ck_assert_int_gt(n, 100);
+	for (long i = 1; i <= n; i += 7) {
+		enum pare_code code;
+
+		fail_alloc_install(i);
+		code = pare_recipes_keep(&err);
+		ck_assert_int_eq(code, PARE_E_NOMEM);
+		ck_assert_int_eq(fail_alloc_live(), 0);
+		fail_alloc_remove();
+	}
+}
+END_TEST
+
 START_TEST(equal_jobs_have_equal_texts)
 {
 	char *a = canonical(HEAD "\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.50,\"criterion\":\"magnitude\"}}]}}", 1);
@@ -403,6 +448,8 @@ int main(void)
 	tcase_add_test(t, defaults_of_outputs);
 	tcase_add_loop_test(t, canonical_is_a_fixed_point, 0, 7);
 	tcase_add_test(t, equal_jobs_have_equal_texts);
+	tcase_add_test(t, kept_recipes_mean_the_same);
+	tcase_add_test(t, keeping_recipes_without_memory);
 	tcase_add_test(t, named_recipe_with_params);
 	tcase_add_loop_test(t, what_is_refused, 0, (int)(sizeof wrong_table / sizeof wrong_table[0]));
 	tcase_add_loop_test(t, wrong_architectures, 0, (int)(sizeof arch_table / sizeof arch_table[0]));
