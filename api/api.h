@@ -115,6 +115,9 @@ struct api_reply {
 /* Valid once the exchange is done or ended, until api_exchange_free. */
 const struct api_reply *api_exchange_reply(const struct api_exchange *x);
 int api_reply_take_fd(struct api_exchange *x);
+/* Of a stream whose headers the server has written down: releases what only they needed, so that ten thousand idle streams stay small. The reply's status and
+ * what the log asks for remain. */
+void api_stream_settle(struct api_exchange *x);
 
 /* STREAM bodies (events). Copies at most cap bytes of what is there now; 0: nothing now, wait for events_added on the job (or the
  * next ping) and call again; -1: the end. Not to be called from two threads at once. */

@@ -398,7 +398,12 @@ static enum pare_code delete_asset(struct api_exchange *x, enum store_asset_kind
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = store_asset_delete(x->api->opt.store, kind, a.id, err);
+	if (api_request_header(x, "If-Match") != NULL) {
+		rc = write_asset(x, &a, err);
+		rc = rc == PARE_OK ? api_check_if_match(x, err) : rc;
+	}
+	if (rc == PARE_OK)
+		rc = store_asset_delete(x->api->opt.store, kind, a.id, err);
 	for (int i = 0; i < a.n_files && rc == PARE_OK; i++)
 		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, a.files[i].sha256);
 	store_asset_done(&a);

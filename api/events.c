@@ -231,6 +231,20 @@ int64_t api_stream_deadline_ms(const struct api_exchange *x)
 	return x->stream != NULL ? x->stream->ping_ms : INT64_MAX;
 }
 
+void api_stream_settle(struct api_exchange *x)
+{
+	x->reply.headers = NULL;
+	x->reply.n_headers = 0;
+	x->headers = NULL;
+	x->n_headers = 0;
+	memset(&x->target, 0, sizeof x->target);
+	memset(x->params, 0, sizeof x->params);
+	x->issues = NULL;
+	pare_buf_done(&x->body);
+	pare_buf_done(&x->out);
+	pare_arena_done(&x->arena);
+}
+
 void api_stream_free(struct api_exchange *x)
 {
 	if (x->stream == NULL)

@@ -74,6 +74,8 @@ PARE_MUST_USE enum pare_code api_reply_text(struct api_exchange *x, int status, 
 void api_reply_empty(struct api_exchange *x, int status);
 /* True (and the reply is 304) if If-None-Match holds the tag. */
 bool api_not_modified(struct api_exchange *x, const char *etag);
+/* Holds If-Match, which was sent, against the ETag that a GET would give the JSON in x->out; empties x->out. */
+PARE_MUST_USE enum pare_code api_check_if_match(struct api_exchange *x, struct pare_err *err);
 /* Replies the bytes of a blob, with conditions and ranges. filename NULL: inline. */
 PARE_MUST_USE enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const char *media_type, const char *filename, struct pare_err *err);
 /* Turns an error into the reply (problem+json). */

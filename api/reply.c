@@ -130,16 +130,42 @@ bool api_not_modified(struct api_exchange *x, const char *etag)
 	return true;
 }
 
-static bool content_unchanged(struct api_exchange *x)
+#define ETAG_MAX (STORE_SHA256_HEX + 2)
+
+/* The ETag of the JSON that stands in x->out. False: no memory. */
+static bool content_etag(const struct api_exchange *x, char out[ETAG_MAX])
 {
 	uint8_t hash[STORE_SHA256_BYTES];
-	char etag[STORE_SHA256_HEX + 2] = "\"";
 
 	if (!store_sha256_once(x->out.data, x->out.len, hash))
 		return false;
-	store_hex(hash, 16, etag + 1);
-	memcpy(etag + 33, "\"", 2);
-	return api_not_modified(x, etag);
+	out[0] = '"';
+	store_hex(hash, 16, out + 1);
+	memcpy(out + 33, "\"", 2);
+	return true;
+}
+
+static bool content_unchanged(struct api_exchange *x)
+{
+	char etag[ETAG_MAX];
+
+	return content_etag(x, etag) && api_not_modified(x, etag);
+}
+
+enum pare_code api_check_if_match(struct api_exchange *x, struct pare_err *err)
+{
+	const char *sent = api_request_header(x, "If-Match");
+	char etag[ETAG_MAX];
+	enum pare_code rc;
+
+	(void)pare_buf_add(&x->out, "\n", 1);
+	rc = pare_buf_status(&x->out, err);
+	if (rc == PARE_OK && !content_etag(x, etag))
+		rc = pare_err_nomem(err, 0);
+	if (rc == PARE_OK && !api_etag_in(sent, etag, false))
+		rc = pare_err_set(err, PARE_E_PRECONDITION, NULL, "it has changed: its ETag is %s", etag);
+	pare_buf_reset(&x->out);
+	return rc;
 }
 
 enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_err *err)

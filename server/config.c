@@ -52,7 +52,7 @@ static const struct row config_table[] = {
     {"max-connections", COUNT, AT(max_connections), "15000", 16, 1000000, NULL, "connections at the same time"},
     {"header-timeout-seconds", COUNT, AT(header_timeout_seconds), "10", 1, 3600, NULL, "a request head must have arrived by then"},
     {"idle-timeout-seconds", COUNT, AT(idle_timeout_seconds), "75", 1, 86400, NULL, "connections on which nothing happens are closed"},
-    {"min-body-rate", BYTES, AT(min_body_rate), "1k", 0, 1 << 30, NULL, "bytes per second below which an upload is cut off (mean of 10 seconds); 0: never"},
+    {"min-body-rate", BYTES, AT(min_body_rate), "1k", 0, 1 << 30, NULL, "bytes per second below which an upload or a download is cut off (mean of 10 seconds); 0: never"},
     {"shutdown-seconds", COUNT, AT(shutdown_seconds), "20", 1, 3600, NULL, "time for requests to end after SIGTERM"},
     {"log-level", CHOICE, AT(log_level), "info", 0, 0, log_levels, "debug (every request), info, warning or error"},
 };

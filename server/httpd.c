@@ -243,6 +243,7 @@ static enum MHD_Result answer_stream(struct srv_request *r, const struct api_rep
 		return MHD_NO;
 	r->stage = SRV_CLOSING; /* what is left to do if the stream thread does not take it */
 	snprintf(r->job, sizeof r->job, "%s", job != NULL ? job : "");
+	api_stream_settle(r->x);
 	MHD_suspend_connection(r->conn->mhd); /* first: the stream may end before the next line returns */
 	if (!srv_stream_add(r->h, r))
 		MHD_resume_connection(r->conn->mhd);
@@ -267,7 +268,7 @@ static enum MHD_Result answer(struct srv_request *r)
 	enum MHD_Result queued;
 
 	r->stage = SRV_ANSWERING;
-	srv_watch_phase(r->conn, SRV_WORK);
+	srv_watch_phase(r->conn, SRV_SEND);
 	if (reply->kind == API_BODY_STREAM && !reply->head_only)
 		return answer_stream(r, reply);
 	response = make_response(r, reply);

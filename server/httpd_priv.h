@@ -13,7 +13,7 @@ struct MHD_Connection;
 struct MHD_Daemon;
 
 /* What a connection is doing, for the watcher. */
-enum srv_phase { SRV_IDLE, SRV_HEAD, SRV_BODY, SRV_WORK, SRV_LINGER };
+enum srv_phase { SRV_IDLE, SRV_HEAD, SRV_BODY, SRV_WORK, SRV_SEND, SRV_LINGER };
 
 struct srv_conn {
 	struct srv_conn *prev, *next; /* under h->lock */
@@ -25,8 +25,9 @@ struct srv_conn {
 	_Atomic int64_t deadline_ms;   /* IDLE, HEAD, LINGER */
 	_Atomic int64_t received;      /* BODY: bytes given to the api so far */
 	/* the watcher's own: */
-	int64_t mark_ms, mark_bytes;   /* BODY: where the present ten seconds began */
+	int64_t mark_ms, mark_bytes;   /* BODY, SEND: where the present ten seconds began */
 	int64_t eof_bytes;             /* BODY: received at the last look */
+	int watched_phase;             /* at the last look */
 	int n_eof;                     /* BODY: looks in a row that found the end of the stream */
 	uint64_t idle_bytes;           /* IDLE: what the kernel had received when it began */
 	bool idle_marked, lingers;     /* lingers: suspended, under h->lock */

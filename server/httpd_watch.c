@@ -5,6 +5,8 @@
  *   body   must keep up a mean of min-body-rate over every ten seconds, and end when the client has gone: the library, whose epoll is edge-triggered,
  *          takes a short read for the last one and misses an end that came together with bytes (looked at three times, because
  *          a client may close its sending side behind a whole body that is still being worked on);
+ *   send   while there is something that the client has not taken (TCP's count of acknowledged bytes; a stream with nothing to say owes
+ *          nothing), it must take the same mean;
  *   linger a refused upload is left alone for two seconds, so that the client can read why, and is cut then.
  * The descriptor cannot be anybody else's by then: a connection leaves the list, under the same lock, before it is closed. */
 #include <linux/tcp.h> /* the C library's does not know tcpi_bytes_received */
@@ -53,21 +55,22 @@ void srv_watch_remove(struct srv_httpd *h, struct srv_conn *c)
 }
 
 /* --- the watcher */
-static uint64_t bytes_received(int fd)
+/* All zero for a socket that is not TCP. */
+static struct tcp_info tcp_info_of(int fd)
 {
 	struct tcp_info info;
 	socklen_t n = sizeof info;
 
 	memset(&info, 0, sizeof info);
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
-		return 0;
-	return info.tcpi_bytes_received;
+		memset(&info, 0, sizeof info);
+	return info;
 }
 
 /* An idle connection on which bytes have begun to arrive has a head to finish. */
 static void look_for_first_byte(struct srv_conn *c)
 {
-	uint64_t bytes = bytes_received(c->fd);
+	uint64_t bytes = tcp_info_of(c->fd).tcpi_bytes_received;
 
 	if (!c->idle_marked) {
 		c->idle_marked = true;
@@ -80,9 +83,9 @@ static void look_for_first_byte(struct srv_conn *c)
 	}
 }
 
-static bool body_too_slow(struct srv_conn *c, int64_t now)
+/* bytes: all that has moved so far. */
+static bool too_slow(struct srv_conn *c, int64_t bytes, int64_t now)
 {
-	int64_t bytes = atomic_load_explicit(&c->received, memory_order_relaxed);
 	bool slow;
 
 	if (c->h->opt.min_body_rate == 0)
@@ -97,6 +100,22 @@ static bool body_too_slow(struct srv_conn *c, int64_t now)
 	c->mark_ms = now;
 	c->mark_bytes = bytes;
 	return slow;
+}
+
+static bool body_too_slow(struct srv_conn *c, int64_t now)
+{
+	return too_slow(c, atomic_load_explicit(&c->received, memory_order_relaxed), now);
+}
+
+static bool reads_too_slowly(struct srv_conn *c, int64_t now)
+{
+	struct tcp_info info = tcp_info_of(c->fd);
+
+	if (info.tcpi_notsent_bytes == 0 && info.tcpi_unacked == 0) { /* it has all that we had */
+		c->mark_ms = 0;
+		return false;
+	}
+	return too_slow(c, (int64_t)info.tcpi_bytes_acked, now);
 }
 
 static bool client_gone(struct srv_conn *c)
@@ -118,7 +137,8 @@ static bool overdue(struct srv_conn *c, int64_t now)
 
 	if (phase != SRV_IDLE)
 		c->idle_marked = false;
-	if (phase != SRV_BODY) {
+	if (phase != c->watched_phase) {
+		c->watched_phase = phase;
 		c->mark_ms = 0;
 		c->n_eof = 0;
 	}
@@ -131,6 +151,8 @@ static bool overdue(struct srv_conn *c, int64_t now)
 		return now >= atomic_load_explicit(&c->deadline_ms, memory_order_relaxed);
 	case SRV_BODY:
 		return client_gone(c) || body_too_slow(c, now);
+	case SRV_SEND:
+		return reads_too_slowly(c, now);
 	default:
 		return false;
 	}

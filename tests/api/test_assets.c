@@ -318,6 +318,28 @@ START_TEST(puts_the_public_url_before_links)
 }
 END_TEST
 
+START_TEST(deletes_what_was_looked_at)
+{
+	char id[PARE_ID_MAX], path[128], etag[80];
+	struct answer a;
+
+	make_model(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/models/%s", id);
+	a = get(&w, path);
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	ck_assert_uint_gt(strlen(etag), 2);
+	answer_done(&a);
+	refuses(&w, "DELETE", path, H("If-Match", "\"other\""), 412, "precondition_failed");
+	a = get(&w, path);
+	assert_status(&a, 200);
+	answer_done(&a);
+	a = request(&w, "DELETE", path, H("If-Match", etag), NULL, 0);
+	assert_status(&a, 204);
+	ck_assert_uint_eq(a.n, 0);
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(does_not_delete_what_a_job_needs)
 {
 	char id[PARE_ID_MAX], path[256];
@@ -370,6 +392,7 @@ int main(void)
 	tcase_add_test(t, serves_content_with_conditions);
 	tcase_add_test(t, hands_over_the_descriptor_once);
 	tcase_add_test(t, puts_the_public_url_before_links);
+	tcase_add_test(t, deletes_what_was_looked_at);
 	tcase_add_test(t, does_not_delete_what_a_job_needs);
 	tcase_add_test(t, lists_assets);
 	suite_add_tcase(s, t);

@@ -1,9 +1,11 @@
 """Malformed, hostile and slow HTTP against the real daemon, byte for byte (what a client library would never send)."""
 import json
 import os
+import select
 import socket
 import sys
 import time
+import zipfile
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
 from daemon import Daemon, main  # noqa: E402
@@ -137,6 +139,97 @@ def slow_clients():
         alive(d)
 
 
+def drips():
+    """A thousand clients that send a head, or a body, byte by byte are gone within 15 s; a good client beside them is served at once."""
+    with Daemon() as d:
+        post = b"POST /v1/models HTTP/1.1\r\n" + HOST + b"Content-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n"
+        held = {}
+        began = time.monotonic()
+        for i in range(1000):
+            s = socket.create_connection(("127.0.0.1", d.port))
+            s.sendall(post if i % 2 else b"GET /livez HTTP/1.1\r\n")
+            s.setblocking(False)
+            held[s.fileno()] = s
+        poller = select.poll()
+        for fd in held:
+            poller.register(fd, select.POLLIN | select.POLLHUP)
+        worst = 0.0
+        while held and time.monotonic() - began < 15:
+            asked = time.monotonic()
+            assert d.get("/livez").status == 200
+            worst = max(worst, time.monotonic() - asked)
+            for fd in list(held):
+                try:
+                    held[fd].send(b"x")
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    held.pop(fd).close()
+            for fd, _ in poller.poll(500):
+                if fd in held and ended(held[fd]):
+                    poller.unregister(fd)
+                    held.pop(fd).close()
+        assert not held, f"{len(held)} of 1000 are still served after 15 s"
+        assert worst < 1, worst
+        alive(d)
+
+
+def ended(s):
+    try:
+        return s.recv(4096) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def slow_readers():
+    """A download, or an event stream with something to say, whose client takes nothing is cut; one that takes its time is not, nor is a stream with nothing to say."""
+    with Daemon("--workers", "1") as d:
+        with zipfile.ZipFile(os.path.join(d.dir, "big.npz"), "w") as z:
+            rows = 20000
+            for name, dtype, shape, row in (("x", "<f4", (rows, 500), bytes(2000)), ("y", "<i8", (rows,), bytes(8))):
+                h = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape!r}, }}"
+                h += " " * (63 - (10 + len(h)) % 64) + "\n"
+                z.writestr(name + ".npy", b"\x93NUMPY\x01\x00" + len(h).to_bytes(2, "little") + h.encode() + row * rows)
+        with open(os.path.join(d.dir, "big.npz"), "rb") as f:
+            r = d.upload("/v1/datasets?filename=big.npz", f.read())
+        assert r.status == 201, r
+        path = f"/v1/datasets/{r.json()['id']}/content"
+        m, data = d.iris_model(), d.iris_data()
+        d.long_job(m, data)
+        waits = d.job(m, data).json()["id"]
+
+        def opened(target):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.connect(("127.0.0.1", d.port))
+            s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            s.settimeout(1)
+            return s
+        stuck, slow, quiet = opened(path), opened(path), opened(f"/v1/jobs/{waits}/events?after=1")
+        assert quiet.recv(4096).startswith(b"HTTP/1.1 200") and slow.recv(1)
+        began, got = time.monotonic(), 0
+        while time.monotonic() - began < 14:  # 16 kB/s, which is enough
+            got += len(slow.recv(4096))
+            time.sleep(0.25)
+        stuck.settimeout(5)
+        n = 0
+        try:
+            while piece := stuck.recv(1 << 20):
+                n += len(piece)
+        except ConnectionResetError:
+            pass
+        assert n < 30 << 20, "a client that read nothing for 14 s was still served"
+        assert len(slow.recv(4096)) > 0, "a slow reader was cut"
+        quiet.setblocking(False)
+        try:
+            assert quiet.recv(4096) != b"", "a quiet stream was cut"
+        except BlockingIOError:
+            pass
+        alive(d)
+
+
 def many_small_chunks():
     with Daemon("--core", "/bin/false") as d:
         n = 500000
@@ -181,4 +274,5 @@ def json_bodies():
 
 if __name__ == "__main__":
     main({"framing": framing, "targets": targets, "headers": headers, "pipelining": pipelining, "slow_clients": slow_clients,
+          "drips": drips, "slow_readers": slow_readers,
           "many_small_chunks": many_small_chunks, "idle_connections": idle_connections, "json_bodies": json_bodies})
