@@ -9,7 +9,7 @@
 #define PROGRESS_NS INT64_C(100000000)
 #define METRICS_NS INT64_C(50000000)
 
-static enum pare_code send_event(struct job_run *r, const char *event, struct pare_buf *b, struct pare_err *err)
+enum pare_code job_send_event(struct job_run *r, const char *event, struct pare_buf *b, struct pare_err *err)
 {
 	enum pare_code code;
 
@@ -34,7 +34,7 @@ enum pare_code job_phase(struct job_run *r, const char *phase, struct pare_err *
 		pare_json_key_str(&b, "sandbox", r->w->sandbox);
 	else
 		pare_json_key_int(&b, "step", (int64_t)r->step + 1);
-	return send_event(r, "phase", &b, err);
+	return job_send_event(r, "phase", &b, err);
 }
 
 static void halve(struct job_history *h)
@@ -107,7 +107,7 @@ enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct 
 	pare_json_key_num(&b, "validation_loss", e->loss);
 	pare_json_key_num(&b, "validation_accuracy", e->accuracy);
 	pare_json_key_num(&b, "sparsity", e->sparsity);
-	return send_event(r, "metrics", &b, err);
+	return job_send_event(r, "metrics", &b, err);
 }
 
 enum pare_code job_progress(struct job_run *r, double units, int epoch, int epochs, bool force, struct pare_err *err)
@@ -133,5 +133,5 @@ enum pare_code job_progress(struct job_run *r, double units, int epoch, int epoc
 	if (r->steps_per_second > 0)
 		pare_json_key_num(&b, "steps_per_second", floor(r->steps_per_second * 10 + 0.5) / 10);
 	pare_json_key_num(&b, "eta_seconds", done > 0 ? ceil(seconds * (1 - done) / done) : NAN);
-	return send_event(r, "progress", &b, err);
+	return job_send_event(r, "progress", &b, err);
 }

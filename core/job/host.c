@@ -4,7 +4,7 @@
  * fork and exec, not fork alone: the worker begins with fresh memory and without the shell's descriptors. Numbers are
  * arranged in two moves, first all out of the way (above 200), then each to its place, so that none is overwritten.
  * An output is written to "name.part" and renamed when the result has come and the worker has ended well: a failed job leaves no
- * half files. */
+ * half files. A checkpoint is renamed as soon as it is whole: it is there for when the worker, or this program, ends badly. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -33,7 +33,7 @@ struct host_run {
 	const struct pare_host *h;
 	struct pare_link link;
 	pid_t pid;
-	struct host_output outputs[PARE_MAX_ARTIFACTS];
+	struct host_output outputs[PARE_MAX_ARTIFACTS], checkpoint;
 	int n_outputs;
 	bool asked_to_stop, done;
 	char *result;
@@ -133,7 +133,8 @@ static enum pare_code send_fd(struct host_run *r, const char *name, int fd, stru
 
 static enum pare_code open_output(struct host_run *r, const char *name, struct pare_err *err)
 {
-	struct host_output *o = &r->outputs[r->n_outputs];
+	bool checkpoint = strcmp(name, PARE_CHECKPOINT_OUTPUT) == 0 && r->h->checkpoint != NULL;
+	struct host_output *o = checkpoint ? &r->checkpoint : &r->outputs[r->n_outputs];
 	char path[PATH_TEXT_MAX];
 	struct pare_err why;
 	enum pare_code code;
@@ -141,7 +142,9 @@ static enum pare_code open_output(struct host_run *r, const char *name, struct p
 
 	if (r->n_outputs == PARE_MAX_ARTIFACTS)
 		return pare_err_set(err, PARE_E_INTERNAL, name, "the worker asks for too many outputs");
-	if (r->h->only_file != NULL)
+	if (checkpoint)
+		n = snprintf(path, sizeof path, "%s", r->h->checkpoint);
+	else if (r->h->only_file != NULL)
 		n = snprintf(path, sizeof path, "%s", r->h->only_file);
 	else
 		n = snprintf(path, sizeof path, "%s/%s", r->h->out_dir, name);
@@ -155,10 +158,35 @@ static enum pare_code open_output(struct host_run *r, const char *name, struct p
 		(void)pare_err_errno(&why, errno, o->part);
 		return pare_link_send(&r->link, pare_msg_write_error(&r->link.out, &why, err), err);
 	}
-	r->n_outputs++;
+	r->n_outputs += checkpoint ? 0 : 1;
 	code = send_fd(r, name, fd, err);
 	(void)close(fd);
 	return code;
+}
+
+/* On the disk before it takes the place of the last one. One that cannot be kept is told of and no reason to lose the job. */
+static void keep_checkpoint(struct host_run *r)
+{
+	struct host_output *o = &r->checkpoint;
+	int fd = open(o->part, O_RDONLY | O_CLOEXEC);
+	struct pare_err why;
+	struct pare_buf b;
+
+	if (fd >= 0 && fsync(fd) == 0 && rename(o->part, o->path) == 0) {
+		o->part[0] = '\0';
+	} else if (r->h->event != NULL) {
+		(void)pare_err_errno(&why, errno, o->part);
+		pare_buf_init(&b, sizeof why + 4096);
+		pare_buf_str(&b, "{");
+		pare_json_key_str(&b, "level", "warning");
+		pare_json_key_str(&b, "message", why.message);
+		pare_buf_str(&b, "}");
+		if (pare_buf_status(&b, NULL) == PARE_OK)
+			r->h->event(r->h->ctx, "log", b.data);
+		pare_buf_done(&b);
+	}
+	if (fd >= 0)
+		(void)close(fd);
 }
 
 static enum pare_code keep_outputs(struct host_run *r, struct pare_err *err)
@@ -187,6 +215,8 @@ static enum pare_code obey(struct host_run *r, struct pare_msg *m, struct pare_e
 {
 	switch (m->type) {
 	case PARE_MSG_EVENT:
+		if (strcmp(m->event, "checkpoint") == 0 && r->checkpoint.part[0] != '\0')
+			keep_checkpoint(r);
 		if (r->h->event != NULL)
 			r->h->event(r->h->ctx, m->event, m->data);
 		return PARE_OK;
@@ -286,6 +316,8 @@ enum pare_code pare_host_run(const struct pare_host *h, const struct pare_msg_st
 	for (int i = 0; i < r->n_outputs; i++)
 		if (r->outputs[i].part[0] != '\0')
 			(void)unlink(r->outputs[i].part);
+	if (r->checkpoint.part[0] != '\0')
+		(void)unlink(r->checkpoint.part);
 	if (code == PARE_OK)
 		*out_result = r->result;
 	else

@@ -24,6 +24,7 @@ struct pare_host {
 	const char *exe;                 /* the program to run as worker: pare-core itself */
 	const char *out_dir;             /* where outputs go */
 	const char *only_file;           /* not NULL: the one output goes to this path instead (build) */
+	const char *checkpoint;          /* not NULL: the last checkpoint goes to this path, whole or not at all */
 	const volatile sig_atomic_t *stop; /* set by a signal handler: the worker is asked to cancel */
 	/* Events as they come; data is JSON. May be NULL. */
 	void (*event)(void *ctx, const char *event, const char *data);

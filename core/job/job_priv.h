@@ -6,6 +6,7 @@
 #include "core/eval/eval.h"
 #include "core/eval/fit.h"
 #include "core/graph/net.h"
+#include "core/job/checkpoint.h"
 #include "core/job/doc.h"
 #include "core/job/job.h"
 #include "core/job/link.h"
@@ -88,6 +89,15 @@ struct job_shrunk {
 
 struct job_search;
 
+/* What cross-validation goes back to, and the figures of its folds so far. */
+struct job_outer {
+	uint8_t *keep; /* of the mask; NULL until a step has folds */
+	bool any;
+	int stage;
+	struct pare_cut cut;
+	struct job_record rec;
+};
+
 struct job_run {
 	struct job_worker *w;
 	struct pare_job *job;
@@ -104,9 +114,10 @@ struct job_run {
 	struct pare_net *teacher;         /* of the present training run, or NULL */
 	struct pare_buf own; /* what the model stands over, if not the file (pare_onnx_open) */
 	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
-	float *kept;                  /* while folds run: what to go back to */
 	float *fold_dense;            /* the same as dense, of the fold under way; NULL until a fold prunes */
 	bool has_fold_dense;
+	float *kept;                  /* while folds run: what to go back to, as is outer */
+	struct job_outer outer;
 	float *stat;                  /* what criteria want to know of the data; NULL until one does */
 	bool has_dense;
 	struct pare_fit fit;
@@ -118,8 +129,15 @@ struct job_run {
 	/* While a search runs: what ends a training run early, and what its learning rate is multiplied by; NULL and 0: nothing. */
 	bool (*enough)(struct job_run *r, const struct pare_metrics *validation);
 	double lr_factor;
+	size_t inner;                   /* the step that a fold is at */
+	double from;                    /* the share that the present pruning step began with */
+	uint8_t *before;                /* the mask that it regrows to; NULL: none */
 	int stage;                      /* training runs so far: names the shuffles */
 	double units_before, units_step, units_total; /* of work, an epoch is 1: before the present step, within it, of all */
+	struct pare_checkpoint whose, came; /* what tells a checkpoint of this job from others; the one it came with */
+	const struct pare_checkpoint *resume; /* the place still to be reached; NULL: there */
+	size_t first_step;
+	int64_t keep_at_ns; /* no checkpoint before */
 	int64_t started_ns, progress_ns, metrics_ns, finished_ns;
 	double steps_per_second; /* of training, while an epoch is under way; else 0 */
 	int n_phases, n_records, max_records;
@@ -219,7 +237,19 @@ uint32_t job_n_rows(const struct job_run *r, enum pare_split split);
 double job_sparsity(const struct job_run *r);
 int job_n_records(const struct job_run *r); /* that the steps will make */
 
+/* Checkpoints (resume.c). */
+/* Hands the present state out, if one is wanted and it is time; t: within a training run. A failure to write is told and is none. */
+PARE_MUST_USE enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, bool step_done, struct pare_err *err);
+/* After preparation: takes the state of the checkpoint that came with the job, if one did and it fits; if it does not, tells so. */
+PARE_MUST_USE enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err *err);
+/* In a fold of r->resume: what to go back to. */
+PARE_MUST_USE enum pare_code job_resume_fold(struct job_run *r, struct pare_err *err);
+/* The training run to go on with, if r->resume stands in one. There is nothing to resume afterwards. */
+bool job_resume_training(struct job_run *r, struct pare_train_state *out);
+
 /* Events (events.c). */
+/* Ends the JSON object in b, sends it and releases b. PARE_E_CANCELED when nobody listens. */
+PARE_MUST_USE enum pare_code job_send_event(struct job_run *r, const char *event, struct pare_buf *b, struct pare_err *err);
 struct job_epoch {
 	const char *kind; /* "epoch", "round", "evaluation" */
 	const struct pare_train_report *train; /* NULL unless of an epoch */

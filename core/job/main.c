@@ -20,13 +20,14 @@
 #include "core/recipe/recipe.h"
 
 #define TEXT_MAX ((size_t)1 << 20)
+#define CHECKPOINT_SECONDS 60
 
 static volatile sig_atomic_t stop_requested;
 
 struct shell {
-	const char *job, *model, *teacher, *out, *architecture;
+	const char *job, *model, *teacher, *out, *architecture, *checkpoint, *resume;
 	const char *data[PARE_MAX_INPUTS];
-	int n_data, threads;
+	int n_data, threads, checkpoint_seconds; /* 0: not given */
 	bool quiet, tty;
 	int width; /* of the progress line on the screen */
 	char names[PARE_MAX_INPUTS][256];
@@ -37,8 +38,11 @@ static const char usage[] =
     "pare-core makes neural networks smaller: one job in, artifacts out.\n"
     "\n"
     "  pare-core run --job job.json --model in.onnx [--teacher second.onnx] --data PATH... --out DIR [--threads N] [--quiet]\n"
+    "               [--checkpoint PATH [--checkpoint-seconds N]] [--resume PATH]\n"
     "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md, report.html\n"
     "      into DIR; the job's limits hold here too (max_runtime_seconds as processor time)\n"
+    "      --checkpoint keeps the state of the job in PATH (every 60 seconds, at an epoch or a round); --resume goes on from there\n"
+    "      to the same bytes, given the same job, files and threads\n"
     "  pare-core analyze --job job.json --model in.onnx [--teacher second.onnx] --data PATH... [--threads N]\n"
     "      prints what the job would do, as JSON: what can be pruned, what is pinned and why, how much each layer\n"
     "      alone minds, the sizes to expect and the time; nothing is trained or written\n"
@@ -221,6 +225,13 @@ static void show(void *ctx, const char *event, const char *data)
 	} else if (strcmp(event, "progress") == 0) {
 		(void)snprintf(text, sizeof text, "%5.1f %%  step %.0f/%.0f  %.0f s left", 100 * number_of(o, "fraction"), number_of(o, "step"), number_of(o, "steps"), number_of(o, "eta_seconds"));
 		line(s, text, false);
+	} else if (strcmp(event, "resumed") == 0) {
+		(void)snprintf(text, sizeof text, "going on at step %.0f/%.0f, round %.0f, after epoch %.0f", number_of(o, "step"), number_of(o, "steps"), number_of(o, "round"), number_of(o, "epoch"));
+		line(s, text, true);
+	} else if (strcmp(event, "log") == 0) {
+		const char *message = json_string_value(json_object_get(o, "message"));
+
+		line(s, message != NULL ? message : "", true);
 	}
 	json_decref(o);
 }
@@ -231,7 +242,7 @@ static int talk(struct shell *s, const char *out_dir, const char *only_file)
 {
 	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	struct pare_host h = {.exe = exe, .out_dir = out_dir, .only_file = only_file, .stop = &stop_requested, .event = s->quiet ? NULL : show, .ctx = s};
+	struct pare_host h = {.exe = exe, .out_dir = out_dir, .only_file = only_file, .checkpoint = s->checkpoint, .stop = &stop_requested, .event = s->quiet ? NULL : show, .ctx = s};
 	struct pare_err err;
 	char *result = NULL;
 	enum pare_code code;
@@ -312,6 +323,8 @@ static int with_job(struct shell *s, const char *kind, const char *out_dir)
 	int status;
 
 	s->start.kind = kind;
+	if (s->checkpoint != NULL)
+		s->start.checkpoint_ms = (s->checkpoint_seconds > 0 ? s->checkpoint_seconds : CHECKPOINT_SECONDS) * INT64_C(1000);
 	code = read_job(s, &job, &err);
 	if (code == PARE_OK)
 		code = add_file(s, s->model, "model", &err);
@@ -319,6 +332,8 @@ static int with_job(struct shell *s, const char *kind, const char *out_dir)
 		code = add_file(s, s->teacher, "teacher", &err);
 	if (code == PARE_OK)
 		code = add_data(s, &err);
+	if (code == PARE_OK && s->resume != NULL)
+		code = add_file(s, s->resume, "checkpoint", &err);
 	if (code == PARE_OK && s->out != NULL)
 		code = make_directory(s->out, &err);
 	s->start.job = job;
@@ -410,6 +425,8 @@ static const struct {
     {"--teacher", offsetof(struct shell, teacher)},
     {"--out", offsetof(struct shell, out)},
     {"--architecture", offsetof(struct shell, architecture)},
+    {"--checkpoint", offsetof(struct shell, checkpoint)},
+    {"--resume", offsetof(struct shell, resume)},
 };
 
 static int set_option(struct shell *s, const char *name, const char *value)
@@ -428,6 +445,12 @@ static int set_option(struct shell *s, const char *name, const char *value)
 		s->threads = (int)n;
 		return 0;
 	}
+	if (strcmp(name, "--checkpoint-seconds") == 0) {
+		if (!pare_parse_i64(value, strlen(value), 1, 86400, &n))
+			return misuse("--checkpoint-seconds must be a whole number from 1 to 86400, not", value);
+		s->checkpoint_seconds = (int)n;
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof option_table / sizeof option_table[0]; i++)
 		if (strcmp(option_table[i].name, name) == 0)
 			memcpy((char *)s + option_table[i].value, &value, sizeof value);
@@ -436,7 +459,7 @@ static int set_option(struct shell *s, const char *name, const char *value)
 
 static bool has_value(const char *name)
 {
-	bool found = strcmp(name, "--data") == 0 || strcmp(name, "--threads") == 0;
+	bool found = strcmp(name, "--data") == 0 || strcmp(name, "--threads") == 0 || strcmp(name, "--checkpoint-seconds") == 0;
 
 	for (size_t i = 0; i < sizeof option_table / sizeof option_table[0]; i++)
 		found |= strcmp(option_table[i].name, name) == 0;

@@ -109,16 +109,15 @@ enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struc
 
 /* Regrowth: what went in this round trains on, from zero, and is ranked again with all others in the next; what was masked before the
  * step stays so. */
-static void release(struct job_run *r, const uint8_t *before)
+static void release(struct job_run *r)
 {
-	memcpy(r->mask.keep, before, r->mask.len);
+	memcpy(r->mask.keep, r->before, r->mask.len);
 	r->mask.any = memchr(r->mask.keep, 0, r->mask.len) != NULL;
 }
 
-/* before: the mask to go back to while the round recovers; NULL: none. */
-static enum pare_code prune_round(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, const uint8_t *before, struct pare_err *err)
+/* Weights become fewer; afterwards the round is at a place that a checkpoint can name. */
+static enum pare_code make_fewer(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
-	const struct pare_args *recover = pare_args_obj(args, "recover");
 	struct job_record rec = {.step = r->step, .round = r->round};
 	struct job_epoch e = {.kind = "round"};
 	enum pare_code code = job_remove(r, args, o, err);
@@ -133,8 +132,20 @@ static enum pare_code prune_round(struct job_run *r, const struct pare_args *arg
 	job_record_add(r, &rec);
 	code = job_metrics(r, &e, err);
 	r->units_step += JOB_ROUND_UNITS;
-	if (before != NULL && r->round < r->rounds)
-		release(r, before);
+	if (r->before != NULL && r->round < r->rounds)
+		release(r);
+	return code == PARE_OK ? job_keep(r, NULL, false, err) : code;
+}
+
+static enum pare_code prune_round(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+{
+	const struct pare_args *recover = pare_args_obj(args, "recover");
+	enum pare_code code = PARE_OK;
+
+	if (r->resume == NULL)
+		code = make_fewer(r, args, o, err);
+	else if (r->resume->epoch == 0)
+		r->resume = NULL;
 	if (code == PARE_OK && recover != NULL)
 		code = job_train(r, recover, err);
 	return code;
@@ -153,16 +164,32 @@ static void set_unit(struct pare_prune_options *o, const struct pare_args *args)
 	}
 }
 
-/* The mask that regrowth goes back to; *out stays NULL where nothing regrows. */
-static enum pare_code keep_mask(const struct job_run *r, const struct pare_args *args, uint8_t **out, struct pare_err *err)
+/* The mask that regrowth goes back to; r->before stays NULL where nothing regrows. */
+static enum pare_code keep_mask(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
+	const uint8_t *mask = r->resume != NULL ? r->resume->before : r->mask.keep;
+
 	if (!pare_args_bool(args, "regrow"))
 		return PARE_OK;
-	*out = pare_alloc(r->mask.len);
-	if (*out == NULL)
+	if (mask == NULL)
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "there is no mask to regrow to");
+	r->before = pare_alloc(r->mask.len);
+	if (r->before == NULL)
 		return pare_err_nomem(err, r->mask.len);
-	memcpy(*out, r->mask.keep, r->mask.len);
+	memcpy(r->before, mask, r->mask.len);
 	return PARE_OK;
+}
+
+static enum pare_code begin_rounds(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	enum pare_code code = job_keep_dense(r, err);
+
+	if (code == PARE_OK)
+		code = keep_mask(r, args, err);
+	r->from = r->resume != NULL ? r->resume->from : starting_point(r, args);
+	r->rounds = job_n_rounds(args);
+	r->round = r->resume != NULL ? (int)r->resume->round : 1;
+	return code;
 }
 
 enum pare_code job_prune_options(const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
@@ -199,9 +226,7 @@ enum pare_code job_prune_at_once(struct job_run *r, const struct pare_args *args
 enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	const struct pare_args *schedule = pare_args_obj(args, "schedule");
-	double from = starting_point(r, args);
 	struct pare_prune_options o;
-	uint8_t *before = NULL;
 	enum pare_code code = job_prune_options(args, &o, err);
 
 	if (code != PARE_OK)
@@ -209,17 +234,15 @@ enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct
 	set_unit(&o, args);
 	if (pare_schedule_find(schedule->method->name) == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
-	code = job_keep_dense(r, err);
-	if (code == PARE_OK)
-		code = keep_mask(r, args, &before, err);
-	r->rounds = job_n_rounds(args);
-	for (r->round = 1; r->round <= r->rounds && code == PARE_OK; r->round++) {
-		set_amount(&o, args, from, r->round, r->rounds);
+	code = begin_rounds(r, args, err);
+	for (; r->round <= r->rounds && code == PARE_OK; r->round++) {
+		set_amount(&o, args, r->from, r->round, r->rounds);
 		code = job_check_canceled(r->w, err);
 		if (code == PARE_OK)
-			code = prune_round(r, args, &o, before, err);
+			code = prune_round(r, args, &o, err);
 	}
-	pare_free(before);
+	pare_free(r->before);
+	r->before = NULL;
 	r->round = r->rounds = 0;
 	return code;
 }

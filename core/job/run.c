@@ -317,6 +317,7 @@ void job_run_done(struct job_run *r)
 	job_verdict_done(&r->verdict_final);
 	pare_free(r->records);
 	pare_free(r->kept);
+	pare_free(r->outer.keep);
 	pare_free(r->stat);
 	pare_free(r->fold_dense);
 	pare_free(r->final);
@@ -337,6 +338,7 @@ void job_run_done(struct job_run *r)
 enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_err *err)
 {
 	struct job_run r;
+	bool resumed = false;
 	enum pare_code code;
 
 	memset(&r, 0, sizeof r);
@@ -345,8 +347,10 @@ enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_e
 	r.started_ns = pare_job_env.tick_ns(NULL);
 	code = job_prepare(&r, err);
 	if (code == PARE_OK)
+		code = job_resume(&r, &resumed, err);
+	if (code == PARE_OK && !resumed)
 		code = baseline(&r, err);
-	for (size_t i = 0; code == PARE_OK && i < pare_job_n_steps(r.job); i++) {
+	for (size_t i = r.first_step; code == PARE_OK && i < pare_job_n_steps(r.job); i++) {
 		code = job_check_canceled(w, err);
 		if (code == PARE_OK)
 			code = job_run_step(&r, i, err);

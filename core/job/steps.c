@@ -122,11 +122,8 @@ static double evaluate_units(const struct job_run *r, size_t step)
 	return before * pare_args_num(args, "folds");
 }
 
-static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_record *rec, struct pare_err *err)
+static void begin_fold(struct job_run *r)
 {
-	double loss, accuracy;
-	enum pare_code code;
-
 	memcpy(pare_net_slab(r->net), r->input, pare_net_slab_len(r->net) * sizeof *r->input);
 	memset(r->mask.keep, 1, r->mask.len);
 	r->mask.any = false;
@@ -134,9 +131,19 @@ static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_rec
 		pare_cut_clear(&r->cut);
 	r->has_fold_dense = false;
 	r->stage = 0;
+}
+
+static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_record *rec, struct pare_err *err)
+{
+	double loss, accuracy;
+	enum pare_code code;
+
+	if (r->resume == NULL)
+		begin_fold(r);
+	r->inner = r->resume != NULL ? (size_t)r->resume->inner : 0;
 	code = job_split(r, err);
-	for (size_t i = 0; i < n_steps && code == PARE_OK; i++) {
-		const struct pare_args *args = pare_job_step(r->job, i);
+	for (; r->inner < n_steps && code == PARE_OK; r->inner++) {
+		const struct pare_args *args = pare_job_step(r->job, r->inner);
 
 		if (strcmp(args->method->name, "evaluate") != 0)
 			code = job_step_find(args->method->name)->run(r, args, err);
@@ -153,38 +160,57 @@ static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_rec
 	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, loss, accuracy, job_sparsity(r)}, err);
 }
 
-static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_err *err)
+/* Puts aside what the folds may not change; in a fold that is resumed that is what its checkpoint says. */
+static enum pare_code step_aside(struct job_run *r, int folds, struct pare_err *err)
 {
-	size_t bytes = pare_net_slab_len(r->net) * sizeof *r->kept;
-	uint8_t *keep = pare_alloc(r->mask.len);
-	bool any = r->mask.any;
-	int stage = r->stage;
-	struct job_record rec = {.step = r->step, .folds = folds};
-	struct pare_cut cut = r->cut;
+	struct job_outer *o = &r->outer;
 	enum pare_code code = PARE_OK;
 
-	if (keep == NULL)
+	if (o->keep == NULL)
+		o->keep = pare_alloc(r->mask.len);
+	if (o->keep == NULL)
 		return pare_err_nomem(err, r->mask.len);
-	memcpy(r->kept, pare_net_slab(r->net), bytes);
-	memcpy(keep, r->mask.keep, r->mask.len);
-	r->folds = folds;
-	if (cut.gone != NULL)
+	memcpy(r->kept, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->kept);
+	memcpy(o->keep, r->mask.keep, r->mask.len);
+	o->any = r->mask.any;
+	o->stage = r->stage;
+	o->cut = r->cut;
+	o->rec = (struct job_record){.step = r->step, .folds = folds};
+	if (o->cut.gone != NULL)
 		code = pare_cut_init(&r->cut, r->net, err);
-	for (r->fold = 1; r->fold <= folds && code == PARE_OK; r->fold++)
-		code = run_fold(r, r->step, &rec, err);
+	r->folds = folds;
+	r->fold = r->resume != NULL ? (int)r->resume->fold : 1;
+	return code == PARE_OK && r->resume != NULL ? job_resume_fold(r, err) : code;
+}
+
+static void step_back(struct job_run *r)
+{
+	struct job_outer *o = &r->outer;
+
+	memcpy(pare_net_slab(r->net), r->kept, pare_net_slab_len(r->net) * sizeof *r->kept);
+	memcpy(r->mask.keep, o->keep, r->mask.len);
+	r->mask.any = o->any;
+	r->stage = o->stage;
+	if (o->cut.gone != NULL)
+		pare_cut_done(&r->cut);
+	r->cut = o->cut;
+	o->cut = (struct pare_cut){.any = false};
+}
+
+static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_err *err)
+{
+	enum pare_code code = step_aside(r, folds, err);
+
+	if (r->outer.keep == NULL)
+		return code;
+	for (; r->fold <= folds && code == PARE_OK; r->fold++)
+		code = run_fold(r, r->step, &r->outer.rec, err);
 	r->fold = r->folds = 0;
 	if (code == PARE_OK)
 		code = job_split(r, err);
-	memcpy(pare_net_slab(r->net), r->kept, bytes);
-	memcpy(r->mask.keep, keep, r->mask.len);
-	r->mask.any = any;
-	r->stage = stage;
-	pare_free(keep);
-	if (cut.gone != NULL)
-		pare_cut_done(&r->cut);
-	r->cut = cut;
+	step_back(r);
 	if (code == PARE_OK)
-		job_record_add(r, &rec);
+		job_record_add(r, &r->outer.rec);
 	return code;
 }
 
@@ -257,7 +283,7 @@ enum pare_code job_run_step(struct job_run *r, size_t i, struct pare_err *err)
 	if (s == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a step that the engine does not have");
 	r->step = i;
-	r->units_step = 0;
+	r->units_step = r->resume != NULL ? r->resume->units_step : 0;
 	code = job_phase(r, finetune ? "finetune" : s->name, err);
 	if (code == PARE_OK)
 		code = job_progress(r, 0, 0, 0, true, err);
@@ -266,5 +292,5 @@ enum pare_code job_run_step(struct job_run *r, size_t i, struct pare_err *err)
 	if (code != PARE_OK && code != PARE_E_CANCELED)
 		return pare_err_at(err, "/recipe/steps/%zu/%s", i, s->name);
 	r->units_before += s->units(r, i);
-	return code;
+	return code == PARE_OK ? job_keep(r, NULL, true, err) : code;
 }

@@ -105,6 +105,14 @@ static bool on_moment(void *ctx, const struct pare_train_moment *m)
 	return l->code == PARE_OK;
 }
 
+static bool on_state(void *ctx, const struct pare_train_state *s)
+{
+	struct listener *l = ctx;
+
+	l->code = job_keep(l->run, s, false, &l->err);
+	return l->code == PARE_OK;
+}
+
 static bool on_epoch(void *ctx, const struct pare_train_report *t)
 {
 	struct listener *l = ctx;
@@ -125,6 +133,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	struct listener l = {.run = r, .units = r->units_step, .code = PARE_OK};
 	struct pare_augment augment;
 	struct pare_distill distill;
+	struct pare_train_state at;
 	struct pare_fit fit;
 	bool taught = false;
 	struct pare_train_options o = {
@@ -140,12 +149,13 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .keep_best = r->folds == 0 && pare_args_bool(args, "keep_best"),
 	    .patience = r->folds == 0 ? (int)pare_args_int(args, "patience") : 0,
 	    .seed = r->seed,
-	    .stage = r->stage++,
+	    .stage = r->stage,
 	    .env = &pare_job_env,
 	    .cancel = job_cancel_flag(),
 	    .report = on_epoch,
 	    .report_ctx = &l,
 	    .enough = r->enough != NULL ? on_figures : NULL,
+	    .keep = on_state,
 	    .moment = on_moment,
 	};
 	enum pare_code code = job_fit_losses(r, args, &fit, err);
@@ -155,6 +165,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	if (code != PARE_OK)
 		return code;
 	o.distill = taught ? &distill : NULL;
+	o.resume = job_resume_training(r, &at) ? &at : NULL;
 	set_optimizer(&o, pare_args_obj(args, "optimizer"));
 	if (r->lr_factor > 0)
 		o.optimizer_args.lr *= r->lr_factor;
@@ -170,5 +181,6 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	if (code == PARE_E_CANCELED)
 		return job_check_canceled(r->w, err);
 	r->units_step += o.epochs;
+	r->stage++;
 	return code;
 }

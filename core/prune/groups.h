@@ -89,6 +89,8 @@ PARE_MUST_USE enum pare_code pare_cut_init(struct pare_cut *c, const struct pare
 void pare_cut_done(struct pare_cut *c);
 void pare_cut_clear(struct pare_cut *c);
 void pare_cut_copy(struct pare_cut *to, const struct pare_cut *from); /* both of the same net */
+/* Makes it what another cut of the same net was, given its gone[slices.n]; false, and it is clear, if an axis would be left without any index. */
+PARE_MUST_USE bool pare_cut_set(struct pare_cut *c, const uint8_t *gone);
 /* False, and nothing is done, if an axis would be left without any index. */
 bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit);
 /* Is all of it gone already? */

@@ -427,6 +427,25 @@ static size_t axis_at(const struct pare_cut *c, uint32_t slice)
 	return (size_t)value * PARE_MAX_DIMS + (size_t)axis;
 }
 
+bool pare_cut_set(struct pare_cut *c, const uint8_t *gone)
+{
+	pare_cut_clear(c);
+	for (uint32_t i = 0; i < c->slices.n; i++) {
+		size_t at = axis_at(c, i);
+
+		if (gone[i] == 0)
+			continue;
+		if (c->left[at] <= 1) {
+			pare_cut_clear(c);
+			return false;
+		}
+		c->gone[i] = 1;
+		c->left[at]--;
+		c->any = true;
+	}
+	return true;
+}
+
 bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit)
 {
 	const struct pare_structure *u = &g->units[unit];

@@ -16,9 +16,9 @@
 #define NAME_MAX_LEN ((size_t)64)
 #define MEDIA_TYPE_MAX ((size_t)100)
 
-static const char *const event_names[] = {"phase", "metrics", "log", "progress", NULL};
+static const char *const event_names[] = {"phase", "metrics", "log", "progress", "checkpoint", "resumed", NULL};
 static const char *const kinds[] = {"run", "analyze", "inspect-model", "inspect-dataset", "build", NULL};
-static const char *const roles[] = {"model", "teacher", "data", NULL};
+static const char *const roles[] = {"model", "teacher", "data", "checkpoint", NULL};
 
 static bool among(const char *const *list, const char *s)
 {
@@ -110,6 +110,7 @@ enum pare_code pare_msg_write_start(struct pare_buf *out, const struct pare_msg_
 	pare_buf_str(out, "]");
 	pare_json_key(out, "limits");
 	pare_buf_printf(out, "{\"memory_bytes\":%lld,\"cpu_seconds\":%lld}", (long long)m->memory_bytes, (long long)m->cpu_seconds);
+	pare_json_key_int(out, "checkpoint_ms", m->checkpoint_ms);
 	return end_line(out, start, code, err);
 }
 
@@ -304,8 +305,8 @@ static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct p
 	enum pare_code code;
 
 	m->kind = text_of(a, o, "kind", 16);
-	if (type == NULL || strcmp(type, "start") != 0 || !among(kinds, m->kind) || json_object_size(o) != 7)
-		return bad(err, "a start message has type, kind, job, architecture, options, inputs and limits");
+	if (type == NULL || strcmp(type, "start") != 0 || !among(kinds, m->kind) || json_object_size(o) != 8)
+		return bad(err, "a start message has type, kind, job, architecture, options, inputs, limits and checkpoint_ms");
 	if ((code = object_of(a, o, "job", strcmp(m->kind, "run") == 0 || strcmp(m->kind, "analyze") == 0, &m->job, err)) != PARE_OK ||
 	    (code = object_of(a, o, "architecture", strcmp(m->kind, "build") == 0, &m->architecture, err)) != PARE_OK ||
 	    (code = object_of(a, o, "options", false, &m->options, err)) != PARE_OK)
@@ -318,6 +319,8 @@ static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct p
 		return code;
 	if (json_object_size(limits) != 2 || !int_of(limits, "memory_bytes", 0, INT64_MAX, &m->memory_bytes) || !int_of(limits, "cpu_seconds", 0, INT64_MAX, &m->cpu_seconds))
 		return bad(err, "limits must have memory_bytes and cpu_seconds");
+	if (!int_of(o, "checkpoint_ms", 0, INT64_C(1) << 40, &m->checkpoint_ms))
+		return bad(err, "checkpoint_ms must be a number of milliseconds");
 	return PARE_OK;
 }
 

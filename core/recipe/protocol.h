@@ -4,14 +4,15 @@
  * daemon -> engine, once:
  *   {"type":"start","kind":"run|analyze|inspect-model|inspect-dataset|build","job":{…canonical job…} | null,
  *    "architecture":{…} (build), "options":{…} (inspect-dataset: label, task),
- *    "inputs":[{"role":"model|teacher|data","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
- *    "limits":{"memory_bytes":N,"cpu_seconds":N}}
- *   The fds are inherited, read-only; the engine maps them.
+ *    "inputs":[{"role":"model|teacher|data|checkpoint","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
+ *    "limits":{"memory_bytes":N,"cpu_seconds":N},"checkpoint_ms":N}
+ *   The fds are inherited, read-only; the engine maps them. checkpoint_ms: the state of the job is wanted, no more often than that; 0: never.
  * engine -> daemon:
- *   {"type":"event","event":"phase|metrics|log|progress","data":{…}}      any number
+ *   {"type":"event","event":"phase|metrics|log|progress|checkpoint|resumed","data":{…}}      any number
  *   {"type":"open","name":"model.onnx","media_type":"application/onnx"}   wants an output; answered by one line {"type":"fd","name":…} whose
  *       last byte carries the descriptor (SCM_RIGHTS; read and write), or {"type":"error",…}. An output that the result does not name
- *       (data that decode to more than memory should hold) is dropped.
+ *       (data that decode to more than memory should hold) is dropped. The output "checkpoint" may be asked for again and again: the event checkpoint
+ *       says that the last one is written and closed, and takes its place as what to go on from.
  *   {"type":"result","data":{…},"artifacts":["model.onnx","report.json"]}  last line: done
  *   {"type":"error","code":"shape_mismatch","message":"…","where":"…"}     last line: failed
  * An end of the stream without a last line is a crash; the exit status tells which. */
@@ -27,6 +28,7 @@
 #define PARE_LINE_MAX ((size_t)4 << 20)
 #define PARE_ENGINE_FD 3
 #define PARE_MAX_INPUTS 64
+#define PARE_CHECKPOINT_OUTPUT "checkpoint"
 
 struct pare_msg_input {
 	const char *role, *name;
@@ -42,6 +44,7 @@ struct pare_msg_start {
 	int n_inputs;
 	struct pare_msg_input inputs[PARE_MAX_INPUTS];
 	int64_t memory_bytes, cpu_seconds; /* 0: no limit */
+	int64_t checkpoint_ms;             /* 0: none are wanted */
 	void *owner; /* of a parsed message's strings */
 };
 

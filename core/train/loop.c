@@ -23,6 +23,11 @@ struct best {
 	int since;        /* epochs since then */
 };
 
+static bool out_of_patience(const struct best *b, const struct pare_train_options *opt)
+{
+	return opt->patience > 0 && b->since >= opt->patience;
+}
+
 static enum pare_code check_options(const struct pare_dataset *data, const struct pare_train_options *opt, struct pare_err *err)
 {
 	uint32_t n_rows;
@@ -121,7 +126,7 @@ static bool judge_epoch(struct best *b, const struct pare_run *run, const struct
 		return false;
 	b->since = r->validation_loss < b->stop_loss ? 0 : b->since + 1;
 	b->stop_loss = fmin(b->stop_loss, r->validation_loss);
-	return run->opt->patience > 0 && b->since >= run->opt->patience;
+	return out_of_patience(b, run->opt);
 }
 
 static int64_t now_ns(const struct pare_train_options *opt)
@@ -135,6 +140,42 @@ static double sparsity_now(const struct pare_net *net)
 
 	pare_prune_count(net, &c);
 	return c.n_weights > 0 ? (double)c.n_zero / (double)c.n_weights : 0.0;
+}
+
+static bool keep(const struct pare_run *run, const struct best *b)
+{
+	const struct pare_train_options *opt = run->opt;
+	const struct pare_train_state s = {.epoch = run->epoch + 1, .n_state = opt->optimizer->n_state(&opt->optimizer_args), .state = {run->state[0], run->state[1]},
+	    .best = b->any ? b->slab : NULL, .best_accuracy = b->accuracy, .best_loss = b->loss, .stop_loss = b->stop_loss, .since = b->since};
+
+	return opt->keep == NULL || opt->keep(opt->report_ctx, &s);
+}
+
+/* Every epoch draws from streams of its own, so what came before is in the slabs and in these numbers. */
+static enum pare_code resume(struct pare_run *run, struct best *b, struct pare_err *err)
+{
+	const struct pare_train_state *s = run->opt->resume;
+	int n_state = run->opt->optimizer->n_state(&run->opt->optimizer_args);
+	size_t bytes = pare_net_slab_len(run->net) * sizeof(float);
+
+	if (s->epoch < 1 || s->epoch > run->opt->epochs)
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "epoch %d of a training run of %d", s->epoch, run->opt->epochs);
+	if (s->n_state != n_state)
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "%d slabs of optimizer state where %s has %d", s->n_state, run->opt->optimizer->name, n_state);
+	if (s->best != NULL && b->slab == NULL)
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "best weights of a training run that keeps none");
+	for (int i = 0; i < n_state; i++)
+		memcpy(run->state[i], s->state[i], bytes);
+	if (s->best != NULL)
+		memcpy(b->slab, s->best, bytes);
+	b->any = s->best != NULL;
+	b->accuracy = s->best_accuracy;
+	b->loss = s->best_loss;
+	b->stop_loss = s->stop_loss;
+	b->since = s->since;
+	run->epoch = s->epoch;
+	run->step = (int64_t)s->epoch * run->n_steps;
+	return PARE_OK;
 }
 
 /* One epoch, its report and the judgement; *out_stop ends the run early and well. */
@@ -155,7 +196,7 @@ static enum pare_code run_epoch(struct pare_run *run, struct best *best, bool *o
 	r.seconds = (double)(now_ns(opt) - start) * 1e-9;
 	r.sparsity = sparsity_now(run->net);
 	*out_stop = judge_epoch(best, run, &r) || enough;
-	if (opt->report != NULL && !opt->report(opt->report_ctx, &r))
+	if ((opt->report != NULL && !opt->report(opt->report_ctx, &r)) || !keep(run, best))
 		return pare_err_set(err, PARE_E_CANCELED, NULL, "training was stopped after epoch %d", r.epoch);
 	return PARE_OK;
 }
@@ -196,7 +237,11 @@ enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data,
 		pare_mask_apply(run.mask, pare_net_slab(net), 0, run.mask->len);
 		code = pare_net_promise_zeros(net, run.mask->keep, err);
 	}
-	for (run.epoch = 0; run.epoch < opt->epochs && !stop && code == PARE_OK; run.epoch++)
+	if (code == PARE_OK && opt->resume != NULL) {
+		code = resume(&run, &best, err);
+		stop = out_of_patience(&best, opt);
+	}
+	for (; run.epoch < opt->epochs && !stop && code == PARE_OK; run.epoch++)
 		code = run_epoch(&run, &best, &stop, err);
 	if (code == PARE_OK && best.any)
 		memcpy(pare_net_slab(net), best.slab, slab_bytes);

@@ -66,6 +66,17 @@ const struct pare_lr_schedule *pare_lr_find(const char *name);
 
 #define PARE_MAX_PENALTIES 8
 
+/* A run at the end of an epoch, besides weights and mask: all else that later epochs depend on. Slabs are as long as the net's. */
+struct pare_train_state {
+	int epoch; /* done so far, at least 1 */
+	int n_state;
+	const float *state[2]; /* of the optimizer */
+	const float *best;     /* keep_best: the weights of the best epoch; NULL: none yet */
+	double best_accuracy, best_loss;
+	double stop_loss; /* the least validation loss so far, for patience; INFINITY: none yet */
+	int since;        /* epochs since then */
+};
+
 struct pare_train_report { /* after each epoch */
 	int epoch, epochs; /* 1-based */
 	double train_loss, validation_loss, validation_accuracy; /* validation NaN when there is no such split; accuracy: pare_metrics_headline */
@@ -106,6 +117,9 @@ struct pare_train_options {
 	void *report_ctx;
 	/* Looks at the figures of the validation rows after every epoch; true ends the run, and that is well. Same ctx. May be NULL. */
 	bool (*enough)(void *ctx, const struct pare_metrics *validation);
+	/* After report, with what a checkpoint has to hold; borrowed until it returns. Returns false to stop: PARE_E_CANCELED. May be NULL. Same ctx. */
+	bool (*keep)(void *ctx, const struct pare_train_state *s);
+	const struct pare_train_state *resume; /* go on from there; the net holds the weights of that moment. NULL: begin */
 	/* Between steps, at most twice a second when env is given. May be NULL. Same ctx and meaning. */
 	bool (*moment)(void *ctx, const struct pare_train_moment *m);
 };
@@ -114,7 +128,7 @@ struct pare_train_options {
 double pare_lr_at(const struct pare_train_options *opt, int64_t step, int64_t epoch_steps);
 
 /* Trains in place; the net was made for training and batches of batch_size. mask NULL: nothing is masked. PARE_E_DIVERGED (where: "epoch 3, step 17") as
- * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_DATASET when there are no rows, or neither labels nor a teacher; PARE_E_CANCELED when cancel or report says so;
+ * soon as the loss is not finite, or a weight at the end of an epoch; PARE_E_DATASET when there are no rows, or neither labels nor a teacher; PARE_E_CANCELED when cancel, report or keep says so; PARE_E_CHECKPOINT when resume is no state of such a run;
  * the net then holds the weights of that moment. */
 PARE_MUST_USE enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data, const struct pare_train_options *opt, const struct pare_mask *mask, struct pare_err *err);
 

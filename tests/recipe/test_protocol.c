@@ -30,7 +30,7 @@ static void line_of(struct pare_msg *m)
 
 START_TEST(start)
 {
-	struct pare_msg_start m = {.kind = "run", .job = "{\"b\":1,\n \"a\":{\"c\":[1,2.50,null,true,\"\\n\"]}}", .n_inputs = 2, .memory_bytes = 1 << 30, .cpu_seconds = 9};
+	struct pare_msg_start m = {.kind = "run", .job = "{\"b\":1,\n \"a\":{\"c\":[1,2.50,null,true,\"\\n\"]}}", .n_inputs = 2, .memory_bytes = 1 << 30, .cpu_seconds = 9, .checkpoint_ms = 60000};
 	struct pare_msg_start r;
 
 	m.inputs[0] = (struct pare_msg_input){"model", "in \"x\".onnx", 4, 100};
@@ -46,6 +46,7 @@ START_TEST(start)
 	ck_assert_int_eq(r.inputs[1].n_bytes, 47040016);
 	ck_assert_int_eq(r.memory_bytes, 1 << 30);
 	ck_assert_int_eq(r.cpu_seconds, 9);
+	ck_assert_int_eq(r.checkpoint_ms, 60000);
 	pare_msg_start_done(&r);
 }
 END_TEST
@@ -163,7 +164,7 @@ START_TEST(unknown_error_codes_are_internal)
 END_TEST
 
 #define START(kind, job, inputs, limits) \
-	"{\"type\":\"start\",\"kind\":\"" kind "\",\"job\":" job ",\"architecture\":null,\"options\":null,\"inputs\":" inputs ",\"limits\":" limits "}"
+	"{\"type\":\"start\",\"kind\":\"" kind "\",\"job\":" job ",\"architecture\":null,\"options\":null,\"inputs\":" inputs ",\"limits\":" limits ",\"checkpoint_ms\":0}"
 #define LIMITS "{\"memory_bytes\":1,\"cpu_seconds\":1}"
 
 static const char *const hostile_starts[] = {
@@ -175,6 +176,7 @@ static const char *const hostile_starts[] = {
     START("run", "{}", "[{\"role\":\"data\",\"name\":\"n\",\"fd\":5.0,\"bytes\":1}]", LIMITS),
     START("run", "{}", "[{\"role\":\"data\",\"name\":\"n\",\"fd\":5,\"bytes\":-1}]", LIMITS),
     START("run", "{}", "[4]", LIMITS),
+    START("run", "{}", "[]", LIMITS ",\"x\":1"), START("run", "{}", "[]", LIMITS ",\"checkpoint_ms\":-1"),
 };
 
 START_TEST(hostile_start_lines)

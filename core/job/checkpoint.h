@@ -1,0 +1,55 @@
+/* A checkpoint: the whole state of a running job between two of its steps, as one file.
+ *
+ * Numbers say where in the recipe it stands and what the report has seen; blocks hold slabs (as long as the net's), masks and cuts. What the job's
+ * inputs say is not stored: a checkpoint names them by checksums and fits no others. The file is read as any upload is: every size is checked
+ * against the file, every number against its bounds, and the whole against its checksum, before anything is taken from it. */
+#ifndef PARE_JOB_CHECKPOINT_H
+#define PARE_JOB_CHECKPOINT_H
+
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "core/graph/graph.h"
+
+#define PARE_CHECKPOINT_VERSION 1
+#define PARE_CHECKPOINT_RECORD 8 /* doubles: step, round, folds, sparsity, accuracy, loss, low, high */
+#define PARE_CHECKPOINT_HISTORY 5 /* columns: epochs, train loss, loss, accuracy, sparsity */
+
+struct pare_checkpoint {
+	/* whose it is */
+	int64_t job, model, teacher, data; /* CRC-32 of the job's text and of the files by role */
+	int64_t threads;
+	int64_t program_len;
+	/* the place in the recipe: everything before `step` is done; then, if not 0, the fold of that step, the step within the fold, the round of
+	 * pruning, whose weights are masked already, and the epochs done of a training run */
+	int64_t step, fold, inner, round, epoch, stage;
+	double from;                    /* of a pruning step: the share that it began with */
+	double units_before, units_step; /* of work */
+	int64_t elapsed_ns;
+	int64_t slab_len, n_slices;
+	int64_t has_dense, has_before, mask_any, cut_any;
+	/* in a fold: what to go back to, and the figures of the folds so far */
+	int64_t in_fold, has_fold_dense, kept_mask_any, kept_cut_any, kept_stage;
+	/* in a training run */
+	int64_t n_state, has_best, since;
+	double best_accuracy, best_loss, stop_loss;
+	/* for the report */
+	int64_t n_records, history_n, history_stride, history_skipped;
+	double history_done;
+
+	/* blocks, borrowed; of those that the numbers do not ask for, NULL */
+	const char *program; /* the program's version */
+	const float *slab, *dense, *kept, *fold_dense, *state[2], *best;
+	const uint8_t *mask, *before, *kept_mask; /* 1 or 0, slab_len; before: what a pruning step regrows to */
+	const uint8_t *cut, *kept_cut;   /* 1 or 0, n_slices */
+	const double *fold_record;       /* PARE_CHECKPOINT_RECORD */
+	const double *records;           /* n_records of them */
+	const double *history[PARE_CHECKPOINT_HISTORY];
+};
+
+/* Writes it to a descriptor, from its present position. PARE_E_IO, PARE_E_STORE_FULL, PARE_E_LIMIT. */
+PARE_MUST_USE enum pare_code pare_checkpoint_write(const struct pare_checkpoint *c, int fd, int64_t *out_bytes, struct pare_err *err);
+/* Blocks point into the file, which is aligned to 64 bytes (mapped) and outlives them. PARE_E_CHECKPOINT says what is wrong and where. */
+PARE_MUST_USE enum pare_code pare_checkpoint_read(struct pare_span file, struct pare_checkpoint *out, struct pare_err *err);
+
+#endif

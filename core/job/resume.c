@@ -1,0 +1,423 @@
+/* Keeping the state of a job, and going on from one that was kept.
+ *
+ * A checkpoint is taken where nothing is under way: at the end of an epoch, of the masking of a pruning round, of a step. What runs between two of those is
+ * a function of the state and of streams of random numbers that are named by where they are drawn (step, stage, epoch, fold), so a resumed job ends in the same
+ * bytes. Going on is walking down the recipe again: each level (step, fold, step of the fold, round, epoch) finds its place in r->resume instead of
+ * at its beginning, and the deepest forgets it. Rejected: replaying the recipe without computing, which would need a second meaning for every step.
+ *
+ * How often is a matter of time and never of results: not sooner than the interval after the last, and so that writing takes at most a twentieth of the time. A
+ * checkpoint that cannot be written is a warning, one that does not fit is a warning and a job that begins anew. */
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "core/base/mem.h"
+#include "core/job/job_priv.h"
+#include "core/recipe/json_text.h"
+
+#define COST_SHARE 20.0 /* of the time between two checkpoints, one part may be spent on writing */
+#define STRETCH_MAX 5.0 /* but the interval grows to no more than so many of what was asked for */
+
+/* --- whose checkpoint */
+
+static uint32_t crc_of_role(const struct job_worker *w, const char *role)
+{
+	uint32_t crc = 0;
+
+	for (int i = 0; i < w->start.n_inputs; i++) {
+		const struct pare_msg_input *in = &w->start.inputs[i];
+
+		if (strcmp(in->role, role) != 0)
+			continue;
+		crc = (uint32_t)crc32_z(crc, (const uint8_t *)in->name, strlen(in->name) + 1);
+		crc = (uint32_t)crc32_z(crc, w->spans[i].data, w->spans[i].len);
+	}
+	return crc;
+}
+
+/* Reads all inputs once: only when a checkpoint is written or read. */
+static void know_job(struct job_run *r)
+{
+	struct pare_checkpoint *c = &r->whose;
+
+	if (c->program != NULL)
+		return;
+	c->job = (uint32_t)crc32_z(0, (const uint8_t *)r->w->start.job, strlen(r->w->start.job));
+	c->model = crc_of_role(r->w, "model");
+	c->teacher = crc_of_role(r->w, "teacher");
+	c->data = crc_of_role(r->w, "data");
+	c->threads = r->threads;
+	c->program = PARE_VERSION;
+	c->program_len = (int64_t)strlen(c->program);
+}
+
+static enum pare_code check_owner(const struct pare_checkpoint *c, const struct pare_checkpoint *us, struct pare_err *err)
+{
+	const struct {
+		int64_t theirs, ours;
+		const char *what;
+	} rows[] = {{c->threads, us->threads, "another number of threads"}, {c->job, us->job, "another job"}, {c->model, us->model, "another model"},
+	    {c->teacher, us->teacher, "another teacher"}, {c->data, us->data, "another data set"}};
+
+	if (c->program_len != us->program_len || memcmp(c->program, us->program, (size_t)us->program_len) != 0)
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "it was made by version %.*s of the program; this is %s", (int)c->program_len,
+		    c->program != NULL ? c->program : "", us->program);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		if (rows[i].theirs != rows[i].ours)
+			return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "it was made with %s", rows[i].what);
+	return PARE_OK;
+}
+
+/* --- is the place one of this recipe's, and the state one of this net's? */
+
+static enum pare_code bad(struct pare_err *err, const char *what)
+{
+	return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "its state is none of this job's: %s", what);
+}
+
+static bool is_step(const struct pare_args *a, const char *name)
+{
+	return strcmp(a->method->name, name) == 0;
+}
+
+static enum pare_code check_place(const struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
+{
+	size_t n = pare_job_n_steps(r->job), step = (size_t)c->step;
+	const struct pare_args *a = step < n ? pare_job_step(r->job, step) : NULL;
+
+	if (c->in_fold != (c->fold > 0) || (c->has_fold_dense != 0 && c->fold == 0))
+		return bad(err, "a fold without what it returns to");
+	if (c->fold == 0 && c->round == 0 && c->epoch == 0)
+		return step <= n && c->n_state == 0 && c->has_best == 0 ? PARE_OK : bad(err, "there is no such step");
+	if (a == NULL)
+		return bad(err, "there is no such step");
+	if (c->fold > 0) {
+		if (!is_step(a, "evaluate") || !pare_args_has(a, "folds") || c->fold > pare_args_int(a, "folds") || (size_t)c->inner >= step)
+			return bad(err, "there is no such fold");
+		a = pare_job_step(r->job, (size_t)c->inner);
+	}
+	if (c->round > 0) {
+		if (!is_step(a, "prune") || c->round > job_n_rounds(a))
+			return bad(err, "there is no such round");
+		a = pare_args_obj(a, "recover");
+	} else if (!is_step(a, "train")) {
+		return bad(err, "the step does not train");
+	}
+	if (c->epoch == 0)
+		return c->round > 0 && c->n_state == 0 && c->has_best == 0 ? PARE_OK : bad(err, "a training run that has not begun");
+	return a != NULL && c->epoch <= pare_args_int(a, "epochs") ? PARE_OK : bad(err, "there is no such epoch");
+}
+
+/* Only weights may be masked. */
+static bool masks_weights_only(const struct job_run *r, const uint8_t *mask)
+{
+	size_t at = 0, len = pare_net_slab_len(r->net);
+
+	for (int p = 0; mask != NULL && p <= pare_net_n_params(r->net); p++) {
+		const struct pare_param_info *info = p < pare_net_n_params(r->net) ? pare_net_param(r->net, p) : NULL;
+		size_t end = info != NULL && info->prunable ? info->offset : info != NULL ? info->offset + info->n_elems : len;
+
+		if (end > at && memchr(mask + at, 0, end - at) != NULL)
+			return false;
+		at = info != NULL && info->prunable ? info->offset + info->n_elems : end;
+	}
+	return true;
+}
+
+static enum pare_code check_state(const struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
+{
+	if ((size_t)c->slab_len != pare_net_slab_len(r->net) || c->n_slices != (r->cut.gone != NULL ? (int64_t)r->cut.slices.n : 0))
+		return bad(err, "the model has another structure");
+	if (!masks_weights_only(r, c->mask) || !masks_weights_only(r, c->kept_mask) || !masks_weights_only(r, c->before))
+		return bad(err, "a mask covers what is no weight");
+	if (c->n_records > r->max_records || c->history_n > JOB_HISTORY)
+		return bad(err, "it has seen more than the job can show");
+	for (int64_t i = 0; i < c->n_records; i++)
+		if (!(c->records[i * PARE_CHECKPOINT_RECORD] >= 0 && c->records[i * PARE_CHECKPOINT_RECORD] < (double)pare_job_n_steps(r->job)))
+			return bad(err, "a figure of a step that there is not");
+	return PARE_OK;
+}
+
+/* --- figures as rows of doubles */
+
+static void pack_record(const struct job_record *rec, double *out)
+{
+	const double row[PARE_CHECKPOINT_RECORD] = {(double)rec->step, rec->round, rec->folds, rec->sparsity, rec->accuracy, rec->loss, rec->low, rec->high};
+
+	memcpy(out, row, sizeof row);
+}
+
+static int small(double v)
+{
+	return v >= 0 && v < INT_MAX ? (int)v : 0;
+}
+
+static struct job_record unpack_record(const double *row)
+{
+	return (struct job_record){.step = (size_t)small(row[0]), .round = small(row[1]), .folds = small(row[2]), .sparsity = row[3], .accuracy = row[4], .loss = row[5],
+	    .low = row[6], .high = row[7]};
+}
+
+/* --- keeping */
+
+static void describe(const struct job_run *r, const struct pare_train_state *t, bool step_done, struct pare_checkpoint *c)
+{
+	const struct job_history *h = &r->history;
+	const struct job_outer *o = &r->outer;
+	const double *const columns[PARE_CHECKPOINT_HISTORY] = {h->epochs, h->train_loss, h->loss, h->accuracy, h->sparsity};
+
+	*c = r->whose;
+	c->step = (int64_t)r->step + (step_done ? 1 : 0);
+	c->fold = r->fold;
+	c->inner = r->fold > 0 ? (int64_t)r->inner : 0;
+	c->round = r->round;
+	c->stage = r->stage;
+	c->from = r->from;
+	c->units_before = r->units_before;
+	c->units_step = step_done ? 0 : r->units_step;
+	c->elapsed_ns = pare_job_env.tick_ns(NULL) - r->started_ns;
+	c->slab_len = (int64_t)pare_net_slab_len(r->net);
+	c->slab = pare_net_slab(r->net);
+	c->has_dense = r->has_dense;
+	c->dense = r->dense;
+	c->has_before = r->before != NULL;
+	c->before = r->before;
+	c->mask_any = r->mask.any;
+	c->mask = r->mask.keep;
+	c->n_slices = r->cut.gone != NULL ? (int64_t)r->cut.slices.n : 0;
+	c->cut_any = r->cut.gone != NULL && r->cut.any;
+	c->cut = r->cut.gone;
+	c->in_fold = r->fold > 0;
+	c->kept = r->kept;
+	c->has_fold_dense = r->fold > 0 && r->has_fold_dense;
+	c->fold_dense = r->fold_dense;
+	c->kept_mask_any = r->fold > 0 && o->any;
+	c->kept_mask = o->keep;
+	c->kept_cut_any = r->fold > 0 && o->cut.gone != NULL && o->cut.any;
+	c->kept_cut = o->cut.gone;
+	c->kept_stage = r->fold > 0 ? o->stage : 0;
+	if (t != NULL) {
+		c->epoch = t->epoch;
+		c->n_state = t->n_state;
+		memcpy(c->state, t->state, sizeof c->state);
+		c->has_best = t->best != NULL;
+		c->best = t->best;
+		c->best_accuracy = t->best_accuracy;
+		c->best_loss = t->best_loss;
+		c->stop_loss = t->stop_loss;
+		c->since = t->since;
+	}
+	c->n_records = r->n_records;
+	c->history_n = h->n;
+	c->history_stride = h->stride;
+	c->history_skipped = h->skipped;
+	c->history_done = h->done;
+	memcpy(c->history, columns, sizeof c->history);
+}
+
+static void write_place(const struct job_run *r, const struct pare_checkpoint *c, struct pare_buf *b)
+{
+	int64_t n = (int64_t)pare_job_n_steps(r->job);
+
+	pare_json_key_int(b, "step", c->step < n ? c->step + 1 : n);
+	pare_json_key_int(b, "steps", n);
+	pare_json_key_int(b, "fold", c->fold);
+	pare_json_key_int(b, "round", c->round);
+	pare_json_key_int(b, "epoch", c->epoch);
+	pare_json_key_num(b, "elapsed_seconds", floor((double)c->elapsed_ns * 1e-6) * 1e-3);
+}
+
+static enum pare_code tell(struct job_run *r, const char *event, const struct pare_checkpoint *c, int64_t bytes, struct pare_err *err)
+{
+	struct pare_buf b;
+
+	pare_buf_init(&b, 65536);
+	pare_buf_str(&b, "{");
+	write_place(r, c, &b);
+	if (bytes > 0)
+		pare_json_key_int(&b, "bytes", bytes);
+	return job_send_event(r, event, &b, err);
+}
+
+static enum pare_code warn(struct job_run *r, const char *what, const struct pare_err *why, struct pare_err *err)
+{
+	struct pare_buf b, text;
+	enum pare_code code;
+
+	pare_buf_init(&b, 65536);
+	pare_buf_init(&text, 4096);
+	pare_buf_printf(&text, "%s: %s%s%s", what, why->message, why->where[0] != '\0' ? "; at " : "", why->where);
+	pare_buf_str(&b, "{");
+	pare_json_key_str(&b, "level", "warning");
+	pare_json_key_str(&b, "message", text.data != NULL ? text.data : what);
+	code = job_send_event(r, "log", &b, err);
+	pare_buf_done(&text);
+	return code;
+}
+
+/* *out_bytes: written and handed over. */
+static enum pare_code write_out(struct job_run *r, struct pare_checkpoint *c, int64_t *out_bytes, struct pare_err *err)
+{
+	double fold_record[PARE_CHECKPOINT_RECORD], *records = pare_calloc((size_t)r->n_records + 1, PARE_CHECKPOINT_RECORD * sizeof *records);
+	enum pare_code code;
+	int fd = -1;
+
+	if (records == NULL)
+		return pare_err_nomem(err, 0);
+	for (int i = 0; i < r->n_records; i++)
+		pack_record(&r->records[i], records + (size_t)i * PARE_CHECKPOINT_RECORD);
+	pack_record(&r->outer.rec, fold_record);
+	c->records = records;
+	c->fold_record = fold_record;
+	code = pare_link_open(&r->w->link, PARE_CHECKPOINT_OUTPUT, "application/octet-stream", &fd, err);
+	if (code == PARE_OK)
+		code = pare_checkpoint_write(c, fd, out_bytes, err);
+	if (fd >= 0)
+		(void)close(fd);
+	pare_free(records);
+	return code;
+}
+
+enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, bool step_done, struct pare_err *err)
+{
+	int64_t begun = pare_job_env.tick_ns(NULL), bytes = 0;
+	double interval = (double)r->w->start.checkpoint_ms * 1e6;
+	struct pare_checkpoint c;
+	struct pare_err why;
+	enum pare_code code;
+
+	if (r->w->start.checkpoint_ms <= 0 || begun < r->keep_at_ns)
+		return PARE_OK;
+	know_job(r);
+	describe(r, t, step_done, &c);
+	if (r->search != NULL || check_place(r, &c, &why) != PARE_OK) /* within, or after, a step that has a state of its own */
+		return PARE_OK;
+	code = write_out(r, &c, &bytes, &why);
+	if (code == PARE_OK)
+		code = tell(r, "checkpoint", &c, bytes, err);
+	else
+		code = r->w->link.broken ? job_check_canceled(r->w, err) : warn(r, "no checkpoint could be written", &why, err);
+	r->keep_at_ns = pare_job_env.tick_ns(NULL);
+	r->keep_at_ns += (int64_t)fmin(fmax(interval, COST_SHARE * (double)(r->keep_at_ns - begun)), STRETCH_MAX * interval);
+	return code;
+}
+
+/* --- going on */
+
+static void take_history(struct job_run *r, const struct pare_checkpoint *c)
+{
+	struct job_history *h = &r->history;
+	double *const columns[PARE_CHECKPOINT_HISTORY] = {h->epochs, h->train_loss, h->loss, h->accuracy, h->sparsity};
+
+	for (size_t i = 0; i < PARE_CHECKPOINT_HISTORY && c->history_n > 0; i++)
+		memcpy(columns[i], c->history[i], (size_t)c->history_n * sizeof(double));
+	h->n = (int)c->history_n;
+	h->stride = (int)c->history_stride;
+	h->skipped = (int)c->history_skipped;
+	h->done = c->history_done;
+	for (int64_t i = 0; i < c->n_records; i++)
+		r->records[i] = unpack_record(c->records + i * PARE_CHECKPOINT_RECORD);
+	r->n_records = (int)c->n_records;
+}
+
+static void set_mask(uint8_t *keep, size_t len, const uint8_t *from)
+{
+	if (from != NULL)
+		memcpy(keep, from, len);
+	else
+		memset(keep, 1, len);
+}
+
+static bool set_cut(struct pare_cut *cut, const uint8_t *from)
+{
+	if (cut->gone != NULL && from != NULL)
+		return pare_cut_set(cut, from);
+	if (cut->gone != NULL)
+		pare_cut_clear(cut);
+	return true;
+}
+
+static void take(struct job_run *r, const struct pare_checkpoint *c)
+{
+	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
+
+	memcpy(pare_net_slab(r->net), c->slab, bytes);
+	set_mask(r->mask.keep, r->mask.len, c->mask);
+	r->mask.any = c->mask_any != 0;
+	r->has_dense = c->has_dense != 0;
+	if (r->has_dense)
+		memcpy(r->dense, c->dense, bytes);
+	r->stage = (int)c->stage;
+	r->first_step = (size_t)c->step;
+	r->units_before = c->units_before;
+	r->started_ns -= c->elapsed_ns;
+	take_history(r, c);
+	if (c->fold > 0 || c->round > 0 || c->epoch > 0)
+		r->resume = c;
+}
+
+enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err *err)
+{
+	struct pare_checkpoint *c = &r->came;
+	struct pare_err why;
+	enum pare_code code = PARE_OK;
+	int i = 0;
+
+	*out_resumed = false;
+	r->keep_at_ns = r->started_ns + r->w->start.checkpoint_ms * 1000000;
+	while (i < r->w->start.n_inputs && strcmp(r->w->start.inputs[i].role, "checkpoint") != 0)
+		i++;
+	if (i == r->w->start.n_inputs)
+		return PARE_OK;
+	know_job(r);
+	code = pare_checkpoint_read(r->w->spans[i], c, &why);
+	if (code == PARE_OK)
+		code = check_owner(c, &r->whose, &why);
+	if (code == PARE_OK)
+		code = check_place(r, c, &why);
+	if (code == PARE_OK)
+		code = check_state(r, c, &why);
+	if (code == PARE_OK && !set_cut(&r->cut, c->cut))
+		code = bad(&why, "an axis that is removed as a whole");
+	if (code != PARE_OK)
+		return warn(r, "the checkpoint is not used and the job begins anew", &why, err);
+	take(r, c);
+	*out_resumed = true;
+	return tell(r, "resumed", c, 0, err);
+}
+
+enum pare_code job_resume_fold(struct job_run *r, struct pare_err *err)
+{
+	const struct pare_checkpoint *c = r->resume;
+	struct job_outer *o = &r->outer;
+
+	memcpy(r->kept, c->kept, pare_net_slab_len(r->net) * sizeof *r->kept);
+	set_mask(o->keep, r->mask.len, c->kept_mask);
+	o->any = c->kept_mask_any != 0;
+	o->stage = (int)c->kept_stage;
+	o->rec = unpack_record(c->fold_record);
+	r->has_fold_dense = c->has_fold_dense != 0;
+	if (r->has_fold_dense && r->fold_dense == NULL)
+		r->fold_dense = pare_alloc(pare_net_slab_len(r->net) * sizeof *r->fold_dense);
+	if (r->has_fold_dense && r->fold_dense == NULL)
+		return pare_err_nomem(err, 0);
+	if (r->has_fold_dense)
+		memcpy(r->fold_dense, c->fold_dense, pare_net_slab_len(r->net) * sizeof *r->fold_dense);
+	if (!set_cut(&r->cut, c->cut) || !set_cut(&o->cut, c->kept_cut))
+		return bad(err, "an axis that is removed as a whole");
+	return PARE_OK;
+}
+
+bool job_resume_training(struct job_run *r, struct pare_train_state *out)
+{
+	const struct pare_checkpoint *c = r->resume;
+
+	r->resume = NULL; /* this is the deepest level */
+	if (c == NULL || c->epoch == 0)
+		return false;
+	*out = (struct pare_train_state){.epoch = (int)c->epoch, .n_state = (int)c->n_state, .state = {c->state[0], c->state[1]}, .best = c->best,
+	    .best_accuracy = c->best_accuracy, .best_loss = c->best_loss, .stop_loss = c->stop_loss, .since = (int)c->since};
+	return true;
+}
