@@ -96,6 +96,19 @@ static void write_urls(struct api_exchange *x, const struct store_job *j)
 	api_json_close(&x->out, '}');
 }
 
+static void write_checkpoint(struct pare_buf *b, const struct store_job *j)
+{
+	if (j->checkpoint[0] == '\0') {
+		api_json_raw(b, "checkpoint", NULL);
+		return;
+	}
+	api_json_open(b, "checkpoint", '{');
+	api_json_time(b, "at", j->checkpoint_ms);
+	api_json_int(b, "bytes", j->checkpoint_bytes);
+	api_json_raw(b, "place", j->checkpoint_place);
+	api_json_close(b, '}');
+}
+
 static enum pare_code write_job(struct api_exchange *x, const struct store_job *j, int64_t position, struct pare_err *err)
 {
 	struct pare_buf *b = &x->out;
@@ -119,6 +132,7 @@ static enum pare_code write_job(struct api_exchange *x, const struct store_job *
 	api_json_str(b, "dataset", j->dataset);
 	api_json_raw(b, "request", j->request);
 	api_json_raw(b, "progress", j->progress);
+	write_checkpoint(b, j);
 	api_json_raw(b, "result", j->result);
 	write_error(b, j);
 	if (store_job_status_final(j->status)) {
@@ -519,17 +533,25 @@ static enum pare_code check_empty(const struct api_exchange *x, struct pare_err 
 enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
 {
 	const struct api_engine *e = &x->api->opt.engine;
+	char checkpoint[STORE_SHA256_HEX] = "";
 	struct store_job j;
 	enum pare_code rc = check_empty(x, err);
 
 	if (rc == PARE_OK && !pare_id_check(x->params[0], "job"))
 		rc = PARE_E_NOT_FOUND;
 	if (rc == PARE_OK)
+		rc = store_job_get(x->api->opt.store, x->params[0], &j, err);
+	if (rc == PARE_OK) {
+		memcpy(checkpoint, j.checkpoint, sizeof checkpoint);
+		store_job_done(&j);
 		rc = store_job_cancel(x->api->opt.store, x->params[0], &j, err);
+	}
 	if (rc == PARE_E_NOT_FOUND)
 		return pare_err_set(err, rc, NULL, "there is no job \"%.60s\"", x->params[0]);
 	if (rc != PARE_OK)
 		return rc;
+	if (checkpoint[0] != '\0') /* goes unless the job, which may still run, needs it */
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, checkpoint);
 	if (e->job_canceled != NULL)
 		e->job_canceled(e->ctx, j.id);
 	if (e->events_added != NULL)

@@ -47,6 +47,7 @@ static const struct row config_table[] = {
     {"max-memory-bytes", BYTES, AT(max_memory_bytes), "8G", (int64_t)64 << 20, TB, NULL, "memory of one engine process"},
     {"max-runtime-seconds", COUNT, AT(max_runtime_seconds), "86400", 1, 31536000, NULL, "longest run of one job; a job may ask for less"},
     {"max-crashes", COUNT, AT(max_crashes), "3", 1, 100, NULL, "a job whose engine died this often fails with worker_crashed"},
+    {"checkpoint-seconds", COUNT, AT(checkpoint_seconds), "60", 0, 86400, NULL, "the state of a running job is kept no more often than that, and it goes on from there after a crash or restart; 0: never"},
     {"inspect-seconds", COUNT, AT(inspect_seconds), "60", 1, 3600, NULL, "longest look at an uploaded file"},
     {"http-threads", COUNT, AT(http_threads), "0", 0, 64, NULL, "threads that serve requests; 0: as many as cores, at most 4"},
     {"max-connections", COUNT, AT(max_connections), "15000", 16, 1000000, NULL, "connections at the same time"},

@@ -16,6 +16,7 @@ struct srv_pool_options {
 	const char *core; /* the engine's path; copied */
 	int workers;
 	int64_t memory_bytes, max_runtime_seconds, max_artifact_bytes;
+	int64_t checkpoint_ms; /* between two checkpoints of a job; 0: none */
 	void (*events_added)(void *ctx, const char *job); /* any thread; wakes event streams */
 	void *ctx;
 };

@@ -8,6 +8,9 @@
  *   the daemon stops                        -> release, not counted
  *   the lease is gone                       -> nothing: the job is somebody else's now
  *
+ * A checkpoint is copied out of the file that the engine wrote, whose descriptor it may still hold, into a blob of the store's own; the row that names it and
+ * its event are one transaction, and the blob before it goes. The last attempt that a crashing job has begins anew, in case it is the checkpoint that kills.
+ *
  * Outputs are staged while the engine writes and hashed after it has ended, when nobody holds their descriptors any more. Their bytes are durable before the
  * transaction that names them, and a daemon that dies in between leaves only bytes that nobody names, which the next start removes. A full disk or a locked database while
  * telling the store is tried again for a minute: the work of hours is not thrown away for a moment's trouble. */
@@ -30,6 +33,7 @@
 #define CANCEL_GRACE_MS 5000
 #define END_GRACE_MS 5000
 #define PERSIST_MS 60000
+#define COPY_BYTES ((size_t)256 << 10)
 #define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept, nor what is beyond */
 #define MAX_EVENT_BYTES ((size_t)256 << 20)
 
@@ -50,6 +54,8 @@ struct run {
 	struct output outputs[PARE_MAX_ARTIFACTS];
 	int n_outputs;
 	char *result;
+	struct blob_writer *checkpoint; /* being written by the engine */
+	char kept[STORE_SHA256_HEX];    /* the job's checkpoint, "": none */
 	struct output *named[PARE_MAX_ARTIFACTS]; /* by the result */
 	int n_named;
 	struct store_artifact artifacts[PARE_MAX_ARTIFACTS]; /* committed */
@@ -90,6 +96,28 @@ static enum pare_code add_inputs(struct run *r, const char *role, enum store_ass
 	return code;
 }
 
+/* Without it the job begins anew: no reason to lose it. */
+static void add_checkpoint(struct run *r)
+{
+	struct pare_msg_input *in = &r->start.inputs[r->start.n_inputs];
+	bool last_chance = r->job->crashes > 0 && r->job->crashes + 1 >= r->job->max_crashes;
+	struct pare_err err;
+
+	memcpy(r->kept, r->job->checkpoint, sizeof r->kept);
+	if (r->kept[0] == '\0' || last_chance || r->start.n_inputs == PARE_MAX_INPUTS)
+		return;
+	if (blob_get(r->slot->pool->opt.blobs, r->kept, &in->fd, &in->n_bytes, &err) != PARE_OK) {
+		srv_log_event(SRV_LOG_WARNING, "checkpoint.unread", "job", r->job->id, &err);
+		return;
+	}
+	in->role = "checkpoint";
+	in->name = pare_strdup("checkpoint");
+	if (in->name == NULL)
+		close(in->fd);
+	else
+		r->start.n_inputs++;
+}
+
 static void close_inputs(struct run *r)
 {
 	for (int i = 0; i < r->start.n_inputs; i++) {
@@ -123,6 +151,7 @@ static enum pare_code set_limits(struct run *r, char *teacher, size_t size)
 	r->runtime_seconds = at_most(limits, "max_runtime_seconds", opt->max_runtime_seconds);
 	r->start.memory_bytes = at_most(limits, "max_memory_bytes", opt->memory_bytes);
 	r->start.cpu_seconds = r->runtime_seconds * (threads > 0 ? threads : 1) + 1;
+	r->start.checkpoint_ms = opt->checkpoint_ms;
 	pare_job_free(job);
 	return PARE_OK;
 }
@@ -137,9 +166,10 @@ static enum pare_code prepare(struct run *r)
 		return r->err.code;
 	if (teacher[0] != '\0' && add_inputs(r, "teacher", STORE_MODEL, teacher) != PARE_OK)
 		return r->err.code;
-	if (r->job->dataset == NULL || r->job->dataset[0] == '\0')
-		return PARE_OK;
-	return add_inputs(r, "data", STORE_DATASET, r->job->dataset);
+	if (r->job->dataset != NULL && r->job->dataset[0] != '\0' && add_inputs(r, "data", STORE_DATASET, r->job->dataset) != PARE_OK)
+		return r->err.code;
+	add_checkpoint(r);
+	return PARE_OK;
 }
 
 /* --- events and outputs */
@@ -171,6 +201,74 @@ static enum verdict keep_event(struct run *r, const struct pare_msg *m)
 	return GOES_ON;
 }
 
+static enum verdict renew(struct run *r);
+
+/* Copies what the engine wrote; *out is held. The lease is renewed on the way. */
+static enum pare_code copy_checkpoint(struct run *r, struct blob_ref *out, struct pare_err *err)
+{
+	struct blob_writer *copy = NULL;
+	char *chunk = pare_alloc(COPY_BYTES);
+	enum pare_code code = chunk != NULL ? blob_begin(r->slot->pool->opt.blobs, r->slot->pool->opt.max_artifact_bytes, &copy, err) : pare_err_nomem(err, COPY_BYTES);
+	int fd = blob_writer_fd(r->checkpoint);
+	int64_t at = 0;
+	ssize_t n = 1;
+
+	while (code == PARE_OK && n > 0) {
+		n = pread(fd, chunk, COPY_BYTES, at);
+		if (n < 0 && errno != EINTR)
+			code = pare_err_errno(err, errno, "reading a checkpoint");
+		else if (n > 0)
+			code = blob_write(copy, chunk, (size_t)n, err);
+		n = n < 0 ? 1 : n;
+		at += n;
+		if (code == PARE_OK && srv_env.mono_ms(NULL) >= r->renew_at_ms && renew(r) == LOST)
+			code = pare_err_set(err, PARE_E_LEASE_LOST, NULL, "the lease was lost while a checkpoint was copied");
+	}
+	pare_free(chunk);
+	if (code == PARE_OK)
+		return blob_commit(copy, out, err);
+	blob_abort(copy);
+	return code;
+}
+
+static void forget_blob(struct run *r, const char *sha256)
+{
+	if (sha256[0] != '\0')
+		(void)store_blob_drop(r->store, r->slot->pool->opt.blobs, sha256);
+}
+
+/* One that cannot be kept is a warning in the log; the last one stays. */
+static enum verdict keep_checkpoint(struct run *r, const struct pare_msg *m)
+{
+	char last[STORE_SHA256_HEX];
+	struct blob_ref ref = {.n_bytes = 0};
+	struct pare_err err;
+	enum pare_code code = PARE_E_INVALID;
+
+	if (r->checkpoint == NULL) {
+		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine tells of a checkpoint that it never opened");
+		return CRASHED;
+	}
+	code = copy_checkpoint(r, &ref, &err);
+	blob_abort(r->checkpoint);
+	r->checkpoint = NULL;
+	if (code == PARE_OK) {
+		code = store_job_checkpoint(r->store, r->job->id, r->job->lease_token, ref.sha256, ref.n_bytes, m->data, &err);
+		blob_release(r->slot->pool->opt.blobs, ref.sha256);
+		memcpy(last, r->kept, sizeof last);
+		if (code == PARE_OK)
+			memcpy(r->kept, ref.sha256, sizeof r->kept);
+		forget_blob(r, code == PARE_OK ? last : ref.sha256);
+	}
+	if (code == PARE_E_LEASE_LOST)
+		return LOST;
+	if (code != PARE_OK)
+		srv_log_event(SRV_LOG_WARNING, "checkpoint.lost", "job", r->job->id, &err);
+	else
+		told(r);
+	return GOES_ON;
+}
+
 static struct output *find_output(struct run *r, const char *name)
 {
 	for (int i = 0; i < r->n_outputs; i++)
@@ -179,27 +277,50 @@ static struct output *find_output(struct run *r, const char *name)
 	return NULL;
 }
 
+static void answer_fd(struct run *r, const char *name, struct blob_writer *w)
+{
+	if (srv_engine_answer_fd(&r->engine, name, blob_writer_fd(w), &r->err) != PARE_OK)
+		srv_log_event(SRV_LOG_WARNING, "engine.unanswered", "job", r->job->id, &r->err); /* an engine that cannot be answered is about to be heard of as dead */
+}
+
+static void answer_error(struct run *r)
+{
+	struct pare_err answer = r->err;
+
+	if (srv_engine_answer_error(&r->engine, &answer, &r->err) != PARE_OK)
+		srv_log_event(SRV_LOG_WARNING, "engine.unanswered", "job", r->job->id, &r->err);
+}
+
+static enum verdict open_checkpoint(struct run *r)
+{
+	blob_abort(r->checkpoint);
+	r->checkpoint = NULL;
+	if (blob_begin(r->slot->pool->opt.blobs, r->slot->pool->opt.max_artifact_bytes, &r->checkpoint, &r->err) != PARE_OK)
+		answer_error(r);
+	else
+		answer_fd(r, PARE_CHECKPOINT_OUTPUT, r->checkpoint);
+	return GOES_ON;
+}
+
 static enum verdict open_output(struct run *r, const struct pare_msg *m)
 {
 	struct output *o = &r->outputs[r->n_outputs];
-	struct pare_err answer;
 
+	if (strcmp(m->name, PARE_CHECKPOINT_OUTPUT) == 0)
+		return open_checkpoint(r);
 	if (r->n_outputs == PARE_MAX_ARTIFACTS || find_output(r, m->name) != NULL) {
 		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, m->name, "the engine opened an output twice, or too many of them");
 		return CRASHED;
 	}
 	if (blob_begin(r->slot->pool->opt.blobs, r->slot->pool->opt.max_artifact_bytes, &o->writer, &r->err) != PARE_OK) {
-		answer = r->err;
-		if (srv_engine_answer_error(&r->engine, &answer, &r->err) != PARE_OK)
-			srv_log_event(SRV_LOG_WARNING, "engine.unanswered", "job", r->job->id, &r->err);
+		answer_error(r);
 		return GOES_ON;
 	}
 	snprintf(o->name, sizeof o->name, "%s", m->name);
 	snprintf(o->media_type, sizeof o->media_type, "%s", m->media_type);
 	r->n_outputs++;
-	if (srv_engine_answer_fd(&r->engine, m->name, blob_writer_fd(o->writer), &r->err) != PARE_OK)
-		srv_log_event(SRV_LOG_WARNING, "engine.unanswered", "job", r->job->id, &r->err);
-	return GOES_ON; /* an engine that cannot be answered is about to be heard of as dead */
+	answer_fd(r, m->name, o->writer);
+	return GOES_ON;
 }
 
 static enum verdict renew(struct run *r)
@@ -264,7 +385,7 @@ static enum verdict obey(struct run *r, const struct pare_msg *m)
 {
 	switch (m->type) {
 	case PARE_MSG_EVENT:
-		return keep_event(r, m);
+		return strcmp(m->event, "checkpoint") == 0 ? keep_checkpoint(r, m) : keep_event(r, m);
 	case PARE_MSG_OPEN:
 		return open_output(r, m);
 	case PARE_MSG_RESULT:
@@ -459,7 +580,9 @@ void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
 	close_inputs(r);
 	for (int i = 0; i < r->n_outputs; i++)
 		blob_abort(r->outputs[i].writer);
+	blob_abort(r->checkpoint);
 	settle(r, v);
+	forget_blob(r, r->kept); /* goes unless the job may still need it */
 	for (int i = 0; i < r->n_artifacts; i++) { /* rows name them now, or they go */
 		blob_release(slot->pool->opt.blobs, r->artifacts[i].sha256);
 		(void)store_blob_drop(r->store, slot->pool->opt.blobs, r->artifacts[i].sha256);

@@ -83,6 +83,9 @@ struct store_job {
 	const char *result;   /* JSON or "" */
 	const char *error_code, *error_message, *error_where; /* "" unless failed */
 	int64_t lease_token;  /* of the present claim; 0: none */
+	char checkpoint[STORE_SHA256_HEX]; /* the blob to go on from, "" when there is none: always so in a final status */
+	int64_t checkpoint_bytes, checkpoint_ms; /* 0 without one */
+	const char *checkpoint_place; /* JSON or "" */
 	void *owner;
 };
 void store_job_done(struct store_job *j);
@@ -119,6 +122,9 @@ PARE_MUST_USE enum pare_code store_job_renew(struct store *s, const char *id, in
 /* Appends an event (type "job.metrics"…; level "info", "warning", "error"; data JSON object) and sets phase / progress when not NULL. */
 PARE_MUST_USE enum pare_code store_job_event(struct store *s, const char *id, int64_t token, const char *type, const char *level, const char *data, const char *phase, const char *progress, struct pare_err *err);
 
+/* A new checkpoint takes the place of the last one, together with the event job.checkpoint, whose data is place. Nothing names the last one's blob afterwards. */
+PARE_MUST_USE enum pare_code store_job_checkpoint(struct store *s, const char *id, int64_t token, const char *sha256, int64_t n_bytes, const char *place, struct pare_err *err);
+
 struct store_artifact {
 	char id[PARE_ID_MAX]; /* "art_" */
 	char job[PARE_ID_MAX];
@@ -138,7 +144,7 @@ struct store_outcome {
 /* PARE_E_INVALID, and nothing changes: two artifacts of one name, or a sha256 that is none.
  * Status, artifacts and the last event (job.succeeded | job.failed | job.canceled), together. A job that was being cancelled and succeeded all the same has succeeded. */
 PARE_MUST_USE enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err);
-/* Gives a job back: queued again (canceling -> canceled), without phase, progress and started_ms. crashed: counts a crash, and at
+/* Gives a job back: queued again (canceling -> canceled), without phase, progress and started_ms; its checkpoint stays. crashed: counts a crash, and at
  * max_crashes the job fails with worker_crashed and reason as its message. Event job.retrying with reason, or job.failed. */
 PARE_MUST_USE enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err);
 /* Start-up: every running job is queued again without counting a crash, every canceling one is canceled. Returns how many. */
@@ -160,7 +166,7 @@ PARE_MUST_USE enum pare_code store_artifact_list(struct store *s, const char *jo
 PARE_MUST_USE enum pare_code store_artifact_get(struct store *s, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
 void store_artifact_list_done(struct store_artifact *list, int n);
 void store_artifact_done(struct store_artifact *a);
-/* Is a blob named by any file or artifact? */
+/* Is a blob named by any file, artifact or checkpoint? */
 PARE_MUST_USE enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err);
 /* Removes a blob (storage/blob.h) that nothing names and nobody holds; true if it did. At any time, beside uploads and running jobs. */
 struct blob_store;

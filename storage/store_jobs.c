@@ -61,9 +61,17 @@ static void drop_lease(struct store_job_row *r, enum store_job_status st)
 	r->worker = "";
 }
 
+static void drop_checkpoint(struct store_job_row *r)
+{
+	r->j.checkpoint[0] = '\0';
+	r->j.checkpoint_bytes = r->j.checkpoint_ms = 0;
+	r->j.checkpoint_place = "";
+}
+
 static enum pare_code save_ended(struct store *s, struct store_tx *tx, struct store_job_row *r, enum store_job_status st, struct pare_err *err)
 {
 	drop_lease(r, st);
+	drop_checkpoint(r);
 	r->j.finished_ms = wall(s);
 	return save(s, tx, r, st == STORE_SUCCEEDED ? "job.succeeded" : "job.canceled", "info", "{}", err);
 }
@@ -74,6 +82,7 @@ static enum pare_code save_failed(struct store *s, struct store_tx *tx, struct s
 	enum pare_code code;
 
 	drop_lease(r, STORE_FAILED);
+	drop_checkpoint(r);
 	r->j.finished_ms = wall(s);
 	r->j.error_code = pare_code_string(why);
 	r->j.error_message = or_empty(message);
@@ -173,7 +182,7 @@ static struct store_job_row new_row(const struct store_job *j)
 {
 	return (struct store_job_row){
 	    .j = {.status = STORE_QUEUED, .phase = "", .revision = 1, .max_crashes = j->max_crashes, .name = or_empty(j->name), .model = or_empty(j->model),
-	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = ""},
+	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = "", .checkpoint_place = ""},
 	    .worker = ""};
 }
 
@@ -357,6 +366,29 @@ enum pare_code store_job_event(struct store *s, const char *id, int64_t token, c
 		r.j.phase = phase != NULL ? phase : r.j.phase;
 		r.j.progress = progress != NULL ? progress : r.j.progress;
 		code = save(s, tx, &r, type, level, data != NULL ? data : "{}", err);
+	}
+	store_job_done(&r.j);
+	return s->ops->end(tx, code, err);
+}
+
+enum pare_code store_job_checkpoint(struct store *s, const char *id, int64_t token, const char *sha256, int64_t n_bytes, const char *place, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_tx *tx;
+	enum pare_code code;
+
+	if (!store_hex_check(sha256, STORE_SHA256_HEX - 1) || n_bytes < 0)
+		return pare_err_set(err, PARE_E_INVALID, "checkpoint", "a checkpoint needs 64 lower-case hex digits as its sha256 and a size");
+	code = s->ops->begin(s, true, &tx, err);
+	if (code != PARE_OK)
+		return code;
+	code = load_held(s, tx, id, token, &r, err);
+	if (code == PARE_OK) {
+		memcpy(r.j.checkpoint, sha256, sizeof r.j.checkpoint);
+		r.j.checkpoint_bytes = n_bytes;
+		r.j.checkpoint_ms = wall(s);
+		r.j.checkpoint_place = place;
+		code = save(s, tx, &r, "job.checkpoint", "info", place, err);
 	}
 	store_job_done(&r.j);
 	return s->ops->end(tx, code, err);

@@ -14,7 +14,7 @@ struct store_job_row {
 	const char *worker;  /* who holds it, "" when nobody does */
 	int64_t lease_until; /* env's mono_ms; of use only while this process lives */
 	int64_t next_seq;    /* of its next event */
-	enum store_job_status loaded_status; /* as the row still is; while it equals j.status only phase, revision, progress, lease_until, next_seq change */
+	enum store_job_status loaded_status; /* as the row still is; while it equals j.status only phase, revision, progress, lease_until, next_seq and the checkpoint change */
 };
 
 /* A page, worked out: ids in (above, below), in one direction, at most limit rows. NULL filters: any. */

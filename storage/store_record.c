@@ -38,7 +38,7 @@ static const struct {
 
 #define JOB(f) offsetof(struct store_job_row, j.f)
 static const size_t job_strings[] = {JOB(phase), JOB(name), JOB(model), JOB(dataset), JOB(request), JOB(progress), JOB(result),
-    JOB(error_code), JOB(error_message), JOB(error_where), offsetof(struct store_job_row, worker)};
+    JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), offsetof(struct store_job_row, worker)};
 static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
 static const size_t artifact_strings[] = {offsetof(struct store_artifact, name), offsetof(struct store_artifact, media_type)};
 

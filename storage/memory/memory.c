@@ -565,6 +565,8 @@ static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *o
 		for (int k = 0; k < a->n_files; k++)
 			*out = *out || strcmp(a->files[k].sha256, sha256) == 0;
 	}
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++)
+		*out = *out || strcmp(((const struct store_job_row *)row_at(tx, T_JOBS, i))->j.checkpoint, sha256) == 0;
 	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++)
 		*out = *out || strcmp(((const struct store_artifact *)row_at(tx, T_ARTIFACTS, i))->sha256, sha256) == 0;
 	return PARE_OK;

@@ -39,6 +39,13 @@ static const struct {
                "CREATE INDEX idempotency_created ON idempotency (created_ms);"
                "CREATE INDEX idempotency_job ON idempotency (job);"
                "PRAGMA user_version = 1;"},
+    {.version = 2,
+        .sql = "ALTER TABLE jobs ADD COLUMN checkpoint TEXT NOT NULL DEFAULT '';"
+               "ALTER TABLE jobs ADD COLUMN checkpoint_bytes INTEGER NOT NULL DEFAULT 0;"
+               "ALTER TABLE jobs ADD COLUMN checkpoint_ms INTEGER NOT NULL DEFAULT 0;"
+               "ALTER TABLE jobs ADD COLUMN checkpoint_place TEXT NOT NULL DEFAULT '';"
+               "CREATE INDEX jobs_checkpoint ON jobs (checkpoint) WHERE checkpoint <> '';"
+               "PRAGMA user_version = 2;"},
 };
 
 #define N_MIGRATIONS ((int)(sizeof migration_table / sizeof *migration_table))

@@ -5,7 +5,7 @@
 
 #define JOB_COLUMNS                                                                                                                                            \
 	"id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result, "   \
-	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq"
+	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place"
 #define ASSET_COLUMNS "id, name, info, produced_by, created_ms, n_files"
 #define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
 #define JOB_LIST(drive, direction)                                                                                                                             \
@@ -37,12 +37,13 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
     [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
 
-    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_JOB_LOAD] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
-    [Q_JOB_UPDATE] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, status = ?7, started_ms = ?8, "
-                     "finished_ms = ?9, attempt = ?10, crashes = ?11, result = ?12, error_code = ?13, error_message = ?14, error_where = ?15, "
-                     "lease_token = ?16, worker = ?17 WHERE id = ?6",
-    [Q_JOB_PROGRESS] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5 WHERE id = ?6",
+    [Q_JOB_UPDATE] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
+                     "checkpoint_ms = ?9, checkpoint_place = ?10, status = ?11, started_ms = ?12, finished_ms = ?13, attempt = ?14, crashes = ?15, result = ?16, "
+                     "error_code = ?17, error_message = ?18, error_where = ?19, lease_token = ?20, worker = ?21 WHERE id = ?6",
+    [Q_JOB_PROGRESS] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
+                       "checkpoint_ms = ?9, checkpoint_place = ?10 WHERE id = ?6",
     [Q_JOB_REMOVE] = "DELETE FROM jobs WHERE id = ?1",
     [Q_JOB_OLDEST_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
     [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'canceling') AND lease_until <= ?1 LIMIT 1",
@@ -68,5 +69,6 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_IDEM_PURGE] = "DELETE FROM idempotency WHERE created_ms <= ?1",
     [Q_IDEM_LOAD] = "SELECT job, fingerprint FROM idempotency WHERE scope = ?1 AND key = ?2",
     [Q_IDEM_INSERT] = "INSERT INTO idempotency (scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
-    [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)",
+    [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) "
+                    "OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint = ?1 AND checkpoint <> '')",
 };

@@ -202,10 +202,22 @@ static enum pare_code read_job(struct use *u, struct store_job_row *out, struct 
 	r.worker = sqlite_str(u);
 	r.lease_until = sqlite_int(u);
 	r.next_seq = sqlite_int(u);
+	sqlite_copy(u, r.j.checkpoint, sizeof r.j.checkpoint);
+	r.j.checkpoint_bytes = sqlite_int(u);
+	r.j.checkpoint_ms = sqlite_int(u);
+	r.j.checkpoint_place = sqlite_str(u);
 	code = store_job_own(&r, err);
 	if (code == PARE_OK)
 		*out = r;
 	return code;
+}
+
+static void bind_checkpoint(struct use *u, const struct store_job *j)
+{
+	sqlite_bind_str(u, j->checkpoint);
+	sqlite_bind_int(u, j->checkpoint_bytes);
+	sqlite_bind_int(u, j->checkpoint_ms);
+	sqlite_bind_str(u, j->checkpoint_place);
 }
 
 static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
@@ -235,6 +247,7 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	sqlite_bind_str(&u, r->worker);
 	sqlite_bind_int(&u, r->lease_until);
 	sqlite_bind_int(&u, r->next_seq);
+	bind_checkpoint(&u, &r->j);
 	(void)sqlite_row(&u);
 	return sqlite_use_end(&u, "storing a job", err);
 }
@@ -250,6 +263,7 @@ static enum pare_code job_update(struct store_tx *tx, const struct store_job_row
 	sqlite_bind_int(&u, r->lease_until);
 	sqlite_bind_int(&u, r->next_seq);
 	sqlite_bind_str(&u, r->j.id);
+	bind_checkpoint(&u, &r->j);
 	if (moved) {
 		sqlite_bind_str(&u, store_job_status_name(r->j.status));
 		sqlite_bind_int(&u, r->j.started_ms);

@@ -123,5 +123,70 @@ def kills():
         print(f"{daemons} daemons and {engines} engines killed, {len(acked)} jobs acknowledged, all ended once; slowest restart {slowest:.3f} s")
 
 
+def long_recipe():
+    """Several seconds of training, rounds of pruning and folds."""
+    train = {"epochs": 40000, "batch_size": 16, "optimizer": {"name": "adam", "lr": 0.001}, "lr_schedule": {"name": "one_cycle"}, "keep_best": True}
+    prune = {"sparsity": 0.6, "schedule": {"name": "cubic", "rounds": 4}, "recover": {"epochs": 10000, "batch_size": 16}}
+    return {"steps": [{"train": train}, {"prune": prune}, {"evaluate": {"folds": 2}}]}
+
+
+def figures(report):
+    """The report without what a clock has measured."""
+    if isinstance(report, list):
+        return [figures(v) for v in report]
+    if isinstance(report, dict):
+        return {k: figures(v) for k, v in report.items() if k not in ("timing", "latency_ms")}
+    return report
+
+
+def goes_on():
+    """A job whose daemon or engine is killed after a checkpoint, or whose daemon is stopped, goes on from there to the same bytes and figures."""
+    with Daemon("--workers", "1", "--job-threads", "1", "--checkpoint-seconds", "1") as d:
+        model, dataset = d.iris_model(), d.iris_data()
+
+        def post():
+            r = d.post_json("/v1/jobs", {"model": model, "dataset": dataset, "seed": 3, "threads": 1, "data": {"validation": 0.2}, "recipe": long_recipe()})
+            assert r.status == 201, r
+            return r.json()["id"]
+
+        def outcome(job):
+            assert d.wait_job(job, 120)["status"] == "succeeded", d.get(f"/v1/jobs/{job}")
+            check_events(d.events(job))
+            assert d.get(f"/v1/jobs/{job}").json()["checkpoint"] is None
+            return d.get(f"/v1/jobs/{job}/artifacts/model.onnx").body, figures(d.get(f"/v1/jobs/{job}/report").json())
+
+        want = outcome(post())
+        job = post()
+        resumed = 0
+        for n, how in enumerate(("kill", "engine", "stop")):
+            def kept():
+                j = d.get(f"/v1/jobs/{job}").json()
+                seen = [e["type"] for e in d.events(job)]
+                after = seen[max((i for i, t in enumerate(seen) if t == "job.started"), default=len(seen)):]
+                return j["status"] not in ("queued", "running") or ("job.checkpoint" in after and j["checkpoint"])
+            wait_for(kept, 60, "a checkpoint")
+            if d.get(f"/v1/jobs/{job}").json()["status"] != "running":
+                break  # a fast machine: it was through before the last blow
+            if how == "engine":
+                for pid in d.engines():
+                    os.kill(pid, signal.SIGKILL)
+                wait_for(lambda: d.get(f"/v1/jobs/{job}").json()["attempt"] >= n + 2, 20, "another attempt")
+            else:
+                d.kill() if how == "kill" else d.stop()
+                d.start()
+            resumed += 1
+        assert resumed >= 1
+        got = outcome(job)
+        events = d.events(job)
+        places = [e["data"] for e in events if e["type"] == "job.resumed"]
+        assert len(places) == resumed and all(p["elapsed_seconds"] > 0 for p in places), places
+        assert got[0] == want[0], "the model is another"
+        assert got[1] == want[1], "the figures are others"
+        d.stop()
+        d.start()  # nothing of the checkpoints is left
+        wait_for(lambda: "store.swept blobs_removed=0" in d.tail(3), 5, "the sweep to find nothing")
+        print(f"gone on {resumed} times: " + ", ".join(f"step {p['step']} round {p['round']} epoch {p['epoch']} fold {p['fold']}" for p in places))
+
+
 if __name__ == "__main__":
-    main({"kills": kills})
+    main({"kills": kills, "goes_on": goes_on})

@@ -41,6 +41,7 @@ static const struct {
     {"engines", "deleting_frees", 60},
     {"engines", "wrong_engine", 30},
     {"crash", "kills", 600},
+    {"crash", "goes_on", 240},
     {"bad_input", "truncated_onnx", 60},
     {"bad_input", "bit_flips", 60},
     {"bad_input", "nested_subgraphs", 60},

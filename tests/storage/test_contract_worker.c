@@ -1,6 +1,9 @@
 /* The contract of store.h, the worker's side: claims, leases, events, ends, crashes, recovery. */
 #include "tests/storage/contract.h"
 
+#define CHECKPOINT_1 "1111111111111111111111111111111111111111111111111111111111111111"
+#define CHECKPOINT_2 "2222222222222222222222222222222222222222222222222222222222222222"
+
 START_TEST(claim_and_renew)
 {
 	char a[PARE_ID_MAX], b[PARE_ID_MAX];
@@ -249,6 +252,49 @@ START_TEST(crashes_count)
 }
 END_TEST
 
+/* One at a time, through retries, until the job ends; only while the lease is held. */
+START_TEST(checkpoints)
+{
+	int64_t old, now;
+	char id[PARE_ID_MAX];
+	struct store_job j;
+	bool used;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_str_eq(j.checkpoint, "");
+	ck_assert_str_eq(j.checkpoint_place, "");
+	store_job_done(&j);
+	old = claim(id);
+	ck_assert_int_eq(store_job_checkpoint(s, id, old, "abc", 1, "{}", &err), PARE_E_INVALID);
+	MUST(store_job_checkpoint(s, id, old, CHECKPOINT_1, 10, "{\"epoch\":1}", &err));
+	MUST(store_job_checkpoint(s, id, old, CHECKPOINT_2, 20, "{\"epoch\":2}", &err));
+	MUST(store_blob_used(s, CHECKPOINT_1, &used, &err));
+	ck_assert(!used);
+	MUST(store_job_event(s, id, old, "job.log", "info", "{}", NULL, NULL, &err));
+	MUST(store_job_release(s, id, old, true, "x", &err));
+	MUST(store_blob_used(s, CHECKPOINT_2, &used, &err));
+	ck_assert(used);
+	ck_assert_int_eq(store_job_checkpoint(s, id, old, CHECKPOINT_1, 1, "{}", &err), PARE_E_LEASE_LOST);
+	now = claim(id);
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_str_eq(j.checkpoint, CHECKPOINT_2);
+	ck_assert_str_eq(j.checkpoint_place, "{\"epoch\":2}");
+	ck_assert_int_eq(j.checkpoint_bytes, 20);
+	ck_assert_int_gt(j.checkpoint_ms, 0);
+	store_job_done(&j);
+	finish(id, now, _i % 2 == 0 ? STORE_SUCCEEDED : STORE_FAILED);
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_str_eq(j.checkpoint, "");
+	ck_assert_int_eq(j.checkpoint_bytes + j.checkpoint_ms, 0);
+	store_job_done(&j);
+	MUST(store_blob_used(s, CHECKPOINT_2, &used, &err));
+	ck_assert(!used);
+	end();
+}
+END_TEST
+
 START_TEST(recover_and_expire)
 {
 	char ids[4][PARE_ID_MAX], id[PARE_ID_MAX];
@@ -295,7 +341,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {claim_and_renew, events_of_a_job, finish_is_one_change, failure_is_told, release_and_fencing, crashes_count,
-	    recover_and_expire};
+	    recover_and_expire, checkpoints};
 
 	return run_over_backends("store contract: workers", tests, sizeof tests / sizeof *tests) != 0;
 }

@@ -155,8 +155,26 @@ START_TEST(a_newer_schema_is_refused)
 	ck_assert_int_eq(store_sqlite_open(dir, &fixture_env, &s, &err), PARE_E_STORE);
 	ck_assert_ptr_nonnull(strstr(err.message, "version 99"));
 	s = NULL;
-	raw("PRAGMA user_version = 1");
+	raw("PRAGMA user_version = 2");
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+}
+END_TEST
+
+/* A file of the first release, which knew no checkpoints, is brought up to date with all its jobs. */
+START_TEST(an_older_schema_is_brought_up_to_date)
+{
+	struct store_job j;
+	char id[PARE_ID_MAX];
+
+	put_job(s, model, dataset, id);
+	close_store();
+	raw("DROP INDEX jobs_checkpoint; ALTER TABLE jobs DROP COLUMN checkpoint; ALTER TABLE jobs DROP COLUMN checkpoint_bytes;"
+	    "ALTER TABLE jobs DROP COLUMN checkpoint_ms; ALTER TABLE jobs DROP COLUMN checkpoint_place; PRAGMA user_version = 1");
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_QUEUED);
+	ck_assert_str_eq(j.checkpoint, "");
+	store_job_done(&j);
 }
 END_TEST
 
@@ -170,7 +188,7 @@ START_TEST(settings_are_what_they_must_be)
 	raw_text("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE '%STRICT%'", value, sizeof value);
 	ck_assert_str_eq(value, "0");
 	raw_text("PRAGMA user_version", value, sizeof value);
-	ck_assert_str_eq(value, "1");
+	ck_assert_str_eq(value, "2");
 	/* the queue is read along its index, not sorted */
 	raw_text("SELECT count(*) FROM sqlite_schema WHERE name = 'jobs_status'", value, sizeof value);
 	ck_assert_str_eq(value, "1");
@@ -392,7 +410,7 @@ START_TEST(a_hundred_thousand_jobs)
 	close_store();
 	raw("BEGIN; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) INSERT INTO jobs SELECT 'job_00' || printf('%024d', i), CASE WHEN i <= 8 "
 	    "THEN 'running' WHEN i % 2 THEN 'queued' ELSE 'succeeded' END, '', 1, 1, 0, 0, 0, 0, 3, '', 'mdl_x', 'dst_x', '{\"recipe\":\"ridge-magnitude\",\"seed\":42}', '', '',"
-	    " '', '', '', i, '', 0, 2 FROM c; INSERT INTO events SELECT id, 1, 1, 'job.queued', 'info', '{}' FROM jobs; COMMIT");
+	    " '', '', '', i, '', 0, 2, '', 0, 0, '' FROM c; INSERT INTO events SELECT id, 1, 1, 'job.queued', 'info', '{}' FROM jobs; COMMIT");
 	opened = seconds();
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
 	MUST(store_recover(s, &n, &err));
@@ -420,7 +438,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, directory_is_made_once_deep, a_newer_schema_is_refused,
+	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, directory_is_made_once_deep, a_newer_schema_is_refused, an_older_schema_is_brought_up_to_date,
 	    settings_are_what_they_must_be, a_damaged_file_is_an_error, kill_loses_nothing, a_full_disk, a_foreign_lock_is_busy_not_forever, a_hundred_thousand_jobs};
 	Suite *suite = suite_create("sqlite");
 	TCase *tc = tcase_create("file");
