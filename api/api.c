@@ -50,6 +50,9 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 		api->metrics = api_metrics_new();
 		rc = api->metrics != NULL ? PARE_OK : pare_err_nomem(err, 0);
 	}
+	if (rc == PARE_OK)
+		rc = api_networks_parse(opt->trusted_proxies != NULL ? opt->trusted_proxies : "", &api->trusted, err);
+	api->opt.trusted_proxies = NULL; /* borrowed, and read */
 	if (rc == PARE_OK && api->opt.api_key_file != NULL)
 		rc = api_keys_load(api->opt.api_key_file, &api->keys, err);
 	if (rc != PARE_OK) {
@@ -74,6 +77,7 @@ void api_free(struct api *api)
 	free_text(api->opt.version);
 	free_text(api->opt.api_key_file);
 	api_keys_free(api->keys);
+	api_networks_free(api->trusted);
 	api_metrics_free(api->metrics);
 	(void)pthread_rwlock_destroy(&api->keys_lock);
 	pare_free(api);

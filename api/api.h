@@ -61,6 +61,7 @@ struct api_options {
 	struct api_engine engine;
 	struct api_limits limits;
 	const char *public_url;  /* "" or "https://host/prefix": put before every link */
+	const char *trusted_proxies; /* networks whose Forwarded and X-Forwarded-* headers are believed; NULL: none */
 	const char *openapi;     /* the document's text (YAML) */
 	const char *version;
 	const char *api_key_file; /* NULL: no authentication. One key per line: pare_<id>_<secret>, or its stored form id:sha256hex; # comments */
@@ -128,6 +129,7 @@ int64_t api_stream_deadline_ms(const struct api_exchange *x);
 
 /* For the server's log line. */
 const char *api_exchange_request_id(const struct api_exchange *x);
+const char *api_exchange_client(const struct api_exchange *x); /* address of who asked, as far as proxies are trusted */
 const char *api_exchange_route(const struct api_exchange *x); /* template: "/v1/jobs/{id}", or "-" */
 const struct pare_err *api_exchange_error(const struct api_exchange *x); /* NULL, or what an error reply says */
 

@@ -22,6 +22,7 @@ static struct api_exchange starved = {
     .immortal = true,
     .done = true,
     .request_id = "-",
+    .link_base = "",
     .error = {.code = PARE_E_NOMEM, .message = "out of memory"},
     .reply = {.status = 503, .headers = starved_headers, .n_headers = 2, .close = true, .kind = API_BODY_MEMORY, .data = starved_text, .n_bytes = sizeof starved_text - 1, .fd = -1},
 };
@@ -156,6 +157,8 @@ static enum pare_code begin(struct api_exchange *x, const struct api_head *head,
 	}
 	x->close_after = x->framing.chunked || x->framing.length > 0; /* until the body is read */
 	rc = copy_headers(x, head, err);
+	if (rc == PARE_OK)
+		rc = api_forward_read(x, head->peer, err);
 	choose_request_id(x);
 	if (rc == PARE_OK)
 		rc = api_target_parse(&x->arena, head->target, &x->target, err);
@@ -180,6 +183,8 @@ struct api_exchange *api_exchange_new(struct api *api, const struct api_head *he
 	x->start_ns = api->opt.env->tick_ns(api->opt.env->ctx);
 	x->reply.fd = -1;
 	x->target.path = "/";
+	x->link_base = api->opt.public_url;
+	(void)snprintf(x->client, sizeof x->client, "%s", head->peer != NULL ? head->peer : "");
 	pare_arena_init(&x->arena, ARENA_CAP);
 	pare_buf_init(&x->out, API_REPLY_CAP);
 	pare_buf_init(&x->body, (size_t)api->opt.limits.max_json_bytes);
@@ -279,6 +284,11 @@ int api_reply_take_fd(struct api_exchange *x)
 const char *api_exchange_request_id(const struct api_exchange *x)
 {
 	return x->request_id;
+}
+
+const char *api_exchange_client(const struct api_exchange *x)
+{
+	return x->client;
 }
 
 const char *api_exchange_route(const struct api_exchange *x)

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/forward.h"
 #include "api/guard.h"
 #include "api/json.h"
 #include "api/metrics.h"
@@ -17,6 +18,7 @@
 
 #define API_MAX_REPLY_HEADERS 24
 #define API_REQUEST_ID_MAX 65
+#define API_CLIENT_MAX 64
 #define API_REPLY_CAP ((size_t)64 << 20)
 
 struct api_upload;
@@ -28,6 +30,7 @@ struct api {
 	int64_t started_wall_ms;
 	pthread_rwlock_t keys_lock;
 	struct api_keys *keys; /* NULL: no authentication */
+	struct api_networks *trusted; /* proxies that are believed */
 	struct api_metrics *metrics;
 	atomic_llong queue_bound; /* at least as many jobs are not queued; see jobs.c */
 };
@@ -44,6 +47,8 @@ struct api_exchange {
 	const char *params[API_MAX_PARAMS];
 	char request_id[API_REQUEST_ID_MAX];
 	char key_id[API_KEY_ID_MAX]; /* "" without authentication */
+	char client[API_CLIENT_MAX]; /* address of who asked, behind trusted proxies; "local" on a Unix socket */
+	const char *link_base;       /* what links begin with; "" when they are relative to the server */
 	int64_t start_ns;
 	struct pare_buf body; /* of JSON requests */
 	int64_t n_body;       /* bytes seen */
@@ -83,7 +88,7 @@ void api_reply_problem(struct api_exchange *x, const struct pare_err *err);
 void api_reply_nomem(struct api_exchange *x);
 int api_status_of(enum pare_code code);
 
-/* Links: public_url and a path. */
+/* Links: x->link_base and a path. */
 void api_json_link(struct api_exchange *x, const char *key, const char *fmt, ...) PARE_PRINTF(3, 4);
 void api_set_location(struct api_exchange *x, const char *fmt, ...) PARE_PRINTF(2, 3);
 /* Query limit, after, before, order -> page (ids with that prefix); and the end of a list: has_more, next_after, Link. */

@@ -243,7 +243,7 @@ static const char *link_text(struct api_exchange *x, const char *fmt, va_list ap
 
 	(void)vsnprintf(path, sizeof path, fmt, ap);
 	pare_buf_init(b, 4096);
-	(void)pare_buf_str(b, x->api->opt.public_url);
+	(void)pare_buf_str(b, x->link_base);
 	(void)pare_buf_str(b, path);
 	return b->failed ? NULL : b->data;
 }
@@ -318,7 +318,7 @@ void api_page_end(struct api_exchange *x, const struct store_page *page, bool mo
 	if (!more)
 		return;
 	pare_buf_init(&link, 4096);
-	(void)pare_buf_printf(&link, "<%s%s?limit=%d&after=%s&order=%s", x->api->opt.public_url, x->route->path, page->limit, last_id, page->ascending ? "asc" : "desc");
+	(void)pare_buf_printf(&link, "<%s%s?limit=%d&after=%s&order=%s", x->link_base, x->route->path, page->limit, last_id, page->ascending ? "asc" : "desc");
 	if (page->before != NULL)
 		(void)pare_buf_printf(&link, "&before=%s", page->before);
 	if (page->status != NULL)

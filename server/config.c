@@ -37,6 +37,7 @@ static const struct row config_table[] = {
     {"data-dir", TEXT, AT(data_dir), "pared-data", 0, 0, NULL, "directory of the database and the files; one daemon at a time"},
     {"api-key-file", TEXT, AT(api_key_file), "", 0, 0, NULL, "file of API keys, one a line; SIGHUP reads it again; empty: no authentication"},
     {"public-url", TEXT, AT(public_url), "", 0, 0, NULL, "what clients see before /v1 when a proxy stands in front: https://host/prefix"},
+    {"trusted-proxies", TEXT, AT(trusted_proxies), "", 0, 0, NULL, "networks whose Forwarded and X-Forwarded-For, -Proto, -Host, -Prefix are believed: 127.0.0.0/8, ::1, unix"},
     {"core", TEXT, AT(core), "", 0, 0, NULL, "path of the engine; empty: pare-core beside this program"},
     {"workers", COUNT, AT(workers), "0", 0, 256, NULL, "jobs that run at the same time; 0: one for every four cores"},
     {"job-threads", COUNT, AT(job_threads), "0", 0, 256, NULL, "threads of a job that asks for no number; 0: cores / workers"},

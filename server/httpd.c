@@ -125,6 +125,8 @@ void srv_http_log(const struct srv_request *r)
 	srv_log_int(&l, "status", reply->status);
 	srv_log_int(&l, "us", (srv_env.tick_ns(NULL) - r->began_ns) / 1000);
 	srv_log_str(&l, "peer", r->conn->peer);
+	if (strcmp(api_exchange_client(r->x), r->conn->peer) != 0)
+		srv_log_str(&l, "client", api_exchange_client(r->x));
 	srv_log_err(&l, api_exchange_error(r->x));
 	srv_log_end(&l);
 }

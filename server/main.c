@@ -188,7 +188,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes},
-	    .public_url = c->public_url, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
+	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
 	return api_new(&o, &d->api, err);
 }
