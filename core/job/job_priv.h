@@ -45,6 +45,10 @@ PARE_MUST_USE enum pare_code job_inspect_model(struct job_worker *w, struct job_
 PARE_MUST_USE enum pare_code job_inspect_dataset(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_analyze(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_build(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_pack(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_unpack(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+/* Appends the packed form of a model's file (core/compress/pack.h). */
+PARE_MUST_USE enum pare_code job_pack_file(struct pare_span file, struct pare_buf *out, struct pare_err *err);
 /* What inspect-model says of a model, as one JSON object. */
 PARE_MUST_USE enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, struct pare_err *err);
 
@@ -147,7 +151,7 @@ struct job_run {
 	struct pare_paired paired;
 	enum pare_split judged; /* the split that the figures are of: test, or what there is */
 	int64_t n_params, n_nonzero_params; /* of the uploaded model */
-	size_t out_bytes;
+	size_t out_bytes, packed_bytes; /* of model.onnx; of model.packed, 0 if nobody asked for it */
 };
 
 /* The beginning and the end of a job (run.c): everything that can be found out before the first step; w, started_ns and units_total are set, the rest is

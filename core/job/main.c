@@ -50,6 +50,10 @@ static const char usage[] =
     "      prints what a model or the files of a data set hold, as JSON\n"
     "  pare-core build --architecture arch.json --out model.onnx\n"
     "      makes a model from a description: {\"input\": [784], \"layers\": [{\"units\": 10}], \"seed\": 1}\n"
+    "  pare-core pack model.onnx --out model.packed\n"
+    "      entropy-codes a model file: small where weights are zero, shared or of few bits\n"
+    "  pare-core unpack model.packed --out model.onnx\n"
+    "      gives back exactly the bytes that were packed\n"
     "  pare-core worker\n"
     "      what the daemon starts: a job over descriptor 3\n"
     "  pare-core --help | --version\n";
@@ -411,10 +415,32 @@ static int build(struct shell *s)
 	return status;
 }
 
+/* One file in, one file out. */
+static int convert(struct shell *s, const char *kind, const char *role)
+{
+	struct pare_err err;
+
+	if (s->n_data != 1 || s->out == NULL)
+		return misuse("one file and --out are needed behind", kind);
+	s->quiet = true;
+	s->start.kind = kind;
+	return add_file(s, s->data[0], role, &err) == PARE_OK ? talk(s, ".", s->out) : fail(&err);
+}
+
+static int pack(struct shell *s)
+{
+	return convert(s, "pack", "model");
+}
+
+static int unpack(struct shell *s)
+{
+	return convert(s, "unpack", "packed");
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct shell *s);
-} verb_table[] = {{"run", run}, {"analyze", analyze}, {"inspect", inspect}, {"build", build}};
+} verb_table[] = {{"run", run}, {"analyze", analyze}, {"inspect", inspect}, {"build", build}, {"pack", pack}, {"unpack", unpack}};
 
 static const struct {
 	const char *name;
@@ -513,7 +539,7 @@ static int shell_main(char **argv)
 			status = verb_table[v].run(s);
 		goto out;
 	}
-	status = misuse("unknown command, none of run, analyze, inspect and build", argv[1]);
+	status = misuse("unknown command, none of run, analyze, inspect, build, pack and unpack", argv[1]);
 out:
 	for (int k = 0; k < s->start.n_inputs; k++)
 		(void)close(s->start.inputs[k].fd);

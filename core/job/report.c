@@ -427,6 +427,8 @@ void job_write_summary(const struct job_run *r, struct pare_buf *b)
 	pare_json_key_num(b, "sparsity", sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_dense.n_weights));
 	pare_json_key_num(b, "compression", job_compression(r));
 	pare_json_key_int(b, "onnx_bytes", (int64_t)r->out_bytes);
+	if (r->packed_bytes > 0)
+		pare_json_key_int(b, "packed_bytes", (int64_t)r->packed_bytes);
 	if (q.met != JOB_NOT_ASKED)
 		pare_json_key_bool(b, "requirement_met", q.met == JOB_MET);
 	pare_json_key_num(b, "seconds", (double)(r->finished_ns - r->started_ns) * 1e-9);

@@ -36,6 +36,8 @@ static void figure(struct job_doc *d, const char *label, const char *fmt, double
 
 	(void)snprintf(text[0], sizeof text[0], fmt, before);
 	(void)snprintf(text[1], sizeof text[1], fmt, after);
+	if (isnan(before)) /* there was none */
+		text[0][0] = '\0';
 	job_doc_cell(d, "%s", label);
 	job_doc_cell(d, "%s", text[0]);
 	job_doc_cell(d, "%s", text[1]);
@@ -89,6 +91,8 @@ static void figures(const struct job_run *r, struct job_doc *d)
 	figure(d, "multiply-accumulates", "%.0f", (double)v->macs, (double)f->macs);
 	figure(d, "of them not with zero", "%.0f", v->macs_nonzero, f->macs_nonzero);
 	figure(d, "file, bytes", "%.0f", (double)r->file.len, (double)r->out_bytes);
+	if (r->packed_bytes > 0)
+		figure(d, "the same, entropy coded (model.packed)", "%.0f", NAN, (double)r->packed_bytes);
 	figure(d, "latency of one row in this engine, ms", "%.3f", v->latency_ms, f->latency_ms);
 	job_doc_table_end(d);
 }

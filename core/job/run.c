@@ -240,21 +240,39 @@ enum pare_code job_write_model(struct job_run *r, struct pare_buf *b, struct par
 	return code == PARE_OK ? pare_onnx_write(r->model, b, err) : code;
 }
 
-static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct pare_err *err)
+static enum pare_code put_packed(struct job_run *r, struct job_answer *a, struct pare_span file, struct pare_err *err)
 {
 	struct pare_buf b;
 	enum pare_code code;
 
-	if (r->shrunk.net != NULL) {
-		r->out_bytes = r->shrunk.file.len;
-		return job_wants(r, "onnx") ? job_put(r, a, "model.onnx", "application/onnx", &r->shrunk.file, err) : PARE_OK;
-	}
-	pare_buf_init(&b, 0);
-	code = job_write_model(r, &b, err);
-	r->out_bytes = b.len;
-	if (code == PARE_OK && job_wants(r, "onnx"))
-		code = job_put(r, a, "model.onnx", "application/onnx", &b, err);
+	if (!job_wants(r, "compressed"))
+		return PARE_OK;
+	pare_buf_init(&b, 2 * file.len + ((size_t)1 << 20));
+	code = job_pack_file(file, &b, err);
+	r->packed_bytes = b.len;
+	if (code == PARE_OK)
+		code = job_put(r, a, "model.packed", "application/octet-stream", &b, err);
 	pare_buf_done(&b);
+	return code;
+}
+
+static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct pare_err *err)
+{
+	struct pare_buf own;
+	const struct pare_buf *b = &r->shrunk.file;
+	enum pare_code code = PARE_OK;
+
+	pare_buf_init(&own, 0);
+	if (r->shrunk.net == NULL) {
+		code = job_write_model(r, &own, err);
+		b = &own;
+	}
+	r->out_bytes = b->len;
+	if (code == PARE_OK && job_wants(r, "onnx"))
+		code = job_put(r, a, "model.onnx", "application/onnx", b, err);
+	if (code == PARE_OK)
+		code = put_packed(r, a, (struct pare_span){(const uint8_t *)b->data, b->len}, err);
+	pare_buf_done(&own);
 	return code;
 }
 

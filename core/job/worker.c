@@ -88,6 +88,8 @@ static const struct {
     {"inspect-dataset", job_inspect_dataset},
     {"analyze", job_analyze},
     {"build", job_build},
+    {"pack", job_pack},
+    {"unpack", job_unpack},
 };
 
 static int64_t announced_bytes(const struct job_worker *w)

@@ -18,7 +18,7 @@ static const char *const task_choices[] = {"classify", "regress", "multilabel", 
 static const char *const metric_choices[] = {"accuracy", "macro_f1", "micro_f1", "mean_iou", "loss", "r2", NULL};
 static const char *const stream_choices[] = {"auto", "always", "never", NULL};
 static const char *const layout_choices[] = {"auto", "keep", NULL};
-static const char *const output_choices[] = {"onnx", "report", NULL};
+static const char *const output_choices[] = {"onnx", "report", "compressed", NULL};
 static const char *const type_choices[] = {"mlp", NULL};
 static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
 static const char *const channels_choices[] = {"first", "last", NULL};
@@ -47,7 +47,7 @@ static const struct pare_param job_params[] = {
     {INTEGER("threads", 1, 64, "Threads, each on a shard of every batch; part of what makes a result repeatable")},
     {.name = "data", .type = PARE_PARAM_OBJECT, .object = "data", .def_text = "{}", .doc = "How the data set is split and normalised"},
     {.name = "require", .type = PARE_PARAM_OBJECT, .object = "require", .doc = "What the result must hold; the report says whether it does"},
-    {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver"},
+    {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver. onnx: model.onnx; report: report.json, .md and .html; compressed: model.packed, the same model.onnx entropy coded (pare-core unpack gives its exact bytes back)"},
     {.name = "limits", .type = PARE_PARAM_OBJECT, .object = "limits", .doc = "What the job may use; absent: the limits of the server"},
     END};
 

@@ -2,7 +2,7 @@
  * PARE_LINE_MAX bytes each. Both sides use this file, nothing else writes or reads the lines.
  *
  * daemon -> engine, once:
- *   {"type":"start","kind":"run|analyze|inspect-model|inspect-dataset|build","job":{…canonical job…} | null,
+ *   {"type":"start","kind":"run|analyze|inspect-model|inspect-dataset|build|pack|unpack","job":{…canonical job…} | null,
  *    "architecture":{…} (build), "options":{…} (inspect-dataset: label, task),
  *    "inputs":[{"role":"model|teacher|data|checkpoint","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
  *    "limits":{"memory_bytes":N,"cpu_seconds":N},"checkpoint_ms":N}

@@ -57,7 +57,7 @@ static inline void rig_forget(struct rig *r) /* inputs and result; outputs and e
 
 static inline void rig_done(struct rig *r)
 {
-	static const char *const names[] = {"model.onnx", "report.json", "report.md", "report.html"};
+	static const char *const names[] = {"model.onnx", "model.packed", "report.json", "report.md", "report.html"};
 	char path[128];
 
 	rig_forget(r);

@@ -89,7 +89,7 @@ static const struct {
 	const char *words; /* one of what is said */
 } table[] = {
     {"", 2, "a command is needed"},
-    {"frob --job x", 2, "unknown command, none of run, analyze, inspect and build: frob"},
+    {"frob --job x", 2, "unknown command, none of run, analyze, inspect, build, pack and unpack: frob"},
     {"--help", 0, "pare-core run --job"},
     {"run --help", 0, "pare-core run --job"},
     {"--version", 0, "pare-core "},
@@ -119,6 +119,9 @@ static const struct {
     {"inspect /dev/null", 1, "not a regular file; at /dev/null"},
     {"inspect m.onnx", 0, "\"n_params\":67"},
     {"inspect iris.csv", 0, "\"n_rows\":150"},
+    {"pack m.onnx", 2, "one file and --out are needed behind: pack"},
+    {"pack iris.csv --out n.onnx", 1, "not a readable protobuf message"},
+    {"unpack m.onnx --out n.onnx", 1, "not a packed model"},
     {"build --architecture arch.json", 2, "build needs --architecture and --out"},
     {"build iris.csv --architecture arch.json --out n.onnx", 2, "build reads no data: iris.csv"},
     {"build --architecture arch.json --out /nowhere/m.onnx", 1, "/nowhere/m.onnx"},
@@ -132,6 +135,15 @@ START_TEST(what_it_says)
 	ck_assert_msg(status == table[_i].status, "%s: ended with %d: %s", table[_i].args, status, said);
 	ck_assert_msg(strstr(said, table[_i].words) != NULL, "%s: %s", table[_i].args, said);
 	ck_assert_int_ne(access("n.onnx", F_OK), 0);
+}
+END_TEST
+
+START_TEST(what_is_packed_comes_back)
+{
+	ck_assert_msg(say("pack m.onnx --out m.packed") == 0, "%s", said);
+	ck_assert_ptr_nonnull(strstr(said, "\"bytes_out\":"));
+	ck_assert_msg(say("unpack m.packed --out back.onnx") == 0, "%s", said);
+	ck_assert_int_eq(system("cmp m.onnx back.onnx"), 0);
 }
 END_TEST
 
@@ -214,6 +226,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, what_it_says, 0, (int)(sizeof table / sizeof table[0]));
+	tcase_add_test(t, what_is_packed_comes_back);
 	tcase_add_test(t, a_run_writes_its_three_files);
 	tcase_add_test(t, a_batch_is_never_larger_than_the_data);
 #ifndef PARE_SANITIZED
