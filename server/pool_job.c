@@ -36,6 +36,7 @@
 #define COPY_BYTES ((size_t)256 << 10)
 #define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept, nor what is beyond */
 #define MAX_EVENT_BYTES ((size_t)256 << 20)
+#define MAX_PLACE_BYTES ((size_t)4096) /* of what a checkpoint says of itself: it is part of the job as clients see it */
 
 enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, LOST };
 
@@ -178,6 +179,12 @@ static void told(struct run *r)
 	r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->job->id);
 }
 
+static bool too_many_events(struct run *r, const struct pare_msg *m)
+{
+	r->n_event_bytes += strlen(m->data);
+	return r->n_events++ >= MAX_EVENTS || r->n_event_bytes > MAX_EVENT_BYTES;
+}
+
 static enum verdict keep_event(struct run *r, const struct pare_msg *m)
 {
 	char type[48], phase[64], level[16];
@@ -185,8 +192,7 @@ static enum verdict keep_event(struct run *r, const struct pare_msg *m)
 	bool is_progress = strcmp(m->event, "progress") == 0;
 	enum pare_code code = PARE_E_BUSY;
 
-	r->n_event_bytes += strlen(m->data);
-	if (r->n_events++ >= MAX_EVENTS || r->n_event_bytes > MAX_EVENT_BYTES)
+	if (too_many_events(r, m))
 		return GOES_ON;
 	snprintf(type, sizeof type, "job.%s", m->event);
 	if (strcmp(m->event, "log") != 0 || !srv_peek_string(m->data, "level", level, sizeof level))
@@ -245,10 +251,12 @@ static enum verdict keep_checkpoint(struct run *r, const struct pare_msg *m)
 	struct pare_err err;
 	enum pare_code code = PARE_E_INVALID;
 
-	if (r->checkpoint == NULL) {
-		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine tells of a checkpoint that it never opened");
+	if (r->checkpoint == NULL || strlen(m->data) > MAX_PLACE_BYTES) {
+		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine tells of a checkpoint that it never opened, or too much of one");
 		return CRASHED;
 	}
+	if (too_many_events(r, m))
+		return GOES_ON;
 	code = copy_checkpoint(r, &ref, &err);
 	blob_abort(r->checkpoint);
 	r->checkpoint = NULL;

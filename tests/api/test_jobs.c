@@ -315,6 +315,44 @@ START_TEST(cancels_and_deletes)
 }
 END_TEST
 
+/* A kept state is shown while there is a job that may need it; it goes with the job's end. */
+START_TEST(shows_checkpoints)
+{
+	char id[PARE_ID_MAX], path[128], cancel[128];
+	struct store_job j;
+	struct blob_ref ref;
+	struct answer a;
+	const json_t *c;
+	int n_blobs;
+	bool found;
+
+	make_job(&w, id);
+	n_blobs = world_blobs(&w);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	(void)snprintf(cancel, sizeof cancel, "/v1/jobs/%s/cancel", id);
+	a = request(&w, "GET", path, NULL, NULL, 0);
+	ck_assert(json_is_null(json_object_get(a.json, "checkpoint")));
+	answer_done(&a);
+	put_blob(&w, "the state", &ref);
+	ck_assert_int_eq(store_job_claim(w.store, "test", 30000, &j, &found, NULL), PARE_OK);
+	ck_assert_int_eq(store_job_checkpoint(w.store, id, j.lease_token, ref.sha256, 9, "{\"step\":1,\"epoch\":2}", NULL), PARE_OK);
+	ck_assert_int_eq(store_job_release(w.store, id, j.lease_token, false, "stopping", NULL), PARE_OK);
+	store_job_done(&j);
+	a = request(&w, "GET", path, NULL, NULL, 0);
+	c = json_object_get(a.json, "checkpoint");
+	ck_assert_int_eq(json_integer_value(json_object_get(c, "bytes")), 9);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(c, "place"), "epoch")), 2);
+	ck_assert_ptr_nonnull(text_at(c, "at"));
+	answer_done(&a);
+	ck_assert_int_eq(world_blobs(&w), n_blobs + 1);
+	a = request(&w, "POST", cancel, NULL, NULL, 0);
+	assert_status(&a, 202);
+	ck_assert(json_is_null(json_object_get(a.json, "checkpoint")));
+	answer_done(&a);
+	ck_assert_int_eq(world_blobs(&w), n_blobs);
+}
+END_TEST
+
 START_TEST(serves_artifacts_and_report)
 {
 	char id[PARE_ID_MAX], path[128];
@@ -389,6 +427,7 @@ int main(void)
 	tcase_add_test(t, pages_and_filters);
 	tcase_add_test(t, changes_its_etag_with_the_job);
 	tcase_add_test(t, cancels_and_deletes);
+	tcase_add_test(t, shows_checkpoints);
 	tcase_add_test(t, serves_artifacts_and_report);
 	tcase_add_test(t, removes_artifacts_with_their_job);
 	suite_add_tcase(s, t);

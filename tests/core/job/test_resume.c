@@ -308,6 +308,31 @@ static void put_file(const char *p, size_t n)
 	(void)fclose(f);
 }
 
+/* A state that another version has made, down to a right checksum. */
+START_TEST(another_version_begins_anew)
+{
+	struct ending want;
+	uint64_t crc;
+	char *bytes;
+	size_t n, at = 0;
+
+	run_well(PLAIN, true, false);
+	want = ending();
+	bytes = rig_read(path, &n);
+	while (at + strlen(PARE_VERSION) < n && memcmp(bytes + at, PARE_VERSION, strlen(PARE_VERSION)) != 0)
+		at++;
+	bytes[at]++;
+	crc = crc32_z(0, (const uint8_t *)bytes, n - 8);
+	memcpy(bytes + n - 8, &crc, sizeof crc);
+	put_file(bytes, n);
+	run_well(PLAIN, false, true);
+	ck_assert_msg(strstr(r.events.data, "version") != NULL && strstr(r.events.data, "begins anew") != NULL, "%s", r.events.data);
+	ends_like(&want, "another version");
+	free(bytes);
+	ending_done(&want);
+}
+END_TEST
+
 START_TEST(damage_begins_anew)
 {
 	struct ending want;
@@ -386,6 +411,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, the_last_checkpoint_leads_to_the_end);
 	tcase_add_loop_test(tc, misfits_begin_anew, 0, (int)(sizeof misfit_table / sizeof misfit_table[0]));
 	tcase_add_test(tc, damage_begins_anew);
+	tcase_add_test(tc, another_version_begins_anew);
 	tcase_add_loop_test(tc, forgeries_do_no_harm, 0, N_JOBS);
 	suite_add_tcase(s, tc);
 	return rig_main(s);
