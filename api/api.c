@@ -44,7 +44,9 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 		return pare_err_nomem(err, sizeof *api);
 	(void)pthread_rwlock_init(&api->keys_lock, NULL);
 	atomic_init(&api->queue_bound, -1);
-	rc = copy_options(api, opt, err);
+	rc = api_wait_init(&api->waiters, err);
+	if (rc == PARE_OK)
+		rc = copy_options(api, opt, err);
 	if (rc == PARE_OK) {
 		api->started_wall_ms = opt->env->wall_ms(opt->env->ctx);
 		api->metrics = api_metrics_new();
@@ -79,6 +81,7 @@ void api_free(struct api *api)
 	api_keys_free(api->keys);
 	api_networks_free(api->trusted);
 	api_metrics_free(api->metrics);
+	api_wait_done(&api->waiters);
 	(void)pthread_rwlock_destroy(&api->keys_lock);
 	pare_free(api);
 }
@@ -86,6 +89,7 @@ void api_free(struct api *api)
 void api_set_draining(struct api *api, bool draining)
 {
 	atomic_store(&api->draining, draining);
+	api_events_added(api); /* nobody waits for what may not come */
 }
 
 enum pare_code api_reload_keys(struct api *api, struct pare_err *err)

@@ -69,6 +69,7 @@ struct api_options {
 PARE_MUST_USE enum pare_code api_new(const struct api_options *opt, struct api **out, struct pare_err *err);
 void api_free(struct api *api);
 void api_set_draining(struct api *api, bool draining); /* readyz and new work answer 503 */
+void api_events_added(struct api *api); /* some job has new events: wakes requests that wait for its end */
 /* Re-reads the key file (SIGHUP); the old keys stay on error. */
 PARE_MUST_USE enum pare_code api_reload_keys(struct api *api, struct pare_err *err);
 
@@ -94,8 +95,9 @@ enum api_wait {
 	API_WAIT_NOTHING,
 	API_WAIT_DISK,   /* a commit: milliseconds, and shared by all that wait together */
 	API_WAIT_ENGINE, /* an engine process: seconds */
+	API_WAIT_JOB,    /* the end of a job, as long as the client likes; at most API_MAX_WAITERS at a time */
 };
-enum api_wait api_exchange_waits(const struct api_exchange *x);
+enum api_wait api_exchange_waits(struct api_exchange *x); /* once, before api_exchange_end */
 void api_exchange_end(struct api_exchange *x);
 /* Records the metrics and releases everything (also after an aborted connection). */
 void api_exchange_free(struct api_exchange *x);

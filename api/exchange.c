@@ -227,11 +227,13 @@ void api_exchange_body(struct api_exchange *x, const void *p, size_t n)
 		api_reply_problem(x, &err);
 }
 
-enum api_wait api_exchange_waits(const struct api_exchange *x)
+enum api_wait api_exchange_waits(struct api_exchange *x)
 {
 	if (x->done || x->route == NULL)
 		return API_WAIT_NOTHING;
-	return api_query(x, "dry_run") != NULL ? API_WAIT_ENGINE : x->route->waits;
+	if (api_query(x, "dry_run") != NULL)
+		return API_WAIT_ENGINE;
+	return api_wait_begin(x) ? API_WAIT_JOB : x->route->waits;
 }
 
 void api_exchange_end(struct api_exchange *x)
@@ -260,6 +262,7 @@ void api_exchange_free(struct api_exchange *x)
 		api_metrics_count(x->api->metrics, route_index(x), x->reply.status, x->api->opt.env->tick_ns(x->api->opt.env->ctx) - x->start_ns);
 	api_upload_free(x);
 	api_stream_free(x);
+	api_wait_end(x);
 	if (x->reply.fd >= 0)
 		(void)close(x->reply.fd);
 	pare_buf_done(&x->body);

@@ -118,7 +118,7 @@ enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err)
 {
 	static const struct {
 		const char *name, *path;
-	} links[] = {{"models", "/v1/models"}, {"datasets", "/v1/datasets"}, {"jobs", "/v1/jobs"}, {"methods", "/v1/methods"}, {"recipes", "/v1/recipes"},
+	} links[] = {{"models", "/v1/models"}, {"datasets", "/v1/datasets"}, {"jobs", "/v1/jobs"}, {"queue", "/v1/queue"}, {"methods", "/v1/methods"}, {"recipes", "/v1/recipes"},
 	    {"openapi", "/openapi.yaml"}, {"health", "/readyz"}, {"metrics", "/metrics"}};
 
 	api_json_open(&x->out, NULL, '{');

@@ -87,7 +87,7 @@ static void write_error(struct pare_buf *b, const struct store_job *j)
 
 static void write_urls(struct api_exchange *x, const struct store_job *j)
 {
-	static const char *const parts[] = {"events", "artifacts", "report", "cancel"};
+	static const char *const parts[] = {"events", "artifacts", "report", "cancel", "retry"};
 
 	api_json_open(&x->out, "urls", '{');
 	api_json_link(x, "self", "/v1/jobs/%s", j->id);
@@ -330,7 +330,9 @@ static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pa
 			e->job_added(e->ctx);
 	}
 	api_set_location(x, "/v1/jobs/%s", j->id);
-	rc = reply_job(x, j, 201, err);
+	rc = api_wait_for_end(x, j, err);
+	if (rc == PARE_OK)
+		rc = reply_job(x, j, 201, err);
 	store_job_done(j);
 	return rc;
 }
@@ -507,12 +509,14 @@ enum pare_code api_get_job(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = reply_job(x, &j, 200, err);
+	rc = api_wait_for_end(x, &j, err);
+	if (rc == PARE_OK)
+		rc = reply_job(x, &j, 200, err);
 	store_job_done(&j);
 	return rc;
 }
 
-/* --- cancel, delete */
+/* --- cancel, run again, delete */
 
 static enum pare_code check_empty(const struct api_exchange *x, struct pare_err *err)
 {
@@ -559,6 +563,52 @@ enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
 	rc = reply_job(x, &j, 202, err);
 	store_job_done(&j);
 	return rc;
+}
+
+/* A new job with the text of an ended one: the old one goes on telling what came of it. */
+enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_job old, j = {0};
+	enum pare_code rc = check_empty(x, err);
+
+	if (rc == PARE_OK)
+		rc = api_find_job(x, &old, err);
+	if (rc != PARE_OK)
+		return rc;
+	if (!store_job_status_final(old.status))
+		rc = pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s is %s: only an ended job can be run again", old.id, store_job_status_name(old.status));
+	if (rc == PARE_OK)
+		rc = check_queue(x->api, err);
+	if (rc == PARE_OK) {
+		j = (struct store_job){.name = old.name, .model = old.model, .dataset = old.dataset, .request = old.request, .max_crashes = x->api->opt.limits.max_crashes};
+		rc = put(x, &j, err);
+	}
+	store_job_done(&old);
+	return rc;
+}
+
+enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err)
+{
+	const struct api_engine *e = &x->api->opt.engine;
+	int64_t counts[STORE_N_STATUS], oldest = 0;
+	int alive = 0, busy = 0;
+	const char *sandbox = "";
+	enum pare_code rc = store_job_counts(x->api->opt.store, counts, &oldest, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	if (e->workers != NULL)
+		e->workers(e->ctx, &alive, &busy, &sandbox);
+	api_set_header(x, "Cache-Control", "no-store");
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "queue");
+	api_json_int(&x->out, "runnable", counts[STORE_QUEUED]);
+	api_json_int(&x->out, "running", counts[STORE_RUNNING] + counts[STORE_CANCELING]);
+	api_json_time(&x->out, "oldest_queued_at", oldest);
+	api_json_int(&x->out, "workers_alive", alive);
+	api_json_int(&x->out, "workers_busy", busy);
+	api_json_close(&x->out, '}');
+	return api_reply_json(x, 200, err);
 }
 
 static enum pare_code check_if_match(struct api_exchange *x, const struct store_job *j, struct pare_err *err)

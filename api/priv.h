@@ -24,6 +24,15 @@
 struct api_upload;
 struct api_stream;
 
+/* Requests that wait for the end of a job (wait.c). */
+#define API_MAX_WAITERS 64
+struct api_waiters {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int64_t n_changes; /* under lock */
+	atomic_int n;
+};
+
 struct api {
 	struct api_options opt; /* strings owned */
 	atomic_bool draining;
@@ -32,6 +41,7 @@ struct api {
 	struct api_keys *keys; /* NULL: no authentication */
 	struct api_networks *trusted; /* proxies that are believed */
 	struct api_metrics *metrics;
+	struct api_waiters waiters;
 	atomic_llong queue_bound; /* at least as many jobs are not queued; see jobs.c */
 };
 
@@ -52,6 +62,7 @@ struct api_exchange {
 	int64_t start_ns;
 	struct pare_buf body; /* of JSON requests */
 	int64_t n_body;       /* bytes seen */
+	int64_t waits_seconds; /* for the end of the job; 0: does not wait */
 	bool done, close_after, immortal;
 
 	struct pare_buf out; /* text of the reply */
@@ -100,6 +111,14 @@ PARE_MUST_USE enum pare_code api_upload_begin(struct api_exchange *x, struct par
 PARE_MUST_USE enum pare_code api_upload_body(struct api_exchange *x, const void *p, size_t n, struct pare_err *err);
 void api_upload_free(struct api_exchange *x);
 
+/* --- waiting (wait.c) */
+PARE_MUST_USE enum pare_code api_wait_init(struct api_waiters *w, struct pare_err *err);
+void api_wait_done(struct api_waiters *w);
+bool api_wait_begin(struct api_exchange *x); /* takes a place, if the request asks for one and there is one */
+void api_wait_end(struct api_exchange *x);
+/* Reads the job again and again until it has ended or the time is over. */
+PARE_MUST_USE enum pare_code api_wait_for_end(struct api_exchange *x, struct store_job *j, struct pare_err *err);
+
 /* --- event streams (events.c) */
 void api_stream_free(struct api_exchange *x);
 
@@ -130,6 +149,8 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_jobs(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_events(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_artifacts(struct api_exchange *x, struct pare_err *err);

@@ -47,6 +47,7 @@ struct api_route {
 	enum api_want want;
 	enum api_scope scope;
 	enum api_wait waits;
+	bool may_wait; /* for the end of a job: Prefer: wait */
 	bool new_work; /* refused while draining or when the store is full */
 	const char *const *query; /* the parameters that it knows, ends with NULL; NULL: none */
 	enum pare_code (*handler)(struct api_exchange *x, struct pare_err *err);

@@ -331,7 +331,7 @@ static enum MHD_Result end(struct srv_request *r)
 	if (waits != API_WAIT_NOTHING) {
 		r->stage = SRV_WORKING;
 		MHD_suspend_connection(r->conn->mhd);
-		srv_tasks_add(waits == API_WAIT_ENGINE ? &r->h->engine_tasks : &r->h->disk_tasks, r);
+		srv_tasks_add(&r->h->tasks[waits], r);
 		return MHD_YES;
 	}
 	api_exchange_end(r->x);

@@ -83,7 +83,7 @@ struct srv_httpd {
 	int stream_epoll, stream_wake;
 	pthread_t watcher;
 	bool watching;
-	struct srv_tasks disk_tasks, engine_tasks;
+	struct srv_tasks tasks[API_WAIT_JOB + 1]; /* by what they wait for; none for API_WAIT_NOTHING */
 };
 
 void srv_http_resume(struct srv_conn *c); /* of a suspended connection, once */

@@ -1,8 +1,8 @@
-/* Handlers that wait run here, so that they hold up no other request. There are two sorts, with threads of their own each, since one of
- * them must never keep the other from running: those that wait for an engine process (four, twice what the inspection service lets
- * run at once; more would only hold memory) and those that wait for the disk. The latter share commits (storage/sqlite/sqlite_open.c): the
- * more of them wait at the same time, the fewer syncs each costs, so there are as many threads as a group is worth. Threads are
- * started when the first task needs them and stay. */
+/* Handlers that wait run here, so that they hold up no other request. There are three sorts, with threads of their own each, since none of
+ * them may keep another from running: those that wait for the disk, for an engine process (four threads, twice what the inspection service
+ * lets run at once; more would only hold memory) and for the end of a job (as many as the api lets wait). Those that wait for the disk share
+ * commits (storage/sqlite/sqlite_open.c): the more of them wait at the same time, the fewer syncs each costs, so there are as many threads
+ * as a group is worth. Threads are started when the first task needs them and stay. */
 #include <string.h>
 
 #include "server/httpd_priv.h"
@@ -62,9 +62,12 @@ static enum pare_code start(struct srv_tasks *t, int max_threads, struct pare_er
 
 enum pare_code srv_tasks_start(struct srv_httpd *h, struct pare_err *err)
 {
-	enum pare_code code = start(&h->disk_tasks, SRV_TASK_THREADS, err);
+	static const int max_threads[API_WAIT_JOB + 1] = {[API_WAIT_DISK] = SRV_TASK_THREADS, [API_WAIT_ENGINE] = ENGINE_THREADS, [API_WAIT_JOB] = SRV_TASK_THREADS};
+	enum pare_code code = PARE_OK;
 
-	return code == PARE_OK ? start(&h->engine_tasks, ENGINE_THREADS, err) : code;
+	for (int i = API_WAIT_NOTHING + 1; i <= API_WAIT_JOB && code == PARE_OK; i++)
+		code = start(&h->tasks[i], max_threads[i], err);
+	return code;
 }
 
 void srv_tasks_add(struct srv_tasks *t, struct srv_request *r)
@@ -100,6 +103,6 @@ static void stop(struct srv_tasks *t)
 
 void srv_tasks_stop(struct srv_httpd *h)
 {
-	stop(&h->disk_tasks);
-	stop(&h->engine_tasks);
+	for (int i = 0; i <= API_WAIT_JOB; i++)
+		stop(&h->tasks[i]);
 }

@@ -42,7 +42,7 @@ struct daemon {
 	struct store *store;
 	struct srv_look *look;
 	struct srv_pool *pool;
-	struct api *api;
+	_Atomic(struct api *) api; /* workers tell it of events, the first of them before it is there */
 	_Atomic(struct srv_httpd *) httpd;
 	pthread_t sweeper;
 	bool sweeping;
@@ -78,7 +78,12 @@ static void on_job_canceled(void *ctx, const char *id)
 
 static void on_events(void *ctx, const char *job)
 {
-	srv_httpd_events_added(atomic_load(&((struct daemon *)ctx)->httpd), job);
+	struct daemon *d = ctx;
+	struct api *api = atomic_load(&d->api);
+
+	srv_httpd_events_added(atomic_load(&d->httpd), job);
+	if (api != NULL)
+		api_events_added(api);
 }
 
 static void on_workers(void *ctx, int *out_alive, int *out_busy, const char **out_sandbox)
@@ -190,7 +195,11 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes},
 	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
-	return api_new(&o, &d->api, err);
+	struct api *api = NULL;
+	enum pare_code code = api_new(&o, &api, err);
+
+	atomic_store(&d->api, api);
+	return code;
 }
 
 static enum pare_code make_workers(struct daemon *d, struct pare_err *err)

@@ -1,6 +1,7 @@
 """The life of jobs: events with resume, idempotency over a restart, cancelling, shutdown, limits, engines that die."""
 import concurrent.futures
 import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -82,6 +83,33 @@ def many_streams():
             got = [(e[1], e[2]) for e in st.rest()]
             want = want or got
             assert got == want and got[-1][1] == "job.succeeded"
+
+
+def prefer_wait():
+    """A job in one request: the answer is the job's end; a hundred that wait hold up nobody, and a stop holds up none of them."""
+    with Daemon("--workers", "1") as d:
+        m, s = d.iris_model(), d.iris_data()
+        r = d.request("POST", "/v1/jobs", json.dumps({"model": m, "dataset": s, "seed": 1, "recipe": {"steps": [{"train": {"epochs": 200}}]}}),
+                      {"Content-Type": "application/json", "Prefer": "wait=50"})
+        assert r.status == 201 and r.json()["status"] == "succeeded", r
+        assert r.headers["Preference-Applied"] == "wait=50", r.headers
+        j = d.long_job(m, s).json()["id"]
+        with concurrent.futures.ThreadPoolExecutor(100) as pool:
+            asked = [pool.submit(d.request, "GET", f"/v1/jobs/{j}", None, {"Prefer": "wait=60"}) for _ in range(100)]
+            wait_for(lambda: sum(f.done() for f in asked) >= 36, 20, "those for whom there is no place")
+            began = time.monotonic()
+            assert d.get("/livez").status == 200 and d.job(m, s).status == 201 and d.request("POST", f"/v1/jobs/{j}/cancel").status == 202
+            assert time.monotonic() - began < 5
+            replies = [f.result() for f in asked]
+        assert all(r.status == 200 for r in replies)
+        waited = [r for r in replies if r.headers["Preference-Applied"]]
+        assert len(waited) == 64 and all(r.json()["status"] == "canceled" for r in waited), [r.json()["status"] for r in waited]
+        j = d.long_job(m, s).json()["id"]
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            last = pool.submit(d.request, "GET", f"/v1/jobs/{j}", None, {"Prefer": "wait=60"})
+            wait_for(lambda: d.status(j) == "running", 20, "the job to run")
+            d.stop()
+            assert last.result().status == 200
 
 
 def idempotency():
@@ -261,5 +289,5 @@ def queue_of_100k():
 
 
 if __name__ == "__main__":
-    main({"finished": finished, "second_model": second_model, "search": search, "events_resume": events_resume, "many_streams": many_streams, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
+    main({"finished": finished, "second_model": second_model, "search": search, "events_resume": events_resume, "many_streams": many_streams, "prefer_wait": prefer_wait, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
           "engine_dies": engine_dies, "runtime_limit": runtime_limit, "orphans": orphans, "memory": memory, "queue_of_100k": queue_of_100k})

@@ -231,6 +231,7 @@ def jobs(model, dataset):
     expect(415, "POST", "/v1/jobs", b"<a/>", Content_Type="text/xml")
     long = expect(201, "POST", "/v1/jobs", dict(body, recipe={"steps": [{"train": {"epochs": 100000}}]}))[1]["id"]
     expect(409, "DELETE", f"/v1/jobs/{long}")
+    expect(409, "POST", f"/v1/jobs/{long}/retry")
     expect(409, "DELETE", f"/v1/models/{model}")
     expect(202, "POST", f"/v1/jobs/{long}/cancel")
     wait(long)
@@ -241,6 +242,12 @@ def jobs(model, dataset):
     if done["status"] != "succeeded":
         raise SystemExit(f"the job ended as {done['status']}: {done['error']}")
     expect(409, "POST", f"/v1/jobs/{job}/cancel")
+    again = expect(201, "POST", f"/v1/jobs/{job}/retry", Prefer="wait=60")[1]
+    if again["status"] != "succeeded" or again["id"] == job:
+        WRONG.append(f"a job that runs again has not been waited for: it is {again['status']}")
+    expect(404, "POST", "/v1/jobs/nothing/retry")
+    expect(200, "GET", f"/v1/jobs/{job}", Prefer="wait=1")
+    expect(200, "GET", "/v1/queue")
     revalidate(f"/v1/jobs/{job}")
     revalidate("/v1/jobs?limit=1&status=succeeded")
     expect(400, "GET", "/v1/jobs?status=nothing")

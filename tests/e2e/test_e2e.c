@@ -26,6 +26,7 @@ static const struct {
     {"jobs", "search", 60},
     {"jobs", "events_resume", 60},
     {"jobs", "many_streams", 60},
+    {"jobs", "prefer_wait", 90},
     {"jobs", "idempotency", 60},
     {"jobs", "cancel", 60},
     {"jobs", "shutdown", 90},
