@@ -88,6 +88,37 @@ def late_writes():
         d.close()
 
 
+def checkpoints():
+    """A checkpoint is what it was when it was told of, whatever the engine writes later; the next attempt gets it, and nothing is left of it at the end."""
+    fails("say(type='event', event='checkpoint', data={}); time.sleep(60)", "worker_crashed", "never opened")
+    fails("output('checkpoint'); say(type='event', event='checkpoint', data={'x': 'y' * 5000}); time.sleep(60)", "worker_crashed", "too much")
+    d, j = with_engine("mine = [i for i in start['inputs'] if i['role'] == 'checkpoint']\n"
+                       "if mine: say(type='result', data={'got': os.pread(mine[0]['fd'], 99, 0).decode()}, artifacts=[]); sys.exit(0)\n"
+                       "for text in (b'first', b'second'):\n"
+                       "    fd = output('checkpoint'); os.write(fd, text); say(type='event', event='checkpoint', data={'text': text.decode()})\n"
+                       "output('checkpoint'); os.pwrite(fd, b'LATE', 0); say(type='event', event='log', data={'level': 'info', 'message': 'late'}); time.sleep(60)")
+
+    def blobs():
+        found = [os.path.join(at, name) for at, _, names in os.walk(os.path.join(d.data, "blobs")) for name in names]
+        for path in found:
+            with open(path, "rb") as f:
+                assert hashlib.sha256(f.read()).hexdigest() == os.path.basename(os.path.dirname(path)) + os.path.basename(path), path
+        return len(found)
+    try:
+        wait_for(lambda: any(e["type"] == "job.log" for e in d.events(j)), 20, "the engine to have written late")
+        kept = d.get(f"/v1/jobs/{j}").json()["checkpoint"]
+        assert kept["bytes"] == 6 and kept["place"] == {"text": "second"}, kept
+        n = blobs()
+        d.stop()
+        d.start()
+        job = d.wait_job(j, 30)
+        assert job["status"] == "succeeded" and job["result"] == {"got": "second"} and job["checkpoint"] is None, job
+        wait_for(lambda: blobs() == n - 1, 5, "the checkpoint to be gone")
+        d.stop()
+    finally:
+        d.close()
+
+
 def store_fails():
     """A database that answers every claim with an error costs a look a second and not a processor; once it is well again, jobs run."""
     with Daemon("--workers", "2") as d:
@@ -147,4 +178,4 @@ def wrong_engine():
 
 
 if __name__ == "__main__":
-    main({"rubbish": rubbish, "floods": floods, "late_writes": late_writes, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})
+    main({"rubbish": rubbish, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})

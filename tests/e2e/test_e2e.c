@@ -38,6 +38,7 @@ static const struct {
     {"engines", "rubbish", 90},
     {"engines", "floods", 60},
     {"engines", "late_writes", 60},
+    {"engines", "checkpoints", 60},
     {"engines", "store_fails", 60},
     {"engines", "deleting_frees", 60},
     {"engines", "wrong_engine", 30},
