@@ -129,7 +129,7 @@ static enum pare_code write_job(struct api_exchange *x, const struct store_job *
 	else
 		api_json_raw(b, "queue_position", NULL);
 	api_json_str(b, "model", j->model);
-	api_json_str(b, "dataset", j->dataset);
+	api_json_str(b, "dataset", j->dataset != NULL && j->dataset[0] != '\0' ? j->dataset : NULL);
 	api_json_raw(b, "request", j->request);
 	api_json_raw(b, "progress", j->progress);
 	write_checkpoint(b, j);

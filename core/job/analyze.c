@@ -260,7 +260,9 @@ enum pare_code job_analyze(struct job_worker *w, struct job_answer *a, struct pa
 	r.w = w;
 	r.units_total = 1;
 	r.started_ns = pare_job_env.tick_ns(NULL);
-	code = s != NULL ? job_prepare(&r, err) : pare_err_nomem(err, sizeof *s);
+	code = s != NULL ? job_begin(&r, err) : pare_err_nomem(err, sizeof *s);
+	if (code == PARE_OK)
+		code = job_prepare(&r, err);
 	if (code == PARE_OK)
 		code = analyze(&r, s, &a->result, err);
 	job_search_free(s);

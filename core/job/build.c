@@ -52,7 +52,7 @@ enum pare_code job_build(struct job_worker *w, struct job_answer *a, struct pare
 	if (code == PARE_OK)
 		code = build(pare_job_args(arch), &model, err);
 	if (code == PARE_OK)
-		code = job_describe_model(&a->result, (struct pare_span){(const uint8_t *)model.data, model.len}, err);
+		code = job_describe_model(&a->result, (struct pare_span){(const uint8_t *)model.data, model.len}, NULL, 0, err);
 	if (code == PARE_OK)
 		code = pare_link_output(&w->link, "model.onnx", "application/onnx", model.data, model.len, err);
 	if (code == PARE_OK)

@@ -39,9 +39,12 @@ struct host_run {
 	char *result;
 };
 
-enum pare_code pare_host_job_text(const char *text, size_t len, int threads, bool teacher, char **out, struct pare_err *err)
+enum pare_code pare_host_job_text(const char *text, size_t len, int threads, bool data, bool teacher, char **out, struct pare_err *err)
 {
-	static const char *const ids[] = {"model", "dataset", "teacher"};
+	const struct {
+		const char *name;
+		bool given;
+	} ids[] = {{"model", true}, {"dataset", data}, {"teacher", teacher}};
 	json_t *job;
 	enum pare_code code = pare_json_load(text, len, len, &job, NULL, err);
 
@@ -51,9 +54,9 @@ enum pare_code pare_host_job_text(const char *text, size_t len, int threads, boo
 		json_decref(job);
 		return pare_err_set(err, PARE_E_INVALID, NULL, "the job must be a JSON object");
 	}
-	for (size_t i = 0; i < (teacher ? 3 : 2); i++)
-		if (json_object_get(job, ids[i]) == NULL)
-			(void)json_object_set_new(job, ids[i], json_string("local"));
+	for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+		if (ids[i].given && json_object_get(job, ids[i].name) == NULL)
+			(void)json_object_set_new(job, ids[i].name, json_string("local"));
 	if (threads > 0)
 		(void)json_object_set_new(job, "threads", json_integer(threads));
 	*out = json_dumps(job, JSON_COMPACT);

@@ -1,6 +1,7 @@
 /* What an upload is. A model that only uses operators we cannot run is still a model (weights can be pruned without
  * running it), so "executable" is an answer and not an error; a file that is not a valid model is an error. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,91 +85,60 @@ static enum pare_code write_operators(struct pare_buf *b, const struct pare_grap
 	return PARE_OK;
 }
 
-/* First node that consumes a value, or -1. */
-static int32_t *first_users(const struct pare_graph *g)
+static const struct pare_param_info *param_of(const struct pare_net *net, const struct pare_weight *w)
 {
-	int32_t *user = pare_alloc(((size_t)g->n_values + 1) * sizeof *user);
-
-	for (int32_t i = 0; user != NULL && i < g->n_values; i++)
-		user[i] = -1;
-	for (int32_t n = g->n_nodes - 1; user != NULL && n >= 0; n--)
-		for (int i = 0; i < g->nodes[n].n_in; i++)
-			if (g->nodes[n].in[i] >= 0)
-				user[g->nodes[n].in[i]] = n;
-	return user;
-}
-
-static const struct pare_param_info *param_of(const struct pare_net *net, int32_t value)
-{
-	for (int i = 0; net != NULL && i < pare_net_n_params(net); i++)
-		if (pare_net_param(net, i)->value == value)
+	for (int i = 0; net != NULL && w->depth == 0 && i < pare_net_n_params(net); i++)
+		if (strcmp(pare_net_param(net, i)->name, w->info.name) == 0)
 			return pare_net_param(net, i);
 	return NULL;
 }
 
-static enum pare_code write_layer(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, int32_t value, int32_t user, struct pare_err *err)
+/* The node that reads it, as other messages name it: by its name, else by operator and number. */
+static void node_label(const struct pare_graph *g, const struct pare_param_info *p, const struct pare_weight *w, char *out, size_t n)
 {
-	const struct pare_tensor *t = m->graph.values[value].init;
-	const struct pare_param_info *p = param_of(net, value);
-	char label[128] = "";
-	int64_t nonzero = 0;
-	float *data;
+	if (p != NULL && p->node >= 0)
+		pare_node_label(g, p->node, out, n);
+	else
+		(void)snprintf(out, n, "%s", w->info.node_name[0] != '\0' ? w->info.node_name : w->op);
+}
 
-	data = pare_alloc(t->n_elems * sizeof *data);
-	if (data == NULL)
-		return pare_err_nomem(err, t->n_elems * sizeof *data);
-	if (pare_tensor_read_f32(t, data, err) != PARE_OK)
-		nonzero = -1; /* external or a type that we only carry */
-	for (size_t i = 0; nonzero >= 0 && i < t->n_elems; i++)
-		nonzero += data[i] < 0 || data[i] > 0 ? 1 : 0;
-	pare_free(data);
-	if (user >= 0)
-		pare_node_label(&m->graph, user, label, sizeof label);
+static void write_layer(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, const struct pare_weight *w)
+{
+	const struct pare_param_info *p = param_of(net, w);
+	char label[128] = "";
+
+	node_label(&m->graph, p, w, label, sizeof label);
 	pare_json_sep(b);
 	pare_buf_str(b, "{");
-	pare_json_key_str(b, "name", t->name);
-	pare_json_key_str(b, "node", user >= 0 ? label : NULL);
-	pare_json_key_str(b, "op", user >= 0 ? m->graph.nodes[user].op_type : NULL);
-	pare_json_key_str(b, "datatype", oip_type(t->dtype));
-	write_shape(b, "shape", t->n_dims, t->dims);
-	pare_json_key_int(b, "params", (int64_t)t->n_elems);
-	pare_json_key_num(b, "nonzero", nonzero >= 0 ? (double)nonzero : NAN);
-	pare_json_key_bool(b, "prunable", p != NULL ? p->prunable : t->n_dims >= 2);
+	pare_json_key_str(b, "name", w->info.name);
+	pare_json_key_str(b, "node", label[0] != '\0' ? label : NULL);
+	pare_json_key_str(b, "op", w->op[0] != '\0' ? w->op : NULL);
+	pare_json_key_str(b, "datatype", oip_type(w->dtype));
+	write_shape(b, "shape", w->info.n_dims, w->info.dims);
+	pare_json_key_int(b, "params", (int64_t)w->info.n_elems);
+	pare_json_key_int(b, "nonzero", (int64_t)pare_weight_nonzero(w, 0, w->info.n_elems, NULL));
+	pare_json_key_bool(b, "prunable", p != NULL ? p->prunable : w->info.prunable);
 	pare_json_key_num(b, "macs", p != NULL && p->prunable ? (double)pare_net_node_macs(net, p->node) : p != NULL ? 0 : NAN);
+	pare_json_key_int(b, "depth", w->depth);
 	pare_buf_str(b, "}");
-	return PARE_OK;
 }
 
-static bool is_float(int dtype)
+static void write_counts(struct pare_buf *b, const struct pare_inventory *v)
 {
-	return dtype == PARE_DT_FLOAT || dtype == PARE_DT_DOUBLE || dtype == PARE_DT_FLOAT16 || dtype == PARE_DT_BFLOAT16;
+	int64_t nonzero = 0;
+
+	for (int i = 0; i < v->n; i++)
+		nonzero += (int64_t)pare_weight_nonzero(&v->weights[i], 0, v->weights[i].info.n_elems, NULL);
+	pare_json_key_int(b, "n_params", v->n_params);
+	pare_json_key_int(b, "n_nonzero", nonzero);
+	pare_json_key_int(b, "n_weights", v->n_weights);
 }
 
-static enum pare_code write_layers(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, struct pare_err *err)
+static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const struct pare_model *m, const struct pare_inventory *v, const struct pare_net *net,
+    const struct pare_err *why, struct pare_err *err)
 {
-	int32_t *user = first_users(&m->graph);
-	enum pare_code code = user != NULL ? PARE_OK : pare_err_nomem(err, 0);
+	enum pare_code code;
 
-	pare_json_key(b, "layers");
-	pare_buf_str(b, "[");
-	for (int32_t i = 0; i < m->graph.n_inits && code == PARE_OK; i++) {
-		int32_t v = m->graph.inits[i];
-
-		if (is_float(m->graph.values[v].init->dtype))
-			code = write_layer(b, m, net, v, user[v], err);
-	}
-	pare_buf_str(b, "]");
-	pare_free(user);
-	return code;
-}
-
-static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const struct pare_model *m, const struct pare_net *net, const struct pare_err *why, struct pare_err *err)
-{
-	struct pare_model_counts c;
-	enum pare_code code = pare_model_count(m, &c, err);
-
-	if (code != PARE_OK)
-		return code;
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "kind", "model");
 	pare_json_key_str(b, "format", "onnx");
@@ -178,9 +148,7 @@ static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const s
 	pare_json_key_str(b, "producer", m->producer_name);
 	write_values(b, "inputs", &m->graph, m->graph.inputs, m->graph.n_inputs);
 	write_values(b, "outputs", &m->graph, m->graph.outputs, m->graph.n_outputs);
-	pare_json_key_int(b, "n_params", c.n_params);
-	pare_json_key_int(b, "n_nonzero", c.n_nonzero);
-	pare_json_key_int(b, "n_weights", c.n_weights);
+	write_counts(b, v);
 	pare_json_key_num(b, "macs", net != NULL ? (double)pare_net_macs(net) : NAN);
 	pare_json_key_bool(b, "executable", net != NULL);
 	if (net == NULL) {
@@ -192,9 +160,11 @@ static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const s
 		pare_buf_str(b, "}");
 	}
 	code = write_operators(b, &m->graph, err);
-	if (code == PARE_OK)
-		code = write_layers(b, m, net, err);
-	pare_buf_str(b, "}");
+	pare_json_key(b, "layers");
+	pare_buf_str(b, "[");
+	for (int i = 0; i < v->n; i++)
+		write_layer(b, m, net, &v->weights[i]);
+	pare_buf_str(b, "]}");
 	return code;
 }
 
@@ -204,22 +174,31 @@ static bool may_be_inexecutable(enum pare_code code)
 	return code == PARE_E_UNSUPPORTED_OP || code == PARE_E_UNSUPPORTED || code == PARE_E_SHAPE || code == PARE_E_LIMIT;
 }
 
-enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, struct pare_err *err)
+enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, const struct pare_side_file *side, int n_side, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1, .training = false};
 	struct pare_model *m = NULL;
 	struct pare_net *net = NULL;
+	struct pare_inventory v = {.n = 0};
 	struct pare_err why;
 	struct pare_buf own;
+	size_t n_bytes = file.len;
 	enum pare_code code = pare_onnx_open(file, &own, &m, err);
 
+	for (int i = 0; i < n_side; i++)
+		n_bytes += side[i].bytes.len;
+	if (code == PARE_OK)
+		code = pare_onnx_attach(m, side, n_side, err);
+	if (code == PARE_OK)
+		code = pare_onnx_inventory(m, side, n_side, &v, err);
 	if (code == PARE_OK) {
 		code = pare_net_new(m, &opt, &net, &why);
 		if (code != PARE_OK && !may_be_inexecutable(code))
 			*err = why;
 		else
-			code = write_model(b, file.len, m, net, &why, err);
+			code = write_model(b, n_bytes, m, &v, net, &why, err);
 	}
+	pare_inventory_done(&v);
 	pare_net_free(net);
 	pare_model_free(m);
 	pare_buf_done(&own);
@@ -228,10 +207,12 @@ enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, str
 
 enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, struct pare_err *err)
 {
+	struct pare_side_file side[PARE_MAX_INPUTS];
 	struct pare_span file;
-	enum pare_code code = job_model_input(w, "model", &file, err);
+	int n_side = 0;
+	enum pare_code code = job_model_files(w, "model", &file, side, &n_side, err);
 
-	return code == PARE_OK ? job_describe_model(&a->result, file, err) : code;
+	return code == PARE_OK ? job_describe_model(&a->result, file, side, n_side, err) : code;
 }
 
 static void write_field(struct pare_buf *b, const struct pare_data_field *f)

@@ -35,7 +35,7 @@ struct pare_host {
  * result message (pare_free). Outputs are written beside their place and renamed when the result has come. */
 PARE_MUST_USE enum pare_code pare_host_run(const struct pare_host *h, const struct pare_msg_start *start, char **out_result, struct pare_err *err);
 
-/* The shell's job file may leave model and dataset out: *out is the text with both filled in (pare_free). */
-PARE_MUST_USE enum pare_code pare_host_job_text(const char *text, size_t len, int threads, bool teacher, char **out, struct pare_err *err);
+/* The shell's job file may leave model, dataset and teacher out: *out is the text with those filled in that there are files for (pare_free). */
+PARE_MUST_USE enum pare_code pare_host_job_text(const char *text, size_t len, int threads, bool data, bool teacher, char **out, struct pare_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "core/eval/eval.h"
 #include "core/eval/fit.h"
 #include "core/graph/net.h"
+#include "core/graph/weights.h"
 #include "core/job/checkpoint.h"
 #include "core/job/doc.h"
 #include "core/job/job.h"
@@ -28,8 +29,10 @@ struct job_worker {
 const atomic_bool *job_cancel_flag(void);
 /* PARE_E_CANCELED after such a signal, or when the peer is gone. */
 PARE_MUST_USE enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err);
-/* The only input of a role ("model", "teacher"); PARE_E_INVALID when there is none or more than one. */
+/* The model of a role ("model", "teacher"), without what stands beside it; PARE_E_INVALID when there is none or more than one. */
 PARE_MUST_USE enum pare_code job_model_input(const struct job_worker *w, const char *role, struct pare_span *out, struct pare_err *err);
+/* The files of a model: the one that is called *.onnx if there are several, and those beside it (side has room for PARE_MAX_INPUTS). */
+PARE_MUST_USE enum pare_code job_model_files(const struct job_worker *w, const char *role, struct pare_span *out, struct pare_side_file *side, int *n_side, struct pare_err *err);
 /* Opens the data set of all inputs of role "data" as the catalog's object "data" says (data.c). */
 PARE_MUST_USE enum pare_code job_open_data(struct job_worker *w, const struct pare_args *data, struct pare_dataset **out, struct pare_err *err);
 
@@ -49,8 +52,14 @@ PARE_MUST_USE enum pare_code job_pack(struct job_worker *w, struct job_answer *a
 PARE_MUST_USE enum pare_code job_unpack(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 /* Appends the packed form of a model's file (core/compress/pack.h). */
 PARE_MUST_USE enum pare_code job_pack_file(struct pare_span file, struct pare_buf *out, struct pare_err *err);
-/* What inspect-model says of a model, as one JSON object. */
-PARE_MUST_USE enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, struct pare_err *err);
+/* What inspect-model says of a model and the files beside it, as one JSON object. */
+PARE_MUST_USE enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, const struct pare_side_file *side, int n_side, struct pare_err *err);
+
+/* Can the files beside the model leave with it? */
+struct job_run;
+PARE_MUST_USE enum pare_code job_check_side(const struct job_run *r, struct pare_err *err);
+/* A job without a data set (stored.c), from where r's job is parsed. */
+PARE_MUST_USE enum pare_code job_run_stored(struct job_run *r, struct job_answer *a, struct pare_err *err);
 
 /* --- a running job */
 
@@ -114,6 +123,8 @@ struct job_run {
 	struct job_shrunk shrunk;
 	int64_t max_batch;
 	struct pare_span file;
+	struct pare_side_file side[PARE_MAX_INPUTS]; /* external data of the model */
+	int n_side;
 	struct pare_model *teacher_model; /* the job's second model, or NULL */
 	struct pare_net *teacher;         /* of the present training run, or NULL */
 	struct pare_buf own; /* what the model stands over, if not the file (pare_onnx_open) */
@@ -154,6 +165,8 @@ struct job_run {
 	size_t out_bytes, packed_bytes; /* of model.onnx; of model.packed, 0 if nobody asked for it */
 };
 
+/* Tells of the phase and parses the job. */
+PARE_MUST_USE enum pare_code job_begin(struct job_run *r, struct pare_err *err);
 /* The beginning and the end of a job (run.c): everything that can be found out before the first step; w, started_ns and units_total are set, the rest is
  * zero. job_run_done belongs to it even after an error. */
 PARE_MUST_USE enum pare_code job_prepare(struct job_run *r, struct pare_err *err);
@@ -202,6 +215,12 @@ PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 #define JOB_ROUND_UNITS 0.2 /* what scoring and evaluating costs, in epochs */
 double job_prune_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_keep_dense(struct job_run *r, struct pare_err *err);
+/* Amount of round i of n: a share rises from where the weights already are (present; or from start), a threshold from 0; a pattern loses one
+ * weight of M after the other. */
+double job_prune_start(const struct pare_args *args, double present);
+void job_prune_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n);
+void job_prune_unit(struct pare_prune_options *o, const struct pare_args *args);
+uint64_t job_prune_seed(const struct job_run *r); /* of the present round */
 /* What a prune or search step says of how to choose, without an amount. */
 PARE_MUST_USE enum pare_code job_prune_options(const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err);
 /* What the criterion wants to know of the data, into o. */
@@ -297,6 +316,13 @@ const char *job_split_name(enum pare_split split);
 void job_write_report(const struct job_run *r, struct pare_buf *b);
 void job_write_summary(const struct job_run *r, struct pare_buf *b);
 PARE_MUST_USE enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kind, struct pare_buf *b, struct pare_err *err);
+extern const char job_zeros_warning[];
+/* The reports for people. */
+struct job_document {
+	enum job_doc_kind kind;
+	const char *name, *media_type;
+};
+extern const struct job_document job_document_table[]; /* ends with name NULL */
 const char *job_warning(const struct job_run *r, int i); /* number i of what a reader must know; NULL past the last */
 
 #endif

@@ -136,8 +136,10 @@ static enum pare_code await_fd(struct pare_link *l, const char *name, int *out_f
 	return code;
 }
 
-static enum pare_code write_all(int fd, const char *p, size_t n, struct pare_err *err)
+enum pare_code pare_link_write(int fd, const void *bytes, size_t n, struct pare_err *err)
 {
+	const char *p = bytes;
+
 	while (n > 0) {
 		ssize_t k = write(fd, p, n);
 
@@ -164,7 +166,7 @@ enum pare_code pare_link_output(struct pare_link *l, const char *name, const cha
 	enum pare_code code = pare_link_open(l, name, media_type, &fd, err);
 
 	if (code == PARE_OK)
-		code = write_all(fd, data, n_bytes, err);
+		code = pare_link_write(fd, data, n_bytes, err);
 	if (fd >= 0 && close(fd) != 0 && code == PARE_OK)
 		code = pare_err_errno(err, errno, "closing an output");
 	return code;

@@ -26,6 +26,8 @@ PARE_MUST_USE enum pare_code pare_link_send(struct pare_link *l, enum pare_code 
 PARE_MUST_USE enum pare_code pare_link_event(struct pare_link *l, const char *event, const char *data, struct pare_err *err);
 /* Asks for an output: an empty file, read and write. One that the result does not name is dropped by the other end. */
 PARE_MUST_USE enum pare_code pare_link_open(struct pare_link *l, const char *name, const char *media_type, int *out_fd, struct pare_err *err);
+/* Writes all of it into an output. */
+PARE_MUST_USE enum pare_code pare_link_write(int fd, const void *bytes, size_t n, struct pare_err *err);
 /* Asks for an output, writes all of data into it and closes it. */
 PARE_MUST_USE enum pare_code pare_link_output(struct pare_link *l, const char *name, const char *media_type, const void *data, size_t n_bytes, struct pare_err *err);
 

@@ -37,9 +37,10 @@ struct shell {
 static const char usage[] =
     "pare-core makes neural networks smaller: one job in, artifacts out.\n"
     "\n"
-    "  pare-core run --job job.json --model in.onnx [--teacher second.onnx] --data PATH... --out DIR [--threads N] [--quiet]\n"
+    "  pare-core run --job job.json --model in.onnx [--teacher second.onnx] [--data PATH...] --out DIR [--threads N] [--quiet]\n"
     "               [--checkpoint PATH [--checkpoint-seconds N]] [--resume PATH]\n"
-    "      runs a job; PATH is a file or a directory of files; writes model.onnx, report.json, report.md, report.html\n"
+    "      runs a job; PATH is a file or a directory of files; a model with external data is a directory, too; writes\n"
+    "      model.onnx (and its data), report.json, report.md, report.html\n"
     "      into DIR; the job's limits hold here too (max_runtime_seconds as processor time)\n"
     "      --checkpoint keeps the state of the job in PATH (every 60 seconds, at an epoch or a round); --resume goes on from there\n"
     "      to the same bytes, given the same job, files and threads\n"
@@ -124,7 +125,7 @@ static enum pare_code list_directory(const char *path, char *names[PARE_MAX_INPU
 	return code;
 }
 
-static enum pare_code add_directory(struct shell *s, const char *path, struct pare_err *err)
+static enum pare_code add_directory(struct shell *s, const char *path, const char *role, struct pare_err *err)
 {
 	char *names[PARE_MAX_INPUTS];
 	int before = s->start.n_inputs;
@@ -137,7 +138,7 @@ static enum pare_code add_directory(struct shell *s, const char *path, struct pa
 
 		(void)snprintf(file, sizeof file, "%s/%s", path, names[i]);
 		if (code == PARE_OK && stat(file, &st) == 0 && S_ISREG(st.st_mode))
-			code = add_file(s, file, "data", err);
+			code = add_file(s, file, role, err);
 		pare_free(names[i]);
 	}
 	if (code == PARE_OK && s->start.n_inputs == before)
@@ -145,18 +146,21 @@ static enum pare_code add_directory(struct shell *s, const char *path, struct pa
 	return code;
 }
 
+static enum pare_code add_path(struct shell *s, const char *path, const char *role, struct pare_err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return pare_err_errno(err, errno, path);
+	return S_ISDIR(st.st_mode) ? add_directory(s, path, role, err) : add_file(s, path, role, err);
+}
+
 static enum pare_code add_data(struct shell *s, struct pare_err *err)
 {
 	enum pare_code code = PARE_OK;
 
-	for (int i = 0; i < s->n_data && code == PARE_OK; i++) {
-		struct stat st;
-
-		if (stat(s->data[i], &st) != 0)
-			code = pare_err_errno(err, errno, s->data[i]);
-		else
-			code = S_ISDIR(st.st_mode) ? add_directory(s, s->data[i], err) : add_file(s, s->data[i], "data", err);
-	}
+	for (int i = 0; i < s->n_data && code == PARE_OK; i++)
+		code = add_path(s, s->data[i], "data", err);
 	return code;
 }
 
@@ -296,7 +300,7 @@ static enum pare_code read_job(struct shell *s, char **out, struct pare_err *err
 	pare_buf_init(&text, TEXT_MAX);
 	code = read_text(s->job, &text, err);
 	if (code == PARE_OK) {
-		code = pare_host_job_text(text.data, text.len, s->threads, s->teacher != NULL, out, err);
+		code = pare_host_job_text(text.data, text.len, s->threads, s->n_data > 0, s->teacher != NULL, out, err);
 		if (code == PARE_OK)
 			code = check_job(s, *out, err);
 		if (code != PARE_OK)
@@ -331,7 +335,7 @@ static int with_job(struct shell *s, const char *kind, const char *out_dir)
 		s->start.checkpoint_ms = (s->checkpoint_seconds > 0 ? s->checkpoint_seconds : CHECKPOINT_SECONDS) * INT64_C(1000);
 	code = read_job(s, &job, &err);
 	if (code == PARE_OK)
-		code = add_file(s, s->model, "model", &err);
+		code = add_path(s, s->model, "model", &err);
 	if (code == PARE_OK && s->teacher != NULL)
 		code = add_file(s, s->teacher, "teacher", &err);
 	if (code == PARE_OK)
@@ -348,8 +352,8 @@ static int with_job(struct shell *s, const char *kind, const char *out_dir)
 
 static int run(struct shell *s)
 {
-	if (s->job == NULL || s->model == NULL || s->n_data == 0 || s->out == NULL)
-		return misuse("run needs --job, --model, --data and --out", NULL);
+	if (s->job == NULL || s->model == NULL || s->out == NULL)
+		return misuse("run needs --job, --model and --out", NULL);
 	return with_job(s, "run", s->out);
 }
 

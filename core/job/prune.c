@@ -40,20 +40,21 @@ enum pare_code job_keep_dense(struct job_run *r, struct pare_err *err)
 	return PARE_OK;
 }
 
-static double starting_point(const struct job_run *r, const struct pare_args *args)
+double job_prune_start(const struct pare_args *args, double present)
 {
 	const struct pare_args *schedule = pare_args_obj(args, "schedule");
 
 	if (strcmp(schedule->method->name, "one_shot") != 0 && pare_args_num(schedule, "start") > 0)
 		return pare_args_num(schedule, "start");
-	if (job_is_structural(args))
-		return pare_args_has(args, "threshold") ? 0 : job_structures_share(r, args);
-	return pare_args_has(args, "threshold") || pare_args_has(args, "pattern") ? 0 : job_sparsity(r);
+	return pare_args_has(args, "threshold") || pare_args_has(args, "pattern") ? 0 : present;
 }
 
-/* Amount of round i: a share rises from where the weights already are (or from start), a threshold from 0; a pattern loses one
- * weight of M after the other. */
-static void set_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n)
+static double starting_point(const struct job_run *r, const struct pare_args *args)
+{
+	return job_prune_start(args, job_is_structural(args) ? job_structures_share(r, args) : job_sparsity(r));
+}
+
+void job_prune_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n)
 {
 	const struct pare_sparsity_schedule *s = pare_schedule_find(pare_args_obj(args, "schedule")->method->name);
 
@@ -90,9 +91,14 @@ enum pare_code job_look_at_data(struct job_run *r, const struct pare_args *crite
 	return pare_observe(r->net, r->data, &look, r->stat, err);
 }
 
+uint64_t job_prune_seed(const struct job_run *r)
+{
+	return r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
+}
+
 static enum pare_code take_away(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
-	o->seed = r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
+	o->seed = job_prune_seed(r);
 	return job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
 }
 
@@ -151,7 +157,7 @@ static enum pare_code prune_round(struct job_run *r, const struct pare_args *arg
 	return code;
 }
 
-static void set_unit(struct pare_prune_options *o, const struct pare_args *args)
+void job_prune_unit(struct pare_prune_options *o, const struct pare_args *args)
 {
 	const struct pare_arg *block = pare_args_get(args, "block");
 
@@ -217,8 +223,8 @@ enum pare_code job_prune_at_once(struct job_run *r, const struct pare_args *args
 
 	if (code != PARE_OK)
 		return code;
-	set_unit(&o, args);
-	set_amount(&o, args, starting_point(r, args), 1, 1);
+	job_prune_unit(&o, args);
+	job_prune_amount(&o, args, starting_point(r, args), 1, 1);
 	code = job_look_at_data(r, pare_args_obj(args, "criterion"), &o, err);
 	return code == PARE_OK ? take_away(r, args, &o, err) : code;
 }
@@ -231,12 +237,12 @@ enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct
 
 	if (code != PARE_OK)
 		return code;
-	set_unit(&o, args);
+	job_prune_unit(&o, args);
 	if (pare_schedule_find(schedule->method->name) == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	code = begin_rounds(r, args, err);
 	for (; r->round <= r->rounds && code == PARE_OK; r->round++) {
-		set_amount(&o, args, r->from, r->round, r->rounds);
+		job_prune_amount(&o, args, r->from, r->round, r->rounds);
 		code = job_check_canceled(r->w, err);
 		if (code == PARE_OK)
 			code = prune_round(r, args, &o, err);

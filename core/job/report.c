@@ -10,7 +10,7 @@
 #include "core/job/job_priv.h"
 #include "core/recipe/json_text.h"
 
-static const char zeros_warning[] =
+const char job_zeros_warning[] =
     "Zeros alone make neither the file smaller nor a stock runtime faster: ONNX Runtime and others store and multiply them like any "
     "number. The gain is in compressed storage and transfer, and in runtimes that skip zeros.";
 
@@ -365,7 +365,7 @@ const char *job_warning(const struct job_run *r, int i)
 	int n = 0;
 
 	if (has_zeros(r))
-		all[n++] = zeros_warning;
+		all[n++] = job_zeros_warning;
 	if (has_training_form(&r->model->graph))
 		all[n++] = training_form_warning;
 	return i < n ? all[i] : NULL;

@@ -52,10 +52,14 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = largest_batch(r), .training = true, .seed = r->seed};
 	struct pare_model_counts counts;
-	enum pare_code code = job_model_input(r->w, "model", &r->file, err);
+	enum pare_code code = job_model_files(r->w, "model", &r->file, r->side, &r->n_side, err);
 
 	if (code == PARE_OK)
 		code = pare_onnx_open(r->file, &r->own, &r->model, err);
+	if (code == PARE_OK)
+		code = job_check_side(r, err);
+	if (code == PARE_OK)
+		code = pare_onnx_attach(r->model, r->side, r->n_side, err);
 	if (code == PARE_OK)
 		code = pare_model_count(r->model, &counts, err);
 	if (code == PARE_OK)
@@ -165,14 +169,17 @@ static enum pare_code reserve(struct job_run *r, struct pare_err *err)
 	return code;
 }
 
-enum pare_code job_prepare(struct job_run *r, struct pare_err *err)
+enum pare_code job_begin(struct job_run *r, struct pare_err *err)
 {
 	enum pare_code code = job_phase(r, "validate", err);
 
-	if (code == PARE_OK)
-		code = parse_job(r, err);
-	if (code == PARE_OK)
-		code = open_data(r, err);
+	return code == PARE_OK ? parse_job(r, err) : code;
+}
+
+enum pare_code job_prepare(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = open_data(r, err);
+
 	if (code == PARE_OK)
 		code = open_model(r, err);
 	if (code == PARE_OK)
@@ -276,12 +283,11 @@ static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct 
 	return code;
 }
 
+const struct job_document job_document_table[] = {
+    {JOB_DOC_MARKDOWN, "report.md", "text/markdown; charset=utf-8"}, {JOB_DOC_HTML, "report.html", "text/html; charset=utf-8"}, {.name = NULL}};
+
 static enum pare_code put_reports(struct job_run *r, struct job_answer *a, struct pare_err *err)
 {
-	static const struct {
-		enum job_doc_kind kind;
-		const char *name, *media_type;
-	} documents[] = {{JOB_DOC_MARKDOWN, "report.md", "text/markdown; charset=utf-8"}, {JOB_DOC_HTML, "report.html", "text/html; charset=utf-8"}};
 	struct pare_buf b;
 	enum pare_code code;
 
@@ -291,13 +297,23 @@ static enum pare_code put_reports(struct job_run *r, struct job_answer *a, struc
 	job_write_report(r, &b);
 	pare_buf_str(&b, "\n");
 	code = job_put(r, a, "report.json", "application/json", &b, err);
-	for (size_t i = 0; i < sizeof documents / sizeof documents[0] && code == PARE_OK; i++) {
+	for (const struct job_document *d = job_document_table; d->name != NULL && code == PARE_OK; d++) {
 		pare_buf_reset(&b);
-		code = job_write_document(r, documents[i].kind, &b, err);
+		code = job_write_document(r, d->kind, &b, err);
 		if (code == PARE_OK)
-			code = job_put(r, a, documents[i].name, documents[i].media_type, &b, err);
+			code = job_put(r, a, d->name, d->media_type, &b, err);
 	}
 	pare_buf_done(&b);
+	return code;
+}
+
+/* External data that no step has touched still belong to the model. */
+static enum pare_code put_side(struct job_run *r, struct job_answer *a, const struct pare_side_file *f, struct pare_err *err)
+{
+	enum pare_code code = pare_link_output(&r->w->link, f->name, "application/octet-stream", f->bytes.data, f->bytes.len, err);
+
+	if (code == PARE_OK)
+		a->artifacts[a->n_artifacts++] = f->name;
 	return code;
 }
 
@@ -316,6 +332,8 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 		code = job_phase(r, "export", err);
 	if (code == PARE_OK)
 		code = put_model(r, a, err);
+	for (int i = 0; i < r->n_side && code == PARE_OK && job_wants(r, "onnx"); i++)
+		code = put_side(r, a, &r->side[i], err);
 	if (code == PARE_OK && r->search != NULL)
 		code = job_put_front(r, a, err);
 	if (code == PARE_OK)
@@ -353,30 +371,37 @@ void job_run_done(struct job_run *r)
 	pare_job_free(r->job);
 }
 
+static enum pare_code run_on_data(struct job_run *r, struct job_answer *a, struct pare_err *err)
+{
+	bool resumed = false;
+	enum pare_code code = job_prepare(r, err);
+
+	if (code == PARE_OK)
+		code = job_resume(r, &resumed, err);
+	if (code == PARE_OK && !resumed)
+		code = baseline(r, err);
+	for (size_t i = r->first_step; code == PARE_OK && i < pare_job_n_steps(r->job); i++) {
+		code = job_check_canceled(r->w, err);
+		if (code == PARE_OK)
+			code = job_run_step(r, i, err);
+	}
+	if (code == PARE_OK)
+		code = job_check_canceled(r->w, err);
+	return code == PARE_OK ? finish(r, a, err) : code;
+}
+
 enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_err *err)
 {
 	struct job_run r;
-	bool resumed = false;
 	enum pare_code code;
 
 	memset(&r, 0, sizeof r);
 	r.w = w;
 	r.units_total = 1;
 	r.started_ns = pare_job_env.tick_ns(NULL);
-	code = job_prepare(&r, err);
+	code = job_begin(&r, err);
 	if (code == PARE_OK)
-		code = job_resume(&r, &resumed, err);
-	if (code == PARE_OK && !resumed)
-		code = baseline(&r, err);
-	for (size_t i = r.first_step; code == PARE_OK && i < pare_job_n_steps(r.job); i++) {
-		code = job_check_canceled(w, err);
-		if (code == PARE_OK)
-			code = job_run_step(&r, i, err);
-	}
-	if (code == PARE_OK)
-		code = job_check_canceled(w, err);
-	if (code == PARE_OK)
-		code = finish(&r, a, err);
+		code = pare_args_has(pare_job_args(r.job), "dataset") ? run_on_data(&r, a, err) : job_run_stored(&r, a, err);
 	job_run_done(&r);
 	return code;
 }

@@ -37,19 +37,57 @@ enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *e
 	return pare_err_set(err, PARE_E_CANCELED, NULL, "the job was canceled");
 }
 
-enum pare_code job_model_input(const struct job_worker *w, const char *role, struct pare_span *out, struct pare_err *err)
+static bool is_onnx(const char *name)
 {
-	int found = 0;
+	size_t n = strlen(name);
+
+	return n > 5 && strcmp(name + n - 5, ".onnx") == 0;
+}
+
+enum pare_code job_model_files(const struct job_worker *w, const char *role, struct pare_span *out, struct pare_side_file *side, int *n_side, struct pare_err *err)
+{
+	int of_role = 0, models = 0;
 
 	for (int i = 0; i < w->start.n_inputs; i++)
-		if (strcmp(w->start.inputs[i].role, role) == 0) {
+		of_role += strcmp(w->start.inputs[i].role, role) == 0;
+	*n_side = 0;
+	for (int i = 0; i < w->start.n_inputs; i++) {
+		const struct pare_msg_input *in = &w->start.inputs[i];
+
+		if (strcmp(in->role, role) != 0)
+			continue;
+		if (of_role == 1 || is_onnx(in->name)) {
 			*out = w->spans[i];
-			found++;
+			models++;
+		} else if (side != NULL) {
+			side[(*n_side)++] = (struct pare_side_file){in->name, w->spans[i]};
 		}
-	if (found == 1)
+	}
+	if (models == 1)
 		return PARE_OK;
-	(void)pare_err_set(err, PARE_E_INVALID, NULL, "exactly one file of the role %s is needed; got %d", role, found);
+	(void)pare_err_set(err, PARE_E_INVALID, NULL, "exactly one model is needed, and what stands beside it may not be called *.onnx; of %d file%s of the role %s %d are", of_role,
+	    of_role == 1 ? "" : "s", role, models);
 	return pare_err_at(err, "/%s", role);
+}
+
+#define OTHER_ARTIFACTS 16 /* the model, reports and what else a job writes */
+
+enum pare_code job_check_side(const struct job_run *r, struct pare_err *err)
+{
+	if (r->n_side > JOB_MAX_ARTIFACTS - OTHER_ARTIFACTS)
+		return pare_err_set(err, PARE_E_LIMIT, "/model", "the model has %d files of external data, at most %d may be", r->n_side, JOB_MAX_ARTIFACTS - OTHER_ARTIFACTS);
+	for (int i = 0; i < r->n_side; i++)
+		if (!pare_msg_artifact_name(r->side[i].name))
+			return pare_err_set(err, PARE_E_INVALID, "/model",
+			    "the external file \"%.100s\" cannot be an artifact: names are 1 to 64 letters, digits, dots, dashes and underscores", r->side[i].name);
+	return PARE_OK;
+}
+
+enum pare_code job_model_input(const struct job_worker *w, const char *role, struct pare_span *out, struct pare_err *err)
+{
+	int n_side;
+
+	return job_model_files(w, role, out, NULL, &n_side, err);
 }
 
 static enum pare_code map_inputs(struct job_worker *w, struct pare_err *err)

@@ -13,6 +13,7 @@
 #include "core/base/err.h"
 #include "core/graph/graph.h"
 #include "core/graph/rewrite.h"
+#include "core/graph/weights.h"
 
 /* Reads a model over file (kept alive by the caller). Errors: PARE_E_SYNTAX (not protobuf, or not a ModelProto: where is
  * "byte N"), PARE_E_MODEL (a graph that contradicts itself: where names the node or tensor), PARE_E_LIMIT, PARE_E_NOMEM. */
@@ -22,6 +23,32 @@ PARE_MUST_USE enum pare_code pare_onnx_read(struct pare_span file, struct pare_m
  * are any, the model stands over *own, the file rewritten, which lives as long as the model does; else *own stays empty. own is
  * pare_buf_done by the caller in any case. */
 PARE_MUST_USE enum pare_code pare_onnx_open(struct pare_span file, struct pare_buf *own, struct pare_model **out, struct pare_err *err);
+
+/* The floating-point tensors of a model that has been read and of the data files beside it (in subgraphs and functions, too), and who reads
+ * them; out is pare_inventory_done by the caller. PARE_E_MODEL, naming the tensor, where external data are missing, in a directory, past the end
+ * of their file or overlapping; PARE_E_LIMIT. */
+PARE_MUST_USE enum pare_code pare_onnx_inventory(const struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_inventory *out, struct pare_err *err);
+
+/* Gives initializers whose values are external those values; from then on they are like any other in memory, while pare_onnx_write leaves
+ * them where they were unless they are replaced. The files must live as long as the model. Errors as above. */
+PARE_MUST_USE enum pare_code pare_onnx_attach(struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_err *err);
+
+/* Writes file number `file` of the model anew (0: the model itself) in pieces, from start to end: its bytes, and zeros for what keep says
+ * is not kept. keep fills room for weights [first, first + n) of tensor p, or returns NULL for all; the sink must not fail silently.
+ * In the model's file the metadata whose keys begin with "pare." are replaced by entries (NULL: none). */
+struct pare_onnx_entry {
+	const char *key, *value;
+};
+struct pare_onnx_copy {
+	struct pare_span bytes; /* of the file */
+	int file;
+	const struct pare_inventory *v; /* NULL: no weights to look after */
+	const uint8_t *(*keep)(void *ctx, int p, size_t first, size_t n, uint8_t *room);
+	const struct pare_onnx_entry *entries; /* ends with key NULL */
+	enum pare_code (*put)(void *ctx, const void *bytes, size_t n, struct pare_err *err);
+	void *ctx;
+};
+PARE_MUST_USE enum pare_code pare_onnx_copy(const struct pare_onnx_copy *c, struct pare_err *err);
 
 /* Appends the model's file to out, with every replaced initializer in the place of the old one (as raw_data) and every
  * other byte as it came. */

@@ -328,6 +328,8 @@ enum pare_code pare_prune_tensors(struct pare_tensors *t, const struct pare_prun
 		code = score_tensors(&r, err);
 	if (code == PARE_OK)
 		code = prune_groups(&r, err);
+	if (code == PARE_OK)
+		t->any = true;
 	pare_free(r.radix);
 	pare_free(r.scores);
 	return code;

@@ -39,7 +39,7 @@ static const char *const scope_choices[] = {"global", "layer", "isomorphic", NUL
 static const struct pare_param job_params[] = {
     {.name = "model", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the model to compress (mdl_...)"},
     {.name = "teacher", .type = PARE_PARAM_STRING, .doc = "Id of a second model (mdl_...) that train steps may distill from; absent: none"},
-    {.name = "dataset", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the labelled data set (dst_...)"},
+    {.name = "dataset", .type = PARE_PARAM_STRING, .doc = "Id of the labelled data set (dst_...); may be absent where nothing but prune steps by magnitude, random or lamp are asked for, which run on any model"},
     {.name = "recipe", .type = PARE_PARAM_OBJECT, .object = "recipe", .doc = "Name of a built-in recipe, or an object with the list of steps; absent, with require: auto, the smallest model that meets it"},
     {.name = "params", .type = PARE_PARAM_PARAMS, .doc = "Values for the parameters of a named recipe; those left out keep the recipe's defaults"},
     {.name = "name", .type = PARE_PARAM_STRING, .doc = "A name for people; it changes nothing"},
@@ -375,6 +375,17 @@ bool pare_catalog_of_structures(const struct pare_method *criterion)
 {
 	for (size_t i = 0; structure_criteria[i] != NULL; i++)
 		if (strcmp(structure_criteria[i], criterion->name) == 0)
+			return true;
+	return false;
+}
+
+/* The criteria that look at nothing but the weights. */
+static const char *const lone_criteria[] = {"magnitude", "random", "lamp", NULL};
+
+bool pare_catalog_of_weights_alone(const struct pare_method *criterion)
+{
+	for (size_t i = 0; lone_criteria[i] != NULL; i++)
+		if (strcmp(lone_criteria[i], criterion->name) == 0)
 			return true;
 	return false;
 }

@@ -68,6 +68,8 @@ extern const struct pare_method pare_catalog[]; /* ends with a row whose name is
 const struct pare_method *pare_catalog_find(enum pare_method_kind kind, const char *name);
 /* Does a criterion score channels and heads only? */
 bool pare_catalog_of_structures(const struct pare_method *criterion);
+/* Does a criterion score weights by nothing but the weights? */
+bool pare_catalog_of_weights_alone(const struct pare_method *criterion);
 const char *pare_kind_name(enum pare_method_kind kind); /* "criterion" … as GET /v1/methods says it */
 /* The nearest name (edit distance at most a third of its length) among methods of a kind, or parameters of a method; NULL if none. */
 const char *pare_catalog_nearest_method(enum pare_method_kind kind, const char *name);

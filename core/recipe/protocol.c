@@ -28,8 +28,7 @@ static bool among(const char *const *list, const char *s)
 	return false;
 }
 
-/* [A-Za-z0-9._-]{1,64}, no leading dot. */
-static bool artifact_name(const char *s)
+bool pare_msg_artifact_name(const char *s)
 {
 	size_t n = s != NULL ? strlen(s) : 0;
 
@@ -358,7 +357,7 @@ static enum pare_code read_open(struct pare_arena *a, const json_t *o, struct pa
 	m->type = PARE_MSG_OPEN;
 	m->name = text_of(a, o, "name", NAME_MAX_LEN);
 	m->media_type = text_of(a, o, "media_type", MEDIA_TYPE_MAX);
-	if (!artifact_name(m->name) || !media_type(m->media_type) || json_object_size(o) != 3)
+	if (!pare_msg_artifact_name(m->name) || !media_type(m->media_type) || json_object_size(o) != 3)
 		return bad(err, "an open has a plain file name and a media type");
 	return PARE_OK;
 }
@@ -367,7 +366,7 @@ static enum pare_code read_fd(struct pare_arena *a, const json_t *o, struct pare
 {
 	m->type = PARE_MSG_FD;
 	m->name = text_of(a, o, "name", NAME_MAX_LEN);
-	return artifact_name(m->name) && json_object_size(o) == 2 ? PARE_OK : bad(err, "an fd has a plain file name");
+	return pare_msg_artifact_name(m->name) && json_object_size(o) == 2 ? PARE_OK : bad(err, "an fd has a plain file name");
 }
 
 static enum pare_code read_result(struct pare_arena *a, const json_t *o, struct pare_msg *m, struct pare_err *err)
@@ -380,7 +379,7 @@ static enum pare_code read_result(struct pare_arena *a, const json_t *o, struct 
 	for (; (size_t)m->n_artifacts < json_array_size(list); m->n_artifacts++) {
 		const json_t *v = json_array_get(list, (size_t)m->n_artifacts);
 
-		if (!json_is_string(v) || !artifact_name(json_string_value(v)))
+		if (!json_is_string(v) || !pare_msg_artifact_name(json_string_value(v)))
 			return bad(err, "an artifact must be a plain file name");
 		m->artifacts[m->n_artifacts] = pare_arena_strndup(a, json_string_value(v), json_string_length(v));
 		if (m->artifacts[m->n_artifacts] == NULL)

@@ -6,7 +6,8 @@
  *    "architecture":{…} (build), "options":{…} (inspect-dataset: label, task),
  *    "inputs":[{"role":"model|teacher|data|checkpoint","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
  *    "limits":{"memory_bytes":N,"cpu_seconds":N},"checkpoint_ms":N}
- *   The fds are inherited, read-only; the engine maps them. checkpoint_ms: the state of the job is wanted, no more often than that; 0: never.
+ *   Of several files of a model the one called *.onnx is the model, the others are its external data. The fds are inherited,
+ *   read-only; the engine maps them. checkpoint_ms: the state of the job is wanted, no more often than that; 0: never.
  * engine -> daemon:
  *   {"type":"event","event":"phase|metrics|log|progress|checkpoint|resumed","data":{…}}      any number
  *   {"type":"open","name":"model.onnx","media_type":"application/onnx"}   wants an output; answered by one line {"type":"fd","name":…} whose
@@ -19,6 +20,7 @@
 #ifndef PARE_RECIPE_PROTOCOL_H
 #define PARE_RECIPE_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +64,9 @@ struct pare_msg { /* engine -> daemon, parsed; all strings live until pare_msg_d
 	struct pare_err error;  /* ERROR */
 	void *owner;
 };
+
+/* May an artifact be called that? [A-Za-z0-9._-]{1,64}, no leading dot. */
+bool pare_msg_artifact_name(const char *s);
 
 /* Writers append one line with its newline. data and job texts must be valid JSON (asserted by parsing). */
 PARE_MUST_USE enum pare_code pare_msg_write_start(struct pare_buf *out, const struct pare_msg_start *m, struct pare_err *err);

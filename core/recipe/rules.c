@@ -129,6 +129,47 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 	}
 }
 
+/* Why a step needs a data set; NULL: it does not. */
+static const char *need_of_data(const struct pare_args *step)
+{
+	const char *granularity;
+
+	if (strcmp(step->method->name, "prune") != 0)
+		return "is such a step";
+	granularity = pare_args_str(step, "granularity");
+	if (strcmp(granularity, "weight") != 0 && strcmp(granularity, "block") != 0)
+		return "removes structures, which is proved on rows";
+	if (!pare_catalog_of_weights_alone(pare_args_obj(step, "criterion")->method))
+		return "has a criterion that looks at data";
+	if (pare_args_has(step, "recover") || pare_args_bool(step, "regrow"))
+		return "trains";
+	return pare_args_has(step, "reconstruct") ? "refits layers to their inputs" : NULL;
+}
+
+/* Without a data set there is pruning by what weights are alone, and nothing that is measured. */
+static void data_rules(struct recipe_check *c, const struct pare_args *job)
+{
+	static const char *const measured[] = {"require", "teacher"};
+	const struct pare_arg *steps = pare_args_get(pare_args_obj(job, "recipe"), "steps");
+
+	if (pare_args_has(job, "dataset"))
+		return;
+	for (size_t i = 0; i < steps->n; i++) {
+		const char *why = need_of_data(steps->list[i]);
+
+		if (why == NULL)
+			continue;
+		recipe_issue_at(c, "dataset", "missing", "is required: step %zu, %s, %s", i + 1, steps->list[i]->method->name, why);
+		return;
+	}
+	for (size_t i = 0; i < sizeof measured / sizeof measured[0]; i++)
+		if (pare_args_has(job, measured[i]))
+			recipe_issue_at(c, measured[i], "unsupported", "needs a data set: without one nothing is run and nothing is measured");
+	for (size_t i = 0; i < pare_args_get(job, "outputs")->n; i++)
+		if (strcmp(pare_args_get(job, "outputs")->strings[i], "compressed") == 0)
+			recipe_issue_at(c, "outputs", "unsupported", "compressed needs a data set: without one the model is never held in memory as a whole; pack what comes out");
+}
+
 void recipe_check_rules(struct recipe_check *c, const struct pare_args *job)
 {
 	size_t mark;
@@ -140,6 +181,7 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job)
 	mark = recipe_push(c, "require");
 	require_rules(c, pare_args_obj(job, "require"));
 	recipe_pop(c, mark);
+	data_rules(c, job);
 	if (pare_args_get(job, "outputs")->n == 0)
 		recipe_issue_at(c, "outputs", "out_of_range", "must name at least one output");
 	mark = recipe_push(c, "recipe");

@@ -509,11 +509,11 @@ START_TEST(job_text_of_the_shell)
 {
 	char *text = NULL;
 
-	ck_assert_int_eq(pare_host_job_text("{\"recipe\":\"random\"}", 19, 2, false, &text, &r.err), PARE_OK);
+	ck_assert_int_eq(pare_host_job_text("{\"recipe\":\"random\"}", 19, 2, true, false, &text, &r.err), PARE_OK);
 	ck_assert_str_eq(text, "{\"recipe\":\"random\",\"model\":\"local\",\"dataset\":\"local\",\"threads\":2}");
 	pare_free(text);
-	ck_assert_int_eq(pare_host_job_text("{\"a\":", 5, 0, false, &text, &r.err), PARE_E_SYNTAX);
-	ck_assert_int_eq(pare_host_job_text("[]", 2, 0, false, &text, &r.err), PARE_E_INVALID);
+	ck_assert_int_eq(pare_host_job_text("{\"a\":", 5, 0, true, false, &text, &r.err), PARE_E_SYNTAX);
+	ck_assert_int_eq(pare_host_job_text("[]", 2, 0, true, false, &text, &r.err), PARE_E_INVALID);
 }
 END_TEST
 

@@ -93,7 +93,7 @@ static const struct {
     {"--help", 0, "pare-core run --job"},
     {"run --help", 0, "pare-core run --job"},
     {"--version", 0, "pare-core "},
-    {"run", 2, "run needs --job, --model, --data and --out"},
+    {"run", 2, "run needs --job, --model and --out"},
     {RUN("job.json", "--out o --thread 2"), 2, "unknown option: --thread\n"},
     {RUN("job.json", "--out"), 2, "a value is missing behind: --out\n"},
     {RUN("job.json", "--out o --threads 0"), 2, "from 1 to 64, not: 0"},
