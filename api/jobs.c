@@ -87,7 +87,7 @@ static void write_error(struct pare_buf *b, const struct store_job *j)
 
 static void write_urls(struct api_exchange *x, const struct store_job *j)
 {
-	static const char *const parts[] = {"events", "artifacts", "report", "cancel", "retry"};
+	static const char *const parts[] = {"events", "metrics", "logs", "artifacts", "report", "cancel", "retry"};
 
 	api_json_open(&x->out, "urls", '{');
 	api_json_link(x, "self", "/v1/jobs/%s", j->id);

@@ -153,6 +153,8 @@ enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_events(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job_metrics(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job_logs(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_artifacts(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_artifact(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_report(struct api_exchange *x, struct pare_err *err);

@@ -9,6 +9,8 @@ static const char *const q_jobs[] = {"limit", "after", "before", "order", "statu
 static const char *const q_model[] = {"name", "filename", NULL};
 static const char *const q_dataset[] = {"name", "filename", "label", "task", NULL};
 static const char *const q_path[] = {"path", NULL};
+static const char *const q_metrics[] = {"names", "after", "max_points", NULL};
+static const char *const q_logs[] = {"tail", NULL};
 static const char *const q_events[] = {"after", "limit", NULL};
 
 const struct api_route api_route_table[] = {
@@ -42,6 +44,8 @@ const struct api_route api_route_table[] = {
     {"POST", "/v1/jobs/{id}/cancel", API_WANT_EMPTY, API_KEY, API_WAIT_DISK, false, false, NULL, api_cancel_job},
     {"POST", "/v1/jobs/{id}/retry", API_WANT_EMPTY, API_KEY, API_WAIT_DISK, true, true, NULL, api_retry_job},
     {"GET", "/v1/jobs/{id}/events", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, q_events, api_get_job_events},
+    {"GET", "/v1/jobs/{id}/metrics", API_WANT_NONE, API_KEY, API_WAIT_DISK, false, false, q_metrics, api_get_job_metrics},
+    {"GET", "/v1/jobs/{id}/logs", API_WANT_NONE, API_KEY, API_WAIT_DISK, false, false, q_logs, api_get_job_logs},
     {"GET", "/v1/jobs/{id}/artifacts", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_job_artifacts},
     {"GET", "/v1/jobs/{id}/artifacts/{name}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_job_artifact},
     {"GET", "/v1/jobs/{id}/report", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_job_report},
