@@ -346,10 +346,23 @@ enum pare_code api_get_model_graph(struct api_exchange *x, struct pare_err *err)
 
 /* --- bytes */
 
+static bool is_onnx(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
+/* Without a path: the only file, or the model among what stands beside it. */
 static const struct store_file *choose_file(const struct store_asset *a, const char *path)
 {
+	if (path == NULL && a->n_files == 1)
+		return &a->files[0];
+	for (int i = 0; path == NULL && a->kind == STORE_MODEL && i < a->n_files; i++)
+		if (is_onnx(a->files[i].path))
+			return &a->files[i];
 	if (path == NULL)
-		return a->n_files == 1 ? &a->files[0] : NULL;
+		return NULL;
 	for (int i = 0; i < a->n_files; i++)
 		if (strcmp(a->files[i].path, path) == 0)
 			return &a->files[i];
@@ -368,9 +381,9 @@ static enum pare_code content(struct api_exchange *x, enum store_asset_kind kind
 		return rc;
 	file = choose_file(&a, path);
 	if (file == NULL && path == NULL) {
-		rc = pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "the data set has %d files: name one with ?path=, for instance ?path=%s", a.n_files, a.n_files > 0 ? a.files[0].path : "");
+		rc = pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "the %s has %d files: name one with ?path=, for instance ?path=%s", faces[kind].object, a.n_files, a.n_files > 0 ? a.files[0].path : "");
 	} else if (file == NULL) {
-		rc = pare_err_set(err, PARE_E_NOT_FOUND, NULL, "the data set has no file \"%.60s\"", path);
+		rc = pare_err_set(err, PARE_E_NOT_FOUND, NULL, "the %s has no file \"%.60s\"", faces[kind].object, path);
 	} else {
 		api_safe_filename(file->path, name);
 		rc = api_reply_blob(x, file->sha256, faces[kind].media_type, name, err);

@@ -31,7 +31,7 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/models/{id}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_model},
     {"DELETE", "/v1/models/{id}", API_WANT_NONE, API_KEY, API_WAIT_DISK, false, false, NULL, api_delete_model},
     {"GET", "/v1/models/{id}/graph", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_model_graph},
-    {"GET", "/v1/models/{id}/content", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_model_content},
+    {"GET", "/v1/models/{id}/content", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, q_path, api_get_model_content},
     {"POST", "/v1/datasets", API_WANT_UPLOAD, API_KEY, API_WAIT_ENGINE, false, true, q_dataset, api_post_dataset},
     {"GET", "/v1/datasets", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, q_page, api_get_datasets},
     {"GET", "/v1/datasets/{id}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_dataset},

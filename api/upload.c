@@ -32,11 +32,13 @@ static const struct magic magic_table[] = {
 
 static const char *accepted_formats(enum store_asset_kind kind)
 {
-	return kind == STORE_MODEL ? "one ONNX file (.onnx)" : "IDX (.gz too), NPY, NPZ, CSV with a label column";
+	return kind == STORE_MODEL ? "one ONNX file (.onnx), with its external data in a form" : "IDX (.gz too), NPY, NPZ, CSV with a label column";
 }
 
 static enum pare_code check_magic(const struct api_upload *u, struct pare_err *err)
 {
+	if (u->kind == STORE_MODEL && u->n_files > 0) /* external data are any bytes */
+		return PARE_OK;
 	for (size_t i = 0; i < sizeof magic_table / sizeof magic_table[0]; i++) {
 		const struct magic *m = &magic_table[i];
 
@@ -56,14 +58,12 @@ static enum pare_code file_begin(struct api_exchange *x, const char *filename, s
 	struct api_upload *u = x->upload;
 	char *path = u->paths[u->n_files < API_MAX_FILES ? u->n_files : 0];
 
-	if (u->kind == STORE_MODEL && u->n_files > 0)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "a model is one file; external data files are not supported");
 	if (u->n_files == API_MAX_FILES)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "a data set has at most %d files", API_MAX_FILES);
+		return pare_err_set(err, PARE_E_INVALID, NULL, "an upload has at most %d files", API_MAX_FILES);
 	api_safe_filename(filename, path);
 	for (int i = 0; i < u->n_files; i++)
 		if (strcmp(u->paths[i], path) == 0)
-			return pare_err_set(err, PARE_E_INVALID, NULL, "two files of the data set are called %s", path);
+			return pare_err_set(err, PARE_E_INVALID, NULL, "two files are called %s", path);
 	u->n_first = 0;
 	return blob_begin(x->api->opt.blobs, u->n_left, &u->writer, err);
 }

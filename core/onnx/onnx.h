@@ -5,7 +5,7 @@
  * with the byte offset; never a crash. Source: onnx.proto of ONNX 1.23 (IR 14) and the protobuf encoding guide.
  *
  * Only the main graph becomes nodes and values; calls of model-local functions are replaced by the functions' nodes. Subgraphs
- * and training information are checked for form and carried. A sparse initializer defines its name, with producer -1, no init and not is_input: nothing can compute with it. */
+ * and training information are checked for form and carried; the weights in them are found by pare_onnx_inventory. A sparse initializer defines its name, with producer -1, no init and not is_input: nothing can compute with it. */
 #ifndef PARE_ONNX_ONNX_H
 #define PARE_ONNX_ONNX_H
 

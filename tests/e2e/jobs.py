@@ -52,6 +52,34 @@ def second_model():
         d.stop()
 
 
+def external_data():
+    """A model of two files is inspected, pruned without a data set and leaves as two files; without its data it is refused."""
+    folder = os.path.join(os.environ["PARED_SRC"], "tests/core/job/stored")
+    files = {n: open(os.path.join(folder, n), "rb").read() for n in ("weights.bin", "model.onnx")}
+    with Daemon() as d:
+        r = d.upload_form("/v1/models?name=two", files)
+        assert r.status == 201, r
+        m = r.json()
+        assert m["info"]["n_weights"] == 156 and [f["path"] for f in m["files"]] == list(files), m
+        for query, name in (("", "model.onnx"), ("?path=weights.bin", "weights.bin")):
+            assert d.get(f"/v1/models/{m['id']}/content{query}").body == files[name]
+        steps = [{"prune": {"criterion": "magnitude", "sparsity": 0.5}}]
+        r = d.post_json("/v1/jobs", {"model": m["id"], "recipe": {"steps": steps}})
+        assert r.status == 201 and r.json()["dataset"] is None, r
+        j = r.json()["id"]
+        assert d.wait_job(j)["status"] == "succeeded", d.get(f"/v1/jobs/{j}")
+        names = [a["name"] for a in d.get(f"/v1/jobs/{j}/artifacts").json()["data"]]
+        assert {"model.onnx", "weights.bin", "report.json", "report.md", "report.html"} <= set(names), names
+        left = d.get(f"/v1/jobs/{j}/artifacts/weights.bin").body
+        assert len(left) == len(files["weights.bin"]) and sum(left[i:i + 4] == bytes(4) for i in range(0, len(left), 4)) == 78
+        assert d.get(f"/v1/jobs/{j}/report").json()["final"]["n_nonzero_weights"] == 78
+        r = d.upload_form("/v1/models", {"model.onnx": files["model.onnx"]})
+        assert r.status == 422 and "did not come with the model" in r.json()["detail"], r
+        r = d.post_json("/v1/jobs", {"model": m["id"], "recipe": {"steps": steps + [{"train": {"epochs": 1}}]}})
+        assert r.status == 422 and r.json()["errors"][0]["pointer"] == "/dataset", r
+        d.stop()
+
+
 def events_resume():
     """A stream that is cut is resumed by Last-Event-ID without loss or repetition, live, and ends by itself; after the end comes 204."""
     with Daemon() as d:
@@ -289,5 +317,5 @@ def queue_of_100k():
 
 
 if __name__ == "__main__":
-    main({"finished": finished, "second_model": second_model, "search": search, "events_resume": events_resume, "many_streams": many_streams, "prefer_wait": prefer_wait, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
+    main({"finished": finished, "second_model": second_model, "search": search, "external_data": external_data, "events_resume": events_resume, "many_streams": many_streams, "prefer_wait": prefer_wait, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
           "engine_dies": engine_dies, "runtime_limit": runtime_limit, "orphans": orphans, "memory": memory, "queue_of_100k": queue_of_100k})

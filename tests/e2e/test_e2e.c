@@ -24,6 +24,7 @@ static const struct {
     {"jobs", "finished", 60},
     {"jobs", "second_model", 60},
     {"jobs", "search", 60},
+    {"jobs", "external_data", 60},
     {"jobs", "events_resume", 60},
     {"jobs", "many_streams", 60},
     {"jobs", "prefer_wait", 90},

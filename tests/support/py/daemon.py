@@ -150,6 +150,11 @@ class Daemon:
     def upload(self, path, data, kind="application/octet-stream"):
         return self.request("POST", path, data, {"Content-Type": kind})
 
+    def upload_form(self, path, files):
+        """Several files in one form: {filename: bytes}."""
+        parts = b"".join(b'--B\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n\r\n%s\r\n' % (n.encode(), b) for n, b in files.items())
+        return self.upload(path, parts + b"--B--\r\n", "multipart/form-data; boundary=B")
+
     def raw(self, data, timeout=20, half_close=False):
         """Sends bytes as they are; returns everything that comes back until the other side closes."""
         s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
