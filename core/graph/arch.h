@@ -12,14 +12,16 @@
 enum pare_activation { PARE_ACT_NONE, PARE_ACT_RELU, PARE_ACT_SIGMOID, PARE_ACT_TANH, PARE_ACT_SOFTMAX, PARE_ACT_LOG_SOFTMAX };
 
 struct pare_arch_layer {
-	int64_t units;
+	int64_t units; /* outputs, or channels */
+	int64_t kernel, pad; /* kernel > 0: a convolution of kernel x kernel with stride 1 and this padding, over [C, H, W] */
+	int64_t pool;        /* > 1: max pooling over windows of that size and stride, after the activation of a convolution */
 	enum pare_activation activation;
-	float dropout; /* after the activation; 0: none */
+	float dropout; /* after the activation (and pool); 0: none */
 };
 
-/* A multilayer perceptron: [N, input dims...] -> Flatten if the input has more than one dimension -> (Gemm -> activation
- * -> Dropout)*. Weights are stored [out, in] with transB=1, as PyTorch exports them; nodes are named fc1, relu1, …,
- * initializers fc1.weight, fc1.bias. */
+/* Layers one after the other: convolutions (Conv -> activation -> MaxPool -> Dropout)*, then fully connected ones, before the first of
+ * which what is not flat is flattened: (Gemm -> activation -> Dropout)*. Weights are stored [out, in] with transB=1, as
+ * PyTorch exports them; nodes are named conv1, relu1, pool1, fc2 …, initializers conv1.weight, conv1.bias. */
 struct pare_arch {
 	int n_input_dims; /* 1 to 4, without the batch dimension */
 	int64_t input_dims[4];

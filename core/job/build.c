@@ -32,6 +32,9 @@ static enum pare_code build(const struct pare_args *a, struct pare_buf *out, str
 		arch.input_dims[i] = (int64_t)input->nums[i];
 	for (size_t i = 0; i < layers->n; i++) {
 		list[i].units = pare_args_int(layers->list[i], "units");
+		list[i].kernel = pare_args_int(layers->list[i], "kernel");
+		list[i].pad = pare_args_int(layers->list[i], "pad");
+		list[i].pool = pare_args_int(layers->list[i], "pool");
 		list[i].activation = activation_of(pare_args_str(layers->list[i], "activation"));
 		list[i].dropout = (float)pare_args_num(layers->list[i], "dropout");
 	}

@@ -1,4 +1,4 @@
-/* A multilayer perceptron as an ONNX file. It lives here and not in core/graph because it writes protobuf; core/graph/arch.h
+/* A chain of layers as an ONNX file. It lives here and not in core/graph because it writes protobuf; core/graph/arch.h
  * is what the rest sees.
  *
  * The file is written front to back into one buffer (pare_wire_begin and _end slide each length in), so a model of 100 MB
@@ -24,8 +24,10 @@
 #define NAME_MAX_BYTES 32
 #define MAX_UNITS ((int64_t)1 << 31)
 #define MAX_LAYERS 1000
+#define MAX_WINDOW 1024
 #define ATTR_TYPE_FLOAT 1
 #define ATTR_TYPE_INT 2
+#define ATTR_TYPE_INTS 7
 
 static const struct {
 	const char *op;
@@ -46,23 +48,61 @@ struct attr_spec {
 	bool is_float;
 	float f;
 	int64_t i;
+	int n; /* > 0: a list that holds i so many times */
 };
+#define NO_ATTRS ((const struct attr_spec[]){{.name = NULL}})
+
+/* The value between two layers, without the batch. */
+struct value_shape {
+	int n_dims;
+	int64_t dims[4];
+};
+
+static int64_t features_of(const struct value_shape *s)
+{
+	int64_t n = 1;
+
+	for (int i = 0; i < s->n_dims; i++)
+		n *= s->dims[i];
+	return n;
+}
+
+/* What a layer that has been checked makes of its input. */
+static void advance(const struct pare_arch_layer *l, struct value_shape *s)
+{
+	if (l->kernel == 0) {
+		*s = (struct value_shape){1, {l->units}};
+		return;
+	}
+	s->dims[0] = l->units;
+	for (int i = 1; i < 3; i++) {
+		s->dims[i] += 2 * l->pad - l->kernel + 1;
+		s->dims[i] /= l->pool > 1 ? l->pool : 1;
+	}
+}
+
+static const char *layer_kind(const struct pare_arch_layer *l)
+{
+	return l->kernel > 0 ? "conv" : "fc";
+}
 
 static void put_attr(struct pare_buf *b, const struct attr_spec *a)
 {
 	size_t mark = pare_wire_begin(b, NODE_ATTRIBUTE);
 
 	pare_wire_put_str(b, ATTR_NAME, a->name);
+	for (int i = 0; i < a->n; i++)
+		pare_wire_put_int(b, ATTR_INTS, a->i);
 	if (a->is_float)
 		pare_wire_put_float(b, ATTR_F, a->f);
-	else
+	else if (a->n == 0)
 		pare_wire_put_int(b, ATTR_I, a->i);
-	pare_wire_put_int(b, ATTR_TYPE, a->is_float ? ATTR_TYPE_FLOAT : ATTR_TYPE_INT);
+	pare_wire_put_int(b, ATTR_TYPE, a->is_float ? ATTR_TYPE_FLOAT : a->n > 0 ? ATTR_TYPE_INTS : ATTR_TYPE_INT);
 	pare_wire_end(b, mark);
 }
 
-/* in ends at the first NULL of at most three. */
-static void put_node(struct pare_buf *b, const char *op, const char *name, const char *const in[3], const char *out, struct attr_spec attr)
+/* in ends at the first NULL of at most three, attrs at the first without a name. */
+static void put_node(struct pare_buf *b, const char *op, const char *name, const char *const in[3], const char *out, const struct attr_spec *attrs)
 {
 	size_t mark = pare_wire_begin(b, GRAPH_NODE);
 
@@ -71,8 +111,8 @@ static void put_node(struct pare_buf *b, const char *op, const char *name, const
 	pare_wire_put_str(b, NODE_OUTPUT, out);
 	pare_wire_put_str(b, NODE_NAME, name);
 	pare_wire_put_str(b, NODE_OP_TYPE, op);
-	if (attr.name != NULL)
-		put_attr(b, &attr);
+	for (; attrs->name != NULL; attrs++)
+		put_attr(b, attrs);
 	pare_wire_end(b, mark);
 }
 
@@ -83,14 +123,14 @@ struct chain {
 	char value[NAME_MAX_BYTES];
 };
 
-static void put_step(struct chain *c, const char *op, const char *name, const char *in1, const char *in2, struct attr_spec attr)
+static void put_step(struct chain *c, const char *op, const char *name, const char *in1, const char *in2, const struct attr_spec *attrs)
 {
 	char out[NAME_MAX_BYTES];
 	const char *in[3] = {c->value, in1, in2};
 
 	c->steps_left--;
 	(void)snprintf(out, sizeof out, c->steps_left == 0 ? "output" : "%s_out", name);
-	put_node(c->b, op, name, in, out, attr);
+	put_node(c->b, op, name, in, out, attrs);
 	memcpy(c->value, out, sizeof out);
 }
 
@@ -101,44 +141,68 @@ static void put_dropout(struct chain *c, int nth, float ratio)
 
 	(void)snprintf(name, sizeof name, "dropout%d", nth);
 	(void)snprintf(ratio_name, sizeof ratio_name, "dropout%d.ratio", nth);
-	put_node(c->b, "Constant", ratio_name, none, ratio_name, (struct attr_spec){.name = "value_float", .is_float = true, .f = ratio});
-	put_step(c, "Dropout", name, ratio_name, NULL, (struct attr_spec){.name = NULL});
+	put_node(c->b, "Constant", ratio_name, none, ratio_name,
+	    (const struct attr_spec[]){{.name = "value_float", .is_float = true, .f = ratio}, {.name = NULL}});
+	put_step(c, "Dropout", name, ratio_name, NULL, NO_ATTRS);
 }
 
 static void put_layer(struct chain *c, const struct pare_arch_layer *l, int nth)
 {
 	char name[NAME_MAX_BYTES], weight[NAME_MAX_BYTES], bias[NAME_MAX_BYTES];
 
-	(void)snprintf(name, sizeof name, "fc%d", nth);
-	(void)snprintf(weight, sizeof weight, "fc%d.weight", nth);
-	(void)snprintf(bias, sizeof bias, "fc%d.bias", nth);
-	put_step(c, "Gemm", name, weight, bias, (struct attr_spec){.name = "transB", .i = 1});
+	(void)snprintf(name, sizeof name, "%s%d", layer_kind(l), nth);
+	(void)snprintf(weight, sizeof weight, "%s%d.weight", layer_kind(l), nth);
+	(void)snprintf(bias, sizeof bias, "%s%d.bias", layer_kind(l), nth);
+	if (l->kernel > 0)
+		put_step(c, "Conv", name, weight, bias, (const struct attr_spec[]){{.name = "kernel_shape", .i = l->kernel, .n = 2}, {.name = "pads", .i = l->pad, .n = 4}, {.name = NULL}});
+	else
+		put_step(c, "Gemm", name, weight, bias, (const struct attr_spec[]){{.name = "transB", .i = 1}, {.name = NULL}});
 	if (l->activation != PARE_ACT_NONE) {
 		(void)snprintf(name, sizeof name, "%s%d", activation_table[l->activation].prefix, nth);
 		put_step(c, activation_table[l->activation].op, name, NULL, NULL,
-		    (struct attr_spec){.name = activation_table[l->activation].has_axis ? "axis" : NULL, .i = -1});
+		    (const struct attr_spec[]){{.name = activation_table[l->activation].has_axis ? "axis" : NULL, .i = -1}, {.name = NULL}});
+	}
+	if (l->pool > 1) {
+		(void)snprintf(name, sizeof name, "pool%d", nth);
+		put_step(c, "MaxPool", name, NULL, NULL, (const struct attr_spec[]){{.name = "kernel_shape", .i = l->pool, .n = 2}, {.name = "strides", .i = l->pool, .n = 2}, {.name = NULL}});
 	}
 	if (l->dropout > 0)
 		put_dropout(c, nth, l->dropout);
 }
 
+/* Is this the first fully connected layer, with something before it that is not flat? */
+static bool flattens(const struct pare_arch_layer *l, const struct value_shape *s)
+{
+	return l->kernel == 0 && s->n_dims > 1;
+}
+
 static int count_steps(const struct pare_arch *arch)
 {
-	int n = arch->n_input_dims > 1 ? 1 : 0;
+	struct value_shape s = {.n_dims = arch->n_input_dims};
+	int n = 0;
 
-	for (int i = 0; i < arch->n_layers; i++)
-		n += 1 + (arch->layers[i].activation != PARE_ACT_NONE) + (arch->layers[i].dropout > 0);
+	memcpy(s.dims, arch->input_dims, sizeof s.dims);
+	for (int i = 0; i < arch->n_layers; i++) {
+		const struct pare_arch_layer *l = &arch->layers[i];
+
+		n += flattens(l, &s) + 1 + (l->activation != PARE_ACT_NONE) + (l->pool > 1) + (l->dropout > 0);
+		advance(l, &s);
+	}
 	return n;
 }
 
 static void put_nodes(struct pare_buf *b, const struct pare_arch *arch)
 {
 	struct chain c = {.b = b, .steps_left = count_steps(arch), .value = "input"};
+	struct value_shape s = {.n_dims = arch->n_input_dims};
 
-	if (arch->n_input_dims > 1)
-		put_step(&c, "Flatten", "flatten", NULL, NULL, (struct attr_spec){.name = "axis", .i = 1});
-	for (int i = 0; i < arch->n_layers; i++)
+	memcpy(s.dims, arch->input_dims, sizeof s.dims);
+	for (int i = 0; i < arch->n_layers; i++) {
+		if (flattens(&arch->layers[i], &s))
+			put_step(&c, "Flatten", "flatten", NULL, NULL, (const struct attr_spec[]){{.name = "axis", .i = 1}, {.name = NULL}});
 		put_layer(&c, &arch->layers[i], i + 1);
+		advance(&arch->layers[i], &s);
+	}
 }
 
 static float draw(struct pare_rng *rng, enum pare_activation activation, double fan_in, double fan_out)
@@ -149,11 +213,11 @@ static float draw(struct pare_rng *rng, enum pare_activation activation, double 
 }
 
 /* A TensorProto whose raw_data the caller appends between the marks. */
-static void begin_tensor(struct pare_buf *b, const char *suffix, int nth, int n_dims, const int64_t *dims, size_t marks[2])
+static void begin_tensor(struct pare_buf *b, const char *kind, const char *suffix, int nth, int n_dims, const int64_t *dims, size_t marks[2])
 {
 	char name[NAME_MAX_BYTES];
 
-	(void)snprintf(name, sizeof name, "fc%d.%s", nth, suffix);
+	(void)snprintf(name, sizeof name, "%s%d.%s", kind, nth, suffix);
 	marks[0] = pare_wire_begin(b, GRAPH_INITIALIZER);
 	for (int i = 0; i < n_dims; i++)
 		pare_wire_put_int(b, TENSOR_DIMS, dims[i]);
@@ -168,22 +232,24 @@ static void end_tensor(struct pare_buf *b, const size_t marks[2])
 	pare_wire_end(b, marks[0]);
 }
 
-static void put_params(struct pare_buf *b, const struct pare_arch_layer *l, int nth, int64_t fan_in, uint64_t seed)
+/* in: the layer's input. */
+static void put_params(struct pare_buf *b, const struct pare_arch_layer *l, int nth, const struct value_shape *in, uint64_t seed)
 {
-	const int64_t dims[2] = {l->units, fan_in};
+	int64_t taps = l->kernel > 0 ? l->kernel * l->kernel : 1, fan_in = (l->kernel > 0 ? in->dims[0] : features_of(in)) * taps;
+	const int64_t dims[4] = {l->units, l->kernel > 0 ? in->dims[0] : fan_in, l->kernel, l->kernel};
 	const float zero = 0;
 	struct pare_rng rng;
 	size_t marks[2];
 
 	pare_rng_init(&rng, seed, "init", (uint64_t)(nth - 1));
-	begin_tensor(b, "weight", nth, 2, dims, marks);
+	begin_tensor(b, layer_kind(l), "weight", nth, l->kernel > 0 ? 4 : 2, dims, marks);
 	for (int64_t i = 0; i < l->units * fan_in && !b->failed; i++) {
-		float w = draw(&rng, l->activation, (double)fan_in, (double)l->units);
+		float w = draw(&rng, l->activation, (double)fan_in, (double)(l->units * taps));
 
 		(void)pare_buf_add(b, &w, sizeof w);
 	}
 	end_tensor(b, marks);
-	begin_tensor(b, "bias", nth, 1, dims, marks);
+	begin_tensor(b, layer_kind(l), "bias", nth, 1, dims, marks);
 	for (int64_t i = 0; i < l->units && !b->failed; i++)
 		(void)pare_buf_add(b, &zero, sizeof zero);
 	end_tensor(b, marks);
@@ -212,7 +278,7 @@ static void put_value_info(struct pare_buf *b, uint32_t field, const char *name,
 	pare_wire_end(b, value);
 }
 
-static enum pare_code check_input(const struct pare_arch *arch, int64_t *out_features, struct pare_err *err)
+static enum pare_code check_input(const struct pare_arch *arch, struct pare_err *err)
 {
 	int64_t n = 1;
 
@@ -224,74 +290,98 @@ static enum pare_code check_input(const struct pare_arch *arch, int64_t *out_fea
 			    i, (long long)arch->input_dims[i], (long long)MAX_UNITS);
 	if (arch->n_layers < 1 || arch->n_layers > MAX_LAYERS)
 		return pare_err_set(err, PARE_E_INVALID, "layers", "there are %d layers; 1 to %d are possible", arch->n_layers, MAX_LAYERS);
-	*out_features = n;
 	return PARE_OK;
 }
 
-static enum pare_code bad_layer(int nth, struct pare_err *err)
+/* A convolution, its padding and its pool on what comes before. */
+static enum pare_code check_window(const struct pare_arch_layer *l, const struct value_shape *in, struct pare_err *err)
 {
-	(void)pare_err_at(err, "layer %d", nth);
-	return PARE_E_INVALID;
+	if (l->kernel == 0 && l->pool <= 1 && l->pad == 0)
+		return PARE_OK;
+	if (l->kernel == 0)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "pad and pool are for layers with a kernel");
+	if (in->n_dims != 3)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "a convolution needs an input of channels, height and width, not one of %d dimension%s", in->n_dims, in->n_dims == 1 ? "" : "s");
+	if (l->kernel < 0 || l->kernel > MAX_WINDOW || l->pad < 0 || l->pad > MAX_WINDOW || l->pool < 0 || l->pool > MAX_WINDOW)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "kernel, pad and pool are at most %d", MAX_WINDOW);
+	for (int i = 1; i < 3; i++) {
+		int64_t left = in->dims[i] + 2 * l->pad - l->kernel + 1;
+
+		if (left < 1 || left / (l->pool > 1 ? l->pool : 1) < 1)
+			return pare_err_set(err, PARE_E_INVALID, NULL, "nothing is left of %lld positions by a kernel of %lld, a pad of %lld and a pool of %lld", (long long)in->dims[i],
+			    (long long)l->kernel, (long long)l->pad, (long long)l->pool);
+	}
+	return PARE_OK;
+}
+
+static enum pare_code check_values(const struct pare_arch_layer *l, const struct value_shape *in, struct pare_err *err)
+{
+	if (l->units < 1 || l->units > MAX_UNITS)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "units is %lld; 1 to %lld are possible", (long long)l->units, (long long)MAX_UNITS);
+	if ((size_t)l->activation >= N_ACTIVATIONS)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "the activation is unknown");
+	if (!(l->dropout >= 0 && l->dropout < 1))
+		return pare_err_set(err, PARE_E_INVALID, NULL, "dropout is %g; it must be at least 0 and less than 1", (double)l->dropout);
+	return check_window(l, in, err);
 }
 
 /* Adds the bytes of a layer's parameters to *bytes. */
-static enum pare_code check_layer(const struct pare_arch_layer *l, int nth, int64_t fan_in, size_t *bytes, struct pare_err *err)
+static enum pare_code check_layer(const struct pare_arch_layer *l, int nth, const struct value_shape *in, size_t *bytes, struct pare_err *err)
 {
+	enum pare_code code = check_values(l, in, err);
+	int64_t fan_in, outputs;
 	size_t n = SIZE_MAX;
 
-	if (l->units < 1 || l->units > MAX_UNITS) {
-		(void)pare_err_set(err, PARE_E_INVALID, NULL, "units is %lld; 1 to %lld are possible", (long long)l->units, (long long)MAX_UNITS);
-		return bad_layer(nth, err);
+	if (code != PARE_OK) {
+		(void)pare_err_at(err, "layer %d", nth);
+		return code;
 	}
-	if ((size_t)l->activation >= N_ACTIVATIONS) {
-		(void)pare_err_set(err, PARE_E_INVALID, NULL, "the activation is unknown");
-		return bad_layer(nth, err);
-	}
-	if (!(l->dropout >= 0 && l->dropout < 1)) {
-		(void)pare_err_set(err, PARE_E_INVALID, NULL, "dropout is %g; it must be at least 0 and less than 1", (double)l->dropout);
-		return bad_layer(nth, err);
-	}
+	fan_in = l->kernel > 0 ? in->dims[0] * l->kernel * l->kernel : features_of(in);
 	if (!pare_mul_size((size_t)l->units, (size_t)fan_in + 1, &n) || !pare_mul_size(n, sizeof(float), &n) || !pare_add_size(*bytes, n, bytes))
 		*bytes = SIZE_MAX;
+	if (l->kernel > 0 && (__builtin_mul_overflow(l->units, in->dims[1] + 2 * l->pad, &outputs) || __builtin_mul_overflow(outputs, in->dims[2] + 2 * l->pad, &outputs) || outputs > MAX_UNITS))
+		return pare_err_set(err, PARE_E_LIMIT, "layers", "layer %d has more than %lld outputs", nth, (long long)MAX_UNITS);
 	return PARE_OK;
 }
 
-static enum pare_code check_arch(const struct pare_arch *arch, const struct pare_buf *out, int64_t *out_features, struct pare_err *err)
+static enum pare_code check_arch(const struct pare_arch *arch, const struct pare_buf *out, struct pare_err *err)
 {
-	enum pare_code code = check_input(arch, out_features, err);
-	int64_t fan_in = *out_features;
+	struct value_shape s = {.n_dims = arch->n_input_dims};
+	enum pare_code code = check_input(arch, err);
 	size_t bytes = 0;
 
+	memcpy(s.dims, arch->input_dims, sizeof s.dims);
 	for (int i = 0; i < arch->n_layers && code == PARE_OK; i++) {
-		code = check_layer(&arch->layers[i], i + 1, fan_in, &bytes, err);
-		fan_in = arch->layers[i].units;
+		code = check_layer(&arch->layers[i], i + 1, &s, &bytes, err);
 		if (code == PARE_OK && bytes > out->cap_bytes - out->len)
 			return pare_err_set(err, PARE_E_LIMIT, "layers", "the parameters up to layer %d need more than the %zu bytes that a model may have", i + 1,
 			    out->cap_bytes);
+		if (code == PARE_OK)
+			advance(&arch->layers[i], &s);
 	}
 	return code;
 }
 
-static void put_graph(struct pare_buf *b, const struct pare_arch *arch, int64_t features)
+static void put_graph(struct pare_buf *b, const struct pare_arch *arch)
 {
 	size_t graph = pare_wire_begin(b, MODEL_GRAPH);
-	int64_t fan_in = features;
+	struct value_shape s = {.n_dims = arch->n_input_dims};
 
+	memcpy(s.dims, arch->input_dims, sizeof s.dims);
 	put_nodes(b, arch);
-	pare_wire_put_str(b, GRAPH_NAME, "mlp");
+	pare_wire_put_str(b, GRAPH_NAME, "net");
 	for (int i = 0; i < arch->n_layers; i++) {
-		put_params(b, &arch->layers[i], i + 1, fan_in, arch->seed);
-		fan_in = arch->layers[i].units;
+		put_params(b, &arch->layers[i], i + 1, &s, arch->seed);
+		advance(&arch->layers[i], &s);
 	}
 	put_value_info(b, GRAPH_INPUT, "input", arch->n_input_dims, arch->input_dims);
-	put_value_info(b, GRAPH_OUTPUT, "output", 1, &fan_in);
+	put_value_info(b, GRAPH_OUTPUT, "output", s.n_dims, s.dims);
 	pare_wire_end(b, graph);
 }
 
 enum pare_code pare_arch_build(const struct pare_arch *arch, struct pare_buf *out, struct pare_err *err)
 {
-	int64_t features = 0;
-	enum pare_code code = check_arch(arch, out, &features, err);
+	enum pare_code code = check_arch(arch, out, err);
 	size_t opset;
 
 	if (code != PARE_OK)
@@ -299,7 +389,7 @@ enum pare_code pare_arch_build(const struct pare_arch *arch, struct pare_buf *ou
 	pare_wire_put_int(out, MODEL_IR_VERSION, 8);
 	pare_wire_put_str(out, MODEL_PRODUCER_NAME, "pared");
 	pare_wire_put_str(out, MODEL_PRODUCER_VERSION, PARE_VERSION);
-	put_graph(out, arch, features);
+	put_graph(out, arch);
 	opset = pare_wire_begin(out, MODEL_OPSET_IMPORT);
 	pare_wire_put_str(out, OPSET_DOMAIN, "");
 	pare_wire_put_int(out, OPSET_VERSION, 17);

@@ -19,7 +19,7 @@ static const char *const metric_choices[] = {"accuracy", "macro_f1", "micro_f1",
 static const char *const stream_choices[] = {"auto", "always", "never", NULL};
 static const char *const layout_choices[] = {"auto", "keep", NULL};
 static const char *const output_choices[] = {"onnx", "report", "compressed", NULL};
-static const char *const type_choices[] = {"mlp", NULL};
+static const char *const type_choices[] = {"mlp", "cnn", NULL};
 static const char *const activation_choices[] = {"none", "relu", "sigmoid", "tanh", "softmax", "log_softmax", NULL};
 static const char *const channels_choices[] = {"first", "last", NULL};
 static const char *const teacher_choices[] = {"input", "dense", "model", NULL};
@@ -289,13 +289,16 @@ static const struct pare_param rmsprop_params[] = {
     END};
 
 static const struct pare_param architecture_params[] = {
-    {.name = "type", .type = PARE_PARAM_ENUM, .choices = type_choices, .def_text = "mlp", .doc = "mlp: fully connected layers one after the other"},
+    {.name = "type", .type = PARE_PARAM_ENUM, .choices = type_choices, .def_text = "mlp", .doc = "What one calls it; the layers say what it is"},
     {.name = "input", .type = PARE_PARAM_INTEGERS, .min = 1, .max = 16777216, .max_items = 4, .required = true, .doc = "Dimensions of one row, without the batch: [784] or [1, 28, 28]"},
     {.name = "layers", .type = PARE_PARAM_OBJECTS, .object = "layer", .max_items = 64, .required = true, .doc = "The layers in order; the last one gives the outputs"},
     {INTEGER("seed", 0, MAX_INT, "Seed of the initial weights"), DEFAULT(0)},
     END};
 static const struct pare_param layer_params[] = {
-    {INTEGER("units", 1, 16777216, "Outputs of the layer"), .required = true},
+    {INTEGER("units", 1, 16777216, "Outputs of the layer; with a kernel: channels"), .required = true},
+    {INTEGER("kernel", 0, 1024, "Convolution of kernel x kernel, stride 1, over an input of channels, height and width; 0: fully connected"), DEFAULT(0)},
+    {INTEGER("pad", 0, 1024, "Zeros around the input of a convolution"), DEFAULT(0)},
+    {INTEGER("pool", 0, 1024, "Max pooling over windows of that size and stride, after the activation of a convolution; 0: none"), DEFAULT(0)},
     {.name = "activation", .type = PARE_PARAM_ENUM, .choices = activation_choices, .def_text = "none", .doc = "Applied to the outputs; leave it out after the last layer (the loss takes raw scores)"},
     {NUMBER("dropout", 0, 1, "Share of outputs that is dropped while training"), .open_max = true, DEFAULT(0)},
     END};
@@ -365,7 +368,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "reconstruct", "Refit of what pruning left of each layer", "Dong et al. 2017, arXiv:1705.07565", reconstruct_params},
     {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},
     {PARE_KIND_OBJECT, "architecture", "A model to be born: POST /v1/models with {\"architecture\": ...}", "He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010 (initial weights)", architecture_params},
-    {PARE_KIND_OBJECT, "layer", "One fully connected layer", NULL, layer_params},
+    {PARE_KIND_OBJECT, "layer", "One layer: a convolution with its pool, or a fully connected one", NULL, layer_params},
     {PARE_N_KINDS, NULL, NULL, NULL, NULL}};
 
 /* The criteria that score structures only; all others score weights, and structures by them. */

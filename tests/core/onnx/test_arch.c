@@ -2,10 +2,11 @@
 #include <math.h>
 
 #include "core/graph/arch.h"
+#include "core/graph/net.h"
 #include "tests/core/onnx/models.h"
 
 static const struct pare_arch_layer lenet_layers[] = {
-    {300, PARE_ACT_RELU, 0.25f}, {100, PARE_ACT_TANH, 0}, {10, PARE_ACT_SOFTMAX, 0}};
+    {.units = 300, .activation = PARE_ACT_RELU, .dropout = 0.25f}, {.units = 100, .activation = PARE_ACT_TANH}, {.units = 10, .activation = PARE_ACT_SOFTMAX}};
 static const struct pare_arch lenet = {.n_input_dims = 3, .input_dims = {1, 28, 28}, .n_layers = 3, .layers = lenet_layers, .seed = 42};
 
 static struct pare_model *build(const struct pare_arch *arch, struct pare_buf *out)
@@ -118,7 +119,7 @@ END_TEST
 
 START_TEST(one_layer_is_the_output)
 {
-	const struct pare_arch_layer layer = {3, PARE_ACT_NONE, 0};
+	const struct pare_arch_layer layer = {.units = 3};
 	const struct pare_arch arch = {.n_input_dims = 1, .input_dims = {4}, .n_layers = 1, .layers = &layer};
 	struct pare_buf out;
 	struct pare_model *m = build(&arch, &out);
@@ -156,7 +157,7 @@ static const struct {
 
 START_TEST(wrong_descriptions)
 {
-	const struct pare_arch_layer layer = {wrong_table[_i].units, (enum pare_activation)wrong_table[_i].activation, wrong_table[_i].dropout};
+	const struct pare_arch_layer layer = {.units = wrong_table[_i].units, .activation = (enum pare_activation)wrong_table[_i].activation, .dropout = wrong_table[_i].dropout};
 	struct pare_arch arch = {.n_input_dims = wrong_table[_i].n_input_dims, .n_layers = wrong_table[_i].n_layers, .layers = &layer};
 	struct pare_err err = {0};
 	struct pare_buf out;
@@ -166,6 +167,65 @@ START_TEST(wrong_descriptions)
 	pare_buf_init(&out, MODEL_CAP);
 	ck_assert_int_eq(pare_arch_build(&arch, &out, &err), wrong_table[_i].code);
 	ck_assert_str_eq(err.where, wrong_table[_i].where);
+	ck_assert_uint_eq(out.len, 0);
+	pare_buf_done(&out);
+}
+END_TEST
+
+/* LeNet-5 as Caffe has it: the tensors that the literature counts, and a net that plans. */
+START_TEST(lenet_5)
+{
+	static const struct pare_arch_layer layers[] = {{.units = 20, .kernel = 5, .pool = 2}, {.units = 50, .kernel = 5, .pool = 2, .dropout = 0.5f},
+	    {.units = 500, .activation = PARE_ACT_RELU}, {.units = 10}};
+	static const struct {
+		const char *name;
+		size_t n;
+	} tensors[] = {{"conv1.weight", 500}, {"conv2.weight", 25000}, {"fc3.weight", 400000}, {"fc4.weight", 5000}};
+	const struct pare_arch arch = {.n_input_dims = 3, .input_dims = {1, 28, 28}, .n_layers = 4, .layers = layers, .seed = 1};
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 2};
+	int64_t dims[PARE_MAX_DIMS];
+	struct pare_model *m;
+	struct pare_net *net;
+	struct pare_err err = {0};
+	struct pare_buf out;
+	int n_dims;
+
+	pare_buf_init(&out, MODEL_CAP);
+	ck_assert_int_eq(pare_arch_build(&arch, &out, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)out.data, out.len}, &m, &err), PARE_OK);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_uint_eq(m->graph.values[pare_graph_find_value(&m->graph, tensors[i].name)].init->n_elems, tensors[i].n);
+	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
+	ck_assert_uint_eq(pare_net_output_shape(net, 0, &n_dims, dims), 10);
+	ck_assert_int_eq(pare_net_macs(net), 500 * 24 * 24 + 25000 * 8 * 8 + 400000 + 5000);
+	pare_net_free(net);
+	pare_model_free(m);
+	pare_buf_done(&out);
+}
+END_TEST
+
+static const struct {
+	struct pare_arch_layer layers[2];
+	int n_input_dims;
+	const char *message;
+} window_table[] = {
+    {{{.units = 4, .kernel = 3}, {.units = 2}}, 2, "channels, height and width"},
+    {{{.units = 4}, {.units = 2, .kernel = 1}}, 3, "channels, height and width"},
+    {{{.units = 4, .kernel = 9}, {.units = 2}}, 3, "nothing is left of 8 positions"},
+    {{{.units = 4, .kernel = 3, .pool = 7}, {.units = 2}}, 3, "nothing is left"},
+    {{{.units = 4, .pool = 2}, {.units = 2}}, 3, "for layers with a kernel"},
+    {{{.units = 4, .kernel = 3, .pad = -1}, {.units = 2}}, 3, "at most"},
+};
+
+START_TEST(wrong_windows)
+{
+	struct pare_arch arch = {.n_input_dims = window_table[_i].n_input_dims, .input_dims = {8, 8, 8}, .n_layers = 2, .layers = window_table[_i].layers};
+	struct pare_err err = {0};
+	struct pare_buf out;
+
+	pare_buf_init(&out, MODEL_CAP);
+	ck_assert_int_eq(pare_arch_build(&arch, &out, &err), PARE_E_INVALID);
+	ck_assert_msg(strstr(err.message, window_table[_i].message) != NULL, "%s", err.message);
 	ck_assert_uint_eq(out.len, 0);
 	pare_buf_done(&out);
 }
@@ -183,6 +243,8 @@ int main(void)
 	tcase_add_test(tc, initial_weights_are_spread_as_promised);
 	tcase_add_test(tc, one_layer_is_the_output);
 	tcase_add_loop_test(tc, wrong_descriptions, 0, (int)(sizeof wrong_table / sizeof wrong_table[0]));
+	tcase_add_test(tc, lenet_5);
+	tcase_add_loop_test(tc, wrong_windows, 0, (int)(sizeof window_table / sizeof window_table[0]));
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
