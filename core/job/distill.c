@@ -40,7 +40,7 @@ enum pare_code job_watch(struct job_run *r, struct pare_err *err)
 	enum pare_code code = PARE_OK;
 	struct pare_span file;
 
-	if (pare_args_has(pare_job_args(r->job), "teacher")) {
+	if (r->teacher_model == NULL && pare_args_has(pare_job_args(r->job), "teacher")) {
 		code = job_model_input(r->w, "teacher", &file, err);
 		if (code != PARE_OK)
 			return code;

@@ -81,7 +81,7 @@ enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct 
 {
 	struct pare_buf b;
 
-	if (r->folds == 0)
+	if (r->folds == 0 && r->trial == 0)
 		remember(&r->history, e);
 	if (is_crowded(r, e))
 		return PARE_OK;
@@ -89,6 +89,10 @@ enum pare_code job_metrics(struct job_run *r, const struct job_epoch *e, struct 
 	pare_buf_str(&b, "{");
 	pare_json_key_int(&b, "step", (int64_t)r->step + 1);
 	pare_json_key_str(&b, "kind", e->kind);
+	if (r->trial > 0) {
+		pare_json_key_int(&b, "trial", r->trial);
+		pare_json_key_int(&b, "trials", job_n_variants(r));
+	}
 	if (r->folds > 0) {
 		pare_json_key_int(&b, "fold", r->fold);
 		pare_json_key_int(&b, "folds", r->folds);

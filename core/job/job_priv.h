@@ -101,6 +101,7 @@ struct job_shrunk {
 };
 
 struct job_search;
+struct job_sweep;
 
 /* What cross-validation goes back to, and the figures of its folds so far. */
 struct job_outer {
@@ -113,7 +114,9 @@ struct job_outer {
 
 struct job_run {
 	struct job_worker *w;
-	struct pare_job *job;
+	struct pare_job *own_job; /* as it came */
+	struct pare_job *job;     /* that runs: the same, or a variant of its sweep */
+	struct job_sweep *sweep;  /* NULL: it has none */
 	struct pare_model *model;
 	struct pare_net *net;
 	struct pare_dataset *data;
@@ -139,7 +142,7 @@ struct job_run {
 	uint64_t seed;
 	int threads;
 	size_t step;
-	int fold, folds, round, rounds; /* 0: not in one */
+	int trial, fold, folds, round, rounds; /* 0: not in one */
 	struct job_search *search;      /* NULL before a search step */
 	/* While a search runs: what ends a training run early, and what its learning rate is multiplied by; NULL and 0: nothing. */
 	bool (*enough)(struct job_run *r, const struct pare_metrics *validation);
@@ -245,6 +248,16 @@ void job_write_groups(const struct job_run *r, struct pare_buf *b); /* "groups" 
 void job_write_structures(const struct job_run *r, struct pare_buf *b);
 int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis); /* of the model that leaves */
 void job_group_left(const struct job_run *r, const struct pare_structures *g, const struct pare_group *gr, int64_t *units, int64_t *width);
+/* The job's sweep (sweep.c, sweep_report.c). Open makes the variants, each a job; what is to be right before anything runs is to be right for all. */
+PARE_MUST_USE enum pare_code job_sweep_open(struct job_run *r, struct pare_err *err);
+int job_n_variants(const struct job_run *r); /* 1 without a sweep */
+void job_take_variant(struct job_run *r, int i); /* r->job */
+double job_sweep_units(struct job_run *r);
+/* Tries them; the best is then r->job, and the run is as it began. */
+PARE_MUST_USE enum pare_code job_sweep(struct job_run *r, struct pare_err *err);
+void job_write_sweep(const struct job_run *r, struct pare_buf *b);
+PARE_MUST_USE enum pare_code job_sweep_document(const struct job_run *r, struct job_doc *d, struct pare_err *err);
+void job_sweep_free(struct job_sweep *s);
 /* The search step (search.c, sensitivity.c, front.c). */
 int job_n_tries(const struct pare_args *search);
 double job_search_units(const struct job_run *r, size_t step);

@@ -386,6 +386,7 @@ void job_write_report(const struct job_run *r, struct pare_buf *b)
 	write_drop(r, b);
 	pare_json_key_num(b, "compression", job_compression(r));
 	write_requirement(r, b);
+	job_write_sweep(r, b);
 	job_write_search(r, b);
 	write_records(r, b);
 	write_layers(r, b);

@@ -384,7 +384,9 @@ enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kin
 	job_doc_text(&d, "%.1f times fewer weights: %lld of %lld are left.", job_compression(r), (long long)f->n_nonzero_weights, (long long)r->verdict_dense.n_weights);
 	figures(r, &d);
 	drop(r, &d);
-	code = job_search_document(r, &d, err);
+	code = job_sweep_document(r, &d, err);
+	if (code == PARE_OK)
+		code = job_search_document(r, &d, err);
 	if (code == PARE_OK)
 		code = pictures(r, &d, err);
 	rounds(r, &d);

@@ -292,7 +292,7 @@ enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, boo
 		return PARE_OK;
 	know_job(r);
 	describe(r, t, step_done, &c);
-	if (r->search != NULL || check_place(r, &c, &why) != PARE_OK) /* within, or after, a step that has a state of its own */
+	if (r->search != NULL || r->sweep != NULL || check_place(r, &c, &why) != PARE_OK) /* within, or after, a step that has a state of its own */
 		return PARE_OK;
 	code = write_out(r, &c, &bytes, &why);
 	if (code == PARE_OK)

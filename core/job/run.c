@@ -20,18 +20,19 @@ static enum pare_code parse_job(struct job_run *r, struct pare_err *err)
 {
 	const char *text = r->w->start.job;
 	const struct pare_args *a;
-	enum pare_code code = pare_job_parse(text, strlen(text), &r->job, NULL, err);
+	enum pare_code code = pare_job_parse(text, strlen(text), &r->own_job, NULL, err);
 
 	if (code != PARE_OK)
 		return code;
+	r->job = r->own_job;
 	a = pare_job_args(r->job);
 	r->seed = pare_args_has(a, "seed") ? (uint64_t)pare_args_int(a, "seed") : 0;
 	r->threads = pare_args_has(a, "threads") ? (int)pare_args_int(a, "threads") : 1;
-	return PARE_OK;
+	return job_sweep_open(r, err);
 }
 
 /* Of all training runs, but never more rows than there are: activations are reserved for it. */
-static int64_t largest_batch(const struct job_run *r)
+static int64_t batch_of(const struct job_run *r)
 {
 	int64_t most = EVAL_BATCH, n_rows = pare_data_info(r->data)->n_rows;
 
@@ -46,6 +47,29 @@ static int64_t largest_batch(const struct job_run *r)
 			most = batch < n_rows ? batch : n_rows;
 	}
 	return most;
+}
+
+static int64_t largest_batch(struct job_run *r)
+{
+	int64_t most = 0;
+
+	for (int i = job_n_variants(r); i-- > 0;) {
+		job_take_variant(r, i);
+		most = batch_of(r) > most ? batch_of(r) : most;
+	}
+	return most;
+}
+
+/* Inner tensors that any variant distills. */
+static enum pare_code watch(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	for (int i = job_n_variants(r); i-- > 0 && code == PARE_OK;) {
+		job_take_variant(r, i);
+		code = job_watch(r, err);
+	}
+	return code;
 }
 
 static enum pare_code open_model(struct job_run *r, struct pare_err *err)
@@ -63,7 +87,7 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = pare_model_count(r->model, &counts, err);
 	if (code == PARE_OK)
-		code = job_watch(r, err);
+		code = watch(r, err);
 	if (code == PARE_OK)
 		code = pare_net_new(r->model, &opt, &r->net, err);
 	if (code != PARE_OK)
@@ -141,6 +165,27 @@ static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 	return check_require(r, err);
 }
 
+static enum pare_code check_variants(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	for (int i = job_n_variants(r); i-- > 0 && code == PARE_OK;) {
+		job_take_variant(r, i);
+		code = check_steps(r, err);
+		if (code != PARE_OK && r->sweep != NULL)
+			(void)pare_err_at(err, "variant %d of the sweep", i + 1);
+	}
+	return code;
+}
+
+static enum pare_code reserve_records(struct job_run *r, struct pare_err *err)
+{
+	pare_free(r->records);
+	r->max_records = job_n_records(r);
+	r->records = pare_calloc((size_t)r->max_records, sizeof *r->records);
+	return r->records != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
 static enum pare_code copy_slab(const struct job_run *r, float **out, struct pare_err *err)
 {
 	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
@@ -159,11 +204,9 @@ static enum pare_code reserve(struct job_run *r, struct pare_err *err)
 
 	for (size_t i = 0; i < sizeof copies / sizeof copies[0] && code == PARE_OK; i++)
 		code = copy_slab(r, copies[i], err);
-	r->max_records = job_n_records(r);
-	r->records = pare_calloc((size_t)r->max_records, sizeof *r->records);
-	if (code == PARE_OK && r->records == NULL)
-		code = pare_err_nomem(err, 0);
-	r->units_total = 2 * RESULT_UNITS;
+	if (code == PARE_OK)
+		code = reserve_records(r, err);
+	r->units_total = 2 * RESULT_UNITS + job_sweep_units(r);
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++)
 		r->units_total += job_step_find(pare_job_step(r->job, i)->method->name)->units(r, i);
 	return code;
@@ -187,7 +230,7 @@ enum pare_code job_prepare(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = job_split(r, err);
 	if (code == PARE_OK)
-		code = check_steps(r, err);
+		code = check_variants(r, err);
 	return code == PARE_OK ? reserve(r, err) : code;
 }
 
@@ -368,7 +411,8 @@ void job_run_done(struct job_run *r)
 	pare_model_free(r->model);
 	pare_model_free(r->teacher_model);
 	pare_buf_done(&r->own);
-	pare_job_free(r->job);
+	job_sweep_free(r->sweep);
+	pare_job_free(r->own_job);
 }
 
 static enum pare_code run_on_data(struct job_run *r, struct job_answer *a, struct pare_err *err)
@@ -380,6 +424,11 @@ static enum pare_code run_on_data(struct job_run *r, struct job_answer *a, struc
 		code = job_resume(r, &resumed, err);
 	if (code == PARE_OK && !resumed)
 		code = baseline(r, err);
+	if (code == PARE_OK && r->sweep != NULL) {
+		code = job_sweep(r, err);
+		if (code == PARE_OK)
+			code = reserve_records(r, err);
+	}
 	for (size_t i = r->first_step; code == PARE_OK && i < pare_job_n_steps(r->job); i++) {
 		code = job_check_canceled(r->w, err);
 		if (code == PARE_OK)

@@ -69,7 +69,7 @@ enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, s
 
 void job_record_add(struct job_run *r, const struct job_record *rec)
 {
-	if (r->folds > 0)
+	if (r->folds > 0 || r->trial > 0)
 		return;
 	assert(r->n_records < r->max_records);
 	r->records[r->n_records++] = *rec;

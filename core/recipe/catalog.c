@@ -29,6 +29,7 @@ static const char *const granularity_choices[] = {"weight", "block", "channel", 
 static const char *const search_granularity_choices[] = {"weight", "channel", "head", NULL};
 static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
+static const char *const pick_choices[] = {"best", "smallest", NULL};
 static const char *const scope_choices[] = {"global", "layer", "isomorphic", NULL};
 
 #define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
@@ -46,6 +47,7 @@ static const struct pare_param job_params[] = {
     {INTEGER("seed", 0, MAX_INT, "Names every random stream of the job: splits, shuffling, dropout, random scores")},
     {INTEGER("threads", 1, 64, "Threads, each on a shard of every batch; part of what makes a result repeatable")},
     {.name = "data", .type = PARE_PARAM_OBJECT, .object = "data", .def_text = "{}", .doc = "How the data set is split and normalised"},
+    {.name = "sweep", .type = PARE_PARAM_OBJECT, .object = "sweep", .doc = "Variants of this job that are tried first, each by itself; the best one is then run; absent: none"},
     {.name = "require", .type = PARE_PARAM_OBJECT, .object = "require", .doc = "What the result must hold; the report says whether it does"},
     {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver. onnx: model.onnx; report: report.json, .md and .html; compressed: model.packed, the same model.onnx entropy coded (pare-core unpack gives its exact bytes back)"},
     {.name = "limits", .type = PARE_PARAM_OBJECT, .object = "limits", .doc = "What the job may use; absent: the limits of the server"},
@@ -88,6 +90,21 @@ static const struct pare_param require_params[] = {
     {.name = "metric", .type = PARE_PARAM_ENUM, .choices = metric_choices, .def_text = "accuracy", .doc = "Metric of the test split that may drop (loss: rise)"},
     {NUMBER("max_drop", 0, 1e9, "Largest acceptable drop from the dense model, in the metric's own unit (0.005 is half a point of accuracy)"), .required = true},
     {NUMBER("confidence", 0, 1, "0.95: the upper end of the 95 % interval of the drop must hold; absent: the measured drop must"), .open_min = true, .open_max = true},
+    END};
+
+static const struct pare_param sweep_params[] = {
+    {.name = "grid", .type = PARE_PARAM_OBJECTS, .object = "axis", .max_items = 8, .doc = "Fields and their values; every combination is a variant"},
+    {.name = "recipes", .type = PARE_PARAM_OBJECTS, .object = "recipe", .max_items = 64, .doc = "Recipes to compare, in the place of the job's: names, {\"name\", \"params\"}, or objects with steps"},
+    {INTEGER("folds", 2, 20, "Every variant is judged by so many folds of the training rows; absent: by the validation rows")},
+    {INTEGER("seeds", 1, 20, "Every variant is run with so many seeds, the job's and those that follow"), DEFAULT(1)},
+    {INTEGER("halving", 2, 8, "Hopeless variants stop early: all run with a share of their epochs, one of so many goes on with so many times as much, until a last few have all of theirs; absent: all run to the end")},
+    {.name = "pick", .type = PARE_PARAM_ENUM, .choices = pick_choices, .def_text = "best", .doc = "best: the best mean metric, of equals the lesser loss; smallest: the fewest weights among those whose mean is within require.max_drop of the best"},
+    END};
+static const struct pare_param axis_params[] = {
+    {.name = "parameter", .type = PARE_PARAM_STRING, .required = true, .doc = "A parameter of the named recipe, or a JSON pointer into the job, such as /recipe/steps/1/prune/sparsity"},
+    {.name = "values", .type = PARE_PARAM_NUMBERS, .min = -1e12, .max = 1e12, .max_items = 64, .group = "list", .doc = "Numbers to try"},
+    {.name = "names", .type = PARE_PARAM_STRINGS, .group = "list", .doc = "Names to try, such as criteria"},
+    {.name = "at", .type = PARE_PARAM_STRINGS, .doc = "The pointers that parameter stands for; filled in"},
     END};
 
 static const struct pare_param limits_params[] = {
@@ -360,6 +377,8 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "target", "An output of the model and the labels that it is held against", NULL, target_params},
     {PARE_KIND_OBJECT, "output_loss", "Loss and weight of one output", NULL, output_loss_params},
     {PARE_KIND_OBJECT, "require", "The requirement on the result", NULL, require_params},
+    {PARE_KIND_OBJECT, "sweep", "Variants of a job: a grid, a comparison of recipes, with folds, seeds and successive halving", "Jamieson and Talwalkar 2016, arXiv:1502.07943 (halving)", sweep_params},
+    {PARE_KIND_OBJECT, "axis", "One field of a job and the values to try", NULL, axis_params},
     {PARE_KIND_OBJECT, "limits", "Limits of one job", NULL, limits_params},
     {PARE_KIND_OBJECT, "augment", "Random changes of training images", "Krizhevsky et al. 2012", augment_params},
     {PARE_KIND_OBJECT, "distill", "Training towards a teacher's outputs", "Hinton et al. 2015, arXiv:1503.02531", distill_params},

@@ -43,8 +43,10 @@ static void check_job(struct recipe_check *c, const json_t *root, struct pare_jo
 		return;
 	if (c->issues->n == 0 || (named == 0 && json_object_get(root, "recipe") == NULL))
 		recipe_check_rules(c, args);
-	if (c->issues->n == 0)
-		fill(job, args);
+	if (c->issues->n > 0)
+		return;
+	fill(job, args);
+	recipe_sweep_check(c, job);
 }
 
 static void check_other(struct recipe_check *c, const char *object, const json_t *root, struct pare_job *job)

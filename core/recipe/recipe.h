@@ -67,6 +67,21 @@ const char *pare_job_recipe_name(const struct pare_job *job); /* NULL for a reci
  * threads are filled from the arguments when the user gave none. pare_free. */
 PARE_MUST_USE enum pare_code pare_job_canonical(const struct pare_job *job, int64_t default_seed, int default_threads, char **out, struct pare_err *err);
 
+/* A job with a sweep stands for so many variants, jobs without one; 0 for a job that has none. */
+#define PARE_SWEEP_MAX 256
+size_t pare_sweep_count(const struct pare_job *job);
+/* The text of one of them, all of whose epochs are multiplied by a factor of at most 1 (rounded up). pare_free. It still has to be parsed; PARE_E_INVALID for a
+ * pointer to nothing. */
+PARE_MUST_USE enum pare_code pare_sweep_variant(const struct pare_job *job, size_t variant, double epochs, char **out, struct pare_err *err);
+/* What makes it: the recipe's name (NULL: the job's own, or nameless), and a value for each axis. */
+struct pare_sweep_value {
+	const char *parameter, *name; /* name: NULL for a number */
+	double number;
+};
+const char *pare_sweep_recipe(const struct pare_job *job, size_t variant);
+size_t pare_sweep_axes(const struct pare_job *job);
+void pare_sweep_value(const struct pare_job *job, size_t variant, size_t axis, struct pare_sweep_value *out);
+
 /* The named recipes that are built in: JSON of {name, doc, params, data, job fields}. n of them; text is borrowed. */
 size_t pare_recipes_count(void);
 const char *pare_recipe_name_at(size_t i);

@@ -49,6 +49,11 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job);
 /* Replaces a recipe name by its steps and consumes "params"; new reference, or NULL after an issue or without memory. */
 json_t *recipe_resolve(struct recipe_check *c, const json_t *job);
 
+/* The names that a sweep says, looked up: file_job is the job of the named recipe, or NULL. Then, of a job that is right by itself, what its variants would
+ * be told (sweep.c). */
+void recipe_sweep_resolve(struct recipe_check *c, json_t *job, const json_t *file_job);
+void recipe_sweep_check(struct recipe_check *c, const struct pare_job *job);
+
 /* pare_json_load of a job's text, where a key that comes twice is an issue (PARE_E_INVALID) with its pointer. */
 PARE_MUST_USE enum pare_code recipe_load(const char *text, size_t len, struct pare_issues *issues, json_t **out, struct pare_err *err);
 

@@ -247,6 +247,7 @@ static void resolve_named(struct recipe_check *c, json_t *job, const char *name)
 	merge(c, job, part);
 	if (json_object_set_new(json_object_get(job, "recipe"), "name", json_string(name)) != 0)
 		c->nomem = true;
+	recipe_sweep_resolve(c, job, json_object_get(file, "job"));
 	json_decref(part);
 	json_decref(values);
 	json_decref(file);
@@ -267,6 +268,7 @@ json_t *recipe_resolve(struct recipe_check *c, const json_t *user)
 	else if (json_object_get(job, "params") != NULL)
 		recipe_issue_at(c, "params", "unsupported", "params belong to a named recipe; this job has none");
 	(void)json_object_del(job, "params");
+	recipe_sweep_resolve(c, job, NULL);
 	c->nomem |= pare_json_nomem();
 	return job;
 }

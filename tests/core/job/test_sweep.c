@@ -1,0 +1,183 @@
+/* Sweeps as jobs, through the worker: every variant is tried, the best is run, and what is run is what a job written out for it gives. */
+#include <math.h>
+
+#include "tests/core/job/job_support.h"
+
+#define ARCH "{\"input\":[4],\"layers\":[{\"units\":16,\"activation\":\"sigmoid\"},{\"units\":3}],\"seed\":3}"
+#define HEAD "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"normalize\":\"standard\",\"validation\":0.3},"
+#define TRAIN(lr) "{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":" lr "}}}"
+#define STEPS(lr, sparsity) "\"recipe\":{\"steps\":[" TRAIN(lr) ",{\"prune\":{\"sparsity\":" sparsity "}}," TRAIN(lr) "]}}"
+#define GRID "{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.3,0.6,0.97]}"
+
+static struct rig r;
+static char *model;
+static size_t model_n;
+
+static void setup(void)
+{
+	model = rig_build(ARCH, &model_n);
+	rig_init(&r);
+}
+
+static void teardown(void)
+{
+	rig_done(&r);
+	free(model);
+}
+
+static enum pare_code run(const char *job)
+{
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = job;
+	rig_input(&r, "model", "m", model, model_n);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	return rig_go(&r);
+}
+
+static json_t *sweep_of(const json_t *report)
+{
+	return json_object_get(report, "sweep");
+}
+
+static json_t *trial(const json_t *report, size_t i)
+{
+	return json_array_get(json_object_get(sweep_of(report), "trials"), i);
+}
+
+START_TEST(the_best_of_the_grid_is_run)
+{
+	char *b[2];
+	size_t n[2];
+	json_t *v;
+
+	ck_assert_msg(run(HEAD "\"require\":{\"max_drop\":0.03},\"sweep\":{\"grid\":[" GRID "],\"pick\":\"smallest\"}," STEPS("0.01", "0.1")) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_uint_eq(json_array_size(json_object_get(sweep_of(v), "trials")), 3);
+	for (size_t i = 0; i < 3; i++) {
+		static const double sparsity[] = {0.3, 0.6, 0.97};
+
+		ck_assert_double_eq(rig_num(trial(v, i), "values.0.value"), sparsity[i]);
+		ck_assert_double_eq_tol(rig_num(trial(v, i), "sparsity"), sparsity[i], 0.01);
+		ck_assert_double_eq(rig_num(trial(v, i), "runs"), 1);
+	}
+	/* 0.6 is as good as 0.3 on Iris, 0.97 leaves three weights */
+	ck_assert_double_eq(rig_num(sweep_of(v), "chosen"), 1);
+	ck_assert_double_eq_tol(rig_num(v, "final.sparsity"), 0.6, 0.01);
+	ck_assert_double_lt(rig_num(trial(v, 2), "mean"), rig_num(trial(v, 1), "mean"));
+	ck_assert_double_eq(rig_num(v, "final.validation.accuracy"), rig_num(trial(v, 1), "mean"));
+	json_decref(v);
+	b[0] = rig_output(&r, "model.onnx", &n[0]);
+	ck_assert_int_eq(run(HEAD STEPS("0.01", "0.6")), PARE_OK);
+	b[1] = rig_output(&r, "model.onnx", &n[1]);
+	ck_assert_uint_eq(n[0], n[1]);
+	ck_assert_mem_eq(b[0], b[1], n[0]);
+	free(b[0]);
+	free(b[1]);
+}
+END_TEST
+
+START_TEST(folds_and_seeds_give_mean_and_range)
+{
+	json_t *v;
+	char *text;
+
+	ck_assert_msg(run(HEAD "\"sweep\":{\"grid\":[" GRID "],\"folds\":3,\"seeds\":2}," STEPS("0.01", "0.1")) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert_double_eq(rig_num(trial(v, i), "runs"), 6);
+		ck_assert_double_le(rig_num(trial(v, i), "low"), rig_num(trial(v, i), "mean"));
+		ck_assert_double_ge(rig_num(trial(v, i), "high"), rig_num(trial(v, i), "mean"));
+	}
+	ck_assert_double_gt(rig_num(trial(v, 0), "mean"), 0.9);
+	ck_assert_double_lt(rig_num(trial(v, 0), "low"), rig_num(trial(v, 0), "high"));
+	ck_assert_str_eq(json_string_value(json_object_get(sweep_of(v), "judged_on")), "held-out folds");
+	json_decref(v);
+	text = rig_output(&r, "report.html", NULL);
+	ck_assert_ptr_nonnull(strstr(text, "Variants: means and ranges"));
+	free(text);
+}
+END_TEST
+
+START_TEST(recipes_are_compared)
+{
+	json_t *v;
+
+	ck_assert_msg(run(HEAD "\"sweep\":{\"seeds\":2,\"recipes\":[{\"name\":\"random\",\"params\":{\"sparsity\":0.9,\"epochs\":40,\"batch_size\":8,\"finetune_epochs\":5}},"
+	                       "{\"name\":\"ours\",\"steps\":[" TRAIN("0.01") ",{\"prune\":{\"sparsity\":0.6}}," TRAIN("0.01") "]}]}}") == PARE_OK,
+	    "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_str_eq(json_string_value(json_object_get(trial(v, 0), "recipe")), "random");
+	ck_assert_str_eq(json_string_value(json_object_get(trial(v, 1), "recipe")), "ours");
+	ck_assert_double_eq_tol(rig_num(trial(v, 0), "sparsity"), 0.9, 0.01);
+	ck_assert_double_gt(rig_num(trial(v, 1), "mean"), rig_num(trial(v, 0), "mean"));
+	ck_assert_double_eq(rig_num(sweep_of(v), "chosen"), 1);
+	ck_assert_str_eq(json_string_value(json_object_get(v, "recipe")), "ours");
+	json_decref(v);
+}
+END_TEST
+
+START_TEST(hopeless_variants_stop_early)
+{
+	static const char job[] = HEAD "\"sweep\":{\"halving\":2,\"grid\":[{\"parameter\":\"/recipe/steps/0/train/optimizer/lr\",\"values\":[0.00001,0.01]},"
+	                               "{\"parameter\":\"/recipe/steps/1/prune/criterion\",\"names\":[\"magnitude\",\"random\"]}]}," STEPS("0.01", "0.9");
+	int early = 0;
+	json_t *v;
+
+	ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_uint_eq(json_array_size(json_object_get(sweep_of(v), "trials")), 4);
+	for (size_t i = 0; i < 4; i++)
+		early += rig_num(trial(v, i), "epochs_share") < 1;
+	ck_assert_int_eq(early, 3);
+	ck_assert_double_eq(rig_num(trial(v, (size_t)rig_num(sweep_of(v), "chosen")), "epochs_share"), 1);
+	json_decref(v);
+	ck_assert_ptr_nonnull(strstr(r.events.data, "\"trial\":4"));
+}
+END_TEST
+
+START_TEST(a_variant_that_diverges_ranks_last)
+{
+	json_t *v;
+
+	ck_assert_msg(run(HEAD "\"sweep\":{\"grid\":[{\"parameter\":\"/recipe/steps/0/train/optimizer\",\"names\":[\"sgd\",\"adam\"]},"
+	                       "{\"parameter\":\"/recipe/steps/0/train/optimizer/lr\",\"values\":[1000,0.01]}]}," STEPS("0.01", "0.5")) == PARE_OK,
+	    "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_eq(rig_num(trial(v, (size_t)rig_num(sweep_of(v), "chosen")), "failed"), 0);
+	ck_assert_double_eq(rig_num(trial(v, (size_t)rig_num(sweep_of(v), "chosen")), "values.1.value"), 0.01);
+	json_decref(v);
+}
+END_TEST
+
+START_TEST(named_recipes_have_their_parameters_swept)
+{
+	json_t *v;
+
+	ck_assert_msg(run("{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"recipe\":\"cross-validate\",\"params\":{\"epochs\":10,\"folds\":2}}") == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_uint_eq(json_array_size(json_object_get(sweep_of(v), "trials")), 12);
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(trial(v, 0), "values"), 0), "parameter")), "threshold");
+	ck_assert_double_gt(rig_num(trial(v, 11), "sparsity"), rig_num(trial(v, 0), "sparsity"));
+	json_decref(v);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	Suite *s = suite_create("core/job/sweep");
+	TCase *t = tcase_create("sweep");
+
+	if (argc > 1 && strcmp(argv[1], "worker") == 0)
+		return pare_worker_main();
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, the_best_of_the_grid_is_run);
+	tcase_add_test(t, folds_and_seeds_give_mean_and_range);
+	tcase_add_test(t, recipes_are_compared);
+	tcase_add_test(t, hopeless_variants_stop_early);
+	tcase_add_test(t, a_variant_that_diverges_ranks_last);
+	tcase_add_test(t, named_recipes_have_their_parameters_swept);
+	suite_add_tcase(s, t);
+	return rig_main(s);
+}
