@@ -25,6 +25,9 @@ rows() {
 		784-64-32-10|random|mnist|-|{}|.error > .dense_error + 0.5
 		784-128-10|l1-sparse|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 3
 		LeNet-300-100|channel-prune|mnist|$lenet|{"sparsity":0.6,"epochs":20,"rounds":8,"finetune_epochs":25}|.error <= .dense_error + 0.3 and .compression >= 2.5
+		784-300-100-10|auto|mnist|-|{}|.error <= .dense_error + 1.0 and .compression >= 20
+		784-64-32-10|grid-search|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 4.9
+		Iris 4-16-3|cross-validate|iris|-|{}|.error <= 10 and .compression >= 1.2
 		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
 	ROWS
 }

@@ -66,6 +66,10 @@ static inline void rig_done(struct rig *r)
 		(void)snprintf(path, sizeof path, "%s/%s", r->dir, names[i]);
 		(void)unlink(path);
 	}
+	for (int i = 1; i <= 16; i++) {
+		(void)snprintf(path, sizeof path, "%s/front-%02d.onnx", r->dir, i);
+		(void)unlink(path);
+	}
 	ck_assert_msg(rmdir(r->dir) == 0, "%s holds more than the outputs", r->dir);
 }
 

@@ -85,6 +85,15 @@ START_TEST(channels_go)
 }
 END_TEST
 
+START_TEST(searched_for)
+{
+	double sparsity, accuracy = accuracy_of("{\"model\":\"m\",\"dataset\":\"d\",\"seed\":1,\"require\":{\"max_drop\":0.02},\"params\":{\"epochs\":2,\"patience\":1,\"tries\":5}}", &sparsity);
+
+	ck_assert_msg(accuracy > 0.92, "auto: %g", accuracy);
+	ck_assert_msg(sparsity > 0.7, "auto leaves %g zero", sparsity);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	char path[512];
@@ -99,6 +108,7 @@ int main(int argc, char **argv)
 	if (mnist_path(path, sizeof path, files[0])) {
 		tcase_add_test(t, magnitude_beats_random);
 		tcase_add_test(t, ridge_and_l1);
+		tcase_add_test(t, searched_for);
 		tcase_add_test(t, channels_go);
 	} else {
 		(void)printf("skipped: MNIST is not at %s\n", path);

@@ -22,12 +22,6 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char path[128];
-
-	for (int i = 1; i <= 16; i++) {
-		(void)snprintf(path, sizeof path, "%s/front-%02d.onnx", r.dir, i);
-		(void)unlink(path);
-	}
 	rig_done(&r);
 	free(model);
 }
