@@ -261,6 +261,8 @@ enum pare_code job_analyze(struct job_worker *w, struct job_answer *a, struct pa
 	r.units_total = 1;
 	r.started_ns = pare_job_env.tick_ns(NULL);
 	code = s != NULL ? job_begin(&r, err) : pare_err_nomem(err, sizeof *s);
+	if (code == PARE_OK && !pare_args_has(pare_job_args(r.job), "dataset"))
+		code = pare_err_set(err, PARE_E_UNSUPPORTED, "/dataset", "an analysis looks at data; what is in a model alone is told by inspection");
 	if (code == PARE_OK)
 		code = job_prepare(&r, err);
 	if (code == PARE_OK)

@@ -374,7 +374,7 @@ void recipe_sweep_check(struct recipe_check *c, const struct pare_job *job)
 	mark = recipe_push(c, "sweep");
 	all = count(sweep);
 	if (!pare_args_has(job->args, "dataset"))
-		recipe_issue_at(c, "dataset", "missing", "is required: variants are judged by data");
+		recipe_issue(c, "unsupported", "variants are judged by data: name a dataset");
 	else if (n_axes(sweep) == 0 && !pare_args_has(sweep, "recipes"))
 		recipe_issue(c, "missing", "give grid, recipes or both");
 	else if (all > PARE_SWEEP_MAX)
