@@ -12,6 +12,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/mem.h"
+#include "core/base/num.h"
 #include "storage/digest.h"
 
 #define FILE_MAX_BYTES ((size_t)1 << 20)
@@ -20,7 +21,7 @@
 #define KEYS_MAX 1024
 
 struct key {
-	char id[API_KEY_ID_MAX];
+	struct api_caller who;
 	uint8_t hash[STORE_SHA256_BYTES];
 };
 struct api_keys {
@@ -29,6 +30,115 @@ struct api_keys {
 };
 
 static const char id_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
+
+static const char *const scope_names[API_N_SCOPES] = {
+    [API_MODELS_READ] = "models:r",
+    [API_MODELS_WRITE] = "models:rw",
+    [API_DATASETS_READ] = "datasets:r",
+    [API_DATASETS_WRITE] = "datasets:rw",
+    [API_JOBS_READ] = "jobs:r",
+    [API_JOBS_WRITE] = "jobs:rw",
+    [API_METRICS_READ] = "metrics:r",
+};
+
+const char *api_scope_name(enum api_scope s)
+{
+	return scope_names[s];
+}
+
+bool api_caller_may(const struct api_caller *c, enum api_scope s)
+{
+	return s <= API_KEY || (c->scopes & (1u << s)) != 0;
+}
+
+/* --- what stands behind a key */
+
+/* A write scope holds the read scope before it. */
+static bool add_scope(const char *s, size_t n, unsigned int *scopes)
+{
+	for (unsigned int i = API_KEY + 1; i < API_N_SCOPES; i++) {
+		const char *name = scope_names[i];
+
+		if (strlen(name) != n || memcmp(name, s, n) != 0)
+			continue;
+		*scopes |= 1u << i;
+		if (name[n - 1] == 'w')
+			*scopes |= 1u << (i - 1);
+		return true;
+	}
+	return false;
+}
+
+static bool parse_scopes(const char *s, size_t n, unsigned int *out)
+{
+	*out = 0;
+	for (size_t i = 0, len; i <= n; i += len + 1) {
+		const char *comma = memchr(s + i, ',', n - i);
+
+		len = comma != NULL ? (size_t)(comma - (s + i)) : n - i;
+		if (!add_scope(s + i, len, out))
+			return false;
+	}
+	return true;
+}
+
+/* Days since 1970-01-01 of the proleptic Gregorian calendar, with years that begin in March (as in H. Hinnant's chrono algorithms). */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+	int64_t y = month <= 2 ? year - 1 : year, era = y / 400, of_era = y - era * 400;
+	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+
+	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+/* YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ */
+static bool parse_time(const char *s, size_t n, int64_t *out_ms)
+{
+	int64_t year, month, day, h = 0, m = 0, sec = 0, days;
+
+	if ((n != 10 && n != 20) || s[4] != '-' || s[7] != '-' || !pare_parse_i64(s, 4, 1970, 9999, &year) || !pare_parse_i64(s + 5, 2, 1, 12, &month) || !pare_parse_i64(s + 8, 2, 1, 31, &day))
+		return false;
+	days = days_of(year, month, day);
+	if (days_of(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) <= days)
+		return false; /* the 30th of February */
+	if (n == 20 && (s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' || !pare_parse_i64(s + 11, 2, 0, 23, &h) || !pare_parse_i64(s + 14, 2, 0, 59, &m) || !pare_parse_i64(s + 17, 2, 0, 59, &sec)))
+		return false;
+	*out_ms = (((days * 24 + h) * 60 + m) * 60 + sec) * 1000;
+	return true;
+}
+
+static enum pare_code parse_option(const char *s, size_t n, int line, struct api_caller *who, struct pare_err *err)
+{
+	if (n > 7 && memcmp(s, "scopes=", 7) == 0) {
+		if (parse_scopes(s + 7, n - 7, &who->scopes))
+			return PARE_OK;
+		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: scopes are models:r, models:rw, datasets:r, datasets:rw, jobs:r, jobs:rw and metrics:r, with commas between them", line);
+	}
+	if (n > 8 && memcmp(s, "expires=", 8) == 0) {
+		if (parse_time(s + 8, n - 8, &who->expires_ms))
+			return PARE_OK;
+		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: expires is a day like 2027-01-31 or a time like 2027-01-31T12:00:00Z", line);
+	}
+	return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: behind a key may stand scopes= and expires=, and nothing else", line);
+}
+
+static enum pare_code parse_options(const char *s, size_t n, int line, struct api_caller *who, struct pare_err *err)
+{
+	enum pare_code rc = PARE_OK;
+
+	for (size_t i = 0; i < n && rc == PARE_OK;) {
+		size_t start = i;
+
+		while (i < n && s[i] != ' ' && s[i] != '\t')
+			i++;
+		if (i > start)
+			rc = parse_option(s + start, i - start, line, who, err);
+		i++;
+	}
+	return rc;
+}
+
+/* --- keys */
 
 /* The id within pare_<id>_<secret>; false if s[0..n) has another form. */
 static bool split(const char *s, size_t n, char id[API_KEY_ID_MAX])
@@ -60,8 +170,8 @@ static bool parse_stored(const char *s, size_t n, struct key *out)
 		return false;
 	if (strspn(s + n_id + 1, "0123456789abcdef") < 64)
 		return false;
-	memcpy(out->id, s, n_id);
-	out->id[n_id] = '\0';
+	memcpy(out->who.id, s, n_id);
+	out->who.id[n_id] = '\0';
 	for (size_t i = 0; i < STORE_SHA256_BYTES; i++)
 		out->hash[i] = (uint8_t)(nibble(s[n_id + 1 + 2 * i]) * 16 + nibble(s[n_id + 2 + 2 * i]));
 	return true;
@@ -70,7 +180,8 @@ static bool parse_stored(const char *s, size_t n, struct key *out)
 static bool parse_line(const char *s, size_t n, struct key *out)
 {
 	memset(out, 0, sizeof *out);
-	if (split(s, n, out->id))
+	out->who.scopes = API_ALL_SCOPES;
+	if (split(s, n, out->who.id))
 		return store_sha256_once(s, n, out->hash); /* false, out of memory, refuses the file */
 	return parse_stored(s, n, out);
 }
@@ -78,7 +189,7 @@ static bool parse_line(const char *s, size_t n, struct key *out)
 static const struct key *find(const struct api_keys *k, const char *id)
 {
 	for (size_t i = 0; i < k->n; i++)
-		if (strcmp(k->list[i].id, id) == 0)
+		if (strcmp(k->list[i].who.id, id) == 0)
 			return &k->list[i];
 	return NULL;
 }
@@ -86,6 +197,8 @@ static const struct key *find(const struct api_keys *k, const char *id)
 static enum pare_code add_line(struct api_keys *k, const char *s, size_t n, int line, struct pare_err *err)
 {
 	struct key key;
+	size_t n_key = 0;
+	enum pare_code rc;
 
 	while (n > 0 && (s[n - 1] == ' ' || s[n - 1] == '\t' || s[n - 1] == '\r'))
 		n--;
@@ -93,10 +206,15 @@ static enum pare_code add_line(struct api_keys *k, const char *s, size_t n, int 
 		return PARE_OK;
 	if (k->n == KEYS_MAX)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: more than %d", KEYS_MAX);
-	if (!parse_line(s, n, &key))
+	while (n_key < n && s[n_key] != ' ' && s[n_key] != '\t')
+		n_key++;
+	if (!parse_line(s, n_key, &key))
 		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d is neither pare_<id>_<secret of at least %d characters> nor <id>:<sha256 in hex>", line, SECRET_MIN);
-	if (find(k, key.id) != NULL)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d repeats the id %s", line, key.id);
+	rc = parse_options(s + n_key, n - n_key, line, &key.who, err);
+	if (rc != PARE_OK)
+		return rc;
+	if (find(k, key.who.id) != NULL)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d repeats the id %s", line, key.who.id);
 	k->list[k->n++] = key;
 	return PARE_OK;
 }
@@ -161,7 +279,7 @@ void api_keys_free(struct api_keys *k)
 	pare_free(k);
 }
 
-enum pare_code api_keys_check(const struct api_keys *k, const char *authorization, char out_id[API_KEY_ID_MAX], struct pare_err *err)
+enum pare_code api_keys_check(const struct api_keys *k, const char *authorization, int64_t now_ms, struct api_caller *out, struct pare_err *err)
 {
 	static const struct key nobody;
 	uint8_t hash[STORE_SHA256_BYTES];
@@ -183,6 +301,8 @@ enum pare_code api_keys_check(const struct api_keys *k, const char *authorizatio
 	same = store_equal_constant_time(hash, key != NULL ? key->hash : nobody.hash, sizeof hash);
 	if (!same || key == NULL)
 		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key is not valid");
-	memcpy(out_id, id, sizeof id);
+	if (key->who.expires_ms != 0 && now_ms >= key->who.expires_ms)
+		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key has expired");
+	*out = key->who;
 	return PARE_OK;
 }

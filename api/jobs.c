@@ -209,7 +209,7 @@ static enum pare_code idempotency_key(struct api_exchange *x, struct store_idemp
 	size_t n = s != NULL ? strlen(s) : 0;
 
 	memset(out, 0, sizeof *out);
-	out->scope = x->key_id;
+	out->scope = x->caller.id;
 	if (s == NULL)
 		return PARE_OK;
 	s = api_trim(s, &n);

@@ -56,7 +56,7 @@ struct api_exchange {
 	const struct api_route *route; /* NULL: none found */
 	const char *params[API_MAX_PARAMS];
 	char request_id[API_REQUEST_ID_MAX];
-	char key_id[API_KEY_ID_MAX]; /* "" without authentication */
+	struct api_caller caller;
 	char client[API_CLIENT_MAX]; /* address of who asked, behind trusted proxies; "local" on a Unix socket */
 	const char *link_base;       /* what links begin with; "" when they are relative to the server */
 	int64_t start_ns;
@@ -130,6 +130,7 @@ enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_problem(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_metrics(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_methods(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_method(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_recipes(struct api_exchange *x, struct pare_err *err);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "api/api.h"
+#include "api/auth.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
@@ -36,10 +37,6 @@ enum api_want {
 	API_WANT_EMPTY,  /* a POST that says it all in its path: no body, or {} */
 	API_WANT_JSON,
 	API_WANT_UPLOAD, /* streamed to blobs, or JSON (models) */
-};
-enum api_scope {
-	API_OPEN, /* needs no key */
-	API_KEY,
 };
 struct api_route {
 	const char *method;

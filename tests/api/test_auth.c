@@ -7,6 +7,15 @@
 #define GOOD "pare_ci-1_0123456789abcdef0123"
 #define OTHER "pare_ops_zzzzzzzzzzzzzzzzzzzz"
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(fputs(text, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
 static enum pare_code parse_keys(const char *text)
 {
 	struct api_keys *k = NULL;
@@ -21,17 +30,17 @@ START_TEST(reads_key_files)
 {
 	char stored[200], hex[STORE_SHA256_HEX];
 	uint8_t hash[STORE_SHA256_BYTES];
-	char id[API_KEY_ID_MAX];
+	struct api_caller who;
 	struct api_keys *k;
 
 	ck_assert(store_sha256_once(GOOD, strlen(GOOD), hash));
 	store_hex(hash, sizeof hash, hex);
 	(void)snprintf(stored, sizeof stored, "# stored form\r\n\nci-1:%s\n%s  ", hex, OTHER);
 	ck_assert_int_eq(api_keys_parse(stored, strlen(stored), &k, NULL), PARE_OK);
-	ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, id, NULL), PARE_OK);
-	ck_assert_str_eq(id, "ci-1");
-	ck_assert_int_eq(api_keys_check(k, "bearer  " OTHER, id, NULL), PARE_OK);
-	ck_assert_str_eq(id, "ops");
+	ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, 0, &who, NULL), PARE_OK);
+	ck_assert_str_eq(who.id, "ci-1");
+	ck_assert_int_eq(api_keys_check(k, "bearer  " OTHER, 0, &who, NULL), PARE_OK);
+	ck_assert_str_eq(who.id, "ops");
 	api_keys_free(k);
 	ck_assert_int_eq(parse_keys(""), PARE_E_INVALID);
 	ck_assert_int_eq(parse_keys("# nothing\n\n"), PARE_E_INVALID);
@@ -39,6 +48,119 @@ START_TEST(reads_key_files)
 	ck_assert_int_eq(parse_keys("nonsense\n"), PARE_E_INVALID);
 	ck_assert_int_eq(parse_keys("a:0123\n"), PARE_E_INVALID);
 	ck_assert_int_eq(parse_keys(GOOD "\n" GOOD "\n"), PARE_E_INVALID);
+}
+END_TEST
+
+static const struct {
+	const char *options; /* behind the key */
+	enum pare_code code;
+	int64_t expires_ms;
+} option_table[] = {
+    {"", PARE_OK, 0},
+    {" expires=1970-01-02", PARE_OK, 86400000},
+    {"\texpires=2027-01-01T00:00:00Z  scopes=jobs:r ", PARE_OK, 1798761600000},
+    {" expires=2000-02-29T23:59:59Z", PARE_OK, 951868799000},
+    {" expires=2100-02-29", PARE_E_INVALID, 0},
+    {" expires=2027-13-01", PARE_E_INVALID, 0},
+    {" expires=2027-04-31", PARE_E_INVALID, 0},
+    {" expires=2027-1-1", PARE_E_INVALID, 0},
+    {" expires=2027-01-01T24:00:00Z", PARE_E_INVALID, 0},
+    {" expires=2027-01-01T00:00:00+01", PARE_E_INVALID, 0},
+    {" expires=-027-01-01", PARE_E_INVALID, 0},
+    {" expires=", PARE_E_INVALID, 0},
+    {" scopes=", PARE_E_INVALID, 0},
+    {" scopes=jobs", PARE_E_INVALID, 0},
+    {" scopes=jobs:r,", PARE_E_INVALID, 0},
+    {" scopes=jobs:r,everything:rw", PARE_E_INVALID, 0},
+    {" scopes=jobs:r models:r", PARE_E_INVALID, 0},
+    {" owner=me", PARE_E_INVALID, 0},
+};
+
+START_TEST(reads_what_stands_behind_a_key)
+{
+	char text[200];
+	struct api_caller who;
+	struct api_keys *k;
+	struct pare_err err;
+	enum pare_code rc;
+
+	(void)snprintf(text, sizeof text, "%s%s\n", GOOD, option_table[_i].options);
+	rc = api_keys_parse(text, strlen(text), &k, &err);
+	ck_assert_msg(rc == option_table[_i].code, "%s", text);
+	if (rc != PARE_OK) {
+		ck_assert_ptr_nonnull(strstr(err.message, "line 1"));
+		ck_assert_ptr_null(strstr(err.message, "0123456789abcdef"));
+		return;
+	}
+	ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, option_table[_i].expires_ms - 1, &who, NULL), PARE_OK);
+	ck_assert_int_eq(who.expires_ms, option_table[_i].expires_ms);
+	if (who.expires_ms != 0)
+		ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, who.expires_ms, &who, &err), PARE_E_UNAUTHORIZED);
+	api_keys_free(k);
+}
+END_TEST
+
+/* Every route but those for any key, with a key that has its scope alone, and with one that has all others. */
+START_TEST(a_scope_opens_its_routes_and_no_others)
+{
+	struct world w;
+	char path[128], target[128];
+
+	world_init(&w);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	w.opt.api_key_file = path;
+	for (size_t i = 0; i < api_route_count(); i++) {
+		const struct api_route *r = &api_route_table[i];
+		char text[400], with[64] = "Bearer " GOOD;
+		struct answer a;
+
+		if (r->scope <= API_KEY)
+			continue;
+		(void)snprintf(text, sizeof text, GOOD " scopes=%s\n" OTHER " scopes=", api_scope_name(r->scope));
+		for (int s = API_KEY + 1; s < API_N_SCOPES; s++) {
+			const char *name = api_scope_name((enum api_scope)s);
+
+			if ((enum api_scope)s == r->scope || ((enum api_scope)s == r->scope + 1 && name[strlen(name) - 1] == 'w'))
+				continue; /* a write scope holds the read scope */
+			(void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", text[strlen(text) - 1] == '=' ? "" : ",", name);
+		}
+		write_file(path, text);
+		world_start(&w);
+		(void)snprintf(target, sizeof target, "%s", r->path);
+		for (char *p = target; (p = strpbrk(p, "{}")) != NULL;)
+			*p = 'x';
+		a = request(&w, r->method, target, H("Authorization", "Bearer " OTHER), NULL, 0);
+		assert_problem(&a, 403, "forbidden");
+		answer_done(&a);
+		a = request(&w, r->method, target, H("Authorization", with), NULL, 0);
+		ck_assert_msg(a.status != 403 && a.status != 401, "%s %s: %d", r->method, target, a.status);
+		answer_done(&a);
+		api_free(w.api);
+		w.api = NULL;
+	}
+	world_done(&w);
+}
+END_TEST
+
+START_TEST(a_key_tells_what_it_may)
+{
+	struct world w;
+	char path[128];
+	struct answer a;
+
+	world_init(&w);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	write_file(path, GOOD " scopes=jobs:rw,models:r expires=2030-01-01\n");
+	w.opt.api_key_file = path;
+	world_start(&w);
+	a = request(&w, "GET", "/v1/keys/self", H("Authorization", "Bearer " GOOD), NULL, 0);
+	assert_status(&a, 200);
+	ck_assert_str_eq(text_at(a.json, "id"), "ci-1");
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "scopes")), 3);
+	ck_assert_str_eq(text_at(a.json, "expires_at"), "2030-01-01T00:00:00.000Z");
+	ck_assert_ptr_null(strstr(a.body, "0123456789abcdef"));
+	answer_done(&a);
+	world_done(&w);
 }
 END_TEST
 
@@ -50,24 +172,15 @@ START_TEST(refuses_wrong_header)
 {
 	struct api_keys *k;
 	struct pare_err err;
-	char id[API_KEY_ID_MAX];
+	struct api_caller who;
 
 	ck_assert_int_eq(api_keys_parse(GOOD, strlen(GOOD), &k, NULL), PARE_OK);
-	ck_assert_int_eq(api_keys_check(k, wrong[_i], id, &err), PARE_E_UNAUTHORIZED);
+	ck_assert_int_eq(api_keys_check(k, wrong[_i], 0, &who, &err), PARE_E_UNAUTHORIZED);
 	if (wrong[_i] != NULL && strlen(wrong[_i]) > 10)
 		ck_assert_ptr_null(strstr(err.message, wrong[_i]));
 	api_keys_free(k);
 }
 END_TEST
-
-static void write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_ge(fputs(text, f), 0);
-	ck_assert_int_eq(fclose(f), 0);
-}
 
 START_TEST(guards_every_route_but_the_open_ones)
 {
@@ -154,6 +267,9 @@ int main(void)
 	TCase *t = tcase_create("auth");
 
 	tcase_add_test(t, reads_key_files);
+	tcase_add_loop_test(t, reads_what_stands_behind_a_key, 0, (int)(sizeof option_table / sizeof option_table[0]));
+	tcase_add_test(t, a_key_tells_what_it_may);
+	tcase_add_test(t, a_scope_opens_its_routes_and_no_others);
 	tcase_add_loop_test(t, refuses_wrong_header, 0, (int)(sizeof wrong / sizeof wrong[0]));
 	tcase_add_test(t, guards_every_route_but_the_open_ones);
 	tcase_add_test(t, reloads_keys_and_keeps_old_ones_on_error);

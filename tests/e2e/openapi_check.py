@@ -189,6 +189,7 @@ def pages():
     expect(404, "GET", "/problems/nothing")
     expect(404, "GET", "/v1/methods/nothing")
     expect(404, "GET", "/v1/recipes/nothing")
+    expect(200, "GET", "/v1/keys/self")
     for recipe in expect(200, "GET", "/v1/recipes")[1]["data"]:
         revalidate("/v1/recipes/" + recipe["name"])
     expect(400, "GET", "/version?x=1")
