@@ -13,6 +13,7 @@
 
 #define PARE_CHECKPOINT_VERSION 1
 #define PARE_CHECKPOINT_RECORD 8 /* doubles: step, round, folds, sparsity, accuracy, loss, low, high */
+#define PARE_CHECKPOINT_POINT 16 /* doubles of a model that a search has tried (search_keep.c) */
 #define PARE_CHECKPOINT_HISTORY 5 /* columns: epochs, train loss, loss, accuracy, sparsity */
 
 struct pare_checkpoint {
@@ -28,8 +29,10 @@ struct pare_checkpoint {
 	int64_t elapsed_ns;
 	int64_t slab_len, n_slices;
 	int64_t has_dense, has_before, mask_any, cut_any;
-	/* in a fold: what to go back to, and the figures of the folds so far */
-	int64_t in_fold, has_fold_dense, kept_mask_any, kept_cut_any, kept_stage;
+	/* in a fold or a search: what to go back to; in a fold, the figures of the folds so far */
+	int64_t aside, has_fold_dense, kept_mask_any, kept_cut_any, kept_stage;
+	/* in a search: the models tried so far, and the weights of those that keep theirs */
+	int64_t n_points, n_states, states_len, states_slices; /* n_states times slab_len and n_slices */
 	/* in a training run */
 	int64_t n_state, has_best, since;
 	double best_accuracy, best_loss, stop_loss;
@@ -43,6 +46,9 @@ struct pare_checkpoint {
 	const uint8_t *mask, *before, *kept_mask; /* 1 or 0, slab_len; before: what a pruning step regrows to */
 	const uint8_t *cut, *kept_cut;   /* 1 or 0, n_slices */
 	const double *fold_record;       /* PARE_CHECKPOINT_RECORD */
+	const double *points;            /* n_points of them */
+	const float *states;             /* state after state, as are the next two */
+	const uint8_t *state_masks, *state_cuts; /* 1 or 0 */
 	const double *records;           /* n_records of them */
 	const double *history[PARE_CHECKPOINT_HISTORY];
 };

@@ -283,6 +283,20 @@ PARE_MUST_USE enum pare_code job_resume_fold(struct job_run *r, struct pare_err 
 /* The training run to go on with, if r->resume stands in one. There is nothing to resume afterwards. */
 bool job_resume_training(struct job_run *r, struct pare_train_state *out);
 
+/* The same of a search: goes back to what it started from. */
+PARE_MUST_USE enum pare_code job_resume_search(struct job_run *r, struct pare_err *err);
+/* What a search adds to a checkpoint (search_keep.c). */
+struct job_search_copies {
+	double *points;
+	float *states;
+	uint8_t *masks, *cuts;
+};
+bool job_search_under_way(const struct job_run *r); /* with tries made, and not in a fold */
+bool job_search_fits(const struct pare_checkpoint *c, const struct pare_args *search);
+/* To be followed by done, also after an error. */
+PARE_MUST_USE enum pare_code job_search_describe(const struct job_run *r, struct pare_checkpoint *c, struct job_search_copies *m, struct pare_err *err);
+void job_search_copies_done(struct job_search_copies *m);
+
 /* Events (events.c). */
 /* Ends the JSON object in b, sends it and releases b. PARE_E_CANCELED when nobody listens. */
 PARE_MUST_USE enum pare_code job_send_event(struct job_run *r, const char *event, struct pare_buf *b, struct pare_err *err);

@@ -87,12 +87,18 @@ static enum pare_code check_place(const struct job_run *r, const struct pare_che
 	size_t n = pare_job_n_steps(r->job), step = (size_t)c->step;
 	const struct pare_args *a = step < n ? pare_job_step(r->job, step) : NULL;
 
-	if (c->in_fold != (c->fold > 0) || (c->has_fold_dense != 0 && c->fold == 0))
+	if (r->sweep != NULL)
+		return bad(err, "sweeps begin anew");
+	if (c->aside != (c->fold > 0 || c->n_points > 0) || (c->has_fold_dense != 0 && c->fold == 0))
 		return bad(err, "a fold without what it returns to");
 	if (c->fold == 0 && c->round == 0 && c->epoch == 0)
-		return step <= n && c->n_state == 0 && c->has_best == 0 ? PARE_OK : bad(err, "there is no such step");
+		return step <= n && c->n_points == 0 && c->n_state == 0 && c->has_best == 0 ? PARE_OK : bad(err, "there is no such step");
 	if (a == NULL)
 		return bad(err, "there is no such step");
+	if (is_step(a, "search"))
+		return job_search_fits(c, a) ? PARE_OK : bad(err, "there is no such try of the search");
+	if (c->n_points > 0)
+		return bad(err, "the step does not search");
 	if (c->fold > 0) {
 		if (!is_step(a, "evaluate") || !pare_args_has(a, "folds") || c->fold > pare_args_int(a, "folds") || (size_t)c->inner >= step)
 			return bad(err, "there is no such fold");
@@ -126,12 +132,23 @@ static bool masks_weights_only(const struct job_run *r, const uint8_t *mask)
 	return true;
 }
 
+static bool states_fit(const struct job_run *r, const struct pare_checkpoint *c)
+{
+	bool fit = c->states_len == c->n_states * c->slab_len && c->states_slices == c->n_states * c->n_slices;
+
+	for (int64_t i = 0; fit && i < c->n_states; i++)
+		fit = masks_weights_only(r, c->state_masks + i * c->slab_len);
+	return fit;
+}
+
 static enum pare_code check_state(const struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
 {
 	if ((size_t)c->slab_len != pare_net_slab_len(r->net) || c->n_slices != (r->cut.gone != NULL ? (int64_t)r->cut.slices.n : 0))
 		return bad(err, "the model has another structure");
 	if (!masks_weights_only(r, c->mask) || !masks_weights_only(r, c->kept_mask) || !masks_weights_only(r, c->before))
 		return bad(err, "a mask covers what is no weight");
+	if (!states_fit(r, c))
+		return bad(err, "the models of a search have another structure");
 	if (c->n_records > r->max_records || c->history_n > JOB_HISTORY)
 		return bad(err, "it has seen more than the job can show");
 	for (int64_t i = 0; i < c->n_records; i++)
@@ -189,15 +206,15 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	c->n_slices = r->cut.gone != NULL ? (int64_t)r->cut.slices.n : 0;
 	c->cut_any = r->cut.gone != NULL && r->cut.any;
 	c->cut = r->cut.gone;
-	c->in_fold = r->fold > 0;
+	c->aside = r->fold > 0 || job_search_under_way(r);
 	c->kept = r->kept;
 	c->has_fold_dense = r->fold > 0 && r->has_fold_dense;
 	c->fold_dense = r->fold_dense;
-	c->kept_mask_any = r->fold > 0 && o->any;
+	c->kept_mask_any = c->aside != 0 && o->any;
 	c->kept_mask = o->keep;
-	c->kept_cut_any = r->fold > 0 && o->cut.gone != NULL && o->cut.any;
+	c->kept_cut_any = c->aside != 0 && o->cut.gone != NULL && o->cut.any;
 	c->kept_cut = o->cut.gone;
-	c->kept_stage = r->fold > 0 ? o->stage : 0;
+	c->kept_stage = c->aside != 0 ? o->stage : 0;
 	if (t != NULL) {
 		c->epoch = t->epoch;
 		c->n_state = t->n_state;
@@ -261,22 +278,27 @@ static enum pare_code warn(struct job_run *r, const char *what, const struct par
 static enum pare_code write_out(struct job_run *r, struct pare_checkpoint *c, int64_t *out_bytes, struct pare_err *err)
 {
 	double fold_record[PARE_CHECKPOINT_RECORD], *records = pare_calloc((size_t)r->n_records + 1, PARE_CHECKPOINT_RECORD * sizeof *records);
-	enum pare_code code;
+	struct job_search_copies copies = {NULL, NULL, NULL, NULL};
+	enum pare_code code = PARE_OK;
 	int fd = -1;
 
 	if (records == NULL)
 		return pare_err_nomem(err, 0);
+	if (r->search != NULL)
+		code = job_search_describe(r, c, &copies, err);
 	for (int i = 0; i < r->n_records; i++)
 		pack_record(&r->records[i], records + (size_t)i * PARE_CHECKPOINT_RECORD);
 	pack_record(&r->outer.rec, fold_record);
 	c->records = records;
 	c->fold_record = fold_record;
-	code = pare_link_open(&r->w->link, PARE_CHECKPOINT_OUTPUT, "application/octet-stream", &fd, err);
+	if (code == PARE_OK)
+		code = pare_link_open(&r->w->link, PARE_CHECKPOINT_OUTPUT, "application/octet-stream", &fd, err);
 	if (code == PARE_OK)
 		code = pare_checkpoint_write(c, fd, out_bytes, err);
 	if (fd >= 0)
 		(void)close(fd);
 	pare_free(records);
+	job_search_copies_done(&copies);
 	return code;
 }
 
@@ -288,11 +310,13 @@ enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, boo
 	struct pare_err why;
 	enum pare_code code;
 
-	if (r->w->start.checkpoint_ms <= 0 || begun < r->keep_at_ns)
+	if (r->w->start.checkpoint_ms <= 0 || begun < r->keep_at_ns || r->sweep != NULL) /* a sweep has a state of its own */
+		return PARE_OK;
+	if (r->search != NULL && (t != NULL || step_done || !job_search_under_way(r))) /* within a try, or after the search */
 		return PARE_OK;
 	know_job(r);
 	describe(r, t, step_done, &c);
-	if (r->search != NULL || r->sweep != NULL || check_place(r, &c, &why) != PARE_OK) /* within, or after, a step that has a state of its own */
+	if (r->search == NULL && check_place(r, &c, &why) != PARE_OK) /* within a step that has a state of its own */
 		return PARE_OK;
 	code = write_out(r, &c, &bytes, &why);
 	if (code == PARE_OK)
@@ -408,6 +432,16 @@ enum pare_code job_resume_fold(struct job_run *r, struct pare_err *err)
 	if (!set_cut(&r->cut, c->cut) || !set_cut(&o->cut, c->kept_cut))
 		return bad(err, "an axis that is removed as a whole");
 	return PARE_OK;
+}
+
+enum pare_code job_resume_search(struct job_run *r, struct pare_err *err)
+{
+	const struct pare_checkpoint *c = r->resume;
+
+	memcpy(pare_net_slab(r->net), c->kept, pare_net_slab_len(r->net) * sizeof *c->kept);
+	set_mask(r->mask.keep, r->mask.len, c->kept_mask);
+	r->mask.any = c->kept_mask_any != 0;
+	return set_cut(&r->cut, c->kept_cut) ? PARE_OK : bad(err, "an axis that is removed as a whole");
 }
 
 bool job_resume_training(struct job_run *r, struct pare_train_state *out)

@@ -220,7 +220,12 @@ static enum pare_code try_at(struct job_run *r, struct pare_prune_options *o, do
 	if (code != PARE_OK || *out_same)
 		return code;
 	r->round++;
+	if (s->replay != NULL)
+		return job_search_recall(r, p, out_same, err);
 	memset(p, 0, sizeof *p);
+	p->round = r->round;
+	if (s->points[from].state.slab == NULL)
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "the model that the search goes on from is missing");
 	job_state_restore(r, &s->points[from].state);
 	code = make_candidate(r, o, exp(-at), most, p, err);
 	*out_same = p->n_weights >= most;
@@ -233,7 +238,7 @@ static enum pare_code try_at(struct job_run *r, struct pare_prune_options *o, do
 		return code;
 	s->n_points++;
 	job_front_thin(s, p->held ? s->n_points - 1 : from);
-	return PARE_OK;
+	return job_keep(r, NULL, false, err);
 }
 
 static void turn(struct job_run *r, struct walk *w, double at)
@@ -352,6 +357,8 @@ enum pare_code job_search(struct job_run *r, const struct pare_args *args, struc
 	enum pare_code code = job_keep_dense(r, err);
 
 	if (code == PARE_OK)
+		code = job_search_begin(r, err);
+	if (code == PARE_OK)
 		code = begin(r, args, err);
 	s = r->search;
 	if (code == PARE_OK)
@@ -365,15 +372,21 @@ enum pare_code job_search(struct job_run *r, const struct pare_args *args, struc
 	r->rounds = job_n_tries(args);
 	r->lr_factor = 1;
 	if (code == PARE_OK)
+		job_search_replay(r);
+	if (code == PARE_OK)
 		code = walk(r, &o, &w, (int)pare_args_int(args, "tries"), err);
 	r->lr_factor = 1;
 	if (code == PARE_OK)
 		code = go_beyond(r, &o, &w, err);
 	r->round = r->rounds = 0;
 	r->lr_factor = 0;
+	if (r->fold == 0)
+		job_search_end(r);
 	if (code != PARE_OK)
 		return code;
 	s->chosen = job_choose(s);
+	if (s->replay != NULL || s->points[s->chosen].state.slab == NULL)
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "the search that was kept is another");
 	job_state_restore(r, &s->points[s->chosen].state);
 	return PARE_OK;
 }

@@ -27,7 +27,7 @@ struct job_point {
 	double sparsity, size;  /* size: by the objective, as a share of the dense model's */
 	int64_t n_weights, bytes;
 	double macs, loss;
-	int epochs;
+	int epochs, round; /* round: the number of the try */
 	struct job_floor validation, judged;
 	bool held;
 	/* of points that are handed out */
@@ -54,6 +54,7 @@ struct job_search {
 	struct job_point *points;
 	int chosen;
 	int n_epochs; /* of the candidate under way */
+	const struct pare_checkpoint *replay; /* tries come from there while it has more; NULL: they are made */
 	/* sensitivity: a curve for each tensor that may be pruned */
 	int n_layers;
 	int *layers; /* tensors of the net */
@@ -80,6 +81,12 @@ void job_search_free(struct job_search *s);
 void job_write_curve(struct pare_buf *b, const struct pare_curve *c); /* "left" and "loss_rise" */
 /* The size of the net as it is, by the objective and as a share (search.c). */
 void job_measure(struct job_run *r, const struct job_search *s, struct job_point *out);
+/* Checkpoints of a search (search_keep.c). Begin: puts aside what it starts from; of a search that is resumed, goes back to that. */
+PARE_MUST_USE enum pare_code job_search_begin(struct job_run *r, struct pare_err *err);
+void job_search_end(struct job_run *r); /* not within a fold */
+void job_search_replay(struct job_run *r); /* from here on tries are those of r->resume, if there is one */
+/* The next try of s->replay. *out_same: it left no model. */
+PARE_MUST_USE enum pare_code job_search_recall(struct job_run *r, struct job_point *p, bool *out_same, struct pare_err *err);
 /* Points that no other beats in both size and quality keep their states, at most as many as the step says, evenly spread; keep never goes (front.c). */
 void job_front_thin(struct job_search *s, int keep);
 /* The smallest that held; if none did, the one that comes nearest to the floor, of equals the smaller. The dense model counts only when

@@ -120,6 +120,10 @@ static void setup(void)
 static void teardown(void)
 {
 	(void)unlink(path);
+	for (int i = 1; i <= 3; i++) {
+		(void)snprintf(path, sizeof path, "%s/front-%02d.onnx", r.dir, i);
+		(void)unlink(path);
+	}
 	rig_done(&r);
 	pare_buf_done(&model);
 	pare_buf_done(&rows);
@@ -216,6 +220,7 @@ static const char *const job_table[] = {
     HEAD("") "{\"train\":{\"epochs\":20," BATCH MOMENTUM "}}," PRUNE(RECOVER("") ",\"regrow\":true,\"reconstruct\":{\"rows\":64}", "3") ",{\"reestimate\":{}},{\"evaluate\":{\"folds\":3}}," PRUNE("", "5") "]},\"threads\":2}",
     HEAD("") "{\"train\":{\"epochs\":20," BATCH "\"optimizer\":{\"name\":\"rmsprop\",\"lr\":0.005,\"momentum\":0.5},\"warmup\":2" DISTILL("model")
 	"}},{\"prune\":{\"granularity\":\"channel\",\"criterion\":\"taylor\",\"sparsity\":0.5,\"schedule\":{\"name\":\"linear\",\"rounds\":3}" RECOVER("") "}},{\"evaluate\":{\"folds\":2}},{\"evaluate\":{}}]},\"teacher\":\"t\"}",
+    HEAD(",\"validation\":0.3") "{\"train\":{\"epochs\":20," BATCH ADAM "}},{\"prune\":{\"sparsity\":0.1}},{\"search\":{\"tries\":14,\"front\":3,\"recover\":{\"epochs\":10," BATCH ADAM "}}}]},\"require\":{\"max_drop\":0.05}}",
 };
 #define N_JOBS ((int)(sizeof job_table / sizeof job_table[0]))
 
