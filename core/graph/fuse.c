@@ -1,5 +1,5 @@
-/* Chains that run as one node: what follows a convolution or a norm element by element (a norm by fixed statistics, the sum
- * with a shortcut, Relu, Clip) costs a pass over memory each, and nearly nothing while the result is in a register.
+/* Chains that run as one node: what follows a convolution, a product or a norm element by element (a norm by fixed statistics, the
+ * sum with a shortcut or a row, Relu, Clip) costs a pass over memory each, and nearly nothing while the result is in a register.
  *
  * Rows tell what they would do to one operand as a step (pare_op.step), or what steps they can take over (pare_op.absorb);
  * nothing here knows an operator. A node absorbs its consumer if that is the only one to read its output and nobody outside
@@ -103,7 +103,7 @@ enum pare_code pare_net_fuse(struct pare_net *net, struct pare_err *err)
 		struct pare_step step;
 		int operand = 0, j;
 
-		if (n->op->absorb == NULL || n->constant || n->view || !has_one_output(n) || !pare_net_could_be_last(net, n))
+		if (n->op->absorb == NULL || n->constant || n->view || !has_one_output(n) || (n->op->layout != NULL && !pare_net_could_be_last(net, n)))
 			continue;
 		j = pare_net_only_reader(net, n->node->out[0], &operand);
 		if (j < 0 || !step_of(net, &net->nodes[j], operand, &step) || !n->op->absorb(n->args, &step, net->opt.training))

@@ -163,9 +163,9 @@ static enum pare_code place_node(struct pass *p, struct pare_net_node n, struct 
 
 	n.last = runs_last(p->net, &n);
 	code = own_operands(p, &n, &in, &out, err);
-	/* weights stay as they are, even where they are an input of the graph */
+	/* a convolution's weights stay as they are, even where they are an input of the graph */
 	for (int k = 0; k < n.node->n_in && code == PARE_OK; k++)
-		if (pare_net_is_read(&n, k) && !pare_op_has(n.op->weight_in, k))
+		if (pare_net_is_read(&n, k) && (!n.last || !pare_op_has(n.op->weight_in, k)))
 			code = in_order(p, &in[k], n.last, err);
 	if (code != PARE_OK)
 		return code;

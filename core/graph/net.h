@@ -37,11 +37,11 @@ struct pare_net_options {
 	const struct pare_input_shape *shapes; /* of inputs with open dimensions; others need none, but may not contradict theirs; read by
 	                                          pare_net_new only */
 	int n_shapes;
-	bool plain;         /* every value row-major, every node by itself: slower, what tests compare with */
+	bool plain;         /* every value row-major, every node by itself, nothing prepared: slower, what tests compare with */
 };
 
 /* One trainable tensor: a float initializer of rank >= 1 that execution reaches. The slab holds all of them one after the other, each
- * starting at a multiple of 16 floats (gaps are zero and stay zero). */
+ * starting at a multiple of 16 floats (gaps are zero and stay zero), the same in every net of a model with the same input shapes. */
 struct pare_param_info {
 	int32_t value;      /* index into model->graph.values */
 	int32_t node;       /* first node that consumes it */

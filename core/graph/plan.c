@@ -77,6 +77,7 @@ static void describe_param(struct pare_net *net, struct pare_param_info *p)
 	p->buffer = found && buffer;
 }
 
+/* In the order of the model's nodes, so that every net of a model has the same slab, whatever was fused. */
 static enum pare_code plan_params(struct pare_net *net, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
@@ -84,10 +85,10 @@ static enum pare_code plan_params(struct pare_net *net, struct pare_err *err)
 	net->params = pare_arena_array(&net->arena, (size_t)g->n_inits + 1, sizeof *net->params);
 	if (net->params == NULL)
 		return pare_err_nomem(err, 0);
-	for (int i = 0; i < net->n_nodes; i++)
-		for (int k = 0; k < net->nodes[i].node->n_in; k++)
-			if (pare_net_is_data(net, &net->nodes[i], k))
-				add_param(net, net->nodes[i].node->in[k], net->nodes[i].index);
+	for (int i = 0; i < net->n_steps; i++)
+		for (int k = 0; k < net->steps[i].node->n_in; k++)
+			if (pare_net_is_data(net, &net->steps[i], k))
+				add_param(net, net->steps[i].node->in[k], net->steps[i].index);
 	for (int i = 0; i < g->n_outputs; i++)
 		if (net->values[net->outputs[i]].dtype == PARE_DT_FLOAT)
 			add_param(net, net->outputs[i], -1);
@@ -286,7 +287,7 @@ static void follow_roots(struct pare_net *net)
 /* Only what stands before the first pass, and stays, can be prepared. */
 static bool can_prepare(const struct pare_net *net, const struct pare_net_node *n)
 {
-	if (net->opt.training || n->op->prepared == NULL)
+	if (net->opt.training || net->opt.plain || n->op->prepared == NULL)
 		return false;
 	for (int k = 0; k < n->node->n_in; k++)
 		if (n->node->in[k] >= 0 && pare_op_has(n->op->prepare_in, k) && net->values[n->node->in[k]].place == PARE_PLACE_SHARD)

@@ -130,10 +130,22 @@ static void binary_couple(const struct pare_node_view *v, struct pare_ties *t)
 	pare_broadcast_ties(v, 1, t);
 }
 
+/* Is s one row along y's last axis? */
+static bool is_row_of(const struct pare_shape *s, const struct pare_shape *y)
+{
+	int last = y->n_dims - 1;
+
+	return s->batch == 0 && s->n_dims > 0 && s->n_dims <= y->n_dims && !(y->batch & PARE_BIT(last)) &&
+	       s->dims[s->n_dims - 1] == y->dims[last] && pare_shape_elems(s) == (size_t)y->dims[last];
+}
+
 static bool add_step(const struct pare_node_view *v, int operand, struct pare_step *out)
 {
-	*out = (struct pare_step){.kind = PARE_STEP_ADD, .first_operand = 1 - operand, .n_operands = 1, .place = PARE_STEP_ADD_AT};
-	return pare_shape_same(v->in[0], v->in[1]);
+	bool same = pare_shape_same(v->in[0], v->in[1]);
+
+	*out = (struct pare_step){.kind = same ? PARE_STEP_ADD : PARE_STEP_BIAS, .first_operand = 1 - operand, .n_operands = 1,
+	    .place = same ? PARE_STEP_ADD_AT : PARE_STEP_BIAS_AT};
+	return same || is_row_of(v->in[1 - operand], v->in[operand]);
 }
 
 static void add_forward(const struct pare_run *r)

@@ -12,13 +12,74 @@
 #include "core/ops/broadcast.h"
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/kernels/gemm.h"
+#include "core/ops/kernels/packed.h"
 #include "core/ops/kernels/sparse.h"
 #include "core/ops/ops_priv.h"
 
+/* What was absorbed, in this order: done to every element of the product. */
+struct steps {
+	bool biased, added, clamped;
+	float lo, hi;
+};
 struct gemm_args {
 	float alpha, beta;
 	int64_t trans_a, trans_b;
+	struct steps then;
 };
+#define GEMM_MAX_IN 3
+struct matmul_args {
+	struct steps then;
+};
+#define MATMUL_MAX_IN 2
+
+static bool absorb(struct steps *s, const struct pare_step *step, bool training)
+{
+	if (training || s->clamped || (s->added && step->kind != PARE_STEP_CLAMP))
+		return false;
+	switch (step->kind) {
+	case PARE_STEP_BIAS:
+		if (s->biased)
+			return false;
+		s->biased = true;
+		return true;
+	case PARE_STEP_ADD:
+		return s->added = true;
+	case PARE_STEP_CLAMP:
+		s->lo = step->lo;
+		s->hi = step->hi;
+		return s->clamped = true;
+	case PARE_STEP_NORM:
+	case PARE_STEP_NONE:
+		break;
+	}
+	return false;
+}
+
+static const float *added(const struct pare_run *r, const struct steps *s, int max_in)
+{
+	return s->added ? r->in[max_in + PARE_STEP_ADD_AT] : NULL;
+}
+
+/* After a product that could not do it on the way; the bias is in it. */
+static void run_steps(const struct pare_run *r, const struct steps *s, int max_in)
+{
+	size_t n = pare_shape_elems(r->out_shape[0]);
+
+	if (s->added)
+		pare_k_add(n, r->out[0], added(r, s, max_in), r->out[0]);
+	if (s->clamped)
+		pare_k_clamp(n, s->lo, s->hi, r->out[0], r->out[0]);
+}
+
+static void step_ties(const struct pare_node_view *v, int max_in, struct pare_ties *t)
+{
+	int add = max_in + PARE_STEP_ADD_AT, bias = max_in + PARE_STEP_BIAS_AT;
+
+	if (v->n_in > add && v->in[add] != NULL)
+		pare_broadcast_ties(v, add, t);
+	if (v->n_in > bias && v->in[bias] != NULL)
+		pare_broadcast_ties(v, bias, t);
+}
 
 static bool same_dim(const struct pare_shape *a, int i, const struct pare_shape *b, int j)
 {
@@ -85,6 +146,36 @@ static size_t gemm_scratch(const struct pare_run *r)
 	return pare_sparse_scratch(r->out_shape[0]->dims[0], b->dims[0], b->dims[1]);
 }
 
+static bool is_one(float f)
+{
+	return !(f < 1.0f || f > 1.0f);
+}
+
+/* Weights that are packed once: of plain linear layers. */
+static size_t gemm_prepared(const struct pare_run *r)
+{
+	const struct gemm_args *g = r->args;
+	const struct pare_shape *y = r->out_shape[0];
+	int64_t n = y->dims[1], k = r->in_shape[0]->dims[g->trans_a != 0 ? 0 : 1];
+	bool row = r->n_in < 3 || r->in_shape[2] == NULL || (is_row(r->in_shape[2], n) && is_one(g->beta));
+
+	return g->trans_a == 0 && is_one(g->alpha) && row && pare_packed_pays(y->dims[0], n, k) ? pare_packed_floats(k, n) : 0;
+}
+
+static void gemm_prepare(const struct pare_run *r, float *to)
+{
+	const struct gemm_args *g = r->args;
+
+	pare_pack(g->trans_b != 0, r->in_shape[0]->dims[1], r->out_shape[0]->dims[1], r->in[1], to);
+}
+
+static void packed_product(const struct pare_run *r, const struct steps *s, int max_in, int64_t m, int64_t n, int64_t k, const float *bias)
+{
+	struct pare_conv_finish finish = {.bias = bias, .add = added(r, s, max_in), .clamp = s->clamped, .lo = s->lo, .hi = s->hi};
+
+	pare_packed_mul(m, n, k, r->in[0], k, r->prepared, &finish, r->out[0], n, false);
+}
+
 static void gemm_forward(const struct pare_run *r)
 {
 	const struct gemm_args *g = r->args;
@@ -94,12 +185,24 @@ static void gemm_forward(const struct pare_run *r)
 	if (gemm_is_sparse(r)) {
 		pare_sparse_product(r->sparse, r->in[1], g->trans_b != 0, y->dims[0], r->in[0], bias ? r->in[2] : NULL, g->beta, false, r->out[0],
 		    r->scratch);
+	} else if (r->prepared != NULL) {
+		packed_product(r, &g->then, GEMM_MAX_IN, y->dims[0], y->dims[1], a->dims[1], bias ? r->in[2] : NULL);
 		return;
+	} else {
+		if (bias)
+			gemm_prefill(r, g->beta);
+		pare_gemm(g->trans_a != 0, g->trans_b != 0, y->dims[0], y->dims[1], a->dims[g->trans_a ? 0 : 1], g->alpha, r->in[0], r->in[1],
+		    bias ? 1.0f : 0.0f, r->out[0]);
 	}
-	if (bias)
-		gemm_prefill(r, g->beta);
-	pare_gemm(g->trans_a != 0, g->trans_b != 0, y->dims[0], y->dims[1], a->dims[g->trans_a ? 0 : 1], g->alpha, r->in[0], r->in[1],
-	    bias ? 1.0f : 0.0f, r->out[0]);
+	run_steps(r, &g->then, GEMM_MAX_IN);
+}
+
+/* A row along the last axis is what a Gemm has in C: only a sum with all of the product is new to it. */
+static bool gemm_absorb(void *args, const struct pare_step *step, bool training)
+{
+	struct gemm_args *g = args;
+
+	return step->kind != PARE_STEP_BIAS && absorb(&g->then, step, training);
 }
 
 /* Gradients of a product m rows high with the sparse weight of input 1, stored [out, in] when tb. */
@@ -156,6 +259,7 @@ static void gemm_couple(const struct pare_node_view *v, struct pare_ties *t)
 	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 1, .a_axis = g->trans_b ? 0 : 1, .b = PARE_OUT(0), .b_axis = 1});
 	if (v->n_in > 2 && v->in[2] != NULL)
 		pare_broadcast_ties(v, 2, t);
+	step_ties(v, GEMM_MAX_IN, t);
 }
 
 static int64_t gemm_macs(const struct pare_node_view *v)
@@ -173,7 +277,7 @@ static bool gemm_product(const struct pare_run *r, struct pare_product *out)
 
 	*out = (struct pare_product){.weight_in = 1, .bias_in = bias ? 2 : -1, .groups = 1, .n_rows = r->out_shape[0]->dims[0], .n_out = n_out,
 	    .n_in = n_in, .w_out = g->trans_b ? n_in : 1, .w_in = g->trans_b ? 1 : n_out};
-	return !(g->alpha < 1.0f || g->alpha > 1.0f || (bias && (g->beta < 1.0f || g->beta > 1.0f)));
+	return is_one(g->alpha) && (!bias || is_one(g->beta));
 }
 
 static void gemm_unfold(const struct pare_run *r, int64_t group, int64_t first, int64_t n, float *x)
@@ -255,20 +359,55 @@ static size_t matmul_scratch(const struct pare_run *r)
 	return b->n_dims == 2 ? pare_sparse_scratch(mm.m, b->dims[0], b->dims[1]) : 0;
 }
 
+static size_t matmul_prepared(const struct pare_run *r)
+{
+	struct matmul mm;
+
+	matmul_plan(r, &mm);
+	return r->in_shape[1]->n_dims == 2 && pare_packed_pays(mm.m, mm.n, mm.k) ? pare_packed_floats(mm.k, mm.n) : 0;
+}
+
+static void matmul_prepare(const struct pare_run *r, float *to)
+{
+	pare_pack(false, r->in_shape[1]->dims[0], r->in_shape[1]->dims[1], r->in[1], to);
+}
+
+static void dense_matmul(const struct pare_run *r, const struct matmul *mm, const float *bias)
+{
+	const struct pare_shape *y = r->out_shape[0];
+	struct pare_broadcast_walk w;
+
+	if (bias != NULL)
+		pare_k_fill_rows((size_t)pare_shape_product(y, 0, y->n_dims - 1), (size_t)y->dims[y->n_dims - 1], bias, 1.0f, r->out[0]);
+	pare_broadcast_start(&w, &mm->y_batch, &mm->a_batch, &mm->b_batch);
+	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
+		pare_gemm(false, false, mm->m, mm->n, mm->k, 1.0f, r->in[0] + (int64_t)w.a * mm->m * mm->k,
+		    r->in[1] + (int64_t)w.b * mm->k * mm->n, bias != NULL ? 1.0f : 0.0f, r->out[0] + (int64_t)i * mm->m * mm->n);
+}
+
 static void matmul_forward(const struct pare_run *r)
 {
-	struct pare_broadcast_walk w;
+	const struct matmul_args *args = r->args;
+	const float *bias = args->then.biased ? r->in[MATMUL_MAX_IN + PARE_STEP_BIAS_AT] : NULL;
 	struct matmul mm;
 
 	matmul_plan(r, &mm);
 	if (r->sparse != NULL) {
-		pare_sparse_product(r->sparse, r->in[1], false, mm.m, r->in[0], NULL, 0.0f, false, r->out[0], r->scratch);
+		pare_sparse_product(r->sparse, r->in[1], false, mm.m, r->in[0], bias, 1.0f, false, r->out[0], r->scratch);
+	} else if (r->prepared != NULL) {
+		packed_product(r, &args->then, MATMUL_MAX_IN, mm.m, mm.n, mm.k, bias);
 		return;
+	} else {
+		dense_matmul(r, &mm, bias);
 	}
-	pare_broadcast_start(&w, &mm.y_batch, &mm.a_batch, &mm.b_batch);
-	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w))
-		pare_gemm(false, false, mm.m, mm.n, mm.k, 1.0f, r->in[0] + (int64_t)w.a * mm.m * mm.k, r->in[1] + (int64_t)w.b * mm.k * mm.n,
-		    0.0f, r->out[0] + (int64_t)i * mm.m * mm.n);
+	run_steps(r, &args->then, MATMUL_MAX_IN);
+}
+
+static bool matmul_absorb(void *args, const struct pare_step *step, bool training)
+{
+	struct matmul_args *a = args;
+
+	return absorb(&a->then, step, training);
 }
 
 static void matmul_backward(const struct pare_run *r)
@@ -341,6 +480,7 @@ static void matmul_couple(const struct pare_node_view *v, struct pare_ties *t)
 			if (s->dims[i] != 1 || (s->batch & PARE_BIT(i)))
 				pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = k, .a_axis = i, .b = PARE_OUT(0), .b_axis = lead - s->n_dims + i});
 	}
+	step_ties(v, MATMUL_MAX_IN, t);
 }
 
 static int64_t matmul_macs(const struct pare_node_view *v)
@@ -357,13 +497,15 @@ static const struct pare_arg_spec gemm_arg_table[] = {
 };
 
 const struct pare_op pare_op_linear_table[] = {
-    {.domain = "", .name = "Gemm", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
+    {.domain = "", .name = "Gemm", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = GEMM_MAX_IN, .min_out = 1, .max_out = 1,
      .args_size = sizeof(struct gemm_args), .args = gemm_arg_table, .weight_in = PARE_BIT(0) | PARE_BIT(1),
      .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .sparse_in = PARE_BIT(1), .infer = gemm_infer, .scratch = gemm_scratch,
-     .forward = gemm_forward, .backward = gemm_backward, .couple = gemm_couple, .macs = gemm_macs, .product = gemm_product, .unfold = gemm_unfold},
-    {.domain = "", .name = "MatMul", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+     .forward = gemm_forward, .backward = gemm_backward, .couple = gemm_couple, .macs = gemm_macs, .product = gemm_product, .unfold = gemm_unfold,
+     .absorb = gemm_absorb, .prepared = gemm_prepared, .prepare_in = PARE_BIT(1), .prepare = gemm_prepare},
+    {.domain = "", .name = "MatMul", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = MATMUL_MAX_IN, .min_out = 1, .max_out = 1,
      .weight_in = PARE_BIT(0) | PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .sparse_in = PARE_BIT(1), .infer = matmul_infer,
      .scratch = matmul_scratch, .forward = matmul_forward, .backward = matmul_backward, .couple = matmul_couple, .macs = matmul_macs,
-     .product = matmul_product, .unfold = matmul_unfold},
+     .product = matmul_product, .unfold = matmul_unfold, .args_size = sizeof(struct matmul_args), .absorb = matmul_absorb,
+     .prepared = matmul_prepared, .prepare_in = PARE_BIT(1), .prepare = matmul_prepare},
     {.name = NULL},
 };

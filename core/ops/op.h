@@ -205,12 +205,14 @@ enum pare_step_kind {
 	PARE_STEP_NONE,
 	PARE_STEP_NORM,  /* (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c]; operands scale, bias, mean, var */
 	PARE_STEP_ADD,   /* x + operand, of x's shape */
+	PARE_STEP_BIAS,  /* x + operand, one row along x's last axis */
 	PARE_STEP_CLAMP  /* to [lo, hi] */
 };
 #define PARE_STEP_MAX_IN 5 /* of a node that is a step */
 #define PARE_STEP_NORM_AT 0
 #define PARE_STEP_ADD_AT 4
-#define PARE_STEP_OPERANDS 5
+#define PARE_STEP_BIAS_AT 5
+#define PARE_STEP_OPERANDS 6
 struct pare_step {
 	enum pare_step_kind kind;
 	int first_operand, n_operands, place;
@@ -256,7 +258,8 @@ struct pare_op {
 	void (*unfold)(const struct pare_run *r, int64_t g, int64_t first, int64_t n, float *x);
 	enum pare_layout (*layout)(const struct pare_node_view *v); /* NULL: PLAIN; shapes as for couple */
 	bool (*step)(const struct pare_node_view *v, int operand, struct pare_step *out); /* NULL: the row is no step */
-	/* Notes in args that the row does the step, too, after those before; false if it cannot. Called only if channels can stand last. */
+	/* Notes in args that the row does the step, too, after those before; false if it cannot. Rows with `layout` are asked only if channels
+	 * can stand last. */
 	bool (*absorb)(void *args, const struct pare_step *step, bool training);
 	/* In a net that does not train: floats that prepare fills from parameters once they stand (run->prepared). */
 	unsigned prepare_in; /* the inputs it reads; nothing is prepared where one of them is computed */

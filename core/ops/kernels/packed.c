@@ -1,11 +1,12 @@
 /* A panel of a packed matrix is two vectors of columns wide and lies row after row, which is what the tiles of conv_tile.h
  * read. BLAS packs its right side on every call: with the few rows of a batch that meet R at a step this costs as much as a
- * third of the product. A part of a panel stays in the first cache while the rows go by. */
+ * third of the product. A part of a panel stays in the first cache while the rows go by, and as many rows go by as stay in
+ * the second until the last panel has met them. */
 #include "core/ops/kernels/packed.h"
 
-#include "core/ops/kernels/conv_tile.h"
-
 #define CACHED_FLOATS 6144 /* of a panel: 24 KiB */
+#define BLOCK_FLOATS 32768 /* of a: 128 KiB */
+#define BLOCK_ROWS 28      /* at least: fewer would read panels too often */
 
 static int64_t padded(int64_t n)
 {
@@ -53,23 +54,45 @@ static void panel_mul(struct pare_dot *d, int64_t m, int64_t k, int64_t width, c
 	for (int64_t at = 0; at < k; at += part) {
 		run.len = k - at < part ? k - at : part;
 		d->finish = at + run.len == k ? finish : NULL;
-		pare_tile()->dot(d, m, a + at, panel + at * width, c, NULL);
+		pare_tile()->dot(d, m, a + at, panel + at * width, c, finish != NULL ? finish->add : NULL);
 		d->acc = true;
 	}
 }
 
-void pare_packed_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *packed, const float *bias, float *c, int64_t ldc, bool acc)
+/* Rows that stay in the second cache. */
+static void block_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *packed, const struct pare_conv_finish *finish, float *c,
+    int64_t ldc, bool acc)
 {
 	int64_t vector = pare_tile()->width;
 
 	for (int64_t first = 0, width; first < n; first += width) {
-		struct pare_conv_finish finish = {.bias = bias != NULL ? bias + first : NULL};
+		struct pare_conv_finish part = finish != NULL ? *finish : (struct pare_conv_finish){0};
 		struct pare_dot d = {.xs = lda, .ys = ldc, .acc = acc};
 
+		part.bias = part.bias != NULL ? part.bias + first : NULL;
+		part.add = part.add != NULL ? part.add + first : NULL;
 		width = panel_width(n, first);
 		d.vectors = (int)(width / vector);
 		d.tail = (n - first < width ? n - first : width) - width + vector;
-		panel_mul(&d, m, k, width, a, packed, bias != NULL ? &finish : NULL, c + first);
+		panel_mul(&d, m, k, width, a, packed, finish != NULL ? &part : NULL, c + first);
 		packed += k * width;
 	}
+}
+
+void pare_packed_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *packed, const struct pare_conv_finish *finish, float *c,
+    int64_t ldc, bool acc)
+{
+	int64_t most = k * BLOCK_ROWS < BLOCK_FLOATS ? BLOCK_FLOATS / (k > 0 ? k : 1) : BLOCK_ROWS;
+	struct pare_conv_finish part = finish != NULL ? *finish : (struct pare_conv_finish){0};
+
+	for (int64_t at = 0; at < m; at += most) {
+		part.add = finish != NULL && finish->add != NULL ? finish->add + at * ldc : NULL;
+		block_mul(m - at < most ? m - at : most, n, k, a + at * lda, lda, packed, finish != NULL ? &part : NULL, c + at * ldc, ldc, acc);
+	}
+}
+
+/* Not where much of a panel is filling, nor for many long rows, of which too few stay in the second cache. */
+bool pare_packed_pays(int64_t m, int64_t n, int64_t k)
+{
+	return pare_tile() != &pare_tile_plain && k > 0 && 3 * padded(n) <= 4 * n && (k < 1024 || m < 128);
 }

@@ -1,4 +1,5 @@
-/* Products with a matrix that is multiplied many times, packed once: what recurrent layers do with R at every step. */
+/* Products with a matrix that is multiplied many times, packed once: what recurrent layers do with R at every step, and linear
+ * layers with their weights in a net that does not train. */
 #ifndef PARE_KERNELS_PACKED_H
 #define PARE_KERNELS_PACKED_H
 
@@ -6,11 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/ops/kernels/conv_tile.h"
+
 /* Floats of a packed [k, n]. */
 size_t pare_packed_floats(int64_t k, int64_t n);
 /* op(b)[k, n] into out; b is stored [k, n], or [n, k] when tb, without gaps. */
 void pare_pack(bool tb, int64_t k, int64_t n, const float *b, float *out);
-/* c[m, n] = a[m, k] b (+ c if acc) (+ bias[n] in each row, unless NULL); lda and ldc floats from row to row of a and c. */
-void pare_packed_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *packed, const float *bias, float *c, int64_t ldc, bool acc);
+/* c[m, n] = a[m, k] b (+ c if acc), then what finish says unless it is NULL; lda and ldc floats from row to row of a and c. With k 0
+ * nothing is written. A row's result does not depend on how many rows there are. */
+void pare_packed_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *packed, const struct pare_conv_finish *finish, float *c,
+    int64_t ldc, bool acc);
+/* Is that faster than pare_gemm, which packs by itself? Measured (bench/kernels.c). */
+bool pare_packed_pays(int64_t m, int64_t n, int64_t k);
 
 #endif

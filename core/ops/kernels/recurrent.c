@@ -133,7 +133,7 @@ static void gru_step(const struct pare_recurrent *q, int64_t t)
 	for (int64_t i = 0; i < rows; i++)
 		pare_gate_apply(&q->act[0], 2 * len, s.gates + i * 3 * n, s.gates + i * 3 * n);
 	if (q->linear_before_reset) {
-		pare_packed_mul(rows, n, n, s.h_old, n, rh, q->row + 5 * n, s.extra, n, false);
+		pare_packed_mul(rows, n, n, s.h_old, n, rh, &(struct pare_conv_finish){.bias = q->row + 5 * n}, s.extra, n, false);
 		for (int64_t i = 0; i < rows; i++)
 			pare_k_acc_mul(len, s.gates + (i * 3 + 1) * n, s.extra + i * n, s.gates + (i * 3 + 2) * n);
 	} else {
@@ -202,7 +202,7 @@ void pare_recurrent_forward(const struct pare_recurrent *q)
 
 	join_biases(q);
 	pare_pack(true, q->n_in, width, q->w, q->packed);
-	pare_packed_mul(all, width, q->n_in, q->x, q->n_in, q->packed, q->row, q->gates, width, false);
+	pare_packed_mul(all, width, q->n_in, q->x, q->n_in, q->packed, &(struct pare_conv_finish){.bias = q->row}, q->gates, width, false);
 	pack(q, true);
 	for (int64_t i = 0; i < q->n_steps; i++)
 		step_table[q->cell](q, q->reverse ? q->n_steps - 1 - i : i);
