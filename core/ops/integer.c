@@ -134,7 +134,7 @@ static void product(const struct pare_run *r, const struct operands *o, float *s
 		a[i] = r->in[o->a][i] - (given(r, o->a_zero) ? each(r, o->a_zero, i / inner % rows) : 0.0f);
 	for (size_t i = 0; i < n_b; i++)
 		b[i] = r->in[o->b][i] - (given(r, o->b_zero) ? each(r, o->b_zero, i % cols) : 0.0f);
-	matmul()->forward(&p);
+	pare_matmul(&p);
 }
 
 static void integer_forward(const struct pare_run *r)

@@ -385,6 +385,14 @@ static void dense_matmul(const struct pare_run *r, const struct matmul *mm, cons
 		    r->in[1] + (int64_t)w.b * mm->k * mm->n, bias != NULL ? 1.0f : 0.0f, r->out[0] + (int64_t)i * mm->m * mm->n);
 }
 
+void pare_matmul(const struct pare_run *r)
+{
+	struct matmul mm;
+
+	matmul_plan(r, &mm);
+	dense_matmul(r, &mm, NULL);
+}
+
 static void matmul_forward(const struct pare_run *r)
 {
 	const struct matmul_args *args = r->args;

@@ -35,6 +35,8 @@ extern const struct pare_op pare_op_integer_table[];
 void pare_couple_same(const struct pare_node_view *v, struct pare_ties *out);
 /* infer of the same: output 0 has input 0's shape. */
 enum pare_code pare_infer_same(const struct pare_infer *c, struct pare_err *err);
+/* What MatMul does with in[0] and in[1]. */
+void pare_matmul(const struct pare_run *r);
 /* backward of what is constant between its steps (Hardmax): no gradient for anybody. */
 void pare_backward_zero(const struct pare_run *r);
 

@@ -79,7 +79,7 @@ static void check(const struct pare_run *run, const struct pare_op *op, bool con
 
 START_TEST(multiplies_to_the_output)
 {
-	struct pare_net_options opt = {.n_threads = 1, .max_batch = 3, .training = true};
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = 3, .training = true, .plain = true}; /* channels second */
 	struct gb *b = gb_new(17);
 	struct pare_net *net;
 	struct pare_rng r;
