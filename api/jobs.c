@@ -473,8 +473,26 @@ static enum pare_code parse_filters(struct api_exchange *x, struct store_page *p
 	return rc == PARE_OK ? check_filter("dataset", page->dataset, "dst", err) : rc;
 }
 
+/* The places of a page's jobs, from the oldest on: behind one that is STORE_POSITION_MAX deep, every younger one is as deep, and need not be counted. */
+static enum pare_code job_positions(struct api_exchange *x, const struct store_job *jobs, int n, bool ascending, int64_t *out, struct pare_err *err)
+{
+	enum pare_code rc = PARE_OK;
+	bool deep = false;
+
+	for (int i = 0; i < n && rc == PARE_OK; i++) {
+		int k = ascending ? i : n - 1 - i;
+
+		out[k] = jobs[k].status == STORE_QUEUED ? STORE_POSITION_MAX : -1;
+		if (!deep)
+			rc = job_position(x, &jobs[k], &out[k], err);
+		deep = deep || out[k] == STORE_POSITION_MAX;
+	}
+	return rc;
+}
+
 enum pare_code api_get_jobs(struct api_exchange *x, struct pare_err *err)
 {
+	int64_t *positions;
 	struct store_page page;
 	struct store_job *jobs = NULL;
 	int n = 0;
@@ -485,16 +503,13 @@ enum pare_code api_get_jobs(struct api_exchange *x, struct pare_err *err)
 		rc = store_job_list(x->api->opt.store, &page, &jobs, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
+	positions = pare_arena_array(&x->arena, (size_t)n, sizeof *positions);
+	rc = positions != NULL ? job_positions(x, jobs, n, page.ascending, positions, err) : pare_err_nomem(err, 0);
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "list");
 	api_json_open(&x->out, "data", '[');
-	for (int i = 0; i < n && rc == PARE_OK; i++) {
-		int64_t position;
-
-		rc = job_position(x, &jobs[i], &position, err);
-		if (rc == PARE_OK)
-			rc = write_job(x, &jobs[i], position, err);
-	}
+	for (int i = 0; i < n && rc == PARE_OK; i++)
+		rc = write_job(x, &jobs[i], positions[i], err);
 	api_json_close(&x->out, ']');
 	api_page_end(x, &page, more && n > 0, n > 0 ? jobs[n - 1].id : NULL);
 	api_json_close(&x->out, '}');

@@ -291,13 +291,14 @@ def download_part():
 
 
 def list_part():
-    d = Daemon()
+    d = Daemon("--workers", "1", "--max-queued-jobs", "10000000")
     try:
         d.start()
+        ready(d)  # its id is the oldest: it keeps the worker busy after the restart, too
         d.stop()
         db = sqlite3.connect(os.path.join(d.data, "pared.db"))
         columns = [row[1:3] + row[4:6] for row in db.execute("PRAGMA table_info(jobs)")]
-        known = {"id": "'job_00' || printf('%024d', i)", "status": "CASE WHEN i % 10 THEN 'succeeded' ELSE 'failed' END", "revision": "1", "created_ms": "1795000000000 + i",
+        known = {"id": "'job_02' || printf('%024d', i)", "status": "CASE WHEN i % 10 THEN 'queued' ELSE 'succeeded' END", "revision": "1", "created_ms": "1795000000000 + i",
                  "max_crashes": "3", "model": "'mdl_x'", "dataset": "'dst_x'", "request": """'{"recipe":"ridge-magnitude","seed":42}'""", "next_seq": "2"}
         values = [known.get(name, "0" if kind == "INTEGER" else "''") for name, kind, default, _ in columns]
         with db:
@@ -305,7 +306,7 @@ def list_part():
         db.close()
         d.start()
         began = d.ready_seconds
-        times = [t for path in ("/v1/jobs?limit=50", "/v1/jobs?limit=50&status=succeeded", "/v1/jobs?limit=50&order=asc", "/v1/jobs?limit=50&after=job_00000000000000000000500000")
+        times = [t for path in ("/v1/jobs?limit=50", "/v1/jobs?limit=50&status=queued", "/v1/jobs?limit=50&order=asc", "/v1/jobs?limit=50&after=job_02000000000000000000500000")
                  for t in ask(d.port, path, 100)]
         d.kill()
     finally:
