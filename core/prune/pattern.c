@@ -70,10 +70,12 @@ static void drop_lowest(const float *score, uint8_t *keep, int64_t step, int n, 
 	bool gone[PARE_PATTERN_MAX] = {false};
 
 	for (; n_drop > 0; n_drop--) {
-		int low = -1;
+		int low = 0;
 
-		for (int i = 0; i < n; i++)
-			if (!gone[i] && (low < 0 || score[i * step] < score[low * step]))
+		while (low < n - 1 && gone[low])
+			low++;
+		for (int i = low + 1; i < n; i++)
+			if (!gone[i] && score[i * step] < score[low * step])
 				low = i;
 		gone[low] = true;
 		keep[low * step] = 0;

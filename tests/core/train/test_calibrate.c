@@ -135,7 +135,7 @@ START_TEST(obs_sees_what_the_others_can_make_up_for)
 	for (size_t i = 0; i < 2 * HIDDEN; i++)
 		*weight_at(&f, "fc2.weight", i) = 1.0f;
 	ck_ok(pare_observe(f.net, f.data, &opt, stat, &err));
-	obs->score(&(struct pare_score_input){.weights = weight_at(&f, "fc2.weight", 0), .stat = stat + pare_net_param(f.net, 2)->offset, .n = 2 * HIDDEN}, score);
+	obs->score(&(struct pare_score_input){.w = weight_at(&f, "fc2.weight", 0), .stat = stat + pare_net_param(f.net, 2)->offset, .n = 2 * HIDDEN}, score);
 	for (size_t i = 0; i < 3; i++) {
 		ck_assert_float_lt(10 * score[3], score[i]);
 		ck_assert_float_lt(10 * score[4], score[i]);
