@@ -28,6 +28,8 @@ rows() {
 		784-300-100-10|auto|mnist|-|{}|.error <= .dense_error + 1.0 and .compression >= 20
 		784-64-32-10|grid-search|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 4.9
 		Iris 4-16-3|cross-validate|iris|-|{}|.error <= 10 and .compression >= 1.2
+		LeNet-300-100|lottery-ticket|mnist|-|{}|.error <= .dense_error + 0.3 and .compression >= 19.9
+		LeNet-300-100|rigl|mnist|-|{}|.error <= 2.2 and .compression >= 19.9
 		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
 	ROWS
 }

@@ -67,6 +67,8 @@ static enum pare_code find_sensitivities(struct job_run *r, struct job_search *s
 		code = job_prune_options(step, &o, err);
 		s->criterion = pare_args_obj(step, "criterion");
 	}
+	if (code == PARE_OK && o.criterion != NULL && o.criterion->stat == PARE_STAT_MOVED)
+		return PARE_OK; /* nothing has been trained yet */
 	if (code == PARE_OK)
 		code = choose_rows(r, s, err);
 	if (code == PARE_OK)

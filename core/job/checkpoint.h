@@ -11,7 +11,7 @@
 #include "core/base/err.h"
 #include "core/graph/graph.h"
 
-#define PARE_CHECKPOINT_VERSION 1
+#define PARE_CHECKPOINT_VERSION 2
 #define PARE_CHECKPOINT_RECORD 8 /* doubles: step, round, folds, sparsity, accuracy, loss, low, high */
 #define PARE_CHECKPOINT_POINT 16 /* doubles of a model that a search has tried (search_keep.c) */
 #define PARE_CHECKPOINT_HISTORY 5 /* columns: epochs, train loss, loss, accuracy, sparsity */
@@ -28,9 +28,9 @@ struct pare_checkpoint {
 	double units_before, units_step; /* of work */
 	int64_t elapsed_ns;
 	int64_t slab_len, n_slices;
-	int64_t has_dense, has_before, mask_any, cut_any;
+	int64_t has_dense, has_before, mask_any, cut_any, has_early, has_moved;
 	/* in a fold or a search: what to go back to; in a fold, the figures of the folds so far */
-	int64_t aside, has_fold_dense, kept_mask_any, kept_cut_any, kept_stage;
+	int64_t aside, has_fold_dense, kept_mask_any, kept_cut_any, kept_stage, has_kept_early, has_kept_moved;
 	/* in a search: the models tried so far, and the weights of those that keep theirs */
 	int64_t n_points, n_states, states_len, states_slices; /* n_states times slab_len and n_slices */
 	/* in a training run */
@@ -43,6 +43,7 @@ struct pare_checkpoint {
 	/* blocks, borrowed; of those that the numbers do not ask for, NULL */
 	const char *program; /* the program's version */
 	const float *slab, *dense, *kept, *fold_dense, *state[2], *best;
+	const float *early, *moved, *kept_early, *kept_moved; /* what training left behind; kept: outside of the fold */
 	const uint8_t *mask, *before, *kept_mask; /* 1 or 0, slab_len; before: what a pruning step regrows to */
 	const uint8_t *cut, *kept_cut;   /* 1 or 0, n_slices */
 	const double *fold_record;       /* PARE_CHECKPOINT_RECORD */

@@ -112,6 +112,19 @@ struct job_outer {
 	struct job_record rec;
 };
 
+/* What training leaves behind for pruning steps after it. */
+struct job_past {
+	float *early; /* the weights after the epochs of the first training that a step rewinds to; NULL: none does */
+	bool has_early;
+	float *moved; /* -sum w g over all updates; NULL: no criterion asks */
+};
+
+/* A training run that takes chosen weights away (a prune step's fade). */
+struct job_fade {
+	struct pare_fade what; /* marks NULL: it is none */
+	int epochs;
+};
+
 struct job_run {
 	struct job_worker *w;
 	struct pare_job *own_job; /* as it came */
@@ -136,6 +149,8 @@ struct job_run {
 	bool has_fold_dense;
 	float *kept;                  /* while folds run: what to go back to, as is outer */
 	struct job_outer outer;
+	struct job_past past[2];      /* of the job; of the fold under way */
+	struct job_fade fade;
 	float *stat;                  /* what criteria want to know of the data; NULL until one does */
 	bool has_dense;
 	struct pare_fit fit;
@@ -215,6 +230,7 @@ PARE_MUST_USE enum pare_code job_reconstruct(struct job_run *r, const struct par
 /* Splits and normalises by the job's data arguments; fold 0: the plain split, else fold - 1 of folds is the validation split. */
 PARE_MUST_USE enum pare_code job_split(struct job_run *r, struct pare_err *err);
 /* The prune step (prune.c). */
+#define JOB_FORWARD_UNITS 0.4 /* a pass over the training rows without gradients */
 #define JOB_ROUND_UNITS 0.2 /* what scoring and evaluating costs, in epochs */
 double job_prune_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_keep_dense(struct job_run *r, struct pare_err *err);
@@ -231,6 +247,17 @@ PARE_MUST_USE enum pare_code job_look_at_data(struct job_run *r, const struct pa
 /* Weights or structures go until the amount in o is reached; what stays is refitted if the step says so. */
 PARE_MUST_USE enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+/* What later steps want training to leave behind (past.c). */
+PARE_MUST_USE enum pare_code job_past_new(struct job_run *r, struct pare_err *err); /* reserves what the recipe asks for and is not there yet */
+void job_past_done(struct job_run *r);
+void job_past_forget(struct job_run *r); /* of the fold under way */
+struct job_past *job_past(struct job_run *r);
+/* After an epoch (1-based) of a training run that began as r->stage. */
+void job_past_epoch(struct job_run *r, int epoch);
+/* All that is left becomes what the step rewinds to. */
+void job_rewind(struct job_run *r, const struct pare_args *prune);
+/* Running statistics of the present weights, by a step's or an object's arguments. */
+PARE_MUST_USE enum pare_code job_reestimate(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 int job_n_rounds(const struct pare_args *prune);
 /* All that a prune step removes in one round, without refit and recovery. */
 PARE_MUST_USE enum pare_code job_prune_at_once(struct job_run *r, const struct pare_args *args, struct pare_err *err);

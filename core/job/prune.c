@@ -19,7 +19,10 @@ double job_prune_units(const struct job_run *r, size_t step)
 {
 	const struct pare_args *args = pare_job_step(r->job, step), *recover = pare_args_obj(args, "recover");
 
-	return job_n_rounds(args) * (JOB_ROUND_UNITS + (recover != NULL ? (double)pare_args_int(recover, "epochs") : 0));
+	const struct pare_args *fade = pare_args_obj(args, "fade");
+	double round = JOB_ROUND_UNITS + (recover != NULL ? (double)pare_args_int(recover, "epochs") : 0) + (fade != NULL ? (double)pare_args_int(fade, "epochs") : 0);
+
+	return job_n_rounds(args) * (round + (pare_args_obj(args, "reestimate") != NULL ? JOB_FORWARD_UNITS : 0));
 }
 
 /* The weights before the first of them goes: what the report compares with, and what reconstruct aims at. */
@@ -79,6 +82,10 @@ enum pare_code job_look_at_data(struct job_run *r, const struct pare_args *crite
 
 	if (o->criterion == NULL || o->criterion->stat == PARE_STAT_NONE)
 		return PARE_OK;
+	if (o->criterion->stat == PARE_STAT_MOVED) {
+		o->stat = job_past(r)->moved;
+		return PARE_OK;
+	}
 	look.stat = o->criterion->stat;
 	if (r->stat == NULL)
 		r->stat = pare_alloc(bytes);
@@ -96,20 +103,73 @@ uint64_t job_prune_seed(const struct job_run *r)
 	return r->seed ^ ((uint64_t)(r->step + 1) << 40 | (uint64_t)r->round << 8 | (uint64_t)r->fold);
 }
 
+/* Weights or structures go, until the amount in o is reached. */
 static enum pare_code take_away(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
 	o->seed = job_prune_seed(r);
 	return job_is_structural(args) ? job_structures_round(r, args, o, err) : pare_prune(r->net, o, &r->mask, err);
 }
 
-enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+static enum pare_code choose(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
 	enum pare_code code = job_look_at_data(r, pare_args_obj(args, "criterion"), o, err);
 
-	if (code == PARE_OK)
-		code = take_away(r, args, o, err);
-	if (code == PARE_OK && pare_args_obj(args, "reconstruct") != NULL)
-		code = job_refit(r, pare_args_obj(args, "reconstruct"), err);
+	return code == PARE_OK ? take_away(r, args, o, err) : code;
+}
+
+static enum pare_code refit(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	return pare_args_obj(args, "reconstruct") != NULL ? job_refit(r, pare_args_obj(args, "reconstruct"), err) : PARE_OK;
+}
+
+enum pare_code job_remove(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+{
+	enum pare_code code = choose(r, args, o, err);
+
+	return code == PARE_OK ? refit(r, args, err) : code;
+}
+
+/* What is chosen comes back once more to be trained away; was and weights are from before. */
+static enum pare_code train_away(struct job_run *r, const struct pare_args *args, uint8_t *was, bool was_any, const float *weights, struct pare_err *err)
+{
+	uint8_t *after = r->mask.keep;
+	bool any = r->mask.any;
+	enum pare_code code;
+
+	memcpy(pare_net_slab(r->net), weights, r->mask.len * sizeof *weights);
+	r->mask.keep = was;
+	r->mask.any = was_any;
+	code = job_train(r, pare_args_obj(args, "recover"), err);
+	r->mask.keep = after;
+	r->mask.any = any;
+	pare_mask_apply(&r->mask, pare_net_slab(r->net), 0, r->mask.len);
+	return code;
+}
+
+static enum pare_code choose_and_fade(struct job_run *r, const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
+{
+	const struct pare_args *fade = pare_args_obj(args, "fade");
+	size_t len = r->mask.len;
+	float *weights = pare_alloc(len * sizeof *weights);
+	uint8_t *was = pare_alloc(len), *marks = pare_alloc(len);
+	bool was_any = r->mask.any;
+	enum pare_code code = weights != NULL && was != NULL && marks != NULL ? PARE_OK : pare_err_nomem(err, len);
+
+	if (code == PARE_OK) {
+		memcpy(weights, pare_net_slab(r->net), len * sizeof *weights);
+		memcpy(was, r->mask.keep, len);
+		code = choose(r, args, o, err);
+	}
+	for (size_t i = 0; i < len && code == PARE_OK; i++)
+		marks[i] = was[i] != 0 && r->mask.keep[i] == 0;
+	if (code == PARE_OK) {
+		r->fade = (struct job_fade){{marks, pare_args_num(fade, "lambda")}, (int)pare_args_int(fade, "epochs")};
+		code = train_away(r, args, was, was_any, weights, err);
+		r->fade.what.marks = NULL;
+	}
+	pare_free(weights);
+	pare_free(was);
+	pare_free(marks);
 	return code;
 }
 
@@ -126,8 +186,12 @@ static enum pare_code make_fewer(struct job_run *r, const struct pare_args *args
 {
 	struct job_record rec = {.step = r->step, .round = r->round};
 	struct job_epoch e = {.kind = "round"};
-	enum pare_code code = job_remove(r, args, o, err);
+	enum pare_code code = pare_args_obj(args, "fade") != NULL ? choose_and_fade(r, args, o, err) : choose(r, args, o, err);
 
+	if (code == PARE_OK)
+		code = refit(r, args, err);
+	if (code == PARE_OK && pare_args_obj(args, "reestimate") != NULL)
+		code = job_reestimate(r, pare_args_obj(args, "reestimate"), err);
 	if (code == PARE_OK)
 		code = job_validate(r, &rec.loss, &rec.accuracy, err);
 	if (code != PARE_OK)
@@ -140,6 +204,8 @@ static enum pare_code make_fewer(struct job_run *r, const struct pare_args *args
 	r->units_step += JOB_ROUND_UNITS;
 	if (r->before != NULL && r->round < r->rounds)
 		release(r);
+	if (pare_args_has(args, "rewind"))
+		job_rewind(r, args);
 	return code == PARE_OK ? job_keep(r, NULL, false, err) : code;
 }
 
@@ -200,12 +266,12 @@ static enum pare_code begin_rounds(struct job_run *r, const struct pare_args *ar
 
 enum pare_code job_prune_options(const struct pare_args *args, struct pare_prune_options *o, struct pare_err *err)
 {
-	const char *criterion = pare_args_obj(args, "criterion")->method->name;
+	const char *criterion = pare_args_obj(args, "criterion")->method->name, *scope = pare_args_str(args, "scope");
 	const struct pare_arg *exclude = pare_args_get(args, "exclude");
 
 	*o = (struct pare_prune_options){
 	    .criterion = pare_criterion_find(criterion),
-	    .scope = strcmp(pare_args_str(args, "scope"), "layer") == 0 ? PARE_SCOPE_LAYER : PARE_SCOPE_GLOBAL,
+	    .scope = strcmp(scope, "layer") == 0 ? PARE_SCOPE_LAYER : strcmp(scope, "erk") == 0 ? PARE_SCOPE_ERK : PARE_SCOPE_GLOBAL,
 	    .exclude = exclude->strings,
 	    .n_exclude = exclude->n,
 	};
@@ -225,8 +291,7 @@ enum pare_code job_prune_at_once(struct job_run *r, const struct pare_args *args
 		return code;
 	job_prune_unit(&o, args);
 	job_prune_amount(&o, args, starting_point(r, args), 1, 1);
-	code = job_look_at_data(r, pare_args_obj(args, "criterion"), &o, err);
-	return code == PARE_OK ? take_away(r, args, &o, err) : code;
+	return choose(r, args, &o, err);
 }
 
 enum pare_code job_prune(struct job_run *r, const struct pare_args *args, struct pare_err *err)

@@ -183,6 +183,7 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 {
 	const struct job_history *h = &r->history;
 	const struct job_outer *o = &r->outer;
+	const struct job_past *past = &r->past[r->fold > 0];
 	const double *const columns[PARE_CHECKPOINT_HISTORY] = {h->epochs, h->train_loss, h->loss, h->accuracy, h->sparsity};
 
 	*c = r->whose;
@@ -215,6 +216,14 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	c->kept_cut_any = c->aside != 0 && o->cut.gone != NULL && o->cut.any;
 	c->kept_cut = o->cut.gone;
 	c->kept_stage = c->aside != 0 ? o->stage : 0;
+	c->has_early = past->has_early;
+	c->early = past->early;
+	c->has_moved = past->moved != NULL;
+	c->moved = past->moved;
+	c->has_kept_early = r->fold > 0 && r->past[0].has_early;
+	c->kept_early = r->past[0].early;
+	c->has_kept_moved = r->fold > 0 && r->past[0].moved != NULL;
+	c->kept_moved = r->past[0].moved;
 	if (t != NULL) {
 		c->epoch = t->epoch;
 		c->n_state = t->n_state;
@@ -363,6 +372,17 @@ static bool set_cut(struct pare_cut *cut, const uint8_t *from)
 	return true;
 }
 
+static void set_past(const struct job_run *r, struct job_past *past, const float *early, const float *moved)
+{
+	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
+
+	past->has_early = early != NULL && past->early != NULL;
+	if (past->has_early)
+		memcpy(past->early, early, bytes);
+	if (past->moved != NULL && moved != NULL)
+		memcpy(past->moved, moved, bytes);
+}
+
 static void take(struct job_run *r, const struct pare_checkpoint *c)
 {
 	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
@@ -373,6 +393,9 @@ static void take(struct job_run *r, const struct pare_checkpoint *c)
 	r->has_dense = c->has_dense != 0;
 	if (r->has_dense)
 		memcpy(r->dense, c->dense, bytes);
+	set_past(r, &r->past[c->fold > 0], c->early, c->moved);
+	if (c->fold > 0)
+		set_past(r, &r->past[0], c->kept_early, c->kept_moved);
 	r->stage = (int)c->stage;
 	r->first_step = (size_t)c->step;
 	r->units_before = c->units_before;

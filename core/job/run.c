@@ -31,6 +31,11 @@ static enum pare_code parse_job(struct job_run *r, struct pare_err *err)
 	return job_sweep_open(r, err);
 }
 
+static int64_t batch_in(const struct pare_args *a)
+{
+	return a != NULL ? (int64_t)job_num_or(a, "batch_size", 0) : 0;
+}
+
 /* Of all training runs, but never more rows than there are: activations are reserved for it. */
 static int64_t batch_of(const struct job_run *r)
 {
@@ -38,11 +43,10 @@ static int64_t batch_of(const struct job_run *r)
 
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
-		int64_t batch;
+		int64_t batch = batch_in(job_training(s) != NULL ? job_training(s) : s);
 
-		if (job_training(s) != NULL)
-			s = job_training(s);
-		batch = (int64_t)job_num_or(s, "batch_size", 0);
+		if (strcmp(s->method->name, "prune") == 0 && batch_in(pare_args_obj(s, "reestimate")) > batch)
+			batch = batch_in(pare_args_obj(s, "reestimate"));
 		if (batch > most && n_rows > most)
 			most = batch < n_rows ? batch : n_rows;
 	}
@@ -186,6 +190,17 @@ static enum pare_code reserve_records(struct job_run *r, struct pare_err *err)
 	return r->records != NULL ? PARE_OK : pare_err_nomem(err, 0);
 }
 
+static enum pare_code reserve_past(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	for (int i = job_n_variants(r); i-- > 0 && code == PARE_OK;) {
+		job_take_variant(r, i);
+		code = job_past_new(r, err);
+	}
+	return code;
+}
+
 static enum pare_code copy_slab(const struct job_run *r, float **out, struct pare_err *err)
 {
 	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
@@ -204,6 +219,8 @@ static enum pare_code reserve(struct job_run *r, struct pare_err *err)
 
 	for (size_t i = 0; i < sizeof copies / sizeof copies[0] && code == PARE_OK; i++)
 		code = copy_slab(r, copies[i], err);
+	if (code == PARE_OK)
+		code = reserve_past(r, err);
 	if (code == PARE_OK)
 		code = reserve_records(r, err);
 	r->units_total = 2 * RESULT_UNITS + job_sweep_units(r);
@@ -397,6 +414,7 @@ void job_run_done(struct job_run *r)
 	pare_free(r->records);
 	pare_free(r->kept);
 	pare_free(r->outer.keep);
+	job_past_done(r);
 	pare_free(r->stat);
 	pare_free(r->fold_dense);
 	pare_free(r->final);

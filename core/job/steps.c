@@ -131,6 +131,7 @@ static void begin_fold(struct job_run *r)
 		pare_cut_clear(&r->cut);
 	r->has_fold_dense = false;
 	r->stage = 0;
+	job_past_forget(r);
 }
 
 static enum pare_code run_fold(struct job_run *r, size_t n_steps, struct job_record *rec, struct pare_err *err)
@@ -235,14 +236,20 @@ static double reestimate_units(const struct job_run *r, size_t step)
 {
 	(void)r;
 	(void)step;
-	return 0.4; /* forward only */
+	return JOB_FORWARD_UNITS;
+}
+
+enum pare_code job_reestimate(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	double rows = pare_args_has(args, "rows") ? pare_args_num(args, "rows") : 0;
+
+	return pare_estimate(r->net, r->data, &r->fit, (int)pare_args_int(args, "batch_size"), rows < UINT32_MAX ? (uint32_t)rows : 0, r->seed, job_cancel_flag(), err);
 }
 
 static enum pare_code run_reestimate(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
-	double rows = pare_args_has(args, "rows") ? pare_args_num(args, "rows") : 0;
 	struct job_record rec = {.step = r->step};
-	enum pare_code code = pare_estimate(r->net, r->data, &r->fit, (int)pare_args_int(args, "batch_size"), rows < UINT32_MAX ? (uint32_t)rows : 0, r->seed, job_cancel_flag(), err);
+	enum pare_code code = job_reestimate(r, args, err);
 
 	if (code == PARE_OK)
 		code = job_validate(r, &rec.loss, &rec.accuracy, err);

@@ -131,6 +131,7 @@ static enum pare_code start_anew(struct job_run *r, struct pare_err *err)
 	if (r->cut.gone != NULL)
 		pare_cut_clear(&r->cut);
 	r->stage = 0;
+	job_past_forget(r);
 	r->has_dense = r->has_fold_dense = false;
 	job_search_free(r->search);
 	r->search = NULL;

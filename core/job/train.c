@@ -86,6 +86,7 @@ static enum pare_code tell(struct listener *l, const struct pare_train_report *t
 	struct job_epoch e = {"epoch", t, t->validation_loss, t->validation_accuracy, t->sparsity};
 	enum pare_code code = job_check_canceled(r->w, &l->err);
 
+	job_past_epoch(r, t->epoch);
 	if (code == PARE_OK)
 		code = job_metrics(r, &e, &l->err);
 	if (code == PARE_OK)
@@ -128,12 +129,34 @@ static bool on_figures(void *ctx, const struct pare_metrics *validation)
 	return r->enough(r, validation);
 }
 
+/* Weights that change places, if a train step or recover says so; false: none. */
+static bool get_rewire(struct job_run *r, const struct pare_args *args, struct pare_rewire *out)
+{
+	const struct pare_args *a = pare_args_obj(args, "rewire");
+
+	if (a != NULL)
+		*out = (struct pare_rewire){&r->mask, pare_args_int(a, "every"), pare_args_num(a, "share"), pare_args_num(a, "until")};
+	return a != NULL;
+}
+
+/* The arguments of recover say how to train; what fades is neither exchanged nor chosen from by epoch, and no place of a checkpoint. */
+static void set_fade(struct pare_train_options *o, const struct job_fade *fade)
+{
+	o->epochs = fade->epochs;
+	o->fade = &fade->what;
+	o->rewire = NULL;
+	o->keep_best = false;
+	o->patience = 0;
+	o->keep = NULL;
+}
+
 enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	struct listener l = {.run = r, .units = r->units_step, .code = PARE_OK};
 	struct pare_augment augment;
 	struct pare_distill distill;
 	struct pare_train_state at;
+	struct pare_rewire rewire;
 	struct pare_fit fit;
 	bool taught = false;
 	struct pare_train_options o = {
@@ -142,6 +165,8 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .fit = &fit,
 	    .augment = job_augment(args, &augment) ? &augment : NULL,
 	    .warmup = pare_args_num(args, "warmup"),
+	    .rewire = get_rewire(r, args, &rewire) ? &rewire : NULL,
+	    .moved = job_past(r)->moved,
 	    .clip_norm = given_or_0(args, "clip_norm"),
 	    .clip_value = given_or_0(args, "clip_value"),
 	    .clip_weights = given_or_0(args, "clip_weights"),
@@ -166,6 +191,8 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 		return code;
 	o.distill = taught ? &distill : NULL;
 	o.resume = job_resume_training(r, &at) ? &at : NULL;
+	if (r->fade.what.marks != NULL)
+		set_fade(&o, &r->fade);
 	set_optimizer(&o, pare_args_obj(args, "optimizer"));
 	if (r->lr_factor > 0)
 		o.optimizer_args.lr *= r->lr_factor;

@@ -12,6 +12,7 @@
 #include "core/prune/allocate.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,4 +89,28 @@ enum pare_code pare_allocate(const struct pare_curve *curves, int n, double shar
 	}
 	pare_free(pieces);
 	return PARE_OK;
+}
+
+void pare_erk(const double *sizes, const double *sums, int n, double sparsity, double *out_sparsity)
+{
+	bool more = true;
+
+	for (int i = 0; i < n; i++)
+		out_sparsity[i] = 1;
+	while (more) {
+		double left = 0, parts = 0;
+
+		/* what is whole (0) stays so; the others share what is left of the weights that may stay */
+		for (int i = 0; i < n; i++) {
+			left += sizes[i] * (1 - sparsity) - (out_sparsity[i] > 0 ? 0 : sizes[i]);
+			parts += out_sparsity[i] > 0 ? sums[i] : 0;
+		}
+		more = false;
+		for (int i = 0; i < n; i++) {
+			if (out_sparsity[i] <= 0)
+				continue;
+			out_sparsity[i] = fmax(0, 1 - left / parts * sums[i] / sizes[i]);
+			more |= out_sparsity[i] <= 0;
+		}
+	}
 }

@@ -18,4 +18,8 @@ struct pare_curve {
  * brought below its own by the same factor. A smaller share leaves no layer more than a larger one does. 0 < share <= 1. */
 PARE_MUST_USE enum pare_code pare_allocate(const struct pare_curve *curves, int n, double share, double *out_left, struct pare_err *err);
 
+/* Erdos-Renyi kernel: layers of sizes[i] weights whose dimensions add up to sums[i] keep shares in proportion to sums / sizes, none more than
+ * all, and `sparsity` of the weights of all together goes (Mocanu et al. 2018; Evci et al. 2020). out_sparsity[i]: of each layer. */
+void pare_erk(const double *sizes, const double *sums, int n, double sparsity, double *out_sparsity);
+
 #endif

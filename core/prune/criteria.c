@@ -11,8 +11,8 @@
  *
  * Gradient criteria rank by what the loss says on training rows: gradient |E g|, gradient_abs E|g|; snip |w E g| is the first-order change of the
  * loss when w goes (Lee et al. 2019, arXiv:1810.02340), taylor |w| E|g| the same without letting batches cancel (Molchanov et al.
- * 2017, arXiv:1611.06440), movement -w E g the drift towards or away from zero (Sanh et al. 2020, arXiv:2005.07683; here of
- * the present weights, not summed over a training), fisher w^2 E[g^2] / 2 the second-order change with a diagonal Fisher matrix in
+ * 2017, arXiv:1611.06440), movement -w E g the drift towards or away from zero of the present weights, movement_sum the same summed over
+ * training (Sanh et al. 2020, arXiv:2005.07683), fisher w^2 E[g^2] / 2 the second-order change with a diagonal Fisher matrix in
  * the place of the Hessian (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787).
  *
  * Layer criteria rank by what the layer's inputs are on training rows: wanda |w| |x| (Sun et al. 2023, arXiv:2306.11695), obs
@@ -141,6 +141,11 @@ static void score_movement(const struct pare_score_input *in, float *out)
 		out[i] = -in->w[i] * in->stat[in->first + i];
 }
 
+static void score_stat(const struct pare_score_input *in, float *out)
+{
+	memcpy(out, in->stat + in->first, in->n * sizeof *out);
+}
+
 static void score_fisher(const struct pare_score_input *in, float *out)
 {
 	const float *w = in->w;
@@ -166,6 +171,7 @@ const struct pare_criterion pare_criterion_table[] = {
     {.name = "snip", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_product},
     {.name = "taylor", .stat = PARE_STAT_GRAD_ABS, .thresholds = true, .score = score_product},
     {.name = "movement", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_movement},
+    {.name = "movement_sum", .stat = PARE_STAT_MOVED, .thresholds = true, .score = score_stat},
     {.name = "fisher", .stat = PARE_STAT_GRAD_SQUARE, .thresholds = true, .score = score_fisher},
     {.name = "wanda", .stat = PARE_STAT_INPUT_NORM, .thresholds = true, .score = score_product},
     {.name = "obs", .stat = PARE_STAT_INVERSE, .thresholds = true, .score = score_obs},

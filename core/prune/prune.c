@@ -19,6 +19,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/multiarch.h"
+#include "core/prune/allocate.h"
 #include "core/prune/prune_priv.h"
 
 /* What a walk does with a block of tensor p and its scores. */
@@ -314,6 +315,46 @@ static enum pare_code prune_groups(struct pare_round *r, struct pare_err *err)
 	return code;
 }
 
+/* Shares by tensor of scope erk. */
+static enum pare_code spread_by_size(const struct pare_tensors *t, const struct pare_prune_options *opt, double *by_layer, struct pare_err *err)
+{
+	double *sizes = pare_calloc((size_t)t->n * 3 + 1, sizeof *sizes), *sums = sizes + t->n, *share = sums + t->n;
+	int n = 0;
+
+	if (sizes == NULL)
+		return pare_err_nomem(err, (size_t)t->n * 3 * sizeof *sizes);
+	for (int p = 0; p < t->n; p++) {
+		const struct pare_param_info *info = t->info(t, p);
+
+		if (!pare_prune_is_target(opt, info))
+			continue;
+		sizes[n] = (double)info->n_elems;
+		for (int d = 0; d < info->n_dims; d++)
+			sums[n] += (double)info->dims[d];
+		n++;
+	}
+	pare_erk(sizes, sums, n, opt->sparsity, share);
+	for (int p = t->n - 1; p >= 0; p--)
+		by_layer[p] = pare_prune_is_target(opt, t->info(t, p)) ? share[--n] : 0;
+	pare_free(sizes);
+	return PARE_OK;
+}
+
+static enum pare_code prune_by_size(struct pare_tensors *t, const struct pare_prune_options *opt, struct pare_err *err)
+{
+	size_t bytes = ((size_t)t->n + 1) * sizeof(double);
+	struct pare_prune_options with = *opt;
+	double *by_layer = pare_alloc(bytes);
+	enum pare_code code = by_layer != NULL ? spread_by_size(t, opt, by_layer, err) : pare_err_nomem(err, bytes);
+
+	with.scope = PARE_SCOPE_LAYER;
+	with.by_layer = by_layer;
+	if (code == PARE_OK)
+		code = pare_prune_tensors(t, &with, err);
+	pare_free(by_layer);
+	return code;
+}
+
 enum pare_code pare_prune_tensors(struct pare_tensors *t, const struct pare_prune_options *opt, struct pare_err *err)
 {
 	struct pare_round r = {.t = t, .opt = opt};
@@ -321,6 +362,8 @@ enum pare_code pare_prune_tensors(struct pare_tensors *t, const struct pare_prun
 
 	if (code != PARE_OK)
 		return code;
+	if (opt->scope == PARE_SCOPE_ERK && opt->by_layer == NULL)
+		return prune_by_size(t, opt, err);
 	r.radix = pare_alloc(sizeof *r.radix);
 	if (r.radix == NULL)
 		code = pare_err_nomem(err, sizeof *r.radix);

@@ -39,7 +39,11 @@ struct pare_tensors {
 	void (*mask)(struct pare_tensors *t, int p, size_t first, size_t n, const uint8_t *keep);
 };
 
-enum pare_scope { PARE_SCOPE_GLOBAL, PARE_SCOPE_LAYER };
+enum pare_scope {
+	PARE_SCOPE_GLOBAL, /* one ranking */
+	PARE_SCOPE_LAYER,  /* the same share of every tensor */
+	PARE_SCOPE_ERK     /* a share of each by its size (allocate.h: pare_erk), together the sparsity asked for; not with a threshold or patterns */
+};
 
 /* What goes together (pattern.c). A tensor is seen as outputs x inputs x rest (the taps of a kernel): the axis of output channels, the
  * first other axis, and what is left. */
@@ -58,6 +62,7 @@ enum pare_stat {
 	PARE_STAT_GRAD_SQUARE, /* of g^2: the diagonal of the empirical Fisher matrix */
 	PARE_STAT_INPUT_NORM,  /* root mean square of the input that the weight multiplies */
 	PARE_STAT_INVERSE,     /* its place on the diagonal of the inverse of the layer's damped second moments */
+	PARE_STAT_MOVED,       /* -sum w g over the updates of training so far (moved of struct pare_train_options); not for pare_observe */
 	PARE_N_STATS
 };
 

@@ -30,7 +30,7 @@ static const char *const search_granularity_choices[] = {"weight", "channel", "h
 static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
 static const char *const pick_choices[] = {"best", "smallest", NULL};
-static const char *const scope_choices[] = {"global", "layer", "isomorphic", NULL};
+static const char *const scope_choices[] = {"global", "layer", "erk", "isomorphic", NULL};
 
 #define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
 #define NUMBER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_NUMBER, .min = (lo), .max = (hi), .doc = (d)
@@ -121,6 +121,7 @@ static const struct pare_param limits_params[] = {
 	{.name = "losses", .type = PARE_PARAM_OBJECTS, .object = "output_loss", .max_items = 32, .doc = "Losses and weights of single outputs of a model with several; outputs left out keep weight 1"}, \
 	{.name = "distill", .type = PARE_PARAM_OBJECT, .object = "distill", .doc = "A teacher whose outputs are learned besides the labels, or instead of labels that are not there; absent: none"}, \
 	{.name = "augment", .type = PARE_PARAM_OBJECT, .object = "augment", .doc = "Images are moved and mirrored anew in every epoch; absent: rows as they are"}, \
+	{.name = "rewire", .type = PARE_PARAM_OBJECT, .object = "rewire", .doc = "Pruned weights are exchanged while training: the smallest go, as many grow where the gradient is largest; absent: pruned weights stay zero"}, \
 	{NUMBER("warmup", 0, 100000, "Epochs, with fraction, in which the learning rate rises from 0 to where the schedule starts"), DEFAULT(0)}, \
 	{.name = "regularizer", .type = PARE_PARAM_METHODS, .of = PARE_KIND_REGULARIZER, .max_items = 8, .doc = "Penalty on the prunable weights, or a list of them; absent: none"}, \
 	{NUMBER("clip_norm", 0, 1e9, "The gradient of all parameters together is scaled down to this length when it is longer; absent: no clipping"), .open_min = true}, \
@@ -137,14 +138,17 @@ static const struct pare_param recover_params[] = {TRAINING(1)};
 static const struct pare_param prune_params[] = {
     {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
     {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero, and the tensors keep their shapes; channel (of convolutions, neurons of linear layers, hidden units) and head take whole structures out of the graph, with all that is coupled to them"},
-    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer; isomorphic, for structures: one ranking for all layers that are coupled alike"},
+    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer; erk, for single weights with sparsity: large layers lose more, by the sum of their dimensions over the product (Erdos-Renyi kernel); isomorphic, for structures: one ranking for all layers that are coupled alike"},
     {NUMBER("sparsity", 0, 1, "Share of the prunable weights (or blocks) that is zero afterwards, or of the structures that are gone"), .open_max = true, .group = "amount"},
     {NUMBER("threshold", 0, 1e9, "Weights whose score is below this go"), .group = "amount"},
     {.name = "pattern", .type = PARE_PARAM_STRING, .group = "amount", .doc = "N:M, such as 2:4 or 4:8: of every M consecutive inputs of an output N stay"},
     {.name = "block", .type = PARE_PARAM_INTEGERS, .min = 1, .max = 65536, .max_items = 2, .doc = "Outputs and inputs of a block; required by granularity block"},
     {.name = "schedule", .type = PARE_PARAM_METHOD, .of = PARE_KIND_SCHEDULE, .def_text = "one_shot", .doc = "In how many rounds, and how fast, the amount is reached"},
     {.name = "regrow", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "What a round removed trains on in its recovery and may come back; what the last round removes is gone. For single weights, patterns and blocks"},
+    {.name = "fade", .type = PARE_PARAM_OBJECT, .object = "fade", .doc = "What a round has chosen is trained away before it goes, with the arguments of recover; absent: it goes at once"},
     {.name = "reconstruct", .type = PARE_PARAM_OBJECT, .object = "reconstruct", .doc = "Refit of the layers after every round, before its figures and its recovery; absent: none"},
+    {.name = "reestimate", .type = PARE_PARAM_OBJECT, .object = "reestimate", .doc = "Statistics of batch normalisation are recomputed after every round, before its figures and its recovery; absent: they stay"},
+    {INTEGER("rewind", 0, 100000, "After every round all that is left goes back to what it was after so many epochs of the job's first training (or at its end, if it had fewer), and recover trains it again; 0: to the uploaded weights; absent: it stays")},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
     {INTEGER("round_to", 1, 65536, "For structures: widths are multiples of this, rounded up; absent: 1")},
@@ -174,6 +178,16 @@ static const struct pare_param search_params[] = {
 static const struct pare_param ratio_params[] = {
     {.name = "layer", .type = PARE_PARAM_STRING, .required = true, .doc = "An initializer or node of the layer: its exact name, or a prefix with one trailing *"},
     {NUMBER("sparsity", 0, 1, "Share of the layer's structures that is gone afterwards"), .open_max = true, .required = true},
+    END};
+
+static const struct pare_param fade_params[] = {
+    {INTEGER("epochs", 1, 100000, "Epochs of it in every round"), DEFAULT(1)},
+    {NUMBER("lambda", 0, 1e6, "Weight of (1/2) sum w^2 of what is chosen, at the end; it rises from 0, evenly over the steps"), .open_min = true, DEFAULT(10)},
+    END};
+static const struct pare_param rewire_params[] = {
+    {INTEGER("every", 1, MAX_INT, "Updates between two exchanges"), DEFAULT(100)},
+    {NUMBER("share", 0, 1, "Share of a layer's weights that the first exchange takes; it falls to 0 along half a cosine"), .open_min = true, .open_max = true, DEFAULT(0.3)},
+    {NUMBER("until", 0, 1, "Share of the updates after which nothing is exchanged any more"), .open_min = true, DEFAULT(0.75)},
     END};
 
 static const struct pare_param reestimate_params[] = {
@@ -336,6 +350,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "snip", "|w E g|: the first-order change of the loss when the weight goes; made for pruning before training", "Lee et al. 2019, arXiv:1810.02340", gradient_params},
     {PARE_KIND_CRITERION, "taylor", "|w| E|g|: the same, batches do not cancel", "Molchanov et al. 2017, arXiv:1611.06440", gradient_params},
     {PARE_KIND_CRITERION, "movement", "-w E g: weights that training pulls towards zero go", "Sanh et al. 2020, arXiv:2005.07683", gradient_params},
+    {PARE_KIND_CRITERION, "movement_sum", "-sum w g over all updates since the job began: weights that training has pulled towards zero go; train, or recover between rounds, before", "Sanh et al. 2020, arXiv:2005.07683", NULL},
     {PARE_KIND_CRITERION, "fisher", "w^2 E[g^2] / 2: optimal brain damage with a diagonal Fisher matrix", "LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787", gradient_params},
     {PARE_KIND_CRITERION, "l1", "Mean |w| over all weights of a structure, coupled ones included", "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900", NULL},
     {PARE_KIND_CRITERION, "l2", "Root mean square over all weights of a structure, coupled ones included", "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900", NULL},
@@ -384,6 +399,9 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "distill", "Training towards a teacher's outputs", "Hinton et al. 2015, arXiv:1503.02531", distill_params},
     {PARE_KIND_OBJECT, "distill_tensor", "An inner tensor of the student and one of the teacher", "Romero et al. 2015, arXiv:1412.6550", distill_tensor_params},
     {PARE_KIND_OBJECT, "ratio", "A layer's own share in structured pruning", NULL, ratio_params},
+    {PARE_KIND_OBJECT, "reestimate", "New running statistics of batch normalisation", "Li et al. 2020, arXiv:2007.02491", reestimate_params},
+    {PARE_KIND_OBJECT, "fade", "A penalty that grows on what is about to be pruned until it is gone", "Wang et al. 2021, arXiv:2012.09243", fade_params},
+    {PARE_KIND_OBJECT, "rewire", "Exchange of pruned weights while training, at a constant number", "Evci et al. 2020, arXiv:1911.11134", rewire_params},
     {PARE_KIND_OBJECT, "reconstruct", "Refit of what pruning left of each layer", "Dong et al. 2017, arXiv:1705.07565", reconstruct_params},
     {PARE_KIND_OBJECT, "recover", "Training between pruning rounds", NULL, recover_params},
     {PARE_KIND_OBJECT, "architecture", "A model to be born: POST /v1/models with {\"architecture\": ...}", "He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010 (initial weights)", architecture_params},

@@ -64,12 +64,32 @@ static void structure_rules(struct recipe_check *c, const struct pare_args *prun
 			recipe_issue_at(c, only[i], "unsupported", "is for granularity channel and head");
 }
 
+/* What says how large layers lose their share, and what trains away or back, must fit the rest of the step. */
+static void round_rules(struct recipe_check *c, const struct pare_args *prune)
+{
+	bool recovers = pare_args_obj(prune, "recover") != NULL, single = strcmp(pare_args_str(prune, "granularity"), "weight") == 0 && pare_args_has(prune, "sparsity");
+
+	if (strcmp(pare_args_str(prune, "scope"), "erk") == 0 && !single)
+		recipe_issue_at(c, "scope", "unsupported", "erk divides a sparsity of single weights among layers; give sparsity and granularity weight, or another scope");
+	if (pare_args_has(prune, "fade") && !recovers)
+		recipe_issue_at(c, "fade", "missing", "trains with the arguments of recover, and there are none");
+	if (!pare_args_has(prune, "rewind"))
+		return;
+	if (!recovers && strcmp(pare_args_obj(prune, "schedule")->method->name, "one_shot") != 0)
+		recipe_issue_at(c, "rewind", "missing", "weights that went back must be trained before the next round can rank them; give recover");
+	if (pare_args_has(prune, "reconstruct"))
+		recipe_issue_at(c, "rewind", "unsupported", "what reconstruct refits would be overwritten; leave out one of them");
+	if (pare_args_bool(prune, "regrow"))
+		recipe_issue_at(c, "rewind", "unsupported", "is for what is left; with regrow nothing is gone until the last round");
+}
+
 static void prune_rules(struct recipe_check *c, const struct pare_args *prune)
 {
 	const struct pare_args *schedule = pare_args_obj(prune, "schedule");
 	double end = pare_args_has(prune, "sparsity") ? pare_args_num(prune, "sparsity") : 1;
 
 	unit_rules(c, prune);
+	round_rules(c, prune);
 	structure_rules(c, prune);
 	if (pare_args_has(prune, "threshold") && strcmp(pare_args_obj(prune, "criterion")->method->name, "random") == 0)
 		recipe_issue_at(c, "threshold", "unsupported", "random scores have no threshold; give sparsity");
@@ -94,9 +114,72 @@ static void training_rules(struct recipe_check *c, const struct pare_args *t, bo
 	recipe_pop(c, mark);
 }
 
+static bool is_named(const struct pare_args *step, const char *name)
+{
+	return strcmp(step->method->name, name) == 0;
+}
+
+static bool trains(const struct pare_args *step)
+{
+	return is_named(step, "train") || ((is_named(step, "prune") || is_named(step, "search")) && pare_args_obj(step, "recover") != NULL);
+}
+
+/* What a prune step takes from training before it: step i of steps. */
+static void past_rules(struct recipe_check *c, const struct pare_arg *steps, size_t i)
+{
+	const struct pare_args *prune = steps->list[i];
+	int64_t rewind = pare_args_has(prune, "rewind") ? pare_args_int(prune, "rewind") : 0;
+	bool recovers = pare_args_obj(prune, "recover") != NULL && (pare_args_has(prune, "fade") || !is_named(pare_args_obj(prune, "schedule"), "one_shot"));
+	size_t first = 0;
+
+	while (first < i && !trains(steps->list[first]))
+		first++;
+	if (first == i && !recovers && is_named(pare_args_obj(prune, "criterion"), "movement_sum"))
+		recipe_issue_at(c, "criterion", "missing", "movement_sum is gathered while training, and nothing trains before; add a train step, or use movement");
+	if (rewind > 0 && (first == i || !is_named(steps->list[first], "train")))
+		recipe_issue_at(c, "rewind", "missing", "counts epochs of the job's first training, which must be a train step before this step; give 0 to go back to the uploaded weights");
+	for (size_t k = 0; k < i && rewind > 0; k++)
+		if (is_named(steps->list[k], "prune") && pare_args_has(steps->list[k], "rewind") && pare_args_int(steps->list[k], "rewind") > 0 &&
+		    pare_args_int(steps->list[k], "rewind") != rewind)
+			recipe_issue_at(c, "rewind", "unsupported", "a job keeps the weights of one epoch; an earlier step goes back to epoch %lld", (long long)pare_args_int(steps->list[k], "rewind"));
+}
+
+/* What may change places: single weights that are pruned freely, by step i or, if it trains, one before. t: its arguments of training. */
+static void rewire_rules(struct recipe_check *c, const struct pare_arg *steps, size_t i, const struct pare_args *t)
+{
+	size_t end = i + is_named(steps->list[i], "prune");
+	bool pruned = false;
+
+	if (t == NULL || !pare_args_has(t, "rewire"))
+		return;
+	for (size_t k = 0; k < end; k++) {
+		const struct pare_args *s = steps->list[k];
+
+		if (!is_named(s, "prune"))
+			continue;
+		pruned = true;
+		if (strcmp(pare_args_str(s, "granularity"), "weight") != 0 || pare_args_has(s, "pattern")) {
+			recipe_issue_at(c, "rewire", "unsupported", "single weights change places, which would undo the %s of step %zu", pare_args_has(s, "pattern") ? "pattern" : pare_args_str(s, "granularity"), k);
+			return;
+		}
+	}
+	if (is_named(steps->list[i], "search"))
+		recipe_issue_at(c, "rewire", "unsupported", "a search trains the weights that it has chosen; use a prune step");
+	else if (!pruned)
+		recipe_issue_at(c, "rewire", "missing", "exchanges pruned weights, and nothing prunes before; add a prune step");
+	if (pare_args_bool(t, "keep_best"))
+		recipe_issue_at(c, "keep_best", "unsupported", "weights of an earlier epoch do not fit the places that rewire has given since; train once more without rewire");
+	if (is_named(steps->list[i], "prune") && pare_args_bool(steps->list[i], "regrow"))
+		recipe_issue_at(c, "rewire", "unsupported", "with regrow nothing is masked while a round recovers; leave out one of them");
+}
+
 static void search_rules(struct recipe_check *c, const struct pare_args *search, bool has_require)
 {
 	structure_rules(c, search);
+	if (strcmp(pare_args_str(search, "scope"), "erk") == 0)
+		recipe_issue_at(c, "scope", "unsupported", "a search divides among layers by allocation; leave out scope");
+	if (strcmp(pare_args_obj(search, "criterion")->method->name, "movement_sum") == 0)
+		recipe_issue_at(c, "criterion", "unsupported", "a search goes back and forth between models, and movement_sum belongs to one training; use movement");
 	if (!has_require)
 		recipe_issue(c, "missing", "a search needs a floor to hold: set the job's field require, such as {\"max_drop\": 0.005}");
 	if (pare_args_num(search, "min_step") > pare_args_num(search, "step"))
@@ -113,8 +196,10 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 		size_t mark = recipe_push_index(c, i);
 
 		(void)recipe_push(c, s->method->name);
-		if (prune)
+		if (prune) {
 			prune_rules(c, s);
+			past_rules(c, steps, i);
+		}
 		if (search)
 			search_rules(c, s, has_require);
 		if (search && n_searches++ > 0)
@@ -125,6 +210,8 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 			(void)recipe_push(c, "recover");
 		if (prune || search || train)
 			training_rules(c, train ? s : pare_args_obj(s, "recover"), has_teacher);
+		if (prune || search || train)
+			rewire_rules(c, steps, i, train ? s : pare_args_obj(s, "recover"));
 		recipe_pop(c, mark);
 	}
 }
@@ -143,6 +230,8 @@ static const char *need_of_data(const struct pare_args *step)
 		return "has a criterion that looks at data";
 	if (pare_args_has(step, "recover") || pare_args_bool(step, "regrow"))
 		return "trains";
+	if (pare_args_has(step, "rewind") || pare_args_has(step, "reestimate"))
+		return "goes back in training, or looks at statistics";
 	return pare_args_has(step, "reconstruct") ? "refits layers to their inputs" : NULL;
 }
 

@@ -39,6 +39,8 @@ static enum pare_code check_options(const struct pare_dataset *data, const struc
 		return pare_err_set(err, PARE_E_INVALID, NULL, "epochs and batch_size must be at least 1, not %d and %d", opt->epochs, opt->batch_size);
 	if (!(opt->optimizer_args.lr > 0.0) || !isfinite(opt->optimizer_args.lr))
 		return pare_err_set(err, PARE_E_INVALID, NULL, "lr must be a finite number above 0, not %g", opt->optimizer_args.lr);
+	if (opt->rewire != NULL && opt->keep_best)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "weights of an earlier epoch do not fit a mask that has moved since: keep_best and rewire exclude each other");
 	return PARE_OK;
 }
 
@@ -75,6 +77,8 @@ static enum pare_code train_epoch(struct pare_run *run, struct pare_err *err)
 	pare_run_epoch(run);
 	if (run->canceled)
 		return pare_err_set(err, PARE_E_CANCELED, NULL, "training was stopped in epoch %d", run->epoch + 1);
+	if (run->no_memory)
+		return pare_err_nomem(err, 0);
 	if (run->failed_step == 0)
 		return check_weights(run, err);
 	(void)snprintf(where, sizeof where, "epoch %d, step %u", run->epoch + 1, run->failed_step);

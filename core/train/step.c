@@ -132,6 +132,16 @@ static enum pare_code alloc_workers(struct pare_run *run, int64_t rows_per_shard
 	return PARE_OK;
 }
 
+static enum pare_code alloc_rewire(struct pare_run *run, struct pare_err *err)
+{
+	size_t most = 0;
+
+	for (int p = 0; p < pare_net_n_params(run->net); p++)
+		most = pare_net_param(run->net, p)->n_elems > most ? pare_net_param(run->net, p)->n_elems : most;
+	run->rewire_scratch = pare_calloc(most + 1, sizeof *run->rewire_scratch);
+	return run->rewire_scratch != NULL ? PARE_OK : pare_err_nomem(err, most * sizeof *run->rewire_scratch);
+}
+
 static enum pare_code alloc_state(struct pare_run *run, struct pare_err *err)
 {
 	int n_state = run->opt->optimizer->n_state(&run->opt->optimizer_args);
@@ -174,6 +184,8 @@ enum pare_code pare_run_init(struct pare_run *run, struct pare_err *err)
 	code = alloc_workers(run, count, err);
 	if (code == PARE_OK)
 		code = alloc_state(run, err);
+	if (code == PARE_OK && run->opt->rewire != NULL)
+		code = alloc_rewire(run, err);
 	if (code == PARE_OK) {
 		run->order = pare_alloc((size_t)run->n_rows * sizeof *run->order);
 		run->scratch = pare_alloc((size_t)run->n_rows * sizeof *run->scratch);
@@ -198,6 +210,7 @@ void pare_run_done(struct pare_run *run)
 	pare_free(run->scratch);
 	pare_free(run->state[0]);
 	pare_free(run->state[1]);
+	pare_free(run->rewire_scratch);
 	pare_free(run->memory);
 }
 
@@ -305,6 +318,18 @@ static void after_update(const struct pare_run *run, const struct pare_update *u
 		pare_clip(n, (float)opt->clip_weights, u->w + b);
 }
 
+static void add_movement(const float *w, const float *g, size_t n, float *moved)
+{
+	for (size_t i = 0; i < n; i++)
+		moved[i] -= w[i] * g[i];
+}
+
+static void fade(const uint8_t *marks, float factor, size_t n, float *w)
+{
+	for (size_t i = 0; i < n; i++)
+		w[i] *= marks[i] != 0 ? factor : 1.0f;
+}
+
 static void update_block(const struct pare_run *run, const struct pare_update *u, float *g)
 {
 	size_t b = u->begin;
@@ -312,11 +337,15 @@ static void update_block(const struct pare_run *run, const struct pare_update *u
 	if (run->n_threads > 1 && run->opt->clip_norm <= 0.0)
 		pare_net_reduce_grads(run->net, b, u->end, g);
 	clip_gradient(run, u->end - b, g + b);
+	if (run->opt->moved != NULL)
+		add_movement(u->w + b, g + b, u->end - b, run->opt->moved + b);
 	if (u->decays)
 		before_update(run, u, g);
 	run->opt->optimizer->update(u);
 	if (u->decays)
 		after_update(run, u);
+	if (run->opt->fade != NULL)
+		fade(run->opt->fade->marks + b, run->fade, u->end - b, u->w + b);
 	if (run->mask != NULL)
 		pare_mask_apply(run->mask, u->w, b, u->end);
 }
@@ -426,6 +455,8 @@ static void prepare_update(struct pare_run *run)
 	    .w = pare_net_slab(run->net),
 	    .state = {run->state[0], run->state[1]}};
 	opt->optimizer->prepare(&run->update);
+	if (opt->fade != NULL)
+		run->fade = (float)(1 / (1 + run->update.lr * opt->fade->lambda * (double)(run->step + 1) / ((double)opt->epochs * run->n_steps)));
 }
 
 /* Of an epoch, by output: losses and what their mean divides by. */
@@ -474,6 +505,29 @@ static bool update_weights(struct pare_run *run)
 	if (has_groups(run->opt))
 		pare_net_parallel(run->net, run_groups, run);
 	return true;
+}
+
+/* Gradients of masked weights are there in full only when nobody was promised that they are not needed. */
+static void before_exchange(struct pare_run *run)
+{
+	run->share = run->opt->rewire != NULL ? pare_rewire_share(run->opt->rewire, run->step, (int64_t)run->opt->epochs * run->n_steps) : 0;
+	if (run->share > 0)
+		pare_net_promise_nothing(run->net);
+}
+
+/* False when the gradient is not finite, or memory is short. */
+static bool exchange(struct pare_run *run)
+{
+	struct pare_mask *mask = run->opt->rewire->mask;
+	float *g = (float *)pare_net_shard_grads(run->net, 0);
+	struct pare_err err;
+
+	if (run->n_threads > 1)
+		pare_net_reduce_grads(run->net, 0, pare_net_slab_len(run->net), g);
+	if (!pare_rewire(run->net, mask, run->share, g, run->state, run->rewire_scratch))
+		return false;
+	run->no_memory = mask->any && pare_net_promise_zeros(run->net, mask->keep, &err) != PARE_OK;
+	return !run->no_memory;
 }
 
 /* Takes batch k, which was read ahead, and starts on the next; or finds it in the data set itself. */
@@ -539,8 +593,9 @@ void pare_run_epoch(struct pare_run *run)
 		find_source(run, k, batch);
 		for (int i = 0; i < run->fit->n_outputs; i++)
 			run->n_labels[i] = pare_data_n_labels(run->source, run->fit->outputs[i].y, run->source_rows, run->n_batch);
+		before_exchange(run);
 		pare_net_parallel(run->net, run_shard, run);
-		if (!add_losses(run, &sums) || !update_weights(run)) {
+		if (!add_losses(run, &sums) || !(run->share > 0 ? exchange(run) : update_weights(run))) {
 			run->failed_step = k + 1;
 			return;
 		}

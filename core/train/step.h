@@ -33,6 +33,7 @@ struct pare_run {
 	struct pare_worker *workers;
 	void *memory; /* what the workers point into */
 	float *state[2];
+	float *rewire_scratch; /* NULL unless weights are exchanged */
 
 	uint32_t n_rows, n_steps; /* of an epoch */
 	uint32_t *order;          /* the rows of the training split in this epoch's order */
@@ -42,6 +43,7 @@ struct pare_run {
 	double epoch_loss;        /* weighted sum over outputs of the mean over labels */
 	uint32_t failed_step;     /* 1-based within the epoch; 0: the loss has been finite */
 	bool canceled;            /* the epoch was not finished */
+	bool no_memory;           /* likewise */
 
 	/* of the step under way, read by all threads */
 	int64_t step;           /* 0-based over the run */
@@ -53,6 +55,8 @@ struct pare_run {
 	int64_t n_labels[PARE_DATA_FIELDS]; /* of the batch, by output of the fit */
 	struct pare_update update; /* prepared; begin, end and decays are each thread's own */
 	float grad_scale;          /* of clip_norm */
+	float fade;                /* what fading weights are multiplied by */
+	double share;              /* of weights that this step exchanges instead of an update; 0: none */
 };
 
 /* Plans and allocates all that steps need. The run's net, data, opt, fit, mask are set by the caller, the rest is zero. */

@@ -20,6 +20,7 @@
 #include "core/train/augment.h"
 #include "core/train/distill.h"
 #include "core/train/regularize.h"
+#include "core/train/rewire.h"
 
 /* Tables by name, rows match the catalog: optimizers (optimizers.c), learning-rate schedules (lr.c), regularizers (regularize.h). */
 struct pare_optimizer_args {
@@ -66,6 +67,14 @@ const struct pare_lr_schedule *pare_lr_find(const char *name);
 
 #define PARE_MAX_PENALTIES 8
 
+/* What shall be gone at the end of a run: after every update its weights, and no others, take a proximal step of (lambda / 2) w^2, w /= 1 + lr lambda,
+ * with lambda rising from 0, evenly over the updates, to that here (GReg: Wang et al. 2021, arXiv:2012.09243). An implicit step is stable for every lr lambda
+ * and, unlike a gradient, not scaled away by an optimizer. */
+struct pare_fade {
+	const uint8_t *marks; /* slab_len: 1 for what fades */
+	double lambda;
+};
+
 /* A run at the end of an epoch, besides weights and mask: all else that later epochs depend on. Slabs are as long as the net's. */
 struct pare_train_state {
 	int epoch; /* done so far, at least 1 */
@@ -103,6 +112,9 @@ struct pare_train_options {
 	int n_penalties;
 	double clip_norm;    /* > 0: the gradient of all parameters together is scaled down to this length when it is longer (masked weights do not count) */
 	double clip_value;   /* > 0: every element of the gradient is clipped to this, after clip_norm */
+	const struct pare_fade *fade;     /* NULL: none */
+	const struct pare_rewire *rewire; /* its mask is the run's; NULL: the mask stays as it is. Not with keep_best */
+	float *moved; /* slab_len; -w g of every update is added, g as clipped; masked weights add 0. NULL: not asked for */
 	double clip_weights; /* > 0: |w| is clipped to this after the update, on prunable tensors */
 	bool freeze_statistics; /* BatchNormalization by its running statistics, which stay as they are, instead of by those of each batch */
 	bool as_inferred; /* gradients of the model as it infers: no Dropout, statistics frozen */

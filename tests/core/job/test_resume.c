@@ -221,6 +221,8 @@ static const char *const job_table[] = {
     HEAD("") "{\"train\":{\"epochs\":20," BATCH "\"optimizer\":{\"name\":\"rmsprop\",\"lr\":0.005,\"momentum\":0.5},\"warmup\":2" DISTILL("model")
 	"}},{\"prune\":{\"granularity\":\"channel\",\"criterion\":\"taylor\",\"sparsity\":0.5,\"schedule\":{\"name\":\"linear\",\"rounds\":3}" RECOVER("") "}},{\"evaluate\":{\"folds\":2}},{\"evaluate\":{}}]},\"teacher\":\"t\"}",
     HEAD(",\"validation\":0.3") "{\"train\":{\"epochs\":20," BATCH ADAM "}},{\"prune\":{\"sparsity\":0.1}},{\"search\":{\"tries\":14,\"front\":3,\"recover\":{\"epochs\":10," BATCH ADAM "}}}]},\"require\":{\"max_drop\":0.05}}",
+    HEAD("") "{\"train\":{\"epochs\":20," BATCH MOMENTUM "}}," PRUNE(RECOVER("") ",\"rewind\":3,\"criterion\":\"movement_sum\",\"reestimate\":{}", "3") ",{\"evaluate\":{\"folds\":2}},"
+	PRUNE(RECOVER(",\"rewire\":{\"every\":5}") ",\"fade\":{\"epochs\":4},\"criterion\":\"movement_sum\"", "3") "]}}",
 };
 #define N_JOBS ((int)(sizeof job_table / sizeof job_table[0]))
 
@@ -385,7 +387,7 @@ START_TEST(forgeries_do_no_harm)
 	pare_rng_init(&rng, 21, "forge", (uint64_t)_i);
 	for (int i = 0; i < 8; i++) {
 		char *forged = malloc(n);
-		size_t at = 8 * (3 + (size_t)pare_rng_below(&rng, 37));
+		size_t at = 8 * (3 + (size_t)pare_rng_below(&rng, 45));
 		int64_t v = (int64_t)pare_rng_below(&rng, 6);
 		uint64_t crc;
 		enum pare_code code;

@@ -101,6 +101,25 @@ START_TEST(a_layer_that_minds_stays)
 }
 END_TEST
 
+/* Densities are sums / sizes times one number, but no more than 1, and all together come out right. */
+START_TEST(erdos_renyi_kernel)
+{
+	static const double sizes[4] = {784 * 300, 300 * 100, 100 * 10, 16}, sums[4] = {1084, 400, 110, 8};
+	double out[4], kept = 0, all = 0, scale = 0;
+
+	pare_erk(sizes, sums, 4, 0.5 + 0.05 * _i, out);
+	for (int i = 0; i < 4; i++) {
+		kept += sizes[i] * (1 - out[i]);
+		all += sizes[i];
+		scale = fmax(scale, out[i] > 0 ? (1 - out[i]) * sizes[i] / sums[i] : 0);
+	}
+	ck_assert_double_eq_tol(kept, all * (0.5 - 0.05 * _i), 1e-6);
+	for (int i = 0; i < 4; i++)
+		ck_assert_double_eq_tol(1 - out[i], fmin(1, scale * sums[i] / sizes[i]), 1e-9);
+	ck_assert_double_gt(out[0], out[1]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("core/prune/allocate");
@@ -111,6 +130,7 @@ int main(void)
 	tcase_add_loop_test(t, no_other_of_that_size_harms_less, 0, 40);
 	tcase_add_loop_test(t, less_gives_no_layer_more, 0, 20);
 	tcase_add_test(t, a_layer_that_minds_stays);
+	tcase_add_loop_test(t, erdos_renyi_kernel, 0, 10);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
