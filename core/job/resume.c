@@ -1,6 +1,6 @@
 /* Keeping the state of a job, and going on from one that was kept.
  *
- * A checkpoint is taken where nothing is under way: at the end of an epoch, of the masking of a pruning round, of a step. What runs between two of those is
+ * A checkpoint is taken where nothing is under way: at the end of an epoch, of the masking of a pruning round, of a try of a search, of a step. What runs between two of those is
  * a function of the state and of streams of random numbers that are named by where they are drawn (step, stage, epoch, fold), so a resumed job ends in the same
  * bytes. Going on is walking down the recipe again: each level (step, fold, step of the fold, round, epoch) finds its place in r->resume instead of
  * at its beginning, and the deepest forgets it. Rejected: replaying the recipe without computing, which would need a second meaning for every step.
