@@ -461,6 +461,7 @@ int main(void)
 	SRunner *r;
 	int failed;
 
+	tcase_set_timeout(t, 60); /* under a sanitizer */
 	tcase_add_test(t, a_whole_job);
 	tcase_add_test(t, defaults_of_outputs);
 	tcase_add_loop_test(t, canonical_is_a_fixed_point, 0, 7);
