@@ -13,7 +13,8 @@
  * loss when w goes (Lee et al. 2019, arXiv:1810.02340), taylor |w| E|g| the same without letting batches cancel (Molchanov et al.
  * 2017, arXiv:1611.06440), movement -w E g the drift towards or away from zero of the present weights, movement_sum the same summed over
  * training (Sanh et al. 2020, arXiv:2005.07683), fisher w^2 E[g^2] / 2 the second-order change with a diagonal Fisher matrix in
- * the place of the Hessian (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787).
+ * the place of the Hessian (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787), hessian w^2 h / 2 with the Hessian's own diagonal h, estimated
+ * by probes (Hutchinson 1989); of a structure it is the sum, as Yu et al. 2022, arXiv:2101.08940, rank by traces.
  *
  * Layer criteria rank by what the layer's inputs are on training rows: wanda |w| |x| (Sun et al. 2023, arXiv:2306.11695), obs
  * w^2 / (2 [H^-1]), what the layer's output loses when the weight goes and the others make up for it (Hassibi and Stork 1993; by layer: Dong
@@ -173,6 +174,7 @@ const struct pare_criterion pare_criterion_table[] = {
     {.name = "movement", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_movement},
     {.name = "movement_sum", .stat = PARE_STAT_MOVED, .thresholds = true, .score = score_stat},
     {.name = "fisher", .stat = PARE_STAT_GRAD_SQUARE, .thresholds = true, .score = score_fisher},
+    {.name = "hessian", .stat = PARE_STAT_CURVATURE, .thresholds = true, .score = score_fisher},
     {.name = "wanda", .stat = PARE_STAT_INPUT_NORM, .thresholds = true, .score = score_product},
     {.name = "obs", .stat = PARE_STAT_INVERSE, .thresholds = true, .score = score_obs},
     {.name = NULL},

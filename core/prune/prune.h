@@ -62,6 +62,7 @@ enum pare_stat {
 	PARE_STAT_GRAD_SQUARE, /* of g^2: the diagonal of the empirical Fisher matrix */
 	PARE_STAT_INPUT_NORM,  /* root mean square of the input that the weight multiplies */
 	PARE_STAT_INVERSE,     /* its place on the diagonal of the inverse of the layer's damped second moments */
+	PARE_STAT_CURVATURE,   /* an estimate of its place on the diagonal of the loss's Hessian matrix */
 	PARE_STAT_MOVED,       /* -sum w g over the updates of training so far (moved of struct pare_train_options); not for pare_observe */
 	PARE_N_STATS
 };

@@ -203,6 +203,10 @@ static const struct pare_param gradient_params[] = {
     {INTEGER("batch_size", 1, 65536, "Rows whose mean gradient counts as one"), DEFAULT(64)},
     END};
 
+static const struct pare_param hessian_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows of whose loss the curvature is taken, twice for each probe; more than there are: all"), DEFAULT(2048)},
+    {INTEGER("probes", 1, 10000, "Random directions that are averaged over"), DEFAULT(8)},
+    END};
 static const struct pare_param ablation_params[] = {
     {INTEGER("rows", 1, MAX_INT, "Training rows whose loss is looked at, once for every structure; more than there are: all"), DEFAULT(512)},
     END};
@@ -360,6 +364,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "apoz", "How often a structure's outputs are not zero on training rows", "Hu et al. 2016, arXiv:1607.03250", activation_params},
     {PARE_KIND_CRITERION, "entropy", "Entropy of a structure's outputs in bins: what always says the same says nothing", "Luo and Wu 2017, arXiv:1706.05791", activation_params},
     {PARE_KIND_CRITERION, "ablation", "How much the loss rises without the structure, found out by leaving it out; taylor with granularity channel is the fast form", "Mozer and Smolensky 1989", ablation_params},
+    {PARE_KIND_CRITERION, "hessian", "w^2 h / 2 with h on the diagonal of the Hessian, estimated by random probes: optimal brain damage; of structures the sum", "LeCun et al. 1990; Hutchinson 1989; Yu et al. 2022, arXiv:2101.08940", hessian_params},
     {PARE_KIND_CRITERION, "wanda", "|w| times the root mean square of its input", "Sun et al. 2023, arXiv:2306.11695", wanda_params},
     {PARE_KIND_CRITERION, "obs", "w^2 / (2 [H^-1]): what the layer's output loses when the weight goes and the others make up for it; reconstruct lets them", "Hassibi and Stork 1993; Dong et al. 2017, arXiv:1705.07565", obs_params},
     {PARE_KIND_SCHEDULE, "one_shot", "The whole amount in one round", NULL, NULL},

@@ -247,6 +247,85 @@ static enum pare_code observe_gradients(struct pare_net *net, const struct pare_
 	return code;
 }
 
+/* --- curvature */
+
+/* v into room: +-1 on weights that are there, 0 elsewhere; so the zeros of a mask stay. */
+static void draw_probe(const struct pare_net *net, const struct pare_observe_options *opt, int k, const float *w, float *v)
+{
+	struct pare_rng rng;
+
+	pare_rng_init(&rng, opt->seed, "probe", (uint64_t)(uint32_t)opt->stage << 32 | (uint32_t)k);
+	memset(v, 0, pare_net_slab_len(net) * sizeof *v);
+	for (int p = 0; p < pare_net_n_params(net); p++) {
+		const struct pare_param_info *info = pare_net_param(net, p);
+
+		for (size_t i = info->offset; info->prunable && i < info->offset + info->n_elems; i++)
+			v[i] = w[i] == 0.0f ? 0.0f : pare_rng_uniform(&rng) < 0.5f ? -1.0f : 1.0f;
+	}
+}
+
+/* A hundredth of a weight's root mean square: far above the rounding of gradients, far below what bends the loss. */
+static float probe_length(const struct pare_net *net, const float *w)
+{
+	double squares = 0, n = 0;
+
+	for (int p = 0; p < pare_net_n_params(net); p++) {
+		const struct pare_param_info *info = pare_net_param(net, p);
+
+		for (size_t i = info->offset; info->prunable && i < info->offset + info->n_elems; i++) {
+			squares += (double)w[i] * (double)w[i];
+			n += w[i] != 0.0f;
+		}
+	}
+	return n > 0 && squares > 0 ? (float)(0.01 * sqrt(squares / n)) : 0.01f;
+}
+
+struct probing {
+	float *w, *v, *g; /* the weights as they were, a direction, a gradient */
+	float length;
+};
+
+/* Adds sign * v * g(w + sign * length * v) / (2 length) / probes to out. */
+static enum pare_code add_probe(struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, const struct probing *b, float sign, float *out,
+    struct pare_err *err)
+{
+	struct pare_observe_options look = *opt;
+	float *slab = pare_net_slab(net), scale = sign / (2 * b->length * (float)opt->probes);
+	size_t n = pare_net_slab_len(net);
+	enum pare_code code;
+
+	look.stat = PARE_STAT_GRAD;
+	for (size_t i = 0; i < n; i++)
+		slab[i] = b->w[i] + sign * b->length * b->v[i];
+	code = observe_gradients(net, data, &look, b->g, err);
+	for (size_t i = 0; i < n && code == PARE_OK; i++)
+		out[i] += b->v[i] * b->g[i] * scale;
+	return code;
+}
+
+static enum pare_code observe_curvature(struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, float *out, struct pare_err *err)
+{
+	size_t n = pare_net_slab_len(net), bytes = n * sizeof(float);
+	float *room = pare_calloc(n + 1, 3 * sizeof *room);
+	struct probing b = {.w = room, .v = room + n, .g = room + 2 * n};
+	enum pare_code code = PARE_OK;
+
+	if (room == NULL)
+		return pare_err_nomem(err, 3 * bytes);
+	memcpy(b.w, pare_net_slab(net), bytes);
+	memset(out, 0, bytes);
+	b.length = probe_length(net, b.w);
+	for (int k = 0; k < opt->probes && code == PARE_OK; k++) {
+		draw_probe(net, opt, k, b.w, b.v);
+		code = add_probe(net, data, opt, &b, 1, out, err);
+		if (code == PARE_OK)
+			code = add_probe(net, data, opt, &b, -1, out, err);
+	}
+	memcpy(pare_net_slab(net), b.w, bytes);
+	pare_free(room);
+	return code;
+}
+
 enum pare_code pare_observe(struct pare_net *net, const struct pare_dataset *data, const struct pare_observe_options *opt, float *out, struct pare_err *err)
 {
 	struct pare_observe_options with_fit = *opt;
@@ -265,5 +344,7 @@ enum pare_code pare_observe(struct pare_net *net, const struct pare_dataset *dat
 		return code;
 	if (opt->stat == PARE_STAT_INPUT_NORM || opt->stat == PARE_STAT_INVERSE)
 		return observe_layers(net, data, &with_fit, out, err);
+	if (opt->stat == PARE_STAT_CURVATURE)
+		return observe_curvature(net, data, &with_fit, out, err);
 	return observe_gradients(net, data, &with_fit, out, err);
 }

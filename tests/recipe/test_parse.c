@@ -229,7 +229,7 @@ static const struct {
     {PRUNE("\"scope\":\"layer\""), "/recipe/steps/0/prune", "exactly_one", "exactly one of \"sparsity\", \"threshold\", \"pattern\" must be given; got 0"},
     {PRUNE("\"sparsity\":0.5,\"threshold\":1"), "/recipe/steps/0/prune", "exactly_one", "got 2"},
     {PRUNE("\"sparsity\":0.5,\"scope\":\"layr\""), "/recipe/steps/0/prune/scope", "unknown_value", "did you mean \"layer\"?"},
-    {PRUNE("\"sparsity\":0.5,\"criterion\":\"hessian\""), "/recipe/steps/0/prune/criterion", "unknown_value", "there are \"magnitude\", \"random\""},
+    {PRUNE("\"sparsity\":0.5,\"criterion\":\"curvature\""), "/recipe/steps/0/prune/criterion", "unknown_value", "there are \"magnitude\", \"random\""},
     {PRUNE("\"sparsity\":0.5,\"criterion\":{\"name\":\"magnitudo\"}"), "/recipe/steps/0/prune/criterion/name", "unknown_value", "\"magnitude\""},
     {PRUNE("\"sparsity\":0.5,\"criterion\":{}"), "/recipe/steps/0/prune/criterion/name", "missing", "criterion"},
     {PRUNE("\"sparsity\":0.5,\"criterion\":{\"name\":\"random\",\"x\":1}"), "/recipe/steps/0/prune/criterion/x", "unknown_field", "random has no such field"},

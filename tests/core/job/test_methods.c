@@ -124,6 +124,8 @@ static const struct {
     {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.8,\"criterion\":\"movement_sum\",\"scope\":\"layer\"," ROUNDS "," RECOVER("")) ",{\"evaluate\":{\"folds\":2}}"), 0.8, 0.8},
     {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.5,\"granularity\":\"channel\",\"criterion\":\"movement_sum\",\"fade\":{\"epochs\":5}," ROUNDS "," RECOVER(""))), 0, 0.8},
     {STEPS(TRAIN("30", "") "," PRUNE("\"pattern\":\"2:4\",\"fade\":{\"epochs\":10,\"lambda\":20},\"reconstruct\":{},\"reestimate\":{}," RECOVER(""))), 0.45, 0.85},
+    {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.8,\"criterion\":\"hessian\"," ROUNDS "," RECOVER(""))), 0.8, 0.85},
+    {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.5,\"granularity\":\"channel\",\"criterion\":{\"name\":\"hessian\",\"probes\":3}," ROUNDS "," RECOVER(""))), 0, 0.85},
     {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.8,\"fade\":{},\"regrow\":true," ROUNDS "," RECOVER(""))), 0.8, 0.85},
 };
 

@@ -153,6 +153,46 @@ START_TEST(what_scores_lowest_goes)
 }
 END_TEST
 
+/* mean (x w + c - y)^2 has the Hessian 2 X^T X / n. Columns that are orthogonal make it diagonal, and then every probe finds it as it is; mixed ones
+ * need many. A weight that is 0 is not probed. */
+START_TEST(curvature_is_that_of_least_squares)
+{
+	static const struct pare_arch_layer one[] = {{.units = 1}};
+	struct pare_observe_options opt = {.stat = PARE_STAT_CURVATURE, .n_rows = 8, .batch_size = 8, .seed = 3, .probes = _i == 0 ? 1 : 400};
+	struct fixture f = {0};
+	struct pare_err err = {0};
+	double squares[4] = {0};
+	float *out, *before;
+	size_t n;
+
+	net_make(&f, 4, 1, one, 1, 8);
+	csv_begin(&f, 4);
+	for (int i = 0; i < 8; i++) {
+		double x[4] = {i & 1 ? -1 : 1, i & 2 ? -2 : 2, i & 4 ? -0.5 : 0.5, (i ^ i >> 1) & 1 ? -3 : 3};
+
+		if (_i == 1) /* no longer orthogonal */
+			x[1] += 0.7 * x[0];
+		for (int j = 0; j < 4; j++)
+			squares[j] += 2 * x[j] * x[j] / 8;
+		csv_row(&f, 4, x, 0.1 * i);
+	}
+	csv_end(&f, PARE_TASK_REGRESS, 0);
+	n = pare_net_slab_len(f.net);
+	*weight_at(&f, "fc1.weight", 3) = 0;
+	before = pare_calloc(n, sizeof *before);
+	memcpy(before, pare_net_slab(f.net), n * sizeof *before);
+	out = pare_calloc(n, sizeof *out);
+	ck_ok(pare_observe(f.net, f.data, &opt, out, &err));
+	ck_assert_mem_eq(before, pare_net_slab(f.net), n * sizeof *before);
+	for (size_t j = 0; j < 4; j++)
+		ck_assert_double_eq_tol((double)out[weight_at(&f, "fc1.weight", j) - pare_net_slab(f.net)], j < 3 ? squares[j] : 0, _i == 0 ? 0.01 : 0.25);
+	ck_assert_float_eq(out[weight_at(&f, "fc1.bias", 0) - pare_net_slab(f.net)], 0.0f);
+	pare_free(before);
+	pare_free(out);
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(what_cannot_be_observed)
 {
 	struct pare_observe_options opt = {.stat = PARE_STAT_GRAD, .n_rows = 0, .batch_size = 8};
@@ -185,6 +225,7 @@ int main(void)
 	tcase_add_loop_test(tc, gradients_are_those_of_training, 0, 2);
 	tcase_add_test(tc, means_over_batches);
 	tcase_add_loop_test(tc, what_scores_lowest_goes, 0, (int)(sizeof formula_table / sizeof formula_table[0]));
+	tcase_add_loop_test(tc, curvature_is_that_of_least_squares, 0, 2);
 	tcase_add_test(tc, what_cannot_be_observed);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
