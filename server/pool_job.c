@@ -89,8 +89,9 @@ static enum pare_code add_inputs(struct run *r, const char *role, enum store_ass
 			break;
 		in->role = role;
 		in->name = pare_strdup(a.files[i].path);
+		in->sha256 = pare_strdup(a.files[i].sha256);
 		r->start.n_inputs++;
-		if (in->name == NULL)
+		if (in->name == NULL || in->sha256 == NULL)
 			code = pare_err_nomem(&r->err, 0);
 	}
 	store_asset_done(&a);
@@ -124,6 +125,7 @@ static void close_inputs(struct run *r)
 	for (int i = 0; i < r->start.n_inputs; i++) {
 		close(r->start.inputs[i].fd);
 		pare_free((char *)r->start.inputs[i].name);
+		pare_free((char *)r->start.inputs[i].sha256);
 	}
 	r->start.n_inputs = 0;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -98,10 +99,52 @@ static enum pare_code spawn(struct host_run *r, const struct pare_msg_start *sta
 	return r->pid > 0 ? PARE_OK : pare_err_errno(err, errno, "fork");
 }
 
+#define HASH_CHUNK ((size_t)1 << 20)
+#define DIGITS (2 * 32 + 1) /* of a SHA-256, with NUL */
+
+static enum pare_code hash_file(int fd, const char *name, uint8_t *chunk, char hex[DIGITS], struct pare_err *err)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+	off_t at = 0;
+	ssize_t n = 0;
+
+	while (ok && (n = pread(fd, chunk, HASH_CHUNK, at)) > 0) {
+		ok = EVP_DigestUpdate(md, chunk, (size_t)n) == 1;
+		at += n;
+	}
+	ok = ok && EVP_DigestFinal_ex(md, digest, NULL) == 1;
+	EVP_MD_CTX_free(md);
+	if (n < 0)
+		return pare_err_errno(err, errno, name);
+	for (size_t i = 0; ok && i < DIGITS / 2; i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	return ok ? PARE_OK : pare_err_nomem(err, 0);
+}
+
+/* The inputs of a job by their contents, for its provenance. */
+static enum pare_code hash_inputs(struct pare_msg_start *m, char hex[PARE_MAX_INPUTS][DIGITS], struct pare_err *err)
+{
+	uint8_t *chunk = pare_alloc(HASH_CHUNK);
+	enum pare_code code = chunk != NULL ? PARE_OK : pare_err_nomem(err, HASH_CHUNK);
+
+	for (int i = 0; i < m->n_inputs && code == PARE_OK && strcmp(m->kind, "run") == 0; i++) {
+		code = hash_file(m->inputs[i].fd, m->inputs[i].name, chunk, hex[i], err);
+		m->inputs[i].sha256 = hex[i];
+	}
+	pare_free(chunk);
+	return code;
+}
+
 static enum pare_code send_start(struct host_run *r, const struct pare_msg_start *start, struct pare_err *err)
 {
+	char hex[PARE_MAX_INPUTS][DIGITS];
 	struct pare_msg_start m = *start;
+	enum pare_code code = hash_inputs(&m, hex, err);
 
+	if (code != PARE_OK)
+		return code;
 	for (int i = 0; i < m.n_inputs; i++)
 		m.inputs[i].fd = PARE_ENGINE_FD + 1 + i;
 	return pare_link_send(&r->link, pare_msg_write_start(&r->link.out, &m, err), err);

@@ -11,6 +11,7 @@
 #include "core/job/doc.h"
 #include "core/job/job.h"
 #include "core/job/link.h"
+#include "core/onnx/onnx.h"
 #include "core/job/sandbox.h"
 #include "core/prune/groups.h"
 #include "core/prune/prune.h"
@@ -180,9 +181,18 @@ struct job_run {
 	struct pare_paired paired;
 	enum pare_split judged; /* the split that the figures are of: test, or what there is */
 	int64_t n_params, n_nonzero_params; /* of the uploaded model */
+	struct {
+		char *job, *inputs;
+		struct pare_onnx_entry entries[4]; /* the last one ends them */
+	} origin; /* what the metadata of the model that leaves say of its making (provenance.c) */
 	size_t out_bytes, packed_bytes; /* of model.onnx; of model.packed, 0 if nobody asked for it */
 };
 
+/* Provenance (provenance.c): found out when the job is parsed; put into a model's file; told beside it. */
+PARE_MUST_USE enum pare_code job_know_origin(struct job_run *r, struct pare_err *err);
+void job_origin_done(struct job_run *r);
+PARE_MUST_USE enum pare_code job_stamp(const struct job_run *r, struct pare_buf *file, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_put_provenance(struct job_run *r, struct job_answer *a, struct pare_err *err);
 /* Tells of the phase and parses the job. */
 PARE_MUST_USE enum pare_code job_begin(struct job_run *r, struct pare_err *err);
 /* The beginning and the end of a job (run.c): everything that can be found out before the first step; w, started_ns and units_total are set, the rest is

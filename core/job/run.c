@@ -233,7 +233,9 @@ enum pare_code job_begin(struct job_run *r, struct pare_err *err)
 {
 	enum pare_code code = job_phase(r, "validate", err);
 
-	return code == PARE_OK ? parse_job(r, err) : code;
+	if (code == PARE_OK)
+		code = parse_job(r, err);
+	return code == PARE_OK ? job_know_origin(r, err) : code;
 }
 
 enum pare_code job_prepare(struct job_run *r, struct pare_err *err)
@@ -304,7 +306,9 @@ enum pare_code job_write_model(struct job_run *r, struct pare_buf *b, struct par
 	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
 	pare_buf_init(b, cap);
-	return code == PARE_OK ? pare_onnx_write(r->model, b, err) : code;
+	if (code == PARE_OK)
+		code = pare_onnx_write(r->model, b, err);
+	return code == PARE_OK ? job_stamp(r, b, err) : code;
 }
 
 static enum pare_code put_packed(struct job_run *r, struct job_answer *a, struct pare_span file, struct pare_err *err)
@@ -398,6 +402,8 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 		code = job_put_front(r, a, err);
 	if (code == PARE_OK)
 		code = put_reports(r, a, err);
+	if (code == PARE_OK && job_wants(r, "report"))
+		code = job_put_provenance(r, a, err);
 	r->units_before = r->units_total;
 	if (code == PARE_OK)
 		code = job_progress(r, 0, 0, 0, true, err);
@@ -430,6 +436,7 @@ void job_run_done(struct job_run *r)
 	pare_model_free(r->teacher_model);
 	pare_buf_done(&r->own);
 	job_sweep_free(r->sweep);
+	job_origin_done(r);
 	pare_job_free(r->own_job);
 }
 

@@ -115,8 +115,9 @@ static enum pare_code run_steps(struct job_stored *s, struct pare_err *err)
 /* --- what leaves */
 
 struct output {
-	struct job_stored *s; /* first: keep_of gets a pointer to s's place */
+	struct job_stored *s;
 	int fd;
+	size_t n_bytes;
 };
 
 static const uint8_t *output_keep(void *ctx, int p, size_t first, size_t n, uint8_t *room)
@@ -129,21 +130,24 @@ static enum pare_code put_bytes(void *ctx, const void *bytes, size_t n, struct p
 	struct output *o = ctx;
 	enum pare_code code = job_check_canceled(o->s->r->w, err);
 
+	o->n_bytes += n;
 	return code == PARE_OK ? pare_link_write(o->fd, bytes, n, err) : code;
 }
 
 static enum pare_code put_file(struct job_stored *s, struct job_answer *a, int file, const char *name, struct pare_err *err)
 {
 	struct output o = {.s = s, .fd = -1};
-	struct pare_onnx_copy c = {.bytes = file == 0 ? s->r->file : s->r->side[file - 1].bytes, .file = file, .v = &s->v, .keep = output_keep, .put = put_bytes, .ctx = &o};
+	struct pare_onnx_copy c = {.bytes = file == 0 ? s->r->file : s->r->side[file - 1].bytes, .file = file, .v = &s->v, .entries = s->r->origin.entries, .keep = output_keep, .put = put_bytes, .ctx = &o};
 	enum pare_code code = pare_link_open(&s->r->w->link, name, file == 0 ? "application/onnx" : "application/octet-stream", &o.fd, err);
 
 	if (code == PARE_OK)
 		code = pare_onnx_copy(&c, err);
 	if (o.fd >= 0 && close(o.fd) != 0 && code == PARE_OK)
 		code = pare_err_errno(err, errno, name);
-	if (code == PARE_OK)
+	if (code == PARE_OK) {
 		a->artifacts[a->n_artifacts++] = name;
+		s->r->out_bytes += o.n_bytes;
+	}
 	return code;
 }
 
@@ -162,14 +166,16 @@ static enum pare_code finish(struct job_stored *s, struct job_answer *a, struct 
 	enum pare_code code = job_phase(r, "export", err);
 
 	count(s, s->n_left);
-	r->out_bytes = r->file.len;
-	for (int i = 0; i < s->r->n_side; i++)
-		r->out_bytes += s->r->side[i].bytes.len;
+	s->in_bytes = r->file.len;
+	for (int i = 0; i < r->n_side; i++)
+		s->in_bytes += r->side[i].bytes.len;
 	if (code == PARE_OK && job_wants(r, "onnx"))
 		code = put_files(s, a, err);
 	r->finished_ns = pare_job_env.tick_ns(NULL);
 	if (code == PARE_OK && job_wants(r, "report"))
 		code = job_stored_reports(s, a, err);
+	if (code == PARE_OK && job_wants(r, "report"))
+		code = job_put_provenance(r, a, err);
 	r->units_before = r->units_total;
 	if (code == PARE_OK)
 		code = job_progress(r, 0, 0, 0, true, err);

@@ -9,6 +9,7 @@ struct job_stored {
 	struct job_run *r;
 	struct pare_inventory v;
 	struct pare_stored stored;
+	size_t in_bytes; /* of all files that came; r->out_bytes: of those that left, 0 if none was asked for */
 	int64_t *n_dense, *n_left; /* by tensor: values that are not zero, as uploaded and at the end */
 };
 

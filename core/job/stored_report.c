@@ -23,9 +23,9 @@ static double share(int64_t n_nonzero, int64_t n)
 }
 
 /* Bytes of the files if zeros were coded by their places: n H(p) bits a tensor, and the other values as they are. */
-static double coded_bytes(const struct job_stored *s, const int64_t *nonzero)
+static double coded_bytes(const struct job_stored *s, size_t file_bytes, const int64_t *nonzero)
 {
-	double bytes = (double)s->r->out_bytes;
+	double bytes = (double)file_bytes;
 
 	for (int p = 0; p < s->v.n; p++) {
 		const struct pare_weight *w = &s->v.weights[p];
@@ -38,12 +38,18 @@ static double coded_bytes(const struct job_stored *s, const int64_t *nonzero)
 	return ceil(bytes);
 }
 
+/* Where no file was asked for, none has another size. */
+static size_t out_bytes(const struct job_stored *s)
+{
+	return s->r->out_bytes > 0 ? s->r->out_bytes : s->in_bytes;
+}
+
 static double compression(const struct job_stored_total *t)
 {
 	return t->n_weights > 0 ? (double)t->n_weights / (double)(t->n_nonzero_weights > 0 ? t->n_nonzero_weights : 1) : 1;
 }
 
-static void write_total(const struct job_stored *s, struct pare_buf *b, const char *key, const int64_t *nonzero)
+static void write_total(const struct job_stored *s, struct pare_buf *b, const char *key, size_t file_bytes, const int64_t *nonzero)
 {
 	struct job_stored_total t;
 
@@ -54,8 +60,8 @@ static void write_total(const struct job_stored *s, struct pare_buf *b, const ch
 	pare_json_key_int(b, "n_weights", t.n_weights);
 	pare_json_key_int(b, "n_nonzero_weights", t.n_nonzero_weights);
 	pare_json_key_num(b, "sparsity", share(t.n_nonzero_weights, t.n_weights));
-	pare_json_key_int(b, "file_bytes", (int64_t)s->r->out_bytes);
-	pare_json_key_num(b, "coded_bytes", coded_bytes(s, nonzero));
+	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
+	pare_json_key_num(b, "coded_bytes", coded_bytes(s, file_bytes, nonzero));
 	pare_buf_str(b, "}");
 }
 
@@ -115,9 +121,9 @@ static void write_report(const struct job_stored *s, struct pare_buf *b)
 	pare_json_key_int(b, "seed", (int64_t)r->seed);
 	pare_json_key_int(b, "threads", r->threads);
 	open_key(b, "data", "null");
-	write_total(s, b, "input", s->n_dense);
-	write_total(s, b, "dense", s->n_dense);
-	write_total(s, b, "final", s->n_left);
+	write_total(s, b, "input", s->in_bytes, s->n_dense);
+	write_total(s, b, "dense", s->in_bytes, s->n_dense);
+	write_total(s, b, "final", out_bytes(s), s->n_left);
 	pare_json_key_num(b, "compression", compression(&left));
 	open_key(b, "requirement", "null");
 	open_key(b, "layers", "[");
@@ -160,8 +166,8 @@ static void figures(const struct job_stored *s, struct job_doc *d)
 	figure(d, "parameters", (double)dense.n_params, (double)left.n_params);
 	figure(d, "non-zero parameters", (double)dense.n_nonzero_params, (double)left.n_nonzero_params);
 	figure(d, "non-zero weights", (double)dense.n_nonzero_weights, (double)left.n_nonzero_weights);
-	figure(d, "files, bytes", (double)s->r->out_bytes, (double)s->r->out_bytes);
-	figure(d, "with zeros coded by their places, bytes", coded_bytes(s, s->n_dense), coded_bytes(s, s->n_left));
+	figure(d, "files, bytes", (double)s->in_bytes, (double)out_bytes(s));
+	figure(d, "with zeros coded by their places, bytes", coded_bytes(s, s->in_bytes, s->n_dense), coded_bytes(s, out_bytes(s), s->n_left));
 	job_doc_table_end(d);
 }
 
@@ -244,7 +250,7 @@ void job_stored_summary(const struct job_stored *s, struct pare_buf *b)
 	pare_json_key_int(b, "n_weights_nonzero", left.n_nonzero_weights);
 	pare_json_key_num(b, "sparsity", share(left.n_nonzero_weights, left.n_weights));
 	pare_json_key_num(b, "compression", compression(&left));
-	pare_json_key_int(b, "onnx_bytes", (int64_t)s->r->out_bytes);
+	pare_json_key_int(b, "onnx_bytes", (int64_t)out_bytes(s));
 	pare_json_key_num(b, "seconds", (double)(s->r->finished_ns - s->r->started_ns) * 1e-9);
 	pare_buf_str(b, "}}");
 }

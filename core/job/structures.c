@@ -162,7 +162,7 @@ static enum pare_code write_shrunk(struct job_run *r, struct pare_err *err)
 		return code;
 	code = pare_onnx_rewrite(r->model, &rw, &r->shrunk.file, err);
 	pare_rewrite_done(&rw);
-	return code;
+	return code == PARE_OK ? job_stamp(r, &r->shrunk.file, err) : code;
 }
 
 static size_t output_len(const struct pare_net *net, int i, int64_t rows)

@@ -65,8 +65,10 @@ enum pare_code job_model_files(const struct job_worker *w, const char *role, str
 	}
 	if (models == 1)
 		return PARE_OK;
-	(void)pare_err_set(err, PARE_E_INVALID, NULL, "exactly one model is needed, and what stands beside it may not be called *.onnx; of %d file%s of the role %s %d are", of_role,
-	    of_role == 1 ? "" : "s", role, models);
+	if (of_role == 0)
+		(void)pare_err_set(err, PARE_E_INVALID, NULL, "exactly one file of the role %s is needed; got 0", role);
+	else
+		(void)pare_err_set(err, PARE_E_INVALID, NULL, "exactly one model is needed, and what stands beside it may not be called *.onnx; of %d files of the role %s %d are", of_role, role, models);
 	return pare_err_at(err, "/%s", role);
 }
 

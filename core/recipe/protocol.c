@@ -14,6 +14,7 @@
 #include "core/recipe/recipe_priv.h"
 
 #define NAME_MAX_LEN ((size_t)64)
+#define SHA256_DIGITS ((size_t)64)
 #define MEDIA_TYPE_MAX ((size_t)100)
 
 static const char *const event_names[] = {"phase", "metrics", "log", "progress", "checkpoint", "resumed", NULL};
@@ -104,6 +105,8 @@ enum pare_code pare_msg_write_start(struct pare_buf *out, const struct pare_msg_
 		pare_json_key_str(out, "name", m->inputs[i].name);
 		pare_json_key_int(out, "fd", m->inputs[i].fd);
 		pare_json_key_int(out, "bytes", m->inputs[i].n_bytes);
+		if (m->inputs[i].sha256 != NULL)
+			pare_json_key_str(out, "sha256", m->inputs[i].sha256);
 		pare_buf_str(out, "}");
 	}
 	pare_buf_str(out, "]");
@@ -287,12 +290,17 @@ static enum pare_code read_input(struct pare_arena *a, const json_t *v, struct p
 {
 	int64_t fd;
 
-	if (json_object_size(v) != 4)
-		return bad(err, "an input must have role, name, fd and bytes");
+	bool hashed = json_object_get(v, "sha256") != NULL;
+
+	if (json_object_size(v) != (hashed ? 5 : 4))
+		return bad(err, "an input must have role, name, fd and bytes, and may have sha256");
 	in->role = text_of(a, v, "role", 16);
 	in->name = text_of(a, v, "name", 255);
 	if (!among(roles, in->role) || in->name == NULL || !int_of(v, "fd", PARE_ENGINE_FD + 1, 65535, &fd) || !int_of(v, "bytes", 0, INT64_MAX, &in->n_bytes))
 		return bad(err, "an input has a wrong role, name, fd or bytes");
+	in->sha256 = hashed ? text_of(a, v, "sha256", SHA256_DIGITS) : NULL;
+	if (hashed && (in->sha256 == NULL || strlen(in->sha256) != SHA256_DIGITS || strspn(in->sha256, "0123456789abcdef") != SHA256_DIGITS))
+		return bad(err, "sha256 of an input must be 64 hexadecimal digits");
 	in->fd = (int)fd;
 	return PARE_OK;
 }

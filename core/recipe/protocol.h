@@ -4,7 +4,7 @@
  * daemon -> engine, once:
  *   {"type":"start","kind":"run|analyze|inspect-model|inspect-dataset|build|pack|unpack","job":{…canonical job…} | null,
  *    "architecture":{…} (build), "options":{…} (inspect-dataset: label, task),
- *    "inputs":[{"role":"model|teacher|data|checkpoint","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016}, …],
+ *    "inputs":[{"role":"model|teacher|data|checkpoint","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016,"sha256":"…" (or absent)}, …],
  *    "limits":{"memory_bytes":N,"cpu_seconds":N},"checkpoint_ms":N}
  *   Of several files of a model the one called *.onnx is the model, the others are its external data. The fds are inherited,
  *   read-only; the engine maps them. checkpoint_ms: the state of the job is wanted, no more often than that; 0: never.
@@ -36,6 +36,7 @@ struct pare_msg_input {
 	const char *role, *name;
 	int fd;
 	int64_t n_bytes;
+	const char *sha256; /* lower-case hex, NULL: not known */
 };
 
 struct pare_msg_start {

@@ -238,7 +238,7 @@ static const char *need_of_data(const struct pare_args *step)
 /* Without a data set there is pruning by what weights are alone, and nothing that is measured. */
 static void data_rules(struct recipe_check *c, const struct pare_args *job)
 {
-	static const char *const measured[] = {"require", "teacher"};
+	static const char *const measured[] = {"require", "teacher", "sweep"};
 	const struct pare_arg *steps = pare_args_get(pare_args_obj(job, "recipe"), "steps");
 
 	if (pare_args_has(job, "dataset"))

@@ -28,13 +28,15 @@ static void line_of(struct pare_msg *m)
 	ck_assert_msg(pare_msg_read(b.data, b.len - 1, m, &err) == PARE_OK, "%s: %s", b.data, err.message);
 }
 
+#define HASH "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
 START_TEST(start)
 {
 	struct pare_msg_start m = {.kind = "run", .job = "{\"b\":1,\n \"a\":{\"c\":[1,2.50,null,true,\"\\n\"]}}", .n_inputs = 2, .memory_bytes = 1 << 30, .cpu_seconds = 9, .checkpoint_ms = 60000};
 	struct pare_msg_start r;
 
-	m.inputs[0] = (struct pare_msg_input){"model", "in \"x\".onnx", 4, 100};
-	m.inputs[1] = (struct pare_msg_input){"data", "train-images-idx3-ubyte", 5, 47040016};
+	m.inputs[0] = (struct pare_msg_input){.role = "model", .name = "in \"x\".onnx", .fd = 4, .n_bytes = 100, .sha256 = HASH};
+	m.inputs[1] = (struct pare_msg_input){.role = "data", .name = "train-images-idx3-ubyte", .fd = 5, .n_bytes = 47040016};
 	ck_assert_int_eq(pare_msg_write_start(&b, &m, &err), PARE_OK);
 	ck_assert_int_eq(pare_msg_read_start(b.data, b.len - 1, &r, &err), PARE_OK);
 	ck_assert_str_eq(r.kind, "run");
@@ -42,6 +44,8 @@ START_TEST(start)
 	ck_assert_ptr_null(r.architecture);
 	ck_assert_int_eq(r.n_inputs, 2);
 	ck_assert_str_eq(r.inputs[0].name, "in \"x\".onnx");
+	ck_assert_str_eq(r.inputs[0].sha256, HASH);
+	ck_assert_ptr_null(r.inputs[1].sha256);
 	ck_assert_int_eq(r.inputs[1].fd, 5);
 	ck_assert_int_eq(r.inputs[1].n_bytes, 47040016);
 	ck_assert_int_eq(r.memory_bytes, 1 << 30);

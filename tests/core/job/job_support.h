@@ -57,7 +57,7 @@ static inline void rig_forget(struct rig *r) /* inputs and result; outputs and e
 
 static inline void rig_done(struct rig *r)
 {
-	static const char *const names[] = {"model.onnx", "model.packed", "report.json", "report.md", "report.html"};
+	static const char *const names[] = {"model.onnx", "model.packed", "report.json", "report.md", "report.html", "provenance.json"};
 	char path[128];
 
 	rig_forget(r);
@@ -79,7 +79,7 @@ static inline void rig_input(struct rig *r, const char *role, const char *name, 
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, bytes, n), (ssize_t)n);
-	r->start.inputs[r->start.n_inputs++] = (struct pare_msg_input){role, name, fd, (int64_t)n};
+	r->start.inputs[r->start.n_inputs++] = (struct pare_msg_input){.role = role, .name = name, .fd = fd, .n_bytes = (int64_t)n};
 }
 
 static inline char *rig_read(const char *path, size_t *out_n)
@@ -106,6 +106,15 @@ static inline char *rig_output(const struct rig *r, const char *name, size_t *ou
 
 	(void)snprintf(path, sizeof path, "%s/%s", r->dir, name);
 	return rig_read(path, out_n);
+}
+
+/* How much of a model that leaves is not about where it comes from: that stands at its end, and names the job. */
+static inline size_t rig_without_origin(const char *model, size_t n)
+{
+	const char *entry = memmem(model, n, "pare.version", 12);
+
+	ck_assert_ptr_nonnull(entry);
+	return (size_t)(entry - model) - 4; /* tags and lengths of an entry and its key */
 }
 
 static inline bool rig_has_output(const struct rig *r, const char *name)

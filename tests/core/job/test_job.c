@@ -161,7 +161,7 @@ START_TEST(recipes_on_iris)
 		size_t size;
 		char *bytes = rig_output(&r, "model.onnx", &size);
 
-		ck_assert_uint_eq(size, model_n);
+		ck_assert_uint_eq(rig_without_origin(bytes, size), model_n);
 		rig_forget(&r);
 		r.start.kind = "inspect-model";
 		rig_input(&r, "model", "m", bytes, size);
@@ -238,6 +238,10 @@ static void same(const char *a, const char *b, bool equal)
 	size_t n_a, n_b;
 	char *x = trained(a, &n_a), *y = trained(b, &n_b);
 
+	if (strcmp(a, b) != 0) { /* other jobs, perhaps the same weights */
+		n_a = rig_without_origin(x, n_a);
+		n_b = rig_without_origin(y, n_b);
+	}
 	ck_assert_uint_eq(n_a, n_b);
 	ck_assert_msg((memcmp(x, y, n_a) == 0) == equal, "%s", equal ? "the same job gave other bytes" : "another seed gave the same bytes");
 	free(x);

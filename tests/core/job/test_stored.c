@@ -119,7 +119,7 @@ START_TEST(every_place_that_holds_weights)
 	open_bytes(&before, before.bytes, n);
 	after.bytes = rig_output(&r, "model.onnx", &n);
 	open_bytes(&after, after.bytes, n);
-	ck_assert_uint_eq(after.n, before.n);
+	ck_assert_uint_gt(after.n, before.n); /* where it comes from */
 	ck_assert_int_eq(after.v.n, before.v.n);
 	for (int p = 0; p < before.v.n; p++) {
 		const struct pare_weight *w = &before.v.weights[p];
@@ -211,6 +211,35 @@ START_TEST(the_same_bytes_again)
 	ck_assert_int_eq(memcmp(first, second, n), 0);
 	free(first);
 	free(second);
+}
+END_TEST
+
+/* Where it comes from stands in the model and beside it, once, however often the model goes round. */
+START_TEST(provenance_is_told)
+{
+	/* sha256sum of all.onnx */
+	static const char hash[] = "f5f26b0781d36dd7fd7b6817ef13ece45ba355cdaebeb96d7a5ba556c82eed1d";
+	char *model, *text, path[128];
+	size_t n;
+	int found = 0;
+	json_t *v;
+
+	ck_assert_int_eq(run(job_table[0].job, DIR "all.onnx", NULL), PARE_OK);
+	text = rig_output(&r, "provenance.json", NULL);
+	v = json_loads(text, 0, NULL);
+	ck_assert_ptr_nonnull(v);
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(v, "inputs"), 0), "sha256")), hash);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(v, "job"), "seed")), 5);
+	ck_assert_ptr_null(json_object_get(json_object_get(v, "job"), "model"));
+	json_decref(v);
+	free(text);
+	(void)snprintf(path, sizeof path, "%s/model.onnx", r.dir);
+	ck_assert_int_eq(run(job_table[0].job, path, NULL), PARE_OK);
+	model = rig_output(&r, "model.onnx", &n);
+	for (size_t i = 0; i + 11 < n; i++)
+		found += memcmp(model + i, "pare.inputs", 11) == 0;
+	ck_assert_int_eq(found, 1);
+	free(model);
 }
 END_TEST
 
@@ -406,6 +435,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, the_smallest_go);
 	tcase_add_test(t, the_report_counts);
 	tcase_add_test(t, the_same_bytes_again);
+	tcase_add_test(t, provenance_is_told);
 	tcase_add_test(t, onnx_runtime_runs_them);
 	tcase_add_test(t, external_data_are_inspected);
 	tcase_add_loop_test(t, hostile_locations, 0, (int)(sizeof hostile_table / sizeof hostile_table[0]));
