@@ -116,7 +116,7 @@ static enum pare_code look_at_structures(struct job_run *r, const struct pare_ar
 
 	if (o->criterion->stat != PARE_STRUCTURE_STAT_ABLATION) {
 		o->activations = seen;
-		return pare_activations(r->net, g, r->data, &look, o->criterion->stat == PARE_STRUCTURE_STAT_ENTROPY, seen, err);
+		return pare_activations(r->net, g, r->data, &look, o->criterion->stat, seen, err);
 	}
 	*ablation = pare_calloc((size_t)g->n_units + 1, sizeof **ablation);
 	if (*ablation == NULL)

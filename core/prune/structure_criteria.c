@@ -8,6 +8,7 @@
  *              (He et al. 2019, arXiv:1811.00250)
  * mean_activation, apoz   mean |a| on data, and how often it is not zero (Hu et al. 2016, arXiv:1607.03250)
  * entropy      of the outputs in bins: what always says the same says nothing (Luo and Wu 2017, arXiv:1706.05791)
+ * hrank        mean rank of the feature maps that convolutions read: what is of low rank can be made up from little (Lin et al. 2020, arXiv:2002.10179)
  * ablation     how much the loss rises without the unit: the exact form of what taylor estimates (Mozer and Smolensky 1989)
  *
  * Running statistics of batch norms are no weights and count nowhere. */
@@ -227,6 +228,22 @@ static enum pare_code score_entropy(const struct pare_structure_input *in, float
 	return PARE_OK;
 }
 
+static enum pare_code score_rank(const struct pare_structure_input *in, float *out, struct pare_err *err)
+{
+	(void)err;
+	for (int u = 0; u < in->group->n; u++) {
+		const struct pare_structure *unit = &in->groups->units[in->group->first + u];
+		double total = 0, n = 0;
+
+		for (uint32_t i = 0; i < unit->n; i++) {
+			total += in->activations->rank[in->groups->member[unit->first + i]];
+			n += in->activations->maps[in->groups->member[unit->first + i]];
+		}
+		out[u] = n > 0 ? (float)(total / n) : NAN;
+	}
+	return PARE_OK;
+}
+
 static enum pare_code score_ablation(const struct pare_structure_input *in, float *out, struct pare_err *err)
 {
 	(void)err;
@@ -244,6 +261,7 @@ const struct pare_structure_criterion pare_structure_criterion_table[] = {
     {.name = "mean_activation", .stat = PARE_STRUCTURE_STAT_ACTIVATIONS, .relative = true, .score = score_mean},
     {.name = "apoz", .stat = PARE_STRUCTURE_STAT_ACTIVATIONS, .score = score_apoz},
     {.name = "entropy", .stat = PARE_STRUCTURE_STAT_ENTROPY, .score = score_entropy},
+    {.name = "hrank", .stat = PARE_STRUCTURE_STAT_RANK, .relative = true, .score = score_rank},
     {.name = "ablation", .stat = PARE_STRUCTURE_STAT_ABLATION, .score = score_ablation},
     {.name = NULL},
 };

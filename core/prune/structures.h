@@ -13,6 +13,7 @@ struct pare_activation_stats {
 	double *sum;   /* of |a| */
 	double *zeros; /* how many are exactly zero */
 	double *count; /* of elements; 0: not looked at */
+	double *rank, *maps; /* of channels of 4-dimensional values [N, C, H, W]: ranks of the H x W maps, summed, and how many; NULL unless asked for */
 	double *entropy; /* -sum p ln p of the elements in PARE_ACTIVATION_BINS equal bins between the slice's least and greatest; NULL unless asked for */
 };
 #define PARE_ACTIVATION_BINS 32
@@ -22,6 +23,7 @@ enum pare_structure_stat {
 	PARE_STRUCTURE_STAT_NONE,
 	PARE_STRUCTURE_STAT_ACTIVATIONS,
 	PARE_STRUCTURE_STAT_ENTROPY, /* the activations' entropy as well: a second pass */
+	PARE_STRUCTURE_STAT_RANK,    /* the activations' ranks as well */
 	PARE_STRUCTURE_STAT_ABLATION /* the loss without each unit (core/train/ablate.h) */
 };
 

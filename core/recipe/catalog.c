@@ -363,6 +363,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "mean_activation", "Mean |a| of a structure's outputs on training rows", "Polyak and Wolf 2015, IEEE Access 3", activation_params},
     {PARE_KIND_CRITERION, "apoz", "How often a structure's outputs are not zero on training rows", "Hu et al. 2016, arXiv:1607.03250", activation_params},
     {PARE_KIND_CRITERION, "entropy", "Entropy of a structure's outputs in bins: what always says the same says nothing", "Luo and Wu 2017, arXiv:1706.05791", activation_params},
+    {PARE_KIND_CRITERION, "hrank", "Mean rank of a channel's feature maps, of those that convolutions read, on training rows; layers without such maps stay whole", "Lin et al. 2020, arXiv:2002.10179", activation_params},
     {PARE_KIND_CRITERION, "ablation", "How much the loss rises without the structure, found out by leaving it out; taylor with granularity channel is the fast form", "Mozer and Smolensky 1989", ablation_params},
     {PARE_KIND_CRITERION, "hessian", "w^2 h / 2 with h on the diagonal of the Hessian, estimated by random probes: optimal brain damage; of structures the sum", "LeCun et al. 1990; Hutchinson 1989; Yu et al. 2022, arXiv:2101.08940", hessian_params},
     {PARE_KIND_CRITERION, "wanda", "|w| times the root mean square of its input", "Sun et al. 2023, arXiv:2306.11695", wanda_params},
@@ -414,7 +415,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_N_KINDS, NULL, NULL, NULL, NULL}};
 
 /* The criteria that score structures only; all others score weights, and structures by them. */
-static const char *const structure_criteria[] = {"l1", "l2", "bn_scale", "fpgm", "mean_activation", "apoz", "entropy", "ablation", NULL};
+static const char *const structure_criteria[] = {"l1", "l2", "bn_scale", "fpgm", "mean_activation", "apoz", "entropy", "hrank", "ablation", NULL};
 
 bool pare_catalog_of_structures(const struct pare_method *criterion)
 {

@@ -3,6 +3,7 @@
  * them by its own rules. Parameters stand in the same order in both, so the slab is copied. */
 #include "core/train/activations.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct tapped {
 	float *least, *most;
 	double *bins; /* PARE_ACTIVATION_BINS each; the first pass finds the range, the second fills them */
 	bool filling;
+	double *map; /* room for one; NULL unless ranks are asked for */
 };
 
 static bool is_tap(const struct pare_net *net, const struct pare_structures *g, const struct tapped *t, int32_t value)
@@ -95,6 +97,7 @@ static void close_tapped(struct tapped *t)
 	pare_free(t->least);
 	pare_free(t->most);
 	pare_free(t->bins);
+	pare_free(t->map);
 }
 
 static void widen(const struct tapped *t, uint32_t slice, const float *p, int64_t n)
@@ -117,6 +120,58 @@ static void fill_bins(const struct tapped *t, uint32_t slice, const float *p, in
 	}
 }
 
+/* The place of the largest of what is left of a[h][w] below and right of (k, k). */
+static double find_pivot(const double *a, int64_t h, int64_t w, int64_t k, int64_t *out_i, int64_t *out_j)
+{
+	double most = -1;
+
+	for (int64_t i = k; i < h; i++)
+		for (int64_t j = k; j < w; j++)
+			if (fabs(a[i * w + j]) > most) {
+				most = fabs(a[i * w + j]);
+				*out_i = i;
+				*out_j = j;
+			}
+	return most;
+}
+
+static void swap(double *a, double *b)
+{
+	double t = *a;
+
+	*a = *b;
+	*b = t;
+}
+
+/* By elimination with complete pivots; what rounding of the numbers can explain counts as nothing, as in numpy's matrix_rank. */
+static int64_t rank_of(const float *x, int64_t h, int64_t w, double *a)
+{
+	int64_t least = h < w ? h : w, i = 0, j = 0;
+	double limit = 0;
+
+	for (int64_t k = 0; k < h * w; k++)
+		a[k] = (double)x[k];
+	for (int64_t k = 0; k < least; k++) {
+		double most = find_pivot(a, h, w, k, &i, &j);
+
+		if (k == 0)
+			limit = most * (double)(h > w ? h : w) * (double)FLT_EPSILON;
+		if (most <= limit)
+			return k;
+		for (int64_t c = 0; c < w; c++)
+			swap(&a[k * w + c], &a[i * w + c]);
+		for (int64_t r = 0; r < h; r++)
+			swap(&a[r * w + k], &a[r * w + j]);
+		for (int64_t r = k + 1; r < h; r++) {
+			double f = a[r * w + k] / a[k * w + k];
+
+			for (int64_t c = k; c < w; c++)
+				a[r * w + c] -= f * a[k * w + c];
+		}
+	}
+	return least;
+}
+
 /* Adds the elements of one axis of a value to its slices. */
 static void add_axis(const struct tapped *t, const struct pare_shape *s, int axis, const float *x, uint32_t base, struct pare_activation_stats *out)
 {
@@ -136,6 +191,10 @@ static void add_axis(const struct tapped *t, const struct pare_shape *s, int axi
 			for (int64_t k = 0; k < inner; k++) {
 				sum += fabs((double)p[k]);
 				zeros += !(p[k] < 0 || p[k] > 0);
+			}
+			if (t->map != NULL && s->n_dims == 4 && axis == 1) {
+				out->rank[base + i] += (double)rank_of(p, s->dims[2], s->dims[3], t->map);
+				out->maps[base + i] += 1;
 			}
 			out->sum[base + i] += sum;
 			out->zeros[base + i] += zeros;
@@ -218,9 +277,26 @@ static void read_bins(const struct tapped *t, size_t n_slices, struct pare_activ
 		}
 }
 
-enum pare_code pare_activations(const struct pare_net *net, const struct pare_structures *groups, const struct pare_dataset *data,
-    const struct pare_observe_options *opt, bool entropy, struct pare_activation_stats *out, struct pare_err *err)
+static enum pare_code prepare_ranks(struct tapped *t, size_t n_slices, struct pare_activation_stats *out, struct pare_err *err)
 {
+	size_t most = 1;
+
+	for (int i = t->first; i < t->model.graph.n_outputs; i++) {
+		const struct pare_shape *s = pare_net_shape_of(t->net, t->outputs[i]);
+		size_t n = s->n_dims == 4 ? (size_t)(s->dims[2] * s->dims[3]) : 0;
+
+		most = n > most ? n : most;
+	}
+	t->map = pare_calloc(most, sizeof *t->map);
+	out->rank = pare_calloc(n_slices, sizeof *out->rank);
+	out->maps = pare_calloc(n_slices, sizeof *out->maps);
+	return t->map != NULL && out->rank != NULL && out->maps != NULL ? PARE_OK : pare_err_nomem(err, most * sizeof *t->map);
+}
+
+enum pare_code pare_activations(const struct pare_net *net, const struct pare_structures *groups, const struct pare_dataset *data,
+    const struct pare_observe_options *opt, enum pare_structure_stat what, struct pare_activation_stats *out, struct pare_err *err)
+{
+	bool entropy = what == PARE_STRUCTURE_STAT_ENTROPY;
 	struct tapped t = {.first = 0};
 	size_t n = (size_t)groups->slices.n + 1;
 	uint32_t n_rows = 0;
@@ -233,6 +309,8 @@ enum pare_code pare_activations(const struct pare_net *net, const struct pare_st
 		code = open_tapped(&t, net, groups, err);
 	if (code == PARE_OK && entropy)
 		code = prepare_bins(&t, n, out, err);
+	if (code == PARE_OK && what == PARE_STRUCTURE_STAT_RANK)
+		code = prepare_ranks(&t, n, out, err);
 	if (code == PARE_OK)
 		code = draw_rows(&t, data, opt, &n_rows, err);
 	for (int pass = 0; pass < (entropy ? 2 : 1) && code == PARE_OK; pass++) {
@@ -252,6 +330,8 @@ void pare_activations_done(struct pare_activation_stats *s)
 	pare_free(s->sum);
 	pare_free(s->zeros);
 	pare_free(s->count);
+	pare_free(s->rank);
+	pare_free(s->maps);
 	pare_free(s->entropy);
 	*s = (struct pare_activation_stats){.sum = NULL};
 }

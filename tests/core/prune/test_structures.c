@@ -178,12 +178,14 @@ static void fill_stats(const struct bench *b, struct pare_activation_stats *a)
 	size_t n = b->g->slices.n;
 
 	*a = (struct pare_activation_stats){.sum = pare_calloc(n, sizeof(double)), .zeros = pare_calloc(n, sizeof(double)), .count = pare_calloc(n, sizeof(double)),
-	    .entropy = pare_calloc(n, sizeof(double))};
+	    .entropy = pare_calloc(n, sizeof(double)), .rank = pare_calloc(n, sizeof(double)), .maps = pare_calloc(n, sizeof(double))};
 	for (size_t i = 0; i < n; i++) {
 		a->sum[i] = (double)(i * 7919 % 1000);
 		a->zeros[i] = (double)(i * 104729 % 1000);
 		a->count[i] = 1000;
 		a->entropy[i] = (double)(i * 15485863 % 1000);
+		a->rank[i] = (double)(i * 611953 % 1000);
+		a->maps[i] = 100;
 	}
 }
 
@@ -207,6 +209,8 @@ START_TEST(every_criterion_ranks)
 		pare_free(seen.zeros);
 		pare_free(seen.count);
 		pare_free(seen.entropy);
+		pare_free(seen.rank);
+		pare_free(seen.maps);
 		close_bench(&b);
 	}
 	for (const struct pare_criterion *c = pare_criterion_table; c->name != NULL; c++) {

@@ -6,6 +6,7 @@
 #include "core/train/activations.h"
 #include "tests/core/train/train_support.h"
 #include "tests/support/fit.h"
+#include "tests/support/graph_builder.h"
 
 enum { ROWS = 80, HIDDEN = 6 };
 
@@ -102,7 +103,7 @@ START_TEST(entropy_is_that_of_the_outputs)
 	make(&f, &fit, &g);
 	opt.fit = &fit;
 	*weight_at(&f, "fc1.weight", 0) = *weight_at(&f, "fc1.weight", 1) = 0.0f; /* unit 0 always says the same */
-	ck_ok(pare_activations(f.net, g, f.data, &opt, true, &seen, &err));
+	ck_ok(pare_activations(f.net, g, f.data, &opt, PARE_STRUCTURE_STAT_ENTROPY, &seen, &err));
 	in = (struct pare_structure_input){.net = f.net, .groups = g, .group = &g->groups[0], .activations = &seen};
 	ck_ok(c->score(&in, score, &err));
 	ck_assert_float_eq_tol(score[0], 0.0f, 1e-6f);
@@ -123,6 +124,59 @@ START_TEST(entropy_is_that_of_the_outputs)
 }
 END_TEST
 
+/* Images are products of a column and a row: rank 1, and 2 with a constant added. */
+START_TEST(ranks_are_those_of_the_maps)
+{
+	static const float w1[3] = {2, 0, 1}, b1[3] = {0, 0, 1}, w2[3] = {1, 1, 1};
+	static const float want[3] = {1, 0, 2};
+	const struct pare_net_options no = {.n_threads = 1, .max_batch = 64, .training = true};
+	struct pare_observe_options opt = {.n_rows = 20, .seed = 1};
+	struct pare_structure_input in;
+	struct pare_activation_stats seen;
+	struct pare_structures *g;
+	struct fixture f = {0};
+	struct pare_err err = {0};
+	struct pare_fit fit;
+	struct pare_net *net;
+	float score[3];
+	struct gb *b = gb_new(17);
+
+	gb_input(b, "x", "N 1 4 5");
+	gb_init(b, "w1", "3 1 1 1", w1);
+	gb_init(b, "b1", "3", b1);
+	gb_init(b, "w2", "1 3 1 1", w2);
+	gb_node(b, "Conv", "conv1", "x w1 b1", "h");
+	gb_node(b, "Conv", "conv2", "h w2", "m");
+	gb_node(b, "Flatten", "flat", "m", "y");
+	gb_output(b, "y");
+	ck_ok(pare_net_new(gb_model(b), &no, &net, &err));
+	csv_begin(&f, 20);
+	for (int r = 0; r < 20; r++) {
+		double x[20];
+
+		for (int i = 0; i < 20; i++)
+			x[i] = (1 + (i / 5 * 7 + r) % 5) * 0.3 * (1 + (i % 5 * 3 + r) % 7);
+		csv_row(&f, 20, x, r % 3);
+	}
+	csv_end(&f, PARE_TASK_CLASSIFY, 0);
+	ck_ok(pare_fit_make(net, f.data, NULL, &fit, &err));
+	ck_ok(pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, &err));
+	ck_assert_int_eq(g->n_units, 3);
+	opt.fit = &fit;
+	ck_ok(pare_activations(net, g, f.data, &opt, PARE_STRUCTURE_STAT_RANK, &seen, &err));
+	in = (struct pare_structure_input){.net = net, .groups = g, .group = &g->groups[0], .activations = &seen};
+	ck_ok(pare_structure_criterion_find("hrank")->score(&in, score, &err));
+	for (size_t u = 0; u < 3; u++)
+		ck_assert_float_eq_tol(score[u], want[u], 1e-6f);
+	pare_activations_done(&seen);
+	pare_structures_free(g);
+	pare_net_free(net);
+	gb_free(b);
+	pare_data_free(f.data);
+	pare_buf_done(&f.csv);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("structure_stats");
@@ -132,6 +186,7 @@ int main(void)
 
 	tcase_add_test(tc, ablation_is_the_loss_without);
 	tcase_add_test(tc, entropy_is_that_of_the_outputs);
+	tcase_add_test(tc, ranks_are_those_of_the_maps);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
