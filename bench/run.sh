@@ -90,9 +90,13 @@ prune_size() { # N NAME TARGET
 		sample "numpy$2" $one_thread "$python" "$here/numpy_prune.py" "$1" 3 || true
 		i=$((i + 1))
 	done
+	sample "torchprune$2" $one_thread "$python" "$here/torch_prune.py" "$1" 1 || true # once: it takes a minute for 100 million
 	note "prune $2 weights to 90 %, seconds" "$(median "$tmp/prune$2.seconds")"
 	if [ -s "$tmp/numpy$2.seconds" ]; then
 		ratio "prune $2 weights: engine / numpy partition" "prune$2.seconds" "numpy$2.seconds" "$3"
+	fi
+	if [ -s "$tmp/torchprune$2.seconds" ]; then
+		ratio "prune $2 weights: engine / torch global_unstructured" "prune$2.seconds" "torchprune$2.seconds" 0.01
 	fi
 }
 prune_part() {
