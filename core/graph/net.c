@@ -55,8 +55,6 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 		code = pare_net_choose_layouts(net, err);
 	if (code == PARE_OK)
 		code = pare_net_plan(net, err);
-	if (code == PARE_OK && net->opt.training)
-		code = pare_net_plan_grads(net, err);
 	if (code == PARE_OK)
 		code = load_params(net, err);
 	if (code == PARE_OK)

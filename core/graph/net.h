@@ -122,7 +122,8 @@ enum pare_mode {
 void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row);
 /* Does a node move running statistics in TRAIN? If none does, FROZEN is TRAIN, and ESTIMATE does nothing. */
 bool pare_net_has_statistics(const struct pare_net *net);
-/* Overwrites the shard's gradient slab with dL/d(params) of the last forward (zeros where count was 0). */
+/* Overwrites the shard's gradient slab with dL/d(params) of the last forward (zeros where count was 0). Once after each forward, whose
+ * data it writes over where it is through with them; inputs and outputs stay. */
 void pare_net_shard_backward(struct pare_net *net, int s);
 const float *pare_net_shard_grads(const struct pare_net *net, int s);
 /* out[begin..end) = sum over shards, in shard order; out may be shard 0's own slab. */

@@ -172,6 +172,18 @@ struct pare_slot {
 	int32_t first, last;
 	size_t offset; /* out */
 };
+/* One clock for both passes: forward runs node i at i; backward starts as if it ran one node n_nodes, and has run all at -1's. */
+static inline int32_t pare_net_backward_time(const struct pare_net *net, int node)
+{
+	return 2 * net->n_nodes - node;
+}
+/* Does backward read operand k of a node, outputs counted after the inputs? */
+static inline bool pare_net_backward_reads(const struct pare_net_node *n, int k)
+{
+	return n->backward && (k < n->node->n_in ? pare_op_has(n->op->grad_uses_in, k) : pare_op_has(n->op->grad_uses_out, k - n->node->n_in));
+}
+/* plan.c: places activations, and with them the slots of gradients: offsets into a shard's memory. */
+PARE_MUST_USE enum pare_code pare_net_place(struct pare_net *net, struct pare_slot *grads, int32_t n_grads, struct pare_err *err);
 /* Gives every slot an offset (a multiple of 16 floats) so that no two that live at the same time overlap. Returns the
  * floats needed. order: scratch of n. */
 size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order);

@@ -1,9 +1,10 @@
 /* Where everything lives: the second half of planning.
  *
  * Parameters stand in one slab. Each shard has one block of memory: inputs, activations, states, gradients, scratch.
- * Views share their origin's memory; an element-wise operator writes over its input when nobody reads that any more. In
- * inference activations share memory by lifetime (slots placed largest first at the lowest free offset, which for chains
- * is two buffers); in training all of forward's data are kept, because backward reads them.
+ * Views share their origin's memory; an element-wise operator writes over its input when nobody reads that any more.
+ * Activations share memory by lifetime (slots placed largest first at the lowest free offset, which for chains is two
+ * buffers). In training one lives until the last backward that reads it, and gradients take the place of what is dead by
+ * then; in a plain net all of forward's data are kept.
  *
  * Whether a batch may be cut into shards is worked out in plan_shards.c. */
 #include <string.h>
@@ -210,6 +211,13 @@ static enum pare_code place_values(struct pare_net *net, struct pare_err *err)
 	return code;
 }
 
+static void live_at(struct pare_slot *s, int32_t time)
+{
+	s->first = s->first > time ? time : s->first;
+	s->last = s->last < time ? time : s->last;
+}
+
+/* By the clock of pare_net_backward_time. */
 static void slot_lifetimes(const struct pare_net *net, const int32_t *slot_of, struct pare_slot *slots)
 {
 	const struct pare_graph *g = &net->model->graph;
@@ -221,23 +229,30 @@ static void slot_lifetimes(const struct pare_net *net, const int32_t *slot_of, s
 			int32_t v = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
 			int32_t s = v >= 0 ? slot_of[net->values[v].root] : -1;
 
-			if (s >= 0 && slots[s].first > i)
-				slots[s].first = i;
-			if (s >= 0 && slots[s].last < i)
-				slots[s].last = i;
+			if (s < 0)
+				continue;
+			live_at(&slots[s], i);
+			if (pare_net_backward_reads(&net->nodes[i], k))
+				live_at(&slots[s], pare_net_backward_time(net, i));
 		}
 	}
 	for (int i = 0; i < g->n_outputs; i++)
 		if (slot_of[net->values[net->outputs[i]].root] >= 0)
-			slots[slot_of[net->values[net->outputs[i]].root]].last = net->n_nodes;
+			live_at(&slots[slot_of[net->values[net->outputs[i]].root]], pare_net_backward_time(net, -1));
+	for (int32_t i = 0; i < net->n_values; i++)
+		if (slot_of[i] >= 0 && (pare_net_is_input(net, i) || (net->opt.training && net->opt.plain))) {
+			live_at(&slots[slot_of[i]], -1);
+			live_at(&slots[slot_of[i]], pare_net_backward_time(net, -1));
+		}
 }
 
-static enum pare_code place_activations(struct pare_net *net, struct pare_err *err)
+enum pare_code pare_net_place(struct pare_net *net, struct pare_slot *grads, int32_t n_grads, struct pare_err *err)
 {
-	size_t n_values = (size_t)net->n_values;
+	size_t n_values = (size_t)net->n_values, n_slots = n_values + (size_t)n_grads;
 	int32_t *slot_of = pare_arena_array(&net->arena, n_values + 1, sizeof *slot_of);
-	int32_t *order = pare_arena_array(&net->arena, n_values + 1, sizeof *order);
-	struct pare_slot *slots = pare_arena_array(&net->arena, n_values + 1, sizeof *slots);
+	int32_t *order = pare_arena_array(&net->arena, n_slots + 1, sizeof *order);
+	struct pare_slot *slots = pare_arena_array(&net->arena, n_slots + 1, sizeof *slots);
+	size_t total;
 	int32_t n = 0;
 
 	if (slot_of == NULL || order == NULL || slots == NULL)
@@ -246,26 +261,26 @@ static enum pare_code place_activations(struct pare_net *net, struct pare_err *e
 		slot_of[i] = -1;
 		if (net->values[i].place != PARE_PLACE_SHARD || net->values[i].root != i)
 			continue;
-		slots[n] = (struct pare_slot){.n_floats = pare_net_value_elems(net, i, net->pass_rows), .first = net->n_nodes, .last = -1};
+		slots[n] = (struct pare_slot){.n_floats = pare_net_value_elems(net, i, net->pass_rows), .first = INT32_MAX, .last = -1};
 		slot_of[i] = n++;
 	}
 	slot_lifetimes(net, slot_of, slots);
-	for (int32_t i = 0; i < net->n_values; i++)
-		if (slot_of[i] >= 0 && (net->opt.training || pare_net_is_input(net, i))) {
-			slots[slot_of[i]].first = -1;
-			slots[slot_of[i]].last = net->n_nodes;
-		}
-	net->shard_len = pare_slots_place(slots, n, order);
+	for (int32_t i = 0; i < n_grads; i++)
+		slots[n + i] = grads[i];
+	total = pare_slots_place(slots, n + n_grads, order);
+	for (int32_t i = 0; i < n_grads; i++)
+		grads[i].offset = net->shard_len + slots[n + i].offset;
 	for (int32_t i = 0; i < net->n_values; i++) {
 		struct pare_net_value *v = &net->values[i];
 
 		if (v->place != PARE_PLACE_SHARD)
 			continue;
 		if (slot_of[v->root] >= 0)
-			v->offset = slots[slot_of[v->root]].offset;
+			v->offset = net->shard_len + slots[slot_of[v->root]].offset;
 		else
 			v->place = PARE_PLACE_NONE;
 	}
+	net->shard_len += total;
 	return PARE_OK;
 }
 
@@ -418,8 +433,10 @@ enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err)
 	net->n_shards = rows_apart ? net->opt.n_threads : 1;
 	net->shard_rows = (net->opt.max_batch + net->n_shards - 1) / net->n_shards;
 	code = plan_passes(net, rows_apart, err);
-	if (code == PARE_OK)
-		code = place_activations(net, err);
+	if (code == PARE_OK && net->opt.training)
+		code = pare_net_plan_grads(net, err);
+	else if (code == PARE_OK)
+		code = pare_net_place(net, NULL, 0, err);
 	if (code == PARE_OK)
 		code = place_work_memory(net, err);
 	if (code == PARE_OK && net->stages != NULL)

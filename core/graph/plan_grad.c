@@ -152,7 +152,7 @@ static void set_offsets(struct pare_net *net, const struct planner *p)
 		else if (g->seed)
 			v->grad_offset = net->values[v->grad_root].grad_offset;
 		else
-			v->grad_offset = net->shard_len + p->slots[g->slot].offset;
+			v->grad_offset = p->slots[g->slot].offset;
 	}
 }
 
@@ -161,11 +161,9 @@ enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err)
 	size_t n_values = (size_t)net->n_values + 1;
 	struct planner p = {.grads = pare_arena_array(&net->arena, n_values, sizeof *p.grads),
 	    .slots = pare_arena_array(&net->arena, n_values, sizeof *p.slots)};
-	int32_t *order = pare_arena_array(&net->arena, n_values, sizeof *order);
 	enum pare_code code;
-	size_t total;
 
-	if (p.grads == NULL || p.slots == NULL || order == NULL)
+	if (p.grads == NULL || p.slots == NULL)
 		return pare_err_nomem(err, 0);
 	for (size_t i = 0; i < n_values; i++)
 		p.grads[i].slot = -1;
@@ -173,13 +171,12 @@ enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err)
 	code = place_seeds(net, p.grads, err);
 	for (int32_t i = 0; i < net->n_values; i++)
 		if (p.grads[i].has)
-			touch(&p, net, i, -1);
+			touch(&p, net, i, pare_net_backward_time(net, net->n_nodes));
 	for (int i = net->n_nodes - 1; i >= 0 && code == PARE_OK; i--)
-		code = plan_node(&p, net, &net->nodes[i], net->n_nodes - 1 - i, err);
-	if (code != PARE_OK)
-		return code;
-	total = pare_slots_place(p.slots, p.n_slots, order);
-	set_offsets(net, &p);
-	net->shard_len += total;
-	return PARE_OK;
+		code = plan_node(&p, net, &net->nodes[i], pare_net_backward_time(net, i), err);
+	if (code == PARE_OK)
+		code = pare_net_place(net, p.slots, p.n_slots, err);
+	if (code == PARE_OK)
+		set_offsets(net, &p);
+	return code;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/rng.h"
+#include "core/graph/net_priv.h"
 
 static struct pare_net *make(struct gb *b, int n_threads, int64_t max_batch, bool training, bool plain)
 {
@@ -141,10 +142,39 @@ static void backward_shard(void *ctx, int s)
 	pare_net_shard_backward(p->net, s);
 }
 
+static bool kept(const struct pare_net *net, int32_t value)
+{
+	for (int i = 0; i < net->model->graph.n_outputs; i++)
+		if (net->values[net->outputs[i]].root == value)
+			return true;
+	for (int i = 0; i < net->n_nodes; i++) {
+		const struct pare_node *n = net->nodes[i].node;
+
+		for (int k = 0; k < n->n_in + n->n_out; k++) {
+			int32_t v = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+
+			if (v >= 0 && net->values[v].root == value && pare_net_backward_reads(&net->nodes[i], k))
+				return true;
+		}
+	}
+	return pare_net_is_input(net, value);
+}
+
+/* In a plain net everything of forward has a place of its own: what no row says that its backward reads is spoilt. */
+static void spoil(struct pare_net *net)
+{
+	for (int32_t v = 0; v < net->n_values; v++)
+		for (int s = 0; net->values[v].place == PARE_PLACE_SHARD && net->values[v].root == v && !kept(net, v) && s < net->n_shards; s++)
+			for (size_t i = 0; i < pare_shape_elems(&net->shards[s].shapes[v]); i++)
+				net->shards[s].mem[net->values[v].offset + i] = NAN;
+}
+
 void nc_backward(struct pare_net *net, int64_t rows, float *out)
 {
 	struct pass p = {.net = net, .rows = rows};
 
+	if (net->opt.plain)
+		spoil(net);
 	pare_net_parallel(net, backward_shard, &p);
 	pare_net_reduce_grads(net, 0, pare_net_slab_len(net), out);
 }

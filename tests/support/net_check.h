@@ -14,7 +14,8 @@ struct pare_net *nc_plain_net(struct gb *b, int n_threads, int64_t max_batch, bo
 void nc_forward(struct pare_net *net, const float *const *inputs, int64_t rows, enum pare_mode mode, uint64_t step);
 /* Output i of all rows, one after the other, into out. Returns elements. */
 size_t nc_output(const struct pare_net *net, int i, int64_t rows, float *out);
-/* Fills every output's gradient with proj(i, element), runs backward on every shard, sums the gradients into out. */
+/* Fills every output's gradient with proj(i, element), runs backward on every shard, sums the gradients into out. In a plain net
+ * it spoils before all data that backward should not read. */
 void nc_backward(struct pare_net *net, int64_t rows, float *out);
 /* sum of output * proj in double: the loss whose gradient nc_backward computes. */
 double nc_loss(const struct pare_net *net, int64_t rows);

@@ -265,6 +265,26 @@ static const char *first_float(const struct op_case *c)
 	return name_table[i];
 }
 
+/* Backward reads no more of forward's data than the row says: a plain net, in which the rest is spoilt, has the same gradients. */
+static void check_reads(const struct op_case *c, struct built *t, struct pare_net *net, enum pare_mode mode)
+{
+	struct pare_net *plain = nc_plain_net(t->b, 1, OC_ROWS, true);
+	size_t n = pare_net_slab_len(net);
+	float *got = calloc(n, sizeof *got), *want = calloc(n, sizeof *want);
+
+	ck_assert_uint_eq(pare_net_slab_len(plain), n);
+	nc_forward(net, t->inputs, OC_ROWS, mode, 1);
+	nc_backward(net, OC_ROWS, want);
+	nc_forward(plain, t->inputs, OC_ROWS, mode, 1);
+	nc_backward(plain, OC_ROWS, got);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_msg(near(got[i], want[i], 1e-4f), "%s: gradient %zu is %g, %g where what its row does not name is spoilt", label(c), i, (double)want[i],
+		    (double)got[i]);
+	free(got);
+	free(want);
+	pare_net_free(plain);
+}
+
 /* The operator alone, and with its input used twice more (its gradient must add to what is there). */
 void oc_gradient(const struct op_case *c)
 {
@@ -283,6 +303,7 @@ void oc_gradient(const struct op_case *c)
 		net = nc_net(t.b, 1, OC_ROWS, true);
 		ck_assert_msg(pare_net_n_params(net) > 0, "%s: nothing to differentiate", label(c));
 		error = nc_gradient_error(net, t.inputs, OC_ROWS, c->training || c->statistics ? PARE_MODE_TRAIN : PARE_MODE_INFER, STEP);
+		check_reads(c, &t, net, c->training || c->statistics ? PARE_MODE_TRAIN : PARE_MODE_INFER);
 		ck_assert_msg(error < (shared != 0 ? fmax(c->gradient, CURVED) : c->gradient), "%s (shared %d): gradient off by %g", label(c), shared, error);
 		pare_net_free(net);
 		gb_free(t.b);
