@@ -44,7 +44,6 @@ rows() {
 		784-128-10|sparse-representation|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 1.1
 		784-300-100-10|ridge-reconstruct|mnist|-|{"sparsity":0.9}|.error <= .dense_error + 0.5 and .compression >= 9.9
 		784-300-100-10|ridge-reconstruct|mnist|-|{"sparsity":0.95}|.error <= .dense_error + 1 and .compression >= 19.9
-		LeNet-300-100|lottery-ticket|mnist|-|{}|.error <= .dense_error + 0.3 and .compression >= 19.9
 		LeNet-300-100|rigl|mnist|-|{}|.error <= 2.2 and .compression >= 19.9
 		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
 	ROWS

@@ -52,7 +52,7 @@ START_TEST(nearest_names)
 	ck_assert_str_eq(pare_catalog_nearest_param(prune, "treshold"), "threshold");
 	ck_assert_str_eq(pare_catalog_nearest_method(PARE_KIND_CRITERION, "magnitud"), "magnitude");
 	ck_assert_str_eq(pare_catalog_nearest_method(PARE_KIND_OPTIMIZER, "Adam"), "adam");
-	ck_assert_ptr_null(pare_catalog_nearest_method(PARE_KIND_CRITERION, "hessian"));
+	ck_assert_ptr_null(pare_catalog_nearest_method(PARE_KIND_CRITERION, "second_order"));
 	ck_assert_ptr_null(pare_catalog_nearest_method(PARE_KIND_CRITERION, ""));
 	ck_assert_ptr_null(pare_catalog_find(PARE_KIND_LOSS, "magnitude"));
 }

@@ -97,8 +97,8 @@ END_TEST
 /* Nine in ten weights were never there. Those that change places do better than those that do not, and so do winning tickets, half as long trained. */
 START_TEST(sparse_from_the_start)
 {
-	double sparsity, accuracy = accuracy_of(HEAD "\"rigl\",\"params\":{\"sparsity\":0.9,\"epochs\":4}}", &sparsity);
-	double fixed = accuracy_of(HEAD "\"rigl\",\"params\":{\"sparsity\":0.9,\"epochs\":4,\"every\":1000000}}", &sparsity);
+	double sparsity, accuracy = accuracy_of(HEAD "\"rigl\",\"params\":{\"sparsity\":0.9,\"lr\":0.001,\"epochs\":4}}", &sparsity);
+	double fixed = accuracy_of(HEAD "\"rigl\",\"params\":{\"sparsity\":0.9,\"lr\":0.001,\"epochs\":4,\"every\":1000000}}", &sparsity);
 
 	ck_assert_msg(accuracy > fixed + 0.005, "rigl: %g, without exchanges: %g", accuracy, fixed);
 	ck_assert_double_eq_tol(sparsity, 0.9, 1e-3);
