@@ -157,25 +157,35 @@ static bool kept(const struct pare_net *net, int32_t value)
 				return true;
 		}
 	}
-	return pare_net_is_input(net, value);
+	return false;
 }
 
-/* In a plain net everything of forward has a place of its own: what no row says that its backward reads is spoilt. */
+/* In a plain net everything of forward has a place of its own: what no row says that its backward reads is spoilt, the parameters
+ * among it, too, which stand for what others compute. Running statistics are never computed. */
 static void spoil(struct pare_net *net)
 {
 	for (int32_t v = 0; v < net->n_values; v++)
 		for (int s = 0; net->values[v].place == PARE_PLACE_SHARD && net->values[v].root == v && !kept(net, v) && s < net->n_shards; s++)
 			for (size_t i = 0; i < pare_shape_elems(&net->shards[s].shapes[v]); i++)
 				net->shards[s].mem[net->values[v].offset + i] = NAN;
+	for (int p = 0; p < net->n_params; p++)
+		for (size_t i = 0; !net->params[p].buffer && !kept(net, net->params[p].value) && i < net->params[p].n_elems; i++)
+			net->slab[net->params[p].offset + i] = NAN;
 }
 
 void nc_backward(struct pare_net *net, int64_t rows, float *out)
 {
 	struct pass p = {.net = net, .rows = rows};
+	size_t bytes = pare_net_slab_len(net) * sizeof *net->slab;
+	float *slab = pare_calloc(bytes + 1, 1);
 
+	ck_assert_ptr_nonnull(slab);
+	memcpy(slab, net->slab, bytes);
 	if (net->opt.plain)
 		spoil(net);
 	pare_net_parallel(net, backward_shard, &p);
+	memcpy(net->slab, slab, bytes);
+	pare_free(slab);
 	pare_net_reduce_grads(net, 0, pare_net_slab_len(net), out);
 }
 
