@@ -306,6 +306,8 @@ PARE_MUST_USE enum pare_code job_search_document(const struct job_run *r, struct
 /* Figures of the validation rows; NAN without such rows. */
 PARE_MUST_USE enum pare_code job_validate(struct job_run *r, double *loss, double *accuracy, struct pare_err *err);
 void job_record_add(struct job_run *r, const struct job_record *rec);
+/* Figures of the validation rows, recorded and told as an evaluation of the step. */
+PARE_MUST_USE enum pare_code job_evaluate_now(struct job_run *r, struct pare_err *err);
 uint32_t job_n_rows(const struct job_run *r, enum pare_split split);
 double job_sparsity(const struct job_run *r);
 int job_n_records(const struct job_run *r); /* that the steps will make */

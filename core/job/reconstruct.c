@@ -144,14 +144,7 @@ enum pare_code job_refit(struct job_run *r, const struct pare_args *args, struct
 
 enum pare_code job_reconstruct(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
-	struct job_record rec = {.step = r->step};
 	enum pare_code code = job_refit(r, args, err);
 
-	if (code == PARE_OK)
-		code = job_validate(r, &rec.loss, &rec.accuracy, err);
-	if (code != PARE_OK)
-		return code;
-	rec.sparsity = job_sparsity(r);
-	job_record_add(r, &rec);
-	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, rec.loss, rec.accuracy, rec.sparsity}, err);
+	return code == PARE_OK ? job_evaluate_now(r, err) : code;
 }

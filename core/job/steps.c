@@ -215,19 +215,21 @@ static enum pare_code cross_validate(struct job_run *r, int folds, struct pare_e
 	return code;
 }
 
-static enum pare_code run_evaluate(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+enum pare_code job_evaluate_now(struct job_run *r, struct pare_err *err)
 {
 	struct job_record rec = {.step = r->step};
-	enum pare_code code;
+	enum pare_code code = job_validate(r, &rec.loss, &rec.accuracy, err);
 
-	if (pare_args_has(args, "folds"))
-		return cross_validate(r, (int)pare_args_int(args, "folds"), err);
-	code = job_validate(r, &rec.loss, &rec.accuracy, err);
 	if (code != PARE_OK)
 		return code;
 	rec.sparsity = job_sparsity(r);
 	job_record_add(r, &rec);
 	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, rec.loss, rec.accuracy, rec.sparsity}, err);
+}
+
+static enum pare_code run_evaluate(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	return pare_args_has(args, "folds") ? cross_validate(r, (int)pare_args_int(args, "folds"), err) : job_evaluate_now(r, err);
 }
 
 /* --- reestimate */
@@ -248,16 +250,9 @@ enum pare_code job_reestimate(struct job_run *r, const struct pare_args *args, s
 
 static enum pare_code run_reestimate(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
-	struct job_record rec = {.step = r->step};
 	enum pare_code code = job_reestimate(r, args, err);
 
-	if (code == PARE_OK)
-		code = job_validate(r, &rec.loss, &rec.accuracy, err);
-	if (code != PARE_OK)
-		return code;
-	rec.sparsity = job_sparsity(r);
-	job_record_add(r, &rec);
-	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, rec.loss, rec.accuracy, rec.sparsity}, err);
+	return code == PARE_OK ? job_evaluate_now(r, err) : code;
 }
 
 /* --- the table */

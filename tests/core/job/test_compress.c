@@ -9,31 +9,7 @@
 	"{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"normalize\":\"standard\"},\"outputs\":[\"report\"" outputs "],\"recipe\":{\"steps\":[" steps "]}}"
 #define TRAIN "{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}"
 
-static struct rig r;
-static char *model;
-static size_t model_n;
-
-static void setup(void)
-{
-	model = rig_build(ARCH, &model_n);
-	rig_init(&r);
-}
-
-static void teardown(void)
-{
-	rig_done(&r);
-	free(model);
-}
-
-static enum pare_code run(const char *job)
-{
-	rig_forget(&r);
-	r.start.kind = "run";
-	r.start.job = job;
-	rig_input(&r, "model", "m", model, model_n);
-	rig_file(&r, "data", "tests/data/iris.csv");
-	return rig_go(&r);
-}
+#include "tests/core/job/iris_rig.h"
 
 START_TEST(the_packed_file_is_the_model)
 {

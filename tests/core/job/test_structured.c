@@ -10,31 +10,7 @@
 #define PRUNE(what) "{\"prune\":{\"granularity\":\"channel\"," what "}}"
 #define RECOVER ",\"recover\":{\"epochs\":15,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}"
 
-static struct rig r;
-static char *model;
-static size_t model_n;
-
-static void setup(void)
-{
-	model = rig_build(ARCH, &model_n);
-	rig_init(&r);
-}
-
-static void teardown(void)
-{
-	rig_done(&r);
-	free(model);
-}
-
-static enum pare_code run(const char *job)
-{
-	rig_forget(&r);
-	r.start.kind = "run";
-	r.start.job = job;
-	rig_input(&r, "model", "m", model, model_n);
-	rig_file(&r, "data", "tests/data/iris.csv");
-	return rig_go(&r);
-}
+#include "tests/core/job/iris_rig.h"
 
 static const struct {
 	const char *job;

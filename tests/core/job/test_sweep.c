@@ -9,31 +9,7 @@
 #define STEPS(lr, sparsity) "\"recipe\":{\"steps\":[" TRAIN(lr) ",{\"prune\":{\"sparsity\":" sparsity "}}," TRAIN(lr) "]}}"
 #define GRID "{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.3,0.6,0.97]}"
 
-static struct rig r;
-static char *model;
-static size_t model_n;
-
-static void setup(void)
-{
-	model = rig_build(ARCH, &model_n);
-	rig_init(&r);
-}
-
-static void teardown(void)
-{
-	rig_done(&r);
-	free(model);
-}
-
-static enum pare_code run(const char *job)
-{
-	rig_forget(&r);
-	r.start.kind = "run";
-	r.start.job = job;
-	rig_input(&r, "model", "m", model, model_n);
-	rig_file(&r, "data", "tests/data/iris.csv");
-	return rig_go(&r);
-}
+#include "tests/core/job/iris_rig.h"
 
 static json_t *sweep_of(const json_t *report)
 {
