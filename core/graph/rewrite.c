@@ -144,7 +144,7 @@ static void need_name(const struct pare_rewrite *rw, const struct pare_graph *g,
 	if (v >= 0)
 		needed[v] = true;
 	for (size_t i = 0; v < 0 && i < rw->n_new_nodes; i++)
-		for (int k = 0; k < 2 && strcmp(rw->nodes[i].out, name) == 0; k++)
+		for (int k = 0; k < PARE_NEW_INPUTS && rw->nodes[i].in[k] != NULL && strcmp(rw->nodes[i].out, name) == 0; k++)
 			need_name(rw, g, rw->nodes[i].in[k], needed);
 }
 

@@ -26,10 +26,13 @@ struct pare_node_edit {
 	const char *name;
 };
 
-/* A node of two inputs and no attributes, put in front of another one. */
+/* A node of one output, put in front of another one. */
+#define PARE_NEW_INPUTS 4
 struct pare_new_node {
 	int32_t before;
-	const char *op, *in[2], *out;
+	const char *op, *in[PARE_NEW_INPUTS], *out; /* inputs up to the first NULL */
+	const char *attr; /* its one attribute, an integer; NULL: none */
+	int64_t value;
 };
 
 struct pare_rewrite {

@@ -2,6 +2,7 @@
 #ifndef PARE_JOB_JOB_PRIV_H
 #define PARE_JOB_JOB_PRIV_H
 
+#include "core/compress/quantize.h"
 #include "core/data/data.h"
 #include "core/eval/eval.h"
 #include "core/eval/fit.h"
@@ -101,6 +102,20 @@ struct job_shrunk {
 	double difference, scale, tolerance;
 };
 
+/* The model with weights of fewer bits, and what that changed (quantize.c). */
+struct job_quantized {
+	struct pare_buf base, file; /* the float model, unless it was shrunk; the one that leaves */
+	struct pare_model *float_model, *model;
+	struct pare_net *net; /* NULL: nothing was quantized */
+	struct pare_quant_layer *layers;
+	const char **names;   /* by layer: of the weight */
+	double *errors;       /* by layer */
+	int n;
+	size_t float_bytes;
+	int64_t rows;
+	double difference, scale, float_metric;
+};
+
 struct job_search;
 struct job_sweep;
 
@@ -138,6 +153,7 @@ struct job_run {
 	struct pare_structures *structures[2]; /* by granularity; NULL until a step asks for them */
 	struct pare_cut cut;
 	struct job_shrunk shrunk;
+	struct job_quantized quantized;
 	int64_t max_batch;
 	struct pare_span file;
 	struct pare_side_file side[PARE_MAX_INPUTS]; /* external data of the model */
@@ -280,6 +296,16 @@ PARE_MUST_USE enum pare_code job_structures_round(struct job_run *r, const struc
 /* Makes r->shrunk of the net's present weights if anything was cut: PARE_E_PROOF when it does not compute the same. */
 PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, struct pare_err *err);
 void job_shrunk_done(struct job_shrunk *s);
+/* n rows (at most the net's shard) through shard 0, and how long an output then is. */
+void job_forward(struct job_run *r, struct pare_net *net, const uint32_t *rows, uint32_t n);
+size_t job_output_len(const struct pare_net *net, int i, int64_t rows);
+/* The quantize step (quantize.c): a check before all steps, the step, and, when the float model stands, r->quantized; nothing without such a step. */
+double job_quantize_units(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_check_quantize(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_quantize(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_write_quantized(struct job_run *r, struct pare_err *err);
+void job_quantized_done(struct job_quantized *q);
+void job_write_quantization(const struct job_run *r, struct pare_buf *b);
 void job_structures_done(struct job_run *r);
 void job_write_groups(const struct job_run *r, struct pare_buf *b); /* "groups" and "pinned" */
 void job_write_structures(const struct job_run *r, struct pare_buf *b);

@@ -108,9 +108,10 @@ enum pare_code job_eval(struct job_run *r, enum pare_split split, struct pare_me
 	return job_eval_net(r, r->net, split, out, err);
 }
 
-static enum pare_code judge_one(struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
+/* Weights are counted in `counted`; all else is what net does. */
+static enum pare_code judge_one(struct job_run *r, struct pare_net *counted, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
 {
-	enum pare_code code = count_params(r, net, v, err);
+	enum pare_code code = count_params(r, counted, v, err);
 
 	v->has_validation = job_n_rows(r, PARE_SPLIT_VALIDATION) > 0;
 	if (code == PARE_OK && v->has_validation)
@@ -125,7 +126,7 @@ static enum pare_code judge_one(struct job_run *r, struct pare_net *net, struct 
 static enum pare_code judge_slab(struct job_run *r, const float *slab, struct job_verdict *v, struct pare_err *err)
 {
 	memcpy(pare_net_slab(r->net), slab, pare_net_slab_len(r->net) * sizeof *slab);
-	return judge_one(r, r->net, v, err);
+	return judge_one(r, r->net, r->net, v, err);
 }
 
 void job_choose_judged(struct job_run *r)
@@ -140,14 +141,16 @@ void job_choose_judged(struct job_run *r)
 
 enum pare_code job_judge(struct job_run *r, struct pare_err *err)
 {
+	struct pare_net *last = r->net;
 	enum pare_code code = judge_slab(r, r->input, &r->verdict_input, err);
 
 	if (code == PARE_OK)
 		code = judge_slab(r, r->has_dense ? r->dense : r->input, &r->verdict_dense, err);
-	if (code == PARE_OK && r->shrunk.net != NULL)
-		code = judge_one(r, r->shrunk.net, &r->verdict_final, err);
-	else if (code == PARE_OK)
-		code = judge_slab(r, r->final, &r->verdict_final, err);
+	memcpy(pare_net_slab(r->net), r->final, pare_net_slab_len(r->net) * sizeof *r->final);
+	if (r->shrunk.net != NULL)
+		last = r->shrunk.net;
+	if (code == PARE_OK)
+		code = judge_one(r, last, r->quantized.net != NULL ? r->quantized.net : last, &r->verdict_final, err);
 	if (code == PARE_OK && r->verdict_final.judged.task == PARE_TASK_CLASSIFY)
 		pare_eval_paired(r->data, r->fit.outputs[0].y, r->judged, &r->verdict_dense.judged, &r->verdict_final.judged, &r->paired);
 	return code;

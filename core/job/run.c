@@ -161,6 +161,8 @@ static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 
 		if (check_training(r, job_training(s), err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s%s", i, name, prune ? "/recover" : "");
+		if (strcmp(name, "quantize") == 0 && job_check_quantize(r, s, err) != PARE_OK)
+			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
 		if (prune && job_is_structural(s) && job_check_structures(r, s, err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
 		if (search && job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
@@ -330,11 +332,11 @@ static enum pare_code put_packed(struct job_run *r, struct job_answer *a, struct
 static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct pare_err *err)
 {
 	struct pare_buf own;
-	const struct pare_buf *b = &r->shrunk.file;
+	const struct pare_buf *b = r->quantized.net != NULL ? &r->quantized.file : &r->shrunk.file;
 	enum pare_code code = PARE_OK;
 
 	pare_buf_init(&own, 0);
-	if (r->shrunk.net == NULL) {
+	if (r->quantized.net == NULL && r->shrunk.net == NULL) {
 		code = job_write_model(r, &own, err);
 		b = &own;
 	}
@@ -390,6 +392,8 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 	if (code == PARE_OK)
 		code = job_shrink(r, err);
 	if (code == PARE_OK)
+		code = job_write_quantized(r, err);
+	if (code == PARE_OK)
 		code = job_judge(r, err);
 	r->finished_ns = pare_job_env.tick_ns(NULL);
 	if (code == PARE_OK)
@@ -428,6 +432,7 @@ void job_run_done(struct job_run *r)
 	pare_free(r->input);
 	job_search_free(r->search);
 	job_structures_done(r);
+	job_quantized_done(&r->quantized);
 	pare_mask_done(&r->mask);
 	pare_data_free(r->data);
 	job_distill_done(r);

