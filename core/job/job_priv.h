@@ -299,6 +299,12 @@ void job_shrunk_done(struct job_shrunk *s);
 /* n rows (at most the net's shard) through shard 0, and how long an output then is. */
 void job_forward(struct job_run *r, struct pare_net *net, const uint32_t *rows, uint32_t n);
 size_t job_output_len(const struct pare_net *net, int i, int64_t rows);
+/* The cluster step (cluster.c). What shares values before the present step; *out is pare_sharing_done when *out_any. */
+double job_cluster_units(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_cluster(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_share(struct job_run *r, struct pare_sharing *out, bool *out_any, struct pare_err *err);
+bool job_shares(const struct job_run *r); /* does any step? */
+void job_write_sharing(const struct job_run *r, struct pare_buf *b);
 /* The quantize step (quantize.c): a check before all steps, the step, and, when the float model stands, r->quantized; nothing without such a step. */
 double job_quantize_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_check_quantize(struct job_run *r, const struct pare_args *args, struct pare_err *err);

@@ -318,12 +318,12 @@ static enum pare_code put_packed(struct job_run *r, struct job_answer *a, struct
 	struct pare_buf b;
 	enum pare_code code;
 
-	if (!job_wants(r, "compressed"))
+	if (!job_wants(r, "compressed") && !job_shares(r)) /* sharing is nothing but the packed size */
 		return PARE_OK;
 	pare_buf_init(&b, 2 * file.len + ((size_t)1 << 20));
 	code = job_pack_file(file, &b, err);
 	r->packed_bytes = b.len;
-	if (code == PARE_OK)
+	if (code == PARE_OK && job_wants(r, "compressed"))
 		code = job_put(r, a, "model.packed", "application/octet-stream", &b, err);
 	pare_buf_done(&b);
 	return code;

@@ -264,6 +264,7 @@ const struct job_step job_step_table[] = {
     {"reestimate", reestimate_units, run_reestimate},
     {"reconstruct", job_reconstruct_units, job_reconstruct},
     {"evaluate", evaluate_units, run_evaluate},
+    {"cluster", job_cluster_units, job_cluster},
     {"quantize", job_quantize_units, job_quantize},
     {NULL, NULL, NULL},
 };

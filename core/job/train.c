@@ -158,7 +158,8 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	struct pare_train_state at;
 	struct pare_rewire rewire;
 	struct pare_fit fit;
-	bool taught = false;
+	struct pare_sharing sharing = {.number = NULL};
+	bool taught = false, shares = false;
 	struct pare_train_options o = {
 	    .epochs = (int)pare_args_int(args, "epochs"),
 	    .batch_size = (int)pare_args_int(args, "batch_size"),
@@ -199,8 +200,12 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	set_schedule(&o, pare_args_obj(args, "lr_schedule"));
 	if (!set_penalties(&o, pare_args_get(args, "regularizer")) || o.optimizer == NULL || o.lr_schedule == NULL)
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
-	code = pare_train(r->net, r->data, &o, r->mask.any ? &r->mask : NULL, err);
+	code = job_share(r, &sharing, &shares, err);
+	o.sharing = shares ? &sharing : NULL;
+	if (code == PARE_OK)
+		code = pare_train(r->net, r->data, &o, r->mask.any ? &r->mask : NULL, err);
 	job_distill_done(r);
+	pare_sharing_done(&sharing);
 	if (l.code != PARE_OK) {
 		*err = l.err;
 		return l.code;

@@ -29,6 +29,7 @@ static const char *const granularity_choices[] = {"weight", "block", "channel", 
 static const char *const search_granularity_choices[] = {"weight", "channel", "head", NULL};
 static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
+static const char *const init_choices[] = {"linear", "density", NULL};
 static const char *const form_choices[] = {"int8", "float16", "bfloat16", NULL};
 static const char *const activations_choices[] = {"static", "none", NULL};
 static const char *const range_choices[] = {"minmax", "percentile", "mse", NULL};
@@ -201,6 +202,13 @@ static const struct pare_param evaluate_params[] = {
     {INTEGER("folds", 2, 20, "Run the preceding steps once per fold from the input weights and report mean and range over the held-out folds; absent: the validation rows")},
     END};
 
+static const struct pare_param cluster_params[] = {
+    {INTEGER("bits", 1, 11, "2^bits different values in each tensor, zeros not counted"), DEFAULT(5)},
+    {INTEGER("conv_bits", 1, 11, "The same for tensors of more than two axes; absent: bits")},
+    {.name = "init", .type = PARE_PARAM_ENUM, .choices = init_choices, .def_text = "linear", .doc = "Where the search for centroids starts. linear: evenly between the extremes, which keeps large weights apart; density: evenly over the sorted weights"},
+    {INTEGER("iterations", 1, 100000, "Rounds of k-means at most"), DEFAULT(300)},
+    {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
+    END};
 static const struct pare_param quantize_params[] = {
     {.name = "form", .type = PARE_PARAM_ENUM, .choices = form_choices, .def_text = "int8", .doc = "Of the weights of Gemm, MatMul and Conv: int8, symmetric, zeros stay zero; float16 and bfloat16 halve the file and need nothing else"},
     {.name = "activations", .type = PARE_PARAM_ENUM, .choices = activations_choices, .def_text = "static", .doc = "For int8. static: what the layers multiply is quantized, too, by ranges found on training rows (QDQ, which runtimes run with integer kernels); none: only the file gets smaller"},
@@ -360,6 +368,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_STEP, "reestimate", "Recomputes the running statistics of batch normalisation for the present weights, by a pass over training rows", "Izmailov et al. 2018, arXiv:1803.05407", reestimate_params},
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},
     {PARE_KIND_STEP, "reconstruct", "Refits what pruning left of each layer so that its outputs stay as they were: ridge regression by preconditioned conjugate gradients, without labels", "Dong et al. 2017, arXiv:1705.07565; Meng et al. 2024, arXiv:2406.07831", reconstruct_params},
+    {PARE_KIND_STEP, "cluster", "Weights of a tensor share a few values, found by k-means; zeros stay zero, and training goes on with the shared values (gradients are summed: use a small learning rate, or adam)", "Han et al. 2016, arXiv:1510.00149", cluster_params},
     {PARE_KIND_STEP, "quantize", "Writes weights with fewer bits, as a stock runtime loads them; the last step of a recipe", "Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295", quantize_params},
     {PARE_KIND_CRITERION, "magnitude", "Score |w|: small weights go", "Han et al. 2015, arXiv:1506.02626", NULL},
     {PARE_KIND_CRITERION, "random", "Uniformly random scores: the baseline that every method must beat", "Gale et al. 2019, arXiv:1902.09574", NULL},

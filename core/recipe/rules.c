@@ -189,6 +189,7 @@ static void search_rules(struct recipe_check *c, const struct pare_args *search,
 static void step_rules(struct recipe_check *c, const struct pare_arg *steps, bool has_teacher, bool has_require)
 {
 	int n_searches = 0;
+	bool clustered = false;
 
 	for (size_t i = 0; i < steps->n; i++) {
 		const struct pare_args *s = steps->list[i];
@@ -202,6 +203,9 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 		}
 		if (search)
 			search_rules(c, s, has_require);
+		clustered |= strcmp(s->method->name, "cluster") == 0;
+		if (clustered && (strcmp(s->method->name, "reconstruct") == 0 || (prune && pare_args_has(s, "reconstruct"))))
+			recipe_issue(c, "unsupported", "weights that share values cannot be refitted one by one: reconstruct before cluster");
 		if (strcmp(s->method->name, "quantize") == 0 && i + 1 < steps->n)
 			recipe_issue(c, "unsupported", "must be the last step: what comes after it would go on with the float weights");
 		if (search && n_searches++ > 0)

@@ -5,8 +5,8 @@
  *   2   every thread, its slice of the parameter slab: sum the shards' gradients, then update
  *
  * Between them the losses of the shards are added in shard order and in double, and looked at. Two more phases exist for what
- * needs all of something: clipping by norm sums the gradients and their squares first; a group penalty goes over whole tensors
- * afterwards, every thread on its share of the groups.
+ * needs all of something: clipping by norm and shared weights need the sums of gradients (and their squares) first; a group penalty goes over
+ * whole tensors afterwards, every thread on its share of the groups.
  *
  * Phase 2 goes through its slice in blocks that stay in the first-level cache: sum, penalties, update, soft threshold,
  * clip and mask each are a simple loop over the block, so memory is read and written once, as if all had been fused by
@@ -330,11 +330,17 @@ static void fade(const uint8_t *marks, float factor, size_t n, float *w)
 		w[i] *= marks[i] != 0 ? factor : 1.0f;
 }
 
+/* Are the gradients of all shards summed in a phase of its own? */
+static bool sums_first(const struct pare_train_options *opt)
+{
+	return opt->clip_norm > 0.0 || opt->sharing != NULL;
+}
+
 static void update_block(const struct pare_run *run, const struct pare_update *u, float *g)
 {
 	size_t b = u->begin;
 
-	if (run->n_threads > 1 && run->opt->clip_norm <= 0.0)
+	if (run->n_threads > 1 && !sums_first(run->opt))
 		pare_net_reduce_grads(run->net, b, u->end, g);
 	clip_gradient(run, u->end - b, g + b);
 	if (run->opt->moved != NULL)
@@ -390,18 +396,22 @@ static void run_norm(void *ctx, int t)
 		}
 }
 
-/* PyTorch's clip_grad_norm_, with its 1e-6 in the denominator. False when the gradient is not finite. */
+/* PyTorch's clip_grad_norm_, with its 1e-6 in the denominator. False when the gradient is not finite. Shared weights are summed after it: the norm
+ * is that of the weights' own gradients. */
 static bool clip_by_norm(struct pare_run *run)
 {
 	double squares = 0;
 
 	run->grad_scale = 1;
-	if (run->opt->clip_norm <= 0.0)
+	if (!sums_first(run->opt))
 		return true;
 	pare_net_parallel(run->net, run_norm, run);
+	if (run->opt->sharing != NULL)
+		pare_sharing_sum(run->opt->sharing, (float *)pare_net_shard_grads(run->net, 0));
 	for (int t = 0; t < run->n_threads; t++)
 		squares += run->workers[t].squares;
-	run->grad_scale = (float)fmin(1, run->opt->clip_norm / (sqrt(squares) + 1e-6));
+	if (run->opt->clip_norm > 0.0)
+		run->grad_scale = (float)fmin(1, run->opt->clip_norm / (sqrt(squares) + 1e-6));
 	return isfinite(squares);
 }
 
@@ -504,6 +514,8 @@ static bool update_weights(struct pare_run *run)
 	pare_net_parallel(run->net, run_slice, run);
 	if (has_groups(run->opt))
 		pare_net_parallel(run->net, run_groups, run);
+	if (has_groups(run->opt) && run->opt->sharing != NULL)
+		pare_sharing_average(run->opt->sharing, pare_net_slab(run->net));
 	return true;
 }
 

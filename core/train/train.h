@@ -20,6 +20,7 @@
 #include "core/train/augment.h"
 #include "core/train/distill.h"
 #include "core/train/regularize.h"
+#include "core/train/share.h"
 #include "core/train/rewire.h"
 
 /* Tables by name, rows match the catalog: optimizers (optimizers.c), learning-rate schedules (lr.c), regularizers (regularize.h). */
@@ -110,6 +111,7 @@ struct pare_train_options {
 	const struct pare_augment *augment; /* NULL: rows as they are */
 	struct pare_penalty penalties[PARE_MAX_PENALTIES];
 	int n_penalties;
+	const struct pare_sharing *sharing; /* weights that go on as one; NULL: each by itself */
 	double clip_norm;    /* > 0: the gradient of all parameters together is scaled down to this length when it is longer (masked weights do not count) */
 	double clip_value;   /* > 0: every element of the gradient is clipped to this, after clip_norm */
 	const struct pare_fade *fade;     /* NULL: none */

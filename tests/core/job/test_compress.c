@@ -85,11 +85,63 @@ START_TEST(after_shrinking)
 }
 END_TEST
 
+/* Few values, zeros where they were, and trained on without becoming more; the same from the same job. */
+#define SHARED \
+	TRAIN ",{\"prune\":{\"sparsity\":0.5,\"recover\":{\"epochs\":10,\"optimizer\":\"adam\"}}},{\"cluster\":{\"bits\":%d,\"init\":\"%s\",\"exclude\":[\"fc3.weight\"]}}," \
+	      "{\"train\":{\"epochs\":%d,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.002},\"clip_norm\":%s}}%s"
+
+static const struct {
+	int bits;
+	const char *init;
+	int epochs;
+	const char *clip, *more;
+} share_table[] = {
+    {2, "linear", 10, "100", ""},
+    {3, "density", 10, "0.5", ""},
+    {2, "density", 5, "100", ",{\"prune\":{\"sparsity\":0.6,\"recover\":{\"epochs\":5,\"optimizer\":\"adam\"}}},{\"evaluate\":{\"folds\":2}}"},
+    {1, "linear", 3, "100", ",{\"train\":{\"epochs\":2,\"optimizer\":\"adam\",\"regularizer\":{\"name\":\"group_lasso\",\"lambda\":0.001}}}"},
+};
+
+START_TEST(shared_weights_stay_shared)
+{
+	char job[2048], steps[1024];
+	json_t *v;
+	size_t n[2];
+	char *bytes[2];
+
+	(void)snprintf(steps, sizeof steps, SHARED, share_table[_i].bits, share_table[_i].init, share_table[_i].epochs, share_table[_i].clip, share_table[_i].more);
+	(void)snprintf(job, sizeof job, JOB("%s", ",\"onnx\",\"compressed\""), steps);
+	for (int k = 0; k < 2; k++) {
+		ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		bytes[k] = rig_output(&r, "model.onnx", &n[k]);
+	}
+	ck_assert_uint_eq(n[0], n[1]);
+	ck_assert_mem_eq(bytes[0], bytes[1], n[0]);
+	free(bytes[0]);
+	free(bytes[1]);
+	v = rig_report(&r);
+	ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(v, "sharing"), "layers")), 2);
+	for (int k = 0; k < 2; k++) {
+		double values = rig_num(v, k == 0 ? "sharing.layers.0.values" : "sharing.layers.1.values");
+
+		ck_assert_double_ge(values, 2);
+		ck_assert_double_le(values, 1 << share_table[_i].bits);
+		ck_assert_double_le(rig_num(v, "sharing.layers.0.entropy_bits"), share_table[_i].bits + 1);
+	}
+	ck_assert_double_ge(rig_num(v, "final.sparsity"), 0.4999);
+	ck_assert_double_ge(rig_num(v, "final.accuracy"), 0.8);
+	ck_assert_double_lt(rig_num(v, "sharing.packed_bytes"), (double)n[0] / 2);
+	json_decref(v);
+}
+END_TEST
+
 static const struct {
 	const char *steps, *where, *message;
 } bad_table[] = {
     {"{\"quantize\":{}}," TRAIN, "/recipe/steps/0/quantize", "last step"},
     {"{\"quantize\":{\"exclude\":[\"fc*\"]}}", "/recipe/steps/0/quantize", "nothing to quantize"},
+    {"{\"cluster\":{}},{\"reconstruct\":{}}", "/recipe/steps/1/reconstruct", "before cluster"},
+    {"{\"cluster\":{\"exclude\":[\"*\"]}}", "/recipe/steps/0/cluster", "no weights to share"},
     {"{\"quantize\":{\"form\":\"int4\"}}", "/recipe/steps/0/quantize/form", "int8"},
 };
 
@@ -114,6 +166,7 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_packed_file_is_the_model);
 	tcase_add_loop_test(t, quantized_models_are_judged_as_they_leave, 0, (int)(sizeof quantize_table / sizeof quantize_table[0]));
+	tcase_add_loop_test(t, shared_weights_stay_shared, 0, (int)(sizeof share_table / sizeof share_table[0]));
 	tcase_add_test(t, after_shrinking);
 	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	suite_add_tcase(s, t);
