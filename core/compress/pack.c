@@ -280,8 +280,9 @@ static uint64_t list_tensors(const struct pare_model *m, struct pare_span file, 
 			continue;
 		for (int k = 1; k < t->n_dims; k++)
 			columns *= (uint64_t)t->dims[k];
-		out[n++] = (struct tensor){.offset = (uint64_t)(t->raw.data - file.data), .n = t->n_elems, .columns = t->n_dims > 1 ? columns : t->n_elems,
+		out[n] = (struct tensor){.offset = (uint64_t)(t->raw.data - file.data), .n = t->n_elems, .columns = t->n_dims > 1 ? columns : t->n_elems,
 		    .width = (uint64_t)width};
+		n++;
 	}
 	qsort(out, (size_t)n, sizeof *out, by_offset);
 	return n;

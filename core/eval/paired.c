@@ -93,7 +93,7 @@ void pare_eval_paired(const struct pare_dataset *d, int y, enum pare_split split
 		return;
 	assert(before->n == n && after->n == n);
 	for (uint32_t i = 0; i < n; i++) {
-		int32_t c;
+		int32_t c = -1;
 		bool was, is;
 
 		pare_data_classes(d, y, rows + i, 1, &c);

@@ -318,11 +318,13 @@ static enum pare_code prune_groups(struct pare_round *r, struct pare_err *err)
 /* Shares by tensor of scope erk. */
 static enum pare_code spread_by_size(const struct pare_tensors *t, const struct pare_prune_options *opt, double *by_layer, struct pare_err *err)
 {
-	double *sizes = pare_calloc((size_t)t->n * 3 + 1, sizeof *sizes), *sums = sizes + t->n, *share = sums + t->n;
+	double *sizes = pare_calloc((size_t)t->n * 3 + 1, sizeof *sizes), *sums, *share;
 	int n = 0;
 
 	if (sizes == NULL)
 		return pare_err_nomem(err, (size_t)t->n * 3 * sizeof *sizes);
+	sums = sizes + t->n;
+	share = sums + t->n;
 	for (int p = 0; p < t->n; p++) {
 		const struct pare_param_info *info = t->info(t, p);
 

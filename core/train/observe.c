@@ -307,11 +307,13 @@ static enum pare_code observe_curvature(struct pare_net *net, const struct pare_
 {
 	size_t n = pare_net_slab_len(net), bytes = n * sizeof(float);
 	float *room = pare_calloc(n + 1, 3 * sizeof *room);
-	struct probing b = {.w = room, .v = room + n, .g = room + 2 * n};
+	struct probing b = {.w = room};
 	enum pare_code code = PARE_OK;
 
 	if (room == NULL)
 		return pare_err_nomem(err, 3 * bytes);
+	b.v = room + n;
+	b.g = room + 2 * n;
 	memcpy(b.w, pare_net_slab(net), bytes);
 	memset(out, 0, bytes);
 	b.length = probe_length(net, b.w);

@@ -56,7 +56,7 @@ static inline void line_forward(int64_t n, const struct numbers *v, bool has_add
 	for (int64_t i = 0; i < n; i++) {
 		float f = (x[i] - v->mean[i]) * v->k[i] + v->bias[i];
 
-		f = has_add ? f + add[i] : f;
+		f = has_add ? f + add[i] : f; /* cppcheck-suppress nullPointer ; add is NULL only where has_add is false */
 		f = clamp && f < lo ? lo : f;
 		y[i] = clamp && f > hi ? hi : f;
 	}

@@ -49,6 +49,7 @@ static void panel_mul(struct pare_dot *d, int64_t m, int64_t k, int64_t width, c
 	int64_t part = CACHED_FLOATS / width;
 	struct pare_segment_run run = {.off = 0};
 
+	/* cppcheck-suppress autoVariables ; d is of this call alone: who owns it does not look at its segments */
 	d->segments = &run;
 	d->n_segments = 1;
 	for (int64_t at = 0; at < k; at += part) {
