@@ -37,7 +37,7 @@ static enum pare_code reply_artifact(struct api_exchange *x, const char *name, b
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = store_artifact_get(x->api->opt.store, j.id, name, &a, err);
+	rc = store_artifact_get(x->view, j.id, name, &a, err);
 	if (rc == PARE_E_NOT_FOUND)
 		rc = no_artifact(&j, name, err);
 	store_job_done(&j);

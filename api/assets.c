@@ -19,7 +19,7 @@ static enum pare_code find(struct api_exchange *x, enum store_asset_kind kind, s
 	enum pare_code rc = PARE_E_NOT_FOUND;
 
 	if (pare_id_check(x->params[0], f->prefix))
-		rc = store_asset_get(x->api->opt.store, kind, x->params[0], out, err);
+		rc = store_asset_get(x->view, kind, x->params[0], out, err);
 	if (rc == PARE_E_NOT_FOUND)
 		return pare_err_set(err, rc, NULL, "there is no %s \"%.60s\"", f->object, x->params[0]);
 	return rc;
@@ -213,7 +213,7 @@ static enum pare_code put(struct api_exchange *x, const char *info, struct pare_
 	struct api_upload *u = x->upload;
 	const struct face *f = &faces[u->kind];
 	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->paths[0], .info = info, .n_files = u->n_files, .files = u->files};
-	enum pare_code rc = store_asset_put(x->api->opt.store, &a, err);
+	enum pare_code rc = store_asset_put(x->view, &a, err);
 
 	if (rc != PARE_OK)
 		return rc;
@@ -259,7 +259,7 @@ static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, s
 	enum pare_code rc = api_page_parse(x, faces[kind].prefix, &page, err);
 
 	if (rc == PARE_OK)
-		rc = store_asset_list(x->api->opt.store, kind, &page, &assets, &n, &more, err);
+		rc = store_asset_list(x->view, kind, &page, &assets, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
 	api_json_open(&x->out, NULL, '{');
@@ -416,7 +416,7 @@ static enum pare_code delete_asset(struct api_exchange *x, enum store_asset_kind
 		rc = rc == PARE_OK ? api_check_if_match(x, err) : rc;
 	}
 	if (rc == PARE_OK)
-		rc = store_asset_delete(x->api->opt.store, kind, a.id, err);
+		rc = store_asset_delete(x->view, kind, a.id, err);
 	for (int i = 0; i < a.n_files && rc == PARE_OK; i++)
 		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, a.files[i].sha256);
 	store_asset_done(&a);

@@ -46,6 +46,11 @@ const char *api_scope_name(enum api_scope s)
 	return scope_names[s];
 }
 
+void api_caller_anyone(struct api_caller *out)
+{
+	*out = (struct api_caller){.owner = STORE_DEFAULT_OWNER, .scopes = API_ALL_SCOPES};
+}
+
 bool api_caller_may(const struct api_caller *c, enum api_scope s)
 {
 	return s <= API_KEY || (c->scopes & (1u << s)) != 0;
@@ -107,6 +112,15 @@ static bool parse_time(const char *s, size_t n, int64_t *out_ms)
 	return true;
 }
 
+static bool parse_owner(const char *s, size_t n, char out[STORE_OWNER_MAX])
+{
+	if (n == 0 || n >= STORE_OWNER_MAX || strspn(s, id_chars) < n)
+		return false;
+	memcpy(out, s, n);
+	out[n] = '\0';
+	return true;
+}
+
 static enum pare_code parse_option(const char *s, size_t n, int line, struct api_caller *who, struct pare_err *err)
 {
 	if (n > 7 && memcmp(s, "scopes=", 7) == 0) {
@@ -119,7 +133,12 @@ static enum pare_code parse_option(const char *s, size_t n, int line, struct api
 			return PARE_OK;
 		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: expires is a day like 2027-01-31 or a time like 2027-01-31T12:00:00Z", line);
 	}
-	return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: behind a key may stand scopes= and expires=, and nothing else", line);
+	if (n > 6 && memcmp(s, "owner=", 6) == 0) {
+		if (parse_owner(s + 6, n - 6, who->owner))
+			return PARE_OK;
+		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: an owner is a name of 1 to %d letters, digits and hyphens", line, STORE_OWNER_MAX - 1);
+	}
+	return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: behind a key may stand scopes=, expires= and owner=, and nothing else", line);
 }
 
 static enum pare_code parse_options(const char *s, size_t n, int line, struct api_caller *who, struct pare_err *err)
@@ -180,7 +199,7 @@ static bool parse_stored(const char *s, size_t n, struct key *out)
 static bool parse_line(const char *s, size_t n, struct key *out)
 {
 	memset(out, 0, sizeof *out);
-	out->who.scopes = API_ALL_SCOPES;
+	api_caller_anyone(&out->who);
 	if (split(s, n, out->who.id))
 		return store_sha256_once(s, n, out->hash); /* false, out of memory, refuses the file */
 	return parse_stored(s, n, out);

@@ -1,6 +1,7 @@
 /* Bearer keys: pare_<id>_<secret>. The file may hold them plain or as id:sha256hex of the whole key; memory holds hashes only. Behind a key may stand
  *   scopes=jobs:rw,models:r     what it may do; without it: everything
- *   expires=2027-01-01          from when on it is not valid; also 2027-01-01T12:00:00Z */
+ *   expires=2027-01-01          from when on it is not valid; also 2027-01-01T12:00:00Z
+ *   owner=acme                  whose models, data sets and jobs it makes and sees; without it: those of the owner "default" */
 #ifndef API_AUTH_H
 #define API_AUTH_H
 
@@ -9,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/base/err.h"
+#include "storage/store.h"
 
 #define API_KEY_ID_MAX 33
 
@@ -32,9 +34,12 @@ const char *api_scope_name(enum api_scope s);
 /* Who asks. */
 struct api_caller {
 	char id[API_KEY_ID_MAX]; /* "" without authentication */
+	char owner[STORE_OWNER_MAX];
 	unsigned int scopes;     /* bits 1 << scope */
 	int64_t expires_ms;      /* 0: never */
 };
+/* Whoever asks where no key is needed: the default owner, who may do everything. */
+void api_caller_anyone(struct api_caller *out);
 bool api_caller_may(const struct api_caller *c, enum api_scope s);
 
 struct api_keys;

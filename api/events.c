@@ -52,12 +52,13 @@ static void write_streamed(struct api_stream *s, const struct store_event *e)
 }
 
 /* Fetches and formats what there is now. */
-static enum pare_code fetch(struct api *api, struct api_stream *s, struct pare_err *err)
+static enum pare_code fetch(struct api_exchange *x, struct pare_err *err)
 {
+	struct api_stream *s = x->stream;
 	struct store_event *list = NULL;
 	int n = 0;
 	bool final = false;
-	enum pare_code rc = store_event_list(api->opt.store, s->job, s->after, PAGE, &list, &n, &final, err);
+	enum pare_code rc = store_event_list(x->view, s->job, s->after, PAGE, &list, &n, &final, err);
 
 	if (rc != PARE_OK)
 		return rc;
@@ -100,7 +101,7 @@ static enum pare_code start_stream(struct api_exchange *x, const char *job, enum
 	pare_buf_init(&s->pending, PENDING_CAP);
 	if (form == FORM_SSE)
 		(void)pare_buf_str(&s->pending, "retry: 3000\n\n");
-	rc = fetch(x->api, s, err);
+	rc = fetch(x, err);
 	if (rc != PARE_OK)
 		return rc;
 	if (form == FORM_SSE && resumed && s->final && s->after == after) {
@@ -120,7 +121,7 @@ static enum pare_code reply_page(struct api_exchange *x, const char *job, int64_
 	struct store_event *list = NULL;
 	int n = 0;
 	bool final = false, more;
-	enum pare_code rc = store_event_list(x->api->opt.store, job, after, (int)limit + 1, &list, &n, &final, err);
+	enum pare_code rc = store_event_list(x->view, job, after, (int)limit + 1, &list, &n, &final, err);
 
 	if (rc != PARE_OK)
 		return rc;
@@ -208,7 +209,7 @@ ptrdiff_t api_stream_read(struct api_exchange *x, char *out, size_t cap)
 
 	if (s == NULL)
 		return -1;
-	if (s->pending.len == 0 && !s->final && !s->lost && fetch(x->api, s, NULL) != PARE_OK)
+	if (s->pending.len == 0 && !s->final && !s->lost && fetch(x, NULL) != PARE_OK)
 		s->lost = true;
 	now = now_ms(x->api);
 	if (s->pending.len == 0 && !s->final && !s->lost && now >= s->ping_ms)

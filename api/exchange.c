@@ -60,7 +60,8 @@ static enum pare_code authorise(struct api_exchange *x, struct pare_err *err)
 {
 	enum pare_code rc = PARE_OK;
 
-	x->caller.scopes = API_ALL_SCOPES;
+	api_caller_anyone(&x->caller);
+	x->view = (struct store_view){x->api->opt.store, x->caller.owner};
 	if (x->route->scope == API_OPEN)
 		return PARE_OK;
 	(void)pthread_rwlock_rdlock(&x->api->keys_lock);

@@ -142,6 +142,7 @@ enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err)
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "key");
 	api_json_str(&x->out, "id", c->id[0] != '\0' ? c->id : NULL);
+	api_json_str(&x->out, "owner", c->owner);
 	api_json_open(&x->out, "scopes", '[');
 	for (int i = API_KEY + 1; i < API_N_SCOPES; i++)
 		if (api_caller_may(c, (enum api_scope)i))

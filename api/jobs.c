@@ -24,7 +24,7 @@ enum pare_code api_find_job(struct api_exchange *x, struct store_job *out, struc
 	enum pare_code rc = PARE_E_NOT_FOUND;
 
 	if (pare_id_check(x->params[0], "job"))
-		rc = store_job_get(x->api->opt.store, x->params[0], out, err);
+		rc = store_job_get(x->view, x->params[0], out, err);
 	if (rc == PARE_E_NOT_FOUND)
 		return pare_err_set(err, rc, NULL, "there is no job \"%.60s\"", x->params[0]);
 	return rc;
@@ -53,7 +53,7 @@ enum pare_code api_write_artifacts(struct api_exchange *x, const char *key, cons
 {
 	struct store_artifact *list = NULL;
 	int n = 0;
-	enum pare_code rc = store_artifact_list(x->api->opt.store, job, &list, &n, err);
+	enum pare_code rc = store_artifact_list(x->view, job, &list, &n, err);
 
 	if (rc != PARE_OK && rc != PARE_E_NOT_FOUND) /* deleted since it was read: it is told of as it was, without them */
 		return rc;
@@ -153,7 +153,7 @@ static enum pare_code job_position(struct api_exchange *x, const struct store_jo
 	*out = -1;
 	if (j->status != STORE_QUEUED)
 		return PARE_OK;
-	rc = store_job_position(x->api->opt.store, j->id, out, err);
+	rc = store_job_position(x->view, j->id, out, err);
 	return rc == PARE_E_NOT_FOUND ? PARE_OK : rc; /* cancelled and deleted since */
 }
 
@@ -300,7 +300,7 @@ static enum pare_code check_teacher(struct api_exchange *x, const struct pare_ar
 
 	if (!pare_args_has(a, "teacher"))
 		return PARE_OK;
-	rc = store_asset_get(x->api->opt.store, STORE_MODEL, pare_args_str(a, "teacher"), &asset, err);
+	rc = store_asset_get(x->view, STORE_MODEL, pare_args_str(a, "teacher"), &asset, err);
 	if (rc == PARE_OK)
 		store_asset_done(&asset);
 	return rc == PARE_E_NOT_FOUND ? no_such(x, "/teacher", "model", pare_args_str(a, "teacher"), err) : rc;
@@ -316,7 +316,7 @@ static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pa
 	if (rc == PARE_OK)
 		rc = fingerprint(x, &idem, err);
 	if (rc == PARE_OK)
-		rc = store_job_put(x->api->opt.store, j, &idem, &replayed, err);
+		rc = store_job_put(x->view, j, &idem, &replayed, err);
 	if (rc == PARE_E_NOT_FOUND)
 		return missing_reference(x, j, err);
 	if (rc != PARE_OK)
@@ -354,7 +354,7 @@ static enum pare_code dry_input(struct api_exchange *x, struct dry_run *d, const
 
 	if (id == NULL)
 		return PARE_OK;
-	rc = store_asset_get(x->api->opt.store, kind, id, asset, err);
+	rc = store_asset_get(x->view, kind, id, asset, err);
 	(void)snprintf(pointer, sizeof pointer, "/%s", field);
 	if (rc == PARE_E_NOT_FOUND)
 		return no_such(x, pointer, kind == STORE_MODEL ? "model" : "data set", id, err);
@@ -500,7 +500,7 @@ enum pare_code api_get_jobs(struct api_exchange *x, struct pare_err *err)
 	enum pare_code rc = parse_filters(x, &page, err);
 
 	if (rc == PARE_OK)
-		rc = store_job_list(x->api->opt.store, &page, &jobs, &n, &more, err);
+		rc = store_job_list(x->view, &page, &jobs, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
 	positions = pare_arena_array(&x->arena, (size_t)n, sizeof *positions);
@@ -559,11 +559,11 @@ enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
 	if (rc == PARE_OK && !pare_id_check(x->params[0], "job"))
 		rc = PARE_E_NOT_FOUND;
 	if (rc == PARE_OK)
-		rc = store_job_get(x->api->opt.store, x->params[0], &j, err);
+		rc = store_job_get(x->view, x->params[0], &j, err);
 	if (rc == PARE_OK) {
 		memcpy(checkpoint, j.checkpoint, sizeof checkpoint);
 		store_job_done(&j);
-		rc = store_job_cancel(x->api->opt.store, x->params[0], &j, err);
+		rc = store_job_cancel(x->view, x->params[0], &j, err);
 	}
 	if (rc == PARE_E_NOT_FOUND)
 		return pare_err_set(err, rc, NULL, "there is no job \"%.60s\"", x->params[0]);
@@ -655,9 +655,9 @@ enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err)
 		return rc;
 	rc = check_if_match(x, &j, err);
 	if (rc == PARE_OK)
-		rc = store_artifact_list(x->api->opt.store, j.id, &list, &n, err);
+		rc = store_artifact_list(x->view, j.id, &list, &n, err);
 	if (rc == PARE_OK)
-		rc = store_job_delete(x->api->opt.store, j.id, err);
+		rc = store_job_delete(x->view, j.id, err);
 	for (int i = 0; i < n && rc == PARE_OK; i++)
 		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, list[i].sha256);
 	store_artifact_list_done(list, n);

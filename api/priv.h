@@ -57,6 +57,7 @@ struct api_exchange {
 	const char *params[API_MAX_PARAMS];
 	char request_id[API_REQUEST_ID_MAX];
 	struct api_caller caller;
+	struct store_view view; /* the store as the caller may see it */
 	char client[API_CLIENT_MAX]; /* address of who asked, behind trusted proxies; "local" on a Unix socket */
 	const char *link_base;       /* what links begin with; "" when they are relative to the server */
 	int64_t start_ns;

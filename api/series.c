@@ -51,7 +51,7 @@ static enum pare_code each_event(struct series *s, const char *job, int64_t afte
 		struct store_event *list = NULL;
 		bool final;
 
-		rc = store_event_list(s->x->api->opt.store, job, after, PAGE, &list, &n, &final, err);
+		rc = store_event_list(s->x->view, job, after, PAGE, &list, &n, &final, err);
 		if (rc != PARE_OK)
 			return rc;
 		for (int i = 0; i < n && rc == PARE_OK && list[i].seq <= until; i++) {
@@ -314,7 +314,7 @@ static enum pare_code exists(struct api_exchange *x, const char *job, int64_t se
 	struct store_event *list = NULL;
 	bool final;
 	int n = 0;
-	enum pare_code rc = store_event_list(x->api->opt.store, job, seq - 1, 1, &list, &n, &final, err);
+	enum pare_code rc = store_event_list(x->view, job, seq - 1, 1, &list, &n, &final, err);
 
 	if (rc == PARE_OK)
 		store_event_list_done(list, n);

@@ -122,7 +122,7 @@ enum pare_code api_wait_for_end(struct api_exchange *x, struct store_job *j, str
 	while (more && !store_job_status_final(j->status) && !atomic_load(&x->api->draining)) {
 		int64_t n = changes(w);
 		struct store_job now;
-		enum pare_code rc = store_job_get(x->api->opt.store, j->id, &now, err);
+		enum pare_code rc = store_job_get(x->view, j->id, &now, err);
 
 		if (rc != PARE_OK) /* deleted meanwhile */
 			return rc;

@@ -73,7 +73,7 @@ struct run {
 static enum pare_code add_inputs(struct run *r, const char *role, enum store_asset_kind kind, const char *id)
 {
 	struct store_asset a = {0};
-	enum pare_code code = store_asset_get(r->store, kind, id, &a, &r->err);
+	enum pare_code code = store_asset_get((struct store_view){r->store, r->job->owner}, kind, id, &a, &r->err);
 
 	if (code != PARE_OK)
 		return code;

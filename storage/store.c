@@ -1,5 +1,6 @@
 /* Assets, and every verb that only reads: each is one transaction around a few row operations, so that what it returns is one moment's
- * truth. The rules of a job's life are in store_jobs.c. */
+ * truth. A view's owner goes with the id into the row operation that finds the row, and with the range into the one that lists: what
+ * belongs to others is not found there, so nothing above has to compare owners, or could forget to. The rules of a job's life are in store_jobs.c. */
 #include "storage/store_priv.h"
 
 #include <string.h>
@@ -38,8 +39,9 @@ static enum pare_code check_files(const struct store_asset *a, struct pare_err *
 	return PARE_OK;
 }
 
-enum pare_code store_asset_put(struct store *s, struct store_asset *a, struct pare_err *err)
+enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_asset row = *a;
 	struct store_tx *tx;
 	enum pare_code code = check_files(a, err);
@@ -50,6 +52,7 @@ enum pare_code store_asset_put(struct store *s, struct store_asset *a, struct pa
 		return code;
 	row.name = row.name != NULL ? row.name : "";
 	row.info = row.info != NULL ? row.info : "{}";
+	memcpy(row.owner, v.owner, strlen(v.owner) + 1);
 	row.created_ms = s->env.wall_ms(s->env.ctx);
 	store_new_id(s, store_asset_prefix(a->kind), row.id);
 	code = s->ops->end(tx, s->ops->asset_insert(tx, &row, err), err);
@@ -60,15 +63,16 @@ enum pare_code store_asset_put(struct store *s, struct store_asset *a, struct pa
 	return PARE_OK;
 }
 
-enum pare_code store_asset_get(struct store *s, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
+enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
 {
-	struct store_asset a = {.owner = NULL};
+	struct store *s = v.store;
+	struct store_asset a = {.memory = NULL};
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, false, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->end(tx, s->ops->asset_load(tx, kind, id, &a, err), err);
+	code = s->ops->end(tx, s->ops->asset_load(tx, v.owner, kind, id, &a, err), err);
 	if (code == PARE_OK)
 		*out = a;
 	else
@@ -76,29 +80,31 @@ enum pare_code store_asset_get(struct store *s, enum store_asset_kind kind, cons
 	return code;
 }
 
-static enum pare_code asset_delete(struct store *s, struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
+static enum pare_code asset_delete(struct store_view v, struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
 	char user[PARE_ID_MAX] = "";
 	bool there = false;
-	enum pare_code code = s->ops->asset_exists(tx, kind, id, &there, err);
+	const struct store_ops *ops = v.store->ops;
+	enum pare_code code = ops->asset_exists(tx, v.owner, kind, id, &there, err);
 
 	if (code == PARE_OK && !there)
 		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no %s \"%.40s\"", store_asset_noun(kind), id);
 	if (code == PARE_OK)
-		code = s->ops->asset_user(tx, kind, id, user, err);
+		code = ops->asset_user(tx, kind, id, user, err);
 	if (code == PARE_OK && user[0] != '\0')
 		return pare_err_set(err, PARE_E_CONFLICT, NULL, "%s %s is in use by job %s: cancel that job or wait for its end", store_asset_noun(kind), id, user);
-	return code == PARE_OK ? s->ops->asset_remove(tx, kind, id, err) : code;
+	return code == PARE_OK ? ops->asset_remove(tx, kind, id, err) : code;
 }
 
-enum pare_code store_asset_delete(struct store *s, enum store_asset_kind kind, const char *id, struct pare_err *err)
+enum pare_code store_asset_delete(struct store_view v, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
-	return s->ops->end(tx, asset_delete(s, tx, kind, id, err), err);
+	return s->ops->end(tx, asset_delete(v, tx, kind, id, err), err);
 }
 
 /* --- pages: one row more than asked for is read, which answers "is there more" */
@@ -113,14 +119,15 @@ static void reverse(void *rows, int n, size_t row_bytes, void *spare)
 	}
 }
 
-enum pare_code store_asset_list(struct store *s, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err)
+enum pare_code store_asset_list(struct store_view v, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_range range;
 	struct store_asset *list, spare;
 	struct store_tx *tx;
 	bool flip, more;
 	int n = 0;
-	enum pare_code code = store_range_of(page, &range, &flip, err);
+	enum pare_code code = store_range_of(v, page, &range, &flip, err);
 
 	if (code != PARE_OK)
 		return code;
@@ -145,14 +152,15 @@ enum pare_code store_asset_list(struct store *s, enum store_asset_kind kind, con
 	return PARE_OK;
 }
 
-enum pare_code store_job_list(struct store *s, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err)
+enum pare_code store_job_list(struct store_view v, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_range range;
 	struct store_job *list, spare;
 	struct store_tx *tx;
 	bool flip, more;
 	int n = 0;
-	enum pare_code code = store_range_of(page, &range, &flip, err);
+	enum pare_code code = store_range_of(v, page, &range, &flip, err);
 
 	if (code != PARE_OK)
 		return code;
@@ -178,15 +186,16 @@ enum pare_code store_job_list(struct store *s, const struct store_page *page, st
 }
 
 /* --- jobs, read only */
-enum pare_code store_job_get(struct store *s, const char *id, struct store_job *out, struct pare_err *err)
+enum pare_code store_job_get(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store *s = v.store;
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, false, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->end(tx, s->ops->job_load(tx, id, &r, err), err);
+	code = s->ops->end(tx, s->ops->job_load(tx, v.owner, id, &r, err), err);
 	if (code == PARE_OK)
 		*out = r.j;
 	else
@@ -194,16 +203,17 @@ enum pare_code store_job_get(struct store *s, const char *id, struct store_job *
 	return code;
 }
 
-enum pare_code store_job_position(struct store *s, const char *id, int64_t *out, struct pare_err *err)
+enum pare_code store_job_position(struct store_view v, const char *id, int64_t *out, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store *s = v.store;
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	int64_t ahead = -1;
 	enum pare_code code = s->ops->begin(s, false, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->job_load(tx, id, &r, err);
+	code = s->ops->job_load(tx, v.owner, id, &r, err);
 	if (code == PARE_OK && r.j.status == STORE_QUEUED)
 		code = s->ops->job_ahead(tx, id, &ahead, err);
 	store_job_done(&r.j);
@@ -230,21 +240,22 @@ enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], in
 }
 
 /* --- events and artifacts */
-static enum pare_code events_of(struct store *s, struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *list, int *n, bool *out_final, struct pare_err *err)
+static enum pare_code events_of(struct store_view v, struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *list, int *n, bool *out_final, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
-	enum pare_code code = s->ops->job_load(tx, job, &r, err);
+	struct store_job_row r = {.j = {.memory = NULL}};
+	enum pare_code code = v.store->ops->job_load(tx, v.owner, job, &r, err);
 
 	if (code == PARE_OK)
-		code = s->ops->event_page(tx, job, after, limit, list, n, err);
+		code = v.store->ops->event_page(tx, job, after, limit, list, n, err);
 	if (code == PARE_OK)
 		*out_final = store_job_status_final(r.j.status) && (*n > 0 ? list[*n - 1].seq : after) >= r.next_seq - 1;
 	store_job_done(&r.j);
 	return code;
 }
 
-enum pare_code store_event_list(struct store *s, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err)
+enum pare_code store_event_list(struct store_view v, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_event *list;
 	struct store_tx *tx;
 	bool final = false;
@@ -258,7 +269,7 @@ enum pare_code store_event_list(struct store *s, const char *job, int64_t after,
 		return pare_err_nomem(err, (size_t)limit * sizeof *list);
 	code = s->ops->begin(s, false, &tx, err);
 	if (code == PARE_OK)
-		code = s->ops->end(tx, events_of(s, tx, job, after, limit, list, &n, &final, err), err);
+		code = s->ops->end(tx, events_of(v, tx, job, after, limit, list, &n, &final, err), err);
 	if (code != PARE_OK) {
 		store_event_list_done(list, n);
 		return code;
@@ -269,25 +280,26 @@ enum pare_code store_event_list(struct store *s, const char *job, int64_t after,
 	return PARE_OK;
 }
 
-static enum pare_code artifacts_of(struct store *s, struct store_tx *tx, const char *job, struct store_artifact **list, int *n, struct pare_err *err)
+static enum pare_code artifacts_of(struct store_view v, struct store_tx *tx, const char *job, struct store_artifact **list, int *n, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_job_row r = {.j = {.memory = NULL}};
 	int count = 0;
-	enum pare_code code = s->ops->job_load(tx, job, &r, err);
+	enum pare_code code = v.store->ops->job_load(tx, v.owner, job, &r, err);
 
 	store_job_done(&r.j);
 	if (code == PARE_OK)
-		code = s->ops->artifact_count(tx, job, &count, err);
+		code = v.store->ops->artifact_count(tx, job, &count, err);
 	if (code != PARE_OK)
 		return code;
 	*list = pare_calloc((size_t)count, sizeof **list);
 	if (*list == NULL)
 		return pare_err_nomem(err, (size_t)count * sizeof **list);
-	return s->ops->artifact_page(tx, job, count, *list, n, err);
+	return v.store->ops->artifact_page(tx, job, count, *list, n, err);
 }
 
-enum pare_code store_artifact_list(struct store *s, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err)
+enum pare_code store_artifact_list(struct store_view v, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_artifact *list = NULL;
 	struct store_tx *tx;
 	int n = 0;
@@ -295,7 +307,7 @@ enum pare_code store_artifact_list(struct store *s, const char *job, struct stor
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->end(tx, artifacts_of(s, tx, job, &list, &n, err), err);
+	code = s->ops->end(tx, artifacts_of(v, tx, job, &list, &n, err), err);
 	if (code != PARE_OK) {
 		store_artifact_list_done(list, n);
 		return code;
@@ -305,15 +317,25 @@ enum pare_code store_artifact_list(struct store *s, const char *job, struct stor
 	return PARE_OK;
 }
 
-enum pare_code store_artifact_get(struct store *s, const char *job, const char *name, struct store_artifact *out, struct pare_err *err)
+static enum pare_code artifact_of(struct store_view v, struct store_tx *tx, const char *job, const char *name, struct store_artifact *out, struct pare_err *err)
 {
-	struct store_artifact a = {.owner = NULL};
+	struct store_job_row r = {.j = {.memory = NULL}};
+	enum pare_code code = v.store->ops->job_load(tx, v.owner, job, &r, err);
+
+	store_job_done(&r.j);
+	return code == PARE_OK ? v.store->ops->artifact_load(tx, job, name, out, err) : code;
+}
+
+enum pare_code store_artifact_get(struct store_view v, const char *job, const char *name, struct store_artifact *out, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_artifact a = {.memory = NULL};
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, false, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->end(tx, s->ops->artifact_load(tx, job, name, &a, err), err);
+	code = s->ops->end(tx, artifact_of(v, tx, job, name, &a, err), err);
 	if (code == PARE_OK)
 		*out = a;
 	else

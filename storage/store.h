@@ -19,6 +19,16 @@
 
 struct store;
 
+/* Whose: every model, data set, job and idempotency key belongs to one owner, a name of 1 to 32 letters, digits and hyphens. Whoever acts for a client does so
+ * through a view, which is the store as that owner may see it: what it makes is the owner's, and what belongs to others does not exist (PARE_E_NOT_FOUND, empty
+ * pages, references that name nothing). Only the verbs of the workers and of the service itself take the whole store. */
+#define STORE_OWNER_MAX 33
+#define STORE_DEFAULT_OWNER "default" /* of all rows when there are no keys, and of rows from before there were owners */
+struct store_view {
+	struct store *store;
+	const char *owner; /* borrowed; never NULL */
+};
+
 /* dir/pared.db; takes an exclusive lock on dir/lock (PARE_E_CONFLICT names the other process) and migrates. */
 PARE_MUST_USE enum pare_code store_sqlite_open(const char *dir, const struct pare_env *env, struct store **out, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_memory_open(const struct pare_env *env, struct store **out, struct pare_err *err);
@@ -36,19 +46,20 @@ struct store_file {
 struct store_asset {
 	enum store_asset_kind kind;
 	char id[PARE_ID_MAX];
+	char owner[STORE_OWNER_MAX];
 	const char *name;
 	const char *info; /* JSON from inspection */
 	const char *produced_by; /* job id or NULL */
 	int64_t created_ms;
 	int n_files;
 	const struct store_file *files;
-	void *owner;
+	void *memory;
 };
-/* Makes the id ("mdl_", "dst_") and created_ms, written into a. */
-PARE_MUST_USE enum pare_code store_asset_put(struct store *s, struct store_asset *a, struct pare_err *err);
-PARE_MUST_USE enum pare_code store_asset_get(struct store *s, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
+/* Makes the id ("mdl_", "dst_") and created_ms, written into a. What is stored belongs to the view's owner. */
+PARE_MUST_USE enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
 /* PARE_E_NOT_FOUND; PARE_E_CONFLICT while a job that has not ended uses it (message names the job). */
-PARE_MUST_USE enum pare_code store_asset_delete(struct store *s, enum store_asset_kind kind, const char *id, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_asset_delete(struct store_view v, enum store_asset_kind kind, const char *id, struct pare_err *err);
 void store_asset_done(struct store_asset *a);
 
 /* Pages: newest first unless ascending; after/before are ids (exclusive) or NULL and mean places in that order: after = the page behind that id;
@@ -59,7 +70,7 @@ struct store_page {
 	bool ascending;
 	const char *status, *model, *dataset; /* jobs only; NULL: any */
 };
-PARE_MUST_USE enum pare_code store_asset_list(struct store *s, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_asset_list(struct store_view v, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err);
 void store_asset_list_done(struct store_asset *list, int n);
 
 /* --- jobs */
@@ -69,6 +80,7 @@ bool store_job_status_final(enum store_job_status st);
 
 struct store_job {
 	char id[PARE_ID_MAX];
+	char owner[STORE_OWNER_MAX];
 	enum store_job_status status;
 	const char *phase;    /* of a running job, "" otherwise */
 	int64_t revision;     /* grows with every change; the ETag */
@@ -86,32 +98,32 @@ struct store_job {
 	char checkpoint[STORE_SHA256_HEX]; /* the blob to go on from, "" when there is none: always so in a final status */
 	int64_t checkpoint_bytes, checkpoint_ms; /* 0 without one */
 	const char *checkpoint_place; /* JSON or "" */
-	void *owner;
+	void *memory;
 };
 void store_job_done(struct store_job *j);
 
 /* What an idempotency key remembers: the request's fingerprint and the job it made. */
 struct store_idempotency {
 	const char *key;   /* NULL: none sent */
-	const char *scope; /* API key id, "" without auth */
+	const char *scope; /* within the owner: API key id, "" without auth */
 	uint8_t fingerprint[STORE_SHA256_BYTES];
 };
 /* Stores the job, its idempotency record and its first event (job.queued), together. Needs name, model, dataset, request, max_crashes; makes id, created_ms.
  * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
  * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with
  * their job. dataset may be NULL or "": none. On failure j is untouched. j is filled completely (store_job_done). */
-PARE_MUST_USE enum pare_code store_job_put(struct store *s, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err);
-PARE_MUST_USE enum pare_code store_job_get(struct store *s, const char *id, struct store_job *out, struct pare_err *err);
-PARE_MUST_USE enum pare_code store_job_list(struct store *s, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_put(struct store_view v, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_get(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_list(struct store_view v, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err);
 void store_job_list_done(struct store_job *list, int n);
 /* Queued -> canceled at once (with its event); running -> canceling; canceling and canceled: PARE_OK, nothing changes;
  * succeeded or failed -> PARE_E_CONFLICT. */
-PARE_MUST_USE enum pare_code store_job_cancel(struct store *s, const char *id, struct store_job *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 /* Final jobs only (PARE_E_CONFLICT); takes events and artifacts with it. */
-PARE_MUST_USE enum pare_code store_job_delete(struct store *s, const char *id, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err);
 /* Queued jobs ahead of this one; -1 if it is not queued. Counted up to STORE_POSITION_MAX, so that asking costs the same behind 100,000 jobs. */
 #define STORE_POSITION_MAX 1000
-PARE_MUST_USE enum pare_code store_job_position(struct store *s, const char *id, int64_t *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_position(struct store_view v, const char *id, int64_t *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
 
 /* --- the worker's side. Every verb below that takes a token is fenced: PARE_E_LEASE_LOST if the job is no longer held under it. */
@@ -131,7 +143,7 @@ struct store_artifact {
 	const char *name, *media_type;
 	char sha256[STORE_SHA256_HEX];
 	int64_t n_bytes, created_ms;
-	void *owner;
+	void *memory;
 };
 struct store_outcome {
 	enum store_job_status status; /* SUCCEEDED, FAILED or CANCELED */
@@ -157,13 +169,13 @@ struct store_event {
 	int64_t seq; /* 1, 2, 3 … per job, no gaps */
 	int64_t at_ms;
 	const char *type, *level, *data;
-	void *owner;
+	void *memory;
 };
 /* Ascending from seq > after; limit 1 to 1000. *out_final: the job has ended and nothing follows the last one returned. PARE_E_NOT_FOUND. */
-PARE_MUST_USE enum pare_code store_event_list(struct store *s, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_event_list(struct store_view v, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err);
 void store_event_list_done(struct store_event *list, int n);
-PARE_MUST_USE enum pare_code store_artifact_list(struct store *s, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err);
-PARE_MUST_USE enum pare_code store_artifact_get(struct store *s, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_artifact_list(struct store_view v, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_artifact_get(struct store_view v, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
 void store_artifact_list_done(struct store_artifact *list, int n);
 void store_artifact_done(struct store_artifact *a);
 /* Is a blob named by any file, artifact or checkpoint? */

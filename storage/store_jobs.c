@@ -38,7 +38,7 @@ static const char *or_empty(const char *s)
 
 static enum pare_code append(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
 {
-	struct store_event e = {.seq = r->next_seq++, .at_ms = wall(s), .type = type, .level = level, .data = data, .owner = NULL};
+	struct store_event e = {.seq = r->next_seq++, .at_ms = wall(s), .type = type, .level = level, .data = data, .memory = NULL};
 
 	return s->ops->event_insert(tx, r->j.id, &e, err);
 }
@@ -131,10 +131,10 @@ static enum pare_code give_back(struct store *s, struct store_tx *tx, struct sto
 }
 
 /* --- the client's side */
-static enum pare_code need_asset(struct store *s, struct store_tx *tx, enum store_asset_kind kind, const char *id, const char *where, struct pare_err *err)
+static enum pare_code need_asset(struct store_view v, struct store_tx *tx, enum store_asset_kind kind, const char *id, const char *where, struct pare_err *err)
 {
 	bool there = false;
-	enum pare_code code = s->ops->asset_exists(tx, kind, id, &there, err);
+	enum pare_code code = v.store->ops->asset_exists(tx, v.owner, kind, id, &there, err);
 
 	if (code != PARE_OK || there)
 		return code;
@@ -142,31 +142,34 @@ static enum pare_code need_asset(struct store *s, struct store_tx *tx, enum stor
 }
 
 /* *out_known: the key has made a job before, which r now is. */
-static enum pare_code replay(struct store *s, struct store_tx *tx, const struct store_idempotency *k, struct store_job_row *r, bool *out_known, struct pare_err *err)
+static enum pare_code replay(struct store_view v, struct store_tx *tx, const struct store_idempotency *k, struct store_job_row *r, bool *out_known, struct pare_err *err)
 {
 	struct store_idem_row known = {.found = false};
-	enum pare_code code = s->ops->idem_purge(tx, wall(s) - IDEMPOTENCY_MS, err);
+	const struct store_ops *ops = v.store->ops;
+	enum pare_code code = ops->idem_purge(tx, wall(v.store) - IDEMPOTENCY_MS, err);
 
 	if (code == PARE_OK)
-		code = s->ops->idem_load(tx, k->scope, k->key, &known, err);
+		code = ops->idem_load(tx, v.owner, k->scope, k->key, &known, err);
 	*out_known = code == PARE_OK && known.found;
 	if (!*out_known)
 		return code;
 	if (!store_equal_constant_time(known.fingerprint, k->fingerprint, sizeof known.fingerprint))
 		return pare_err_set(err, PARE_E_KEY_REUSED, NULL,
 		    "the idempotency key \"%.80s\" came with another request before (it made %s): send a new key with a new request", k->key, known.job);
-	return s->ops->job_load(tx, known.job, r, err);
+	return ops->job_load(tx, v.owner, known.job, r, err);
 }
 
-static enum pare_code put_new(struct store *s, struct store_tx *tx, struct store_job_row *r, const struct store_idempotency *k, struct pare_err *err)
+static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct store_job_row *r, const struct store_idempotency *k, struct pare_err *err)
 {
-	enum pare_code code = need_asset(s, tx, STORE_MODEL, r->j.model, "/model", err);
+	struct store *s = v.store;
+	enum pare_code code = need_asset(v, tx, STORE_MODEL, r->j.model, "/model", err);
 
 	if (code == PARE_OK && r->j.dataset[0] != '\0')
-		code = need_asset(s, tx, STORE_DATASET, r->j.dataset, "/dataset", err);
+		code = need_asset(v, tx, STORE_DATASET, r->j.dataset, "/dataset", err);
 	if (code != PARE_OK)
 		return code;
 	store_new_id(s, "job", r->j.id);
+	memcpy(r->j.owner, v.owner, strlen(v.owner) + 1);
 	r->j.created_ms = wall(s);
 	r->next_seq = 2; /* the first event is inserted after the row it hangs on */
 	code = s->ops->job_insert(tx, r, err);
@@ -174,7 +177,7 @@ static enum pare_code put_new(struct store *s, struct store_tx *tx, struct store
 	if (code == PARE_OK)
 		code = append(s, tx, r, "job.queued", "info", "{}", err);
 	if (code == PARE_OK && k != NULL)
-		code = s->ops->idem_insert(tx, k, r->j.id, r->j.created_ms, err);
+		code = s->ops->idem_insert(tx, v.owner, k, r->j.id, r->j.created_ms, err);
 	return code == PARE_OK ? store_job_own(r, err) : code;
 }
 
@@ -186,10 +189,11 @@ static struct store_job_row new_row(const struct store_job *j)
 	    .worker = ""};
 }
 
-enum pare_code store_job_put(struct store *s, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err)
+enum pare_code store_job_put(struct store_view v, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_idempotency k = {.key = NULL};
-	struct store_job_row r = {.j = {.owner = NULL}}, fresh = new_row(j);
+	struct store_job_row r = {.j = {.memory = NULL}}, fresh = new_row(j);
 	struct store_tx *tx;
 	bool known = false;
 	enum pare_code code;
@@ -202,10 +206,10 @@ enum pare_code store_job_put(struct store *s, struct store_job *j, const struct 
 	if (code != PARE_OK)
 		return code;
 	if (k.key != NULL)
-		code = replay(s, tx, &k, &r, &known, err);
+		code = replay(v, tx, &k, &r, &known, err);
 	if (code == PARE_OK && !known) {
 		r = fresh;
-		code = put_new(s, tx, &r, k.key != NULL ? &k : NULL, err);
+		code = put_new(v, tx, &r, k.key != NULL ? &k : NULL, err);
 	}
 	code = s->ops->end(tx, code, err);
 	if (code != PARE_OK) {
@@ -234,15 +238,16 @@ static enum pare_code cancel(struct store *s, struct store_tx *tx, struct store_
 	}
 }
 
-enum pare_code store_job_cancel(struct store *s, const char *id, struct store_job *out, struct pare_err *err)
+enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store *s = v.store;
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->job_load(tx, id, &r, err);
+	code = s->ops->job_load(tx, v.owner, id, &r, err);
 	if (code == PARE_OK)
 		code = cancel(s, tx, &r, err);
 	code = s->ops->end(tx, code, err);
@@ -253,15 +258,16 @@ enum pare_code store_job_cancel(struct store *s, const char *id, struct store_jo
 	return code;
 }
 
-enum pare_code store_job_delete(struct store *s, const char *id, struct pare_err *err)
+enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store *s = v.store;
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->job_load(tx, id, &r, err);
+	code = s->ops->job_load(tx, v.owner, id, &r, err);
 	if (code == PARE_OK && !store_job_status_final(r.j.status))
 		code = pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s is %s: cancel it and wait for its end before deleting it", r.j.id, store_job_status_name(r.j.status));
 	if (code == PARE_OK)
@@ -297,7 +303,7 @@ static enum pare_code claim(struct store *s, struct store_tx *tx, const char *wo
 
 enum pare_code store_job_claim(struct store *s, const char *worker, int64_t lease_ms, struct store_job *out, bool *out_found, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	bool empty;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
@@ -320,7 +326,7 @@ enum pare_code store_job_claim(struct store *s, const char *worker, int64_t leas
 /* The row of a job that is held under this token. */
 static enum pare_code load_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err)
 {
-	enum pare_code code = s->ops->job_load(tx, id, r, err);
+	enum pare_code code = s->ops->job_load(tx, NULL, id, r, err);
 
 	if (code == PARE_E_NOT_FOUND)
 		return pare_err_set(err, PARE_E_LEASE_LOST, NULL, "job \"%.40s\" is gone: stop working on it", id);
@@ -333,7 +339,7 @@ static enum pare_code load_held(struct store *s, struct store_tx *tx, const char
 
 enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, bool *out_canceling, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	bool canceling;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
@@ -355,7 +361,7 @@ enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, i
 
 enum pare_code store_job_event(struct store *s, const char *id, int64_t token, const char *type, const char *level, const char *data, const char *phase, const char *progress, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
 
@@ -373,7 +379,7 @@ enum pare_code store_job_event(struct store *s, const char *id, int64_t token, c
 
 enum pare_code store_job_checkpoint(struct store *s, const char *id, int64_t token, const char *sha256, int64_t n_bytes, const char *place, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	enum pare_code code;
 
@@ -432,7 +438,7 @@ static enum pare_code finish(struct store *s, struct store_tx *tx, struct store_
 
 enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	enum pare_code code = check_outcome(o, err);
 
@@ -449,7 +455,7 @@ enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, 
 
 enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.owner = NULL}};
+	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
 
@@ -472,7 +478,7 @@ static enum pare_code sweep(struct store *s, int64_t limit, const char *reason, 
 	if (code != PARE_OK)
 		return code;
 	while (code == PARE_OK) {
-		struct store_job_row r = {.j = {.owner = NULL}};
+		struct store_job_row r = {.j = {.memory = NULL}};
 
 		code = s->ops->job_held_until(tx, limit, &r, err);
 		if (code == PARE_OK)

@@ -8,7 +8,7 @@
 
 #define STORE_ID_DIGITS 26
 
-/* A job as a row: what clients see, and what only the queue needs. Strings are borrowed or belong to j.owner. */
+/* A job as a row: what clients see, and what only the queue needs. Strings are borrowed or belong to j.memory. */
 struct store_job_row {
 	struct store_job j;
 	const char *worker;  /* who holds it, "" when nobody does */
@@ -19,6 +19,7 @@ struct store_job_row {
 
 /* A page, worked out: ids in (above, below), in one direction, at most limit rows. NULL filters: any. */
 struct store_range {
+	const char *owner;
 	const char *above, *below;
 	bool ascending;
 	int limit;
@@ -33,7 +34,8 @@ struct store_idem_row {
 
 struct store_tx; /* the backend's own */
 
-/* Row operations, all within a transaction. Records that come back are owned (store_*_done). Loads answer PARE_E_NOT_FOUND; a page
+/* Row operations, all within a transaction. Records that come back are owned (store_*_done). Loads answer PARE_E_NOT_FOUND, for another owner's
+ * row by the same search that does not find an unknown id (one failing walk down an index over owner and id), so that neither text nor time tells them apart; a page
  * fills out[0 .. limit) and counts *out_n as it goes, so that the caller can release what was read when it fails half-way. */
 struct store_ops {
 	void (*close)(struct store *s);
@@ -44,15 +46,16 @@ struct store_ops {
 	enum pare_code (*touch)(struct store_tx *tx, int64_t now_ms, struct pare_err *err);
 
 	enum pare_code (*asset_insert)(struct store_tx *tx, const struct store_asset *a, struct pare_err *err);
-	enum pare_code (*asset_load)(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
-	enum pare_code (*asset_exists)(struct store_tx *tx, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err);
+	enum pare_code (*asset_load)(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
+	enum pare_code (*asset_exists)(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err);
 	enum pare_code (*asset_remove)(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err);
 	enum pare_code (*asset_page)(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err);
 	/* Some job that has not ended and uses the asset; *out_id "" when there is none. */
 	enum pare_code (*asset_user)(struct store_tx *tx, enum store_asset_kind kind, const char *id, char out_id[PARE_ID_MAX], struct pare_err *err);
 
 	enum pare_code (*job_insert)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
-	enum pare_code (*job_load)(struct store_tx *tx, const char *id, struct store_job_row *out, struct pare_err *err);
+	/* owner NULL: whoever owns it, for the worker's side. */
+	enum pare_code (*job_load)(struct store_tx *tx, const char *owner, const char *id, struct store_job_row *out, struct pare_err *err);
 	enum pare_code (*job_update)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
 	enum pare_code (*job_remove)(struct store_tx *tx, const char *id, struct pare_err *err); /* with all that hangs on it */
 	enum pare_code (*job_page)(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err);
@@ -70,8 +73,8 @@ struct store_ops {
 	enum pare_code (*artifact_load)(struct store_tx *tx, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
 
 	enum pare_code (*idem_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
-	enum pare_code (*idem_load)(struct store_tx *tx, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
-	enum pare_code (*idem_insert)(struct store_tx *tx, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err);
+	enum pare_code (*idem_load)(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
+	enum pare_code (*idem_insert)(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err);
 	enum pare_code (*blob_used)(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err);
 };
 
@@ -88,7 +91,7 @@ const char *store_asset_prefix(enum store_asset_kind kind);
 const char *store_asset_noun(enum store_asset_kind kind);
 enum store_job_status store_job_status_parse(const char *name); /* STORE_N_STATUS: none of them */
 
-/* Copies the strings that a record borrows into one block of its own (x->owner). On failure the record is cleared. */
+/* Copies the strings that a record borrows into one block of its own (x->memory). On failure the record is cleared. */
 PARE_MUST_USE enum pare_code store_job_own(struct store_job_row *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_event_own(struct store_event *e, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err);
@@ -97,7 +100,7 @@ PARE_MUST_USE enum pare_code store_asset_own(struct store_asset *a, struct pare_
 PARE_MUST_USE enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct store_file *f, struct pare_err *err);
 
 /* Checks a page and turns it into a range of limit + 1 rows. *out_flip: what comes back is in the reverse order. */
-PARE_MUST_USE enum pare_code store_range_of(const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err);
 
 /* Appends "key":"value" with the value escaped and its broken UTF-8 replaced, after a comma unless it is the object's first. */
 void store_json_member(struct pare_buf *b, const char *key, const char *value);

@@ -102,7 +102,7 @@ static const char **string_at(void *record, size_t offset)
 }
 
 /* One block for all the strings of a record; NULL strings stay NULL. */
-static enum pare_code own(void *record, size_t record_bytes, const size_t *fields, size_t n, void **owner, struct pare_err *err)
+static enum pare_code own(void *record, size_t record_bytes, const size_t *fields, size_t n, void **memory, struct pare_err *err)
 {
 	size_t total = 0;
 	char *p;
@@ -118,7 +118,7 @@ static enum pare_code own(void *record, size_t record_bytes, const size_t *field
 		memset(record, 0, record_bytes);
 		return pare_err_nomem(err, total);
 	}
-	*owner = p;
+	*memory = p;
 	for (size_t i = 0; i < n; i++) {
 		const char **s = string_at(record, fields[i]);
 		size_t len = *s != NULL ? strlen(*s) + 1 : 0;
@@ -134,17 +134,17 @@ static enum pare_code own(void *record, size_t record_bytes, const size_t *field
 
 enum pare_code store_job_own(struct store_job_row *r, struct pare_err *err)
 {
-	return own(r, sizeof *r, job_strings, N_OF(job_strings), &r->j.owner, err);
+	return own(r, sizeof *r, job_strings, N_OF(job_strings), &r->j.memory, err);
 }
 
 enum pare_code store_event_own(struct store_event *e, struct pare_err *err)
 {
-	return own(e, sizeof *e, event_strings, N_OF(event_strings), &e->owner, err);
+	return own(e, sizeof *e, event_strings, N_OF(event_strings), &e->memory, err);
 }
 
 enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err)
 {
-	return own(a, sizeof *a, artifact_strings, N_OF(artifact_strings), &a->owner, err);
+	return own(a, sizeof *a, artifact_strings, N_OF(artifact_strings), &a->memory, err);
 }
 
 static bool arena_string(struct pare_arena *arena, const char **s)
@@ -164,7 +164,7 @@ enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err)
 		return pare_err_nomem(err, sizeof *arena);
 	}
 	pare_arena_init(arena, ASSET_CAP_BYTES);
-	a->owner = arena;
+	a->memory = arena;
 	a->files = pare_arena_array(arena, (size_t)a->n_files, sizeof *a->files);
 	ok = a->files != NULL && arena_string(arena, &a->name) && arena_string(arena, &a->info);
 	if (ok && a->produced_by != NULL)
@@ -180,7 +180,7 @@ enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct s
 	struct store_file *files = (struct store_file *)(void *)(uintptr_t)a->files; /* ours: store_asset_own made it */
 
 	files[i] = *f;
-	if (arena_string(a->owner, &files[i].path))
+	if (arena_string(a->memory, &files[i].path))
 		return PARE_OK;
 	store_asset_done(a);
 	return pare_err_nomem(err, 0);
@@ -188,9 +188,9 @@ enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct s
 
 void store_asset_done(struct store_asset *a)
 {
-	if (a->owner != NULL)
-		pare_arena_done(a->owner);
-	pare_free(a->owner);
+	if (a->memory != NULL)
+		pare_arena_done(a->memory);
+	pare_free(a->memory);
 	memset(a, 0, sizeof *a);
 }
 
@@ -203,7 +203,7 @@ void store_asset_list_done(struct store_asset *list, int n)
 
 void store_job_done(struct store_job *j)
 {
-	pare_free(j->owner);
+	pare_free(j->memory);
 	memset(j, 0, sizeof *j);
 }
 
@@ -217,13 +217,13 @@ void store_job_list_done(struct store_job *list, int n)
 void store_event_list_done(struct store_event *list, int n)
 {
 	for (int i = 0; i < n; i++)
-		pare_free(list[i].owner);
+		pare_free(list[i].memory);
 	pare_free(list);
 }
 
 void store_artifact_done(struct store_artifact *a)
 {
-	pare_free(a->owner);
+	pare_free(a->memory);
 	memset(a, 0, sizeof *a);
 }
 
@@ -277,7 +277,7 @@ void store_json_member(struct pare_buf *b, const char *key, const char *value)
 	(void)pare_buf_str(b, "\"");
 }
 
-enum pare_code store_range_of(const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err)
+enum pare_code store_range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err)
 {
 	const char *status = page->status;
 
@@ -287,6 +287,7 @@ enum pare_code store_range_of(const struct store_page *page, struct store_range 
 		return pare_err_set(err, PARE_E_INVALID, "status",
 		    "\"%.40s\" is no job status: queued, running, canceling, succeeded, failed or canceled", status);
 	*out_flip = page->before != NULL && page->after == NULL;
+	out->owner = v.owner;
 	out->above = page->ascending ? page->after : page->before;
 	out->below = page->ascending ? page->before : page->after;
 	out->ascending = page->ascending != *out_flip;

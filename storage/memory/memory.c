@@ -18,6 +18,7 @@ struct event_row {
 };
 
 struct idem_row {
+	char owner[STORE_OWNER_MAX];
 	char *scope, *key;
 	int64_t created_ms;
 	struct store_idem_row r;
@@ -54,7 +55,7 @@ static void free_job(void *row)
 
 static void free_event(void *row)
 {
-	pare_free(((struct event_row *)row)->e.owner);
+	pare_free(((struct event_row *)row)->e.memory);
 }
 
 static void free_artifact(void *row)
@@ -152,7 +153,7 @@ static void undo(struct store_tx *tx)
 
 		free_job(now);
 		*now = *old;
-		old->j.owner = NULL;
+		old->j.memory = NULL;
 	}
 	for (int t = 0; t < T_UNDO; t++)
 		while (n_rows(tx, (enum table_name)t) > tx->m->tables[t].n_at_begin)
@@ -209,12 +210,12 @@ static enum pare_code copy_asset(const struct store_asset *from, struct store_as
 	return code;
 }
 
-static int find_asset(const struct store_tx *tx, enum store_asset_kind kind, const char *id)
+static int find_asset(const struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id)
 {
 	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
 		const struct store_asset *a = row_at(tx, T_ASSETS, i);
 
-		if (a->kind == kind && strcmp(a->id, id) == 0)
+		if (a->kind == kind && (owner == NULL || strcmp(a->owner, owner) == 0) && strcmp(a->id, id) == 0)
 			return i;
 	}
 	return -1;
@@ -233,24 +234,24 @@ static enum pare_code asset_insert(struct store_tx *tx, const struct store_asset
 	return code;
 }
 
-static enum pare_code asset_load(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
+static enum pare_code asset_load(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
 {
-	int i = find_asset(tx, kind, id);
+	int i = find_asset(tx, owner, kind, id);
 
 	return i < 0 ? none(store_asset_noun(kind), id, err) : copy_asset(row_at(tx, T_ASSETS, i), out, err);
 }
 
-static enum pare_code asset_exists(struct store_tx *tx, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err)
+static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err)
 {
 	(void)err;
-	*out = find_asset(tx, kind, id) >= 0;
+	*out = find_asset(tx, owner, kind, id) >= 0;
 	return PARE_OK;
 }
 
 static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
 	(void)err;
-	drop_row(tx, T_ASSETS, find_asset(tx, kind, id));
+	drop_row(tx, T_ASSETS, find_asset(tx, NULL, kind, id));
 	return PARE_OK;
 }
 
@@ -272,7 +273,7 @@ static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind
 	for (int k = 0; k < n && *out_n < r->limit; k++) {
 		const struct store_asset *a = row_at(tx, T_ASSETS, walk(r, k, n));
 
-		if (a->kind != kind || !within(r, a->id))
+		if (a->kind != kind || strcmp(a->owner, r->owner) != 0 || !within(r, a->id))
 			continue;
 		if (copy_asset(a, &out[*out_n], err) != PARE_OK)
 			return PARE_E_NOMEM;
@@ -320,11 +321,13 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	return code;
 }
 
-static enum pare_code job_load(struct store_tx *tx, const char *id, struct store_job_row *out, struct pare_err *err)
+static enum pare_code job_load(struct store_tx *tx, const char *owner, const char *id, struct store_job_row *out, struct pare_err *err)
 {
 	const struct store_job_row *r = find_job(tx, id);
 
-	return r == NULL ? none("job", id, err) : copy_job(r, out, err);
+	if (r == NULL || (owner != NULL && strcmp(r->j.owner, owner) != 0))
+		return none("job", id, err);
+	return copy_job(r, out, err);
 }
 
 static enum pare_code job_update(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
@@ -364,7 +367,7 @@ static enum pare_code job_remove(struct store_tx *tx, const char *id, struct par
 
 static bool matches(const struct store_range *r, const struct store_job *j)
 {
-	return within(r, j->id) && (r->status == NULL || strcmp(store_job_status_name(j->status), r->status) == 0) &&
+	return within(r, j->id) && strcmp(j->owner, r->owner) == 0 && (r->status == NULL || strcmp(store_job_status_name(j->status), r->status) == 0) &&
 	       (r->model == NULL || strcmp(j->model, r->model) == 0) && (r->dataset == NULL || strcmp(j->dataset, r->dataset) == 0);
 }
 
@@ -527,23 +530,24 @@ static enum pare_code idem_purge(struct store_tx *tx, int64_t before_ms, struct 
 	return PARE_OK;
 }
 
-static enum pare_code idem_load(struct store_tx *tx, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err)
+static enum pare_code idem_load(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err)
 {
 	(void)err;
 	for (int i = 0; i < n_rows(tx, T_IDEM); i++) {
 		const struct idem_row *row = row_at(tx, T_IDEM, i);
 
-		if (strcmp(row->scope, scope) == 0 && strcmp(row->key, key) == 0)
+		if (strcmp(row->owner, owner) == 0 && strcmp(row->scope, scope) == 0 && strcmp(row->key, key) == 0)
 			*out = row->r;
 	}
 	return PARE_OK;
 }
 
-static enum pare_code idem_insert(struct store_tx *tx, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
+static enum pare_code idem_insert(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
 {
 	struct idem_row row = {.scope = pare_strdup(k->scope), .key = pare_strdup(k->key), .created_ms = now_ms, .r = {.found = true}};
 	enum pare_code code = PARE_E_NOMEM;
 
+	memcpy(row.owner, owner, strlen(owner) + 1);
 	memcpy(row.r.fingerprint, k->fingerprint, sizeof row.r.fingerprint);
 	memcpy(row.r.job, find_job(tx, job)->j.id, sizeof row.r.job);
 	if (row.scope == NULL || row.key == NULL)

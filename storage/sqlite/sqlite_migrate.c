@@ -7,10 +7,7 @@
 
 #include "storage/sqlite/sqlite_priv.h"
 
-static const struct {
-	int version;
-	const char *sql;
-} migration_table[] = {
+const struct sqlite_migration sqlite_migration_table[] = {
     {.version = 1,
         .sql = "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
                "CREATE TABLE assets (id TEXT PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL, info TEXT NOT NULL, produced_by TEXT,"
@@ -46,9 +43,26 @@ static const struct {
                "ALTER TABLE jobs ADD COLUMN checkpoint_place TEXT NOT NULL DEFAULT '';"
                "CREATE INDEX jobs_checkpoint ON jobs (checkpoint) WHERE checkpoint <> '';"
                "PRAGMA user_version = 2;"},
+    {.version = 3, /* owners; what was there belongs to the default one */
+        .sql = "ALTER TABLE assets ADD COLUMN owner TEXT NOT NULL DEFAULT 'default';"
+               "ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT 'default';"
+               "CREATE UNIQUE INDEX assets_owner ON assets (owner, id);"
+               "CREATE INDEX assets_owner_kind ON assets (owner, kind, id);"
+               "DROP INDEX assets_kind;"
+               "CREATE UNIQUE INDEX jobs_owner ON jobs (owner, id);"
+               "CREATE INDEX jobs_owner_status ON jobs (owner, status, id);"
+               "ALTER TABLE idempotency RENAME TO old_idempotency;"
+               "DROP INDEX idempotency_created;"
+               "DROP INDEX idempotency_job;"
+               "CREATE TABLE idempotency (owner TEXT NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL, fingerprint BLOB NOT NULL,"
+               " job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, created_ms INTEGER NOT NULL, PRIMARY KEY (owner, scope, key)) STRICT, WITHOUT ROWID;"
+               "INSERT INTO idempotency SELECT 'default', scope, key, fingerprint, job, created_ms FROM old_idempotency;"
+               "DROP TABLE old_idempotency;"
+               "CREATE INDEX idempotency_created ON idempotency (created_ms);"
+               "CREATE INDEX idempotency_job ON idempotency (job);"
+               "PRAGMA user_version = 3;"},
+    {0},
 };
-
-#define N_MIGRATIONS ((int)(sizeof migration_table / sizeof *migration_table))
 
 static enum pare_code schema_version(struct store_tx *c, int *out, struct pare_err *err)
 {
@@ -82,15 +96,16 @@ static enum pare_code apply(struct store_tx *c, const char *sql, struct pare_err
 
 enum pare_code sqlite_migrate(struct store_tx *c, struct pare_err *err)
 {
-	const int newest = migration_table[N_MIGRATIONS - 1].version;
-	int have = 0;
+	int have = 0, newest = 0;
 	enum pare_code code = schema_version(c, &have, err);
 
+	for (const struct sqlite_migration *m = sqlite_migration_table; m->version != 0; m++)
+		newest = m->version;
 	if (code == PARE_OK && have > newest)
 		return pare_err_set(err, PARE_E_STORE, c->store->path,
 		    "the database has schema version %d and this program knows versions up to %d: run the newer program that wrote it", have, newest);
-	for (int i = 0; i < N_MIGRATIONS && code == PARE_OK; i++)
-		if (migration_table[i].version > have)
-			code = apply(c, migration_table[i].sql, err);
+	for (const struct sqlite_migration *m = sqlite_migration_table; m->version != 0 && code == PARE_OK; m++)
+		if (m->version > have)
+			code = apply(c, m->sql, err);
 	return code;
 }

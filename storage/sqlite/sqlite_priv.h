@@ -30,6 +30,7 @@ enum query {
 	Q_FILE_LIST,
 	Q_JOB_INSERT,
 	Q_JOB_LOAD,
+	Q_JOB_LOAD_OWN,
 	Q_JOB_UPDATE,
 	Q_JOB_PROGRESS,
 	Q_JOB_REMOVE,
@@ -93,6 +94,12 @@ extern const char *const sqlite_query_table[N_QUERIES];
 /* Opens the connection; write: the one that may change things. */
 enum pare_code sqlite_connect(struct sqlite_store *s, struct store_tx *c, bool write, struct pare_err *err);
 void sqlite_disconnect(struct store_tx *c);
+/* The schema's history, ends with version 0. */
+struct sqlite_migration {
+	int version;
+	const char *sql; /* sets user_version, too */
+};
+extern const struct sqlite_migration sqlite_migration_table[];
 /* Creates the schema or brings it up to date; refuses one from the future. */
 enum pare_code sqlite_migrate(struct store_tx *c, struct pare_err *err);
 /* Words what the connection's last call complained of. doing: "storing a job". */

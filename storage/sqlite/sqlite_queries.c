@@ -1,17 +1,20 @@
 /* Every statement by name. Lists walk an index in id order and stop at the limit: which index drives is chosen by the filter (status,
- * model, data set, none); the other filters are tested on the rows it gives. Bounds are always there (an id sorts between "" and "~"), so
- * that one text serves the first page and all others. */
+ * model, data set, or none but the owner); the other filters are tested on the rows it gives. Bounds are always there (an id sorts between "" and "~"), so
+ * that one text serves the first page and all others.
+ *
+ * What a client asks for by id is looked up in an index over (owner, id), by name: the planner would take the primary key, and then another
+ * owner's row would be read before it is refused, which an unknown id's is not. */
 #include "storage/sqlite/sqlite_priv.h"
 
 #define JOB_COLUMNS                                                                                                                                            \
-	"id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result, "   \
+	"id, owner, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result, "   \
 	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place"
-#define ASSET_COLUMNS "id, name, info, produced_by, created_ms, n_files"
+#define ASSET_COLUMNS "id, owner, name, info, produced_by, created_ms, n_files"
 #define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
-#define JOB_LIST(drive, direction)                                                                                                                             \
-	"SELECT " JOB_COLUMNS " FROM jobs WHERE " drive                                                                                                         \
+#define JOB_LIST(index, drive, direction)                                                                                                                             \
+	"SELECT " JOB_COLUMNS " FROM jobs INDEXED BY " index " WHERE owner = ?7 AND " drive                                                                                                         \
 	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
-#define ASSET_LIST(direction) "SELECT " ASSET_COLUMNS " FROM assets WHERE kind = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
+#define ASSET_LIST(direction) "SELECT " ASSET_COLUMNS " FROM assets WHERE owner = ?1 AND kind = ?2 AND id > ?3 AND id < ?4 ORDER BY id " direction " LIMIT ?5"
 #define TEXT_OF(n) TEXT_OF_(n)
 #define TEXT_OF_(n) #n
 #define UNENDED "status IN ('queued', 'running', 'canceling')"
@@ -26,9 +29,9 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_ROLLBACK_VERB] = "ROLLBACK TO verb",
     [Q_TOUCH] = "INSERT INTO meta (name, value) VALUES ('touched_ms', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 
-    [Q_ASSET_INSERT] = "INSERT INTO assets (kind, " ASSET_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [Q_ASSET_LOAD] = "SELECT " ASSET_COLUMNS " FROM assets WHERE id = ?1 AND kind = ?2",
-    [Q_ASSET_EXISTS] = "SELECT 1 FROM assets WHERE id = ?1 AND kind = ?2",
+    [Q_ASSET_INSERT] = "INSERT INTO assets (kind, " ASSET_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [Q_ASSET_LOAD] = "SELECT " ASSET_COLUMNS " FROM assets INDEXED BY assets_owner WHERE owner = ?1 AND id = ?2 AND kind = ?3",
+    [Q_ASSET_EXISTS] = "SELECT 1 FROM assets INDEXED BY assets_owner WHERE owner = ?1 AND id = ?2 AND kind = ?3",
     [Q_ASSET_REMOVE] = "DELETE FROM assets WHERE id = ?1 AND kind = ?2",
     [Q_ASSET_DESC] = ASSET_LIST("DESC"),
     [Q_ASSET_ASC] = ASSET_LIST("ASC"),
@@ -37,8 +40,9 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
     [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
 
-    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_JOB_LOAD] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
+    [Q_JOB_LOAD_OWN] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_owner WHERE owner = ?2 AND id = ?1",
     [Q_JOB_UPDATE] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
                      "checkpoint_ms = ?9, checkpoint_place = ?10, status = ?11, started_ms = ?12, finished_ms = ?13, attempt = ?14, crashes = ?15, result = ?16, "
                      "error_code = ?17, error_message = ?18, error_where = ?19, lease_token = ?20, worker = ?21 WHERE id = ?6",
@@ -50,14 +54,14 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_JOB_AHEAD] = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'queued' AND id < ?1 LIMIT " TEXT_OF(STORE_POSITION_MAX) ")",
     [Q_JOB_COUNTS] = "SELECT status, count(*) FROM jobs GROUP BY status",
     [Q_JOB_OLDEST_MS] = "SELECT created_ms FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
-    [Q_JOBS] = JOB_LIST("", "DESC"),
-    [Q_JOBS_ASC] = JOB_LIST("", "ASC"),
-    [Q_JOBS_BY_STATUS] = JOB_LIST("status = ?3 AND", "DESC"),
-    [Q_JOBS_BY_STATUS_ASC] = JOB_LIST("status = ?3 AND", "ASC"),
-    [Q_JOBS_BY_MODEL] = JOB_LIST("model = ?4 AND", "DESC"),
-    [Q_JOBS_BY_MODEL_ASC] = JOB_LIST("model = ?4 AND", "ASC"),
-    [Q_JOBS_BY_DATASET] = JOB_LIST("dataset = ?5 AND", "DESC"),
-    [Q_JOBS_BY_DATASET_ASC] = JOB_LIST("dataset = ?5 AND", "ASC"),
+    [Q_JOBS] = JOB_LIST("jobs_owner", "", "DESC"),
+    [Q_JOBS_ASC] = JOB_LIST("jobs_owner", "", "ASC"),
+    [Q_JOBS_BY_STATUS] = JOB_LIST("jobs_owner_status", "status = ?3 AND", "DESC"),
+    [Q_JOBS_BY_STATUS_ASC] = JOB_LIST("jobs_owner_status", "status = ?3 AND", "ASC"),
+    [Q_JOBS_BY_MODEL] = JOB_LIST("jobs_model", "model = ?4 AND", "DESC"),
+    [Q_JOBS_BY_MODEL_ASC] = JOB_LIST("jobs_model", "model = ?4 AND", "ASC"),
+    [Q_JOBS_BY_DATASET] = JOB_LIST("jobs_dataset", "dataset = ?5 AND", "DESC"),
+    [Q_JOBS_BY_DATASET_ASC] = JOB_LIST("jobs_dataset", "dataset = ?5 AND", "ASC"),
 
     [Q_EVENT_INSERT] = "INSERT INTO events (job, seq, at_ms, type, level, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_EVENT_LIST] = "SELECT seq, at_ms, type, level, data FROM events WHERE job = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
@@ -67,8 +71,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_ARTIFACT_LOAD] = "SELECT " ARTIFACT_COLUMNS " FROM artifacts WHERE job = ?1 AND name = ?2",
 
     [Q_IDEM_PURGE] = "DELETE FROM idempotency WHERE created_ms <= ?1",
-    [Q_IDEM_LOAD] = "SELECT job, fingerprint FROM idempotency WHERE scope = ?1 AND key = ?2",
-    [Q_IDEM_INSERT] = "INSERT INTO idempotency (scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [Q_IDEM_LOAD] = "SELECT job, fingerprint FROM idempotency WHERE owner = ?1 AND scope = ?2 AND key = ?3",
+    [Q_IDEM_INSERT] = "INSERT INTO idempotency (owner, scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) "
                     "OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint = ?1 AND checkpoint <> '')",
 };

@@ -54,6 +54,7 @@ static enum pare_code read_asset(struct use *u, enum store_asset_kind kind, stru
 	enum pare_code code;
 
 	sqlite_copy(u, a.id, sizeof a.id);
+	sqlite_copy(u, a.owner, sizeof a.owner);
 	a.name = sqlite_str(u);
 	a.info = sqlite_str(u);
 	a.produced_by = sqlite_str(u);
@@ -76,6 +77,7 @@ static enum pare_code asset_insert(struct store_tx *tx, const struct store_asset
 
 	sqlite_bind_int(&u, a->kind);
 	sqlite_bind_str(&u, a->id);
+	sqlite_bind_str(&u, a->owner);
 	sqlite_bind_str(&u, a->name);
 	sqlite_bind_str(&u, a->info);
 	sqlite_bind_str(&u, a->produced_by);
@@ -96,11 +98,12 @@ static enum pare_code asset_insert(struct store_tx *tx, const struct store_asset
 	return code;
 }
 
-static enum pare_code asset_load(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
+static enum pare_code asset_load(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_ASSET_LOAD);
 	enum pare_code code, ended;
 
+	sqlite_bind_str(&u, owner);
 	sqlite_bind_str(&u, id);
 	sqlite_bind_int(&u, kind);
 	if (!sqlite_row(&u))
@@ -110,10 +113,11 @@ static enum pare_code asset_load(struct store_tx *tx, enum store_asset_kind kind
 	return code != PARE_OK ? code : ended;
 }
 
-static enum pare_code asset_exists(struct store_tx *tx, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err)
+static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_ASSET_EXISTS);
 
+	sqlite_bind_str(&u, owner);
 	sqlite_bind_str(&u, id);
 	sqlite_bind_int(&u, kind);
 	*out = sqlite_row(&u);
@@ -145,6 +149,7 @@ static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind
 	struct use u = sqlite_use(tx, r->ascending ? Q_ASSET_ASC : Q_ASSET_DESC);
 	enum pare_code code = PARE_OK, ended;
 
+	sqlite_bind_str(&u, r->owner);
 	sqlite_bind_int(&u, kind);
 	sqlite_bind_str(&u, lower_bound(r));
 	sqlite_bind_str(&u, upper_bound(r));
@@ -176,6 +181,7 @@ static enum pare_code read_job(struct use *u, struct store_job_row *out, struct 
 	enum pare_code code;
 
 	sqlite_copy(u, r.j.id, sizeof r.j.id);
+	sqlite_copy(u, r.j.owner, sizeof r.j.owner);
 	status = sqlite_str(u);
 	r.j.status = store_job_status_parse(status != NULL ? status : "");
 	if (r.j.status == STORE_N_STATUS)
@@ -225,6 +231,7 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	struct use u = sqlite_use(tx, Q_JOB_INSERT);
 
 	sqlite_bind_str(&u, r->j.id);
+	sqlite_bind_str(&u, r->j.owner);
 	sqlite_bind_str(&u, store_job_status_name(r->j.status));
 	sqlite_bind_str(&u, r->j.phase);
 	sqlite_bind_int(&u, r->j.revision);
@@ -292,11 +299,13 @@ static enum pare_code one_job(struct use *u, const char *id, struct store_job_ro
 	return code != PARE_OK ? code : ended;
 }
 
-static enum pare_code job_load(struct store_tx *tx, const char *id, struct store_job_row *out, struct pare_err *err)
+static enum pare_code job_load(struct store_tx *tx, const char *owner, const char *id, struct store_job_row *out, struct pare_err *err)
 {
-	struct use u = sqlite_use(tx, Q_JOB_LOAD);
+	struct use u = sqlite_use(tx, owner != NULL ? Q_JOB_LOAD_OWN : Q_JOB_LOAD);
 
 	sqlite_bind_str(&u, id);
+	if (owner != NULL)
+		sqlite_bind_str(&u, owner);
 	return one_job(&u, id, out, err);
 }
 
@@ -332,6 +341,7 @@ static enum pare_code job_page(struct store_tx *tx, const struct store_range *r,
 	sqlite_bind_str(&u, r->model);
 	sqlite_bind_str(&u, r->dataset);
 	sqlite_bind_int(&u, r->limit);
+	sqlite_bind_str(&u, r->owner);
 	while (code == PARE_OK && sqlite_row(&u)) {
 		struct store_job_row row;
 
@@ -433,7 +443,7 @@ static enum pare_code artifact_insert(struct store_tx *tx, const struct store_ar
 
 static enum pare_code read_artifact(struct use *u, struct store_artifact *out, struct pare_err *err)
 {
-	struct store_artifact a = {.owner = NULL};
+	struct store_artifact a = {.memory = NULL};
 	enum pare_code code;
 
 	sqlite_copy(u, a.id, sizeof a.id);
@@ -497,10 +507,11 @@ static enum pare_code idem_purge(struct store_tx *tx, int64_t before_ms, struct 
 	return sqlite_use_end(&u, "forgetting old idempotency keys", err);
 }
 
-static enum pare_code idem_load(struct store_tx *tx, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err)
+static enum pare_code idem_load(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_IDEM_LOAD);
 
+	sqlite_bind_str(&u, owner);
 	sqlite_bind_str(&u, scope);
 	sqlite_bind_str(&u, key);
 	out->found = sqlite_row(&u);
@@ -517,10 +528,11 @@ static enum pare_code idem_load(struct store_tx *tx, const char *scope, const ch
 	return sqlite_use_end(&u, "reading an idempotency key", err);
 }
 
-static enum pare_code idem_insert(struct store_tx *tx, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
+static enum pare_code idem_insert(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_IDEM_INSERT);
 
+	sqlite_bind_str(&u, owner);
 	sqlite_bind_str(&u, k->scope);
 	sqlite_bind_str(&u, k->key);
 	sqlite_bind_bytes(&u, k->fingerprint, STORE_SHA256_BYTES);

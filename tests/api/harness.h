@@ -17,6 +17,7 @@
 #include "core/base/mem.h"
 
 #define JSON_TYPE "Content-Type", "application/json"
+#define MINE(s) ((struct store_view){(s), STORE_DEFAULT_OWNER}) /* the store as its default owner sees it */
 #define H(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 struct world {

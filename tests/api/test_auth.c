@@ -73,7 +73,11 @@ static const struct {
     {" scopes=jobs:r,", PARE_E_INVALID, 0},
     {" scopes=jobs:r,everything:rw", PARE_E_INVALID, 0},
     {" scopes=jobs:r models:r", PARE_E_INVALID, 0},
-    {" owner=me", PARE_E_INVALID, 0},
+    {" owner=acme-2 scopes=jobs:r", PARE_OK, 0},
+    {" owner=", PARE_E_INVALID, 0},
+    {" owner=a/b", PARE_E_INVALID, 0},
+    {" owner=abcdefghijklmnopqrstuvwxyz0123456", PARE_E_INVALID, 0},
+    {" tenant=acme", PARE_E_INVALID, 0},
 };
 
 START_TEST(reads_what_stands_behind_a_key)
@@ -150,12 +154,13 @@ START_TEST(a_key_tells_what_it_may)
 
 	world_init(&w);
 	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
-	write_file(path, GOOD " scopes=jobs:rw,models:r expires=2030-01-01\n");
+	write_file(path, GOOD " scopes=jobs:rw,models:r expires=2030-01-01 owner=acme\n");
 	w.opt.api_key_file = path;
 	world_start(&w);
 	a = request(&w, "GET", "/v1/keys/self", H("Authorization", "Bearer " GOOD), NULL, 0);
 	assert_status(&a, 200);
 	ck_assert_str_eq(text_at(a.json, "id"), "ci-1");
+	ck_assert_str_eq(text_at(a.json, "owner"), "acme");
 	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "scopes")), 3);
 	ck_assert_str_eq(text_at(a.json, "expires_at"), "2030-01-01T00:00:00.000Z");
 	ck_assert_ptr_null(strstr(a.body, "0123456789abcdef"));

@@ -154,7 +154,7 @@ START_TEST(ends_when_the_job_is_deleted)
 
 	ck_assert(!drain(&a, out, sizeof out));
 	finish_job(&w);
-	ck_assert_int_eq(store_job_delete(w.store, id, NULL), PARE_OK);
+	ck_assert_int_eq(store_job_delete(MINE(w.store), id, NULL), PARE_OK);
 	ck_assert(drain(&a, out, sizeof out));
 	answer_done(&a);
 }

@@ -1,10 +1,11 @@
 """API keys and listening addresses."""
 import os
+import re
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import BIN, Daemon, main, wait_for  # noqa: E402
+from daemon import BIN, SRC, Daemon, main, wait_for  # noqa: E402
 
 KEY = "pare_ci_0123456789abcdefghijklmnopqrstuvwxyz"
 OTHER = "pare_ops_zyxwvutsrqponmlkjihgfedcba9876543210"
@@ -46,6 +47,58 @@ def keys():
             log = f.read()
         for secret in (KEY, OTHER, KEY.split("_")[2], OTHER.split("_")[2]):
             assert secret not in log
+        d.stop()
+
+
+def owners():
+    """Every operation of the document, tried with what belongs to another owner, answers as with an id that nobody has."""
+    d = Daemon()
+    path = os.path.join(d.dir, "keys")
+    write(path, f"{KEY} owner=acme\n{OTHER} owner=beta\n")
+    d.flags = ["--api-key-file", path]
+    d.key = KEY
+    with open(os.path.join(SRC, "openapi.yaml")) as f:
+        text = f.read()
+    paths, template = [], None
+    for line in text[text.index("\npaths:"):text.index("\ncomponents:")].splitlines():
+        if re.match(r"  /\S*:$", line):
+            template = line.strip().rstrip(":")
+        elif m := re.match(r"    (get|post|put|patch|delete):$", line):
+            paths.append((m.group(1).upper(), template))
+    with d:
+        ids = {"models": d.iris_model(), "datasets": d.iris_data()}
+        r = d.job(ids["models"], ids["datasets"])
+        assert r.status == 201, r
+        ids["jobs"] = r.json()["id"]
+        wait_for(lambda: d.get(f"/v1/jobs/{ids['jobs']}").json()["status"] == "succeeded", 60, "the job")
+        d.key = OTHER
+        tried = 0
+        for method, template in paths:
+            kind = template.split("/")[2] if template.startswith("/v1/") else None
+            if kind not in ids or "{id}" not in template:
+                continue
+            answers = []
+            for i in (ids[kind], ids[kind][:8] + "Z" * (len(ids[kind]) - 8)):
+                target = template.replace("{id}", i).replace("{name}", "model.onnx")
+                r = d.request(method, target, b"{}" if method in ("POST", "PATCH", "PUT") else None, {"Content-Type": "application/json", "X-Request-Id": "same"})
+                assert r.status == 404, (method, target, r)
+                answers.append((r.status, r.body.replace(i.encode(), b"*"), sorted(k for k in r.headers)))
+            assert answers[0] == answers[1], answers
+            tried += 1
+        assert tried >= 15, tried
+        for kind in ids:
+            assert d.get(f"/v1/{kind}").json()["data"] == [], kind
+        # the other's inputs cannot be used, and idempotency keys do not meet
+        assert d.job(ids["models"], ids["datasets"]).status == 422
+        d.key = KEY
+        first = d.job(ids["models"], ids["datasets"], key="same")
+        assert first.status == 201, first
+        d.key = OTHER
+        ours = d.job(d.iris_model(), d.iris_data(), key="same")
+        assert ours.status == 201 and "Idempotency-Replayed" not in ours.headers, ours
+        assert d.get(f"/v1/jobs/{first.json()['id']}").status == 404
+        # an event stream of the other's job is not opened
+        assert d.get(f"/v1/jobs/{ids['jobs']}/events", Accept="text/event-stream").status == 404
         d.stop()
 
 
@@ -98,4 +151,4 @@ def unix_socket():
 
 
 if __name__ == "__main__":
-    main({"keys": keys, "addresses": addresses, "unix_socket": unix_socket})
+    main({"keys": keys, "owners": owners, "addresses": addresses, "unix_socket": unix_socket})

@@ -78,6 +78,7 @@ static const struct {
     {"http_attacks", "idle_connections", 60},
     {"http_attacks", "json_bodies", 60},
     {"auth", "keys", 60},
+    {"auth", "owners", 60},
     {"auth", "addresses", 60},
     {"auth", "unix_socket", 60},
     {"systemd", "notify", 60},

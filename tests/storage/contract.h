@@ -48,7 +48,7 @@ static inline enum store_job_status status_of(const char *id)
 	struct store_job j;
 	enum store_job_status st;
 
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	st = j.status;
 	store_job_done(&j);
 	return st;
@@ -85,7 +85,7 @@ static inline void event_types(const char *id, char *out, size_t size)
 	int n;
 
 	out[0] = '\0';
-	MUST(store_event_list(s, id, 0, 1000, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 0, 1000, &list, &n, &final, &err));
 	for (int i = 0; i < n; i++) {
 		ck_assert_int_eq(list[i].seq, i + 1);
 		used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? " " : "", list[i].type);

@@ -78,6 +78,9 @@ static inline void must(enum pare_code code, const struct pare_err *err, const c
 }
 #define MUST(call) must((call), &err, #call, __LINE__)
 
+/* The store as its default owner sees it. */
+#define MINE(s) ((struct store_view){(s), STORE_DEFAULT_OWNER})
+
 static inline void put_asset(struct store *s, enum store_asset_kind kind, const char *sha, char out_id[PARE_ID_MAX])
 {
 	struct store_file f = {.path = "file", .n_bytes = 7};
@@ -85,7 +88,7 @@ static inline void put_asset(struct store *s, enum store_asset_kind kind, const 
 	struct pare_err err = {.code = PARE_OK};
 
 	memcpy(f.sha256, sha, sizeof f.sha256);
-	MUST(store_asset_put(s, &a, &err));
+	MUST(store_asset_put(MINE(s), &a, &err));
 	memcpy(out_id, a.id, PARE_ID_MAX);
 }
 
@@ -96,7 +99,7 @@ static inline void put_job(struct store *s, const char *model, const char *datas
 	struct pare_err err = {.code = PARE_OK};
 	bool replayed = true;
 
-	MUST(store_job_put(s, &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
 	ck_assert(!replayed);
 	memcpy(out_id, j.id, PARE_ID_MAX);
 	store_job_done(&j);

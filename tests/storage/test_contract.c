@@ -7,10 +7,10 @@ START_TEST(asset_round_trip)
 	struct store_asset in = {.kind = STORE_MODEL, .name = "net \"ü\"", .info = "{\"a\":[1,2]}", .produced_by = "job_1", .n_files = 2, .files = files}, out;
 
 	begin(_i);
-	MUST(store_asset_put(s, &in, &err));
+	MUST(store_asset_put(MINE(s), &in, &err));
 	ck_assert(pare_id_check(in.id, "mdl"));
 	ck_assert_int_eq(in.created_ms, fake_wall);
-	MUST(store_asset_get(s, STORE_MODEL, in.id, &out, &err));
+	MUST(store_asset_get(MINE(s), STORE_MODEL, in.id, &out, &err));
 	ck_assert_str_eq(out.id, in.id);
 	ck_assert_str_eq(out.name, in.name);
 	ck_assert_str_eq(out.info, in.info);
@@ -22,9 +22,9 @@ START_TEST(asset_round_trip)
 	ck_assert_str_eq(out.files[1].sha256, SHA_C);
 	ck_assert_int_eq(out.files[1].n_bytes, (int64_t)5 << 32);
 	store_asset_done(&out);
-	ck_assert_int_eq(store_asset_get(s, STORE_DATASET, in.id, &out, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_asset_get(MINE(s), STORE_DATASET, in.id, &out, &err), PARE_E_NOT_FOUND);
 	ck_assert_ptr_nonnull(strstr(err.message, in.id));
-	MUST(store_asset_get(s, STORE_MODEL, model, &out, &err));
+	MUST(store_asset_get(MINE(s), STORE_MODEL, model, &out, &err));
 	ck_assert_ptr_null(out.produced_by);
 	store_asset_done(&out);
 	end();
@@ -37,10 +37,10 @@ START_TEST(asset_bad_files)
 	struct store_asset a = {.kind = STORE_MODEL, .name = "n", .info = "{}", .n_files = 2, .files = files};
 
 	begin(_i);
-	ck_assert_int_eq(store_asset_put(s, &a, &err), PARE_E_INVALID);
+	ck_assert_int_eq(store_asset_put(MINE(s), &a, &err), PARE_E_INVALID);
 	files[1].path = "b";
 	memcpy(files[1].sha256, "../../etc/passwd", 17);
-	ck_assert_int_eq(store_asset_put(s, &a, &err), PARE_E_INVALID);
+	ck_assert_int_eq(store_asset_put(MINE(s), &a, &err), PARE_E_INVALID);
 	ck_assert_ptr_nonnull(strstr(err.message, "\"b\""));
 	ck_assert_str_eq(a.id, "");
 	end();
@@ -59,7 +59,7 @@ START_TEST(asset_pages)
 	memcpy(ids[0], model, PARE_ID_MAX);
 	for (int i = 1; i < 7; i++)
 		put_asset(s, STORE_MODEL, SHA_A, ids[i]);
-	MUST(store_asset_list(s, STORE_MODEL, &page, &list, &n, &more, &err));
+	MUST(store_asset_list(MINE(s), STORE_MODEL, &page, &list, &n, &more, &err));
 	ck_assert(n == 3 && more);
 	for (int i = 0; i < 3; i++)
 		ck_assert_str_eq(list[i].id, ids[6 - i]);
@@ -67,21 +67,21 @@ START_TEST(asset_pages)
 	ck_assert_str_eq(list[0].files[0].path, "file");
 	store_asset_list_done(list, n);
 	page.after = ids[2];
-	MUST(store_asset_list(s, STORE_MODEL, &page, &list, &n, &more, &err));
+	MUST(store_asset_list(MINE(s), STORE_MODEL, &page, &list, &n, &more, &err));
 	ck_assert(n == 2 && !more);
 	ck_assert_str_eq(list[0].id, ids[1]);
 	store_asset_list_done(list, n);
 	page = (struct store_page){.limit = 7, .ascending = true};
-	MUST(store_asset_list(s, STORE_MODEL, &page, &list, &n, &more, &err));
+	MUST(store_asset_list(MINE(s), STORE_MODEL, &page, &list, &n, &more, &err));
 	ck_assert(n == 7 && !more);
 	ck_assert_str_eq(list[6].id, ids[6]);
 	store_asset_list_done(list, n);
-	MUST(store_asset_list(s, STORE_DATASET, &page, &list, &n, &more, &err));
+	MUST(store_asset_list(MINE(s), STORE_DATASET, &page, &list, &n, &more, &err));
 	ck_assert(n == 1 && !more);
 	ck_assert_str_eq(list[0].id, dataset);
 	store_asset_list_done(list, n);
 	page.limit = 201;
-	ck_assert_int_eq(store_asset_list(s, STORE_MODEL, &page, &list, &n, &more, &err), PARE_E_INVALID);
+	ck_assert_int_eq(store_asset_list(MINE(s), STORE_MODEL, &page, &list, &n, &more, &err), PARE_E_INVALID);
 	end();
 }
 END_TEST
@@ -95,18 +95,18 @@ START_TEST(asset_delete_rules)
 
 	begin(_i);
 	put_job(s, model, dataset, id);
-	ck_assert_int_eq(store_asset_delete(s, STORE_MODEL, model, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_asset_delete(MINE(s), STORE_MODEL, model, &err), PARE_E_CONFLICT);
 	ck_assert_ptr_nonnull(strstr(err.message, id));
-	ck_assert_int_eq(store_asset_delete(s, STORE_DATASET, dataset, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_asset_delete(MINE(s), STORE_DATASET, dataset, &err), PARE_E_CONFLICT);
 	token = claim(id);
-	ck_assert_int_eq(store_asset_delete(s, STORE_MODEL, model, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_asset_delete(MINE(s), STORE_MODEL, model, &err), PARE_E_CONFLICT);
 	finish(id, token, STORE_SUCCEEDED);
-	ck_assert_int_eq(store_asset_delete(s, STORE_DATASET, model, &err), PARE_E_NOT_FOUND);
-	MUST(store_asset_delete(s, STORE_MODEL, model, &err));
-	MUST(store_asset_delete(s, STORE_DATASET, dataset, &err));
-	ck_assert_int_eq(store_asset_delete(s, STORE_MODEL, model, &err), PARE_E_NOT_FOUND);
-	ck_assert_int_eq(store_asset_get(s, STORE_MODEL, model, &a, &err), PARE_E_NOT_FOUND);
-	MUST(store_job_get(s, id, &j, &err));
+	ck_assert_int_eq(store_asset_delete(MINE(s), STORE_DATASET, model, &err), PARE_E_NOT_FOUND);
+	MUST(store_asset_delete(MINE(s), STORE_MODEL, model, &err));
+	MUST(store_asset_delete(MINE(s), STORE_DATASET, dataset, &err));
+	ck_assert_int_eq(store_asset_delete(MINE(s), STORE_MODEL, model, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_asset_get(MINE(s), STORE_MODEL, model, &a, &err), PARE_E_NOT_FOUND);
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_str_eq(j.model, model);
 	store_job_done(&j);
 	end();
@@ -119,10 +119,10 @@ START_TEST(job_put_fills_everything)
 	bool replayed = true;
 
 	begin(_i);
-	MUST(store_job_put(s, &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
 	ck_assert(!replayed);
 	ck_assert(pare_id_check(j.id, "job"));
-	MUST(store_job_get(s, j.id, &got, &err));
+	MUST(store_job_get(MINE(s), j.id, &got, &err));
 	ck_assert_str_eq(got.id, j.id);
 	ck_assert_int_eq(got.status, STORE_QUEUED);
 	ck_assert_str_eq(got.phase, "");
@@ -144,7 +144,7 @@ START_TEST(job_put_fills_everything)
 	expect_events(j.id, "job.queued");
 	store_job_done(&j);
 	store_job_done(&got);
-	ck_assert_int_eq(store_job_get(s, "job_none", &got, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_get(MINE(s), "job_none", &got, &err), PARE_E_NOT_FOUND);
 	end();
 }
 END_TEST
@@ -158,21 +158,21 @@ START_TEST(job_put_needs_its_assets)
 	int n;
 
 	begin(_i);
-	ck_assert_int_eq(store_job_put(s, &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/model");
 	ck_assert_str_eq(j.model, "mdl_gone");
 	j.model = dataset; /* exists, as something else */
-	ck_assert_int_eq(store_job_put(s, &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/model");
 	j.model = model;
 	j.dataset = "dst_gone";
-	ck_assert_int_eq(store_job_put(s, &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/dataset");
-	MUST(store_job_list(s, &page, &list, &n, &more, &err));
+	MUST(store_job_list(MINE(s), &page, &list, &n, &more, &err));
 	ck_assert_int_eq(n, 0);
 	store_job_list_done(list, n);
 	j.dataset = NULL; /* pruning by magnitude needs no data */
-	MUST(store_job_put(s, &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
 	ck_assert_str_eq(j.dataset, "");
 	store_job_done(&j);
 	end();
@@ -187,20 +187,20 @@ START_TEST(idempotency)
 	bool replayed;
 
 	begin(_i);
-	MUST(store_job_put(s, &a, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &a, &k, &replayed, &err));
 	ck_assert(!replayed);
 	memcpy(first, a.id, sizeof first);
 	store_job_done(&a);
-	MUST(store_job_put(s, &b, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &b, &k, &replayed, &err));
 	ck_assert(replayed);
 	ck_assert_str_eq(b.id, first);
 	ck_assert_str_eq(b.request, "{\"a\":1}");
 	store_job_done(&b);
 	k.fingerprint[0] = 2;
-	ck_assert_int_eq(store_job_put(s, &c, &k, &replayed, &err), PARE_E_KEY_REUSED);
+	ck_assert_int_eq(store_job_put(MINE(s), &c, &k, &replayed, &err), PARE_E_KEY_REUSED);
 	ck_assert_ptr_nonnull(strstr(err.message, "\"k1\""));
 	k.scope = "key_2";
-	MUST(store_job_put(s, &c, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &c, &k, &replayed, &err));
 	ck_assert(!replayed);
 	memcpy(other, c.id, sizeof other);
 	ck_assert_str_ne(other, first);
@@ -208,9 +208,9 @@ START_TEST(idempotency)
 	/* a day later the key is new again */
 	k.scope = "key_1";
 	fake_wall += 24 * HOUR_MS - 1;
-	ck_assert_int_eq(store_job_put(s, &d, &k, &replayed, &err), PARE_E_KEY_REUSED);
+	ck_assert_int_eq(store_job_put(MINE(s), &d, &k, &replayed, &err), PARE_E_KEY_REUSED);
 	fake_wall += 1;
-	MUST(store_job_put(s, &d, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &d, &k, &replayed, &err));
 	ck_assert(!replayed);
 	ck_assert_str_ne(d.id, first);
 	store_job_done(&d);
@@ -225,16 +225,16 @@ START_TEST(idempotency_replays_when_the_model_is_gone)
 	bool replayed;
 
 	begin(_i);
-	MUST(store_job_put(s, &a, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &a, &k, &replayed, &err));
 	store_job_done(&a);
 	finish(a.id, claim(a.id), STORE_SUCCEEDED);
-	MUST(store_asset_delete(s, STORE_MODEL, model, &err));
-	MUST(store_job_put(s, &b, &k, &replayed, &err));
+	MUST(store_asset_delete(MINE(s), STORE_MODEL, model, &err));
+	MUST(store_job_put(MINE(s), &b, &k, &replayed, &err));
 	ck_assert(replayed);
 	ck_assert_int_eq(b.status, STORE_SUCCEEDED);
-	MUST(store_job_delete(s, b.id, &err)); /* and the key with it */
+	MUST(store_job_delete(MINE(s), b.id, &err)); /* and the key with it */
 	store_job_done(&b);
-	ck_assert_int_eq(store_job_put(s, &c, &k, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &c, &k, &replayed, &err), PARE_E_NOT_FOUND);
 	end();
 }
 END_TEST
@@ -247,10 +247,10 @@ START_TEST(idempotency_of_a_failed_put)
 	bool replayed;
 
 	begin(_i);
-	ck_assert_int_eq(store_job_put(s, &j, &k, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, &k, &replayed, &err), PARE_E_NOT_FOUND);
 	j.model = model;
 	k.fingerprint[0] = 9;
-	MUST(store_job_put(s, &j, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
 	ck_assert(!replayed);
 	store_job_done(&j);
 	end();
@@ -264,7 +264,7 @@ static void expect_page(struct store_page page, char ids[][PARE_ID_MAX], const c
 	bool more;
 	int n;
 
-	must(store_job_list(s, &page, &list, &n, &more, &err), &err, "list", line);
+	must(store_job_list(MINE(s), &page, &list, &n, &more, &err), &err, "list", line);
 	ck_assert_msg((size_t)n == strlen(places), "line %d: %d jobs, not %s", line, n, places);
 	ck_assert_msg(more == expect_more, "line %d: more is %d", line, more);
 	for (int i = 0; i < n; i++)
@@ -304,17 +304,17 @@ START_TEST(job_pages)
 	PAGE(false, "1", .limit = 2, .model = model2, .after = ids[3]);
 	PAGE(false, "3210", .limit = 4, .dataset = dataset);
 	PAGE(false, "02", .limit = 4, .dataset = dataset, .model = model, .ascending = true);
-	MUST(store_job_cancel(s, ids[2], &j, &err));
+	MUST(store_job_cancel(MINE(s), ids[2], &j, &err));
 	store_job_done(&j);
 	PAGE(false, "2", .limit = 4, .status = "canceled");
 	PAGE(false, "013", .limit = 4, .status = "queued", .dataset = dataset, .ascending = true);
 	ck_assert_int_ne(claim(id), 0);
 	ck_assert_str_eq(id, ids[0]);
 	PAGE(false, "0", .limit = 1, .status = "running", .model = model);
-	ck_assert_int_eq(store_job_list(s, &bad, &list, &n, &more, &err), PARE_E_INVALID);
+	ck_assert_int_eq(store_job_list(MINE(s), &bad, &list, &n, &more, &err), PARE_E_INVALID);
 	bad.limit = 5;
 	bad.status = "done";
-	ck_assert_int_eq(store_job_list(s, &bad, &list, &n, &more, &err), PARE_E_INVALID);
+	ck_assert_int_eq(store_job_list(MINE(s), &bad, &list, &n, &more, &err), PARE_E_INVALID);
 	ck_assert_ptr_nonnull(strstr(err.message, "succeeded"));
 	end();
 }
@@ -331,24 +331,24 @@ START_TEST(cancel_rules)
 	put_job(s, model, dataset, a);
 	put_job(s, model, dataset, b);
 	fake_wall += 10;
-	MUST(store_job_cancel(s, b, &j, &err));
+	MUST(store_job_cancel(MINE(s), b, &j, &err));
 	ck_assert_int_eq(j.status, STORE_CANCELED);
 	ck_assert_int_eq(j.finished_ms, fake_wall);
 	revision = j.revision;
 	store_job_done(&j);
 	expect_events(b, "job.queued job.canceled");
-	MUST(store_job_cancel(s, b, &j, &err));
+	MUST(store_job_cancel(MINE(s), b, &j, &err));
 	ck_assert_int_eq(j.revision, revision);
 	store_job_done(&j);
 	token = claim(id);
 	ck_assert_str_eq(id, a);
 	MUST(store_job_renew(s, a, token, 1000, &canceling, &err));
 	ck_assert(!canceling);
-	MUST(store_job_cancel(s, a, &j, &err));
+	MUST(store_job_cancel(MINE(s), a, &j, &err));
 	ck_assert_int_eq(j.status, STORE_CANCELING);
 	revision = j.revision;
 	store_job_done(&j);
-	MUST(store_job_cancel(s, a, &j, &err));
+	MUST(store_job_cancel(MINE(s), a, &j, &err));
 	ck_assert_int_eq(j.status, STORE_CANCELING);
 	ck_assert_int_eq(j.revision, revision);
 	store_job_done(&j);
@@ -356,9 +356,9 @@ START_TEST(cancel_rules)
 	ck_assert(canceling);
 	finish(a, token, STORE_SUCCEEDED); /* it was faster */
 	ck_assert_int_eq(status_of(a), STORE_SUCCEEDED);
-	ck_assert_int_eq(store_job_cancel(s, a, &j, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_job_cancel(MINE(s), a, &j, &err), PARE_E_CONFLICT);
 	ck_assert_ptr_nonnull(strstr(err.message, "succeeded"));
-	ck_assert_int_eq(store_job_cancel(s, "job_no", &j, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_cancel(MINE(s), "job_no", &j, &err), PARE_E_NOT_FOUND);
 	end();
 }
 END_TEST
@@ -376,19 +376,19 @@ START_TEST(delete_rules)
 
 	begin(_i);
 	put_job(s, model, dataset, id);
-	ck_assert_int_eq(store_job_delete(s, id, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_job_delete(MINE(s), id, &err), PARE_E_CONFLICT);
 	token = claim(id);
-	ck_assert_int_eq(store_job_delete(s, id, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_job_delete(MINE(s), id, &err), PARE_E_CONFLICT);
 	MUST(store_job_finish(s, id, token, &o, &err));
 	MUST(store_blob_used(s, SHA_C, &used, &err));
 	ck_assert(used);
-	MUST(store_job_delete(s, id, &err));
+	MUST(store_job_delete(MINE(s), id, &err));
 	MUST(store_blob_used(s, SHA_C, &used, &err));
 	ck_assert(!used);
-	ck_assert_int_eq(store_job_delete(s, id, &err), PARE_E_NOT_FOUND);
-	ck_assert_int_eq(store_job_get(s, id, &j, &err), PARE_E_NOT_FOUND);
-	ck_assert_int_eq(store_event_list(s, id, 0, 10, &events, &n, &final, &err), PARE_E_NOT_FOUND);
-	ck_assert_int_eq(store_artifact_list(s, id, &arts, &n, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_delete(MINE(s), id, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_get(MINE(s), id, &j, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_event_list(MINE(s), id, 0, 10, &events, &n, &final, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_artifact_list(MINE(s), id, &arts, &n, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(store_job_finish(s, id, token, &o, &err), PARE_E_LEASE_LOST);
 	end();
 }
@@ -408,14 +408,14 @@ START_TEST(position_and_counts)
 			first_ms = fake_wall;
 		put_job(s, model, dataset, ids[i]);
 	}
-	MUST(store_job_position(s, ids[3], &position, &err));
+	MUST(store_job_position(MINE(s), ids[3], &position, &err));
 	ck_assert_int_eq(position, 3);
 	finish(ids[0], claim(id), STORE_FAILED);
-	MUST(store_job_position(s, ids[3], &position, &err));
+	MUST(store_job_position(MINE(s), ids[3], &position, &err));
 	ck_assert_int_eq(position, 2);
-	MUST(store_job_position(s, ids[0], &position, &err));
+	MUST(store_job_position(MINE(s), ids[0], &position, &err));
 	ck_assert_int_eq(position, -1);
-	ck_assert_int_eq(store_job_position(s, "job_no", &position, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_position(MINE(s), "job_no", &position, &err), PARE_E_NOT_FOUND);
 	MUST(store_job_counts(s, counts, &oldest, &err));
 	ck_assert_int_eq(counts[STORE_QUEUED], 3);
 	ck_assert_int_eq(counts[STORE_FAILED], 1);
@@ -434,7 +434,7 @@ START_TEST(blob_use)
 	ck_assert(used);
 	MUST(store_blob_used(s, SHA_C, &used, &err));
 	ck_assert(!used);
-	MUST(store_asset_delete(s, STORE_MODEL, model, &err));
+	MUST(store_asset_delete(MINE(s), STORE_MODEL, model, &err));
 	MUST(store_blob_used(s, SHA_A, &used, &err));
 	ck_assert(!used);
 	MUST(store_ping(s, &err));

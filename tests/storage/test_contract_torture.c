@@ -85,7 +85,7 @@ static void *add_events(void *arg)
 	for (int i = 0; i < 50; i++) {
 		if (store_job_event(s, shared_id, shared_token, "job.log", "info", "{}", "p", NULL, NULL) != PARE_OK)
 			atomic_fetch_add(&n_wrong, 1);
-		if (store_event_list(s, shared_id, 0, 1000, &list, &n, &final, NULL) != PARE_OK) {
+		if (store_event_list(MINE(s), shared_id, 0, 1000, &list, &n, &final, NULL) != PARE_OK) {
 			atomic_fetch_add(&n_wrong, 1);
 			continue;
 		}
@@ -121,7 +121,7 @@ static void *cancel_or_finish(void *arg)
 	enum pare_code code;
 
 	if (*(const int *)arg % 2 == 0) {
-		code = store_job_cancel(s, shared_id, &j, NULL);
+		code = store_job_cancel(MINE(s), shared_id, &j, NULL);
 		if (code == PARE_OK)
 			store_job_done(&j);
 		else if (code != PARE_E_CONFLICT)
@@ -160,7 +160,7 @@ static void *put_with_one_key(void *arg)
 	struct store_job j = {.model = model, .dataset = dataset, .request = "{}"};
 	bool replayed = false;
 
-	if (store_job_put(s, &j, &k, &replayed, NULL) != PARE_OK) {
+	if (store_job_put(MINE(s), &j, &k, &replayed, NULL) != PARE_OK) {
 		atomic_fetch_add(&n_wrong, 1);
 		return NULL;
 	}
@@ -195,7 +195,7 @@ static enum pare_code main_path(void)
 	bool flag, found;
 	int64_t token = 0;
 	int n;
-	enum pare_code code = store_job_put(s, &j, &k, &flag, &err);
+	enum pare_code code = store_job_put(MINE(s), &j, &k, &flag, &err);
 
 	if (code != PARE_OK)
 		return code;
@@ -220,26 +220,26 @@ static enum pare_code main_path(void)
 	if (code == PARE_OK)
 		code = store_job_finish(s, j.id, token, &failed, &err);
 	if (code == PARE_OK)
-		code = store_event_list(s, j.id, 0, 10, &events, &n, &flag, &err);
+		code = store_event_list(MINE(s), j.id, 0, 10, &events, &n, &flag, &err);
 	if (code == PARE_OK) {
 		store_event_list_done(events, n);
-		code = store_artifact_list(s, j.id, &arts, &n, &err);
+		code = store_artifact_list(MINE(s), j.id, &arts, &n, &err);
 	}
 	if (code == PARE_OK) {
 		store_artifact_list_done(arts, n);
-		code = store_artifact_get(s, j.id, "a", &got_artifact, &err);
+		code = store_artifact_get(MINE(s), j.id, "a", &got_artifact, &err);
 	}
 	if (code == PARE_OK) {
 		store_artifact_done(&got_artifact);
-		code = store_job_list(s, &page, &jobs, &n, &flag, &err);
+		code = store_job_list(MINE(s), &page, &jobs, &n, &flag, &err);
 	}
 	if (code == PARE_OK) {
 		store_job_list_done(jobs, n);
-		code = store_asset_list(s, STORE_MODEL, &page, &assets, &n, &flag, &err);
+		code = store_asset_list(MINE(s), STORE_MODEL, &page, &assets, &n, &flag, &err);
 	}
 	if (code == PARE_OK) {
 		store_asset_list_done(assets, n);
-		code = store_job_delete(s, j.id, &err);
+		code = store_job_delete(MINE(s), j.id, &err);
 	}
 	return code;
 }
@@ -253,9 +253,9 @@ static enum pare_code whole_life(int backend)
 
 	if (code != PARE_OK)
 		return code;
-	code = store_asset_put(s, &m, &err);
+	code = store_asset_put(MINE(s), &m, &err);
 	if (code == PARE_OK)
-		code = store_asset_put(s, &d, &err);
+		code = store_asset_put(MINE(s), &d, &err);
 	memcpy(model, m.id, sizeof model);
 	memcpy(dataset, d.id, sizeof dataset);
 	if (code == PARE_OK)
@@ -310,7 +310,7 @@ START_TEST(no_memory_leaves_no_trace)
 		code = store_job_finish(s, id, token, &o, &err);
 		fail_alloc_remove();
 		ck_assert(code == PARE_OK || code == PARE_E_NOMEM);
-		MUST(store_artifact_list(s, id, &arts, &n, &err));
+		MUST(store_artifact_list(MINE(s), id, &arts, &n, &err));
 		store_artifact_list_done(arts, n);
 		ck_assert_int_eq(n, code == PARE_OK);
 		ck_assert_int_eq(status_of(id), code == PARE_OK ? STORE_FAILED : STORE_RUNNING);

@@ -37,7 +37,7 @@ START_TEST(claim_and_renew)
 	MUST(store_expire(s, &n, &err));
 	ck_assert_int_eq(n, 0);
 	store_job_done(&j);
-	MUST(store_job_get(s, a, &j, &err));
+	MUST(store_job_get(MINE(s), a, &j, &err));
 	ck_assert_int_eq(j.revision, revision); /* a heartbeat is no change that a client sees */
 	store_job_done(&j);
 	end();
@@ -56,19 +56,19 @@ START_TEST(events_of_a_job)
 	begin(_i);
 	put_job(s, model, dataset, id);
 	token = claim(id);
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	revision = j.revision;
 	store_job_done(&j);
 	fake_wall += 77;
 	MUST(store_job_event(s, id, token, "job.metrics", "info", "{\"loss\":0.5}", "finetune", "{\"p\":1}", &err));
 	MUST(store_job_event(s, id, token, "job.log", "warning", NULL, NULL, NULL, &err));
 	ck_assert_int_eq(store_job_event(s, id, token + 1, "job.log", "info", NULL, "x", NULL, &err), PARE_E_LEASE_LOST);
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_str_eq(j.phase, "finetune");
 	ck_assert_str_eq(j.progress, "{\"p\":1}");
 	ck_assert_int_eq(j.revision, revision + 2);
 	store_job_done(&j);
-	MUST(store_event_list(s, id, 2, 1, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 2, 1, &list, &n, &final, &err));
 	ck_assert(n == 1 && !final);
 	ck_assert_int_eq(list[0].seq, 3);
 	ck_assert_int_eq(list[0].at_ms, fake_wall);
@@ -76,21 +76,21 @@ START_TEST(events_of_a_job)
 	ck_assert_str_eq(list[0].level, "info");
 	ck_assert_str_eq(list[0].data, "{\"loss\":0.5}");
 	store_event_list_done(list, n);
-	MUST(store_event_list(s, id, 4, 10, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 4, 10, &list, &n, &final, &err));
 	ck_assert(n == 0 && !final);
 	store_event_list_done(list, n);
 	finish(id, token, STORE_CANCELED);
-	MUST(store_event_list(s, id, 3, 1, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 3, 1, &list, &n, &final, &err));
 	ck_assert(n == 1 && !final);
 	ck_assert_str_eq(list[0].data, "{}");
 	store_event_list_done(list, n);
-	MUST(store_event_list(s, id, 3, 2, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 3, 2, &list, &n, &final, &err));
 	ck_assert(n == 2 && final);
 	store_event_list_done(list, n);
-	MUST(store_event_list(s, id, 5, 2, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 5, 2, &list, &n, &final, &err));
 	ck_assert(n == 0 && final);
 	store_event_list_done(list, n);
-	ck_assert_int_eq(store_event_list(s, id, 0, 0, &list, &n, &final, &err), PARE_E_INVALID);
+	ck_assert_int_eq(store_event_list(MINE(s), id, 0, 0, &list, &n, &final, &err), PARE_E_INVALID);
 	end();
 }
 END_TEST
@@ -114,12 +114,12 @@ START_TEST(finish_is_one_change)
 	art[1].name = "report.json";
 	MUST(store_job_event(s, id, token, "job.log", "info", "{}", "export", "{\"p\":9}", &err));
 	ck_assert_int_eq(store_job_finish(s, id, token + 2, &o, &err), PARE_E_LEASE_LOST);
-	MUST(store_artifact_list(s, id, &list, &n, &err));
+	MUST(store_artifact_list(MINE(s), id, &list, &n, &err));
 	ck_assert_int_eq(n, 0);
 	store_artifact_list_done(list, n);
 	fake_wall += 1000;
 	MUST(store_job_finish(s, id, token, &o, &err));
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_int_eq(j.status, STORE_SUCCEEDED);
 	ck_assert_str_eq(j.phase, "");
 	ck_assert_str_eq(j.result, "{\"acc\":0.98}");
@@ -128,7 +128,7 @@ START_TEST(finish_is_one_change)
 	ck_assert_int_eq(j.lease_token, 0);
 	store_job_done(&j);
 	expect_events(id, "job.queued job.started job.log job.succeeded");
-	MUST(store_artifact_list(s, id, &list, &n, &err));
+	MUST(store_artifact_list(MINE(s), id, &list, &n, &err));
 	ck_assert_int_eq(n, 2);
 	ck_assert(pare_id_check(list[0].id, "art"));
 	ck_assert_str_eq(list[0].name, "model.onnx");
@@ -137,10 +137,10 @@ START_TEST(finish_is_one_change)
 	ck_assert_int_eq(list[0].n_bytes, 123);
 	ck_assert_int_eq(list[0].created_ms, fake_wall);
 	store_artifact_list_done(list, n);
-	MUST(store_artifact_get(s, id, "report.json", &one, &err));
+	MUST(store_artifact_get(MINE(s), id, "report.json", &one, &err));
 	ck_assert_str_eq(one.media_type, "application/json");
 	store_artifact_done(&one);
-	ck_assert_int_eq(store_artifact_get(s, id, "nope", &one, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_artifact_get(MINE(s), id, "nope", &one, &err), PARE_E_NOT_FOUND);
 	/* once only */
 	ck_assert_int_eq(store_job_finish(s, id, token, &o, &err), PARE_E_LEASE_LOST);
 	end();
@@ -159,13 +159,13 @@ START_TEST(failure_is_told)
 	begin(_i);
 	put_job(s, model, dataset, id);
 	MUST(store_job_finish(s, id, claim(id), &o, &err));
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_int_eq(j.status, STORE_FAILED);
 	ck_assert_str_eq(j.error_code, "shape_mismatch");
 	ck_assert_str_eq(j.error_message, o.message);
 	ck_assert_str_eq(j.error_where, "node \"fc1\"");
 	store_job_done(&j);
-	MUST(store_event_list(s, id, 2, 9, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 2, 9, &list, &n, &final, &err));
 	ck_assert(n == 1 && final);
 	ck_assert_str_eq(list[0].type, "job.failed");
 	ck_assert_str_eq(list[0].level, "error");
@@ -190,7 +190,7 @@ START_TEST(release_and_fencing)
 	old = claim(id);
 	MUST(store_job_event(s, id, old, "job.log", "info", "{}", "train", "{\"p\":1}", &err));
 	MUST(store_job_release(s, id, old, false, "the service is \"stopping\"", &err));
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_int_eq(j.status, STORE_QUEUED);
 	ck_assert_int_eq(j.attempt, 1);
 	ck_assert_int_eq(j.crashes, 0);
@@ -199,7 +199,7 @@ START_TEST(release_and_fencing)
 	ck_assert_str_eq(j.progress, "");
 	ck_assert_int_eq(j.lease_token, 0);
 	store_job_done(&j);
-	MUST(store_event_list(s, id, 3, 1, &list, &n, &final, &err));
+	MUST(store_event_list(MINE(s), id, 3, 1, &list, &n, &final, &err));
 	ck_assert_str_eq(list[0].type, "job.retrying");
 	ck_assert_str_eq(list[0].data, "{\"reason\":\"the service is \\\"stopping\\\"\",\"attempt\":1}");
 	store_event_list_done(list, n);
@@ -230,7 +230,7 @@ START_TEST(crashes_count)
 		MUST(store_job_release(s, id, claim(id), false, "not its fault", &err));
 		MUST(store_job_release(s, id, claim(id), true, "died of signal 11", &err));
 	}
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_int_eq(j.status, STORE_FAILED);
 	ck_assert_int_eq(j.crashes, 3);
 	ck_assert_int_eq(j.attempt, 6);
@@ -242,7 +242,7 @@ START_TEST(crashes_count)
 	{
 		int64_t token = claim(id);
 
-		MUST(store_job_cancel(s, id, &j, &err));
+		MUST(store_job_cancel(MINE(s), id, &j, &err));
 		store_job_done(&j);
 		MUST(store_job_release(s, id, token, true, "killed", &err));
 	}
@@ -262,7 +262,7 @@ START_TEST(checkpoints)
 
 	begin(_i);
 	put_job(s, model, dataset, id);
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_str_eq(j.checkpoint, "");
 	ck_assert_str_eq(j.checkpoint_place, "");
 	store_job_done(&j);
@@ -278,14 +278,14 @@ START_TEST(checkpoints)
 	ck_assert(used);
 	ck_assert_int_eq(store_job_checkpoint(s, id, old, CHECKPOINT_1, 1, "{}", &err), PARE_E_LEASE_LOST);
 	now = claim(id);
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_str_eq(j.checkpoint, CHECKPOINT_2);
 	ck_assert_str_eq(j.checkpoint_place, "{\"epoch\":2}");
 	ck_assert_int_eq(j.checkpoint_bytes, 20);
 	ck_assert_int_gt(j.checkpoint_ms, 0);
 	store_job_done(&j);
 	finish(id, now, _i % 2 == 0 ? STORE_SUCCEEDED : STORE_FAILED);
-	MUST(store_job_get(s, id, &j, &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_str_eq(j.checkpoint, "");
 	ck_assert_int_eq(j.checkpoint_bytes + j.checkpoint_ms, 0);
 	store_job_done(&j);
@@ -309,7 +309,7 @@ START_TEST(recover_and_expire)
 		token[i] = claim(id);
 		fake_mono += 100;
 	}
-	MUST(store_job_cancel(s, ids[1], &j, &err));
+	MUST(store_job_cancel(MINE(s), ids[1], &j, &err));
 	store_job_done(&j);
 	finish(ids[2], token[2], STORE_SUCCEEDED);
 	fake_mono += 30000 - 201;
@@ -324,7 +324,7 @@ START_TEST(recover_and_expire)
 	ck_assert_str_eq(id, ids[0]); /* the oldest again */
 	MUST(store_recover(s, &n, &err));
 	ck_assert_int_eq(n, 2);
-	MUST(store_job_get(s, ids[0], &j, &err));
+	MUST(store_job_get(MINE(s), ids[0], &j, &err));
 	ck_assert_int_eq(j.status, STORE_QUEUED);
 	ck_assert_int_eq(j.crashes, 0);
 	ck_assert_int_eq(j.attempt, 2);

@@ -90,11 +90,11 @@ static enum pare_code put(const char *on, struct pare_err *why)
 {
 	struct store_job j = {.max_crashes = 3, .model = on, .request = "{}"}, got;
 	bool replayed;
-	enum pare_code code = store_job_put(s, &j, NULL, &replayed, why);
+	enum pare_code code = store_job_put(MINE(s), &j, NULL, &replayed, why);
 
 	if (code != PARE_OK)
 		return code;
-	if (store_job_get(s, j.id, &got, NULL) != PARE_OK)
+	if (store_job_get(MINE(s), j.id, &got, NULL) != PARE_OK)
 		atomic_fetch_add(&n_wrong, 1);
 	else
 		store_job_done(&got);
@@ -194,7 +194,7 @@ static void *put_on_a_full_disk(void *arg)
 	for (int i = 0; i < N_ROUNDS; i++) {
 		struct store_job mine = j;
 		struct pare_err why = {.code = PARE_OK};
-		enum pare_code code = store_job_put(s, &mine, NULL, &replayed, &why);
+		enum pare_code code = store_job_put(MINE(s), &mine, NULL, &replayed, &why);
 
 		if (code == PARE_OK) {
 			atomic_fetch_add(&n_ok, 1);

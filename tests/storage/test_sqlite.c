@@ -1,4 +1,5 @@
 /* What only a database on a disk has to answer for: reopening, the lock, other schemas, damage, kill -9, a full disk, size. */
+#include "storage/sqlite/sqlite_priv.h"
 #include "tests/storage/fixture.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+
+#define ZEROES_31 "00000000000000000000000000000000000000000000000000000000000000"
 
 static char dir[64], db_path[80];
 static struct store *s;
@@ -83,23 +86,23 @@ START_TEST(everything_is_there_after_reopening)
 	bool replayed, found, final;
 	int n;
 
-	MUST(store_job_put(s, &j, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
 	store_job_done(&j);
 	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
 	MUST(store_job_finish(s, j.id, j.lease_token, &o, &err));
 	reopen();
-	MUST(store_job_get(s, j.id, &got, &err));
+	MUST(store_job_get(MINE(s), j.id, &got, &err));
 	ck_assert_int_eq(got.status, STORE_SUCCEEDED);
 	ck_assert_str_eq(got.result, "{\"r\":1}");
 	store_job_done(&got);
-	MUST(store_event_list(s, j.id, 0, 10, &events, &n, &final, &err));
+	MUST(store_event_list(MINE(s), j.id, 0, 10, &events, &n, &final, &err));
 	ck_assert(n == 3 && final);
 	store_event_list_done(events, n);
-	MUST(store_artifact_list(s, j.id, &arts, &n, &err));
+	MUST(store_artifact_list(MINE(s), j.id, &arts, &n, &err));
 	ck_assert_int_eq(n, 1);
 	ck_assert_str_eq(arts[0].id, art.id);
 	store_artifact_list_done(arts, n);
-	MUST(store_job_put(s, &again, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &again, &k, &replayed, &err));
 	ck_assert(replayed);
 	ck_assert_str_eq(again.id, j.id);
 	store_job_done(&again);
@@ -150,31 +153,97 @@ END_TEST
 
 START_TEST(a_newer_schema_is_refused)
 {
+	char was[16], back[48];
+
 	close_store();
+	raw_text("PRAGMA user_version", was, sizeof was);
 	raw("PRAGMA user_version = 99");
 	ck_assert_int_eq(store_sqlite_open(dir, &fixture_env, &s, &err), PARE_E_STORE);
 	ck_assert_ptr_nonnull(strstr(err.message, "version 99"));
 	s = NULL;
-	raw("PRAGMA user_version = 2");
+	(void)snprintf(back, sizeof back, "PRAGMA user_version = %s", was);
+	raw(back);
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
 }
 END_TEST
 
-/* A file of the first release, which knew no checkpoints, is brought up to date with all its jobs. */
+/* A file of the first release, which knew neither checkpoints nor owners, is brought up to date with all it holds. */
 START_TEST(an_older_schema_is_brought_up_to_date)
 {
-	struct store_job j;
-	char id[PARE_ID_MAX];
+	struct store_idempotency k = {.key = "k", .scope = "ci", .fingerprint = {1}};
+	struct store_job j = {.model = "mdl_1", .request = "{}"}, got;
+	struct store_asset a;
+	bool replayed = false;
 
-	put_job(s, model, dataset, id);
 	close_store();
-	raw("DROP INDEX jobs_checkpoint; ALTER TABLE jobs DROP COLUMN checkpoint; ALTER TABLE jobs DROP COLUMN checkpoint_bytes;"
-	    "ALTER TABLE jobs DROP COLUMN checkpoint_ms; ALTER TABLE jobs DROP COLUMN checkpoint_place; PRAGMA user_version = 1");
+	ck_assert_int_eq(unlink(db_path), 0);
+	ck_assert_int_eq(sqlite_migration_table[0].version, 1);
+	raw(sqlite_migration_table[0].sql);
+	raw("INSERT INTO assets VALUES ('mdl_1', 0, 'net', '{}', NULL, 1, 1); INSERT INTO asset_files VALUES ('mdl_1', 0, 'a.onnx', '" SHA_A "', 7);"
+	    "INSERT INTO jobs VALUES ('job_1', 'queued', '', 1, 1, 0, 0, 0, 0, 3, 'n', 'mdl_1', '', '{}', '', '', '', '', '', 0, '', 0, 2);"
+	    "INSERT INTO events VALUES ('job_1', 1, 1, 'job.queued', 'info', '{}');"
+	    "INSERT INTO idempotency VALUES ('ci', 'k', x'01" ZEROES_31 "', 'job_1', 1795000000000);");
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
-	MUST(store_job_get(s, id, &j, &err));
-	ck_assert_int_eq(j.status, STORE_QUEUED);
-	ck_assert_str_eq(j.checkpoint, "");
+	MUST(store_job_get(MINE(s), "job_1", &got, &err));
+	ck_assert_int_eq(got.status, STORE_QUEUED);
+	ck_assert_str_eq(got.owner, STORE_DEFAULT_OWNER);
+	ck_assert_str_eq(got.checkpoint, "");
+	store_job_done(&got);
+	MUST(store_asset_get(MINE(s), STORE_MODEL, "mdl_1", &a, &err));
+	ck_assert_str_eq(a.owner, STORE_DEFAULT_OWNER);
+	ck_assert_str_eq(a.files[0].sha256, SHA_A);
+	store_asset_done(&a);
+	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
+	ck_assert(replayed);
+	ck_assert_str_eq(j.id, "job_1");
 	store_job_done(&j);
+}
+END_TEST
+
+/* Virtual machine steps of the statement that looks for an id: the whole of what a client could time. */
+static int steps_of(enum query q, const char *owner, const char *id, int *out_rows)
+{
+	sqlite3 *db = raw_open();
+	sqlite3_stmt *st;
+	int n;
+
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sqlite_query_table[q], -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, q == Q_JOB_LOAD_OWN ? 2 : 1, owner, -1, SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, q == Q_JOB_LOAD_OWN ? 1 : 2, id, -1, SQLITE_STATIC), SQLITE_OK);
+	if (q != Q_JOB_LOAD_OWN)
+		ck_assert_int_eq(sqlite3_bind_int(st, 3, STORE_MODEL), SQLITE_OK);
+	*out_rows = 0;
+	while (sqlite3_step(st) == SQLITE_ROW)
+		++*out_rows;
+	n = sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 0);
+	ck_assert_int_eq(sqlite3_finalize(st), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	return n;
+}
+
+/* The database takes the same steps to not find another owner's row as to not find one that there is not; its own takes more. */
+START_TEST(a_foreign_id_costs_what_an_unknown_one_costs)
+{
+	static const enum query queries[] = {Q_JOB_LOAD_OWN, Q_ASSET_LOAD, Q_ASSET_EXISTS};
+	char job[PARE_ID_MAX], unknown[PARE_ID_MAX];
+
+	put_job(s, model, dataset, job);
+	close_store();
+	for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+		const char *id = queries[i] == Q_JOB_LOAD_OWN ? job : model;
+		int rows, own, foreign;
+
+		memcpy(unknown, id, sizeof unknown);
+		unknown[10] = unknown[10] == 'A' ? 'B' : 'A';
+		own = steps_of(queries[i], STORE_DEFAULT_OWNER, id, &rows);
+		ck_assert_int_eq(rows, 1);
+		foreign = steps_of(queries[i], "other", id, &rows);
+		ck_assert_int_eq(rows, 0);
+		ck_assert_int_lt(foreign, own);
+		ck_assert_int_eq(steps_of(queries[i], "other", unknown, &rows), foreign);
+		ck_assert_int_eq(rows, 0);
+	}
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
 }
 END_TEST
 
@@ -187,8 +256,6 @@ START_TEST(settings_are_what_they_must_be)
 	ck_assert_str_eq(value, "wal");
 	raw_text("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE '%STRICT%'", value, sizeof value);
 	ck_assert_str_eq(value, "0");
-	raw_text("PRAGMA user_version", value, sizeof value);
-	ck_assert_str_eq(value, "2");
 	/* the queue is read along its index, not sorted */
 	raw_text("SELECT count(*) FROM sqlite_schema WHERE name = 'jobs_status'", value, sizeof value);
 	ck_assert_str_eq(value, "1");
@@ -226,9 +293,9 @@ START_TEST(a_damaged_file_is_an_error)
 	damage(4096, st.st_size); /* all but the first page: it opens, and holds nonsense */
 	code = store_sqlite_open(dir, &fixture_env, &s, &err);
 	if (code == PARE_OK) {
-		ck_assert_int_eq(store_job_get(s, id, &j, &err), PARE_E_STORE);
+		ck_assert_int_eq(store_job_get(MINE(s), id, &j, &err), PARE_E_STORE);
 		ck_assert_ptr_nonnull(strstr(err.message, "malformed"));
-		ck_assert_int_eq(store_job_list(s, &page, &list, &n, &more, &err), PARE_E_STORE);
+		ck_assert_int_eq(store_job_list(MINE(s), &page, &list, &n, &more, &err), PARE_E_STORE);
 		ck_assert_int_eq(store_ping(s, &err), PARE_E_STORE);
 		close_store();
 	} else {
@@ -255,7 +322,7 @@ static void put_until_killed(int fd)
 		struct store_idempotency k = {.key = "key", .scope = "", .fingerprint = {1}};
 		bool flag;
 
-		if (store_job_put(mine, &j, i == 0 ? &k : NULL, &flag, NULL) != PARE_OK || write(fd, j.id, PARE_ID_MAX) != PARE_ID_MAX)
+		if (store_job_put(MINE(mine), &j, i == 0 ? &k : NULL, &flag, NULL) != PARE_OK || write(fd, j.id, PARE_ID_MAX) != PARE_ID_MAX)
 			_exit(1);
 		store_job_done(&j);
 		if (i % 3 == 0 && store_job_claim(mine, "w", 1000, &c, &flag, NULL) == PARE_OK && flag) {
@@ -282,7 +349,7 @@ static void check_after_kill(int fd, int round)
 	MUST(store_job_counts(s, counts, &oldest, &err));
 	ck_assert_int_eq(counts[STORE_RUNNING], 0);
 	while (read(fd, id, sizeof id) == (ssize_t)sizeof id) {
-		must(store_job_get(s, id, &j, &err), &err, "an acknowledged job is gone", round);
+		must(store_job_get(MINE(s), id, &j, &err), &err, "an acknowledged job is gone", round);
 		store_job_done(&j);
 		n++;
 	}
@@ -337,7 +404,7 @@ START_TEST(a_full_disk)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
 	while (code == PARE_OK && n < 3000) {
 		j = (struct store_job){.model = model, .dataset = dataset, .request = request};
-		code = store_job_put(s, &j, NULL, &replayed, &err);
+		code = store_job_put(MINE(s), &j, NULL, &replayed, &err);
 		if (code == PARE_OK) {
 			memcpy(ids[n++], j.id, PARE_ID_MAX);
 			store_job_done(&j);
@@ -351,7 +418,7 @@ START_TEST(a_full_disk)
 		code = store_ping(s, &err);
 	}
 	ck_assert_int_eq(code, PARE_E_STORE_FULL);
-	MUST(store_job_get(s, ids[n - 1], &j, &err)); /* reading goes on */
+	MUST(store_job_get(MINE(s), ids[n - 1], &j, &err)); /* reading goes on */
 	store_job_done(&j);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
 	fake_wall++;
@@ -359,7 +426,7 @@ START_TEST(a_full_disk)
 	put_job(s, model, dataset, ids[n++]);
 	reopen();
 	for (int i = 0; i < n; i++) {
-		MUST(store_job_get(s, ids[i], &j, &err));
+		MUST(store_job_get(MINE(s), ids[i], &j, &err));
 		store_job_done(&j);
 	}
 	close_store();
@@ -382,7 +449,7 @@ START_TEST(a_foreign_lock_is_busy_not_forever)
 	ck_assert_int_eq(store_ping(s, &err), PARE_E_BUSY);
 	(void)clock_gettime(CLOCK_MONOTONIC, &b);
 	ck_assert_int_le(b.tv_sec - a.tv_sec, 5);
-	MUST(store_job_get(s, id, &j, &err)); /* readers do not wait */
+	MUST(store_job_get(MINE(s), id, &j, &err)); /* readers do not wait */
 	store_job_done(&j);
 	ck_assert_int_eq(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
 	MUST(store_ping(s, &err));
@@ -408,9 +475,10 @@ START_TEST(a_hundred_thousand_jobs)
 	int n;
 
 	close_store();
-	raw("BEGIN; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) INSERT INTO jobs SELECT 'job_00' || printf('%024d', i), CASE WHEN i <= 8 "
+	raw("BEGIN; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) INSERT INTO jobs (id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result,"
+	    " error_code, error_message, error_where, lease_token, worker, lease_until, next_seq) SELECT 'job_00' || printf('%024d', i), CASE WHEN i <= 8 "
 	    "THEN 'running' WHEN i % 2 THEN 'queued' ELSE 'succeeded' END, '', 1, 1, 0, 0, 0, 0, 3, '', 'mdl_x', 'dst_x', '{\"recipe\":\"ridge-magnitude\",\"seed\":42}', '', '',"
-	    " '', '', '', i, '', 0, 2, '', 0, 0, '' FROM c; INSERT INTO events SELECT id, 1, 1, 'job.queued', 'info', '{}' FROM jobs; COMMIT");
+	    " '', '', '', i, '', 0, 2 FROM c; INSERT INTO events SELECT id, 1, 1, 'job.queued', 'info', '{}' FROM jobs; COMMIT");
 	opened = seconds();
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
 	MUST(store_recover(s, &n, &err));
@@ -418,10 +486,10 @@ START_TEST(a_hundred_thousand_jobs)
 	ck_assert_int_eq(n, 8);
 	MUST(store_job_counts(s, counts, &oldest, &err));
 	ck_assert_int_eq(counts[STORE_QUEUED] + counts[STORE_SUCCEEDED], 100000);
-	MUST(store_job_position(s, "job_00000000000000000000099999", &position, &err));
+	MUST(store_job_position(MINE(s), "job_00000000000000000000099999", &position, &err));
 	ck_assert_int_eq(position, STORE_POSITION_MAX); /* further ones are not counted */
 	listed = seconds();
-	MUST(store_job_list(s, &page, &list, &n, &more, &err));
+	MUST(store_job_list(MINE(s), &page, &list, &n, &more, &err));
 	listed = seconds() - listed;
 	ck_assert(n == 50 && more);
 	store_job_list_done(list, n);
@@ -439,6 +507,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, directory_is_made_once_deep, a_newer_schema_is_refused, an_older_schema_is_brought_up_to_date,
+	    a_foreign_id_costs_what_an_unknown_one_costs,
 	    settings_are_what_they_must_be, a_damaged_file_is_an_error, kill_loses_nothing, a_full_disk, a_foreign_lock_is_busy_not_forever, a_hundred_thousand_jobs};
 	Suite *suite = suite_create("sqlite");
 	TCase *tc = tcase_create("file");
