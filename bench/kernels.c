@@ -21,8 +21,13 @@
 #define PASSES 9
 #define PASS_SECONDS 0.01
 
-/* 12 chains of 16 lanes hide the latency of the multiply-add on every machine that we know. */
-typedef float lanes __attribute__((vector_size(64)));
+/* 12 chains of one register each hide the latency of the multiply-add on every machine that we know. */
+#if defined(__AVX512F__)
+#define LANES 16
+#else
+#define LANES 8
+#endif
+typedef float lanes __attribute__((vector_size(4 * LANES)));
 #define CHAINS 12
 
 struct work {
@@ -162,7 +167,7 @@ static void probe_peaks(const struct work *w)
 	p.n = 1 << 15;
 	each(1, probe, &p, &fma);
 	each(100, copy, &p, &bytes);
-	fma = 2.0 * CHAINS * 16 * (double)p.k / fma;
+	fma = 2.0 * CHAINS * LANES * (double)p.k / fma;
 	bytes = 2.0 * 4 * (double)p.n / bytes;
 	peak_flops = fma > peak_flops ? fma : peak_flops;
 	peak_bytes = bytes > peak_bytes ? bytes : peak_bytes;

@@ -87,7 +87,7 @@ static bool all_finite(const float *w, size_t n)
 	uint32_t bad = 0;
 
 	for (size_t i = 0; i < n; i++)
-		bad |= !(fabsf(w[i]) <= FLT_MAX);
+		bad |= (uint32_t)!(fabsf(w[i]) <= FLT_MAX);
 	return bad == 0;
 }
 
