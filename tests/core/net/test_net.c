@@ -224,7 +224,8 @@ START_TEST(unfilled_output_gradients_are_zero)
 }
 END_TEST
 
-/* Inference reuses memory, training keeps everything: the numbers are the same, the memory is not. */
+/* Inference reuses memory, training keeps everything: the memory is not the same, the numbers are, but for the rounding of sums,
+ * since inference may pack weights and multiply by another kernel. */
 START_TEST(inference_reuses_memory)
 {
 	const float *const *in = input();
@@ -254,7 +255,8 @@ START_TEST(inference_reuses_memory)
 		pare_net_free(net);
 		gb_free(b);
 	}
-	ck_assert_mem_eq(out[0], out[1], sizeof(float) * BATCH * 8);
+	for (int i = 0; i < BATCH * 8; i++)
+		ck_assert_float_le(fabsf(out[0][i] - out[1][i]), 1e-5f * fabsf(out[0][i]));
 	ck_assert_uint_le(len[0], 3 * 64);
 	ck_assert_uint_ge(len[1], 21 * 64);
 }
