@@ -19,12 +19,15 @@
 #include <zlib.h>
 
 #include "core/base/num.h"
+#include "core/recipe/trial.h"
 
 #define MAGIC UINT64_C(0x31544b4345524150) /* "PARECKT1" where the first byte is the lowest */
 #define ALIGN ((size_t)64)
 #define WORD sizeof(uint64_t)
 #define SLAB_MAX (INT64_C(1) << 40)
 #define COUNT_MAX (INT64_C(1) << 24)
+
+_Static_assert(sizeof(((struct pare_checkpoint_trial *)NULL)->error) == PARE_TRIAL_ERROR_MAX, "an error fits");
 
 #define AT(field) offsetof(struct pare_checkpoint, field)
 #define INT(field, max) {#field, AT(field), max}
@@ -41,6 +44,7 @@ static const struct {
     INT(slab_len, SLAB_MAX), INT(n_slices, COUNT_MAX * 64), INT(has_dense, 1), INT(has_before, 1), INT(mask_any, 1), INT(cut_any, 1), INT(has_early, 1), INT(has_moved, 1),
     INT(aside, 1), INT(has_fold_dense, 1), INT(kept_mask_any, 1), INT(kept_cut_any, 1), INT(kept_stage, INT_MAX / 2), INT(has_kept_early, 1), INT(has_kept_moved, 1),
     INT(n_points, COUNT_MAX), INT(n_states, 64), INT(states_len, SLAB_MAX), INT(states_slices, COUNT_MAX * 64),
+    INT(n_trials, PARE_SWEEP_ALL_MAX), INT(in_sweep, 1),
     INT(n_state, 2), INT(has_best, 1), INT(since, INT_MAX / 2), NUM(best_accuracy), NUM(best_loss), NUM(stop_loss),
     INT(n_records, COUNT_MAX), INT(history_n, COUNT_MAX), INT(history_stride, INT_MAX / 4), INT(history_skipped, INT_MAX / 2), NUM(history_done),
 };
@@ -81,6 +85,7 @@ static const struct {
     BLOCK(state[0], sizeof(float), slab_len, n_state, 1, false),
     BLOCK(state[1], sizeof(float), slab_len, n_state, 2, false),
     BLOCK(best, sizeof(float), slab_len, has_best, 1, false),
+    BLOCK(trials, sizeof(struct pare_checkpoint_trial), n_trials, n_trials, 1, false),
     BLOCK(records, PARE_CHECKPOINT_RECORD * sizeof(double), n_records, n_records, 1, false),
     HISTORY(0), HISTORY(1), HISTORY(2), HISTORY(3), HISTORY(4),
 };

@@ -11,10 +11,16 @@
 #include "core/base/err.h"
 #include "core/graph/graph.h"
 
-#define PARE_CHECKPOINT_VERSION 2
+#define PARE_CHECKPOINT_VERSION 3
 #define PARE_CHECKPOINT_RECORD 8 /* doubles: step, round, folds, sparsity, accuracy, loss, low, high */
 #define PARE_CHECKPOINT_POINT 16 /* doubles of a model that a search has tried (search_keep.c) */
+#define PARE_CHECKPOINT_TRIAL 9 /* doubles of a run of a sweep: variant, rung, repeat, fold, failed, loss, value, sparsity, weights */
 #define PARE_CHECKPOINT_HISTORY 5 /* columns: epochs, train loss, loss, accuracy, sparsity */
+
+struct pare_checkpoint_trial {
+	double numbers[PARE_CHECKPOINT_TRIAL];
+	char error[152]; /* why it failed */
+};
 
 struct pare_checkpoint {
 	/* whose it is */
@@ -33,6 +39,8 @@ struct pare_checkpoint {
 	int64_t aside, has_fold_dense, kept_mask_any, kept_cut_any, kept_stage, has_kept_early, has_kept_moved;
 	/* in a search: the models tried so far, and the weights of those that keep theirs */
 	int64_t n_points, n_states, states_len, states_slices; /* n_states times slab_len and n_slices */
+	/* of a job's sweep: the runs that were made, and whether others are still to come, before which the job has no state */
+	int64_t n_trials, in_sweep;
 	/* in a training run */
 	int64_t n_state, has_best, since;
 	double best_accuracy, best_loss, stop_loss;
@@ -51,6 +59,7 @@ struct pare_checkpoint {
 	const float *states;             /* state after state, as are the next two */
 	const uint8_t *state_masks, *state_cuts; /* 1 or 0 */
 	const double *records;           /* n_records of them */
+	const struct pare_checkpoint_trial *trials; /* n_trials of them */
 	const double *history[PARE_CHECKPOINT_HISTORY];
 };
 

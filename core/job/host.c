@@ -277,6 +277,12 @@ static enum pare_code obey(struct host_run *r, struct pare_msg *m, struct pare_e
 		r->done = true;
 		*err = m->error;
 		return m->error.code;
+	case PARE_MSG_TRIALS:
+		if (r->h->trials == NULL) /* nobody told it to ask */
+			break;
+		r->done = true;
+		r->h->trials(r->h->ctx, m);
+		return PARE_OK;
 	case PARE_MSG_FD:
 		break;
 	}

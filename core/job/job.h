@@ -28,6 +28,8 @@ struct pare_host {
 	const volatile sig_atomic_t *stop; /* set by a signal handler: the worker is asked to cancel */
 	/* Events as they come; data is JSON. May be NULL. */
 	void (*event)(void *ctx, const char *event, const char *data);
+	/* Runs of its sweep that the job needs first, and then *out_result is NULL. Needed where start->trials is given. */
+	void (*trials)(void *ctx, const struct pare_msg *m);
 	void *ctx;
 };
 

@@ -44,6 +44,8 @@ struct job_answer {
 	struct pare_buf result;
 	const char *artifacts[JOB_MAX_ARTIFACTS];
 	int n_artifacts;
+	struct pare_trial *trials; /* not NULL: no result; the job needs these runs of its sweep first (pare_free) */
+	int n_trials, n_known, n_all;
 };
 PARE_MUST_USE enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, struct pare_err *err);
@@ -185,6 +187,7 @@ struct job_run {
 	int stage;                      /* training runs so far: names the shuffles */
 	double units_before, units_step, units_total; /* of work, an epoch is 1: before the present step, within it, of all */
 	struct pare_checkpoint whose, came; /* what tells a checkpoint of this job from others; the one it came with */
+	bool has_came, in_sweep; /* it has a state to go on from; the sweep is under way */
 	const struct pare_checkpoint *resume; /* the place still to be reached; NULL: there */
 	size_t first_step;
 	int64_t keep_at_ns; /* no checkpoint before */
@@ -322,8 +325,13 @@ PARE_MUST_USE enum pare_code job_sweep_open(struct job_run *r, struct pare_err *
 int job_n_variants(const struct job_run *r); /* 1 without a sweep */
 void job_take_variant(struct job_run *r, int i); /* r->job */
 double job_sweep_units(struct job_run *r);
-/* Tries them; the best is then r->job, and the run is as it began. */
-PARE_MUST_USE enum pare_code job_sweep(struct job_run *r, struct pare_err *err);
+/* Tries them; the best is then r->job, and the run is as it began. Or a has the answer, and that is all (job_sweep_ends): the job is one run of its sweep, or
+ * needs runs that others make. */
+PARE_MUST_USE enum pare_code job_sweep(struct job_run *r, struct job_answer *a, struct pare_err *err);
+bool job_sweep_ends(const struct job_run *r);
+/* The runs of the sweep in a checkpoint: c->trials is pare_free's, NULL when there are none; and back. */
+PARE_MUST_USE enum pare_code job_sweep_describe(const struct job_run *r, struct pare_checkpoint *c, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_sweep_take(struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err);
 void job_write_sweep(const struct job_run *r, struct pare_buf *b);
 PARE_MUST_USE enum pare_code job_sweep_document(const struct job_run *r, struct job_doc *d, struct pare_err *err);
 void job_sweep_free(struct job_sweep *s);
@@ -347,7 +355,10 @@ int job_n_records(const struct job_run *r); /* that the steps will make */
 /* Checkpoints (resume.c). */
 /* Hands the present state out, if one is wanted and it is time; t: within a training run. A failure to write is told and is none. */
 PARE_MUST_USE enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, bool step_done, struct pare_err *err);
-/* After preparation: takes the state of the checkpoint that came with the job, if one did and it fits; if it does not, tells so. */
+/* After preparation: reads the checkpoint that came with the job, if one did and it is this job's; if it is not, tells so. What it knows of a sweep is
+ * the sweep's then. */
+PARE_MUST_USE enum pare_code job_resume_open(struct job_run *r, struct pare_err *err);
+/* Then, and after the sweep: takes its state, if it fits. */
 PARE_MUST_USE enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err *err);
 /* In a fold of r->resume: what to go back to. */
 PARE_MUST_USE enum pare_code job_resume_fold(struct job_run *r, struct pare_err *err);

@@ -234,7 +234,10 @@ static void show(void *ctx, const char *event, const char *data)
 		(void)snprintf(text, sizeof text, "%5.1f %%  step %.0f/%.0f  %.0f s left", 100 * number_of(o, "fraction"), number_of(o, "step"), number_of(o, "steps"), number_of(o, "eta_seconds"));
 		line(s, text, false);
 	} else if (strcmp(event, "resumed") == 0) {
-		(void)snprintf(text, sizeof text, "going on at step %.0f/%.0f, round %.0f, after epoch %.0f", number_of(o, "step"), number_of(o, "steps"), number_of(o, "round"), number_of(o, "epoch"));
+		if (json_object_get(o, "trials") != NULL)
+			(void)snprintf(text, sizeof text, "going on after %.0f runs of the sweep, at step %.0f/%.0f", number_of(o, "trials"), number_of(o, "step"), number_of(o, "steps"));
+		else
+			(void)snprintf(text, sizeof text, "going on at step %.0f/%.0f, round %.0f, after epoch %.0f", number_of(o, "step"), number_of(o, "steps"), number_of(o, "round"), number_of(o, "epoch"));
 		line(s, text, true);
 	} else if (strcmp(event, "log") == 0) {
 		const char *message = json_string_value(json_object_get(o, "message"));

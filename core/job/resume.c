@@ -87,8 +87,6 @@ static enum pare_code check_place(const struct job_run *r, const struct pare_che
 	size_t n = pare_job_n_steps(r->job), step = (size_t)c->step;
 	const struct pare_args *a = step < n ? pare_job_step(r->job, step) : NULL;
 
-	if (r->sweep != NULL)
-		return bad(err, "sweeps begin anew");
 	if (c->aside != (c->fold > 0 || c->n_points > 0) || (c->has_fold_dense != 0 && c->fold == 0))
 		return bad(err, "a fold without what it returns to");
 	if (c->fold == 0 && c->round == 0 && c->epoch == 0)
@@ -252,6 +250,8 @@ static void write_place(const struct job_run *r, const struct pare_checkpoint *c
 	pare_json_key_int(b, "fold", c->fold);
 	pare_json_key_int(b, "round", c->round);
 	pare_json_key_int(b, "epoch", c->epoch);
+	if (r->sweep != NULL)
+		pare_json_key_int(b, "trials", c->n_trials);
 	pare_json_key_num(b, "elapsed_seconds", floor((double)c->elapsed_ns * 1e-6) * 1e-3);
 }
 
@@ -283,6 +283,14 @@ static enum pare_code warn(struct job_run *r, const char *what, const struct par
 	return code;
 }
 
+/* While a sweep runs the job has no state but what came of its runs. */
+static void describe_sweep(const struct job_run *r, struct pare_checkpoint *c)
+{
+	*c = r->whose;
+	c->in_sweep = 1;
+	c->elapsed_ns = pare_job_env.tick_ns(NULL) - r->started_ns;
+}
+
 /* *out_bytes: written and handed over. */
 static enum pare_code write_out(struct job_run *r, struct pare_checkpoint *c, int64_t *out_bytes, struct pare_err *err)
 {
@@ -295,6 +303,8 @@ static enum pare_code write_out(struct job_run *r, struct pare_checkpoint *c, in
 		return pare_err_nomem(err, 0);
 	if (r->search != NULL)
 		code = job_search_describe(r, c, &copies, err);
+	if (code == PARE_OK)
+		code = job_sweep_describe(r, c, err);
 	for (int i = 0; i < r->n_records; i++)
 		pack_record(&r->records[i], records + (size_t)i * PARE_CHECKPOINT_RECORD);
 	pack_record(&r->outer.rec, fold_record);
@@ -307,6 +317,8 @@ static enum pare_code write_out(struct job_run *r, struct pare_checkpoint *c, in
 	if (fd >= 0)
 		(void)close(fd);
 	pare_free(records);
+	pare_free((void *)(uintptr_t)c->trials);
+	c->trials = NULL;
 	job_search_copies_done(&copies);
 	return code;
 }
@@ -319,12 +331,15 @@ enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, boo
 	struct pare_err why;
 	enum pare_code code;
 
-	if (r->w->start.checkpoint_ms <= 0 || begun < r->keep_at_ns || r->sweep != NULL) /* a sweep has a state of its own */
+	if (r->w->start.checkpoint_ms <= 0 || begun < r->keep_at_ns || r->trial > 0) /* a run of a sweep is kept as a whole */
 		return PARE_OK;
 	if (r->search != NULL && (t != NULL || step_done || !job_search_under_way(r))) /* within a try, or after the search */
 		return PARE_OK;
 	know_job(r);
-	describe(r, t, step_done, &c);
+	if (r->in_sweep)
+		describe_sweep(r, &c);
+	else
+		describe(r, t, step_done, &c);
 	if (r->search == NULL && check_place(r, &c, &why) != PARE_OK) /* within a step that has a state of its own */
 		return PARE_OK;
 	code = write_out(r, &c, &bytes, &why);
@@ -405,14 +420,19 @@ static void take(struct job_run *r, const struct pare_checkpoint *c)
 		r->resume = c;
 }
 
-enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err *err)
+static enum pare_code begin_anew(struct job_run *r, const struct pare_err *why, struct pare_err *err)
+{
+	r->has_came = false;
+	return warn(r, "the checkpoint is not used and the job begins anew", why, err);
+}
+
+enum pare_code job_resume_open(struct job_run *r, struct pare_err *err)
 {
 	struct pare_checkpoint *c = &r->came;
 	struct pare_err why;
 	enum pare_code code = PARE_OK;
 	int i = 0;
 
-	*out_resumed = false;
 	r->keep_at_ns = r->started_ns + r->w->start.checkpoint_ms * 1000000;
 	while (i < r->w->start.n_inputs && strcmp(r->w->start.inputs[i].role, "checkpoint") != 0)
 		i++;
@@ -422,14 +442,35 @@ enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err 
 	code = pare_checkpoint_read(r->w->spans[i], c, &why);
 	if (code == PARE_OK)
 		code = check_owner(c, &r->whose, &why);
-	if (code == PARE_OK)
-		code = check_place(r, c, &why);
+	if (code == PARE_OK && r->sweep == NULL && (c->in_sweep != 0 || c->n_trials > 0))
+		code = bad(&why, "the job has no sweep");
+	if (code == PARE_OK && r->sweep != NULL && r->w->start.trials == NULL)
+		code = job_sweep_take(r, c, &why);
+	if (code != PARE_OK)
+		return begin_anew(r, &why, err);
+	r->has_came = c->in_sweep == 0;
+	if (r->has_came)
+		return PARE_OK;
+	r->started_ns -= c->elapsed_ns;
+	return tell(r, "resumed", c, 0, err);
+}
+
+enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err *err)
+{
+	struct pare_checkpoint *c = &r->came;
+	struct pare_err why;
+	enum pare_code code = PARE_OK;
+
+	*out_resumed = false;
+	if (!r->has_came)
+		return PARE_OK;
+	code = check_place(r, c, &why);
 	if (code == PARE_OK)
 		code = check_state(r, c, &why);
 	if (code == PARE_OK && !set_cut(&r->cut, c->cut))
 		code = bad(&why, "an axis that is removed as a whole");
 	if (code != PARE_OK)
-		return warn(r, "the checkpoint is not used and the job begins anew", &why, err);
+		return begin_anew(r, &why, err);
 	take(r, c);
 	*out_resumed = true;
 	return tell(r, "resumed", c, 0, err);

@@ -225,7 +225,10 @@ static enum pare_code reserve(struct job_run *r, struct pare_err *err)
 		code = reserve_past(r, err);
 	if (code == PARE_OK)
 		code = reserve_records(r, err);
-	r->units_total = 2 * RESULT_UNITS + job_sweep_units(r);
+	r->units_total = job_sweep_units(r);
+	if (job_sweep_ends(r)) /* that is all it does */
+		return code;
+	r->units_total += 2 * RESULT_UNITS;
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++)
 		r->units_total += job_step_find(pare_job_step(r->job, i)->method->name)->units(r, i);
 	return code;
@@ -273,7 +276,7 @@ static enum pare_code baseline(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = job_metrics(r, &e, err);
 	pare_metrics_done(&m);
-	r->units_before = RESULT_UNITS;
+	r->units_before += RESULT_UNITS;
 	return code;
 }
 
@@ -451,14 +454,17 @@ static enum pare_code run_on_data(struct job_run *r, struct job_answer *a, struc
 	enum pare_code code = job_prepare(r, err);
 
 	if (code == PARE_OK)
+		code = job_resume_open(r, err);
+	if (code == PARE_OK && r->sweep != NULL) {
+		code = job_sweep(r, a, err);
+		if (code != PARE_OK || job_sweep_ends(r))
+			return code;
+		code = reserve_records(r, err);
+	}
+	if (code == PARE_OK)
 		code = job_resume(r, &resumed, err);
 	if (code == PARE_OK && !resumed)
 		code = baseline(r, err);
-	if (code == PARE_OK && r->sweep != NULL) {
-		code = job_sweep(r, err);
-		if (code == PARE_OK)
-			code = reserve_records(r, err);
-	}
 	for (size_t i = r->first_step; code == PARE_OK && i < pare_job_n_steps(r->job); i++) {
 		code = job_check_canceled(r->w, err);
 		if (code == PARE_OK)

@@ -9,7 +9,12 @@
  * eta go on. Starting anew costs as much again as the last rung and buys that schedules over epochs stay whole, which continued runs
  * would tear.
  *
- * A run that diverges is a finding, not the end: its variant ranks last. */
+ * A run that diverges is a finding, not the end: its variant ranks last.
+ *
+ * Since every run begins anew, a sweep is a function of the job's text and of what came of its runs, and the loops below ask a table first: of runs that a
+ * checkpoint remembers, or that were jobs of their own. What is not in it is made here, or, when the daemon asked for that, collected: the engine then ends by
+ * saying which runs it needs, as many of the present rung as may be asked for at once, and is started again when they have been made. A job that
+ * is one of these runs goes through the same door and delivers nothing but its figures. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +23,7 @@
 #include "core/base/mem.h"
 #include "core/job/search_priv.h"
 #include "core/job/sweep_priv.h"
-
-#define MAX_RUNGS 5
+#include "core/recipe/json_text.h"
 
 /* --- before the job runs */
 
@@ -44,6 +48,43 @@ static enum pare_code parse_variant(const struct job_run *r, int i, double epoch
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "variant %d of the sweep", i + 1);
 }
 
+static int by_place(const void *a, const void *b)
+{
+	return pare_trial_compare(a, b);
+}
+
+static enum pare_code recall(struct job_run *r, const struct pare_trial *t, int n, struct pare_err *err)
+{
+	struct job_sweep *s = r->sweep;
+	int all = pare_sweep_runs(&s->shape);
+
+	if (n > all)
+		return pare_err_set(err, PARE_E_INVALID, "/sweep", "%d runs are said to have been made, the sweep has %d", n, all);
+	for (int i = 0; i < n; i++)
+		if (!pare_sweep_has(&s->shape, &t[i]))
+			return pare_err_set(err, PARE_E_INVALID, "/sweep", "a run of variant %d in rung %d is said to have been made; the sweep has none such", t[i].variant, t[i].rung);
+	memcpy(s->known, t, (size_t)n * sizeof *t);
+	s->n_known = s->n_came = n;
+	qsort(s->known, (size_t)n, sizeof *s->known, by_place);
+	return PARE_OK;
+}
+
+/* The table of runs, with what was handed in. */
+static enum pare_code open_known(struct job_run *r, struct pare_err *err)
+{
+	const struct pare_msg_start *start = &r->w->start;
+	struct job_sweep *s = r->sweep;
+	size_t n = (size_t)pare_sweep_runs(&s->shape);
+
+	s->ask = start->trials != NULL;
+	s->has_own = pare_job_trial(r->own_job, &s->own);
+	s->known = pare_calloc(n, sizeof *s->known);
+	s->wanted = pare_calloc(PARE_MAX_TRIALS, sizeof *s->wanted);
+	if (s->known == NULL || s->wanted == NULL)
+		return pare_err_nomem(err, n * sizeof *s->known);
+	return s->ask ? recall(r, start->trials, start->n_trials, err) : PARE_OK;
+}
+
 enum pare_code job_sweep_open(struct job_run *r, struct pare_err *err)
 {
 	const struct pare_args *args = pare_args_obj(pare_job_args(r->own_job), "sweep");
@@ -58,9 +99,7 @@ enum pare_code job_sweep_open(struct job_run *r, struct pare_err *err)
 		return pare_err_nomem(err, sizeof *s);
 	r->sweep = s;
 	s->args = args;
-	s->n_folds = pare_args_has(args, "folds") ? (int)pare_args_int(args, "folds") : 0;
-	s->n_seeds = (int)pare_args_int(args, "seeds");
-	s->eta = pare_args_has(args, "halving") ? (int)pare_args_int(args, "halving") : 0;
+	pare_sweep_shape(r->own_job, &s->shape);
 	s->trials = pare_calloc((size_t)n, sizeof *s->trials);
 	s->alive = pare_calloc((size_t)n, sizeof *s->alive);
 	if (s->trials == NULL || s->alive == NULL)
@@ -69,6 +108,8 @@ enum pare_code job_sweep_open(struct job_run *r, struct pare_err *err)
 		s->alive[s->n_alive++] = s->n_trials;
 		code = parse_variant(r, s->n_trials, 1, &s->trials[s->n_trials].job, err);
 	}
+	if (code == PARE_OK)
+		code = open_known(r, err);
 	job_take_variant(r, 0);
 	return code;
 }
@@ -81,16 +122,9 @@ void job_sweep_free(struct job_sweep *s)
 		pare_job_free(s->trials[i].job);
 	pare_free(s->trials);
 	pare_free(s->alive);
+	pare_free(s->known);
+	pare_free(s->wanted);
 	pare_free(s);
-}
-
-static int n_rungs(const struct job_sweep *s)
-{
-	int n = 1;
-
-	for (int left = s->n_trials; s->eta > 1 && left >= s->eta && n < MAX_RUNGS; left /= s->eta)
-		n++;
-	return n;
 }
 
 static double steps_units(const struct job_run *r)
@@ -103,6 +137,17 @@ static double steps_units(const struct job_run *r)
 	return sum;
 }
 
+/* Of all epochs; a rung has its share of them. */
+static double variant_units(struct job_run *r, int i)
+{
+	double units;
+
+	job_take_variant(r, i);
+	units = steps_units(r);
+	job_take_variant(r, 0);
+	return units;
+}
+
 double job_sweep_units(struct job_run *r)
 {
 	const struct job_sweep *s = r->sweep;
@@ -110,14 +155,13 @@ double job_sweep_units(struct job_run *r)
 
 	if (s == NULL)
 		return 0;
-	for (int i = 0; i < s->n_trials; i++) {
-		job_take_variant(r, i);
-		all += steps_units(r);
-	}
-	job_take_variant(r, 0);
-	all *= s->n_seeds * (s->n_folds > 0 ? s->n_folds : 1);
+	if (s->has_own)
+		return variant_units(r, s->own.variant) * pare_sweep_share(&s->shape, s->own.rung);
+	for (int i = 0; i < s->n_trials; i++)
+		all += variant_units(r, i);
+	all *= s->shape.n_seeds * (s->shape.n_folds > 0 ? s->shape.n_folds : 1);
 	/* each rung has an eta-th of the variants and eta times the epochs of the one before */
-	return s->eta > 1 ? all * n_rungs(s) * pow(s->eta, 1 - n_rungs(s)) : all;
+	return all * s->shape.n_rungs * pare_sweep_share(&s->shape, 0);
 }
 
 /* --- one run */
@@ -161,68 +205,155 @@ static enum pare_code run_steps(struct job_run *r, struct pare_err *err)
 	return code;
 }
 
-static void add_run(struct job_run *r, struct job_trial *t, double loss, double value)
-{
-	struct job_verdict v;
-	double n = ++t->runs - t->failed;
-
-	memset(&v, 0, sizeof v);
-	job_count(r->net, &v);
-	t->mean += (value - t->mean) / n;
-	t->loss += (loss - t->loss) / n;
-	t->sparsity += (job_sparsity(r) - t->sparsity) / n;
-	t->weights += ((double)v.n_nonzero_weights - t->weights) / n;
-	t->low = n > 1 ? fmin(t->low, value) : value;
-	t->high = n > 1 ? fmax(t->high, value) : value;
-}
-
-static enum pare_code run_once(struct job_run *r, struct job_trial *t, struct pare_err *err)
+static enum pare_code run_once(struct job_run *r, struct pare_trial *out, struct pare_err *err)
 {
 	double loss = NAN, value = NAN;
+	struct job_verdict v;
 	enum pare_code code = run_steps(r, err);
 
 	if (code == PARE_OK)
 		code = job_validate(r, &loss, &value, err);
 	r->units_before += JOB_ROUND_UNITS;
-	if (code == PARE_E_DIVERGED || code == PARE_E_NONFINITE) {
-		t->runs++;
-		t->failed++;
-		(void)snprintf(t->error, sizeof t->error, "%.150s", err->message);
-		return PARE_OK;
-	}
 	if (code != PARE_OK)
 		return code;
-	add_run(r, t, loss, value);
-	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, loss, value, job_sparsity(r)}, err);
+	memset(&v, 0, sizeof v);
+	job_count(r->net, &v);
+	out->loss = loss;
+	out->value = value;
+	out->sparsity = job_sparsity(r);
+	out->weights = (double)v.n_nonzero_weights;
+	return job_metrics(r, &(struct job_epoch){"evaluation", NULL, loss, value, out->sparsity}, err);
 }
 
-/* All seeds and folds of one variant. */
-static enum pare_code run_trial(struct job_run *r, int i, double epochs, struct pare_err *err)
+/* One run of a variant that has its share of epochs; the job then stands as before it. */
+static enum pare_code make_run(struct job_run *r, struct pare_job *variant, struct pare_trial *t, struct pare_err *err)
 {
-	struct job_sweep *s = r->sweep;
-	struct job_trial *t = &s->trials[i];
 	uint64_t seed = r->seed;
-	struct pare_job *job = NULL;
-	enum pare_code code = parse_variant(r, i, epochs, &job, err);
+	enum pare_code code;
 
-	*t = (struct job_trial){.job = t->job, .epochs = epochs};
-	r->trial = i + 1;
-	r->folds = s->n_folds;
-	if (code == PARE_OK)
-		r->job = job;
-	for (int k = 0; k < s->n_seeds && code == PARE_OK; k++) {
-		r->seed = seed + (uint64_t)k;
-		for (r->fold = s->n_folds > 0 ? 1 : 0; r->fold <= s->n_folds && code == PARE_OK; r->fold++)
-			code = run_once(r, t, err);
-	}
+	r->trial = t->variant + 1;
+	r->folds = r->sweep->shape.n_folds;
+	r->fold = t->fold;
+	r->seed = seed + (uint64_t)t->repeat;
+	r->job = variant;
+	code = run_once(r, t, err);
 	r->fold = r->folds = r->trial = 0;
 	r->seed = seed;
 	r->step = 0;
 	job_search_free(r->search); /* it points into the variant */
 	r->search = NULL;
-	job_take_variant(r, i);
-	pare_job_free(job);
-	return code == PARE_OK ? PARE_OK : pare_err_at(err, "variant %d of the sweep", i + 1);
+	job_take_variant(r, t->variant);
+	return code == PARE_OK ? PARE_OK : pare_err_at(err, "variant %d of the sweep", t->variant + 1);
+}
+
+static bool is_finding(enum pare_code code)
+{
+	return code == PARE_E_DIVERGED || code == PARE_E_NONFINITE;
+}
+
+/* Into the table, and into a checkpoint when it is time. */
+static enum pare_code remember(struct job_run *r, const struct pare_trial *t, struct pare_err *err)
+{
+	struct job_sweep *s = r->sweep;
+
+	s->known[s->n_known++] = *t;
+	return job_keep(r, NULL, false, err);
+}
+
+/* What came of t, if that is known by now; it is asked for or made. *variant: NULL until something is made. */
+static enum pare_code find_out(struct job_run *r, struct pare_trial *t, struct pare_job **variant, bool *out_known, struct pare_err *err)
+{
+	struct job_sweep *s = r->sweep;
+	double share = pare_sweep_share(&s->shape, t->rung);
+	const struct pare_trial *known = bsearch(t, s->known, (size_t)s->n_came, sizeof *t, by_place);
+	enum pare_code code = PARE_OK;
+
+	*out_known = known != NULL || !s->ask;
+	if (known != NULL) {
+		*t = *known;
+		r->units_before += variant_units(r, t->variant) * share;
+		return PARE_OK;
+	}
+	if (s->ask && s->n_wanted < PARE_MAX_TRIALS)
+		s->wanted[s->n_wanted++] = *t;
+	if (s->ask)
+		return PARE_OK;
+	if (*variant == NULL)
+		code = parse_variant(r, t->variant, share, variant, err);
+	if (code == PARE_OK)
+		code = make_run(r, *variant, t, err);
+	if (is_finding(code)) {
+		t->failed = true;
+		(void)snprintf(t->error, sizeof t->error, "%.*s", PARE_TRIAL_ERROR_MAX - 1, err->message);
+		code = PARE_OK;
+	}
+	return code == PARE_OK ? remember(r, t, err) : code;
+}
+
+static void add_run(struct job_trial *t, const struct pare_trial *run)
+{
+	double n;
+
+	t->runs++;
+	if (run->failed) {
+		t->failed++;
+		memcpy(t->error, run->error, sizeof run->error);
+		return;
+	}
+	n = t->runs - t->failed;
+	t->mean += (run->value - t->mean) / n;
+	t->loss += (run->loss - t->loss) / n;
+	t->sparsity += (run->sparsity - t->sparsity) / n;
+	t->weights += (run->weights - t->weights) / n;
+	t->low = n > 1 ? fmin(t->low, run->value) : run->value;
+	t->high = n > 1 ? fmax(t->high, run->value) : run->value;
+}
+
+/* All seeds and folds of one variant. */
+static enum pare_code run_variant(struct job_run *r, int i, int rung, struct pare_err *err)
+{
+	struct job_sweep *s = r->sweep;
+	struct job_trial *t = &s->trials[i];
+	struct pare_job *variant = NULL;
+	int first = s->shape.n_folds > 0 ? 1 : 0;
+	enum pare_code code = PARE_OK;
+
+	*t = (struct job_trial){.job = t->job, .epochs = pare_sweep_share(&s->shape, rung)};
+	for (int k = 0; k < s->shape.n_seeds && code == PARE_OK; k++)
+		for (int fold = first; fold <= s->shape.n_folds && code == PARE_OK; fold++) {
+			struct pare_trial run = {.variant = i, .rung = rung, .repeat = k, .fold = fold};
+			bool known = false;
+
+			code = find_out(r, &run, &variant, &known, err);
+			if (code == PARE_OK && known) {
+				s->n_used++;
+				add_run(t, &run);
+			}
+		}
+	pare_job_free(variant);
+	return code;
+}
+
+static enum pare_code run_own(struct job_run *r, struct job_answer *a, struct pare_err *err)
+{
+	struct job_sweep *s = r->sweep;
+	struct pare_job *variant = NULL;
+	enum pare_code code = job_phase(r, "trial", err);
+
+	if (code == PARE_OK)
+		code = parse_variant(r, s->own.variant, pare_sweep_share(&s->shape, s->own.rung), &variant, err);
+	if (code == PARE_OK)
+		code = make_run(r, variant, &s->own, err);
+	pare_job_free(variant);
+	if (code != PARE_OK)
+		return code;
+	r->units_before = r->units_total;
+	code = job_progress(r, 0, 0, 0, true, err);
+	pare_buf_str(&a->result, "{");
+	pare_json_key(&a->result, "trial");
+	pare_trial_write(&a->result, &s->own, true);
+	pare_buf_str(&a->result, "}");
+	return code;
 }
 
 /* --- all of them */
@@ -272,39 +403,106 @@ static int choose(const struct job_run *r)
 static enum pare_code run_rungs(struct job_run *r, struct pare_err *err)
 {
 	struct job_sweep *s = r->sweep;
-	int n = n_rungs(s);
 	enum pare_code code = PARE_OK;
 
-	for (int rung = 0; rung < n && code == PARE_OK; rung++) {
-		double epochs = pow(s->eta > 1 ? s->eta : 1, rung + 1 - n);
-
+	for (int rung = 0; rung < s->shape.n_rungs && code == PARE_OK && s->n_wanted == 0; rung++) {
+		s->n_alive = pare_sweep_alive(&s->shape, rung);
 		for (int k = 0; k < s->n_alive && code == PARE_OK; k++)
-			code = run_trial(r, s->alive[k], epochs, err);
+			code = run_variant(r, s->alive[k], rung, err);
 		rank(s);
-		if (rung + 1 < n)
-			s->n_alive = (s->n_alive + s->eta - 1) / s->eta;
 	}
 	return code;
 }
 
-enum pare_code job_sweep(struct job_run *r, struct pare_err *err)
+static enum pare_code check_judges(const struct job_run *r, struct pare_err *err)
+{
+	if (job_n_rows(r, PARE_SPLIT_VALIDATION) > 0 || r->sweep->shape.n_folds > 0)
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_INVALID, "/sweep", "variants are ranked by validation rows and there are none; set data.validation above 0, or folds");
+}
+
+enum pare_code job_sweep(struct job_run *r, struct job_answer *a, struct pare_err *err)
 {
 	struct job_sweep *s = r->sweep;
-	enum pare_code code;
+	enum pare_code code = check_judges(r, err);
 
-	if (s == NULL)
-		return PARE_OK;
-	if (job_n_rows(r, PARE_SPLIT_VALIDATION) == 0 && s->n_folds == 0)
-		return pare_err_set(err, PARE_E_INVALID, "/sweep", "variants are ranked by validation rows and there are none; set data.validation above 0, or folds");
-	code = job_phase(r, "sweep", err);
+	if (code == PARE_OK && s->has_own)
+		return run_own(r, a, err);
+	if (code == PARE_OK)
+		code = job_phase(r, "sweep", err);
+	r->in_sweep = true;
 	if (code == PARE_OK)
 		code = run_rungs(r, err);
+	r->in_sweep = false;
 	if (code != PARE_OK)
 		return code;
+	if (s->n_wanted > 0) {
+		a->trials = s->wanted;
+		s->wanted = NULL;
+		a->n_trials = s->n_wanted;
+		a->n_known = s->n_used;
+		a->n_all = pare_sweep_runs(&s->shape);
+		return PARE_OK;
+	}
 	s->task = r->fit.n_outputs > 0 ? r->fit.outputs[0].task : PARE_TASK_REGRESS;
 	s->chosen = choose(r);
 	if (s->trials[s->chosen].runs == s->trials[s->chosen].failed)
 		return pare_err_set(err, PARE_E_DIVERGED, "/sweep", "no variant came to an end; the first: %.120s", s->trials[0].error);
 	job_take_variant(r, s->chosen);
 	return start_anew(r, err);
+}
+
+bool job_sweep_ends(const struct job_run *r)
+{
+	return r->sweep != NULL && (r->sweep->has_own || r->sweep->n_wanted > 0);
+}
+
+/* --- in checkpoints */
+
+enum pare_code job_sweep_describe(const struct job_run *r, struct pare_checkpoint *c, struct pare_err *err)
+{
+	const struct job_sweep *s = r->sweep;
+	struct pare_checkpoint_trial *rows;
+
+	if (s == NULL || s->n_known == 0)
+		return PARE_OK;
+	rows = pare_calloc((size_t)s->n_known, sizeof *rows);
+	if (rows == NULL)
+		return pare_err_nomem(err, (size_t)s->n_known * sizeof *rows);
+	for (int i = 0; i < s->n_known; i++) {
+		const struct pare_trial *t = &s->known[i];
+		const double row[PARE_CHECKPOINT_TRIAL] = {t->variant, t->rung, t->repeat, t->fold, t->failed, t->loss, t->value, t->sparsity, t->weights};
+
+		memcpy(rows[i].numbers, row, sizeof row);
+		memcpy(rows[i].error, t->error, sizeof t->error);
+	}
+	c->n_trials = s->n_known;
+	c->trials = rows;
+	return PARE_OK;
+}
+
+static int count_of(double v)
+{
+	return v >= 0 && v < PARE_SWEEP_MAX ? (int)v : -1;
+}
+
+enum pare_code job_sweep_take(struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
+{
+	struct pare_trial *t = pare_calloc((size_t)c->n_trials + 1, sizeof *t);
+	enum pare_code code;
+
+	if (t == NULL)
+		return pare_err_nomem(err, (size_t)c->n_trials * sizeof *t);
+	for (int64_t i = 0; i < c->n_trials; i++) {
+		const struct pare_checkpoint_trial *row = &c->trials[i];
+		const double *v = row->numbers;
+
+		t[i] = (struct pare_trial){.variant = count_of(v[0]), .rung = count_of(v[1]), .repeat = count_of(v[2]), .fold = count_of(v[3]), .failed = v[4] > 0, .loss = v[5],
+		    .value = v[6], .sparsity = v[7], .weights = v[8]};
+		memcpy(t[i].error, row->error, sizeof t[i].error);
+		t[i].error[sizeof t[i].error - 1] = '\0';
+	}
+	code = recall(r, t, (int)c->n_trials, err);
+	pare_free(t);
+	return code;
 }

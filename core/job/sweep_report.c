@@ -70,9 +70,9 @@ void job_write_sweep(const struct job_run *r, struct pare_buf *b)
 	}
 	open_key(b, "sweep", "{");
 	pare_json_key_str(b, "metric", pare_metrics_headline_name(s->task));
-	pare_json_key_str(b, "judged_on", s->n_folds > 0 ? "held-out folds" : "validation rows");
-	pare_json_key_int(b, "folds", s->n_folds);
-	pare_json_key_int(b, "seeds", s->n_seeds);
+	pare_json_key_str(b, "judged_on", s->shape.n_folds > 0 ? "held-out folds" : "validation rows");
+	pare_json_key_int(b, "folds", s->shape.n_folds);
+	pare_json_key_int(b, "seeds", s->shape.n_seeds);
 	pare_json_key_str(b, "pick", pare_args_str(s->args, "pick"));
 	pare_json_key_int(b, "chosen", s->chosen);
 	open_key(b, "trials", "[");
@@ -172,8 +172,8 @@ enum pare_code job_sweep_document(const struct job_run *r, struct job_doc *d, st
 	if (s == NULL)
 		return PARE_OK;
 	job_doc_heading(d, "Sweep");
-	job_doc_text(d, "%d variants were tried%s%s and judged on %s; the one chosen was then run as this job. Test rows took no part.", s->n_trials, s->n_seeds > 1 ? " with several seeds" : "",
-	    s->eta > 0 ? ", hopeless ones for fewer epochs," : "", s->n_folds > 0 ? "held-out folds" : "the validation rows");
+	job_doc_text(d, "%d variants were tried%s%s and judged on %s; the one chosen was then run as this job. Test rows took no part.", s->n_trials, s->shape.n_seeds > 1 ? " with several seeds" : "",
+	    s->shape.eta > 1 ? ", hopeless ones for fewer epochs," : "", s->shape.n_folds > 0 ? "held-out folds" : "the validation rows");
 	columns(r, d);
 	for (int i = 0; i < s->n_trials; i++)
 		row(r, d, i);

@@ -182,7 +182,9 @@ static void answer(struct job_worker *w, enum pare_code code, struct job_answer 
 
 	if (code == PARE_OK)
 		code = pare_buf_status(&a->result, err);
-	if (code == PARE_OK)
+	if (code == PARE_OK && a->trials != NULL)
+		code = pare_link_send(&w->link, pare_msg_write_trials(&w->link.out, a->trials, a->n_trials, a->n_known, a->n_all, err), err);
+	else if (code == PARE_OK)
 		code = pare_link_send(&w->link, pare_msg_write_result(&w->link.out, a->result.data, a->artifacts, a->n_artifacts, err), err);
 	if (code == PARE_OK)
 		return;
@@ -220,6 +222,7 @@ int pare_worker_main(void)
 	unmap_inputs(w);
 	pare_msg_start_done(&w->start);
 	pare_buf_done(&a.result);
+	pare_free(a.trials);
 	pare_link_done(&w->link);
 	pare_free(w);
 	return status;

@@ -8,6 +8,7 @@
  * Bounds are what the engine can honour, not what is wise: an lr of 50 is allowed, it diverges, and the job says so.
  * A parameter without default that is not required is absent unless given; its doc line says what absence means. */
 #include "core/recipe/catalog.h"
+#include "core/recipe/trial.h"
 
 #include <string.h>
 
@@ -52,6 +53,7 @@ static const struct pare_param job_params[] = {
     {INTEGER("threads", 1, 64, "Threads, each on a shard of every batch; part of what makes a result repeatable")},
     {.name = "data", .type = PARE_PARAM_OBJECT, .object = "data", .def_text = "{}", .doc = "How the data set is split and normalised"},
     {.name = "sweep", .type = PARE_PARAM_OBJECT, .object = "sweep", .doc = "Variants of this job that are tried first, each by itself; the best one is then run; absent: none"},
+    {.name = "trial", .type = PARE_PARAM_OBJECT, .object = "trial", .doc = "One run of the sweep, as a job of its own, which delivers its figures and nothing else; the server writes it into the jobs that it makes of a sweep; absent: all of them"},
     {.name = "require", .type = PARE_PARAM_OBJECT, .object = "require", .doc = "What the result must hold; the report says whether it does"},
     {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver. onnx: model.onnx; report: report.json, .md and .html; compressed: model.packed, the same model.onnx entropy coded (pare-core unpack gives its exact bytes back)"},
     {.name = "limits", .type = PARE_PARAM_OBJECT, .object = "limits", .doc = "What the job may use; absent: the limits of the server"},
@@ -103,6 +105,12 @@ static const struct pare_param sweep_params[] = {
     {INTEGER("seeds", 1, 20, "Every variant is run with so many seeds, the job's and those that follow"), DEFAULT(1)},
     {INTEGER("halving", 2, 8, "Hopeless variants stop early: all run with a share of their epochs, one of so many goes on with so many times as much, until a last few have all of theirs; absent: all run to the end")},
     {.name = "pick", .type = PARE_PARAM_ENUM, .choices = pick_choices, .def_text = "best", .doc = "best: the best mean metric, of equals the lesser loss; smallest: the fewest weights among those whose mean is within require.max_drop of the best"},
+    END};
+static const struct pare_param trial_params[] = {
+    {INTEGER("variant", 0, PARE_SWEEP_MAX - 1, "Which of the variants: the last axis turns fastest, recipes slowest"), .required = true},
+    {INTEGER("rung", 0, PARE_SWEEP_RUNGS_MAX - 1, "Of successive halving, from the shortest on"), DEFAULT(0)},
+    {INTEGER("repeat", 0, 19, "Which of the seeds; 0 is the job's own"), DEFAULT(0)},
+    {INTEGER("fold", 0, 20, "The fold that it is judged by, from 1; 0: none, the validation rows"), DEFAULT(0)},
     END};
 static const struct pare_param axis_params[] = {
     {.name = "parameter", .type = PARE_PARAM_STRING, .required = true, .doc = "A parameter of the named recipe, or a JSON pointer into the job, such as /recipe/steps/1/prune/sparsity"},
@@ -423,6 +431,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "output_loss", "Loss and weight of one output", NULL, output_loss_params},
     {PARE_KIND_OBJECT, "require", "The requirement on the result", NULL, require_params},
     {PARE_KIND_OBJECT, "sweep", "Variants of a job: a grid, a comparison of recipes, with folds, seeds and successive halving", "Jamieson and Talwalkar 2016, arXiv:1502.07943 (halving)", sweep_params},
+    {PARE_KIND_OBJECT, "trial", "One run of a sweep", NULL, trial_params},
     {PARE_KIND_OBJECT, "axis", "One field of a job and the values to try", NULL, axis_params},
     {PARE_KIND_OBJECT, "limits", "Limits of one job", NULL, limits_params},
     {PARE_KIND_OBJECT, "augment", "Random changes of training images", "Krizhevsky et al. 2012", augment_params},

@@ -46,6 +46,7 @@ static void check_job(struct recipe_check *c, const json_t *root, struct pare_jo
 	if (c->issues->n > 0)
 		return;
 	fill(job, args);
+	recipe_trial_check(c, job);
 	recipe_sweep_check(c, job);
 }
 

@@ -84,6 +84,16 @@ static void begin_line(struct pare_buf *out, const char *type)
 	pare_json_key_str(out, "type", type);
 }
 
+static void add_trials(struct pare_buf *out, const struct pare_trial *t, int n, bool outcome)
+{
+	pare_buf_str(out, "[");
+	for (int i = 0; i < n; i++) {
+		pare_json_sep(out);
+		pare_trial_write(out, &t[i], outcome);
+	}
+	pare_buf_str(out, "]");
+}
+
 enum pare_code pare_msg_write_start(struct pare_buf *out, const struct pare_msg_start *m, struct pare_err *err)
 {
 	size_t start = out->len;
@@ -113,6 +123,11 @@ enum pare_code pare_msg_write_start(struct pare_buf *out, const struct pare_msg_
 	pare_json_key(out, "limits");
 	pare_buf_printf(out, "{\"memory_bytes\":%lld,\"cpu_seconds\":%lld}", (long long)m->memory_bytes, (long long)m->cpu_seconds);
 	pare_json_key_int(out, "checkpoint_ms", m->checkpoint_ms);
+	pare_json_key(out, "trials");
+	if (m->trials != NULL)
+		add_trials(out, m->trials, m->n_trials, true);
+	else
+		pare_buf_str(out, "null");
 	return end_line(out, start, code, err);
 }
 
@@ -159,6 +174,18 @@ enum pare_code pare_msg_write_result(struct pare_buf *out, const char *data, con
 	}
 	pare_buf_str(out, "]");
 	return end_line(out, start, code, err);
+}
+
+enum pare_code pare_msg_write_trials(struct pare_buf *out, const struct pare_trial *trials, int n, int n_known, int n_all, struct pare_err *err)
+{
+	size_t start = out->len;
+
+	begin_line(out, "trials");
+	pare_json_key(out, "trials");
+	add_trials(out, trials, n, false);
+	pare_json_key_int(out, "known", n_known);
+	pare_json_key_int(out, "all", n_all);
+	return end_line(out, start, PARE_OK, err);
 }
 
 enum pare_code pare_msg_write_error(struct pare_buf *out, const struct pare_err *e, struct pare_err *err)
@@ -305,6 +332,26 @@ static enum pare_code read_input(struct pare_arena *a, const json_t *v, struct p
 	return PARE_OK;
 }
 
+/* The list "trials"; *out is not NULL, even for none. */
+static enum pare_code read_trials(struct pare_arena *a, const json_t *o, bool outcome, size_t max, const struct pare_trial **out, int *out_n, struct pare_err *err)
+{
+	const json_t *list = json_object_get(o, "trials");
+	size_t n = json_array_size(list);
+	struct pare_trial *t;
+
+	if (!json_is_array(list) || n > max)
+		return bad(err, "trials must be a list, and not longer than a sweep");
+	t = pare_arena_array(a, n + 1, sizeof *t);
+	if (t == NULL)
+		return pare_err_nomem(err, n * sizeof *t);
+	for (size_t i = 0; i < n; i++)
+		if (!recipe_trial_read(json_array_get(list, i), outcome, &t[i]))
+			return bad(err, "a trial has variant, rung, repeat and fold, and when it was run figures or an error");
+	*out = t;
+	*out_n = (int)n;
+	return PARE_OK;
+}
+
 static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct pare_msg_start *m, struct pare_err *err)
 {
 	const json_t *inputs = json_object_get(o, "inputs"), *limits = json_object_get(o, "limits");
@@ -312,8 +359,8 @@ static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct p
 	enum pare_code code;
 
 	m->kind = text_of(a, o, "kind", 16);
-	if (type == NULL || strcmp(type, "start") != 0 || !among(kinds, m->kind) || json_object_size(o) != 8)
-		return bad(err, "a start message has type, kind, job, architecture, options, inputs, limits and checkpoint_ms");
+	if (type == NULL || strcmp(type, "start") != 0 || !among(kinds, m->kind) || json_object_size(o) != 9)
+		return bad(err, "a start message has type, kind, job, architecture, options, inputs, limits, checkpoint_ms and trials");
 	if ((code = object_of(a, o, "job", strcmp(m->kind, "run") == 0 || strcmp(m->kind, "analyze") == 0, &m->job, err)) != PARE_OK ||
 	    (code = object_of(a, o, "architecture", strcmp(m->kind, "build") == 0, &m->architecture, err)) != PARE_OK ||
 	    (code = object_of(a, o, "options", false, &m->options, err)) != PARE_OK)
@@ -328,7 +375,7 @@ static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct p
 		return bad(err, "limits must have memory_bytes and cpu_seconds");
 	if (!int_of(o, "checkpoint_ms", 0, INT64_C(1) << 40, &m->checkpoint_ms))
 		return bad(err, "checkpoint_ms must be a number of milliseconds");
-	return PARE_OK;
+	return json_is_null(json_object_get(o, "trials")) ? PARE_OK : read_trials(a, o, true, PARE_SWEEP_ALL_MAX, &m->trials, &m->n_trials, err);
 }
 
 enum pare_code pare_msg_read_start(const char *line, size_t len, struct pare_msg_start *out, struct pare_err *err)
@@ -409,10 +456,25 @@ static enum pare_code read_error(struct pare_arena *a, const json_t *o, struct p
 	return PARE_OK;
 }
 
+static enum pare_code read_asked(struct pare_arena *a, const json_t *o, struct pare_msg *m, struct pare_err *err)
+{
+	int64_t known = 0, all = 0;
+	enum pare_code code = read_trials(a, o, false, PARE_MAX_TRIALS, &m->trials, &m->n_trials, err);
+
+	m->type = PARE_MSG_TRIALS;
+	if (code != PARE_OK)
+		return code;
+	if (json_object_size(o) != 4 || m->n_trials == 0 || !int_of(o, "all", 1, PARE_SWEEP_ALL_MAX, &all) || !int_of(o, "known", 0, all - m->n_trials, &known))
+		return bad(err, "trials are asked for by a list of 1 to 256, the number of those that are known, and that of all");
+	m->n_known = (int)known;
+	m->n_all = (int)all;
+	return PARE_OK;
+}
+
 static const struct {
 	const char *type;
 	enum pare_code (*read)(struct pare_arena *, const json_t *, struct pare_msg *, struct pare_err *);
-} message_table[] = {{"event", read_event}, {"open", read_open}, {"fd", read_fd}, {"result", read_result}, {"error", read_error}};
+} message_table[] = {{"event", read_event}, {"open", read_open}, {"fd", read_fd}, {"result", read_result}, {"error", read_error}, {"trials", read_asked}};
 
 enum pare_code pare_msg_read(const char *line, size_t len, struct pare_msg *out, struct pare_err *err)
 {

@@ -7,6 +7,7 @@
 #include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/recipe/recipe.h"
+#include "core/recipe/trial.h"
 
 #define RECIPE_TEXT_MAX ((size_t)1 << 20)
 #define RECIPE_DEPTH_MAX 32
@@ -53,6 +54,10 @@ json_t *recipe_resolve(struct recipe_check *c, const json_t *job);
  * be told (sweep.c). */
 void recipe_sweep_resolve(struct recipe_check *c, json_t *job, const json_t *file_job);
 void recipe_sweep_check(struct recipe_check *c, const struct pare_job *job);
+/* Is the job's "trial", if it has one, a run of its sweep? */
+void recipe_trial_check(struct recipe_check *c, const struct pare_job *job);
+/* pare_trial_read of a tree. */
+bool recipe_trial_read(const json_t *v, bool outcome, struct pare_trial *out);
 
 /* pare_json_load of a job's text, where a key that comes twice is an issue (PARE_E_INVALID) with its pointer. */
 PARE_MUST_USE enum pare_code recipe_load(const char *text, size_t len, struct pare_issues *issues, json_t **out, struct pare_err *err);

@@ -314,6 +314,7 @@ enum pare_code pare_sweep_variant(const struct pare_job *job, size_t variant, do
 	if (recipes != NULL && json_object_set(root, "recipe", json_array_get(recipes, recipe_of(sweep, variant))) != 0)
 		code = pare_err_nomem(err, 0);
 	(void)json_object_del(root, "sweep");
+	(void)json_object_del(root, "trial");
 	if (code == PARE_OK)
 		code = substitute(sweep, root, variant, err);
 	if (code == PARE_OK && epochs < 1)
@@ -367,18 +368,21 @@ static void try_axis(struct recipe_check *c, const struct pare_job *job, const c
 void recipe_sweep_check(struct recipe_check *c, const struct pare_job *job)
 {
 	const struct pare_args *sweep = sweep_of(job->args);
-	size_t mark, stride = 1, all;
+	size_t mark, stride = 1, all, runs;
 
 	if (sweep == NULL)
 		return;
 	mark = recipe_push(c, "sweep");
 	all = count(sweep);
+	runs = all <= PARE_SWEEP_MAX ? all * (size_t)pare_args_int(sweep, "seeds") * (pare_args_has(sweep, "folds") ? (size_t)pare_args_int(sweep, "folds") : 1) : 0;
 	if (!pare_args_has(job->args, "dataset"))
 		recipe_issue(c, "unsupported", "variants are judged by data: name a dataset");
 	else if (n_axes(sweep) == 0 && !pare_args_has(sweep, "recipes"))
 		recipe_issue(c, "missing", "give grid, recipes or both");
 	else if (all > PARE_SWEEP_MAX)
 		recipe_issue(c, "out_of_range", "at most %d variants; the lists multiply to %zu", PARE_SWEEP_MAX, all);
+	else if (runs > PARE_SWEEP_RUNS_MAX)
+		recipe_issue(c, "out_of_range", "at most %d runs; variants, seeds and folds multiply to %zu", PARE_SWEEP_RUNS_MAX, runs);
 	if (strcmp(pare_args_str(sweep, "pick"), "smallest") == 0 && !pare_args_has(job->args, "require"))
 		recipe_issue_at(c, "pick", "missing", "the smallest of those that hold a floor: set the job's field require");
 	for (size_t i = 0; i < job->n_steps && pare_args_has(sweep, "folds"); i++)

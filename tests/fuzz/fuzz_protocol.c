@@ -17,6 +17,7 @@ static enum pare_code write_again(struct pare_buf *b, const struct pare_msg *m)
 	case PARE_MSG_RESULT: return pare_msg_write_result(b, m->data, m->artifacts, m->n_artifacts, NULL);
 	case PARE_MSG_ERROR: return pare_msg_write_error(b, &m->error, NULL);
 	case PARE_MSG_FD: return pare_msg_write_fd(b, m->name, NULL);
+	case PARE_MSG_TRIALS: return pare_msg_write_trials(b, m->trials, m->n_trials, m->n_known, m->n_all, NULL);
 	}
 	abort();
 }

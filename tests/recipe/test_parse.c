@@ -203,6 +203,17 @@ static const struct {
     {SWEEP("\"grid\":[{\"parameter\":\"/seed\",\"values\":[1],\"names\":[\"a\"]}]"), "/sweep/grid/0", "exactly_one", "\"values\", \"names\""},
     {SWEEP("\"recipes\":[\"random\",\"randon\"]"), "/sweep/recipes/1/recipe", "unknown_value", "did you mean \"random\"?"},
     {SWEEP("\"pick\":\"smallest\",\"recipes\":[\"random\"]"), "/sweep/pick", "missing", "set the job's field require"},
+#define GRID2 "\"grid\":[{\"parameter\":\"/recipe/steps/0/prune/sparsity\",\"values\":[0.5,0.6]}]"
+#define TRIAL(sweep, trial) HEAD "\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]},\"sweep\":{" GRID2 sweep "},\"trial\":{" trial "}}"
+    {SWEEP(GRID2 ",\"seeds\":0"), "/sweep/seeds", "out_of_range", ">= 1 and <= 20"},
+    {HEAD "\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]},\"trial\":{\"variant\":0}}", "/trial", "unsupported", "set the field sweep"},
+    {TRIAL("", ""), "/trial/variant", "missing", "is required"},
+    {TRIAL("", "\"variant\":2"), "/trial/variant", "out_of_range", "has 2 variants, counted from 0; got 2"},
+    {TRIAL("", "\"variant\":0,\"rung\":1"), "/trial/rung", "out_of_range", "has 1 rungs"},
+    {TRIAL(",\"seeds\":3", "\"variant\":0,\"repeat\":3"), "/trial/repeat", "out_of_range", "has 3 seeds"},
+    {TRIAL("", "\"variant\":0,\"fold\":1"), "/trial/fold", "out_of_range", "no folds"},
+    {TRIAL(",\"folds\":2", "\"variant\":0"), "/trial/fold", "out_of_range", "2 folds, counted from 1; got 0"},
+    {TRIAL("", "\"variant\":0,\"seed\":1"), "/trial/seed", "unknown_field", "no such field"},
     {HEAD "\"recipe\":7}", "/recipe", "wrong_type", "the name of a recipe or an object with steps; got a number"},
     {HEAD "\"recipe\":\"ridge-magnitud\"}", "/recipe", "unknown_value", "did you mean \"ridge-magnitude\"?"},
     {HEAD "\"recipe\":\"zzz\"}", "/recipe", "unknown_value", "no such recipe"},

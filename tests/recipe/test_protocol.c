@@ -1,5 +1,6 @@
 /* Both directions of the line protocol: what one side writes the other reads, and nothing else is read. */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +52,54 @@ START_TEST(start)
 	ck_assert_int_eq(r.memory_bytes, 1 << 30);
 	ck_assert_int_eq(r.cpu_seconds, 9);
 	ck_assert_int_eq(r.checkpoint_ms, 60000);
+	ck_assert_ptr_null(r.trials);
 	pare_msg_start_done(&r);
+}
+END_TEST
+
+/* Figures keep every digit, and "none are known" is not "make them yourself". */
+START_TEST(known_trials)
+{
+	static const struct pare_trial known[] = {
+	    {.variant = 3, .rung = 1, .repeat = 2, .fold = 4, .loss = 0.1 + 0.2, .value = 1.0 / 3, .sparsity = 0.97, .weights = 1234567},
+	    {.variant = 255, .failed = true, .error = "the loss is \"nan\""}, {.loss = NAN, .value = -1e-300}};
+	struct pare_msg_start m = {.kind = "run", .job = "{}", .trials = known, .n_trials = 3}, r;
+
+	ck_assert_int_eq(pare_msg_write_start(&b, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_msg_read_start(b.data, b.len - 1, &r, &err), PARE_OK);
+	ck_assert_int_eq(r.n_trials, 3);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(pare_trial_compare(&r.trials[i], &known[i]), 0);
+		ck_assert_int_eq(r.trials[i].failed, known[i].failed);
+		ck_assert_str_eq(r.trials[i].error, known[i].error);
+		ck_assert_mem_eq(&r.trials[i].value, &known[i].value, sizeof(double));
+	}
+	ck_assert_mem_eq(&r.trials[0].loss, &known[0].loss, sizeof(double));
+	ck_assert(isnan(r.trials[2].loss));
+	pare_msg_start_done(&r);
+	pare_buf_reset(&b);
+	m.n_trials = 0;
+	ck_assert_int_eq(pare_msg_write_start(&b, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_msg_read_start(b.data, b.len - 1, &r, &err), PARE_OK);
+	ck_assert_ptr_nonnull(r.trials);
+	ck_assert_int_eq(r.n_trials, 0);
+	pare_msg_start_done(&r);
+}
+END_TEST
+
+START_TEST(trials_that_are_needed)
+{
+	static const struct pare_trial wanted[] = {{.variant = 1}, {.variant = 2, .rung = 3, .repeat = 4, .fold = 5}};
+	struct pare_msg m;
+
+	ck_assert_int_eq(pare_msg_write_trials(&b, wanted, 2, 7, 9, &err), PARE_OK);
+	line_of(&m);
+	ck_assert_int_eq(m.type, PARE_MSG_TRIALS);
+	ck_assert_int_eq(m.n_trials, 2);
+	ck_assert_int_eq(m.n_known, 7);
+	ck_assert_int_eq(m.n_all, 9);
+	ck_assert_int_eq(pare_trial_compare(&m.trials[1], &wanted[1]), 0);
+	pare_msg_done(&m);
 }
 END_TEST
 
@@ -145,6 +193,13 @@ static const char *const hostile[] = {
     "{\"type\":\"error\",\"code\":\"x\",\"message\":3,\"where\":\"\"}",
     "{\"type\":\"error\",\"code\":\"x\"}",
     "{\"type\":\"start\",\"kind\":\"run\"}",
+    "{\"type\":\"trials\",\"trials\":[],\"known\":0,\"all\":1}",
+    "{\"type\":\"trials\",\"trials\":{},\"known\":0,\"all\":1}",
+    "{\"type\":\"trials\",\"trials\":[{\"variant\":0,\"rung\":0,\"repeat\":0}],\"known\":0,\"all\":1}",
+    "{\"type\":\"trials\",\"trials\":[{\"variant\":256,\"rung\":0,\"repeat\":0,\"fold\":0}],\"known\":0,\"all\":1}",
+    "{\"type\":\"trials\",\"trials\":[{\"variant\":0,\"rung\":0,\"repeat\":0,\"fold\":0,\"loss\":1}],\"known\":0,\"all\":1}",
+    "{\"type\":\"trials\",\"trials\":[{\"variant\":0,\"rung\":0,\"repeat\":0,\"fold\":0}],\"known\":1,\"all\":1}",
+    "{\"type\":\"trials\",\"trials\":[{\"variant\":0,\"rung\":0,\"repeat\":0,\"fold\":0}],\"known\":0,\"all\":20000}",
 };
 
 START_TEST(hostile_lines)
@@ -167,8 +222,9 @@ START_TEST(unknown_error_codes_are_internal)
 }
 END_TEST
 
-#define START(kind, job, inputs, limits) \
-	"{\"type\":\"start\",\"kind\":\"" kind "\",\"job\":" job ",\"architecture\":null,\"options\":null,\"inputs\":" inputs ",\"limits\":" limits ",\"checkpoint_ms\":0}"
+#define START_KNOWING(kind, job, inputs, limits, trials) \
+	"{\"type\":\"start\",\"kind\":\"" kind "\",\"job\":" job ",\"architecture\":null,\"options\":null,\"inputs\":" inputs ",\"limits\":" limits ",\"checkpoint_ms\":0,\"trials\":" trials "}"
+#define START(kind, job, inputs, limits) START_KNOWING(kind, job, inputs, limits, "null")
 #define LIMITS "{\"memory_bytes\":1,\"cpu_seconds\":1}"
 
 static const char *const hostile_starts[] = {
@@ -180,6 +236,7 @@ static const char *const hostile_starts[] = {
     START("run", "{}", "[{\"role\":\"data\",\"name\":\"n\",\"fd\":5.0,\"bytes\":1}]", LIMITS),
     START("run", "{}", "[{\"role\":\"data\",\"name\":\"n\",\"fd\":5,\"bytes\":-1}]", LIMITS),
     START("run", "{}", "[4]", LIMITS),
+    START_KNOWING("run", "{}", "[]", LIMITS, "{}"), START_KNOWING("run", "{}", "[]", LIMITS, "[3]"), START_KNOWING("run", "{}", "[]", LIMITS, "[{\"variant\":0,\"rung\":0,\"repeat\":0,\"fold\":0}]"),
     START("run", "{}", "[]", LIMITS ",\"x\":1"), START("run", "{}", "[]", LIMITS ",\"checkpoint_ms\":-1"),
 };
 
@@ -197,7 +254,7 @@ START_TEST(too_many_inputs)
 	struct pare_msg_start m;
 
 	pare_buf_init(&line, PARE_LINE_MAX);
-	pare_buf_str(&line, "{\"type\":\"start\",\"kind\":\"inspect-model\",\"job\":null,\"architecture\":null,\"options\":null,\"limits\":" LIMITS ",\"inputs\":[");
+	pare_buf_str(&line, "{\"type\":\"start\",\"kind\":\"inspect-model\",\"job\":null,\"architecture\":null,\"options\":null,\"limits\":" LIMITS ",\"checkpoint_ms\":0,\"trials\":null,\"inputs\":[");
 	for (int i = 0; i < PARE_MAX_INPUTS + 1; i++)
 		pare_buf_printf(&line, "%s{\"role\":\"data\",\"name\":\"n\",\"fd\":%d,\"bytes\":1}", i != 0 ? "," : "", i + 4);
 	pare_buf_str(&line, "]}");
@@ -238,6 +295,8 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, start);
+	tcase_add_test(t, known_trials);
+	tcase_add_test(t, trials_that_are_needed);
 	tcase_add_test(t, event);
 	tcase_add_test(t, open_and_fd);
 	tcase_add_test(t, result_and_error);

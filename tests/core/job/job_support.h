@@ -179,6 +179,23 @@ static inline json_t *rig_report(const struct rig *r)
 	return v;
 }
 
+/* What a clock has measured goes from a report. */
+static inline void rig_drop_timing(json_t *v)
+{
+	const char *key;
+	json_t *e;
+	size_t i;
+
+	if (json_is_object(v)) {
+		json_object_del(v, "timing");
+		json_object_del(v, "latency_ms");
+	}
+	json_object_foreach(v, key, e)
+		rig_drop_timing(e);
+	json_array_foreach(v, i, e)
+		rig_drop_timing(e);
+}
+
 /* Number at a path of keys and indices: "final.confusion.0.0". */
 static inline double rig_num(const json_t *v, const char *path)
 {

@@ -155,23 +155,6 @@ static void run_well(const char *job, bool keep, bool resume)
 	ck_assert_msg(code == PARE_OK, "%s at %s", r.err.message, r.err.where);
 }
 
-/* What a clock has measured goes. */
-static void drop_timing(json_t *v)
-{
-	const char *key;
-	json_t *e;
-	size_t i;
-
-	if (json_is_object(v)) {
-		json_object_del(v, "timing");
-		json_object_del(v, "latency_ms");
-	}
-	json_object_foreach(v, key, e)
-		drop_timing(e);
-	json_array_foreach(v, i, e)
-		drop_timing(e);
-}
-
 struct ending {
 	char *bytes;
 	size_t n;
@@ -184,7 +167,7 @@ static struct ending ending(void)
 
 	e.bytes = rig_output(&r, "model.onnx", &e.n);
 	e.report = rig_report(&r);
-	drop_timing(e.report);
+	rig_drop_timing(e.report);
 	return e;
 }
 
@@ -223,6 +206,8 @@ static const char *const job_table[] = {
     HEAD(",\"validation\":0.3") "{\"train\":{\"epochs\":20," BATCH ADAM "}},{\"prune\":{\"sparsity\":0.1}},{\"search\":{\"tries\":14,\"front\":3,\"recover\":{\"epochs\":10," BATCH ADAM "}}}]},\"require\":{\"max_drop\":0.05}}",
     HEAD("") "{\"train\":{\"epochs\":20," BATCH MOMENTUM "}}," PRUNE(RECOVER("") ",\"rewind\":3,\"criterion\":\"movement_sum\",\"reestimate\":{}", "3") ",{\"evaluate\":{\"folds\":2}},"
 	PRUNE(RECOVER(",\"rewire\":{\"every\":5}") ",\"fade\":{\"epochs\":4},\"criterion\":\"movement_sum\"", "3") "]}}",
+    HEAD("") "{\"train\":{\"epochs\":12," BATCH MOMENTUM "}}," PRUNE(RECOVER(""), "3") "]},\"sweep\":{\"halving\":2,\"folds\":2,\"seeds\":2,\"grid\":[{\"parameter\":\"/recipe/steps/0/train/regularizer/1/lambda\","
+	"\"values\":[1e-4,0.1,1e6]},{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.5,0.9]}]}}",
 };
 #define N_JOBS ((int)(sizeof job_table / sizeof job_table[0]))
 

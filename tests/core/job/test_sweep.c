@@ -1,6 +1,7 @@
 /* Sweeps as jobs, through the worker: every variant is tried, the best is run, and what is run is what a job written out for it gives. */
 #include <math.h>
 
+#include "core/recipe/trial.h"
 #include "tests/core/job/job_support.h"
 
 #define ARCH "{\"input\":[4],\"layers\":[{\"units\":16,\"activation\":\"sigmoid\"},{\"units\":3}],\"seed\":3}"
@@ -141,6 +142,132 @@ START_TEST(named_recipes_have_their_parameters_swept)
 }
 END_TEST
 
+/* --- runs that are made elsewhere */
+
+#define MAX_RUNS 64
+static struct pare_trial known[MAX_RUNS], asked[MAX_RUNS];
+static int n_known, n_asked, n_said_known, n_said_all;
+
+static void on_trials(void *ctx, const struct pare_msg *m)
+{
+	(void)ctx;
+	ck_assert_int_le(m->n_trials, MAX_RUNS);
+	memcpy(asked, m->trials, (size_t)m->n_trials * sizeof *asked);
+	n_asked = m->n_trials;
+	n_said_known = m->n_known;
+	n_said_all = m->n_all;
+}
+
+/* As the daemon runs it: what is known goes in, what is asked for comes out. */
+static enum pare_code run_asking(const char *job)
+{
+	rig_forget(&r);
+	n_asked = 0;
+	r.host.trials = on_trials;
+	r.start = (struct pare_msg_start){.kind = "run", .job = job, .trials = known, .n_trials = n_known};
+	rig_input(&r, "model", "m", model, model_n);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	return rig_go(&r);
+}
+
+/* A run of the sweep as a job of its own, whose result is known afterwards; or the message that it failed with. */
+static void run_alone(const struct pare_job *job, struct pare_trial *t)
+{
+	struct pare_err err;
+	char *text = NULL, *figures, path[128];
+	json_t *v;
+
+	(void)snprintf(path, sizeof path, "%s/model.onnx", r.dir);
+	(void)unlink(path);
+	ck_assert_int_eq(pare_job_trial_text(job, t, &text, &err), PARE_OK);
+	if (run(text) == PARE_OK) {
+		struct pare_trial back;
+
+		v = rig_json(r.result);
+		ck_assert_uint_eq(json_object_size(v), 1);
+		figures = json_dumps(json_object_get(v, "trial"), 0);
+		ck_assert_msg(pare_trial_read(figures, strlen(figures), true, &back, &err) == PARE_OK, "%s", err.message);
+		ck_assert_int_eq(pare_trial_compare(&back, t), 0);
+		*t = back;
+		free(figures);
+		json_decref(v);
+		ck_assert(!rig_has_output(&r, "model.onnx"));
+	} else {
+		ck_assert_int_eq(r.err.code, PARE_E_DIVERGED);
+		t->failed = true;
+		(void)snprintf(t->error, sizeof t->error, "%.*s", PARE_TRIAL_ERROR_MAX - 1, r.err.message);
+	}
+	pare_free(text);
+}
+
+#define HALVED                                                                                                              \
+	HEAD "\"sweep\":{\"halving\":2,\"folds\":2,\"seeds\":2,\"grid\":[{\"parameter\":\"/recipe/steps/0/train/regularizer/lambda\",\"values\":[1e6,0.1,0.001]}," \
+	     "{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.3,0.9]}]},"                                     \
+	     "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":12,\"batch_size\":8,\"optimizer\":{\"name\":\"sgd\",\"lr\":0.01},\"regularizer\":{\"name\":\"l2\",\"lambda\":0}}},{\"prune\":{\"sparsity\":0.1}},{\"train\":{\"epochs\":4}}]}}"
+
+START_TEST(runs_made_elsewhere_give_the_same_bytes)
+{
+	char *want, *is, *want_model, *is_model;
+	struct pare_sweep_shape shape;
+	struct pare_job *job = NULL;
+	size_t want_n, is_n;
+	int rounds = 0;
+	json_t *v;
+
+	ck_assert_msg(run(HALVED) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	rig_drop_timing(v);
+	want = json_dumps(v, JSON_INDENT(1));
+	json_decref(v);
+	want_model = rig_output(&r, "model.onnx", &want_n);
+	ck_assert_int_eq(pare_job_parse(HALVED, strlen(HALVED), &job, NULL, &r.err), PARE_OK);
+	pare_sweep_shape(job, &shape);
+	ck_assert_int_eq(shape.n_rungs, 3);
+	for (n_known = 0;; rounds++) {
+		ck_assert_msg(run_asking(HALVED) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		if (n_asked == 0)
+			break;
+		ck_assert_ptr_null(r.result);
+		ck_assert_int_eq(n_said_known, n_known);
+		ck_assert_int_eq(n_said_all, pare_sweep_runs(&shape));
+		ck_assert_int_eq(n_asked, 4 * pare_sweep_alive(&shape, rounds));
+		for (int i = n_asked; i-- > 0;) { /* in whatever order */
+			ck_assert_int_eq(asked[i].rung, rounds);
+			run_alone(job, &asked[i]);
+			known[n_known++] = asked[i];
+		}
+	}
+	ck_assert_int_eq(rounds, shape.n_rungs);
+	ck_assert_int_eq(n_known, pare_sweep_runs(&shape));
+	v = rig_report(&r);
+	rig_drop_timing(v);
+	is = json_dumps(v, JSON_INDENT(1));
+	json_decref(v);
+	ck_assert_str_eq(want, is);
+	is_model = rig_output(&r, "model.onnx", &is_n);
+	ck_assert_uint_eq(want_n, is_n);
+	ck_assert_mem_eq(want_model, is_model, is_n);
+	ck_assert_ptr_nonnull(strstr(is, "\"failed\": 4"));
+	free(want);
+	free(is);
+	free(want_model);
+	free(is_model);
+	pare_job_free(job);
+}
+END_TEST
+
+START_TEST(runs_that_the_sweep_does_not_have_are_refused)
+{
+	n_known = 1;
+	known[0] = (struct pare_trial){.variant = 6, .fold = 1, .loss = 1, .value = 1};
+	ck_assert_int_eq(run_asking(HALVED), PARE_E_INVALID);
+	ck_assert_ptr_nonnull(strstr(r.err.message, "none such"));
+	known[0] = (struct pare_trial){.variant = 0, .fold = 0};
+	ck_assert_int_eq(run_asking(HALVED), PARE_E_INVALID);
+	ck_assert_str_eq(r.err.where, "/sweep");
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/sweep");
@@ -156,6 +283,8 @@ int main(int argc, char **argv)
 	tcase_add_test(t, hopeless_variants_stop_early);
 	tcase_add_test(t, a_variant_that_diverges_ranks_last);
 	tcase_add_test(t, named_recipes_have_their_parameters_swept);
+	tcase_add_test(t, runs_made_elsewhere_give_the_same_bytes);
+	tcase_add_test(t, runs_that_the_sweep_does_not_have_are_refused);
 	suite_add_tcase(s, t);
 	return rig_main(s);
 }
