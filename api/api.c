@@ -43,6 +43,7 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 	if (api == NULL)
 		return pare_err_nomem(err, sizeof *api);
 	(void)pthread_rwlock_init(&api->keys_lock, NULL);
+	(void)pthread_mutex_init(&api->making, NULL);
 	atomic_init(&api->queue_bound, -1);
 	rc = api_wait_init(&api->waiters, err);
 	if (rc == PARE_OK)
@@ -57,6 +58,8 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 	api->opt.trusted_proxies = NULL; /* borrowed, and read */
 	if (rc == PARE_OK && api->opt.api_key_file != NULL)
 		rc = api_keys_load(api->opt.api_key_file, &api->keys, err);
+	if (rc == PARE_OK)
+		rc = api_keys_of_store(opt->store, NULL, &api->made, err);
 	if (rc != PARE_OK) {
 		api_free(api);
 		return rc;
@@ -79,10 +82,12 @@ void api_free(struct api *api)
 	free_text(api->opt.version);
 	free_text(api->opt.api_key_file);
 	api_keys_free(api->keys);
+	api_keys_free(api->made);
 	api_networks_free(api->trusted);
 	api_metrics_free(api->metrics);
 	api_wait_done(&api->waiters);
 	(void)pthread_rwlock_destroy(&api->keys_lock);
+	(void)pthread_mutex_destroy(&api->making);
 	pare_free(api);
 }
 

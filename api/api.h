@@ -73,6 +73,9 @@ void api_events_added(struct api *api); /* some job has new events: wakes reques
 /* Re-reads the key file (SIGHUP); the old keys stay on error. */
 PARE_MUST_USE enum pare_code api_reload_keys(struct api *api, struct pare_err *err);
 
+/* Writes down what is kept in memory for a while (when keys were last used). To be called about once a minute, and before api_free. */
+PARE_MUST_USE enum pare_code api_housekeep(struct api *api, struct pare_err *err);
+
 struct api_header {
 	const char *name, *value;
 };

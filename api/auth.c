@@ -1,11 +1,15 @@
 /* A key is found by its public id, then its SHA-256 is compared in constant time: neither the search nor the comparison tells anything about the
- * secret. An unknown id is compared with a row of zeroes, so that it takes as long as a wrong secret. A fast hash is right here: secrets are long and
+ * secret. Lists are sorted, and a made one is replaced as a whole when a key is made or revoked, which is rare; what changes with every request, the time of
+ * use, is one atomic store, and is written to disk by the service's housekeeping. An unknown id is compared with a row of zeroes, so that it takes as long as a wrong secret. A fast hash is right here: secrets are long and
  * random, not passwords. */
 #include "api/auth.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -20,13 +24,18 @@
 #define SECRET_MIN 16
 #define KEYS_MAX 1024
 
+#define MADE_PREFIX "key_"
+#define MADE_DIGITS 26
+
 struct key {
 	struct api_caller who;
 	uint8_t hash[STORE_SHA256_BYTES];
+	int64_t revoked_ms;                  /* 0: not */
+	_Atomic int64_t used_ms, taken_ms;   /* last use, and the last one that was written down */
 };
 struct api_keys {
 	size_t n;
-	struct key list[];
+	struct key *list; /* by id */
 };
 
 static const char id_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
@@ -39,6 +48,7 @@ static const char *const scope_names[API_N_SCOPES] = {
     [API_JOBS_READ] = "jobs:r",
     [API_JOBS_WRITE] = "jobs:rw",
     [API_METRICS_READ] = "metrics:r",
+    [API_ADMIN] = "admin",
 };
 
 const char *api_scope_name(enum api_scope s)
@@ -74,7 +84,7 @@ static bool add_scope(const char *s, size_t n, unsigned int *scopes)
 	return false;
 }
 
-static bool parse_scopes(const char *s, size_t n, unsigned int *out)
+bool api_scopes_parse(const char *s, size_t n, unsigned int *out)
 {
 	*out = 0;
 	for (size_t i = 0, len; i <= n; i += len + 1) {
@@ -96,46 +106,46 @@ static int64_t days_of(int64_t year, int64_t month, int64_t day)
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-/* YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ */
-static bool parse_time(const char *s, size_t n, int64_t *out_ms)
+bool api_time_parse(const char *s, size_t n, int64_t *out_ms)
 {
-	int64_t year, month, day, h = 0, m = 0, sec = 0, days;
+	int64_t year, month, day, h = 0, m = 0, sec = 0, ms = 0, days;
 
-	if ((n != 10 && n != 20) || s[4] != '-' || s[7] != '-' || !pare_parse_i64(s, 4, 1970, 9999, &year) || !pare_parse_i64(s + 5, 2, 1, 12, &month) || !pare_parse_i64(s + 8, 2, 1, 31, &day))
+	if ((n != 10 && n != 20 && n != 24) || s[4] != '-' || s[7] != '-' || !pare_parse_i64(s, 4, 1970, 9999, &year) || !pare_parse_i64(s + 5, 2, 1, 12, &month) || !pare_parse_i64(s + 8, 2, 1, 31, &day))
 		return false;
 	days = days_of(year, month, day);
 	if (days_of(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) <= days)
 		return false; /* the 30th of February */
-	if (n == 20 && (s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' || !pare_parse_i64(s + 11, 2, 0, 23, &h) || !pare_parse_i64(s + 14, 2, 0, 59, &m) || !pare_parse_i64(s + 17, 2, 0, 59, &sec)))
+	if (n == 24 && (s[19] != '.' || !pare_parse_i64(s + 20, 3, 0, 999, &ms)))
 		return false;
-	*out_ms = (((days * 24 + h) * 60 + m) * 60 + sec) * 1000;
+	if (n >= 20 && (s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[n - 1] != 'Z' || !pare_parse_i64(s + 11, 2, 0, 23, &h) || !pare_parse_i64(s + 14, 2, 0, 59, &m) || !pare_parse_i64(s + 17, 2, 0, 59, &sec)))
+		return false;
+	*out_ms = (((days * 24 + h) * 60 + m) * 60 + sec) * 1000 + ms;
 	return true;
 }
 
-static bool parse_owner(const char *s, size_t n, char out[STORE_OWNER_MAX])
+bool api_owner_check(const char *s, size_t n)
 {
-	if (n == 0 || n >= STORE_OWNER_MAX || strspn(s, id_chars) < n)
-		return false;
-	memcpy(out, s, n);
-	out[n] = '\0';
-	return true;
+	return n > 0 && n < STORE_OWNER_MAX && strspn(s, id_chars) >= n;
 }
 
 static enum pare_code parse_option(const char *s, size_t n, int line, struct api_caller *who, struct pare_err *err)
 {
 	if (n > 7 && memcmp(s, "scopes=", 7) == 0) {
-		if (parse_scopes(s + 7, n - 7, &who->scopes))
+		if (api_scopes_parse(s + 7, n - 7, &who->scopes))
 			return PARE_OK;
-		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: scopes are models:r, models:rw, datasets:r, datasets:rw, jobs:r, jobs:rw and metrics:r, with commas between them", line);
+		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: scopes are " API_SCOPES_HELP ", with commas between them", line);
 	}
 	if (n > 8 && memcmp(s, "expires=", 8) == 0) {
-		if (parse_time(s + 8, n - 8, &who->expires_ms))
+		if (api_time_parse(s + 8, n - 8, &who->expires_ms))
 			return PARE_OK;
 		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: expires is a day like 2027-01-31 or a time like 2027-01-31T12:00:00Z", line);
 	}
 	if (n > 6 && memcmp(s, "owner=", 6) == 0) {
-		if (parse_owner(s + 6, n - 6, who->owner))
+		if (api_owner_check(s + 6, n - 6)) {
+			memcpy(who->owner, s + 6, n - 6);
+			who->owner[n - 6] = '\0';
 			return PARE_OK;
+		}
 		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: an owner is a name of 1 to %d letters, digits and hyphens", line, STORE_OWNER_MAX - 1);
 	}
 	return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: behind a key may stand scopes=, expires= and owner=, and nothing else", line);
@@ -200,16 +210,37 @@ static bool parse_line(const char *s, size_t n, struct key *out)
 {
 	memset(out, 0, sizeof *out);
 	api_caller_anyone(&out->who);
+	out->who.scopes = API_USUAL_SCOPES;
 	if (split(s, n, out->who.id))
 		return store_sha256_once(s, n, out->hash); /* false, out of memory, refuses the file */
 	return parse_stored(s, n, out);
 }
 
-static const struct key *find(const struct api_keys *k, const char *id)
+static int by_id(const void *a, const void *b)
 {
-	for (size_t i = 0; i < k->n; i++)
-		if (strcmp(k->list[i].who.id, id) == 0)
-			return &k->list[i];
+	return strcmp(((const struct key *)a)->who.id, ((const struct key *)b)->who.id);
+}
+
+static struct key *find(const struct api_keys *k, const char *id)
+{
+	struct key wanted;
+
+	if (k == NULL || k->n == 0)
+		return NULL;
+	(void)snprintf(wanted.who.id, sizeof wanted.who.id, "%s", id);
+	return bsearch(&wanted, k->list, k->n, sizeof wanted, by_id);
+}
+
+static struct api_keys *new_list(size_t size)
+{
+	struct api_keys *k = pare_calloc(1, sizeof *k);
+
+	if (k == NULL)
+		return NULL;
+	k->list = pare_calloc(size > 0 ? size : 1, sizeof *k->list);
+	if (k->list != NULL)
+		return k;
+	pare_free(k);
 	return NULL;
 }
 
@@ -232,21 +263,21 @@ static enum pare_code add_line(struct api_keys *k, const char *s, size_t n, int 
 	rc = parse_options(s + n_key, n - n_key, line, &key.who, err);
 	if (rc != PARE_OK)
 		return rc;
-	if (find(k, key.who.id) != NULL)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d repeats the id %s", line, key.who.id);
+	for (size_t i = 0; i < k->n; i++)
+		if (strcmp(k->list[i].who.id, key.who.id) == 0)
+			return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d repeats the id %s", line, key.who.id);
 	k->list[k->n++] = key;
 	return PARE_OK;
 }
 
 enum pare_code api_keys_parse(const char *text, size_t n, struct api_keys **out, struct pare_err *err)
 {
-	struct api_keys *k = pare_alloc(sizeof *k + KEYS_MAX * sizeof k->list[0]);
+	struct api_keys *k = new_list(KEYS_MAX);
 	enum pare_code rc = PARE_OK;
 	int line = 1;
 
 	if (k == NULL)
 		return pare_err_nomem(err, sizeof *k);
-	k->n = 0;
 	for (size_t i = 0; i < n && rc == PARE_OK; line++) {
 		const char *end = memchr(text + i, '\n', n - i);
 		size_t len = end != NULL ? (size_t)(end - text) - i : n - i;
@@ -257,9 +288,10 @@ enum pare_code api_keys_parse(const char *text, size_t n, struct api_keys **out,
 	if (rc == PARE_OK && k->n == 0)
 		rc = pare_err_set(err, PARE_E_INVALID, NULL, "API keys: the file holds no key");
 	if (rc != PARE_OK) {
-		pare_free(k);
+		api_keys_free(k);
 		return rc;
 	}
+	qsort(k->list, k->n, sizeof *k->list, by_id);
 	*out = k;
 	return PARE_OK;
 }
@@ -295,15 +327,101 @@ enum pare_code api_keys_load(const char *path, struct api_keys **out, struct par
 
 void api_keys_free(struct api_keys *k)
 {
+	if (k == NULL)
+		return;
+	pare_free(k->list);
 	pare_free(k);
 }
 
-enum pare_code api_keys_check(const struct api_keys *k, const char *authorization, int64_t now_ms, struct api_caller *out, struct pare_err *err)
+/* --- keys of the store */
+
+static void take_row(struct api_keys *k, const struct store_key *row, const struct api_keys *old)
 {
-	static const struct key nobody;
+	struct key *key = &k->list[k->n++];
+	const struct key *was = find(old, row->id);
+
+	memcpy(key->who.id, row->id, sizeof row->id);
+	memcpy(key->who.owner, row->owner, sizeof row->owner);
+	if (!api_scopes_parse(row->scopes, strlen(row->scopes), &key->who.scopes))
+		key->who.scopes = 0; /* of a newer version: better too little than too much */
+	key->who.expires_ms = row->expires_ms;
+	memcpy(key->hash, row->hash, sizeof key->hash);
+	key->revoked_ms = row->revoked_ms;
+	atomic_init(&key->taken_ms, was != NULL ? atomic_load(&was->taken_ms) : row->last_used_ms);
+	atomic_init(&key->used_ms, was != NULL ? atomic_load(&was->used_ms) : row->last_used_ms);
+}
+
+enum pare_code api_keys_of_store(struct store *s, const struct api_keys *old, struct api_keys **out, struct pare_err *err)
+{
+	struct api_keys *k = new_list(STORE_MAX_KEYS);
+	struct store_page page = {.limit = 200, .ascending = true};
+	char last[PARE_ID_MAX];
+	bool more = true;
+	enum pare_code rc = k != NULL ? PARE_OK : pare_err_nomem(err, 0);
+
+	while (rc == PARE_OK && more) {
+		struct store_key *rows = NULL;
+		int n = 0;
+
+		rc = store_key_list(s, &page, &rows, &n, &more, err);
+		for (int i = 0; i < n && k->n < STORE_MAX_KEYS; i++)
+			take_row(k, &rows[i], old);
+		if (n > 0)
+			memcpy(last, rows[n - 1].id, sizeof last);
+		page.after = n > 0 ? last : page.after;
+		store_key_list_done(rows, n);
+	}
+	if (rc != PARE_OK) {
+		api_keys_free(k);
+		return rc;
+	}
+	*out = k;
+	return PARE_OK;
+}
+
+int64_t api_keys_used(const struct api_keys *k, const char *id)
+{
+	const struct key *key = find(k, id);
+
+	return key != NULL ? atomic_load(&key->used_ms) : 0;
+}
+
+int api_keys_take_uses(struct api_keys *k, struct store_key_use *out, int max)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < k->n && n < max; i++) {
+		struct key *key = &k->list[i];
+		int64_t used = atomic_load(&key->used_ms);
+
+		if (used == atomic_load(&key->taken_ms))
+			continue;
+		atomic_store(&key->taken_ms, used);
+		out[n].at_ms = used;
+		memcpy(out[n++].id, key->who.id, PARE_ID_MAX);
+	}
+	return n;
+}
+
+/* --- use */
+
+static struct key *find_any(const struct api_keys *file, const struct api_keys *made, const char *id)
+{
+	char full[API_KEY_ID_MAX];
+	struct key *key = find(file, id);
+
+	if (key != NULL || strlen(id) != MADE_DIGITS)
+		return key;
+	(void)snprintf(full, sizeof full, MADE_PREFIX "%s", id);
+	return find(made, full);
+}
+
+enum pare_code api_keys_check(struct api_keys *file, struct api_keys *made, const char *authorization, int64_t now_ms, struct api_caller *out, struct pare_err *err)
+{
+	static const uint8_t nobody[STORE_SHA256_BYTES];
 	uint8_t hash[STORE_SHA256_BYTES];
 	char id[API_KEY_ID_MAX];
-	const struct key *key;
+	struct key *key;
 	const char *token;
 	bool same;
 
@@ -316,12 +434,29 @@ enum pare_code api_keys_check(const struct api_keys *k, const char *authorizatio
 		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key is not valid");
 	if (!store_sha256_once(token, strlen(token), hash))
 		return pare_err_nomem(err, 0);
-	key = find(k, id);
-	same = store_equal_constant_time(hash, key != NULL ? key->hash : nobody.hash, sizeof hash);
+	key = find_any(file, made, id);
+	same = store_equal_constant_time(hash, key != NULL ? key->hash : nobody, sizeof hash);
 	if (!same || key == NULL)
 		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key is not valid");
+	if (key->revoked_ms != 0)
+		return pare_err_set(err, PARE_E_KEY_REVOKED, NULL, "the API key \"%s\" was revoked: ask for a new one", key->who.id);
 	if (key->who.expires_ms != 0 && now_ms >= key->who.expires_ms)
-		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key has expired");
+		return pare_err_set(err, PARE_E_KEY_EXPIRED, NULL, "the API key \"%s\" has expired: ask for a new one", key->who.id);
+	atomic_store_explicit(&key->used_ms, now_ms, memory_order_relaxed);
 	*out = key->who;
 	return PARE_OK;
+}
+
+enum pare_code api_key_make(const struct pare_env *env, const char *id, char out[API_KEY_TEXT_MAX], uint8_t hash[STORE_SHA256_BYTES], struct pare_err *err)
+{
+	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz"; /* Crockford's: 32, so that a byte's low bits choose evenly */
+	uint8_t random[32];
+	int n = snprintf(out, API_KEY_TEXT_MAX, "pare_%s_", id + sizeof MADE_PREFIX - 1);
+
+	env->random(env->ctx, random, sizeof random);
+	for (size_t i = 0; i < sizeof random; i++)
+		out[n++] = digits[random[i] & 31];
+	out[n] = '\0';
+	explicit_bzero(random, sizeof random);
+	return store_sha256_once(out, (size_t)n, hash) ? PARE_OK : pare_err_nomem(err, 0);
 }

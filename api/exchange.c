@@ -66,7 +66,7 @@ static enum pare_code authorise(struct api_exchange *x, struct pare_err *err)
 		return PARE_OK;
 	(void)pthread_rwlock_rdlock(&x->api->keys_lock);
 	if (x->api->keys != NULL)
-		rc = api_keys_check(x->api->keys, api_request_header(x, "Authorization"), x->api->opt.env->wall_ms(x->api->opt.env->ctx), &x->caller, err);
+		rc = api_keys_check(x->api->keys, x->api->made, api_request_header(x, "Authorization"), x->api->opt.env->wall_ms(x->api->opt.env->ctx), &x->caller, err);
 	(void)pthread_rwlock_unlock(&x->api->keys_lock);
 	if (rc == PARE_OK && !api_caller_may(&x->caller, x->route->scope))
 		return pare_err_set(err, PARE_E_FORBIDDEN, NULL, "the API key \"%s\" has no scope %s", x->caller.id, api_scope_name(x->route->scope));

@@ -134,25 +134,6 @@ enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err)
 	return api_reply_json(x, 200, err);
 }
 
-enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err)
-{
-	const struct api_caller *c = &x->caller;
-
-	api_set_header(x, "Cache-Control", "no-store");
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "key");
-	api_json_str(&x->out, "id", c->id[0] != '\0' ? c->id : NULL);
-	api_json_str(&x->out, "owner", c->owner);
-	api_json_open(&x->out, "scopes", '[');
-	for (int i = API_KEY + 1; i < API_N_SCOPES; i++)
-		if (api_caller_may(c, (enum api_scope)i))
-			api_json_str(&x->out, NULL, api_scope_name((enum api_scope)i));
-	api_json_close(&x->out, ']');
-	api_json_time(&x->out, "expires_at", c->expires_ms);
-	api_json_close(&x->out, '}');
-	return api_reply_json(x, 200, err);
-}
-
 enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err)
 {
 	api_set_header(x, "Cache-Control", "no-cache");

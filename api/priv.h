@@ -38,7 +38,9 @@ struct api {
 	atomic_bool draining;
 	int64_t started_wall_ms;
 	pthread_rwlock_t keys_lock;
-	struct api_keys *keys; /* NULL: no authentication */
+	struct api_keys *keys; /* of the file; NULL: no authentication */
+	struct api_keys *made; /* of the store */
+	pthread_mutex_t making; /* a key is made or revoked, and the list of them renewed */
 	struct api_networks *trusted; /* proxies that are believed */
 	struct api_metrics *metrics;
 	struct api_waiters waiters;
@@ -132,6 +134,10 @@ enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_problem(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_metrics(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_key(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_keys(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_key(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_key(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_methods(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_method(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_recipes(struct api_exchange *x, struct pare_err *err);

@@ -22,7 +22,11 @@ const struct api_route api_route_table[] = {
     {"GET", "/problems/{code}", API_WANT_NONE, API_OPEN, API_WAIT_NOTHING, false, false, NULL, api_get_problem},
     {"GET", "/metrics", API_WANT_NONE, API_METRICS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_metrics},
     {"GET", "/v1", API_WANT_NONE, API_OPEN, API_WAIT_NOTHING, false, false, NULL, api_get_root},
-    {"GET", "/v1/keys/self", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_own_key},
+    {"GET", "/v1/keys/self", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_own_key}, /* before {id} */
+    {"POST", "/v1/keys", API_WANT_JSON, API_ADMIN, API_WAIT_DISK, false, false, NULL, api_post_key},
+    {"GET", "/v1/keys", API_WANT_NONE, API_ADMIN, API_WAIT_NOTHING, false, false, q_page, api_get_keys},
+    {"GET", "/v1/keys/{id}", API_WANT_NONE, API_ADMIN, API_WAIT_NOTHING, false, false, NULL, api_get_key},
+    {"DELETE", "/v1/keys/{id}", API_WANT_NONE, API_ADMIN, API_WAIT_DISK, false, false, NULL, api_delete_key},
     {"GET", "/v1/methods", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_methods},
     {"GET", "/v1/methods/{name}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_method},
     {"GET", "/v1/recipes", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_recipes},

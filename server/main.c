@@ -25,6 +25,7 @@
 #include "server/config.h"
 #include "server/env.h"
 #include "server/httpd.h"
+#include "server/janitor.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/look.h"
@@ -44,9 +45,7 @@ struct daemon {
 	struct srv_pool *pool;
 	_Atomic(struct api *) api; /* workers tell it of events, the first of them before it is there */
 	_Atomic(struct srv_httpd *) httpd;
-	pthread_t sweeper;
-	bool sweeping;
-	atomic_bool sweep_ends;
+	struct srv_janitor *janitor;
 	const char *sandbox;
 };
 
@@ -130,36 +129,6 @@ static void program_dir(char *out, size_t cap)
 		*slash = '\0';
 	else
 		snprintf(out, cap, ".");
-}
-
-/* Removes bytes that no row names: what a crash left between a blob and its row. On a thread of its own beside everything else, since looking
- * at a million blobs takes longer than a start may. */
-struct sweep {
-	struct daemon *d;
-	int removed;
-};
-
-static bool sweep_one(void *ctx, const char *sha256)
-{
-	struct sweep *s = ctx;
-
-	if (store_blob_drop(s->d->store, s->d->blobs, sha256))
-		s->removed++;
-	return !atomic_load(&s->d->sweep_ends);
-}
-
-static void *sweep_main(void *arg)
-{
-	struct sweep s = {.d = arg};
-	struct pare_err err = {0};
-	struct srv_log_line l;
-	enum pare_code code = blob_each(s.d->blobs, sweep_one, &s, &err);
-
-	srv_log_begin(&l, code == PARE_OK ? SRV_LOG_INFO : SRV_LOG_WARNING, "store.swept");
-	srv_log_int(&l, "blobs_removed", s.removed);
-	srv_log_err(&l, &err);
-	srv_log_end(&l);
-	return NULL;
 }
 
 static enum pare_code open_store(struct daemon *d, struct pare_err *err)
@@ -255,7 +224,9 @@ static enum pare_code serve(struct daemon *d, struct pare_err *err)
 	atomic_store(&d->httpd, h);
 	if (code != PARE_OK)
 		return code;
-	d->sweeping = pthread_create(&d->sweeper, NULL, sweep_main, d) == 0; /* without it the next start does */
+	code = srv_janitor_start(&(struct srv_janitor_options){.store = d->store, .blobs = d->blobs, .api = d->api}, &d->janitor, err);
+	if (code != PARE_OK)
+		return code;
 	announce(url);
 	return PARE_OK;
 }
@@ -276,13 +247,10 @@ static void stop(struct daemon *d)
 	left = d->config.shutdown_seconds * 1000 - (srv_env.mono_ms(NULL) - began);
 	srv_httpd_stop(h, left > 0 ? left : 0);
 	atomic_store(&d->httpd, NULL);
+	srv_janitor_stop(d->janitor);
 	api_free(d->api);
 	srv_pool_free(d->pool);
 	srv_look_free(d->look);
-	if (d->sweeping) {
-		atomic_store(&d->sweep_ends, true);
-		pthread_join(d->sweeper, NULL);
-	}
 	blob_close(d->blobs);
 	if (d->store != NULL)
 		store_close(d->store);

@@ -4,6 +4,7 @@
 #define STORAGE_STORE_PRIV_H
 
 #include "core/base/buf.h"
+#include "storage/keys.h"
 #include "storage/store.h"
 
 #define STORE_ID_DIGITS 26
@@ -75,6 +76,13 @@ struct store_ops {
 	enum pare_code (*idem_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
 	enum pare_code (*idem_load)(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
 	enum pare_code (*idem_insert)(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err);
+
+	enum pare_code (*key_insert)(struct store_tx *tx, const struct store_key *k, struct pare_err *err);
+	enum pare_code (*key_load)(struct store_tx *tx, const char *id, struct store_key *out, struct pare_err *err);
+	enum pare_code (*key_update)(struct store_tx *tx, const struct store_key *k, struct pare_err *err); /* revoked_ms, last_used_ms; a transaction's last step */
+	enum pare_code (*key_page)(struct store_tx *tx, const struct store_range *r, struct store_key *out, int *out_n, struct pare_err *err); /* of all owners */
+	enum pare_code (*key_count)(struct store_tx *tx, int *out, struct pare_err *err);
+	enum pare_code (*key_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err); /* those that were revoked or expired by then */
 	enum pare_code (*blob_used)(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err);
 };
 
@@ -95,6 +103,7 @@ enum store_job_status store_job_status_parse(const char *name); /* STORE_N_STATU
 PARE_MUST_USE enum pare_code store_job_own(struct store_job_row *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_event_own(struct store_event *e, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_key_own(struct store_key *k, struct pare_err *err);
 /* The same for an asset, with room for n_files files, whose path strings are then added one by one. */
 PARE_MUST_USE enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct store_file *f, struct pare_err *err);

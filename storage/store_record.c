@@ -41,6 +41,7 @@ static const size_t job_strings[] = {JOB(phase), JOB(name), JOB(model), JOB(data
     JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), offsetof(struct store_job_row, worker)};
 static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
 static const size_t artifact_strings[] = {offsetof(struct store_artifact, name), offsetof(struct store_artifact, media_type)};
+static const size_t key_strings[] = {offsetof(struct store_key, name), offsetof(struct store_key, scopes)};
 
 const char *store_job_status_name(enum store_job_status st)
 {
@@ -145,6 +146,24 @@ enum pare_code store_event_own(struct store_event *e, struct pare_err *err)
 enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err)
 {
 	return own(a, sizeof *a, artifact_strings, N_OF(artifact_strings), &a->memory, err);
+}
+
+enum pare_code store_key_own(struct store_key *k, struct pare_err *err)
+{
+	return own(k, sizeof *k, key_strings, N_OF(key_strings), &k->memory, err);
+}
+
+void store_key_done(struct store_key *k)
+{
+	pare_free(k->memory);
+	memset(k, 0, sizeof *k);
+}
+
+void store_key_list_done(struct store_key *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		store_key_done(&list[i]);
+	pare_free(list);
 }
 
 static bool arena_string(struct pare_arena *arena, const char **s)

@@ -3,44 +3,7 @@
  * It keeps the contract of a transaction. Rows are only ever appended, changed or, as a transaction's last step, removed; so undoing means cutting
  * the tables back to the lengths they had at its begin and putting the old rows of changed jobs back, and neither can fail. Ids grow with every
  * insert (store_new_id), so a table's order is the order of its ids and a page is a walk along it. */
-#include <pthread.h>
-#include <string.h>
-
-#include "core/base/mem.h"
-#include "core/base/num.h"
-#include "storage/store_priv.h"
-
-enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_UNDO, N_TABLES };
-
-struct event_row {
-	char job[PARE_ID_MAX];
-	struct store_event e;
-};
-
-struct idem_row {
-	char owner[STORE_OWNER_MAX];
-	char *scope, *key;
-	int64_t created_ms;
-	struct store_idem_row r;
-};
-
-struct table {
-	char *rows;
-	int n, size;
-	int n_at_begin;
-};
-
-struct store_tx {
-	struct memory_store *m;
-	bool write;
-};
-
-struct memory_store {
-	struct store base;
-	pthread_mutex_t lock;
-	struct store_tx tx;
-	struct table tables[N_TABLES];
-};
+#include "storage/memory/memory_priv.h"
 
 /* --- tables */
 static void free_asset(void *row)
@@ -69,57 +32,15 @@ static void free_idem(void *row)
 	pare_free(((struct idem_row *)row)->key);
 }
 
-static const struct {
-	size_t row_bytes;
-	void (*free_row)(void *row);
-} kind_table[N_TABLES] = {
+const struct memory_kind memory_kind_table[N_TABLES] = {
     [T_ASSETS] = {.row_bytes = sizeof(struct store_asset), .free_row = free_asset},
     [T_JOBS] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
     [T_EVENTS] = {.row_bytes = sizeof(struct event_row), .free_row = free_event},
     [T_ARTIFACTS] = {.row_bytes = sizeof(struct store_artifact), .free_row = free_artifact},
     [T_IDEM] = {.row_bytes = sizeof(struct idem_row), .free_row = free_idem},
+    [T_KEYS] = {.row_bytes = sizeof(struct store_key), .free_row = memory_free_key},
     [T_UNDO] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
 };
-
-static void *row_at(const struct store_tx *tx, enum table_name t, int i)
-{
-	return tx->m->tables[t].rows + (size_t)i * kind_table[t].row_bytes;
-}
-
-static int n_rows(const struct store_tx *tx, enum table_name t)
-{
-	return tx->m->tables[t].n;
-}
-
-static enum pare_code push(struct store_tx *tx, enum table_name t, const void *row, struct pare_err *err)
-{
-	struct table *table = &tx->m->tables[t];
-	size_t row_bytes = kind_table[t].row_bytes, n_bytes;
-
-	if (table->n == table->size) {
-		int size = table->size > 0 ? table->size * 2 : 16;
-		char *rows = NULL;
-
-		if (pare_mul_size((size_t)size, row_bytes, &n_bytes))
-			rows = pare_realloc(table->rows, n_bytes);
-		if (rows == NULL)
-			return pare_err_nomem(err, 0);
-		table->rows = rows;
-		table->size = size;
-	}
-	memcpy(row_at(tx, t, table->n++), row, row_bytes);
-	return PARE_OK;
-}
-
-static void drop_row(struct store_tx *tx, enum table_name t, int i)
-{
-	struct table *table = &tx->m->tables[t];
-	size_t row_bytes = kind_table[t].row_bytes;
-
-	kind_table[t].free_row(row_at(tx, t, i));
-	table->n--;
-	memmove(row_at(tx, t, i), row_at(tx, t, i + 1), (size_t)(table->n - i) * row_bytes);
-}
 
 static struct store_job_row *find_job(const struct store_tx *tx, const char *id)
 {
@@ -253,11 +174,6 @@ static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind ki
 	(void)err;
 	drop_row(tx, T_ASSETS, find_asset(tx, NULL, kind, id));
 	return PARE_OK;
-}
-
-static bool within(const struct store_range *r, const char *id)
-{
-	return (r->above == NULL || strcmp(id, r->above) > 0) && (r->below == NULL || strcmp(id, r->below) < 0);
 }
 
 /* The kth row of a table of n in the range's direction. */
@@ -606,6 +522,12 @@ static const struct store_ops memory_ops = {
     .idem_load = idem_load,
     .idem_insert = idem_insert,
     .blob_used = blob_used,
+    .key_insert = memory_key_insert,
+    .key_load = memory_key_load,
+    .key_update = memory_key_update,
+    .key_page = memory_key_page,
+    .key_count = memory_key_count,
+    .key_purge = memory_key_purge,
 };
 
 enum pare_code store_memory_open(const struct pare_env *env, struct store **out, struct pare_err *err)

@@ -61,6 +61,10 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE INDEX idempotency_created ON idempotency (created_ms);"
                "CREATE INDEX idempotency_job ON idempotency (job);"
                "PRAGMA user_version = 3;"},
+    {.version = 4,
+        .sql = "CREATE TABLE keys (id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL, hash BLOB NOT NULL,"
+               " created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL, last_used_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+               "PRAGMA user_version = 4;"},
     {0},
 };
 

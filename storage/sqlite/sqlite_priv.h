@@ -58,6 +58,13 @@ enum query {
 	Q_IDEM_LOAD,
 	Q_IDEM_INSERT,
 	Q_BLOB_USED,
+	Q_KEY_INSERT,
+	Q_KEY_LOAD,
+	Q_KEY_UPDATE,
+	Q_KEY_DESC,
+	Q_KEY_ASC,
+	Q_KEY_COUNT,
+	Q_KEY_PURGE,
 	N_QUERIES
 };
 
@@ -125,6 +132,15 @@ bool sqlite_row(struct use *u);
 const char *sqlite_str(struct use *u); /* valid until the next row or the end; NULL for NULL */
 int64_t sqlite_int(struct use *u);
 void sqlite_copy(struct use *u, char *out, size_t size);
+void sqlite_copy_bytes(struct use *u, void *out, size_t size); /* a blob of exactly that size; anything else is corruption */
 enum pare_code sqlite_use_end(struct use *u, const char *doing, struct pare_err *err);
+
+/* sqlite_keys.c: rows of struct store_ops */
+enum pare_code sqlite_key_insert(struct store_tx *tx, const struct store_key *k, struct pare_err *err);
+enum pare_code sqlite_key_load(struct store_tx *tx, const char *id, struct store_key *out, struct pare_err *err);
+enum pare_code sqlite_key_update(struct store_tx *tx, const struct store_key *k, struct pare_err *err);
+enum pare_code sqlite_key_page(struct store_tx *tx, const struct store_range *r, struct store_key *out, int *out_n, struct pare_err *err);
+enum pare_code sqlite_key_count(struct store_tx *tx, int *out, struct pare_err *err);
+enum pare_code sqlite_key_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
 
 #endif

@@ -11,6 +11,7 @@
 	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place"
 #define ASSET_COLUMNS "id, owner, name, info, produced_by, created_ms, n_files"
 #define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
+#define KEY_COLUMNS "id, owner, name, scopes, hash, created_ms, expires_ms, revoked_ms, last_used_ms"
 #define JOB_LIST(index, drive, direction)                                                                                                                             \
 	"SELECT " JOB_COLUMNS " FROM jobs INDEXED BY " index " WHERE owner = ?7 AND " drive                                                                                                         \
 	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
@@ -75,4 +76,12 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_IDEM_INSERT] = "INSERT INTO idempotency (owner, scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) "
                     "OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint = ?1 AND checkpoint <> '')",
+
+    [Q_KEY_INSERT] = "INSERT INTO keys (" KEY_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [Q_KEY_LOAD] = "SELECT " KEY_COLUMNS " FROM keys WHERE id = ?1",
+    [Q_KEY_UPDATE] = "UPDATE keys SET revoked_ms = ?2, last_used_ms = ?3 WHERE id = ?1",
+    [Q_KEY_DESC] = "SELECT " KEY_COLUMNS " FROM keys WHERE id > ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+    [Q_KEY_ASC] = "SELECT " KEY_COLUMNS " FROM keys WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+    [Q_KEY_COUNT] = "SELECT count(*) FROM keys",
+    [Q_KEY_PURGE] = "DELETE FROM keys WHERE (revoked_ms <> 0 AND revoked_ms <= ?1) OR (expires_ms <> 0 AND expires_ms <= ?1)",
 };

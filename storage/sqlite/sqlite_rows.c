@@ -516,14 +516,8 @@ static enum pare_code idem_load(struct store_tx *tx, const char *owner, const ch
 	sqlite_bind_str(&u, key);
 	out->found = sqlite_row(&u);
 	if (out->found) {
-		const void *p;
-
 		sqlite_copy(&u, out->job, sizeof out->job);
-		p = sqlite3_column_blob(u.st, 1);
-		if (p != NULL && sqlite3_column_bytes(u.st, 1) == STORE_SHA256_BYTES)
-			memcpy(out->fingerprint, p, STORE_SHA256_BYTES);
-		else
-			u.rc = SQLITE_CORRUPT;
+		sqlite_copy_bytes(&u, out->fingerprint, sizeof out->fingerprint);
 	}
 	return sqlite_use_end(&u, "reading an idempotency key", err);
 }
@@ -581,4 +575,10 @@ const struct store_ops sqlite_ops = {
     .idem_load = idem_load,
     .idem_insert = idem_insert,
     .blob_used = blob_used,
+    .key_insert = sqlite_key_insert,
+    .key_load = sqlite_key_load,
+    .key_update = sqlite_key_update,
+    .key_page = sqlite_key_page,
+    .key_count = sqlite_key_count,
+    .key_purge = sqlite_key_purge,
 };

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 struct use sqlite_use(struct store_tx *tx, enum query q)
 {
@@ -65,6 +66,17 @@ void sqlite_copy(struct use *u, char *out, size_t size)
 	const char *s = sqlite_str(u);
 
 	(void)snprintf(out, size, "%s", s != NULL ? s : "");
+}
+
+void sqlite_copy_bytes(struct use *u, void *out, size_t size)
+{
+	const void *p = sqlite3_column_blob(u->st, u->n_read);
+
+	if (p != NULL && (size_t)sqlite3_column_bytes(u->st, u->n_read) == size)
+		memcpy(out, p, size);
+	else
+		u->rc = SQLITE_CORRUPT;
+	u->n_read++;
 }
 
 enum pare_code sqlite_use_end(struct use *u, const char *doing, struct pare_err *err)

@@ -37,9 +37,9 @@ START_TEST(reads_key_files)
 	store_hex(hash, sizeof hash, hex);
 	(void)snprintf(stored, sizeof stored, "# stored form\r\n\nci-1:%s\n%s  ", hex, OTHER);
 	ck_assert_int_eq(api_keys_parse(stored, strlen(stored), &k, NULL), PARE_OK);
-	ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, 0, &who, NULL), PARE_OK);
+	ck_assert_int_eq(api_keys_check(k, NULL, "Bearer " GOOD, 0, &who, NULL), PARE_OK);
 	ck_assert_str_eq(who.id, "ci-1");
-	ck_assert_int_eq(api_keys_check(k, "bearer  " OTHER, 0, &who, NULL), PARE_OK);
+	ck_assert_int_eq(api_keys_check(k, NULL, "bearer  " OTHER, 0, &who, NULL), PARE_OK);
 	ck_assert_str_eq(who.id, "ops");
 	api_keys_free(k);
 	ck_assert_int_eq(parse_keys(""), PARE_E_INVALID);
@@ -73,6 +73,8 @@ static const struct {
     {" scopes=jobs:r,", PARE_E_INVALID, 0},
     {" scopes=jobs:r,everything:rw", PARE_E_INVALID, 0},
     {" scopes=jobs:r models:r", PARE_E_INVALID, 0},
+    {" expires=2027-01-01T00:00:00.500Z", PARE_OK, 1798761600500},
+    {" expires=2027-01-01T00:00:00,500Z", PARE_E_INVALID, 0},
     {" owner=acme-2 scopes=jobs:r", PARE_OK, 0},
     {" owner=", PARE_E_INVALID, 0},
     {" owner=a/b", PARE_E_INVALID, 0},
@@ -96,10 +98,10 @@ START_TEST(reads_what_stands_behind_a_key)
 		ck_assert_ptr_null(strstr(err.message, "0123456789abcdef"));
 		return;
 	}
-	ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, option_table[_i].expires_ms - 1, &who, NULL), PARE_OK);
+	ck_assert_int_eq(api_keys_check(k, NULL, "Bearer " GOOD, option_table[_i].expires_ms - 1, &who, NULL), PARE_OK);
 	ck_assert_int_eq(who.expires_ms, option_table[_i].expires_ms);
 	if (who.expires_ms != 0)
-		ck_assert_int_eq(api_keys_check(k, "Bearer " GOOD, who.expires_ms, &who, &err), PARE_E_UNAUTHORIZED);
+		ck_assert_int_eq(api_keys_check(k, NULL, "Bearer " GOOD, who.expires_ms, &who, &err), PARE_E_KEY_EXPIRED);
 	api_keys_free(k);
 }
 END_TEST
@@ -180,7 +182,7 @@ START_TEST(refuses_wrong_header)
 	struct api_caller who;
 
 	ck_assert_int_eq(api_keys_parse(GOOD, strlen(GOOD), &k, NULL), PARE_OK);
-	ck_assert_int_eq(api_keys_check(k, wrong[_i], 0, &who, &err), PARE_E_UNAUTHORIZED);
+	ck_assert_int_eq(api_keys_check(k, NULL, wrong[_i], 0, &who, &err), PARE_E_UNAUTHORIZED);
 	if (wrong[_i] != NULL && strlen(wrong[_i]) > 10)
 		ck_assert_ptr_null(strstr(err.message, wrong[_i]));
 	api_keys_free(k);

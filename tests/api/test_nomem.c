@@ -85,6 +85,24 @@ START_TEST(post_job_survives)
 }
 END_TEST
 
+START_TEST(keys_survive)
+{
+	char path[128];
+	FILE *f;
+
+	api_free(w.api);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(fputs("pare_root_0123456789abcdef0123 scopes=admin\n", f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+	w.opt.api_key_file = path;
+	world_start(&w);
+	torture(&(struct trial){"POST", "/v1/keys", H("Authorization", "Bearer pare_root_0123456789abcdef0123", JSON_TYPE), "{\"scopes\":[\"jobs:r\"]}", 201});
+	torture(&(struct trial){"GET", "/v1/keys", H("Authorization", "Bearer pare_root_0123456789abcdef0123"), NULL, 200});
+}
+END_TEST
+
 START_TEST(upload_survives)
 {
 	static const char form[] = "--B\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\n123\r\n--B--";
@@ -167,6 +185,7 @@ int main(void)
 	tcase_add_test(t, get_survives);
 	tcase_add_test(t, post_job_survives);
 	tcase_add_test(t, upload_survives);
+	tcase_add_test(t, keys_survive);
 	tcase_add_test(t, get_leaks_nothing);
 	tcase_add_test(t, construction_survives);
 	tcase_add_test(t, answers_when_not_even_the_exchange_fits);

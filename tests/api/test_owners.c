@@ -1,12 +1,12 @@
 /* Two owners, and every route of the table tried with what belongs to the other: the answer must be the one that an unknown id gets, to the byte, made with
- * as many allocations. A route with a parameter that no row of resource_table knows fails, so that a new resource cannot be forgotten here. */
+ * as many allocations; also for a key with the scope admin. A route with a parameter that no row of resource_table knows fails, so that a new resource cannot be forgotten here. */
 #include "api/router.h"
 #include "tests/api/harness.h"
 #include "tests/support/fail_alloc.h"
 
 #define STRANGER "Bearer pare_beta_0123456789abcdef0123"
 #define OWNER "Bearer pare_mine_0123456789abcdef0123"
-#define KEYS "pare_beta_0123456789abcdef0123 owner=beta\npare_mine_0123456789abcdef0123\n"
+#define KEYS "pare_beta_0123456789abcdef0123 owner=beta scopes=models:rw,datasets:rw,jobs:rw,metrics:r,admin\npare_mine_0123456789abcdef0123\n"
 
 enum belongs { MODEL, DATASET, JOB, N_OWNED, NOBODY };
 static const struct {
@@ -16,6 +16,7 @@ static const struct {
     {"/v1/models/{id}", MODEL},
     {"/v1/datasets/{id}", DATASET},
     {"/v1/jobs/{id}", JOB},
+    {"/v1/keys/{id}", NOBODY}, /* of all owners: admins only */
     {"/problems/{code}", NOBODY},
     {"/v1/methods/{name}", NOBODY},
     {"/v1/recipes/{name}", NOBODY}, /* shipped with the service, the same for all */

@@ -50,6 +50,41 @@ def keys():
         d.stop()
 
 
+def made():
+    """Keys that are made by a running service: they open what they say, survive a kill, end when they are revoked, and leave no trace of their secrets."""
+    root = "pare_root_0123456789abcdefghijklmnopqrstuvwxyz"
+    d = Daemon(key=root)
+    path = os.path.join(d.dir, "keys")
+    write(path, f"{root} scopes=admin\n")
+    d.flags = ["--api-key-file", path]
+    with d:
+        assert d.get("/v1/models").status == 403
+        r = d.post_json("/v1/keys", {"name": "ci", "owner": "acme", "scopes": ["models:rw", "jobs:r"]})
+        assert r.status == 201, r
+        key, secret = r.json()["id"], r.json()["secret"]
+        theirs = {"Authorization": f"Bearer {secret}"}
+        assert d.get("/v1/models", **theirs).status == 200
+        assert d.get("/v1/datasets", **theirs).status == 403
+        assert d.get("/v1/keys/self", **theirs).json()["owner"] == "acme"
+        d.kill()
+        d.start()
+        assert d.get("/v1/models", **theirs).status == 200
+        d.stop()  # writes down when keys were last used
+        d.start()
+        assert d.get(f"/v1/keys/{key}").json()["last_used_at"] is not None
+        assert d.request("DELETE", f"/v1/keys/{key}").status == 204
+        r = d.get("/v1/models", **theirs)
+        assert r.status == 401 and r.json()["code"] == "key_revoked", r
+        d.kill()
+        d.start()
+        assert d.get("/v1/models", **theirs).json()["code"] == "key_revoked"
+        d.stop()
+        for where, _, files in os.walk(d.dir):
+            for name in files:
+                with open(os.path.join(where, name), "rb") as f:
+                    assert secret.encode() not in f.read() and secret.split("_")[2].encode() not in open(f.name, "rb").read(), f.name
+
+
 def owners():
     """Every operation of the document, tried with what belongs to another owner, answers as with an id that nobody has."""
     d = Daemon()
@@ -151,4 +186,4 @@ def unix_socket():
 
 
 if __name__ == "__main__":
-    main({"keys": keys, "owners": owners, "addresses": addresses, "unix_socket": unix_socket})
+    main({"keys": keys, "owners": owners, "made": made, "addresses": addresses, "unix_socket": unix_socket})

@@ -6,13 +6,19 @@ import sys
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
 from daemon import SRC, Daemon, main  # noqa: E402
 
+KEY = "pare_check_0123456789abcdefghijklmnopqrstuvwxyz"
 VENV = os.environ.get("PARED_VENV", os.path.expanduser("~/.cache/pared/venv"))
 
 
 def responses():
-    with Daemon() as d:
+    d = Daemon(key=KEY)
+    path = os.path.join(d.dir, "keys")
+    with open(path, "w") as f:
+        f.write(f"{KEY} scopes=models:rw,datasets:rw,jobs:rw,metrics:r,admin\n")
+    d.flags = ["--api-key-file", path]
+    with d:
         subprocess.run([os.path.join(VENV, "bin/python"), os.path.join(SRC, "tests/e2e/openapi_check.py"), f"http://127.0.0.1:{d.port}",
-                        os.path.join(SRC, "openapi.yaml")], check=True)
+                        os.path.join(SRC, "openapi.yaml"), KEY], check=True)
         d.stop()
 
 

@@ -183,13 +183,28 @@ def check_blob(target):
     expect(416, "GET", target, Range="bytes=999999999999-")
 
 
+def keys():
+    expect(200, "GET", "/v1/keys/self")
+    made = expect(201, "POST", "/v1/keys", {"name": "check", "scopes": ["jobs:r"], "expires_at": "2999-01-01"})[1]["id"]
+    expect(422, "POST", "/v1/keys", {"scopes": ["jobs:x"]})
+    expect(422, "POST", "/v1/keys", {"scopes": ["jobs:r"], "owner": "a b"})
+    expect(400, "POST", "/v1/keys", b"{", Content_Type="application/json")
+    revalidate(f"/v1/keys/{made}")
+    revalidate("/v1/keys?limit=1")
+    expect(412, "DELETE", f"/v1/keys/{made}", If_Match='"other"')
+    expect(204, "DELETE", f"/v1/keys/{made}")
+    expect(204, "DELETE", f"/v1/keys/{made}")
+    expect(404, "GET", "/v1/keys/nothing")
+    expect(404, "DELETE", "/v1/keys/nothing")
+
+
 def pages():
     for target in ("/livez", "/readyz", "/readyz?verbose", "/healthz", "/version", "/v1", "/openapi.yaml", "/problems/not_found", "/metrics", "/v1/methods", "/v1/methods/prune", "/v1/recipes"):
         revalidate(target)
     expect(404, "GET", "/problems/nothing")
     expect(404, "GET", "/v1/methods/nothing")
     expect(404, "GET", "/v1/recipes/nothing")
-    expect(200, "GET", "/v1/keys/self")
+    keys()
     for recipe in expect(200, "GET", "/v1/recipes")[1]["data"]:
         revalidate("/v1/recipes/" + recipe["name"])
     expect(400, "GET", "/version?x=1")

@@ -79,6 +79,7 @@ static const struct {
     {"http_attacks", "json_bodies", 60},
     {"auth", "keys", 60},
     {"auth", "owners", 60},
+    {"auth", "made", 60},
     {"auth", "addresses", 60},
     {"auth", "unix_socket", 60},
     {"systemd", "notify", 60},

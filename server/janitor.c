@@ -1,0 +1,117 @@
+/* A round a minute: often enough for times of use and slow enough to cost nothing. The first round is due at once, after the sweep: looking at a million blobs takes
+ * longer than a start may. */
+#include "server/janitor.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "core/base/mem.h"
+#include "server/log.h"
+
+#define ROUND_SECONDS 60
+
+struct srv_janitor {
+	struct srv_janitor_options opt;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t end;
+	atomic_bool ends;
+	int removed;
+};
+
+static bool sweep_one(void *ctx, const char *sha256)
+{
+	struct srv_janitor *j = ctx;
+
+	if (store_blob_drop(j->opt.store, j->opt.blobs, sha256))
+		j->removed++;
+	return !atomic_load(&j->ends);
+}
+
+static void sweep(struct srv_janitor *j)
+{
+	struct pare_err err = {0};
+	struct srv_log_line l;
+	enum pare_code code = blob_each(j->opt.blobs, sweep_one, j, &err);
+
+	srv_log_begin(&l, code == PARE_OK ? SRV_LOG_INFO : SRV_LOG_WARNING, "store.swept");
+	srv_log_int(&l, "blobs_removed", j->removed);
+	srv_log_err(&l, &err);
+	srv_log_end(&l);
+}
+
+static void round_of(struct srv_janitor *j)
+{
+	struct pare_err err = {0};
+
+	if (api_housekeep(j->opt.api, &err) != PARE_OK)
+		srv_log_event(SRV_LOG_WARNING, "housekeeping.failed", NULL, NULL, &err);
+}
+
+/* False: the end. */
+static bool rest(struct srv_janitor *j)
+{
+	struct timespec until;
+	int rc = 0;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ROUND_SECONDS;
+	(void)pthread_mutex_lock(&j->lock);
+	while (!atomic_load(&j->ends) && rc == 0)
+		rc = pthread_cond_timedwait(&j->end, &j->lock, &until);
+	(void)pthread_mutex_unlock(&j->lock);
+	return !atomic_load(&j->ends);
+}
+
+static void *janitor_main(void *arg)
+{
+	struct srv_janitor *j = arg;
+
+	sweep(j);
+	do
+		round_of(j);
+	while (rest(j));
+	return NULL;
+}
+
+static void free_janitor(struct srv_janitor *j)
+{
+	(void)pthread_cond_destroy(&j->end);
+	(void)pthread_mutex_destroy(&j->lock);
+	pare_free(j);
+}
+
+enum pare_code srv_janitor_start(const struct srv_janitor_options *opt, struct srv_janitor **out, struct pare_err *err)
+{
+	struct srv_janitor *j = pare_calloc(1, sizeof *j);
+	pthread_condattr_t monotonic;
+
+	if (j == NULL)
+		return pare_err_nomem(err, sizeof *j);
+	j->opt = *opt;
+	(void)pthread_mutex_init(&j->lock, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&j->end, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+	if (pthread_create(&j->thread, NULL, janitor_main, j) == 0) {
+		*out = j;
+		return PARE_OK;
+	}
+	free_janitor(j);
+	return pare_err_set(err, PARE_E_NOMEM, NULL, "the thread for housekeeping cannot be started");
+}
+
+void srv_janitor_stop(struct srv_janitor *j)
+{
+	if (j == NULL)
+		return;
+	(void)pthread_mutex_lock(&j->lock);
+	atomic_store(&j->ends, true);
+	(void)pthread_cond_signal(&j->end);
+	(void)pthread_mutex_unlock(&j->lock);
+	(void)pthread_join(j->thread, NULL);
+	round_of(j);
+	free_janitor(j);
+}

@@ -1,0 +1,21 @@
+/* What has to be done now and then beside everything else, on a thread of its own: removing bytes that no row names (once, at the start: what a crash left
+ * between a blob and its row), and what the api keeps in memory for a while (api_housekeep). */
+#ifndef SERVER_JANITOR_H
+#define SERVER_JANITOR_H
+
+#include "api/api.h"
+#include "core/base/err.h"
+#include "storage/blob.h"
+#include "storage/store.h"
+
+struct srv_janitor;
+struct srv_janitor_options {
+	struct store *store;
+	struct blob_store *blobs;
+	struct api *api;
+};
+PARE_MUST_USE enum pare_code srv_janitor_start(const struct srv_janitor_options *opt, struct srv_janitor **out, struct pare_err *err);
+/* Ends the thread, which takes no longer than one removal or one transaction, and does the work of one last round; before api_free. NULL is fine. */
+void srv_janitor_stop(struct srv_janitor *j);
+
+#endif

@@ -1,0 +1,134 @@
+/* Keys, once for all backends; see keys.h. */
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "storage/store_priv.h"
+
+static int64_t wall(const struct store *s)
+{
+	return s->env.wall_ms(s->env.ctx);
+}
+
+static enum pare_code put(struct store *s, struct store_tx *tx, const struct store_key *k, struct pare_err *err)
+{
+	int n = 0;
+	enum pare_code code = s->ops->key_purge(tx, k->created_ms - STORE_KEY_KEPT_MS, err);
+
+	if (code == PARE_OK)
+		code = s->ops->key_count(tx, &n, err);
+	if (code == PARE_OK && n >= STORE_MAX_KEYS)
+		return pare_err_set(err, PARE_E_LIMIT, NULL, "there are %d keys, which is the limit: revoked ones are forgotten after 30 days", n);
+	return code == PARE_OK ? s->ops->key_insert(tx, k, err) : code;
+}
+
+enum pare_code store_key_put(struct store *s, struct store_key *k, struct pare_err *err)
+{
+	struct store_key row = *k;
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	row.name = row.name != NULL ? row.name : "";
+	row.created_ms = wall(s);
+	row.revoked_ms = row.last_used_ms = 0;
+	code = s->ops->end(tx, put(s, tx, &row, err), err);
+	if (code == PARE_OK)
+		k->created_ms = row.created_ms;
+	return code;
+}
+
+enum pare_code store_key_get(struct store *s, const char *id, struct store_key *out, struct pare_err *err)
+{
+	struct store_key k = {.memory = NULL};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->key_load(tx, id, &k, err), err);
+	if (code == PARE_OK)
+		*out = k;
+	else
+		store_key_done(&k);
+	return code;
+}
+
+enum pare_code store_key_list(struct store *s, const struct store_page *page, struct store_key **out, int *out_n, bool *out_more, struct pare_err *err)
+{
+	struct store_range range;
+	struct store_key *list;
+	struct store_tx *tx;
+	bool flip, more;
+	int n = 0;
+	enum pare_code code = store_range_of((struct store_view){s, ""}, page, &range, &flip, err);
+
+	if (code != PARE_OK)
+		return code;
+	list = pare_calloc((size_t)range.limit, sizeof *list);
+	if (list == NULL)
+		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
+	code = s->ops->begin(s, false, &tx, err);
+	if (code == PARE_OK)
+		code = s->ops->end(tx, s->ops->key_page(tx, &range, list, &n, err), err);
+	if (code != PARE_OK) {
+		store_key_list_done(list, n);
+		return code;
+	}
+	more = n > page->limit;
+	if (more)
+		store_key_done(&list[--n]);
+	if (flip)
+		for (int i = 0, k = n - 1; i < k; i++, k--) {
+			struct store_key spare = list[i];
+
+			list[i] = list[k];
+			list[k] = spare;
+		}
+	*out = list;
+	*out_n = n;
+	*out_more = more;
+	return PARE_OK;
+}
+
+enum pare_code store_key_revoke(struct store *s, const char *id, struct pare_err *err)
+{
+	struct store_key k = {.memory = NULL};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->key_load(tx, id, &k, err);
+	if (code == PARE_OK && k.revoked_ms == 0) {
+		k.revoked_ms = wall(s);
+		code = s->ops->key_update(tx, &k, err);
+	}
+	store_key_done(&k);
+	return s->ops->end(tx, code, err);
+}
+
+static enum pare_code used(struct store *s, struct store_tx *tx, const struct store_key_use *use, struct pare_err *err)
+{
+	struct store_key k = {.memory = NULL};
+	enum pare_code code = s->ops->key_load(tx, use->id, &k, err);
+
+	if (code == PARE_OK && use->at_ms > k.last_used_ms) {
+		k.last_used_ms = use->at_ms;
+		code = s->ops->key_update(tx, &k, err);
+	}
+	store_key_done(&k);
+	return code == PARE_E_NOT_FOUND ? PARE_OK : code;
+}
+
+enum pare_code store_key_used(struct store *s, const struct store_key_use *uses, int n, struct pare_err *err)
+{
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	for (int i = 0; i < n && code == PARE_OK; i++)
+		code = used(s, tx, &uses[i], err);
+	return s->ops->end(tx, code, err);
+}
