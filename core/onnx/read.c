@@ -103,8 +103,8 @@ static enum pare_code add_opset(struct pare_onnx_reader *r, struct pare_span spa
 		if (f.number == OPSET_VERSION)
 			o->version = (int64_t)f.bits;
 	for (int i = 0; i < m->n_opsets; i++)
-		if (strcmp(m->opsets[i].domain, o->domain) == 0)
-			return pare_onnx_bad(r, "opset_import", o->domain, "the domain is imported twice");
+		if (strcmp(m->opsets[i].domain, o->domain) == 0) /* some exporters say it twice */
+			return m->opsets[i].version == o->version ? PARE_OK : pare_onnx_bad(r, "opset_import", o->domain, "the domain is imported in two versions");
 	m->n_opsets++;
 	return PARE_OK;
 }

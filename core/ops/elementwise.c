@@ -33,6 +33,7 @@ struct binary_args {
 	int64_t fmod;
 	struct pare_span direction;
 	float modulus; /* BitShift: what its type wraps at */
+	bool is_signed;
 };
 
 static void set_kernel(const struct pare_infer *c)
@@ -69,9 +70,11 @@ static enum pare_code shift_infer(const struct pare_infer *c, struct pare_err *e
 {
 	struct binary_args *a = c->args;
 	int type = c->in_dtype[0];
+	bool is_unsigned = type == PARE_DT_UINT8 || type == PARE_DT_UINT16 || type == PARE_DT_UINT32 || type == PARE_DT_UINT64;
 
-	if (type != PARE_DT_UINT8 && type != PARE_DT_UINT16 && type != PARE_DT_UINT32 && type != PARE_DT_UINT64)
-		return pare_err_set(err, PARE_E_MODEL, c->where, "BitShift is for unsigned integers, not %s", pare_dtype_name(type));
+	a->is_signed = type == PARE_DT_INT8 || type == PARE_DT_INT16 || type == PARE_DT_INT32 || type == PARE_DT_INT64;
+	if (!is_unsigned && !a->is_signed)
+		return pare_err_set(err, PARE_E_MODEL, c->where, "BitShift is for integers, not %s", pare_dtype_name(type));
 	set_kernel(c);
 	a->whole = a->direction.len == 4 && memcmp(a->direction.data, "LEFT", 4) == 0;
 	a->modulus = ldexpf(1.0f, pare_dtype_bits(type));
@@ -110,8 +113,13 @@ static void shift_forward(const struct pare_run *r)
 	size_t n = pare_shape_elems(r->out_shape[0]);
 
 	table_forward(r);
-	for (size_t i = 0; i < n; i++)
-		r->out[0][i] = fmodf(r->out[0][i], a->modulus);
+	for (size_t i = 0; i < n; i++) {
+		float y = fmodf(r->out[0][i], a->modulus);
+
+		if (a->is_signed && (y >= a->modulus / 2 || y < -a->modulus / 2))
+			y -= copysignf(a->modulus, y);
+		r->out[0][i] = y;
+	}
 }
 
 static void table_backward(const struct pare_run *r)

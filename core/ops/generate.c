@@ -78,6 +78,7 @@ static void fill_forward(const struct pare_run *r)
 
 struct range_args {
 	double start, delta;
+	int64_t stash_type; /* how exactly at least: it is double here */
 };
 
 static double scalar(const struct pare_known *k)
@@ -202,6 +203,10 @@ static const struct pare_arg_spec fill_arg_table[] = {
     {.name = "value", .kind = PARE_ARG_TENSOR, .offset = offsetof(struct fill_args, value)},
     {.name = NULL},
 };
+static const struct pare_arg_spec range_arg_table[] = {
+    {.name = "stash_type", .kind = PARE_ARG_INT, .offset = offsetof(struct range_args, stash_type), .def = 1},
+    {.name = NULL},
+};
 static const struct pare_arg_spec eye_arg_table[] = {
     {.name = "dtype", .kind = PARE_ARG_INT, .offset = offsetof(struct eye_args, dtype), .max = PARE_DT_MAX},
     {.name = "k", .kind = PARE_ARG_INT, .offset = offsetof(struct eye_args, k)},
@@ -218,7 +223,7 @@ const struct pare_op pare_op_generate_table[] = {
      .args_size = sizeof(struct fill_args), .args = fill_arg_table, .infer = fill_infer, .forward = fill_forward, .resize = fill_resize},
     {ROW, .name = "NonZero", .since = 9, .min_in = 1, .max_in = 1, .const_in = PARE_BIT(0), .infer = nonzero_infer},
     {ROW, .name = "Range", .since = 11, .min_in = 3, .max_in = 3, .const_in = PARE_BIT(0) | PARE_BIT(1) | PARE_BIT(2), .symbolic_in = PARE_BIT(1),
-     .counts_rows = true, .args_size = sizeof(struct range_args), .infer = range_infer, .forward = range_forward},
+     .counts_rows = true, .args_size = sizeof(struct range_args), .args = range_arg_table, .infer = range_infer, .forward = range_forward},
     {ROW, .name = "EyeLike", .since = 9, .min_in = 1, .max_in = 1, .shape_in = PARE_BIT(0), .args_size = sizeof(struct eye_args), .args = eye_arg_table,
      .infer = eye_infer, .forward = eye_forward},
     {.name = NULL},

@@ -484,17 +484,21 @@ static bool to_depth_plan(const struct pare_run *r, int i, struct pare_move *m, 
 	const struct depth_args *a = r->args;
 
 	(void)in, (void)out;
-	depth_move(r->in_shape[0], a->block, false, false, m);
+	depth_move(r->in_shape[0], a->block, a->column_first, false, m);
 	return i == 0;
 }
 
 static enum pare_code depth_check(const struct pare_infer *c, struct pare_err *err)
 {
+	struct depth_args *a = c->args;
 	const struct pare_shape *x = &c->in[0];
 	char text[PARE_SHAPE_TEXT];
 
 	if (x->n_dims != 4 || (x->batch & ~PARE_BIT(0)) != 0)
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "shape %s; it must be [batch, channels, height, width]", pare_shape_text(x, text));
+	a->column_first = a->mode.len == 3 && memcmp(a->mode.data, "CRD", 3) == 0;
+	if (a->mode.data != NULL && !a->column_first && !(a->mode.len == 3 && memcmp(a->mode.data, "DCR", 3) == 0))
+		return pare_err_set(err, PARE_E_INVALID, c->where, "attribute \"mode\" must be \"DCR\" or \"CRD\"");
 	c->out[0] = *x;
 	c->out_dtype[0] = c->in_dtype[0];
 	return PARE_OK;
@@ -509,9 +513,6 @@ static enum pare_code to_space_infer(const struct pare_infer *c, struct pare_err
 	if (code != PARE_OK)
 		return code;
 	a->move.plan = to_space_plan;
-	a->column_first = a->mode.len == 3 && memcmp(a->mode.data, "CRD", 3) == 0;
-	if (a->mode.data != NULL && !a->column_first && !(a->mode.len == 3 && memcmp(a->mode.data, "DCR", 3) == 0))
-		return pare_err_set(err, PARE_E_INVALID, c->where, "attribute \"mode\" must be \"DCR\" or \"CRD\"");
 	if (d[1] % (b * b) != 0)
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "%lld channels cannot be divided by %lld", (long long)d[1], (long long)(b * b));
 	d[1] /= b * b;

@@ -1,5 +1,5 @@
-/* Normalization: BatchNormalization, InstanceNormalization, LayerNormalization, GroupNormalization and
- * LRN. The arithmetic is in kernels/norm.c; here is how each lays its input out as rows.
+/* Normalization: BatchNormalization, InstanceNormalization, LayerNormalization, RMSNormalization,
+ * GroupNormalization and LRN. The arithmetic is in kernels/norm.c; here is how each lays its input out as rows.
  *
  * BatchNormalization. In a net that trains, and in the modes that say so (net.h), it normalises with the statistics of the whole batch,
  * differentiates through them, and moves the running ones, which are buffers in the parameter slab; else it takes the running ones
@@ -184,12 +184,11 @@ static bool covers(const struct pare_shape *s, const struct pare_shape *x, int a
 	return true;
 }
 
-static enum pare_code layer_infer(const struct pare_infer *c, struct pare_err *err)
+static enum pare_code rms_infer(const struct pare_infer *c, struct pare_err *err)
 {
 	struct norm_args *a = c->args;
 	const struct pare_shape *x = &c->in[0];
 	int axis = pare_axis(a->axis, x->n_dims, false);
-	struct pare_shape statistics = *x;
 	char text[PARE_SHAPE_TEXT];
 	int64_t n;
 
@@ -204,11 +203,23 @@ static enum pare_code layer_infer(const struct pare_infer *c, struct pare_err *e
 			return pare_infer_mismatch(c, 0, k, "scale and bias must have the shape of the normalized axes", err);
 	if (n < 1)
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "input of shape %s has no elements", pare_shape_text(x, text));
-	for (int i = axis; i < x->n_dims; i++)
-		statistics.dims[i] = 1;
 	a->axis = axis;
-	a->norm = (struct pare_norm){.cycle = 1, .segments = n, .len = 1};
+	a->norm = (struct pare_norm){.cycle = 1, .segments = n, .len = 1, .by_zero = true};
 	c->out[0] = *x;
+	return PARE_OK;
+}
+
+static enum pare_code layer_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	struct norm_args *a = c->args;
+	struct pare_shape statistics = c->in[0];
+	enum pare_code code = rms_infer(c, err);
+
+	if (code != PARE_OK)
+		return code;
+	a->norm.by_zero = false;
+	for (int64_t i = a->axis; i < statistics.n_dims; i++)
+		statistics.dims[i] = 1;
 	c->out[1] = c->out[2] = statistics;
 	return PARE_OK;
 }
@@ -691,6 +702,8 @@ const struct pare_op pare_op_norm_table[] = {
      .args = instance_arg_table, .infer = instance_infer, .couple = channels_couple},
     {ROWS, .name = "LayerNormalization", .since = 17, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 3, .max_out = 3, .args = layer_arg_table,
      .infer = layer_infer, .couple = layer_couple},
+    {ROWS, .name = "RMSNormalization", .since = 23, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .max_out = 1, .args = layer_arg_table,
+     .infer = rms_infer, .couple = layer_couple},
     {GROUP, .since = 18, .until = 20, .infer = group_by_group_infer},
     {GROUP, .since = 21, .until = PARE_OPSET_MAX, .infer = group_by_channel_infer},
     {NORM, .name = "LRN", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 1, .max_in = 1, .max_out = 1, .args = lrn_arg_table,

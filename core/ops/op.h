@@ -24,7 +24,7 @@
 #include "core/graph/shape.h"
 
 #define PARE_OPSET_MIN 7
-#define PARE_OPSET_MAX 21
+#define PARE_OPSET_MAX 28
 
 /* What is known of a value before anything runs; i64 and f32 NULL for what is computed. Lives in the plan's arena. */
 struct pare_known {

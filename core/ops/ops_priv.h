@@ -17,6 +17,7 @@ extern const struct pare_op pare_op_resize_table[];
 extern const struct pare_op pare_op_scatter_table[];
 extern const struct pare_op pare_op_axis_table[];
 extern const struct pare_op pare_op_moments_table[];
+extern const struct pare_op pare_op_ml_table[];
 extern const struct pare_op pare_op_generate_table[];
 extern const struct pare_op pare_op_reduce_table[];
 extern const struct pare_op pare_op_pick_table[];

@@ -16,7 +16,7 @@
 #include "core/ops/ops_priv.h"
 
 struct quantize_args {
-	int64_t axis, block_size, output_dtype, saturate;
+	int64_t axis, block_size, output_dtype, saturate, precision;
 	/* found by infer */
 	int scale_axis; /* -1: one scale for all */
 	float low, high;
@@ -279,6 +279,7 @@ static const struct pare_arg_spec quantize_arg_table[] = {
     {.name = "block_size", .kind = PARE_ARG_INT, .offset = offsetof(struct quantize_args, block_size), .max = 16777216},
     ARG("output_dtype", output_dtype),
     ARG("saturate", saturate), /* of float8 only */
+    ARG("precision", precision), /* of the division: never less than float32 here */
     {.name = NULL},
 };
 

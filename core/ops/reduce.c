@@ -23,6 +23,7 @@ struct reduce_args {
 	int64_t keep_dims, noop;
 	unsigned mask;
 	enum kind kind;
+	bool truth; /* of bools: nothing has a largest that is false */
 };
 
 static enum pare_code reduce_shape(const struct pare_infer *c, struct pare_err *err)
@@ -67,6 +68,7 @@ static enum pare_code reduce_infer(const struct pare_infer *c, struct pare_err *
 	for (size_t i = 0; i < sizeof kind_table / sizeof kind_table[0]; i++)
 		if (strcmp(kind_table[i].name, c->node->op_type) == 0)
 			((struct reduce_args *)c->args)->kind = kind_table[i].kind;
+	((struct reduce_args *)c->args)->truth = c->in_dtype[0] == PARE_DT_BOOL;
 	return reduce_shape(c, err);
 }
 
@@ -127,7 +129,8 @@ static void add_run(enum kind kind, size_t n, const float *x, const float *shift
 
 static void walk_sum(const struct pare_run *r, enum kind kind, const float *shift, float *acc)
 {
-	const float start = kind == PROD ? 1.0f : kind == MAX ? -INFINITY : kind == MIN ? INFINITY : 0.0f;
+	const bool truth = ((const struct reduce_args *)r->args)->truth;
+	const float start = kind == PROD ? 1.0f : kind == MAX ? (truth ? 0.0f : -INFINITY) : kind == MIN ? (truth ? 1.0f : INFINITY) : 0.0f;
 	struct pare_shape kept;
 	struct pare_broadcast_walk w;
 	bool moves, other;

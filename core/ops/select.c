@@ -73,6 +73,7 @@ static void where_backward(const struct pare_run *r)
 struct cast_args {
 	int64_t to;
 	int64_t saturate; /* speaks of float8, which is not computed with */
+	struct pare_span round_mode; /* so does it */
 };
 
 static enum pare_code cast_to(const struct pare_infer *c, int64_t to, struct pare_err *err)
@@ -136,7 +137,8 @@ static void cast_backward(const struct pare_run *r)
 		pare_k_scale(n, r->grad_out[0], 1.0f, r->grad_in[0]);
 }
 
-#define SATURATE {.name = "saturate", .kind = PARE_ARG_INT, .offset = offsetof(struct cast_args, saturate), .def = 1, .max = 1}
+#define SATURATE {.name = "saturate", .kind = PARE_ARG_INT, .offset = offsetof(struct cast_args, saturate), .def = 1, .max = 1}, \
+	{.name = "round_mode", .kind = PARE_ARG_STRING, .offset = offsetof(struct cast_args, round_mode)}
 static const struct pare_arg_spec cast_arg_table[] = {
     {.name = "to", .kind = PARE_ARG_INT, .offset = offsetof(struct cast_args, to), .required = true},
     SATURATE,

@@ -35,6 +35,7 @@ static const struct pare_op *const family_table[] = {
     pare_op_scatter_table,
     pare_op_axis_table,
     pare_op_moments_table,
+    pare_op_ml_table,
 };
 #define N_FAMILIES (sizeof family_table / sizeof family_table[0])
 

@@ -277,6 +277,11 @@ void gb_domain(struct gb *b, const char *domain)
 	b->nodes[b->model.graph.n_nodes - 1].domain = keep_str(b, domain);
 }
 
+void gb_import(struct gb *b, const char *domain, int64_t version)
+{
+	b->opsets[b->model.n_opsets++] = (struct pare_opset){.domain = keep_str(b, domain), .version = version};
+}
+
 void gb_output(struct gb *b, const char *name)
 {
 	int32_t i = value_of(b, name);

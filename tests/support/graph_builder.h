@@ -39,6 +39,7 @@ void gb_attr_strings(struct gb *b, const char *name, const char *const *texts, s
 void gb_attr_tensor(struct gb *b, const char *name, const char *init);
 /* The domain of the last node. */
 void gb_domain(struct gb *b, const char *domain);
+void gb_import(struct gb *b, const char *domain, int64_t version);
 void gb_output(struct gb *b, const char *name);
 /* Valid until gb_free; do not add to it afterwards. */
 struct pare_model *gb_model(struct gb *b);

@@ -173,7 +173,7 @@ static void build(const struct op_case *c, struct built *t)
 
 	ck_assert_int_le(n_out, OC_MAX_OUT);
 	memset(t, 0, sizeof *t);
-	t->b = gb_new(c->opset);
+	t->b = gb_new(c->domain != NULL ? 13 : c->opset);
 	for (int i = 0; i < OC_MAX_IN && c->in[i] != NULL; i++) {
 		add_input(t, c, i);
 		(void)snprintf(in + strlen(in), sizeof in - strlen(in), "%s%s", i > 0 ? " " : "", c->in[i][0] == '-' ? "-" : name_table[i]);
@@ -181,6 +181,10 @@ static void build(const struct op_case *c, struct built *t)
 	for (int k = 0; k < n_out; k++)
 		(void)snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s", k > 0 ? " " : "", out_table[k]);
 	gb_node(t->b, c->op, "node", in, out);
+	if (c->domain != NULL) {
+		gb_domain(t->b, c->domain);
+		gb_import(t->b, c->domain, c->opset);
+	}
 	set_attrs(t->b, c->attrs);
 	for (int k = 0; k < n_out; k++)
 		gb_output(t->b, out_table[k]);
@@ -367,7 +371,7 @@ void oc_ties(const struct op_case *c)
 void oc_refused(const struct op_bad_case *c)
 {
 	const struct pare_net_options opt = {.n_threads = 1, .max_batch = OC_ROWS, .training = true, .seed = 7};
-	struct op_case as_case = {.op = c->op, .opset = c->opset > 0 ? c->opset : 13, .attrs = c->attrs, .n_out = c->n_out};
+	struct op_case as_case = {.op = c->op, .opset = c->opset > 0 ? c->opset : 13, .domain = c->domain, .attrs = c->attrs, .n_out = c->n_out};
 	struct pare_net *net = NULL;
 	struct pare_err err = {0};
 	enum pare_code code;
@@ -398,7 +402,7 @@ const char *oc_row_lacks(const struct pare_op *op, const struct op_case_table *t
 		for (size_t k = 0; k < tables[i].n; k++) {
 			const struct op_case *c = &tables[i].cases[k];
 
-			if (pare_op_find("", c->op, c->opset) != op)
+			if (pare_op_find(c->domain != NULL ? c->domain : "", c->op, c->opset) != op)
 				continue;
 			has_gradient |= c->gradient > 0;
 			has_values |= c->want != NULL;

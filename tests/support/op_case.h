@@ -26,6 +26,7 @@ enum oc_fill { RANDOM, DISTINCT, POSITIVE };
 struct op_case {
 	const char *op;
 	int opset;
+	const char *domain; /* NULL: ONNX's own; else opset is that domain's */
 	/* Shapes of floats ("2 3", "N 4", "" a scalar), or integers and bools with their values: "i:1 2 3" an int64 vector,
 	 * "i[2 2]:1 2 3 4" a matrix, "s:7" a scalar, "b:1 0" bool, "u:1 2" uint8. "-": left out; NULL: no more. */
 	const char *in[OC_MAX_IN];
@@ -47,6 +48,7 @@ struct op_case {
 struct op_bad_case {
 	const char *op;
 	int opset; /* 0: 13 */
+	const char *domain;
 	const char *in[OC_MAX_IN];
 	const char *attrs;
 	int n_out;

@@ -13,10 +13,18 @@ static inline float power(float a, float b, bool whole)
 	return whole ? (float)trunc(pow((double)a, (double)b)) : b == 2.0f ? a * a : powf(a, b);
 }
 
-/* No type has more than 64 bits to shift. */
+/* a - b floor(a / b) with the sign of b, without that quotient's rounding and where b is infinite. */
+static inline float mod1(float a, float b)
+{
+	float r = fmodf(a, b);
+
+	return r == 0.0f ? copysignf(r, b) : (r < 0.0f) != (b < 0.0f) ? r + b : r;
+}
+
+/* Past the width of any type nothing is left but the sign, as for a negative amount. */
 static inline int shift1(float b)
 {
-	return (int)fminf(fmaxf(b, 0.0f), 64.0f);
+	return b < 0.0f ? 64 : (int)fminf(b, 64.0f);
 }
 
 #define EACH(out, at_a, at_b, value) \

@@ -37,7 +37,7 @@ void pare_norm_stats(const struct pare_norm *d, const float *x, float *mean, flo
 	int64_t n = d->segments * d->len;
 
 	for (int64_t r = 0; r < d->rows; r++, x += n) {
-		mean[r] = pare_k_sum((size_t)n, x) / (float)n;
+		mean[r] = d->by_zero ? 0.0f : pare_k_sum((size_t)n, x) / (float)n;
 		inv[r] = 1.0f / sqrtf(sum_of_squares(n, x, mean[r]) / (float)n + d->epsilon);
 	}
 }
@@ -135,7 +135,7 @@ void pare_norm_backward(const struct pare_norm *d, const float *x, const float *
 		if (to->dx == NULL)
 			continue;
 		scaled_row(d, scale != NULL ? scale + first : NULL, dy, g);
-		a = inv[r] * pare_k_sum((size_t)n, g) - (to->dmean != NULL ? to->dmean[r] : 0.0f);
+		a = d->by_zero ? 0.0f : inv[r] * pare_k_sum((size_t)n, g) - (to->dmean != NULL ? to->dmean[r] : 0.0f);
 		b = inv[r] * pare_k_dot((size_t)n, g, h) + (to->dinv != NULL ? to->dinv[r] * inv[r] * inv[r] : 0.0f);
 		input_row(n, g, h, inv[r], a * per, b * per, to->acc_x, to->dx + r * n);
 	}

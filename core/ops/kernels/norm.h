@@ -15,6 +15,7 @@
 struct pare_norm {
 	int64_t rows, cycle, segments, len;
 	float epsilon;
+	bool by_zero; /* root mean square: x is scaled, not centred; mean is 0 */
 };
 
 /* mean[rows] and inv[rows] = 1 / sqrt(variance + epsilon); the variance is divided by n, in two passes. */

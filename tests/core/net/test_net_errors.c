@@ -40,7 +40,7 @@ START_TEST(unknown_operator)
 	b = one(17, "Relu", "r", "N 3", NULL);
 	gb_domain(b, "com.example");
 	expect(b, false, PARE_E_UNSUPPORTED_OP, "node \"r\" (Relu)", "of domain com.example");
-	expect(one(6, "Relu", "r", "N 3", NULL), false, PARE_E_UNSUPPORTED_OP, "node \"r\" (Relu)", "opset 6; 7 to 21");
+	expect(one(6, "Relu", "r", "N 3", NULL), false, PARE_E_UNSUPPORTED_OP, "node \"r\" (Relu)", "opset 6; 7 to 28");
 	expect(one(22, "Relu", "r", "N 3", NULL), false, PARE_E_UNSUPPORTED_OP, "node \"r\" (Relu)", "opset 22");
 }
 END_TEST

@@ -29,11 +29,11 @@
 /* What issue and README promise to execute. */
 static const char *const listed_table[] = {
     "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization",
-    "InstanceNormalization", "LayerNormalization", "GroupNormalization", "LRN", "Gemm", "MatMul", "Einsum", "Add", "Sub", "Mul", "Div",
+    "InstanceNormalization", "LayerNormalization", "RMSNormalization", "GroupNormalization", "LRN", "Gemm", "MatMul", "Einsum", "Add", "Sub", "Mul", "Div",
     "Mod", "Pow", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Sin", "Cos", "Tan",
     "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh", "Sum", "Mean", "Max", "Min", "And", "Or", "Xor", "Not",
     "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "IsNaN", "IsInf", "Where", "Clip", "Cast", "CastLike",
-    "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Mish", "Softplus", "Softsign",
+    "Swish", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Mish", "Softplus", "Softsign",
     "ThresholdedRelu", "Shrink", "Softmax", "LogSoftmax", "Hardmax", "Dropout", "Identity", "Constant", "Flatten", "Reshape",
     "Transpose", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "GatherElements", "GatherND", "ScatterElements",
     "Scatter", "ScatterND", "CumSum", "Trilu", "OneHot", "EyeLike", "ReverseSequence", "MeanVarianceNormalization", "BitShift",
@@ -74,7 +74,7 @@ static bool parse_tensor(const struct file *f, struct pare_tensor *t)
 	struct pare_field field;
 	uint64_t dim;
 
-	*t = (struct pare_tensor){.name = "", .n_elems = 1};
+	*t = (struct pare_tensor){.name = "", .n_elems = 1, .wire = {f->data, f->len}};
 	pare_wire_init(&w, f->data, (struct pare_span){f->data, f->len});
 	while (pare_wire_next(&w, &field)) {
 		if (field.number == 1 && field.type == PARE_WIRE_VARINT && t->n_dims < PARE_MAX_DIMS) {
@@ -91,7 +91,8 @@ static bool parse_tensor(const struct file *f, struct pare_tensor *t)
 	}
 	for (int i = 0; i < t->n_dims; i++)
 		t->n_elems *= (size_t)t->dims[i];
-	return pare_dtype_bits(t->dtype) >= 8 && t->raw.len == t->n_elems * (size_t)pare_dtype_bits(t->dtype) / 8;
+	/* without raw_data the values stand in a typed field, which the reader of tensors finds */
+	return pare_dtype_bits(t->dtype) >= 8 && (t->raw.data == NULL || t->raw.len == t->n_elems * (size_t)pare_dtype_bits(t->dtype) / 8);
 }
 
 enum verdict { PASSED, FAILED, UNSUPPORTED };
@@ -169,11 +170,11 @@ static bool give_inputs(const char *test, int set, struct pare_model *m, struct 
 	return true;
 }
 
-/* One unit in the last place of the type that the file holds, and what float functions differ by. The expanded windows have
+/* Two units in the last place of the type that the file holds, since it was rounded on the way, and what float functions differ by. The expanded windows have
  * pi as 3.1415 in their graph, their files the true one. */
 static double tolerance(const char *test, int dtype, double want)
 {
-	double relative = strstr(test, "window") != NULL ? 1e-3 : dtype == PARE_DT_BFLOAT16 ? 8e-3 : dtype == PARE_DT_FLOAT16 ? 1e-3 : 1e-5;
+	double relative = strstr(test, "window") != NULL ? 1e-3 : dtype == PARE_DT_BFLOAT16 ? 1.6e-2 : dtype == PARE_DT_FLOAT16 ? 2e-3 : 1e-5;
 
 	return 2e-6 + relative * fabs(want);
 }
