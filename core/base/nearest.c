@@ -1,12 +1,15 @@
 /* "Did you mean": Levenshtein's distance over one row of the table. Names longer than a row hold are nobody's typo. A
  * candidate counts when its distance is at most a third of the longer name (rounded up), so "sparcity" finds
- * sparsity and "foo" finds nothing. */
+ * sparsity and "foo" finds nothing; or, less near than any of those, when one has all the other's letters as words of its own, so
+ * "batch" finds batch_size. */
 #include "core/base/nearest.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #define NAME_MAX_LEN ((size_t)64)
+#define WORD_MIN_LEN ((size_t)3)
 
 static size_t min3(size_t a, size_t b, size_t c)
 {
@@ -35,6 +38,22 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
 	return row[n_b];
 }
 
+static bool is_edge(char c)
+{
+	return c == '\0' || c == '_' || c == '-';
+}
+
+/* Does longer hold shorter between edges? */
+static bool has_words(const char *longer, const char *shorter)
+{
+	size_t n = strlen(shorter);
+
+	for (const char *at = strstr(longer, shorter); at != NULL; at = strstr(at + 1, shorter))
+		if ((at == longer || is_edge(at[-1])) && is_edge(at[n]))
+			return true;
+	return false;
+}
+
 void pare_nearest_init(struct pare_nearest *s, const char *name)
 {
 	s->name = name;
@@ -49,7 +68,11 @@ void pare_nearest_try(struct pare_nearest *s, const char *candidate)
 	if (n == 0 || n > NAME_MAX_LEN || n_c > NAME_MAX_LEN)
 		return;
 	d = distance(s->name, n, candidate, n_c);
-	if (d <= ((n > n_c ? n : n_c) + 2) / 3 && d < s->distance && d < n_c) {
+	if (d > ((n > n_c ? n : n_c) + 2) / 3 && n >= WORD_MIN_LEN && n_c >= WORD_MIN_LEN && (has_words(candidate, s->name) || has_words(s->name, candidate)))
+		d = NAME_MAX_LEN + d;
+	else if (d > ((n > n_c ? n : n_c) + 2) / 3 || d >= n_c)
+		return;
+	if (d < s->distance) {
 		s->distance = d;
 		s->best = candidate;
 	}

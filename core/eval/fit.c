@@ -251,8 +251,9 @@ static enum pare_code add_output(struct fitting *f, int output, int y)
 	if (!fit_shape(f, o, field))
 		return misfit(f, output, field);
 	if (pare_fit_by_class(o) && field->n_classes > o->width)
-		return pare_err_set(f->err, PARE_E_LABEL, NULL, "the data set has class %d (\"%s\"), the model has %lld outputs (classes 0 to %lld)", field->n_classes - 1,
-		    field->class_names[field->n_classes - 1], (long long)o->width, (long long)o->width - 1);
+		return pare_err_set(f->err, PARE_E_LABEL, NULL, "the data set has class %d (\"%s\"), the model has %lld output%s (classes 0 to %lld)%s", field->n_classes - 1,
+		    field->class_names[field->n_classes - 1], (long long)o->width, o->width == 1 ? "" : "s", (long long)o->width - 1,
+		    o->width == 1 ? "; if the labels are numbers to predict, give the data set the task \"regress\"" : "");
 	o->loss = pare_objective(losses[o->task]);
 	f->taken[y] = true;
 	f->fit->n_outputs++;

@@ -236,6 +236,7 @@ static const struct {
     {PRUNE("\"sparsity\":-0.1"), "/recipe/steps/0/prune/sparsity", "out_of_range", "got -0.1"},
     {PRUNE("\"sparsity\":\"0.5\""), "/recipe/steps/0/prune/sparsity", "wrong_type", "must be a number; got a string"},
     {PRUNE("\"sparsity\":null"), "/recipe/steps/0/prune/sparsity", "wrong_type", "got null"},
+    {STEPS("{\"train\":{\"epochs\":1,\"batch\":16}}"), "/recipe/steps/0/train/batch", "unknown_field", "did you mean \"batch_size\"?"},
     {PRUNE("\"sparcity\":0.5,\"threshold\":1"), "/recipe/steps/0/prune/sparcity", "unknown_field", "did you mean \"sparsity\"?"},
     {PRUNE("\"scope\":\"layer\""), "/recipe/steps/0/prune", "exactly_one", "exactly one of \"sparsity\", \"threshold\", \"pattern\" must be given; got 0"},
     {PRUNE("\"sparsity\":0.5,\"threshold\":1"), "/recipe/steps/0/prune", "exactly_one", "got 2"},
