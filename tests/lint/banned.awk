@@ -23,7 +23,17 @@ table {
 		sub(/\/\*.*/, "", line)
 		comment = 1
 	}
-	split(FILENAME, d, "/")
+	if (FILENAME != name) {
+		name = FILENAME
+		split(name, d, "/")
+		any = ""
+		for (c in where)
+			if (index(where[c], " " d[1] " ") != 0)
+				any = any (any == "" ? "" : "|") c
+		any = "(^|[^A-Za-z0-9_.>])(" any ")[ \t]*\\("
+	}
+	if (line !~ any)
+		next
 	for (c in where) {
 		if (index(where[c], " " d[1] " ") == 0)
 			continue
