@@ -49,6 +49,8 @@ struct api_limits {
 	int64_t max_json_bytes;   /* request bodies that are JSON */
 	int64_t min_free_bytes;   /* below this free space uploads and jobs get 507 */
 	int max_queued_jobs;      /* 503 beyond */
+	int max_uploads;          /* at the same time, complete ones that wait to be used included; 429 beyond */
+	int64_t upload_ms;        /* after that time without a request an upload is forgotten */
 	int default_threads;      /* of a job that names none */
 	int max_threads;
 	int max_crashes;

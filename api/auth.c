@@ -53,6 +53,8 @@ static const char *const scope_names[API_N_SCOPES] = {
 
 const char *api_scope_name(enum api_scope s)
 {
+	if (s >= API_N_SCOPES)
+		return s == API_ASSETS_READ ? "models:r or datasets:r" : "models:rw or datasets:rw";
 	return scope_names[s];
 }
 
@@ -63,6 +65,10 @@ void api_caller_anyone(struct api_caller *out)
 
 bool api_caller_may(const struct api_caller *c, enum api_scope s)
 {
+	if (s == API_ASSETS_READ)
+		return api_caller_may(c, API_MODELS_READ) || api_caller_may(c, API_DATASETS_READ);
+	if (s == API_ASSETS_WRITE)
+		return api_caller_may(c, API_MODELS_WRITE) || api_caller_may(c, API_DATASETS_WRITE);
 	return s <= API_KEY || (c->scopes & (1u << s)) != 0;
 }
 

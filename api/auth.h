@@ -32,7 +32,9 @@ enum api_scope {
 	API_JOBS_WRITE,
 	API_METRICS_READ,
 	API_ADMIN,
-	API_N_SCOPES
+	API_N_SCOPES,
+	API_ASSETS_READ = API_N_SCOPES, /* models:r or datasets:r */
+	API_ASSETS_WRITE,
 };
 #define API_ALL_SCOPES (~0u)
 #define API_USUAL_SCOPES (~(1u << API_ADMIN))

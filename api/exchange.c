@@ -80,12 +80,11 @@ static enum pare_code find_route(struct api_exchange *x, struct pare_err *err)
 
 	pare_buf_init(&allow, 256);
 	rc = api_route_find(x->method, &x->target, &x->route, x->params, &allow, err);
-	if (rc == PARE_E_METHOD) {
+	if (allow.len > 0 && (rc == PARE_E_METHOD || strcmp(x->method, "OPTIONS") == 0))
 		api_set_header(x, "Allow", "%s", allow.data);
-		if (strcmp(x->method, "OPTIONS") == 0) {
-			api_reply_empty(x, 204);
-			rc = PARE_OK;
-		}
+	if (rc == PARE_E_METHOD && strcmp(x->method, "OPTIONS") == 0) {
+		api_reply_empty(x, 204);
+		rc = PARE_OK;
 	}
 	pare_buf_done(&allow);
 	return rc;
@@ -139,8 +138,10 @@ static enum pare_code check_body(struct api_exchange *x, struct pare_err *err)
 		return announced ? pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "%s %s takes no body", x->method, x->route->path) : PARE_OK;
 	if (x->route->new_work)
 		rc = check_room(x, err);
-	if (rc == PARE_OK && x->route->want != API_WANT_EMPTY && !x->framing.chunked && !x->framing.has_length)
+	if (rc == PARE_OK && x->route->want != API_WANT_EMPTY && x->route->want != API_WANT_PART && !x->framing.chunked && !x->framing.has_length)
 		rc = pare_err_set(err, PARE_E_LENGTH_REQUIRED, NULL, "send a body with Content-Length or chunked");
+	if (rc == PARE_OK && x->route->want == API_WANT_PART)
+		return api_resumable_begin(x, err);
 	if (rc == PARE_OK && x->route->want == API_WANT_UPLOAD)
 		rc = api_upload_begin(x, err);
 	else if (rc == PARE_OK && announced)
@@ -223,7 +224,9 @@ void api_exchange_body(struct api_exchange *x, const void *p, size_t n)
 	if (n > (size_t)(INT64_MAX - x->n_body))
 		n = (size_t)(INT64_MAX - x->n_body);
 	x->n_body += (int64_t)n;
-	if (x->upload != NULL)
+	if (x->resumable != NULL)
+		rc = api_resumable_body(x, p, n, &err);
+	else if (x->upload != NULL)
 		rc = x->n_body > body_cap(x) ? too_large(body_cap(x), &err) : api_upload_body(x, p, n, &err);
 	else
 		rc = take_json(x, p, n, &err);
@@ -265,6 +268,7 @@ void api_exchange_free(struct api_exchange *x)
 	if (x->reply.status != 0)
 		api_metrics_count(x->api->metrics, route_index(x), x->reply.status, x->api->opt.env->tick_ns(x->api->opt.env->ctx) - x->start_ns);
 	api_upload_free(x);
+	api_resumable_free(x);
 	api_stream_free(x);
 	api_wait_end(x);
 	if (x->reply.fd >= 0)

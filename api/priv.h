@@ -15,6 +15,7 @@
 #include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/recipe/recipe.h"
+#include "storage/uploads.h"
 
 #define API_MAX_REPLY_HEADERS 24
 #define API_REQUEST_ID_MAX 65
@@ -22,6 +23,7 @@
 #define API_REPLY_CAP ((size_t)64 << 20)
 
 struct api_upload;
+struct api_resumable;
 struct api_stream;
 
 /* Requests that wait for the end of a job (wait.c). */
@@ -75,7 +77,9 @@ struct api_exchange {
 	struct pare_err error;
 	struct pare_issues *issues; /* of a job that is wrong; in the arena */
 	const char *problem_extra;  /* JSON members for the problem object, or NULL */
+	const char *problem_type;   /* of a problem that others have named, instead of ours; or NULL */
 	struct api_upload *upload;
+	struct api_resumable *resumable;
 	struct api_stream *stream;
 };
 
@@ -114,6 +118,11 @@ PARE_MUST_USE enum pare_code api_upload_begin(struct api_exchange *x, struct par
 PARE_MUST_USE enum pare_code api_upload_body(struct api_exchange *x, const void *p, size_t n, struct pare_err *err);
 void api_upload_free(struct api_exchange *x);
 
+/* --- resumable uploads (resumable.c) */
+PARE_MUST_USE enum pare_code api_resumable_begin(struct api_exchange *x, struct pare_err *err);
+PARE_MUST_USE enum pare_code api_resumable_body(struct api_exchange *x, const void *p, size_t n, struct pare_err *err);
+void api_resumable_free(struct api_exchange *x);
+
 /* --- waiting (wait.c) */
 PARE_MUST_USE enum pare_code api_wait_init(struct api_waiters *w, struct pare_err *err);
 void api_wait_done(struct api_waiters *w);
@@ -142,6 +151,11 @@ enum pare_code api_get_methods(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_method(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_recipes(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_recipe(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_upload(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_patch_upload(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_upload(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_upload(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_options_upload(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_model(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_dataset(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_models(struct api_exchange *x, struct pare_err *err);

@@ -25,6 +25,8 @@ static const int status_table[PARE_N_CLASSES] = {
     [PARE_CLASS_LENGTH] = 411,
     [PARE_CLASS_TOO_LARGE] = 413,
     [PARE_CLASS_HEADERS] = 431,
+    [PARE_CLASS_QUOTA] = 429,
+    [PARE_CLASS_CHECKSUM] = 460, /* tus, "Checksum" */
     [PARE_CLASS_TIMEOUT] = 504,
     [PARE_CLASS_FULL] = 507,
     [PARE_CLASS_BUSY] = 503,
@@ -66,7 +68,10 @@ static void write_problem(struct api_exchange *x, const struct pare_err *err, in
 
 	pare_buf_reset(b);
 	api_json_open(b, NULL, '{');
-	api_json_link(x, "type", "/problems/%s", pare_code_string(err->code));
+	if (x->problem_type != NULL)
+		api_json_str(b, "type", x->problem_type);
+	else
+		api_json_link(x, "type", "/problems/%s", pare_code_string(err->code));
 	api_json_str(b, "title", pare_code_title(err->code));
 	api_json_int(b, "status", status);
 	api_json_str(b, "detail", err->message);
@@ -92,7 +97,7 @@ void api_reply_problem(struct api_exchange *x, const struct pare_err *err)
 	x->error = copy;
 	write_problem(x, &copy, status);
 	api_set_header(x, "Cache-Control", "no-store");
-	if (status == 503)
+	if (status == 503 || status == 429)
 		api_set_header(x, "Retry-After", "%d", copy.code == PARE_E_DRAINING ? 10 : 5);
 	if (status == 401)
 		api_set_header(x, "WWW-Authenticate", "Bearer realm=\"pared\"%s", api_request_header(x, "Authorization") != NULL ? ", error=\"invalid_token\"" : "");

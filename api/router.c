@@ -182,21 +182,28 @@ enum pare_code api_route_find(const char *method, const struct api_target *t, co
 	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
 	const char *tried[API_MAX_PARAMS] = {0};
 
+	bool found = false;
+
 	for (const struct api_route *r = api_route_table; r->method != NULL; r++) {
 		if (!match(r->path, t, tried))
 			continue;
 		if (strcmp(r->method, wanted) == 0) {
 			memcpy(params, tried, sizeof tried);
 			*out = r;
-			return PARE_OK;
+			found = true;
+			if (strcmp(method, "OPTIONS") != 0)
+				return PARE_OK;
+		} else if (strcmp(r->method, "OPTIONS") != 0) {
+			add_allow(allow, r->method);
 		}
-		add_allow(allow, r->method);
 	}
 	if (allow->len == 0 && !allow->failed)
 		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is nothing at this path; GET /v1 lists what there is");
 	add_allow(allow, "OPTIONS");
 	if (allow->failed)
 		return pare_err_nomem(err, 0);
+	if (found)
+		return PARE_OK;
 	return pare_err_set(err, PARE_E_METHOD, NULL, "%.16s is not possible here; use %s", method, allow->data);
 }
 

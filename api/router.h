@@ -37,6 +37,7 @@ enum api_want {
 	API_WANT_EMPTY,  /* a POST that says it all in its path: no body, or {} */
 	API_WANT_JSON,
 	API_WANT_UPLOAD, /* streamed to blobs, or JSON (models) */
+	API_WANT_PART,   /* bytes of a resumable upload, or nothing */
 };
 struct api_route {
 	const char *method;
@@ -54,7 +55,8 @@ size_t api_route_count(void);
 
 #define API_MAX_PARAMS 2
 /* The row for method and target (HEAD finds the GET row), with the values of its {parameters} in order. PARE_E_NOT_FOUND; PARE_E_METHOD when the path exists for other methods,
- * or for OPTIONS: then allow holds the value of the Allow header. */
+ * or for OPTIONS without a row of its own. Then, and for every
+ * OPTIONS, allow holds the value of the Allow header. */
 PARE_MUST_USE enum pare_code api_route_find(const char *method, const struct api_target *t, const struct api_route **out, const char *params[API_MAX_PARAMS], struct pare_buf *allow, struct pare_err *err);
 /* Does the route know every query parameter of the target, each given once? */
 PARE_MUST_USE enum pare_code api_query_check(const struct api_route *route, const struct api_target *t, struct pare_err *err);

@@ -6,6 +6,7 @@ static const char *const q_verbose[] = {"verbose", NULL};
 static const char *const q_page[] = {"limit", "after", "before", "order", NULL};
 static const char *const q_job[] = {"dry_run", NULL};
 static const char *const q_jobs[] = {"limit", "after", "before", "order", "status", "model", "dataset", NULL};
+static const char *const q_upload[] = {"name", NULL};
 static const char *const q_model[] = {"name", "filename", NULL};
 static const char *const q_dataset[] = {"name", "filename", "label", "task", NULL};
 static const char *const q_path[] = {"path", NULL};
@@ -31,6 +32,12 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/methods/{name}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_method},
     {"GET", "/v1/recipes", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_recipes},
     {"GET", "/v1/recipes/{name}", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_recipe},
+    {"OPTIONS", "/v1/uploads", API_WANT_NONE, API_OPEN, API_WAIT_NOTHING, false, false, NULL, api_options_upload},
+    {"POST", "/v1/uploads", API_WANT_PART, API_ASSETS_WRITE, API_WAIT_DISK, false, true, q_upload, api_post_upload},
+    {"OPTIONS", "/v1/uploads/{id}", API_WANT_NONE, API_OPEN, API_WAIT_NOTHING, false, false, NULL, api_options_upload},
+    {"GET", "/v1/uploads/{id}", API_WANT_NONE, API_ASSETS_WRITE, API_WAIT_NOTHING, false, false, NULL, api_get_upload},
+    {"PATCH", "/v1/uploads/{id}", API_WANT_PART, API_ASSETS_WRITE, API_WAIT_DISK, false, true, NULL, api_patch_upload},
+    {"DELETE", "/v1/uploads/{id}", API_WANT_NONE, API_ASSETS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_upload},
     {"POST", "/v1/models", API_WANT_UPLOAD, API_MODELS_WRITE, API_WAIT_ENGINE, false, true, q_model, api_post_model},
     {"GET", "/v1/models", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_models},
     {"GET", "/v1/models/{id}", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_model},

@@ -42,6 +42,8 @@ static const struct row config_table[] = {
     {"workers", COUNT, AT(workers), "0", 0, 256, NULL, "jobs that run at the same time; 0: one for every four cores"},
     {"job-threads", COUNT, AT(job_threads), "0", 0, 256, NULL, "threads of a job that asks for no number; 0: cores / workers"},
     {"max-upload-bytes", BYTES, AT(max_upload_bytes), "4G", 1, 1024 * TB, NULL, "largest model or data set"},
+    {"max-uploads", COUNT, AT(max_uploads), "64", 1, 1000000, NULL, "resumable uploads at the same time; more are refused with 429"},
+    {"upload-seconds", COUNT, AT(upload_seconds), "86400", 1, 31536000, NULL, "after that time without a request a resumable upload is forgotten"},
     {"max-json-bytes", BYTES, AT(max_json_bytes), "1M", 1024, 1 << 24, NULL, "largest JSON request"},
     {"min-free-bytes", BYTES, AT(min_free_bytes), "256M", 0, 1024 * TB, NULL, "below this much free disk space uploads and jobs are refused with 507"},
     {"max-queued-jobs", COUNT, AT(max_queued_jobs), "100000", 1, 10000000, NULL, "more waiting jobs are refused with 503"},

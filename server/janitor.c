@@ -8,6 +8,7 @@
 
 #include "core/base/mem.h"
 #include "server/log.h"
+#include "storage/uploads.h"
 
 #define ROUND_SECONDS 60
 
@@ -49,6 +50,21 @@ static void round_of(struct srv_janitor *j)
 		srv_log_event(SRV_LOG_WARNING, "housekeeping.failed", NULL, NULL, &err);
 }
 
+static void collect(struct srv_janitor *j)
+{
+	struct pare_err err = {0};
+	struct srv_log_line l;
+	int n = 0;
+	enum pare_code code = store_uploads_collect(j->opt.store, j->opt.blobs, &n, &err);
+
+	if (n == 0 && code == PARE_OK)
+		return;
+	srv_log_begin(&l, code == PARE_OK ? SRV_LOG_INFO : SRV_LOG_WARNING, "uploads.expired");
+	srv_log_int(&l, "uploads_removed", n);
+	srv_log_err(&l, &err);
+	srv_log_end(&l);
+}
+
 /* False: the end. */
 static bool rest(struct srv_janitor *j)
 {
@@ -69,9 +85,10 @@ static void *janitor_main(void *arg)
 	struct srv_janitor *j = arg;
 
 	sweep(j);
-	do
+	do {
 		round_of(j);
-	while (rest(j));
+		collect(j);
+	} while (rest(j));
 	return NULL;
 }
 

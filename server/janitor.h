@@ -1,5 +1,5 @@
 /* What has to be done now and then beside everything else, on a thread of its own: removing bytes that no row names (once, at the start: what a crash left
- * between a blob and its row), and what the api keeps in memory for a while (api_housekeep). */
+ * between a blob and its row), uploads that nobody has come back for, and what the api keeps in memory for a while (api_housekeep). */
 #ifndef SERVER_JANITOR_H
 #define SERVER_JANITOR_H
 

@@ -30,6 +30,7 @@
 #include "server/log.h"
 #include "server/look.h"
 #include "server/pool.h"
+#include "storage/uploads.h"
 
 #include "embed_openapi.inc"
 
@@ -145,6 +146,8 @@ static enum pare_code open_store(struct daemon *d, struct pare_err *err)
 		code = blob_fs_open(d->config.data_dir, &srv_env, &d->blobs, err);
 	if (code == PARE_OK)
 		code = store_recover(d->store, &given_back, err);
+	if (code == PARE_OK)
+		code = store_uploads_recover(d->store, d->blobs, err);
 	if (code != PARE_OK)
 		return code;
 	srv_log_begin(&l, SRV_LOG_INFO, "store.opened");
@@ -161,6 +164,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
 	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
+		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes},
 	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 

@@ -20,7 +20,7 @@ struct blob_ref {
 	int64_t n_bytes;
 };
 
-/* Directory backend: dir/blobs/ab/cdef…, dir/staging/. Creates what is missing; empties staging. */
+/* Directory backend: dir/blobs/ab/cdef…, dir/staging/, dir/parts/. Creates what is missing; empties staging. */
 PARE_MUST_USE enum pare_code blob_fs_open(const char *dir, const struct pare_env *env, struct blob_store **out, struct pare_err *err);
 void blob_close(struct blob_store *b);
 
@@ -34,6 +34,34 @@ PARE_MUST_USE enum pare_code blob_commit(struct blob_writer *w, struct blob_ref 
 /* A committed blob is held, so that nobody removes it before a row names it. Ends one such hold: the row is there, or will never be. */
 void blob_release(struct blob_store *b, const char *sha256);
 void blob_abort(struct blob_writer *w); /* NULL is fine */
+
+/* Holds a blob that is there, and says its size. PARE_E_NOT_FOUND. */
+PARE_MUST_USE enum pare_code blob_hold(struct blob_store *b, const char *sha256, int64_t *out_bytes, struct pare_err *err);
+
+/* --- parts: bytes that arrive over many requests, and runs of the daemon, until they are whole. A part is a file under a name that blob_part_name makes and
+ * its owner's row keeps; how many bytes it has is what the file says. Whoever opened it last has it: to everybody who did before, appending is
+ * PARE_E_CONFLICT from then on. */
+#define BLOB_PART_NAME 33 /* 32 hex digits and NUL */
+struct blob_part;
+void blob_part_name(struct blob_store *b, char out[BLOB_PART_NAME]);
+/* Makes the file if there is none. */
+PARE_MUST_USE enum pare_code blob_part_open(struct blob_store *b, const char *name, struct blob_part **out, struct pare_err *err);
+int64_t blob_part_bytes(const struct blob_part *p);
+/* On failure (a full disk) as many bytes are there as could be written. */
+PARE_MUST_USE enum pare_code blob_part_append(struct blob_part *p, const void *bytes, size_t n, struct pare_err *err);
+PARE_MUST_USE enum pare_code blob_part_cut(struct blob_part *p, int64_t n_bytes, struct pare_err *err); /* to its first n_bytes */
+PARE_MUST_USE enum pare_code blob_part_sync(struct blob_part *p, struct pare_err *err); /* what was appended survives a power failure */
+/* It is whole: durable, hashed, its digest held like that of a committed blob. Then a row has to name the digest, and then blob_part_place makes it a
+ * blob (again and again, until that has gone well: blob_parts_recover does it after a crash in between). */
+PARE_MUST_USE enum pare_code blob_part_seal(struct blob_part *p, struct blob_ref *out, struct pare_err *err);
+void blob_part_close(struct blob_part *p); /* NULL is fine; the bytes stay */
+/* PARE_E_NOT_FOUND: there is no such part (it has its place, most likely). */
+PARE_MUST_USE enum pare_code blob_part_place(struct blob_store *b, const char *name, const char *sha256, struct pare_err *err);
+int64_t blob_part_size(struct blob_store *b, const char *name); /* nobody's turn ends; 0: there is none */
+void blob_part_remove(struct blob_store *b, const char *name);
+/* After a start, once: asks fn about every part. It returns the bytes to keep at least; *out_sha256 set: a row names the part as that blob; -1: nobody knows
+ * the part. What fn did not ask to keep is cut, if the system itself was down since it was written: until then what a killed daemon has written is there. */
+PARE_MUST_USE enum pare_code blob_parts_recover(struct blob_store *b, int64_t (*fn)(void *ctx, const char *name, char out_sha256[STORE_SHA256_HEX]), void *ctx, struct pare_err *err);
 
 /* A read-only descriptor (O_CLOEXEC) and the size. PARE_E_NOT_FOUND. */
 PARE_MUST_USE enum pare_code blob_get(struct blob_store *b, const char *sha256, int *out_fd, int64_t *out_bytes, struct pare_err *err);

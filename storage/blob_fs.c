@@ -1,4 +1,4 @@
-/* Blobs as files: dir/blobs/ab/<62 more digits>, staged in dir/staging/.
+/* Blobs as files: dir/blobs/ab/<62 more digits>, staged in dir/staging/ (parts of them in dir/parts/: blob_part.c).
  *
  * A commit is: fsync of the file, rename into place, fsync of the directory it went to (and of blobs/ when the fan-out directory is
  * new). Until the rename nobody sees the bytes, so a crash leaves at most a staging file, which the next open removes; only files that
@@ -12,7 +12,7 @@
  * enters the digest in a list of holds before the rename, and a removal asks that list, then the store, and unlinks, all under the list's lock: it comes either
  * wholly before the hold, and the rename brings the bytes back, or after it, and is refused. Rejected: reference counts in the store, which need a transaction per
  * file and a repair after a crash. A removal is not made durable: one that a power failure undoes leaves what the next sweep finds. */
-#include "storage/blob.h"
+#include "storage/blob_priv.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,21 +29,6 @@
 
 #define STAGING_SUFFIX ".part"
 #define STAGING_NAME 64
-#define READ_BYTES ((size_t)256 << 10)
-#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
-
-struct hold {
-	struct hold *next;
-	char sha256[STORE_SHA256_HEX];
-};
-
-struct blob_store {
-	struct pare_env env;
-	int blobs_fd, staging_fd;
-	atomic_uint_fast64_t n_staged; /* names of staging files */
-	pthread_mutex_t lock; /* of holds, and for removals */
-	struct hold *holds;
-};
 
 struct blob_writer {
 	struct blob_store *b;
@@ -69,6 +54,11 @@ static bool place_of(const char *sha256, struct place *out)
 	out->dir[2] = '\0';
 	memcpy(out->file, sha256 + 2, sizeof out->file);
 	return true;
+}
+
+static enum pare_code no_blob(const char *sha256, struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no blob \"%.64s\"", sha256);
 }
 
 static void close_fd(int fd)
@@ -134,15 +124,19 @@ enum pare_code blob_fs_open(const char *dir, const struct pare_env *env, struct 
 		return pare_err_nomem(err, sizeof *b);
 	b->env = *env;
 	(void)pthread_mutex_init(&b->lock, NULL);
-	b->staging_fd = -1;
+	b->staging_fd = b->parts_fd = -1;
 	dir_fd = open_dir(AT_FDCWD, dir);
 	b->blobs_fd = dir_fd >= 0 ? open_dir(dir_fd, "blobs") : -1;
 	if (b->blobs_fd >= 0)
 		b->staging_fd = open_dir(dir_fd, "staging");
-	if (b->staging_fd < 0)
+	if (b->staging_fd >= 0)
+		b->parts_fd = open_dir(dir_fd, "parts");
+	if (b->parts_fd < 0)
 		code = pare_err_errno(err, errno, dir);
 	else
 		code = empty_staging(b, err);
+	if (code == PARE_OK)
+		blob_parts_init(b);
 	close_fd(dir_fd);
 	if (code == PARE_OK)
 		*out = b;
@@ -161,9 +155,11 @@ void blob_close(struct blob_store *b)
 		pare_free(b->holds);
 		b->holds = next;
 	}
+	blob_parts_done(b);
 	(void)pthread_mutex_destroy(&b->lock);
 	close_fd(b->blobs_fd);
 	close_fd(b->staging_fd);
+	close_fd(b->parts_fd);
 	pare_free(b);
 }
 
@@ -202,7 +198,7 @@ static enum pare_code too_large(const struct blob_writer *w, struct pare_err *er
 	return pare_err_set(err, PARE_E_TOO_LARGE, NULL, "more than the %lld bytes that are allowed here", (long long)w->cap_bytes);
 }
 
-static enum pare_code write_failed(int errnum, struct pare_err *err)
+enum pare_code blob_write_failed(int errnum, struct pare_err *err)
 {
 	return pare_err_errno(err, errnum == EFBIG ? ENOSPC : errnum, "writing to the blob store");
 }
@@ -219,7 +215,7 @@ enum pare_code blob_write(struct blob_writer *w, const void *p, size_t n, struct
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
-			return write_failed(errno, err);
+			return blob_write_failed(errno, err);
 		store_sha256_add(w->sha, bytes, (size_t)k);
 		w->n_bytes += k;
 		bytes += k;
@@ -246,38 +242,44 @@ void blob_abort(struct blob_writer *w)
 	pare_free(w);
 }
 
-/* Somebody else wrote the file: its size is what the file system says, its digest that of the bytes up to there. */
-static enum pare_code hash_file(struct blob_writer *w, struct pare_err *err)
+enum pare_code blob_hash_file(int fd, int64_t n_bytes, struct store_sha256 *sha, struct pare_err *err)
 {
-	struct stat st;
-	char *chunk;
+	char *chunk = pare_alloc(READ_BYTES);
+	int64_t at = 0;
 
-	if (fstat(w->fd, &st) != 0)
-		return pare_err_errno(err, errno, "reading a staging file");
-	if (st.st_size > w->cap_bytes)
-		return too_large(w, err);
-	chunk = pare_alloc(READ_BYTES);
 	if (chunk == NULL)
 		return pare_err_nomem(err, READ_BYTES);
-	w->n_bytes = 0;
-	while (w->n_bytes < st.st_size) {
-		int64_t left = st.st_size - w->n_bytes;
-		ssize_t k = pread(w->fd, chunk, left < (int64_t)READ_BYTES ? (size_t)left : READ_BYTES, w->n_bytes);
+	while (at < n_bytes) {
+		int64_t left = n_bytes - at;
+		ssize_t k = pread(fd, chunk, left < (int64_t)READ_BYTES ? (size_t)left : READ_BYTES, at);
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
 			break;
-		store_sha256_add(w->sha, chunk, (size_t)k);
-		w->n_bytes += k;
+		store_sha256_add(sha, chunk, (size_t)k);
+		at += k;
 	}
 	pare_free(chunk);
-	if (w->n_bytes != st.st_size)
-		return pare_err_set(err, PARE_E_IO, NULL, "a staging file of %lld bytes ended after %lld", (long long)st.st_size, (long long)w->n_bytes);
+	if (at != n_bytes)
+		return pare_err_set(err, PARE_E_IO, NULL, "a staging file of %lld bytes ended after %lld", (long long)n_bytes, (long long)at);
 	return PARE_OK;
 }
 
-static enum pare_code move_into_place(struct blob_writer *w, const char *sha256, struct pare_err *err)
+/* Somebody else wrote the file: its size is what the file system says, its digest that of the bytes up to there. */
+static enum pare_code hash_shared(struct blob_writer *w, struct pare_err *err)
+{
+	struct stat st;
+
+	if (fstat(w->fd, &st) != 0)
+		return pare_err_errno(err, errno, "reading a staging file");
+	if (st.st_size > w->cap_bytes)
+		return too_large(w, err);
+	w->n_bytes = st.st_size;
+	return blob_hash_file(w->fd, st.st_size, w->sha, err);
+}
+
+enum pare_code blob_move(struct blob_store *b, int from_fd, const char *name, const char *sha256, struct pare_err *err)
 {
 	struct place at;
 	enum pare_code code = PARE_OK;
@@ -285,25 +287,43 @@ static enum pare_code move_into_place(struct blob_writer *w, const char *sha256,
 
 	if (!place_of(sha256, &at))
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "\"%.70s\" is not a digest", sha256);
-	dir_fd = open_dir(w->b->blobs_fd, at.dir);
+	dir_fd = open_dir(b->blobs_fd, at.dir);
 	if (dir_fd < 0)
 		return pare_err_errno(err, errno, "opening a blob directory");
-	if (renameat(w->b->staging_fd, w->name, dir_fd, at.file) != 0 || fsync(dir_fd) != 0)
-		code = pare_err_errno(err, errno, "moving a blob into place");
+	if (renameat(from_fd, name, dir_fd, at.file) != 0 || fsync(dir_fd) != 0)
+		code = errno == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errno, "moving a blob into place");
 	close_fd(dir_fd);
 	return code;
 }
 
-static void take_hold(struct blob_writer *w, const char *sha256)
+static void add_hold(struct blob_store *b, struct hold *h, const char *sha256)
 {
-	struct blob_store *b = w->b;
-
-	memcpy(w->hold->sha256, sha256, sizeof w->hold->sha256);
+	memcpy(h->sha256, sha256, sizeof h->sha256);
 	(void)pthread_mutex_lock(&b->lock);
-	w->hold->next = b->holds;
-	b->holds = w->hold;
+	h->next = b->holds;
+	b->holds = h;
 	(void)pthread_mutex_unlock(&b->lock);
-	w->hold = NULL;
+}
+
+enum pare_code blob_hold(struct blob_store *b, const char *sha256, int64_t *out_bytes, struct pare_err *err)
+{
+	struct hold *h = pare_alloc(sizeof *h);
+	enum pare_code code;
+	int fd;
+
+	if (h == NULL)
+		return pare_err_nomem(err, sizeof *h);
+	if (!store_hex_check(sha256, STORE_SHA256_HEX - 1)) {
+		pare_free(h);
+		return no_blob(sha256, err);
+	}
+	add_hold(b, h, sha256);
+	code = blob_get(b, sha256, &fd, out_bytes, err);
+	if (code == PARE_OK)
+		close_fd(fd);
+	else
+		blob_release(b, sha256);
+	return code;
 }
 
 static struct hold **find_hold(struct blob_store *b, const char *sha256)
@@ -328,37 +348,48 @@ void blob_release(struct blob_store *b, const char *sha256)
 	pare_free(found);
 }
 
-enum pare_code blob_commit(struct blob_writer *w, struct blob_ref *out, struct pare_err *err)
+enum pare_code blob_seal(struct blob_store *b, int fd, struct store_sha256 *sha, struct hold *hold, char sha256[STORE_SHA256_HEX], struct pare_err *err)
 {
 	uint8_t digest[STORE_SHA256_BYTES];
-	struct blob_ref ref;
+	enum pare_code code;
+
+	if (fchmod(fd, 0400) != 0 || fsync(fd) != 0) {
+		code = blob_write_failed(errno, err);
+		pare_free(hold);
+		return code;
+	}
+	store_sha256_get(sha, digest);
+	store_hex(digest, sizeof digest, sha256);
+	add_hold(b, hold, sha256);
+	return PARE_OK;
+}
+
+enum pare_code blob_commit(struct blob_writer *w, struct blob_ref *out, struct pare_err *err)
+{
 	enum pare_code code = PARE_OK;
+	struct blob_ref ref;
 
 	if (w->shared)
-		code = hash_file(w, err);
-	if (code == PARE_OK && (fchmod(w->fd, 0400) != 0 || fsync(w->fd) != 0))
-		code = write_failed(errno, err);
+		code = hash_shared(w, err);
 	if (code == PARE_OK) {
-		store_sha256_get(w->sha, digest);
-		store_hex(digest, sizeof digest, ref.sha256);
+		struct hold *hold = w->hold;
+
+		w->hold = NULL;
+		code = blob_seal(w->b, w->fd, w->sha, hold, ref.sha256, err);
+	}
+	if (code == PARE_OK) {
 		ref.n_bytes = w->n_bytes;
-		take_hold(w, ref.sha256);
-		code = move_into_place(w, ref.sha256, err);
-		if (code != PARE_OK)
+		code = blob_move(w->b, w->b->staging_fd, w->name, ref.sha256, err);
+		if (code == PARE_OK)
+			*out = ref;
+		else
 			blob_release(w->b, ref.sha256);
 	}
-	if (code == PARE_OK)
-		*out = ref;
 	blob_abort(w); /* after the rename there is no staging file left to remove */
 	return code;
 }
 
 /* --- reading */
-static enum pare_code no_blob(const char *sha256, struct pare_err *err)
-{
-	return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no blob \"%.64s\"", sha256);
-}
-
 /* The fan-out directory of a blob, -1 with errno. */
 static int dir_of(struct blob_store *b, const char *sha256, struct place *at)
 {

@@ -15,12 +15,17 @@ struct store_sha256 {
 
 struct store_sha256 *store_sha256_new(void)
 {
+	return store_digest_new("sha256");
+}
+
+struct store_sha256 *store_digest_new(const char *algorithm)
+{
 	struct store_sha256 *h = pare_alloc(sizeof *h);
 
 	if (h == NULL)
 		return NULL;
 	h->md = EVP_MD_CTX_new();
-	if (h->md != NULL && EVP_DigestInit_ex(h->md, EVP_sha256(), NULL) == 1)
+	if (h->md != NULL && EVP_DigestInit_ex(h->md, strcmp(algorithm, "sha1") == 0 ? EVP_sha1() : EVP_sha256(), NULL) == 1)
 		return h;
 	store_sha256_free(h);
 	return NULL;

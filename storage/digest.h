@@ -13,6 +13,8 @@
 
 struct store_sha256; /* a running digest */
 struct store_sha256 *store_sha256_new(void); /* NULL: out of memory */
+/* The same for another algorithm, "sha1" (20 bytes) or "sha256". */
+struct store_sha256 *store_digest_new(const char *algorithm);
 void store_sha256_add(struct store_sha256 *h, const void *p, size_t n);
 void store_sha256_get(struct store_sha256 *h, uint8_t out[STORE_SHA256_BYTES]); /* ends it */
 void store_sha256_free(struct store_sha256 *h);

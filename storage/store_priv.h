@@ -6,6 +6,7 @@
 #include "core/base/buf.h"
 #include "storage/keys.h"
 #include "storage/store.h"
+#include "storage/uploads.h"
 
 #define STORE_ID_DIGITS 26
 
@@ -84,6 +85,14 @@ struct store_ops {
 	enum pare_code (*key_count)(struct store_tx *tx, int *out, struct pare_err *err);
 	enum pare_code (*key_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err); /* those that were revoked or expired by then */
 	enum pare_code (*blob_used)(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err);
+
+	enum pare_code (*upload_insert)(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
+	enum pare_code (*upload_load)(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);
+	enum pare_code (*upload_update)(struct store_tx *tx, const struct store_upload *u, struct pare_err *err); /* n_total, n_synced, sha256, expires_ms; the last step */
+	enum pare_code (*upload_remove)(struct store_tx *tx, const char *id, struct pare_err *err);
+	enum pare_code (*upload_count)(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
+	enum pare_code (*upload_expired)(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err); /* some one */
+	enum pare_code (*upload_of_part)(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);
 };
 
 /* Every backend's struct begins with this one. */
@@ -104,6 +113,7 @@ PARE_MUST_USE enum pare_code store_job_own(struct store_job_row *r, struct pare_
 PARE_MUST_USE enum pare_code store_event_own(struct store_event *e, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_key_own(struct store_key *k, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_upload_own(struct store_upload *u, struct pare_err *err);
 /* The same for an asset, with room for n_files files, whose path strings are then added one by one. */
 PARE_MUST_USE enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct store_file *f, struct pare_err *err);

@@ -42,6 +42,7 @@ static const size_t job_strings[] = {JOB(phase), JOB(name), JOB(model), JOB(data
 static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
 static const size_t artifact_strings[] = {offsetof(struct store_artifact, name), offsetof(struct store_artifact, media_type)};
 static const size_t key_strings[] = {offsetof(struct store_key, name), offsetof(struct store_key, scopes)};
+static const size_t upload_strings[] = {offsetof(struct store_upload, name), offsetof(struct store_upload, metadata)};
 
 const char *store_job_status_name(enum store_job_status st)
 {
@@ -166,6 +167,11 @@ void store_key_list_done(struct store_key *list, int n)
 	pare_free(list);
 }
 
+enum pare_code store_upload_own(struct store_upload *u, struct pare_err *err)
+{
+	return own(u, sizeof *u, upload_strings, N_OF(upload_strings), &u->memory, err);
+}
+
 static bool arena_string(struct pare_arena *arena, const char **s)
 {
 	if (*s != NULL)
@@ -244,6 +250,12 @@ void store_artifact_done(struct store_artifact *a)
 {
 	pare_free(a->memory);
 	memset(a, 0, sizeof *a);
+}
+
+void store_upload_done(struct store_upload *u)
+{
+	pare_free(u->memory);
+	memset(u, 0, sizeof *u);
 }
 
 void store_artifact_list_done(struct store_artifact *list, int n)

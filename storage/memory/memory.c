@@ -39,6 +39,7 @@ const struct memory_kind memory_kind_table[N_TABLES] = {
     [T_ARTIFACTS] = {.row_bytes = sizeof(struct store_artifact), .free_row = free_artifact},
     [T_IDEM] = {.row_bytes = sizeof(struct idem_row), .free_row = free_idem},
     [T_KEYS] = {.row_bytes = sizeof(struct store_key), .free_row = memory_free_key},
+    [T_UPLOADS] = {.row_bytes = sizeof(struct store_upload), .free_row = memory_free_upload},
     [T_UNDO] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
 };
 
@@ -489,6 +490,8 @@ static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *o
 		*out = *out || strcmp(((const struct store_job_row *)row_at(tx, T_JOBS, i))->j.checkpoint, sha256) == 0;
 	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++)
 		*out = *out || strcmp(((const struct store_artifact *)row_at(tx, T_ARTIFACTS, i))->sha256, sha256) == 0;
+	for (int i = 0; i < n_rows(tx, T_UPLOADS); i++)
+		*out = *out || strcmp(((const struct store_upload *)row_at(tx, T_UPLOADS, i))->sha256, sha256) == 0;
 	return PARE_OK;
 }
 
@@ -528,6 +531,13 @@ static const struct store_ops memory_ops = {
     .key_page = memory_key_page,
     .key_count = memory_key_count,
     .key_purge = memory_key_purge,
+    .upload_insert = memory_upload_insert,
+    .upload_load = memory_upload_load,
+    .upload_update = memory_upload_update,
+    .upload_remove = memory_upload_remove,
+    .upload_count = memory_upload_count,
+    .upload_expired = memory_upload_expired,
+    .upload_of_part = memory_upload_of_part,
 };
 
 enum pare_code store_memory_open(const struct pare_env *env, struct store **out, struct pare_err *err)

@@ -9,7 +9,7 @@
 #include "core/base/num.h"
 #include "storage/store_priv.h"
 
-enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_KEYS, T_UNDO, N_TABLES };
+enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_KEYS, T_UPLOADS, T_UNDO, N_TABLES };
 
 struct event_row {
 	char job[PARE_ID_MAX];
@@ -100,5 +100,15 @@ enum pare_code memory_key_update(struct store_tx *tx, const struct store_key *k,
 enum pare_code memory_key_page(struct store_tx *tx, const struct store_range *r, struct store_key *out, int *out_n, struct pare_err *err);
 enum pare_code memory_key_count(struct store_tx *tx, int *out, struct pare_err *err);
 enum pare_code memory_key_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
+
+/* memory_uploads.c */
+void memory_free_upload(void *row);
+enum pare_code memory_upload_insert(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
+enum pare_code memory_upload_load(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);
+enum pare_code memory_upload_update(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
+enum pare_code memory_upload_remove(struct store_tx *tx, const char *id, struct pare_err *err);
+enum pare_code memory_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
+enum pare_code memory_upload_expired(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err);
+enum pare_code memory_upload_of_part(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);
 
 #endif

@@ -65,6 +65,13 @@ const struct sqlite_migration sqlite_migration_table[] = {
         .sql = "CREATE TABLE keys (id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL, hash BLOB NOT NULL,"
                " created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL, last_used_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
                "PRAGMA user_version = 4;"},
+    {.version = 5,
+        .sql = "CREATE TABLE uploads (id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, metadata TEXT NOT NULL, part TEXT NOT NULL UNIQUE,"
+               " n_total INTEGER NOT NULL, n_synced INTEGER NOT NULL, sha256 TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL) STRICT;"
+               "CREATE UNIQUE INDEX uploads_owner ON uploads (owner, id);"
+               "CREATE INDEX uploads_expires ON uploads (expires_ms);"
+               "CREATE INDEX uploads_sha256 ON uploads (sha256) WHERE sha256 <> '';"
+               "PRAGMA user_version = 5;"},
     {0},
 };
 

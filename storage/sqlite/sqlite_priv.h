@@ -65,6 +65,13 @@ enum query {
 	Q_KEY_ASC,
 	Q_KEY_COUNT,
 	Q_KEY_PURGE,
+	Q_UPLOAD_INSERT,
+	Q_UPLOAD_LOAD,
+	Q_UPLOAD_UPDATE,
+	Q_UPLOAD_REMOVE,
+	Q_UPLOAD_COUNT,
+	Q_UPLOAD_EXPIRED,
+	Q_UPLOAD_OF_PART,
 	N_QUERIES
 };
 
@@ -142,5 +149,13 @@ enum pare_code sqlite_key_update(struct store_tx *tx, const struct store_key *k,
 enum pare_code sqlite_key_page(struct store_tx *tx, const struct store_range *r, struct store_key *out, int *out_n, struct pare_err *err);
 enum pare_code sqlite_key_count(struct store_tx *tx, int *out, struct pare_err *err);
 enum pare_code sqlite_key_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
+/* --- row operations that stand in files of their own */
+enum pare_code sqlite_upload_insert(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
+enum pare_code sqlite_upload_load(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);
+enum pare_code sqlite_upload_update(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
+enum pare_code sqlite_upload_remove(struct store_tx *tx, const char *id, struct pare_err *err);
+enum pare_code sqlite_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
+enum pare_code sqlite_upload_expired(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err);
+enum pare_code sqlite_upload_of_part(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);
 
 #endif

@@ -12,6 +12,7 @@
 #define ASSET_COLUMNS "id, owner, name, info, produced_by, created_ms, n_files"
 #define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
 #define KEY_COLUMNS "id, owner, name, scopes, hash, created_ms, expires_ms, revoked_ms, last_used_ms"
+#define UPLOAD_COLUMNS "id, owner, name, metadata, part, n_total, n_synced, sha256, created_ms, expires_ms"
 #define JOB_LIST(index, drive, direction)                                                                                                                             \
 	"SELECT " JOB_COLUMNS " FROM jobs INDEXED BY " index " WHERE owner = ?7 AND " drive                                                                                                         \
 	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
@@ -75,7 +76,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_IDEM_LOAD] = "SELECT job, fingerprint FROM idempotency WHERE owner = ?1 AND scope = ?2 AND key = ?3",
     [Q_IDEM_INSERT] = "INSERT INTO idempotency (owner, scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) "
-                    "OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint = ?1 AND checkpoint <> '')",
+                    "OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint = ?1 AND checkpoint <> '') OR EXISTS (SELECT 1 FROM uploads WHERE sha256 = ?1 AND sha256 <> '')",
 
     [Q_KEY_INSERT] = "INSERT INTO keys (" KEY_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [Q_KEY_LOAD] = "SELECT " KEY_COLUMNS " FROM keys WHERE id = ?1",
@@ -84,4 +85,12 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_KEY_ASC] = "SELECT " KEY_COLUMNS " FROM keys WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
     [Q_KEY_COUNT] = "SELECT count(*) FROM keys",
     [Q_KEY_PURGE] = "DELETE FROM keys WHERE (revoked_ms <> 0 AND revoked_ms <= ?1) OR (expires_ms <> 0 AND expires_ms <= ?1)",
+
+    [Q_UPLOAD_INSERT] = "INSERT INTO uploads (" UPLOAD_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    [Q_UPLOAD_LOAD] = "SELECT " UPLOAD_COLUMNS " FROM uploads INDEXED BY uploads_owner WHERE owner = ?1 AND id = ?2",
+    [Q_UPLOAD_UPDATE] = "UPDATE uploads SET n_total = ?1, n_synced = ?2, sha256 = ?3, expires_ms = ?4 WHERE id = ?5",
+    [Q_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE id = ?1",
+    [Q_UPLOAD_COUNT] = "SELECT count(*) FROM uploads INDEXED BY uploads_owner WHERE owner = ?1",
+    [Q_UPLOAD_EXPIRED] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT 1",
+    [Q_UPLOAD_OF_PART] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE part = ?1",
 };

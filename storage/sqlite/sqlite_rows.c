@@ -581,4 +581,11 @@ const struct store_ops sqlite_ops = {
     .key_page = sqlite_key_page,
     .key_count = sqlite_key_count,
     .key_purge = sqlite_key_purge,
+    .upload_insert = sqlite_upload_insert,
+    .upload_load = sqlite_upload_load,
+    .upload_update = sqlite_upload_update,
+    .upload_remove = sqlite_upload_remove,
+    .upload_count = sqlite_upload_count,
+    .upload_expired = sqlite_upload_expired,
+    .upload_of_part = sqlite_upload_of_part,
 };

@@ -154,7 +154,7 @@ static inline void world_init(struct world *w)
 	ck_assert_int_eq(blob_fs_open(w->dir, &w->env, &w->blobs, NULL), PARE_OK);
 	w->opt = (struct api_options){.env = &w->env, .store = w->store, .blobs = w->blobs, .public_url = "", .openapi = "openapi: 3.1.0\n", .version = "0.1.0",
 	    .engine = {.inspect = world_inspect, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_canceled = world_canceled, .events_added = world_events, .workers = world_workers, .ctx = w},
-	    .limits = {.max_upload_bytes = 1 << 20, .max_json_bytes = 65536, .min_free_bytes = 0, .max_queued_jobs = 100, .default_threads = 2, .max_threads = 4, .max_crashes = 3}};
+	    .limits = {.max_upload_bytes = 1 << 20, .max_json_bytes = 65536, .min_free_bytes = 0, .max_queued_jobs = 100, .max_uploads = 5, .upload_ms = 3600000, .default_threads = 2, .max_threads = 4, .max_crashes = 3}};
 }
 
 static inline void world_start(struct world *w)

@@ -106,6 +106,28 @@ START_TEST(reads_what_stands_behind_a_key)
 }
 END_TEST
 
+/* A write scope holds the read scope before it; what takes one of several scopes is opened by each. */
+static bool opens(enum api_scope word, enum api_scope route)
+{
+	const char *name = api_scope_name(word);
+
+	if (route == API_ASSETS_WRITE)
+		return word == API_MODELS_WRITE || word == API_DATASETS_WRITE;
+	if (route == API_ASSETS_READ)
+		return strncmp(name, "models:", 7) == 0 || strncmp(name, "datasets:", 9) == 0;
+	return word == route || (word == route + 1 && name[strlen(name) - 1] == 'w');
+}
+
+/* The last such word: the one that an order of scopes in a key is most likely to forget. */
+static const char *word_that_opens(enum api_scope route)
+{
+	int s = API_N_SCOPES - 1;
+
+	while (!opens((enum api_scope)s, route))
+		s--;
+	return api_scope_name((enum api_scope)s);
+}
+
 /* Every route but those for any key, with a key that has its scope alone, and with one that has all others. */
 START_TEST(a_scope_opens_its_routes_and_no_others)
 {
@@ -122,14 +144,10 @@ START_TEST(a_scope_opens_its_routes_and_no_others)
 
 		if (r->scope <= API_KEY)
 			continue;
-		(void)snprintf(text, sizeof text, GOOD " scopes=%s\n" OTHER " scopes=", api_scope_name(r->scope));
-		for (int s = API_KEY + 1; s < API_N_SCOPES; s++) {
-			const char *name = api_scope_name((enum api_scope)s);
-
-			if ((enum api_scope)s == r->scope || ((enum api_scope)s == r->scope + 1 && name[strlen(name) - 1] == 'w'))
-				continue; /* a write scope holds the read scope */
-			(void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", text[strlen(text) - 1] == '=' ? "" : ",", name);
-		}
+		(void)snprintf(text, sizeof text, GOOD " scopes=%s\n" OTHER " scopes=", word_that_opens(r->scope));
+		for (int s = API_KEY + 1; s < API_N_SCOPES; s++)
+			if (!opens((enum api_scope)s, r->scope))
+				(void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", text[strlen(text) - 1] == '=' ? "" : ",", api_scope_name((enum api_scope)s));
 		write_file(path, text);
 		world_start(&w);
 		(void)snprintf(target, sizeof target, "%s", r->path);

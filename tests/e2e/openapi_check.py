@@ -235,6 +235,44 @@ def assets():
     return model, dataset
 
 
+def begin_upload(**headers):
+    return expect(201, "POST", "/v1/uploads", b"", **headers)[0]["Location"]
+
+
+def uploads():
+    """Both dialects, each with what it refuses."""
+    tus, ietf = {"Tus_Resumable": "1.0.0"}, {"Content_Type": "application/partial-upload"}
+    piece = dict(tus, Content_Type="application/offset+octet-stream")
+    expect(204, "OPTIONS", "/v1/uploads")
+    url = begin_upload(**tus, Upload_Length="5")
+    expect(204, "OPTIONS", url)
+    expect(204, "PATCH", url, b"abc", **piece, Upload_Offset="0")
+    expect(409, "PATCH", url, b"de", **piece, Upload_Offset="0")
+    expect(415, "PATCH", url, b"de", **tus, Upload_Offset="3")
+    expect(413, "PATCH", url, b"defg", **piece, Upload_Offset="3")
+    expect(460, "PATCH", url, b"xx", **piece, Upload_Offset="3", Upload_Checksum="sha1 " + base64.b64encode(hashlib.sha1(b"de").digest()).decode())
+    expect(200, "HEAD", url)
+    expect(204, "PATCH", url, b"de", **piece, Upload_Offset="3")
+    expect(204, "DELETE", url)
+    for method in ("GET", "DELETE"):
+        expect(404, method, url)
+    expect(404, "PATCH", url, b"x", **piece, Upload_Offset="0")
+    expect(412, "POST", "/v1/uploads", b"", Tus_Resumable="0.2.2")
+    expect(413, "POST", "/v1/uploads", b"", **tus, Upload_Length="999999999999999")
+    expect(415, "POST", "/v1/uploads", b"x", **tus, Upload_Length="5")
+    url = begin_upload(Upload_Complete="?0")
+    expect(400, "PATCH", url, b"x", **ietf, Upload_Complete="?0")
+    expect(204, "PATCH", url, b"abc", **ietf, Upload_Complete="?0", Upload_Offset="0")
+    expect(200, "PATCH", url, b"de", **ietf, Upload_Complete="?1", Upload_Offset="3")
+    expect(409, "PATCH", url, b"", **ietf, Upload_Complete="?1", Upload_Offset="5")
+    expect(200, "GET", url)
+    expect(201, "POST", "/v1/uploads?name=whole", b"abcde")
+    more = [begin_upload(**tus, Upload_Length="5") for _ in range(62)]
+    expect(429, "POST", "/v1/uploads", b"", **tus, Upload_Length="5")
+    for u in more:
+        expect(204, "DELETE", u)
+
+
 def jobs(model, dataset):
     body = {"model": model, "dataset": dataset, "seed": 1, "recipe": {"steps": [{"train": {"epochs": 2}}, {"prune": {"sparsity": 0.5}}, {"train": {"epochs": 1}}]}}
     job = expect(201, "POST", "/v1/jobs", body, Idempotency_Key="check-1")[1]["id"]
@@ -309,6 +347,7 @@ def main():
     pages()
     if KEY:
         expect(401, "GET", "/v1/jobs", key=False)
+    uploads()
     model, dataset = assets()
     job = jobs(model, dataset)
     results(job)

@@ -1,0 +1,160 @@
+/* The rules of uploads: how many there may be, what may still change, when they go. */
+#include "storage/uploads.h"
+
+#include <string.h>
+
+#include "storage/store_priv.h"
+
+enum pare_code store_upload_put(struct store_view v, struct store_upload *u, int max_open, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_upload row = *u;
+	struct store_tx *tx;
+	int n = 0;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	row.name = row.name != NULL ? row.name : "";
+	row.metadata = row.metadata != NULL ? row.metadata : "";
+	memcpy(row.owner, v.owner, strlen(v.owner) + 1);
+	row.created_ms = s->env.wall_ms(s->env.ctx);
+	code = s->ops->upload_count(tx, v.owner, &n, err);
+	if (code == PARE_OK && n >= max_open)
+		code = pare_err_set(err, PARE_E_QUOTA, NULL, "there are %d uploads, which is the limit: complete them, delete them, or wait until they expire", n);
+	if (code == PARE_OK) {
+		store_new_id(s, "upl", row.id);
+		code = s->ops->upload_insert(tx, &row, err);
+	}
+	code = s->ops->end(tx, code, err);
+	if (code != PARE_OK)
+		return code;
+	memcpy(u->id, row.id, sizeof u->id);
+	u->created_ms = row.created_ms;
+	return PARE_OK;
+}
+
+enum pare_code store_upload_get(struct store_view v, const char *id, struct store_upload *out, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_upload u = {.memory = NULL};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->upload_load(tx, v.owner, id, &u, err), err);
+	if (code == PARE_OK)
+		*out = u;
+	else
+		store_upload_done(&u);
+	return code;
+}
+
+static enum pare_code update(struct store_view v, struct store_tx *tx, const struct store_upload *u, struct pare_err *err)
+{
+	struct store_upload now = {.memory = NULL};
+	enum pare_code code = v.store->ops->upload_load(tx, v.owner, u->id, &now, err);
+
+	if (code == PARE_OK && now.sha256[0] != '\0')
+		code = pare_err_set(err, PARE_E_CONFLICT, NULL, "upload %s is complete", u->id);
+	store_upload_done(&now);
+	return code == PARE_OK ? v.store->ops->upload_update(tx, u, err) : code;
+}
+
+enum pare_code store_upload_update(struct store_view v, const struct store_upload *u, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	return s->ops->end(tx, update(v, tx, u, err), err);
+}
+
+static enum pare_code remove_upload(struct store_view v, struct store_tx *tx, const char *id, struct pare_err *err)
+{
+	struct store_upload now = {.memory = NULL};
+	enum pare_code code = v.store->ops->upload_load(tx, v.owner, id, &now, err);
+
+	store_upload_done(&now);
+	return code == PARE_OK ? v.store->ops->upload_remove(tx, id, err) : code;
+}
+
+enum pare_code store_upload_delete(struct store_view v, const char *id, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	return s->ops->end(tx, remove_upload(v, tx, id, err), err);
+}
+
+/* PARE_E_NOT_FOUND: none has. */
+static enum pare_code next_expired(struct store *s, struct store_upload *out, struct pare_err *err)
+{
+	struct store_upload u = {.memory = NULL};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->upload_expired(tx, s->env.wall_ms(s->env.ctx), &u, err), err);
+	if (code == PARE_OK)
+		*out = u;
+	else
+		store_upload_done(&u);
+	return code;
+}
+
+/* The row goes before the bytes: what a crash leaves in between, the next start removes. */
+enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int *out_n, struct pare_err *err)
+{
+	struct store_upload u;
+	enum pare_code code;
+
+	*out_n = 0;
+	while ((code = next_expired(s, &u, err)) == PARE_OK) {
+		code = store_upload_delete((struct store_view){s, u.owner}, u.id, err);
+		if (code == PARE_OK || code == PARE_E_NOT_FOUND) {
+			blob_part_remove(b, u.part);
+			if (u.sha256[0] != '\0')
+				(void)store_blob_drop(s, b, u.sha256);
+			code = PARE_OK;
+			++*out_n;
+		}
+		store_upload_done(&u);
+		if (code != PARE_OK)
+			return code;
+	}
+	return code == PARE_E_NOT_FOUND ? PARE_OK : code;
+}
+
+/* When the store cannot tell, everything is kept. */
+static int64_t keep_of(void *ctx, const char *name, char out_sha256[STORE_SHA256_HEX])
+{
+	struct store *s = ctx;
+	struct store_upload u = {.memory = NULL};
+	struct store_tx *tx;
+	int64_t keep = INT64_MAX;
+	enum pare_code code = s->ops->begin(s, false, &tx, NULL);
+
+	if (code == PARE_OK)
+		code = s->ops->end(tx, s->ops->upload_of_part(tx, name, &u, NULL), NULL);
+	if (code == PARE_OK) {
+		keep = u.n_synced;
+		memcpy(out_sha256, u.sha256, sizeof u.sha256);
+	} else if (code == PARE_E_NOT_FOUND) {
+		keep = -1;
+	}
+	store_upload_done(&u);
+	return keep;
+}
+
+enum pare_code store_uploads_recover(struct store *s, struct blob_store *b, struct pare_err *err)
+{
+	return blob_parts_recover(b, keep_of, s, err);
+}

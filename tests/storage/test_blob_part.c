@@ -1,0 +1,252 @@
+/* Parts: bytes that come in pieces, turns, sealing, and what a start makes of what the last run left. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "storage/blob.h"
+#include "tests/storage/fixture.h"
+
+/* SHA-256 of "hello world" */
+#define SHA_HELLO "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+
+static char dir[64], name[BLOB_PART_NAME];
+static struct blob_store *b;
+static struct pare_err err;
+
+static void open_store(void)
+{
+	MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+}
+
+static void setup(void)
+{
+	fixture_dir(dir);
+	open_store();
+	blob_part_name(b, name);
+}
+
+static void teardown(void)
+{
+	blob_close(b);
+	fixture_dir_remove(dir);
+}
+
+/* Appends a text in a request of its own. */
+static void append(const char *text)
+{
+	struct blob_part *p;
+
+	MUST(blob_part_open(b, name, &p, &err));
+	MUST(blob_part_append(p, text, strlen(text), &err));
+	MUST(blob_part_sync(p, &err));
+	blob_part_close(p);
+}
+
+static void expect_hello(void)
+{
+	struct blob_part *p;
+	struct blob_ref ref;
+	char bytes[12] = "";
+	int64_t n;
+	int fd;
+
+	MUST(blob_part_open(b, name, &p, &err));
+	ck_assert_int_eq(blob_part_bytes(p), 11);
+	MUST(blob_part_seal(p, &ref, &err));
+	blob_part_close(p);
+	ck_assert_str_eq(ref.sha256, SHA_HELLO);
+	ck_assert_int_eq(ref.n_bytes, 11);
+	MUST(blob_part_place(b, name, ref.sha256, &err));
+	blob_release(b, ref.sha256);
+	MUST(blob_get(b, SHA_HELLO, &fd, &n, &err));
+	ck_assert_int_eq(read(fd, bytes, sizeof bytes), 11);
+	ck_assert_str_eq(bytes, "hello world");
+	(void)close(fd);
+	ck_assert_int_eq(blob_part_size(b, name), 0);
+	ck_assert_int_eq(blob_part_place(b, name, SHA_HELLO, &err), PARE_E_NOT_FOUND);
+}
+
+START_TEST(grows_over_requests_and_runs)
+{
+	append("hello ");
+	ck_assert_int_eq(blob_part_size(b, name), 6);
+	append("wor");
+	blob_close(b);
+	open_store(); /* the digest has to be taken from the file now */
+	append("ld");
+	expect_hello();
+}
+END_TEST
+
+START_TEST(digest_runs_along)
+{
+	append("hello ");
+	append("world");
+	expect_hello();
+}
+END_TEST
+
+START_TEST(the_newer_one_has_it)
+{
+	struct blob_part *old, *new;
+
+	MUST(blob_part_open(b, name, &old, &err));
+	MUST(blob_part_append(old, "hello ", 6, &err));
+	MUST(blob_part_open(b, name, &new, &err));
+	ck_assert_int_eq(blob_part_bytes(new), 6);
+	ck_assert_int_eq(blob_part_append(old, "xxx", 3, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(blob_part_cut(old, 0, &err), PARE_E_CONFLICT);
+	MUST(blob_part_append(new, "world", 5, &err));
+	blob_part_close(old);
+	blob_part_close(new);
+	expect_hello();
+}
+END_TEST
+
+START_TEST(cut_bytes_are_forgotten)
+{
+	struct blob_part *p;
+
+	append("hello ");
+	MUST(blob_part_open(b, name, &p, &err));
+	MUST(blob_part_append(p, "WORLD!!!", 8, &err));
+	MUST(blob_part_cut(p, 6, &err));
+	ck_assert_int_eq(blob_part_bytes(p), 6);
+	MUST(blob_part_append(p, "world", 5, &err));
+	blob_part_close(p);
+	expect_hello();
+}
+END_TEST
+
+START_TEST(removed_ones_take_nothing)
+{
+	struct blob_part *p;
+
+	MUST(blob_part_open(b, name, &p, &err));
+	MUST(blob_part_append(p, "hello ", 6, &err));
+	blob_part_remove(b, name);
+	ck_assert_int_eq(blob_part_append(p, "world", 5, &err), PARE_E_CONFLICT);
+	blob_part_close(p);
+	ck_assert_int_eq(blob_part_size(b, name), 0);
+	blob_part_remove(b, name); /* once more harms nobody */
+	append("hello world"); /* a name can be used again */
+	expect_hello();
+}
+END_TEST
+
+START_TEST(names_are_not_paths)
+{
+	static const char *const wrong[] = {"", ".", "..", "boot", "../blobs", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcdef0"};
+	struct blob_part *p;
+
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		ck_assert_int_eq(blob_part_open(b, wrong[i], &p, &err), PARE_E_INTERNAL);
+		ck_assert_int_eq(blob_part_size(b, wrong[i]), 0);
+		blob_part_remove(b, wrong[i]);
+		ck_assert_int_eq(blob_part_place(b, wrong[i], SHA_HELLO, &err), PARE_E_NOT_FOUND);
+	}
+}
+END_TEST
+
+/* What the test's store knows of the part. */
+static int64_t known;
+static const char *known_sha;
+
+static int64_t recall(void *ctx, const char *which, char out_sha256[STORE_SHA256_HEX])
+{
+	ck_assert_ptr_eq(ctx, &known);
+	ck_assert_str_eq(which, name);
+	(void)snprintf(out_sha256, STORE_SHA256_HEX, "%s", known_sha);
+	return known;
+}
+
+static void restart(int64_t knows, const char *sha)
+{
+	known = knows;
+	known_sha = sha;
+	blob_close(b);
+	open_store();
+	MUST(blob_parts_recover(b, recall, &known, &err));
+}
+
+static void other_boot(void)
+{
+	char path[96];
+	FILE *f;
+
+	(void)snprintf(path, sizeof path, "%s/parts/boot", dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	(void)fputs("another run of the system", f);
+	(void)fclose(f);
+}
+
+/* A killed daemon's bytes are there; those that a power failure may have taken are not trusted. */
+START_TEST(start_after_a_kill_and_after_a_power_failure)
+{
+	MUST(blob_parts_recover(b, recall, &known, &err)); /* an empty directory: the boot is noted */
+	append("hello world");
+	restart(6, "");
+	ck_assert_int_eq(blob_part_size(b, name), 11);
+	other_boot();
+	restart(6, "");
+	ck_assert_int_eq(blob_part_size(b, name), 6);
+	append("world");
+	restart(6, ""); /* the boot is noted again */
+	ck_assert_int_eq(blob_part_size(b, name), 11);
+	expect_hello();
+}
+END_TEST
+
+START_TEST(start_puts_parts_in_their_place)
+{
+	int64_t n;
+	int fd;
+
+	append("hello world");
+	restart(11, SHA_HELLO);
+	MUST(blob_get(b, SHA_HELLO, &fd, &n, &err));
+	ck_assert_int_eq(n, 11);
+	(void)close(fd);
+	append("nobody knows me");
+	restart(-1, "");
+	ck_assert_int_eq(blob_part_size(b, name), 0);
+}
+END_TEST
+
+START_TEST(holds_of_blobs_that_are_there)
+{
+	int64_t n = 0;
+
+	ck_assert_int_eq(blob_hold(b, SHA_HELLO, &n, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(blob_hold(b, "../../../etc/passwd", &n, &err), PARE_E_NOT_FOUND);
+	append("hello world");
+	expect_hello();
+	MUST(blob_hold(b, SHA_HELLO, &n, &err));
+	ck_assert_int_eq(n, 11);
+	blob_release(b, SHA_HELLO);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("blob parts");
+	TCase *tc = tcase_create("parts");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, grows_over_requests_and_runs);
+	tcase_add_test(tc, digest_runs_along);
+	tcase_add_test(tc, the_newer_one_has_it);
+	tcase_add_test(tc, cut_bytes_are_forgotten);
+	tcase_add_test(tc, removed_ones_take_nothing);
+	tcase_add_test(tc, names_are_not_paths);
+	tcase_add_test(tc, start_after_a_kill_and_after_a_power_failure);
+	tcase_add_test(tc, start_puts_parts_in_their_place);
+	tcase_add_test(tc, holds_of_blobs_that_are_there);
+	suite_add_tcase(s, tc);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

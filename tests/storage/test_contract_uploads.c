@@ -1,0 +1,155 @@
+/* The contract of storage/uploads.h. */
+#include "storage/uploads.h"
+#include "tests/storage/contract.h"
+
+#define PART_A "00000000000000000000000000000001"
+#define PART_B "00000000000000000000000000000002"
+#define OTHERS ((struct store_view){s, "acme"})
+
+static struct store_upload a_new(const char *part)
+{
+	struct store_upload u = {.name = "net.onnx", .metadata = "filename bmV0Lm9ubng=", .n_total = 100, .expires_ms = fake_wall + HOUR_MS};
+
+	memcpy(u.part, part, sizeof u.part);
+	return u;
+}
+
+START_TEST(round_trip)
+{
+	struct store_upload u, got;
+
+	begin(_i);
+	u = a_new(PART_A);
+	MUST(store_upload_put(MINE(s), &u, 5, &err));
+	ck_assert(pare_id_check(u.id, "upl"));
+	MUST(store_upload_get(MINE(s), u.id, &got, &err));
+	ck_assert_str_eq(got.id, u.id);
+	ck_assert_str_eq(got.name, "net.onnx");
+	ck_assert_str_eq(got.metadata, u.metadata);
+	ck_assert_str_eq(got.part, PART_A);
+	ck_assert_int_eq(got.n_total, 100);
+	ck_assert_int_eq(got.n_synced, 0);
+	ck_assert_str_eq(got.sha256, "");
+	ck_assert_int_eq(got.created_ms, fake_wall);
+	ck_assert_int_eq(got.expires_ms, fake_wall + HOUR_MS);
+	store_upload_done(&got);
+	ck_assert_int_eq(store_upload_get(MINE(s), "upl_0", &got, &err), PARE_E_NOT_FOUND);
+	end();
+}
+END_TEST
+
+START_TEST(changes_until_it_is_complete)
+{
+	struct store_upload u, got;
+	bool used;
+
+	begin(_i);
+	u = a_new(PART_A);
+	MUST(store_upload_put(MINE(s), &u, 5, &err));
+	u.n_synced = 40;
+	u.expires_ms += 5;
+	MUST(store_upload_update(MINE(s), &u, &err));
+	MUST(store_upload_get(MINE(s), u.id, &got, &err));
+	ck_assert(got.n_synced == 40 && got.expires_ms == u.expires_ms && got.n_total == 100);
+	store_upload_done(&got);
+	MUST(store_blob_used(s, SHA_C, &used, &err));
+	ck_assert(!used);
+	memcpy(u.sha256, SHA_C, sizeof u.sha256);
+	u.n_synced = 100;
+	MUST(store_upload_update(MINE(s), &u, &err));
+	MUST(store_blob_used(s, SHA_C, &used, &err));
+	ck_assert(used);
+	ck_assert_int_eq(store_upload_update(MINE(s), &u, &err), PARE_E_CONFLICT);
+	MUST(store_upload_delete(MINE(s), u.id, &err));
+	MUST(store_blob_used(s, SHA_C, &used, &err));
+	ck_assert(!used);
+	ck_assert_int_eq(store_upload_delete(MINE(s), u.id, &err), PARE_E_NOT_FOUND);
+	end();
+}
+END_TEST
+
+START_TEST(owners_do_not_meet)
+{
+	struct store_upload u, got;
+
+	begin(_i);
+	u = a_new(PART_A);
+	MUST(store_upload_put(MINE(s), &u, 1, &err));
+	ck_assert_int_eq(store_upload_get(OTHERS, u.id, &got, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_upload_update(OTHERS, &u, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_upload_delete(OTHERS, u.id, &err), PARE_E_NOT_FOUND);
+	u = a_new(PART_B);
+	ck_assert_int_eq(store_upload_put(MINE(s), &u, 1, &err), PARE_E_QUOTA);
+	ck_assert_str_eq(u.id, "");
+	MUST(store_upload_put(OTHERS, &u, 1, &err)); /* each owner has a number of its own */
+	end();
+}
+END_TEST
+
+static void write_part(struct blob_store *b, const char *part)
+{
+	struct blob_part *p;
+
+	MUST(blob_part_open(b, part, &p, &err));
+	MUST(blob_part_append(p, "0123456789", 10, &err));
+	blob_part_close(p);
+}
+
+START_TEST(expired_ones_go_with_their_bytes)
+{
+	struct store_upload u, v, got;
+	struct blob_store *b;
+	int n;
+
+	begin(_i);
+	MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+	u = a_new(PART_A);
+	v = a_new(PART_B);
+	v.expires_ms += HOUR_MS;
+	MUST(store_upload_put(MINE(s), &u, 5, &err));
+	MUST(store_upload_put(OTHERS, &v, 5, &err));
+	write_part(b, PART_A);
+	write_part(b, PART_B);
+	MUST(store_uploads_collect(s, b, &n, &err));
+	ck_assert_int_eq(n, 0);
+	fake_wall += HOUR_MS;
+	MUST(store_uploads_collect(s, b, &n, &err));
+	ck_assert_int_eq(n, 1);
+	ck_assert_int_eq(store_upload_get(MINE(s), u.id, &got, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(blob_part_size(b, PART_A), 0);
+	ck_assert_int_eq(blob_part_size(b, PART_B), 10);
+	blob_close(b);
+	end();
+}
+END_TEST
+
+START_TEST(start_removes_parts_without_a_row)
+{
+	struct store_upload u;
+	struct blob_store *b;
+
+	begin(_i);
+	MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+	u = a_new(PART_A);
+	MUST(store_upload_put(OTHERS, &u, 5, &err));
+	write_part(b, PART_A);
+	write_part(b, PART_B);
+	MUST(store_uploads_recover(s, b, &err));
+	ck_assert_int_eq(blob_part_size(b, PART_A), 0); /* nothing of it was synced, and no run of the system is noted yet */
+	ck_assert_int_eq(blob_part_size(b, PART_B), 0);
+	write_part(b, PART_A);
+	blob_close(b);
+	MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+	MUST(store_uploads_recover(s, b, &err));
+	ck_assert_int_eq(blob_part_size(b, PART_A), 10);
+	blob_close(b);
+	end();
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *tests[] = {round_trip, changes_until_it_is_complete, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row};
+
+	return run_over_backends("store contract: uploads", tests, sizeof tests / sizeof *tests) != 0;
+}
