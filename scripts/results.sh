@@ -18,6 +18,8 @@ lenet='{"type":"mlp","input":[784],"layers":[{"units":300,"activation":"relu","d
 long='{"sparsity":0.92,"lambda":0.00003,"epochs":40,"rounds":20,"finetune_epochs":40}'
 few='{"sparsity":0.8,"epochs":8,"rounds":1,"finetune_epochs":2}'
 rand='$of["784-128-64-10/random-neuron"].error'
+# random@NAME: the recipe NAME, its training and schedule included, with random scores in the place of its criterion
+twin() { echo "\$of[\"$1/random@$2\"].error"; }
 rows() {
 	cat <<-ROWS
 		LeNet-300-100|weight-magnitude|mnist|$lenet|$long|.error <= 1.64 and .compression >= 12
@@ -34,16 +36,22 @@ rows() {
 		784-128-64-10|activation-neuron|mnist|-|$few|.error < $rand
 		784-128-64-10|neuron-loss|mnist|-|$few|.error < $rand
 		784-128-64-10|feature-importance|mnist|-|$few|.error < $rand
-		784-128-64-10|gradient-sum|mnist|-|$few|.error < $rand
-		784-128-64-10|entropy-l1|mnist|-|$few|.error < $rand
-		784-128-64-10|importance-l2|mnist|-|$few|.error < $rand
-		784-128-64-10|gradient-sgd|mnist|-|$few|.error < $rand
-		784-10-10-10|entropy|mnist|-|{}|.error <= .dense_error + 1
+		784-128-64-10|random@gradient-sum|mnist|-|$few|.error > .dense_error + 1
+		784-128-64-10|gradient-sum|mnist|-|$few|.error < $(twin 784-128-64-10 gradient-sum)
+		784-128-64-10|random@entropy-l1|mnist|-|$few|.error > .dense_error + 1
+		784-128-64-10|entropy-l1|mnist|-|$few|.error < $(twin 784-128-64-10 entropy-l1)
+		784-128-64-10|random@importance-l2|mnist|-|$few|.error > .dense_error + 1
+		784-128-64-10|importance-l2|mnist|-|$few|.error < $(twin 784-128-64-10 importance-l2)
+		784-128-64-10|random@gradient-sgd|mnist|-|$few|.error > .dense_error + 1
+		784-128-64-10|gradient-sgd|mnist|-|$few|.error < $(twin 784-128-64-10 gradient-sgd)
+		784-10-10-10|random@entropy|mnist|-|{}|.error > .dense_error
+		784-10-10-10|entropy|mnist|-|{}|.error <= .dense_error + 1 and .error < $(twin 784-10-10-10 entropy)
 		784-128-10|gradient-clip|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 2.4
 		784-128-10|sgd-sparse|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 9.9
 		784-128-10|sparse-representation|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 1.1
 		784-300-100-10|ridge-reconstruct|mnist|-|{"sparsity":0.9}|.error <= .dense_error + 0.5 and .compression >= 9.9
 		784-300-100-10|ridge-reconstruct|mnist|-|{"sparsity":0.95}|.error <= .dense_error + 1 and .compression >= 19.9
+		LeNet-300-100|lottery-ticket|mnist|-|{}|.error <= .dense_error + 0.3 and .compression >= 19.9
 		LeNet-300-100|rigl|mnist|-|{}|.error <= 2.2 and .compression >= 19.9
 		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
 	ROWS
@@ -64,10 +72,15 @@ which=rows
 run() { # recipe, data, architecture, params, seed, directory
 	mkdir -p "$6"
 	a=$3 d=$mnist
-	[ "$a" != - ] || a=$(jq -c .architecture "recipes/$1.json")
+	[ "$a" != - ] || a=$(jq -c .architecture "recipes/${1#random@}.json")
 	[ "$2" != iris ] || d=tests/data/iris.csv
 	echo "$a" | jq -c --argjson s "$5" '. + {seed: $s}' >"$6/architecture.json"
-	jq -nc --arg r "$1" --argjson p "$4" --argjson s "$5" '{recipe: $r, params: $p, seed: $s}' >"$6/job.next"
+	case $1 in
+	random@*) jq -c --argjson p "$4" --argjson s "$5" '(.params | map_values(.default)) + $p as $v | .job
+		| walk(if type == "object" and has("$param") then $v[.["$param"]] elif type == "object" and has("criterion") then .criterion = "random" else . end) | .seed = $s' \
+		"recipes/${1#random@}.json" ;;
+	*) jq -nc --arg r "$1" --argjson p "$4" --argjson s "$5" '{recipe: $r, params: $p, seed: $s}' ;;
+	esac >"$6/job.next"
 	if [ "$which" = rows_published ] && [ -s "$6/report.json" ] && cmp -s "$6/job.next" "$6/job.json"; then return; fi
 	mv "$6/job.next" "$6/job.json"
 	"$b"/pare-core build --architecture "$6/architecture.json" --out "$6/in.onnx" >/dev/null
@@ -86,7 +99,7 @@ cell() {
 n=0 met=0 of='{}'
 printf '%-14s %-17s %-24s %-24s %-22s %s\n' network recipe 'error dense, %' 'error after, %' 'weights, times fewer' bar
 while IFS='|' read -r net recipe data arch params bar; do
-	[ $# = 0 ] || case " $* " in *" $recipe "*) ;; *) continue ;; esac
+	[ $# = 0 ] || case " $* " in *" ${recipe#random@} "*) ;; *) continue ;; esac
 	reports=
 	for seed in $seeds; do
 		dir=$out/$(echo "$net-$recipe-$(echo "$params" | jq -r '.sparsity // ""')-$seed" | tr ' ' _)

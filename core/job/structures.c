@@ -37,10 +37,11 @@ static void options(const struct job_run *r, const struct pare_args *args, const
     struct pare_structure_ratio *ratios)
 {
 	const struct pare_arg *exclude = pare_args_get(args, "exclude"), *list = strcmp(args->method->name, "prune") == 0 ? pare_args_get(args, "ratios") : NULL;
+	const struct pare_args *criterion = pare_args_obj(args, "criterion");
 	const char *scope = pare_args_str(args, "scope");
 
 	*out = (struct pare_structure_options){
-	    .criterion = pare_structure_criterion_find(pare_args_obj(args, "criterion")->method->name),
+	    .criterion = pare_structure_criterion_find(criterion->method->name),
 	    .scope = strcmp(scope, "layer") == 0 ? PARE_STRUCTURE_LAYER : strcmp(scope, "isomorphic") == 0 ? PARE_STRUCTURE_ISOMORPHIC : PARE_STRUCTURE_GLOBAL,
 	    .exclude = exclude->strings,
 	    .n_exclude = exclude->n,
@@ -48,6 +49,8 @@ static void options(const struct job_run *r, const struct pare_args *args, const
 	    .round_to = pare_args_has(args, "round_to") ? pare_args_int(args, "round_to") : 1,
 	};
 	(void)r;
+	out->centered = job_num_or(criterion, "centered", 0) > 0;
+	out->weighted = job_num_or(criterion, "weighted", 0) > 0;
 	if (o == NULL)
 		return;
 	out->weights = o->criterion;
@@ -112,7 +115,7 @@ static enum pare_code look_at_structures(struct job_run *r, const struct pare_ar
     struct pare_activation_stats *seen, double **ablation, struct pare_err *err)
 {
 	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag(),
-	    .batch_size = JOB_CALIBRATION_BATCH, .n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX)};
+	    .batch_size = JOB_CALIBRATION_BATCH, .bins = (int)job_num_or(criterion, "bins", 2), .n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX)};
 
 	if (o->criterion->stat != PARE_STRUCTURE_STAT_ABLATION) {
 		o->activations = seen;

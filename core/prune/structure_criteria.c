@@ -6,10 +6,16 @@
  * bn_scale     |gamma| of the norms that the unit passes through (Liu et al. 2017, arXiv:1708.06519)
  * fpgm         distance to the other units of the group: what lies near the geometric median can be made up for by the others
  *              (He et al. 2019, arXiv:1811.00250)
- * mean_activation, apoz   mean |a| on data, and how often it is not zero (Hu et al. 2016, arXiv:1607.03250)
- * entropy      of the outputs in bins: what always says the same says nothing (Luo and Wu 2017, arXiv:1706.05791)
+ * mean_activation, apoz   mean |a| on data, and how often it is not zero (Hu et al. 2016, arXiv:1607.03250). Centered: the spread about the mean,
+ *              since a bias can stand for the mean (Polyak and Wolf 2015; An et al. 2024, arXiv:2312.11983)
+ * entropy      of the outputs in bins: what always says the same says nothing (Luo and Wu 2017, arXiv:1706.05791); in two bins, of being on or
+ *              off (Liao et al. 2023, arXiv:2308.06619)
  * hrank        mean rank of the feature maps that convolutions read: what is of low rank can be made up from little (Lin et al. 2020, arXiv:2002.10179)
  * ablation     how much the loss rises without the unit: the exact form of what taylor estimates (Mozer and Smolensky 1989)
+ *
+ * A unit behind a ReLU computes the same when what leads in is doubled and what leads out is halved. Weighted, its output counts as
+ * the weights that read it make it count, whatever the division. Neurons that are on for every row have the largest means and the most even
+ * bins, and are the ones that a linear layer could replace: with neither option both criteria did worse than chance on MNIST.
  *
  * Running statistics of batch norms are no weights and count nowhere. */
 #include <math.h>
@@ -191,11 +197,40 @@ static double over_slices(const struct pare_structure_input *in, int unit, const
 	return count > 0 ? total / count : NAN;
 }
 
+static void add_reader(void *ctx, const struct pare_unit_run *r)
+{
+	struct sum *s = ctx;
+
+	if (counts(s, r) && pare_net_param(s->net, r->param)->out_axis != r->axis)
+		add_square(ctx, r);
+}
+
+/* The norm of the weights that read a unit, 1 without any. */
+static double reach(const struct pare_structure_input *in, int unit)
+{
+	struct sum s = {.net = in->net, .slab = pare_net_slab((struct pare_net *)in->net)};
+
+	if (!in->weighted)
+		return 1;
+	pare_unit_walk(in->groups, in->net, in->group->first + unit, add_reader, &s);
+	return s.n > 0 ? sqrt(s.total) : 1;
+}
+
+static double spread(const struct pare_structure_input *in, int unit)
+{
+	double mean = over_slices(in, unit, in->activations->total);
+
+	return sqrt(fmax(0, over_slices(in, unit, in->activations->squares) - mean * mean));
+}
+
 static enum pare_code score_mean(const struct pare_structure_input *in, float *out, struct pare_err *err)
 {
 	(void)err;
-	for (int u = 0; u < in->group->n; u++)
-		out[u] = (float)over_slices(in, u, in->activations->sum);
+	for (int u = 0; u < in->group->n; u++) {
+		double a = in->centered ? spread(in, u) : over_slices(in, u, in->activations->sum);
+
+		out[u] = (float)(a * reach(in, u));
+	}
 	return PARE_OK;
 }
 
@@ -223,7 +258,7 @@ static enum pare_code score_entropy(const struct pare_structure_input *in, float
 				n++;
 			}
 		}
-		out[u] = n > 0 ? (float)(total / n) : NAN;
+		out[u] = n > 0 ? (float)(total / n * reach(in, u)) : NAN;
 	}
 	return PARE_OK;
 }
@@ -260,7 +295,7 @@ const struct pare_structure_criterion pare_structure_criterion_table[] = {
     {.name = "fpgm", .relative = true, .score = score_fpgm},
     {.name = "mean_activation", .stat = PARE_STRUCTURE_STAT_ACTIVATIONS, .relative = true, .score = score_mean},
     {.name = "apoz", .stat = PARE_STRUCTURE_STAT_ACTIVATIONS, .score = score_apoz},
-    {.name = "entropy", .stat = PARE_STRUCTURE_STAT_ENTROPY, .score = score_entropy},
+    {.name = "entropy", .stat = PARE_STRUCTURE_STAT_ENTROPY, .relative = true, .score = score_entropy},
     {.name = "hrank", .stat = PARE_STRUCTURE_STAT_RANK, .relative = true, .score = score_rank},
     {.name = "ablation", .stat = PARE_STRUCTURE_STAT_ABLATION, .score = score_ablation},
     {.name = NULL},

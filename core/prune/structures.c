@@ -132,7 +132,8 @@ static enum pare_code score_weights(struct chooser *c, struct pare_err *err)
 static enum pare_code score_group(struct chooser *c, int k, struct pare_err *err)
 {
 	const struct pare_group *gr = &c->g->groups[k];
-	const struct pare_structure_input in = {.net = c->net, .groups = c->g, .group = gr, .activations = c->opt->activations, .ablation = c->opt->ablation, .seed = c->opt->seed, .index = k};
+	const struct pare_structure_input in = {.net = c->net, .groups = c->g, .group = gr, .activations = c->opt->activations, .ablation = c->opt->ablation,
+	    .centered = c->opt->centered, .weighted = c->opt->weighted, .seed = c->opt->seed, .index = k};
 	bool sum = c->opt->criterion == NULL && c->opt->weights->stat != PARE_STAT_NONE;
 
 	if (c->opt->criterion != NULL)

@@ -11,12 +11,12 @@
 /* Of every slice of the values that weights read, over rows of data (core/train/activations.h): by slice number. */
 struct pare_activation_stats {
 	double *sum;   /* of |a| */
+	double *total, *squares; /* of a, of a^2 */
 	double *zeros; /* how many are exactly zero */
 	double *count; /* of elements; 0: not looked at */
 	double *rank, *maps; /* of channels of 4-dimensional values [N, C, H, W]: ranks of the H x W maps, summed, and how many; NULL unless asked for */
-	double *entropy; /* -sum p ln p of the elements in PARE_ACTIVATION_BINS equal bins between the slice's least and greatest; NULL unless asked for */
+	double *entropy; /* -sum p ln p of the elements in bins (core/train/activations.h); NULL unless asked for */
 };
-#define PARE_ACTIVATION_BINS 32
 
 /* What a structure criterion has to know of data. */
 enum pare_structure_stat {
@@ -33,6 +33,7 @@ struct pare_structure_input {
 	const struct pare_group *group;
 	const struct pare_activation_stats *activations; /* where the criterion asks for them */
 	const double *ablation;                          /* by unit, likewise: how much the loss rises without it */
+	bool centered, weighted;                         /* as in the options */
 	uint64_t seed;
 	int index; /* of the group */
 };
@@ -63,6 +64,8 @@ struct pare_structure_options {
 	const float *stat; /* of the weight criterion, as in struct pare_prune_options */
 	const struct pare_activation_stats *activations;
 	const double *ablation;
+	bool centered; /* mean_activation: the root mean square of what differs from the mean */
+	bool weighted; /* mean_activation, entropy: times the norm of the weights that read the unit */
 	enum pare_structure_scope scope;
 	bool by_threshold;
 	double sparsity;  /* share of the units that is gone afterwards, [0, 1) */

@@ -243,6 +243,16 @@ static const struct pare_param ablation_params[] = {
 static const struct pare_param activation_params[] = {
     {INTEGER("rows", 1, MAX_INT, "Training rows whose activations are looked at before each round; more than there are: all"), DEFAULT(1024)},
     END};
+static const struct pare_param mean_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows whose activations are looked at before each round; more than there are: all"), DEFAULT(1024)},
+    {.name = "centered", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "The root mean square of what differs from the mean: a bias can stand for the mean"},
+    {.name = "weighted", .type = PARE_PARAM_BOOL, DEFAULT(1), .doc = "Times the norm of the weights that read the structure, so that it does not matter how a ReLU's scale is divided between what leads in and what leads out"},
+    END};
+static const struct pare_param entropy_params[] = {
+    {INTEGER("rows", 1, MAX_INT, "Training rows whose activations are looked at before each round; more than there are: all"), DEFAULT(1024)},
+    {INTEGER("bins", 2, 1024, "Equal bins between the least and the greatest output; 2: on (more than 0, or than the middle where nothing is at or below 0) and off"), DEFAULT(2)},
+    {.name = "weighted", .type = PARE_PARAM_BOOL, DEFAULT(1), .doc = "Times the norm of the weights that read the structure, so that it does not matter how a ReLU's scale is divided between what leads in and what leads out"},
+    END};
 static const struct pare_param wanda_params[] = {
     {INTEGER("rows", 1, MAX_INT, "Training rows whose inputs to the layers are looked at before each round; more than there are: all"), DEFAULT(2048)},
     END};
@@ -392,9 +402,9 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_CRITERION, "l2", "Root mean square over all weights of a structure, coupled ones included", "Li et al. 2017, arXiv:1608.08710; Fang et al. 2023, arXiv:2301.12900", NULL},
     {PARE_KIND_CRITERION, "bn_scale", "|gamma| of the norms that a channel passes through; layers without one stay whole", "Liu et al. 2017, arXiv:1708.06519", NULL},
     {PARE_KIND_CRITERION, "fpgm", "Distance of a structure's weights to those of the others in its layer: what lies in the middle can be replaced", "He et al. 2019, arXiv:1811.00250", NULL},
-    {PARE_KIND_CRITERION, "mean_activation", "Mean |a| of a structure's outputs on training rows", "Polyak and Wolf 2015, IEEE Access 3", activation_params},
+    {PARE_KIND_CRITERION, "mean_activation", "Mean |a| of a structure's outputs on training rows, or their spread", "Polyak and Wolf 2015, IEEE Access 3; An et al. 2024, arXiv:2312.11983 (spread, weighted)", mean_params},
     {PARE_KIND_CRITERION, "apoz", "How often a structure's outputs are not zero on training rows", "Hu et al. 2016, arXiv:1607.03250", activation_params},
-    {PARE_KIND_CRITERION, "entropy", "Entropy of a structure's outputs in bins: what always says the same says nothing", "Luo and Wu 2017, arXiv:1706.05791", activation_params},
+    {PARE_KIND_CRITERION, "entropy", "Entropy of a structure's outputs in bins: what always says the same says nothing", "Luo and Wu 2017, arXiv:1706.05791; Liao et al. 2023, arXiv:2308.06619 (on and off)", entropy_params},
     {PARE_KIND_CRITERION, "hrank", "Mean rank of a channel's feature maps, of those that convolutions read, on training rows; layers without such maps stay whole", "Lin et al. 2020, arXiv:2002.10179", activation_params},
     {PARE_KIND_CRITERION, "ablation", "How much the loss rises without the structure, found out by leaving it out; taylor with granularity channel is the fast form", "Mozer and Smolensky 1989", ablation_params},
     {PARE_KIND_CRITERION, "hessian", "w^2 h / 2 with h on the diagonal of the Hessian, estimated by random probes: optimal brain damage; of structures the sum", "LeCun et al. 1990; Hutchinson 1989; Yu et al. 2022, arXiv:2101.08940", hessian_params},

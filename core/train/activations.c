@@ -22,7 +22,8 @@ struct tapped {
 	uint32_t *rows;
 	/* by slice, for the entropy; NULL without */
 	float *least, *most;
-	double *bins; /* PARE_ACTIVATION_BINS each; the first pass finds the range, the second fills them */
+	size_t n_bins;
+	double *bins; /* n_bins each; the first pass finds the range, the second fills them */
 	bool filling;
 	double *map; /* room for one; NULL unless ranks are asked for */
 };
@@ -110,13 +111,20 @@ static void widen(const struct tapped *t, uint32_t slice, const float *p, int64_
 
 static void fill_bins(const struct tapped *t, uint32_t slice, const float *p, int64_t n)
 {
-	double low = (double)t->least[slice], width = ((double)t->most[slice] - low) / PARE_ACTIVATION_BINS;
+	double low = (double)t->least[slice], width = ((double)t->most[slice] - low) / (double)t->n_bins;
+	double *bins = t->bins + (size_t)slice * t->n_bins;
 
+	if (t->n_bins == 2) {
+		double off = low > 0 ? low + width : 0;
+
+		for (int64_t k = 0; k < n; k++)
+			bins[(double)p[k] > off] += 1;
+		return;
+	}
 	for (int64_t k = 0; k < n; k++) {
 		double at = width > 0 ? ((double)p[k] - low) / width : 0;
-		size_t bin = at >= PARE_ACTIVATION_BINS ? PARE_ACTIVATION_BINS - 1 : at > 0 ? (size_t)at : 0; /* NaN goes to the first */
 
-		t->bins[(size_t)slice * PARE_ACTIVATION_BINS + bin] += 1;
+		bins[at >= (double)t->n_bins ? t->n_bins - 1 : at > 0 ? (size_t)at : 0] += 1; /* NaN goes to the first */
 	}
 }
 
@@ -180,7 +188,7 @@ static void add_axis(const struct tapped *t, const struct pare_shape *s, int axi
 	for (int64_t o = 0; o < outer; o++)
 		for (int64_t i = 0; i < len; i++) {
 			const float *p = x + (o * len + i) * inner;
-			double sum = 0, zeros = 0;
+			double sum = 0, total = 0, squares = 0, zeros = 0;
 
 			if (t->filling) {
 				fill_bins(t, base + (uint32_t)i, p, inner);
@@ -189,7 +197,11 @@ static void add_axis(const struct tapped *t, const struct pare_shape *s, int axi
 			if (t->bins != NULL)
 				widen(t, base + (uint32_t)i, p, inner);
 			for (int64_t k = 0; k < inner; k++) {
-				sum += fabs((double)p[k]);
+				double a = (double)p[k];
+
+				sum += fabs(a);
+				total += a;
+				squares += a * a;
 				zeros += !(p[k] < 0 || p[k] > 0);
 			}
 			if (t->map != NULL && s->n_dims == 4 && axis == 1) {
@@ -197,6 +209,8 @@ static void add_axis(const struct tapped *t, const struct pare_shape *s, int axi
 				out->maps[base + i] += 1;
 			}
 			out->sum[base + i] += sum;
+			out->total[base + i] += total;
+			out->squares[base + i] += squares;
 			out->zeros[base + i] += zeros;
 			out->count[base + i] += (double)inner;
 		}
@@ -256,10 +270,10 @@ static enum pare_code prepare_bins(struct tapped *t, size_t n_slices, struct par
 {
 	t->least = pare_calloc(n_slices, sizeof *t->least);
 	t->most = pare_calloc(n_slices, sizeof *t->most);
-	t->bins = pare_calloc(n_slices, PARE_ACTIVATION_BINS * sizeof *t->bins);
+	t->bins = pare_calloc(n_slices, t->n_bins * sizeof *t->bins);
 	out->entropy = pare_calloc(n_slices, sizeof *out->entropy);
 	if (t->least == NULL || t->most == NULL || t->bins == NULL || out->entropy == NULL)
-		return pare_err_nomem(err, n_slices * PARE_ACTIVATION_BINS * sizeof *t->bins);
+		return pare_err_nomem(err, n_slices * t->n_bins * sizeof *t->bins);
 	for (size_t i = 0; i < n_slices; i++) {
 		t->least[i] = INFINITY;
 		t->most[i] = -INFINITY;
@@ -270,8 +284,8 @@ static enum pare_code prepare_bins(struct tapped *t, size_t n_slices, struct par
 static void read_bins(const struct tapped *t, size_t n_slices, struct pare_activation_stats *out)
 {
 	for (size_t i = 0; i < n_slices; i++)
-		for (size_t k = 0; k < PARE_ACTIVATION_BINS; k++) {
-			double p = out->count[i] > 0 ? t->bins[i * PARE_ACTIVATION_BINS + k] / out->count[i] : 0;
+		for (size_t k = 0; k < t->n_bins; k++) {
+			double p = out->count[i] > 0 ? t->bins[i * t->n_bins + k] / out->count[i] : 0;
 
 			out->entropy[i] -= p > 0 ? p * log(p) : 0;
 		}
@@ -297,13 +311,14 @@ enum pare_code pare_activations(const struct pare_net *net, const struct pare_st
     const struct pare_observe_options *opt, enum pare_structure_stat what, struct pare_activation_stats *out, struct pare_err *err)
 {
 	bool entropy = what == PARE_STRUCTURE_STAT_ENTROPY;
-	struct tapped t = {.first = 0};
+	struct tapped t = {.n_bins = (size_t)opt->bins};
 	size_t n = (size_t)groups->slices.n + 1;
 	uint32_t n_rows = 0;
 	enum pare_code code;
 
-	*out = (struct pare_activation_stats){.sum = pare_calloc(n, sizeof(double)), .zeros = pare_calloc(n, sizeof(double)), .count = pare_calloc(n, sizeof(double))};
-	if (out->sum == NULL || out->zeros == NULL || out->count == NULL)
+	*out = (struct pare_activation_stats){.sum = pare_calloc(n, sizeof(double)), .total = pare_calloc(n, sizeof(double)), .squares = pare_calloc(n, sizeof(double)),
+	    .zeros = pare_calloc(n, sizeof(double)), .count = pare_calloc(n, sizeof(double))};
+	if (out->sum == NULL || out->total == NULL || out->squares == NULL || out->zeros == NULL || out->count == NULL)
 		code = pare_err_nomem(err, n * sizeof(double));
 	else
 		code = open_tapped(&t, net, groups, err);
@@ -328,6 +343,8 @@ enum pare_code pare_activations(const struct pare_net *net, const struct pare_st
 void pare_activations_done(struct pare_activation_stats *s)
 {
 	pare_free(s->sum);
+	pare_free(s->total);
+	pare_free(s->squares);
 	pare_free(s->zeros);
 	pare_free(s->count);
 	pare_free(s->rank);

@@ -8,6 +8,7 @@ struct pare_observe_options {
 	enum pare_stat stat;        /* not NONE */
 	uint32_t n_rows;            /* of the training split, drawn by (seed, stage); more than there are: all */
 	int batch_size;             /* rows of one gradient: the mean over them; of layers' inputs: only how many run at once */
+	int bins;                   /* of the entropy of activations (core/train/activations.h), at least 2 */
 	int probes;                 /* CURVATURE: random directions, at least 1 */
 	double damping;             /* INVERSE: added to the diagonal, in units of its mean */
 	const struct pare_fit *fit; /* NULL: pare_fit_make without options */

@@ -3,6 +3,7 @@
 #include "tests/core/job/job_support.h"
 
 #define ARCH "{\"input\":[28,28],\"layers\":[{\"units\":64,\"activation\":\"relu\"},{\"units\":32,\"activation\":\"relu\"},{\"units\":10}],\"seed\":1}"
+#define WIDE "{\"input\":[28,28],\"layers\":[{\"units\":128,\"activation\":\"relu\"},{\"units\":64,\"activation\":\"relu\"},{\"units\":10}],\"seed\":1}"
 #define HEAD "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":1,\"recipe\":"
 
 static const char *const files[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
@@ -18,12 +19,11 @@ static bool mnist_path(char *out, size_t n, const char *file)
 	return access(out, R_OK) == 0;
 }
 
-static double accuracy_of(const char *job, double *sparsity)
+static json_t *report_of(const char *arch, const char *job)
 {
 	struct rig r;
 	size_t n;
-	char *model = rig_build(ARCH, &n), path[512];
-	double accuracy;
+	char *model = rig_build(arch, &n), path[512];
 	json_t *v;
 
 	rig_init(&r);
@@ -36,12 +36,34 @@ static double accuracy_of(const char *job, double *sparsity)
 	}
 	ck_assert_msg(rig_go(&r) == PARE_OK, "%s at %s", r.err.message, r.err.where);
 	v = rig_report(&r);
-	accuracy = rig_num(v, "final.accuracy");
-	*sparsity = rig_num(v, "final.sparsity");
 	ck_assert_double_eq(rig_num(v, "final.rows"), 10000);
-	json_decref(v);
 	rig_done(&r);
 	free(model);
+	return v;
+}
+
+static double accuracy_of(const char *job, double *sparsity)
+{
+	json_t *v = report_of(ARCH, job);
+	double accuracy = rig_num(v, "final.accuracy");
+
+	*sparsity = rig_num(v, "final.sparsity");
+	json_decref(v);
+	return accuracy;
+}
+
+/* On validation rows, at the last evaluation of the recipe. */
+static double validated(const char *recipe, const char *params)
+{
+	char job[512];
+	json_t *v, *steps;
+	double accuracy;
+
+	(void)snprintf(job, sizeof job, HEAD "\"%s\",\"params\":%s}", recipe, params);
+	v = report_of(WIDE, job);
+	steps = json_object_get(v, "steps");
+	accuracy = json_number_value(json_object_get(json_array_get(steps, json_array_size(steps) - 1), "validation_accuracy"));
+	json_decref(v);
 	return accuracy;
 }
 
@@ -108,6 +130,17 @@ START_TEST(sparse_from_the_start)
 }
 END_TEST
 
+/* Six neurons in seven at once, little training afterwards: criteria that look at activations do better than chance. */
+START_TEST(neurons_beat_random)
+{
+	static const char params[] = "{\"sparsity\":0.85,\"epochs\":4,\"rounds\":1,\"finetune_epochs\":1}";
+	double chance = validated("random-neuron", params), spread = validated("activation-neuron", params), entropy = validated("entropy", params);
+
+	ck_assert_msg(spread > chance + 0.003, "activation-neuron: %g, random-neuron: %g", spread, chance);
+	ck_assert_msg(entropy > chance + 0.003, "entropy: %g, random-neuron: %g", entropy, chance);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	char path[512];
@@ -124,6 +157,7 @@ int main(int argc, char **argv)
 		tcase_add_test(t, ridge_and_l1);
 		tcase_add_test(t, searched_for);
 		tcase_add_test(t, channels_go);
+		tcase_add_test(t, neurons_beat_random);
 		tcase_add_test(t, sparse_from_the_start);
 	} else {
 		(void)printf("skipped: MNIST is not at %s\n", path);

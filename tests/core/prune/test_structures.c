@@ -177,10 +177,10 @@ static void fill_stats(const struct bench *b, struct pare_activation_stats *a)
 {
 	size_t n = b->g->slices.n;
 
-	*a = (struct pare_activation_stats){.sum = pare_calloc(n, sizeof(double)), .zeros = pare_calloc(n, sizeof(double)), .count = pare_calloc(n, sizeof(double)),
+	*a = (struct pare_activation_stats){.sum = pare_calloc(n, sizeof(double)), .total = pare_calloc(n, sizeof(double)), .squares = pare_calloc(n, sizeof(double)), .zeros = pare_calloc(n, sizeof(double)), .count = pare_calloc(n, sizeof(double)),
 	    .entropy = pare_calloc(n, sizeof(double)), .rank = pare_calloc(n, sizeof(double)), .maps = pare_calloc(n, sizeof(double))};
 	for (size_t i = 0; i < n; i++) {
-		a->sum[i] = (double)(i * 7919 % 1000);
+		a->sum[i] = a->total[i] = a->squares[i] = (double)(i * 7919 % 1000);
 		a->zeros[i] = (double)(i * 104729 % 1000);
 		a->count[i] = 1000;
 		a->entropy[i] = (double)(i * 15485863 % 1000);
@@ -206,6 +206,8 @@ START_TEST(every_criterion_ranks)
 			rise[u] = (double)(u * 31 % 97) - 40;
 		ck_assert_int_eq(prune(&b, &o).n_gone, 36);
 		pare_free(seen.sum);
+		pare_free(seen.total);
+		pare_free(seen.squares);
 		pare_free(seen.zeros);
 		pare_free(seen.count);
 		pare_free(seen.entropy);

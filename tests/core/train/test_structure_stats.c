@@ -1,4 +1,4 @@
-/* What structure criteria are told of data, against the definition: the loss without a unit, and the entropy of its outputs. */
+/* What structure criteria are told of data, against the definition: the loss without a unit, the entropy, spread and rank of its outputs. */
 #include <math.h>
 
 #include "core/base/mem.h"
@@ -70,55 +70,84 @@ START_TEST(ablation_is_the_loss_without)
 }
 END_TEST
 
-static double entropy_of(const double *a, int n)
+static double entropy_of(const double *a, int n, int n_bins)
 {
-	double low = INFINITY, high = -INFINITY, bins[PARE_ACTIVATION_BINS] = {0}, h = 0;
+	double low = INFINITY, high = -INFINITY, bins[32] = {0}, h = 0;
 
 	for (int i = 0; i < n; i++) {
 		low = fmin(low, a[i]);
 		high = fmax(high, a[i]);
 	}
 	for (int i = 0; i < n; i++) {
-		int bin = (int)((a[i] - low) / ((high - low) / PARE_ACTIVATION_BINS));
+		int bin = n_bins == 2 ? a[i] > (low > 0 ? (low + high) / 2 : 0) : (int)((a[i] - low) / ((high - low) / n_bins));
 
-		bins[bin < PARE_ACTIVATION_BINS ? bin : PARE_ACTIVATION_BINS - 1] += 1.0 / n;
+		bins[bin < n_bins ? bin : n_bins - 1] += 1.0 / n;
 	}
-	for (int i = 0; i < PARE_ACTIVATION_BINS; i++)
+	for (int i = 0; i < n_bins; i++)
 		h -= bins[i] > 0 ? bins[i] * log(bins[i]) : 0;
 	return h;
 }
 
-START_TEST(entropy_is_that_of_the_outputs)
+static double spread_of(const double *a, int n)
 {
-	struct pare_observe_options opt = {.n_rows = ROWS, .seed = 1};
-	const struct pare_structure_criterion *c = pare_structure_criterion_find("entropy");
-	struct pare_structure_input in;
+	double mean = 0, squares = 0;
+
+	for (int i = 0; i < n; i++)
+		mean += a[i] / n;
+	for (int i = 0; i < n; i++)
+		squares += (a[i] - mean) * (a[i] - mean) / n;
+	return sqrt(squares);
+}
+
+/* What unit u says of every row, computed here. */
+static void say(struct fixture *f, size_t u, double *a)
+{
+	for (uint32_t row = 0; row < ROWS; row++) {
+		float x[2];
+
+		pare_data_fill(f->data, 0, &row, 1, x);
+		a[row] = tanh((double)*weight_at(f, "fc1.weight", 2 * u) * (double)x[0] + (double)*weight_at(f, "fc1.weight", 2 * u + 1) * (double)x[1] + (double)*weight_at(f, "fc1.bias", u));
+	}
+}
+
+static void check_entropy(struct fixture *f, const struct pare_fit *fit, const struct pare_structures *g, int bins, bool weighted)
+{
+	struct pare_observe_options opt = {.n_rows = ROWS, .seed = 1, .bins = bins, .fit = fit};
+	struct pare_structure_input in = {.net = f->net, .groups = g, .group = &g->groups[0], .weighted = weighted};
 	struct pare_activation_stats seen;
-	struct pare_structures *g;
 	struct pare_err err = {0};
-	struct pare_fit fit;
-	struct fixture f;
-	float score[HIDDEN];
+	float entropy[HIDDEN], spread[HIDDEN];
 
-	make(&f, &fit, &g);
-	opt.fit = &fit;
-	*weight_at(&f, "fc1.weight", 0) = *weight_at(&f, "fc1.weight", 1) = 0.0f; /* unit 0 always says the same */
-	ck_ok(pare_activations(f.net, g, f.data, &opt, PARE_STRUCTURE_STAT_ENTROPY, &seen, &err));
-	in = (struct pare_structure_input){.net = f.net, .groups = g, .group = &g->groups[0], .activations = &seen};
-	ck_ok(c->score(&in, score, &err));
-	ck_assert_float_eq_tol(score[0], 0.0f, 1e-6f);
+	ck_ok(pare_activations(f->net, g, f->data, &opt, PARE_STRUCTURE_STAT_ENTROPY, &seen, &err));
+	in.activations = &seen;
+	ck_ok(pare_structure_criterion_find("entropy")->score(&in, entropy, &err));
+	in.centered = true;
+	ck_ok(pare_structure_criterion_find("mean_activation")->score(&in, spread, &err));
+	ck_assert_float_eq_tol(entropy[0], 0.0f, 1e-6f);
+	ck_assert_float_eq_tol(spread[0], 0.0f, 1e-6f);
 	for (size_t u = 1; u < HIDDEN; u++) {
-		double a[ROWS];
+		double a[ROWS], reach = weighted ? hypot((double)*weight_at(f, "fc2.weight", u), (double)*weight_at(f, "fc2.weight", HIDDEN + u)) : 1;
 
-		for (uint32_t row = 0; row < ROWS; row++) {
-			float x[2];
-
-			pare_data_fill(f.data, 0, &row, 1, x);
-			a[row] = tanh((double)*weight_at(&f, "fc1.weight", 2 * u) * (double)x[0] + (double)*weight_at(&f, "fc1.weight", 2 * u + 1) * (double)x[1] + (double)*weight_at(&f, "fc1.bias", u));
-		}
-		ck_assert_double_eq_tol(score[u], entropy_of(a, ROWS), 0.06); /* an output on the edge of a bin may fall to either side */
+		say(f, u, a);
+		ck_assert_double_eq_tol(entropy[u], entropy_of(a, ROWS, bins) * reach, 0.06); /* an output on the edge of a bin may fall to either side */
+		ck_assert_double_eq_tol(spread[u], spread_of(a, ROWS) * reach, 1e-5);
 	}
 	pare_activations_done(&seen);
+}
+
+/* Bins, on and off, and the spread, each alone and times the weights that read the unit. */
+START_TEST(outputs_are_described_as_they_are)
+{
+	struct pare_structures *g;
+	struct pare_fit fit;
+	struct fixture f;
+
+	make(&f, &fit, &g);
+	*weight_at(&f, "fc1.weight", 0) = *weight_at(&f, "fc1.weight", 1) = 0.0f; /* unit 0 always says the same */
+	check_entropy(&f, &fit, g, 32, false);
+	check_entropy(&f, &fit, g, 2, false);
+	check_entropy(&f, &fit, g, 32, true);
+	check_entropy(&f, &fit, g, 2, true);
 	pare_structures_free(g);
 	fixture_done(&f);
 }
@@ -185,7 +214,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, ablation_is_the_loss_without);
-	tcase_add_test(tc, entropy_is_that_of_the_outputs);
+	tcase_add_test(tc, outputs_are_described_as_they_are);
 	tcase_add_test(tc, ranks_are_those_of_the_maps);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
