@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "api/upload.h"
-#include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 
 static const struct face {
@@ -120,99 +119,11 @@ static enum pare_code inspect(struct api_exchange *x, char **out_info, struct pa
 	return rc;
 }
 
-static enum pare_code field_error(struct pare_err *err, const char *key)
-{
-	static const char *const known[] = {"architecture", "name", NULL};
-	const char *hint = pare_nearest_of(key, known);
-
-	(void)pare_err_set(err, PARE_E_INVALID, NULL, "unknown field%s%s%s; known: architecture, name", hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
-	return pare_err_at(err, "/%.100s", key);
-}
-
-static enum pare_code check_fields(json_t *root, struct pare_err *err)
-{
-	const json_t *name = json_object_get(root, "name");
-	const char *key;
-	json_t *value;
-
-	if (!json_is_object(root))
-		return pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object with \"architecture\"");
-	json_object_foreach(root, key, value)
-		if (strcmp(key, "architecture") != 0 && strcmp(key, "name") != 0)
-			return field_error(err, key);
-	if (!json_is_object(json_object_get(root, "architecture")))
-		return pare_err_set(err, PARE_E_INVALID, "/architecture", "architecture must be an object; GET /v1 links the documentation");
-	if (name != NULL && (!json_is_string(name) || json_string_length(name) >= API_NAME_MAX))
-		return pare_err_set(err, PARE_E_INVALID, "/name", "name must be a string of at most %d bytes", API_NAME_MAX - 1);
-	if (name != NULL && !api_plain_text(json_string_value(name)))
-		return pare_err_set(err, PARE_E_INVALID, "/name", "name must be text without control characters");
-	return PARE_OK;
-}
-
-/* The checker and the engine speak of places within the architecture; a client wants places within what it sent. */
-static void place_within(char *pointer, size_t size)
-{
-	static const char base[] = "/architecture";
-	size_t n = strlen(pointer);
-
-	if (n + sizeof base > size || strncmp(pointer, base, sizeof base - 1) == 0)
-		return;
-	memmove(pointer + sizeof base - 1, pointer, n + 1);
-	memcpy(pointer, base, sizeof base - 1);
-}
-
-/* All that the catalog finds wrong, before the engine is asked. */
-static enum pare_code check_architecture(struct api_exchange *x, const char *text, struct pare_err *err)
-{
-	struct pare_issues *issues = pare_arena_alloc(&x->arena, sizeof *issues);
-	struct pare_job *checked = NULL;
-	enum pare_code rc;
-
-	if (issues == NULL)
-		return pare_err_nomem(err, sizeof *issues);
-	rc = pare_object_parse("architecture", text, strlen(text), &checked, issues, err);
-	pare_job_free(checked);
-	if (rc != PARE_E_INVALID || issues->n == 0)
-		return rc;
-	for (int i = 0; i < issues->n; i++)
-		place_within(issues->list[i].pointer, sizeof issues->list[i].pointer);
-	x->issues = issues;
-	return rc;
-}
-
-static enum pare_code build(struct api_exchange *x, char **out_info, struct pare_err *err)
-{
-	struct api_upload *u = x->upload;
-	json_t *root = NULL;
-	char *architecture = NULL;
-	const char *name;
-	enum pare_code rc = pare_json_load(x->body.data != NULL ? x->body.data : "", x->body.len, x->body.len, &root, NULL, err);
-
-	if (rc == PARE_OK)
-		rc = check_fields(root, err);
-	if (rc == PARE_OK)
-		rc = api_json_dump(json_object_get(root, "architecture"), &architecture, err);
-	if (rc == PARE_OK) {
-		name = json_string_value(json_object_get(root, "name"));
-		if (name != NULL)
-			memcpy(u->name, name, strlen(name) + 1);
-		rc = check_architecture(x, architecture, err);
-	}
-	if (rc == PARE_OK) {
-		rc = api_upload_build(x, architecture, out_info, err);
-		if (rc != PARE_OK && err->where[0] == '/')
-			place_within(err->where, sizeof err->where);
-	}
-	pare_free(architecture);
-	json_decref(root);
-	return rc;
-}
-
 static enum pare_code put(struct api_exchange *x, const char *info, struct pare_err *err)
 {
 	struct api_upload *u = x->upload;
 	const struct face *f = &faces[u->kind];
-	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->paths[0], .info = info, .n_files = u->n_files, .files = u->files};
+	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->files[0].path, .info = info, .produced_by = u->produced_by[0] != '\0' ? u->produced_by : NULL, .n_files = u->n_files, .files = u->files};
 	enum pare_code rc = store_asset_put(x->view, &a, err);
 
 	if (rc != PARE_OK)
@@ -231,7 +142,9 @@ static enum pare_code create(struct api_exchange *x, struct pare_err *err)
 	enum pare_code rc = api_upload_finish(x, err);
 
 	if (rc == PARE_OK)
-		rc = x->upload->form == API_UPLOAD_JSON ? build(x, &info, err) : inspect(x, &info, err);
+		rc = x->upload->form == API_UPLOAD_JSON ? api_asset_describe(x, &info, err) : PARE_OK;
+	if (rc == PARE_OK && info == NULL)
+		rc = inspect(x, &info, err);
 	if (rc == PARE_OK)
 		rc = put(x, info, err);
 	pare_free(info);

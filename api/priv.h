@@ -123,6 +123,9 @@ PARE_MUST_USE enum pare_code api_resumable_begin(struct api_exchange *x, struct 
 PARE_MUST_USE enum pare_code api_resumable_body(struct api_exchange *x, const void *p, size_t n, struct pare_err *err);
 void api_resumable_free(struct api_exchange *x);
 
+/* The 64 digits of "sha256:…", in it; NULL if it is not that (blobs.c). */
+const char *api_blob_digest(const char *s);
+
 /* --- waiting (wait.c) */
 PARE_MUST_USE enum pare_code api_wait_init(struct api_waiters *w, struct pare_err *err);
 void api_wait_done(struct api_waiters *w);
@@ -156,6 +159,7 @@ enum pare_code api_patch_upload(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_upload(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_delete_upload(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_options_upload(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_blob(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_model(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_dataset(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_models(struct api_exchange *x, struct pare_err *err);

@@ -38,6 +38,7 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/uploads/{id}", API_WANT_NONE, API_ASSETS_WRITE, API_WAIT_NOTHING, false, false, NULL, api_get_upload},
     {"PATCH", "/v1/uploads/{id}", API_WANT_PART, API_ASSETS_WRITE, API_WAIT_DISK, false, true, NULL, api_patch_upload},
     {"DELETE", "/v1/uploads/{id}", API_WANT_NONE, API_ASSETS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_upload},
+    {"GET", "/v1/blobs/{digest}", API_WANT_NONE, API_ASSETS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_blob},
     {"POST", "/v1/models", API_WANT_UPLOAD, API_MODELS_WRITE, API_WAIT_ENGINE, false, true, q_model, api_post_model},
     {"GET", "/v1/models", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_models},
     {"GET", "/v1/models/{id}", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_model},

@@ -35,10 +35,8 @@ static const char *accepted_formats(enum store_asset_kind kind)
 	return kind == STORE_MODEL ? "one ONNX file (.onnx), with its external data in a form" : "IDX (.gz too), NPY, NPZ, CSV with a label column";
 }
 
-static enum pare_code check_magic(const struct api_upload *u, struct pare_err *err)
+enum pare_code api_upload_sniffed(const struct api_upload *u, struct pare_err *err)
 {
-	if (u->kind == STORE_MODEL && u->n_files > 0) /* external data are any bytes */
-		return PARE_OK;
 	for (size_t i = 0; i < sizeof magic_table / sizeof magic_table[0]; i++) {
 		const struct magic *m = &magic_table[i];
 
@@ -49,6 +47,13 @@ static enum pare_code check_magic(const struct api_upload *u, struct pare_err *e
 		return pare_err_set(err, PARE_E_MEDIA_TYPE, NULL, "this is %s. Accepted: %s", m->what, accepted_formats(u->kind));
 	}
 	return PARE_OK;
+}
+
+static enum pare_code check_magic(const struct api_upload *u, struct pare_err *err)
+{
+	if (u->kind == STORE_MODEL && u->n_files > 0) /* external data are any bytes */
+		return PARE_OK;
+	return api_upload_sniffed(u, err);
 }
 
 /* --- one file */
@@ -210,7 +215,7 @@ static enum pare_code choose_form(struct api_exchange *x, enum api_upload_form *
 		*out = API_UPLOAD_MULTIPART;
 		return PARE_OK;
 	}
-	if (u->kind == STORE_MODEL && api_word_is(type, n, "application/json")) {
+	if (api_word_is(type, n, "application/json")) {
 		*out = API_UPLOAD_JSON;
 		return PARE_OK;
 	}
@@ -218,7 +223,7 @@ static enum pare_code choose_form(struct api_exchange *x, enum api_upload_form *
 		if (api_word_is(type, n, *t))
 			return PARE_OK;
 	return pare_err_set(err, PARE_E_MEDIA_TYPE, NULL, "Content-Type \"%.60s\" is not accepted here; accepted: %s as application/octet-stream%s, or multipart/form-data%s", type, accepted_formats(u->kind),
-	    u->kind == STORE_MODEL ? " or application/onnx" : ", text/csv or application/gzip", u->kind == STORE_MODEL ? "; application/json with an architecture" : "");
+	    u->kind == STORE_MODEL ? " or application/onnx" : ", text/csv or application/gzip", u->kind == STORE_MODEL ? "; application/json with an architecture, or with files" : "; application/json with files");
 }
 
 static enum pare_code take_text(char *out, size_t size, const char *name, const char *value, struct pare_err *err)
@@ -292,7 +297,7 @@ static enum pare_code check_digest(struct api_exchange *x, struct pare_err *err)
 	return pare_err_set(err, PARE_E_DIGEST, NULL, "Repr-Digest says sha-256=:%.44s: and %lld bytes came with sha-256=:%s:", sent, (long long)x->upload->files[0].n_bytes, have);
 }
 
-static enum pare_code check_texts(struct api_upload *u, struct pare_err *err)
+enum pare_code api_upload_check_texts(struct api_upload *u, struct pare_err *err)
 {
 	const char *const texts[] = {u->name, u->label, u->task};
 
@@ -317,7 +322,7 @@ enum pare_code api_upload_finish(struct api_exchange *x, struct pare_err *err)
 		rc = pare_err_set(err, PARE_E_INVALID, NULL, "the form holds no file (a part with a filename)");
 	if (rc == PARE_OK)
 		rc = check_digest(x, err);
-	return rc == PARE_OK ? check_texts(u, err) : rc;
+	return rc == PARE_OK ? api_upload_check_texts(u, err) : rc;
 }
 
 static void end_holds(struct api_exchange *x)

@@ -1,4 +1,4 @@
-/* One upload while it streams in: raw bytes, multipart/form-data, or JSON (an architecture). The bytes go to staged blobs, never to memory. */
+/* One upload while it streams in: raw bytes, multipart/form-data, or JSON (an architecture, or references to bytes that are here). The bytes go to staged blobs, never to memory. */
 #ifndef API_UPLOAD_H
 #define API_UPLOAD_H
 
@@ -26,6 +26,7 @@ struct api_upload {
 	bool accepted; /* a row names them */
 	struct api_multipart multipart;
 	char name[API_NAME_MAX], label[API_OPTION_MAX], task[API_OPTION_MAX];
+	char produced_by[PARE_ID_MAX]; /* the job whose artifact it is made of, "" */
 	char *field; /* form field that is being read: one of the three above */
 	const char *field_name;
 	size_t n_field, field_size;
@@ -33,9 +34,15 @@ struct api_upload {
 
 /* After the last byte: the files are whole, the fields checked, Repr-Digest compared. */
 PARE_MUST_USE enum pare_code api_upload_finish(struct api_exchange *x, struct pare_err *err);
+/* name, label and task. */
+PARE_MUST_USE enum pare_code api_upload_check_texts(struct api_upload *u, struct pare_err *err);
+/* first holds the first bytes of a file: refuses what is never opened. */
+PARE_MUST_USE enum pare_code api_upload_sniffed(const struct api_upload *u, struct pare_err *err);
 /* A row names the files now: they need not be held any more. At once, since a client may delete the row before the exchange is freed. */
 void api_upload_accepted(struct api_exchange *x);
 /* Lets the engine make the one file of a model. out_info: pare_free. */
 PARE_MUST_USE enum pare_code api_upload_build(struct api_exchange *x, const char *architecture, char **out_info, struct pare_err *err);
+/* Of a body that is JSON (describe.c): takes what it says; files that it names are held. *out_info stays NULL unless a model was built. */
+PARE_MUST_USE enum pare_code api_asset_describe(struct api_exchange *x, char **out_info, struct pare_err *err);
 
 #endif

@@ -357,6 +357,21 @@ enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, s
 	return code;
 }
 
+enum pare_code store_blob_known(struct store_view v, const char *sha256, bool *out, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_tx *tx;
+	bool known = false;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->blob_known(tx, v.owner, sha256, &known, err), err);
+	if (code == PARE_OK)
+		*out = known;
+	return code;
+}
+
 static bool cannot_go(void *ctx, const char *sha256)
 {
 	bool used = true;

@@ -178,8 +178,10 @@ PARE_MUST_USE enum pare_code store_artifact_list(struct store_view v, const char
 PARE_MUST_USE enum pare_code store_artifact_get(struct store_view v, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
 void store_artifact_list_done(struct store_artifact *list, int n);
 void store_artifact_done(struct store_artifact *a);
-/* Is a blob named by any file, artifact or checkpoint? */
+/* Is a blob named by any file, artifact, checkpoint or upload? */
 PARE_MUST_USE enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err);
+/* Is it named by a file of a model or data set, or by an upload, of this owner? */
+PARE_MUST_USE enum pare_code store_blob_known(struct store_view v, const char *sha256, bool *out, struct pare_err *err);
 /* Removes a blob (storage/blob.h) that nothing names and nobody holds; true if it did. At any time, beside uploads and running jobs. */
 struct blob_store;
 bool store_blob_drop(struct store *s, struct blob_store *b, const char *sha256);

@@ -495,6 +495,24 @@ static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *o
 	return PARE_OK;
 }
 
+static enum pare_code blob_known(struct store_tx *tx, const char *owner, const char *sha256, bool *out, struct pare_err *err)
+{
+	(void)err;
+	*out = false;
+	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
+		const struct store_asset *a = row_at(tx, T_ASSETS, i);
+
+		for (int k = 0; k < a->n_files; k++)
+			*out = *out || (strcmp(a->owner, owner) == 0 && strcmp(a->files[k].sha256, sha256) == 0);
+	}
+	for (int i = 0; i < n_rows(tx, T_UPLOADS); i++) {
+		const struct store_upload *u = row_at(tx, T_UPLOADS, i);
+
+		*out = *out || (strcmp(u->owner, owner) == 0 && strcmp(u->sha256, sha256) == 0);
+	}
+	return PARE_OK;
+}
+
 static const struct store_ops memory_ops = {
     .close = mem_close,
     .begin = mem_begin,
@@ -525,6 +543,7 @@ static const struct store_ops memory_ops = {
     .idem_load = idem_load,
     .idem_insert = idem_insert,
     .blob_used = blob_used,
+    .blob_known = blob_known,
     .key_insert = memory_key_insert,
     .key_load = memory_key_load,
     .key_update = memory_key_update,

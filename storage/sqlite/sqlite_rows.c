@@ -545,6 +545,16 @@ static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *o
 	return sqlite_use_end(&u, "looking for uses of a blob", err);
 }
 
+static enum pare_code blob_known(struct store_tx *tx, const char *owner, const char *sha256, bool *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_BLOB_KNOWN);
+
+	sqlite_bind_str(&u, owner);
+	sqlite_bind_str(&u, sha256);
+	*out = sqlite_row(&u);
+	return sqlite_use_end(&u, "looking for an owner's blob", err);
+}
+
 const struct store_ops sqlite_ops = {
     .close = sqlite_close_store,
     .begin = sqlite_begin,
@@ -575,6 +585,7 @@ const struct store_ops sqlite_ops = {
     .idem_load = idem_load,
     .idem_insert = idem_insert,
     .blob_used = blob_used,
+    .blob_known = blob_known,
     .key_insert = sqlite_key_insert,
     .key_load = sqlite_key_load,
     .key_update = sqlite_key_update,

@@ -196,7 +196,7 @@ START_TEST(refuses_bad_uploads)
 	refuses_upload("/v1/models", NULL, "", 0, 422, "invalid_model");
 	refuses_upload("/v1/datasets", NULL, "", 0, 422, "invalid_dataset");
 	refuses_upload("/v1/models", H(form, "text/html"), "x", 1, 415, "unsupported_media_type");
-	refuses_upload("/v1/datasets", H(form, "application/json"), "{}", 2, 415, "unsupported_media_type");
+	refuses_upload("/v1/datasets", H(form, "application/json"), "{}", 2, 422, "validation_failed");
 	refuses_upload("/v1/models", H("Content-Encoding", "gzip"), "x", 1, 415, "unsupported_media_type");
 	refuses_upload("/v1/models", H(form, "multipart/form-data"), "x", 1, 400, "bad_request");
 	refuses_upload("/v1/models", H(form, "multipart/form-data; boundary=B"), "--B--", 5, 422, "validation_failed");

@@ -266,7 +266,12 @@ def uploads():
     expect(200, "PATCH", url, b"de", **ietf, Upload_Complete="?1", Upload_Offset="3")
     expect(409, "PATCH", url, b"", **ietf, Upload_Complete="?1", Upload_Offset="5")
     expect(200, "GET", url)
-    expect(201, "POST", "/v1/uploads?name=whole", b"abcde")
+    whole = expect(201, "POST", "/v1/uploads?name=whole", rows())[1]
+    check_blob("/v1/blobs/sha256:" + whole["sha256"])
+    expect(404, "HEAD", "/v1/blobs/sha256:" + "0" * 64)
+    named = expect(201, "POST", "/v1/datasets", {"files": [{"path": "points.csv", "upload": whole["id"]}], "label": "label"})[1]
+    expect(422, "POST", "/v1/datasets", {"files": [{"path": "../points.csv", "upload": whole["id"]}]})
+    expect(204, "DELETE", "/v1/datasets/" + named["id"])
     more = [begin_upload(**tus, Upload_Length="5") for _ in range(62)]
     expect(429, "POST", "/v1/uploads", b"", **tus, Upload_Length="5")
     for u in more:

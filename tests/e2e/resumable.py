@@ -197,5 +197,33 @@ def expiry_and_limits():
         assert begin(100).status == 201
 
 
+def by_reference():
+    """A model with external data from an upload and from bytes that are known; what a job makes of it becomes a model, too."""
+    folder = os.path.join(SRC, "tests/core/job/stored")
+    with Daemon() as d:
+        files = {n: open(os.path.join(folder, n), "rb").read() for n in ("model.onnx", "weights.bin")}
+        ups = {n: d.request("POST", f"/v1/uploads?name={n}", b).json() for n, b in files.items()}
+        blob = "sha256:" + hashlib.sha256(files["weights.bin"]).hexdigest()
+        assert d.request("HEAD", "/v1/blobs/" + blob).status == 200
+        assert d.request("HEAD", "/v1/blobs/sha256:" + "0" * 64).status == 404
+        r = d.post_json("/v1/models", {"name": "two", "files": [{"path": "model.onnx", "upload": ups["model.onnx"]["id"]}, {"path": "weights.bin", "blob": blob}]})
+        assert r.status == 201 and r.json()["info"]["n_weights"] == 156, r
+        model = r.json()["id"]
+        for u in ups.values():
+            assert d.request("DELETE", f"/v1/uploads/{u['id']}").status == 204
+        assert d.get(f"/v1/models/{model}/content?path=weights.bin").body == files["weights.bin"]
+        # the location that the model gives is looked up in the manifest, byte by byte
+        for path in ("Weights.bin", "weights.bin ", "weights%2ebin"):
+            r = d.post_json("/v1/models", {"files": [{"path": "model.onnx", "blob": "sha256:" + hashlib.sha256(files["model.onnx"]).hexdigest()}, {"path": path, "blob": blob}]})
+            assert r.status == 422 and "did not come with the model" in r.json()["detail"], (path, r)
+        job = d.post_json("/v1/jobs", {"model": model, "recipe": {"steps": [{"prune": {"criterion": "magnitude", "sparsity": 0.5}}]}}).json()["id"]
+        assert d.wait_job(job)["status"] == "succeeded"
+        made = [{"path": n, "artifact": {"job": job, "name": n}} for n in ("model.onnx", "weights.bin")]
+        r = d.post_json("/v1/models", {"name": "half", "files": made})
+        assert r.status == 201 and r.json()["produced_by"] == job, r
+        assert d.request("DELETE", f"/v1/jobs/{job}").status == 204
+        assert len(d.get(f"/v1/models/{r.json()['id']}/content?path=weights.bin").body) == len(files["weights.bin"])
+
+
 if __name__ == "__main__":
-    main({"tus_js_client": tus_js_client, "ietf_curl": ietf_curl, "the_newer_patch_wins": the_newer_patch_wins, "expiry_and_limits": expiry_and_limits})
+    main({"tus_js_client": tus_js_client, "ietf_curl": ietf_curl, "the_newer_patch_wins": the_newer_patch_wins, "expiry_and_limits": expiry_and_limits, "by_reference": by_reference})

@@ -71,6 +71,7 @@ static const struct {
     {"resumable", "ietf_curl", 60},
     {"resumable", "the_newer_patch_wins", 60},
     {"resumable", "expiry_and_limits", 60},
+    {"resumable", "by_reference", 60},
     {"http_attacks", "framing", 60},
     {"http_attacks", "targets", 60},
     {"http_attacks", "headers", 60},

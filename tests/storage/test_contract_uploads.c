@@ -147,9 +147,30 @@ START_TEST(start_removes_parts_without_a_row)
 }
 END_TEST
 
+START_TEST(known_blobs_are_ones_own)
+{
+	struct store_upload u;
+	bool known;
+
+	begin(_i);
+	MUST(store_blob_known(MINE(s), SHA_A, &known, &err)); /* of the model that begin() put */
+	ck_assert(known);
+	MUST(store_blob_known(OTHERS, SHA_A, &known, &err));
+	ck_assert(!known);
+	u = a_new(PART_A);
+	memcpy(u.sha256, SHA_C, sizeof u.sha256);
+	MUST(store_upload_put(OTHERS, &u, 5, &err));
+	MUST(store_blob_known(OTHERS, SHA_C, &known, &err));
+	ck_assert(known);
+	MUST(store_blob_known(MINE(s), SHA_C, &known, &err));
+	ck_assert(!known);
+	end();
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *tests[] = {round_trip, changes_until_it_is_complete, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row};
+	const TTest *tests[] = {round_trip, changes_until_it_is_complete, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row, known_blobs_are_ones_own};
 
 	return run_over_backends("store contract: uploads", tests, sizeof tests / sizeof *tests) != 0;
 }
