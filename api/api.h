@@ -54,6 +54,8 @@ struct api_limits {
 	int default_threads;      /* of a job that names none */
 	int max_threads;
 	int max_crashes;
+	int64_t owner_requests; /* of one owner within owner_window_seconds; 0: no limit. Bytes and jobs: store_set_quota */
+	int64_t owner_window_seconds;
 };
 
 struct api_options {

@@ -56,6 +56,20 @@ static void choose_request_id(struct api_exchange *x)
 		pare_id_make(x->api->opt.env, "req", x->request_id);
 }
 
+/* Before anything that the request costs. What is free after all (304) is given back when it is known. */
+static enum pare_code charge(struct api_exchange *x, struct pare_err *err)
+{
+	const struct api_limits *l = &x->api->opt.limits;
+
+	if (x->api->rates == NULL)
+		return PARE_OK;
+	x->charged = true;
+	if (api_rate_take(x->api->rates, x->caller.owner, x->start_ns, &x->rate))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_QUOTA, NULL, "the owner \"%s\" may make %lld requests in %lld s: wait %lld s", x->caller.owner, (long long)l->owner_requests, (long long)l->owner_window_seconds,
+	    (long long)x->rate.retry_seconds);
+}
+
 static enum pare_code authorise(struct api_exchange *x, struct pare_err *err)
 {
 	enum pare_code rc = PARE_OK;
@@ -68,6 +82,8 @@ static enum pare_code authorise(struct api_exchange *x, struct pare_err *err)
 	if (x->api->keys != NULL)
 		rc = api_keys_check(x->api->keys, x->api->made, api_request_header(x, "Authorization"), x->api->opt.env->wall_ms(x->api->opt.env->ctx), &x->caller, err);
 	(void)pthread_rwlock_unlock(&x->api->keys_lock);
+	if (rc == PARE_OK)
+		rc = charge(x, err);
 	if (rc == PARE_OK && !api_caller_may(&x->caller, x->route->scope))
 		return pare_err_set(err, PARE_E_FORBIDDEN, NULL, "the API key \"%s\" has no scope %s", x->caller.id, api_scope_name(x->route->scope));
 	return rc;
@@ -104,6 +120,12 @@ static enum pare_code too_large(int64_t cap, struct pare_err *err)
 	return pare_err_set(err, PARE_E_TOO_LARGE, NULL, "the body is larger than the limit of %lld bytes", (long long)cap);
 }
 
+/* Refused before the first byte of it, if the announced length says so already. */
+static enum pare_code check_share(struct api_exchange *x, struct pare_err *err)
+{
+	return x->route->want == API_WANT_UPLOAD || x->route->want == API_WANT_PART ? store_quota_check(x->view, x->framing.length > 0 ? x->framing.length : 0, err) : PARE_OK;
+}
+
 static enum pare_code check_room(struct api_exchange *x, struct pare_err *err)
 {
 	int64_t free_bytes = blob_free_bytes(x->api->opt.blobs);
@@ -138,6 +160,8 @@ static enum pare_code check_body(struct api_exchange *x, struct pare_err *err)
 		return announced ? pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "%s %s takes no body", x->method, x->route->path) : PARE_OK;
 	if (x->route->new_work)
 		rc = check_room(x, err);
+	if (rc == PARE_OK)
+		rc = check_share(x, err);
 	if (rc == PARE_OK && x->route->want != API_WANT_EMPTY && x->route->want != API_WANT_PART && !x->framing.chunked && !x->framing.has_length)
 		rc = pare_err_set(err, PARE_E_LENGTH_REQUIRED, NULL, "send a body with Content-Length or chunked");
 	if (rc == PARE_OK && x->route->want == API_WANT_PART)

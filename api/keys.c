@@ -28,10 +28,44 @@ static void write_scopes(struct pare_buf *b, unsigned int scopes)
 	api_json_close(b, ']');
 }
 
+static void write_limit(struct pare_buf *b, const char *key, int64_t max)
+{
+	if (max > 0)
+		api_json_int(b, key, max);
+	else
+		api_json_raw(b, key, NULL);
+}
+
+/* What the owner has and may have. */
+static void write_quotas(struct api_exchange *x, const struct store_usage *u)
+{
+	const struct api_limits *l = &x->api->opt.limits;
+	struct pare_buf *b = &x->out;
+
+	api_json_open(b, "quotas", '{');
+	api_json_open(b, "bytes", '{');
+	api_json_int(b, "used", u->bytes);
+	write_limit(b, "max", u->quota.max_bytes);
+	api_json_close(b, '}');
+	api_json_open(b, "open_jobs", '{');
+	api_json_int(b, "used", u->open_jobs);
+	write_limit(b, "max", u->quota.max_open_jobs);
+	api_json_close(b, '}');
+	api_json_open(b, "requests", '{');
+	write_limit(b, "max", l->owner_requests);
+	write_limit(b, "window_seconds", l->owner_requests > 0 ? l->owner_window_seconds : 0);
+	api_json_close(b, '}');
+	api_json_close(b, '}');
+}
+
 enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err)
 {
 	const struct api_caller *c = &x->caller;
+	struct store_usage usage;
+	enum pare_code rc = store_usage(x->view, &usage, err);
 
+	if (rc != PARE_OK)
+		return rc;
 	api_set_header(x, "Cache-Control", "no-store");
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "key");
@@ -39,6 +73,7 @@ enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err)
 	api_json_str(&x->out, "owner", c->owner);
 	write_scopes(&x->out, c->scopes);
 	api_json_time(&x->out, "expires_at", c->expires_ms);
+	write_quotas(x, &usage);
 	api_json_close(&x->out, '}');
 	return api_reply_json(x, 200, err);
 }

@@ -19,7 +19,7 @@
 static const double bounds[] = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10};
 #define N_BOUNDS (sizeof bounds / sizeof bounds[0])
 
-static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415, 416, 422, 431, 500, 503, 504, 507};
+static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415, 416, 422, 429, 431, 500, 503, 504, 507};
 #define N_STATUSES (sizeof statuses / sizeof statuses[0])
 
 struct route_metrics {
@@ -28,6 +28,7 @@ struct route_metrics {
 	atomic_ullong sum_ns;
 };
 struct api_metrics {
+	atomic_ullong refusals[API_N_QUOTAS];
 	size_t n;
 	struct route_metrics routes[];
 };
@@ -59,6 +60,11 @@ void api_metrics_count(struct api_metrics *m, size_t route, int status, int64_t 
 	atomic_fetch_add_explicit(&r->codes[s], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&r->buckets[b], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&r->sum_ns, ns > 0 ? (unsigned long long)ns : 0, memory_order_relaxed);
+}
+
+void api_metrics_refused(struct api_metrics *m, enum api_quota q)
+{
+	atomic_fetch_add_explicit(&m->refusals[q], 1, memory_order_relaxed);
 }
 
 static void family(struct pare_buf *b, const char *name, const char *type, const char *help)
@@ -119,6 +125,15 @@ static void write_durations(const struct api_metrics *m, struct pare_buf *b)
 	for (size_t i = 0; i < m->n; i++)
 		if (was_used(&m->routes[i]))
 			write_duration(&m->routes[i], i, b);
+}
+
+static void write_refusals(const struct api_metrics *m, struct pare_buf *b)
+{
+	static const char *const names[API_N_QUOTAS] = {"requests", "open", "bytes"};
+
+	family(b, "pared_quota_refusals_total", "counter", "Requests refused because their owner has used up a quota: of requests, of jobs or uploads that have not ended, of bytes.");
+	for (int i = 0; i < API_N_QUOTAS; i++)
+		(void)pare_buf_printf(b, "pared_quota_refusals_total{quota=\"%s\"} %llu\n", names[i], atomic_load(&m->refusals[i]));
 }
 
 static enum pare_code write_jobs(struct api *api, struct pare_buf *b, struct pare_err *err)
@@ -213,6 +228,7 @@ enum pare_code api_metrics_write(struct api *api, struct pare_buf *out, struct p
 
 	write_requests(api->metrics, out);
 	write_durations(api->metrics, out);
+	write_refusals(api->metrics, out);
 	rc = write_jobs(api, out, err);
 	if (rc != PARE_OK)
 		return rc;

@@ -11,6 +11,7 @@
 #include "api/guard.h"
 #include "api/json.h"
 #include "api/metrics.h"
+#include "api/rate.h"
 #include "api/router.h"
 #include "core/base/buf.h"
 #include "core/base/mem.h"
@@ -45,6 +46,7 @@ struct api {
 	pthread_mutex_t making; /* a key is made or revoked, and the list of them renewed */
 	struct api_networks *trusted; /* proxies that are believed */
 	struct api_metrics *metrics;
+	struct api_rates *rates; /* NULL: no limit */
 	struct api_waiters waiters;
 	atomic_llong queue_bound; /* at least as many jobs are not queued; see jobs.c */
 };
@@ -62,6 +64,8 @@ struct api_exchange {
 	char request_id[API_REQUEST_ID_MAX];
 	struct api_caller caller;
 	struct store_view view; /* the store as the caller may see it */
+	struct api_rate rate;
+	bool charged; /* against the owner's rate */
 	char client[API_CLIENT_MAX]; /* address of who asked, behind trusted proxies; "local" on a Unix socket */
 	const char *link_base;       /* what links begin with; "" when they are relative to the server */
 	int64_t start_ns;

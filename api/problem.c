@@ -9,6 +9,8 @@
 #include "api/text.h"
 #include "core/base/nearest.h"
 
+#define OPEN_RETRY_SECONDS 30 /* nobody knows when a job or an upload of the owner ends */
+
 static const int status_table[PARE_N_CLASSES] = {
     [PARE_CLASS_NONE] = 500,
     [PARE_CLASS_SYNTAX] = 400,
@@ -95,10 +97,14 @@ void api_reply_problem(struct api_exchange *x, const struct pare_err *err)
 	int status = api_status_of(copy.code);
 
 	x->error = copy;
+	if (copy.code == PARE_E_QUOTA || copy.code == PARE_E_QUOTA_BYTES)
+		api_metrics_refused(x->api->metrics, copy.code == PARE_E_QUOTA_BYTES ? API_QUOTA_BYTES : x->rate.retry_seconds > 0 ? API_QUOTA_REQUESTS : API_QUOTA_OPEN);
 	write_problem(x, &copy, status);
 	api_set_header(x, "Cache-Control", "no-store");
-	if (status == 503 || status == 429)
+	if (status == 503)
 		api_set_header(x, "Retry-After", "%d", copy.code == PARE_E_DRAINING ? 10 : 5);
+	if (status == 429)
+		api_set_header(x, "Retry-After", "%lld", (long long)(x->rate.retry_seconds > 0 ? x->rate.retry_seconds : OPEN_RETRY_SECONDS));
 	if (status == 401)
 		api_set_header(x, "WWW-Authenticate", "Bearer realm=\"pared\"%s", api_request_header(x, "Authorization") != NULL ? ", error=\"invalid_token\"" : "");
 	if (api_reply_text(x, status, "application/problem+json", NULL) != PARE_OK)

@@ -143,6 +143,8 @@ static enum pare_code open_store(struct daemon *d, struct pare_err *err)
 	/* the store first: its lock keeps a second daemon from emptying the first one's staging directory */
 	code = store_sqlite_open(d->config.data_dir, &srv_env, &d->store, err);
 	if (code == PARE_OK)
+		store_set_quota(d->store, &(struct store_quota){.max_bytes = d->config.owner_max_bytes, .max_open_jobs = d->config.owner_max_open_jobs});
+	if (code == PARE_OK)
 		code = blob_fs_open(d->config.data_dir, &srv_env, &d->blobs, err);
 	if (code == PARE_OK)
 		code = store_recover(d->store, &given_back, err);
@@ -165,7 +167,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
-		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes},
+		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
 	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
 	struct api *api = NULL;

@@ -44,6 +44,7 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 	struct store *s = v.store;
 	struct store_asset row = *a;
 	struct store_tx *tx;
+	int64_t n_bytes = 0;
 	enum pare_code code = check_files(a, err);
 
 	if (code == PARE_OK)
@@ -55,7 +56,12 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 	memcpy(row.owner, v.owner, strlen(v.owner) + 1);
 	row.created_ms = s->env.wall_ms(s->env.ctx);
 	store_new_id(s, store_asset_prefix(a->kind), row.id);
-	code = s->ops->end(tx, s->ops->asset_insert(tx, &row, err), err);
+	for (int i = 0; i < a->n_files; i++)
+		n_bytes += a->files[i].n_bytes;
+	code = store_quota_bytes(v, tx, n_bytes, err);
+	if (code == PARE_OK)
+		code = s->ops->asset_insert(tx, &row, err);
+	code = s->ops->end(tx, code, err);
 	if (code != PARE_OK)
 		return code;
 	memcpy(a->id, row.id, sizeof a->id);

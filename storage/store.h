@@ -29,6 +29,22 @@ struct store_view {
 	const char *owner; /* borrowed; never NULL */
 };
 
+/* What each owner may have; 0: no limit. To be set before the store is used by several threads; without it there are no limits. */
+struct store_quota {
+	int64_t max_bytes;     /* files of models and data sets, and artifacts. Work that is done is never thrown away for it: artifacts are counted and not refused */
+	int64_t max_open_jobs; /* not ended */
+};
+void store_set_quota(struct store *s, const struct store_quota *q);
+/* PARE_E_QUOTA_BYTES if n_bytes more are not allowed to the view's owner. The verbs that store bytes and jobs check by themselves, within their transactions; this is for those
+ * who would like to know earlier. */
+PARE_MUST_USE enum pare_code store_quota_check(struct store_view v, int64_t n_bytes, struct pare_err *err);
+struct store_usage {
+	int64_t bytes, open_jobs; /* jobs counted up to STORE_USAGE_JOBS_MAX */
+	struct store_quota quota;
+};
+#define STORE_USAGE_JOBS_MAX 100000
+PARE_MUST_USE enum pare_code store_usage(struct store_view v, struct store_usage *out, struct pare_err *err);
+
 /* dir/pared.db; takes an exclusive lock on dir/lock (PARE_E_CONFLICT names the other process) and migrates. */
 PARE_MUST_USE enum pare_code store_sqlite_open(const char *dir, const struct pare_env *env, struct store **out, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_memory_open(const struct pare_env *env, struct store **out, struct pare_err *err);
@@ -55,7 +71,7 @@ struct store_asset {
 	const struct store_file *files;
 	void *memory;
 };
-/* Makes the id ("mdl_", "dst_") and created_ms, written into a. What is stored belongs to the view's owner. */
+/* Makes the id ("mdl_", "dst_") and created_ms, written into a. PARE_E_QUOTA_BYTES. What is stored belongs to the view's owner. */
 PARE_MUST_USE enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
 /* PARE_E_NOT_FOUND; PARE_E_CONFLICT while a job that has not ended uses it (message names the job). */
@@ -109,6 +125,7 @@ struct store_idempotency {
 	uint8_t fingerprint[STORE_SHA256_BYTES];
 };
 /* Stores the job, its idempotency record and its first event (job.queued), together. Needs name, model, dataset, request, max_crashes; makes id, created_ms.
+ * PARE_E_QUOTA when the owner has as many open jobs as it may.
  * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
  * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with
  * their job. dataset may be NULL or "": none. On failure j is untouched. j is filled completely (store_job_done). */

@@ -166,6 +166,8 @@ static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct s
 
 	if (code == PARE_OK && r->j.dataset[0] != '\0')
 		code = need_asset(v, tx, STORE_DATASET, r->j.dataset, "/dataset", err);
+	if (code == PARE_OK)
+		code = store_quota_job(v, tx, err);
 	if (code != PARE_OK)
 		return code;
 	store_new_id(s, "job", r->j.id);

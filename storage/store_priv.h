@@ -78,6 +78,9 @@ struct store_ops {
 	enum pare_code (*idem_load)(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
 	enum pare_code (*idem_insert)(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err);
 
+	/* What an owner has: bytes of files and artifacts; jobs that have not ended, counted up to max. */
+	enum pare_code (*owner_bytes)(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err);
+	enum pare_code (*owner_open_jobs)(struct store_tx *tx, const char *owner, int64_t max, int64_t *out, struct pare_err *err);
 	enum pare_code (*key_insert)(struct store_tx *tx, const struct store_key *k, struct pare_err *err);
 	enum pare_code (*key_load)(struct store_tx *tx, const char *id, struct store_key *out, struct pare_err *err);
 	enum pare_code (*key_update)(struct store_tx *tx, const struct store_key *k, struct pare_err *err); /* revoked_ms, last_used_ms; a transaction's last step */
@@ -100,6 +103,7 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	struct pare_env env;
+	struct store_quota quota;
 	char last_id[STORE_ID_DIGITS + 1]; /* of any kind; touched in writing transactions only */
 };
 
@@ -108,6 +112,10 @@ void store_new_id(struct store *s, const char *prefix, char out[PARE_ID_MAX]);
 const char *store_asset_prefix(enum store_asset_kind kind);
 const char *store_asset_noun(enum store_asset_kind kind);
 enum store_job_status store_job_status_parse(const char *name); /* STORE_N_STATUS: none of them */
+
+/* Quotas, within the transaction that would exceed them (store_quota.c). */
+PARE_MUST_USE enum pare_code store_quota_bytes(struct store_view v, struct store_tx *tx, int64_t n_bytes, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_quota_job(struct store_view v, struct store_tx *tx, struct pare_err *err);
 
 /* Copies the strings that a record borrows into one block of its own (x->memory). On failure the record is cleared. */
 PARE_MUST_USE enum pare_code store_job_own(struct store_job_row *r, struct pare_err *err);

@@ -513,6 +513,37 @@ static enum pare_code blob_known(struct store_tx *tx, const char *owner, const c
 	return PARE_OK;
 }
 
+/* --- what owners have */
+static enum pare_code owner_bytes(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err)
+{
+	(void)err;
+	*out = 0;
+	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
+		const struct store_asset *a = row_at(tx, T_ASSETS, i);
+
+		for (int k = 0; k < a->n_files && strcmp(a->owner, owner) == 0; k++)
+			*out += a->files[k].n_bytes;
+	}
+	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++) {
+		const struct store_artifact *a = row_at(tx, T_ARTIFACTS, i);
+
+		*out += strcmp(find_job(tx, a->job)->j.owner, owner) == 0 ? a->n_bytes : 0;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code owner_open_jobs(struct store_tx *tx, const char *owner, int64_t max, int64_t *out, struct pare_err *err)
+{
+	(void)err;
+	*out = 0;
+	for (int i = 0; i < n_rows(tx, T_JOBS) && *out < max; i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		*out += !store_job_status_final(r->j.status) && strcmp(r->j.owner, owner) == 0;
+	}
+	return PARE_OK;
+}
+
 static const struct store_ops memory_ops = {
     .close = mem_close,
     .begin = mem_begin,
@@ -544,6 +575,8 @@ static const struct store_ops memory_ops = {
     .idem_insert = idem_insert,
     .blob_used = blob_used,
     .blob_known = blob_known,
+    .owner_bytes = owner_bytes,
+    .owner_open_jobs = owner_open_jobs,
     .key_insert = memory_key_insert,
     .key_load = memory_key_load,
     .key_update = memory_key_update,

@@ -1,4 +1,4 @@
-/* API keys on SQLite; see sqlite_rows.c for how a row operation reads. */
+/* API keys, and what owners have, on SQLite; see sqlite_rows.c for how a row operation reads. */
 #include "storage/sqlite/sqlite_priv.h"
 
 enum pare_code sqlite_key_insert(struct store_tx *tx, const struct store_key *k, struct pare_err *err)
@@ -96,4 +96,28 @@ enum pare_code sqlite_key_purge(struct store_tx *tx, int64_t before_ms, struct p
 	sqlite_bind_int(&u, before_ms);
 	(void)sqlite_row(&u);
 	return sqlite_use_end(&u, "forgetting old keys", err);
+}
+
+/* --- what owners have */
+static enum pare_code number(struct use *u, int64_t *out, const char *doing, struct pare_err *err)
+{
+	*out = sqlite_row(u) ? sqlite_int(u) : 0;
+	return sqlite_use_end(u, doing, err);
+}
+
+enum pare_code sqlite_owner_bytes(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_OWNER_BYTES);
+
+	sqlite_bind_str(&u, owner);
+	return number(&u, out, "counting bytes", err);
+}
+
+enum pare_code sqlite_owner_open_jobs(struct store_tx *tx, const char *owner, int64_t max, int64_t *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_OWNER_OPEN_JOBS);
+
+	sqlite_bind_str(&u, owner);
+	sqlite_bind_int(&u, max);
+	return number(&u, out, "counting open jobs", err);
 }

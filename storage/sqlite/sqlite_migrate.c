@@ -72,6 +72,23 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE INDEX uploads_expires ON uploads (expires_ms);"
                "CREATE INDEX uploads_sha256 ON uploads (sha256) WHERE sha256 <> '';"
                "PRAGMA user_version = 5;"},
+    /* Bytes of owners are counted by triggers, so that no verb can forget to. Rows that a deleted asset or job takes with it have no owner to be found any more, so
+     * they are taken off before. */
+    {.version = 6,
+        .sql = "CREATE TABLE owner_usage (owner TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+               "INSERT INTO owner_usage SELECT owner, sum(n_bytes) FROM (SELECT a.owner, f.n_bytes FROM asset_files f JOIN assets a ON a.id = f.asset"
+               " UNION ALL SELECT j.owner, r.n_bytes FROM artifacts r JOIN jobs j ON j.id = r.job) GROUP BY owner;"
+               "CREATE TRIGGER usage_file_added AFTER INSERT ON asset_files BEGIN"
+               " INSERT INTO owner_usage SELECT owner, NEW.n_bytes FROM assets WHERE id = NEW.asset ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes; END;"
+               "CREATE TRIGGER usage_asset_removed BEFORE DELETE ON assets BEGIN"
+               " UPDATE owner_usage SET bytes = bytes - (SELECT coalesce(sum(n_bytes), 0) FROM asset_files WHERE asset = OLD.id) WHERE owner = OLD.owner; END;"
+               "CREATE TRIGGER usage_artifact_added AFTER INSERT ON artifacts BEGIN"
+               " INSERT INTO owner_usage SELECT owner, NEW.n_bytes FROM jobs WHERE id = NEW.job ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes; END;"
+               "CREATE TRIGGER usage_artifact_removed AFTER DELETE ON artifacts BEGIN"
+               " UPDATE owner_usage SET bytes = bytes - OLD.n_bytes WHERE owner = (SELECT owner FROM jobs WHERE id = OLD.job); END;"
+               "CREATE TRIGGER usage_job_removed BEFORE DELETE ON jobs BEGIN"
+               " UPDATE owner_usage SET bytes = bytes - (SELECT coalesce(sum(n_bytes), 0) FROM artifacts WHERE job = OLD.id) WHERE owner = OLD.owner; END;"
+               "PRAGMA user_version = 6;"},
     {0},
 };
 

@@ -73,6 +73,8 @@ enum query {
 	Q_UPLOAD_COUNT,
 	Q_UPLOAD_EXPIRED,
 	Q_UPLOAD_OF_PART,
+	Q_OWNER_BYTES,
+	Q_OWNER_OPEN_JOBS,
 	N_QUERIES
 };
 
@@ -149,6 +151,8 @@ enum pare_code sqlite_key_load(struct store_tx *tx, const char *id, struct store
 enum pare_code sqlite_key_update(struct store_tx *tx, const struct store_key *k, struct pare_err *err);
 enum pare_code sqlite_key_page(struct store_tx *tx, const struct store_range *r, struct store_key *out, int *out_n, struct pare_err *err);
 enum pare_code sqlite_key_count(struct store_tx *tx, int *out, struct pare_err *err);
+enum pare_code sqlite_owner_bytes(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err);
+enum pare_code sqlite_owner_open_jobs(struct store_tx *tx, const char *owner, int64_t max, int64_t *out, struct pare_err *err);
 enum pare_code sqlite_key_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
 /* --- row operations that stand in files of their own */
 enum pare_code sqlite_upload_insert(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);

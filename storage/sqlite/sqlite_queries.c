@@ -95,4 +95,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_UPLOAD_COUNT] = "SELECT count(*) FROM uploads INDEXED BY uploads_owner WHERE owner = ?1",
     [Q_UPLOAD_EXPIRED] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT 1",
     [Q_UPLOAD_OF_PART] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE part = ?1",
+
+    [Q_OWNER_BYTES] = "SELECT bytes FROM owner_usage WHERE owner = ?1",
+    [Q_OWNER_OPEN_JOBS] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_owner_status WHERE owner = ?1 AND " UNENDED " LIMIT ?2)",
 };

@@ -8,7 +8,7 @@
 #define OWNER "Bearer pare_mine_0123456789abcdef0123"
 #define KEYS "pare_beta_0123456789abcdef0123 owner=beta scopes=models:rw,datasets:rw,jobs:rw,metrics:r,admin\npare_mine_0123456789abcdef0123\n"
 
-enum belongs { MODEL, DATASET, JOB, N_OWNED, NOBODY };
+enum belongs { MODEL, DATASET, JOB, UPLOAD, BLOB, N_OWNED, NOBODY };
 static const struct {
 	const char *prefix; /* of the route's path */
 	enum belongs to;
@@ -16,15 +16,19 @@ static const struct {
     {"/v1/models/{id}", MODEL},
     {"/v1/datasets/{id}", DATASET},
     {"/v1/jobs/{id}", JOB},
+    {"/v1/uploads/{id}", UPLOAD},
+    {"/v1/blobs/{digest}", BLOB},
     {"/v1/keys/{id}", NOBODY}, /* of all owners: admins only */
     {"/problems/{code}", NOBODY},
     {"/v1/methods/{name}", NOBODY},
     {"/v1/recipes/{name}", NOBODY}, /* shipped with the service, the same for all */
 };
-static const char *const unknown_ids[N_OWNED] = {"mdl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "dst_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E"};
+static const char *const unknown_ids[N_OWNED] = {"mdl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "dst_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "upl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E",
+    "sha256:00000000000000000000000000000000000000000000000000000000000000aa"};
 
 static struct world w;
-static char ids[N_OWNED][PARE_ID_MAX];
+#define ID_MAX 80
+static char ids[N_OWNED][ID_MAX];
 
 static bool is_of(const char *path, const char *prefix)
 {
@@ -42,7 +46,7 @@ static enum belongs owner_of(const struct api_route *r)
 	return NOBODY;
 }
 
-/* A finished job with its model and data set, of the default owner; then the service is started again with keys for two owners. */
+/* A finished job with its model and data set, and an upload that waits for its bytes, of the default owner; then the service is started again with keys for two owners. */
 static void setup(void)
 {
 	static char path[128];
@@ -56,9 +60,17 @@ static void setup(void)
 	(void)sscanf(text, "{\"model\":\"%39[^\"]\",\"dataset\":\"%39[^\"]\"", ids[MODEL], ids[DATASET]);
 	a = post_json(&w, "/v1/jobs", text);
 	assert_status(&a, 201);
-	(void)snprintf(ids[JOB], PARE_ID_MAX, "%s", text_at(a.json, "id"));
+	(void)snprintf(ids[JOB], ID_MAX, "%s", text_at(a.json, "id"));
 	answer_done(&a);
 	finish_job(&w);
+	a = request(&w, "POST", "/v1/uploads", H("Tus-Resumable", "1.0.0", "Upload-Length", "10"), NULL, 0);
+	assert_status(&a, 201);
+	(void)snprintf(ids[UPLOAD], ID_MAX, "%s", strstr(header(&a, "Location"), "upl_"));
+	answer_done(&a);
+	(void)snprintf(text, sizeof text, "/v1/models/%s", ids[MODEL]);
+	a = get(&w, text);
+	(void)snprintf(ids[BLOB], ID_MAX, "sha256:%s", text_at(json_array_get(json_object_get(a.json, "files"), 0), "sha256"));
+	answer_done(&a);
 	api_free(w.api);
 	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
 	f = fopen(path, "w");
@@ -87,6 +99,8 @@ static struct answer ask(const struct api_route *r, const char *target, const ch
 {
 	bool body = r->want != API_WANT_NONE;
 
+	if (r->want == API_WANT_PART)
+		return request(&w, r->method, target, H("Authorization", key, "Tus-Resumable", "1.0.0", "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream"), "01234", 5);
 	return request(&w, r->method, target, body ? H("Authorization", key, JSON_TYPE) : H("Authorization", key), body ? "{}" : NULL, body ? 2 : 0);
 }
 
@@ -94,7 +108,7 @@ static struct answer ask(const struct api_route *r, const char *target, const ch
 static void describe(const struct answer *a, const char *id, char *out, size_t size)
 {
 	size_t used = (size_t)snprintf(out, size, "%d close=%d\n", a->status, a->reply->close);
-	const char *hide[] = {id, text_at(a->json, "request_id")};
+	const char *hide[] = {id, api_exchange_request_id(a->x)};
 
 	for (size_t i = 0; i < a->reply->n_headers; i++)
 		used += (size_t)snprintf(out + used, size - used, "%s: %s\n", a->reply->headers[i].name, a->reply->headers[i].value);
@@ -124,7 +138,7 @@ START_TEST(a_foreign_id_answers_as_an_unknown_one)
 			a = ask(r, target, STRANGER);
 			n_allocations[unknown] = fail_alloc_count();
 			describe(&a, id, text[unknown], sizeof text[0]);
-			ck_assert_msg(a.status == 404, "%s %s: %s", r->method, target, text[unknown]);
+			ck_assert_msg(a.status == 404 || strcmp(r->method, "OPTIONS") == 0, "%s %s: %s", r->method, target, text[unknown]);
 			answer_done(&a);
 			fail_alloc_remove();
 			n_tried++;
@@ -154,7 +168,7 @@ END_TEST
 START_TEST(lists_hold_the_owners_own)
 {
 	static const char *const lists[] = {"/v1/models", "/v1/datasets", "/v1/jobs"};
-	char target[128];
+	char target[512];
 
 	for (const struct api_route *r = api_route_table; r->method != NULL; r++) {
 		struct answer a;
@@ -167,7 +181,7 @@ START_TEST(lists_hold_the_owners_own)
 			ck_assert_msg(strstr(a.body, ids[i]) == NULL, "%s tells of %s", r->path, ids[i]);
 		answer_done(&a);
 	}
-	for (int i = 0; i < N_OWNED; i++) {
+	for (int i = 0; i < (int)(sizeof lists / sizeof *lists); i++) {
 		struct answer a = request(&w, "GET", lists[i], H("Authorization", OWNER), NULL, 0);
 
 		ck_assert_ptr_nonnull(strstr(a.body, ids[i]));
@@ -192,7 +206,7 @@ START_TEST(a_foreign_reference_answers_as_an_unknown_one)
 {
 	static const char *const targets[] = {"/v1/jobs", "/v1/jobs?dry_run=true"};
 	static const char *const uploads[N_OWNED] = {[MODEL] = "/v1/models", [DATASET] = "/v1/datasets?filename=a.csv"};
-	char own[N_OWNED][PARE_ID_MAX], text[2][4096], body[512];
+	char own[N_OWNED][PARE_ID_MAX], text[2][4096], body[1024];
 	enum belongs to = reference_table[_i].to;
 	struct answer a;
 

@@ -85,6 +85,44 @@ def made():
                     assert secret.encode() not in f.read() and secret.split("_")[2].encode() not in open(f.name, "rb").read(), f.name
 
 
+def quotas():
+    """An owner's shares of bytes, jobs and requests end where the settings say, for that owner alone, and survive a kill."""
+    d = Daemon("--owner-max-bytes", "20k", "--owner-max-open-jobs", "2", "--owner-max-requests", "300", "--owner-window-seconds", "3600", "--workers", "1")
+    path = os.path.join(d.dir, "keys")
+    write(path, f"{KEY} owner=acme\n{OTHER} owner=beta\n")
+    d.flags += ["--api-key-file", path]
+    d.key = KEY
+    with d:
+        model, data = d.iris_model(), d.iris_data()
+        r = d.upload("/v1/datasets?filename=big.csv", b"a,b,label\n" + b"1.5,2.5,0\n" * 2000, "text/csv")
+        assert r.status == 507 and r.json()["code"] == "storage_quota_exceeded", r
+        used = d.get("/v1/keys/self").json()["quotas"]["bytes"]["used"]
+        assert 0 < used < 20480, used
+        d.kill()
+        d.start()
+        assert d.get("/v1/keys/self").json()["quotas"]["bytes"]["used"] == used
+        long = [d.job(model, data, epochs=10**6).json()["id"] for _ in range(2)]
+        r = d.job(model, data)
+        assert r.status == 429 and r.headers["Retry-After"], r
+        d.key = OTHER
+        assert d.job(d.iris_model(), d.iris_data()).status == 201
+        d.key = KEY
+        for job in long:
+            assert d.request("POST", f"/v1/jobs/{job}/cancel").status == 202
+        wait_for(lambda: d.get(f"/v1/jobs/{long[0]}").json()["status"] == "canceled", 20, "the cancelled job")
+        assert d.job(model, data).status == 201
+        left = [d.get("/v1/jobs").headers["RateLimit"] for _ in range(2)]
+        assert left[0] != left[1] and left[0].startswith('"default";r='), left
+        while (r := d.get("/v1/models")).status == 200:
+            pass
+        assert r.status == 429 and r.json()["code"] == "quota_exceeded" and 1 <= int(r.headers["Retry-After"]) <= 12, (r, r.headers)
+        assert d.get("/readyz").status == 200
+        d.key = OTHER
+        assert d.get("/v1/models").status == 200
+        assert b'pared_quota_refusals_total{quota="bytes"} ' in d.get("/metrics").body
+        d.stop()
+
+
 def owners():
     """Every operation of the document, tried with what belongs to another owner, answers as with an id that nobody has."""
     d = Daemon()
@@ -186,4 +224,4 @@ def unix_socket():
 
 
 if __name__ == "__main__":
-    main({"keys": keys, "owners": owners, "made": made, "addresses": addresses, "unix_socket": unix_socket})
+    main({"keys": keys, "owners": owners, "made": made, "quotas": quotas, "addresses": addresses, "unix_socket": unix_socket})

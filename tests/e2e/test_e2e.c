@@ -85,6 +85,7 @@ static const struct {
     {"auth", "keys", 60},
     {"auth", "owners", 60},
     {"auth", "made", 60},
+    {"auth", "quotas", 90},
     {"auth", "addresses", 60},
     {"auth", "unix_socket", 60},
     {"systemd", "notify", 60},

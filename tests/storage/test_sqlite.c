@@ -173,6 +173,7 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	struct store_idempotency k = {.key = "k", .scope = "ci", .fingerprint = {1}};
 	struct store_job j = {.model = "mdl_1", .request = "{}"}, got;
 	struct store_asset a;
+	struct store_usage u;
 	bool replayed = false;
 
 	close_store();
@@ -197,6 +198,8 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	ck_assert(replayed);
 	ck_assert_str_eq(j.id, "job_1");
 	store_job_done(&j);
+	MUST(store_usage(MINE(s), &u, &err));
+	ck_assert(u.bytes == 7 && u.open_jobs == 1);
 }
 END_TEST
 
