@@ -61,7 +61,7 @@ EXT_recipe   := -ljansson -lm
 EXT_core     := -lopenblas -lseccomp -lz -ljansson -lcrypto -lm
 EXT_storage  := -lsqlite3 -lcrypto -lm
 EXT_api      := -lsqlite3 -lcrypto -ljansson -lm
-EXT_server   := -lmicrohttpd -lsqlite3 -lcrypto -ljansson -lm
+EXT_server   := -lmicrohttpd -lcurl -lsqlite3 -lcrypto -ljansson -lm
 
 PROGRAMS := $(B)/pared $(B)/pare-core
 

@@ -58,8 +58,10 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 		rc = api->rates != NULL ? PARE_OK : pare_err_nomem(err, 0);
 	}
 	if (rc == PARE_OK)
-		rc = api_networks_parse(opt->trusted_proxies != NULL ? opt->trusted_proxies : "", &api->trusted, err);
-	api->opt.trusted_proxies = NULL; /* borrowed, and read */
+		rc = api_networks_parse("trusted-proxies", opt->trusted_proxies != NULL ? opt->trusted_proxies : "", &api->trusted, err);
+	if (rc == PARE_OK)
+		rc = api_networks_parse("webhook-allow", opt->webhook_allow != NULL ? opt->webhook_allow : "", &api->webhook_allow, err);
+	api->opt.trusted_proxies = api->opt.webhook_allow = NULL; /* borrowed, and read */
 	if (rc == PARE_OK && api->opt.api_key_file != NULL)
 		rc = api_keys_load(api->opt.api_key_file, &api->keys, err);
 	if (rc == PARE_OK)
@@ -88,6 +90,7 @@ void api_free(struct api *api)
 	api_keys_free(api->keys);
 	api_keys_free(api->made);
 	api_networks_free(api->trusted);
+	api_networks_free(api->webhook_allow);
 	api_metrics_free(api->metrics);
 	api_rates_free(api->rates);
 	api_wait_done(&api->waiters);

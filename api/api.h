@@ -27,6 +27,8 @@ struct api_engine_input {
 	int n_files;
 };
 
+enum api_hook_outcome { API_HOOK_SUCCEEDED, API_HOOK_RETRYING, API_HOOK_FAILED, API_N_HOOK_OUTCOMES };
+
 /* What the api asks of the engine and the pool; server/ supplies it, tests a fake. */
 struct api_engine {
 	/* Looks at uploaded files in the sandbox. options: JSON or NULL. On success *out_info is a JSON object (pare_free). The engine's own error comes back as it is;
@@ -38,9 +40,12 @@ struct api_engine {
 	enum pare_code (*build)(void *ctx, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err);
 	void (*job_added)(void *ctx);                    /* wake a worker */
 	void (*job_canceled)(void *ctx, const char *id); /* stop it if it runs */
-	void (*events_added)(void *ctx, const char *job); /* wake event streams */
+	void (*events_added)(void *ctx, const char *subject); /* wake event streams; subject: a job, or a model or data set that is new */
 	/* Workers alive and busy, for readyz and metrics; sandbox is a borrowed text ("landlock+seccomp"). */
 	void (*workers)(void *ctx, int *out_alive, int *out_busy, const char **out_sandbox);
+	void (*deliveries_added)(void *ctx); /* wake the sender of webhooks */
+	/* Attempts at deliveries so far, by how they ended. NULL: nobody sends. */
+	void (*deliveries)(void *ctx, int64_t out[API_N_HOOK_OUTCOMES]);
 	void *ctx;
 };
 
@@ -66,6 +71,7 @@ struct api_options {
 	struct api_limits limits;
 	const char *public_url;  /* "" or "https://host/prefix": put before every link */
 	const char *trusted_proxies; /* networks whose Forwarded and X-Forwarded-* headers are believed; NULL: none */
+	const char *webhook_allow;   /* networks that webhooks may lead to although they are not public; NULL: none */
 	const char *openapi;     /* the document's text (YAML) */
 	const char *version;
 	const char *api_key_file; /* NULL: no authentication. One key per line: pare_<id>_<secret>, or its stored form id:sha256hex; # comments */
@@ -132,7 +138,7 @@ void api_stream_settle(struct api_exchange *x);
 /* STREAM bodies (events). Copies at most cap bytes of what is there now; 0: nothing now, wait for events_added on the job (or the
  * next ping) and call again; -1: the end. Not to be called from two threads at once. */
 ptrdiff_t api_stream_read(struct api_exchange *x, char *out, size_t cap);
-const char *api_stream_job(const struct api_exchange *x);
+const char *api_stream_job(const struct api_exchange *x); /* "": it tells of everything */
 /* When a keep-alive comment is due: milliseconds of env->mono_ms; api_stream_read then returns it. */
 int64_t api_stream_deadline_ms(const struct api_exchange *x);
 

@@ -123,12 +123,15 @@ static enum pare_code put(struct api_exchange *x, const char *info, struct pare_
 {
 	struct api_upload *u = x->upload;
 	const struct face *f = &faces[u->kind];
+	const struct api_engine *e = &x->api->opt.engine;
 	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->files[0].path, .info = info, .produced_by = u->produced_by[0] != '\0' ? u->produced_by : NULL, .n_files = u->n_files, .files = u->files};
 	enum pare_code rc = store_asset_put(x->view, &a, err);
 
 	if (rc != PARE_OK)
 		return rc;
 	api_upload_accepted(x);
+	if (e->events_added != NULL)
+		e->events_added(e->ctx, a.id);
 	rc = write_asset(x, &a, err);
 	if (rc != PARE_OK)
 		return rc;

@@ -47,6 +47,8 @@ static const char *const scope_names[API_N_SCOPES] = {
     [API_DATASETS_WRITE] = "datasets:rw",
     [API_JOBS_READ] = "jobs:r",
     [API_JOBS_WRITE] = "jobs:rw",
+    [API_WEBHOOKS_READ] = "webhooks:r",
+    [API_WEBHOOKS_WRITE] = "webhooks:rw",
     [API_METRICS_READ] = "metrics:r",
     [API_ADMIN] = "admin",
 };

@@ -30,6 +30,8 @@ enum api_scope {
 	API_DATASETS_WRITE,
 	API_JOBS_READ,
 	API_JOBS_WRITE,
+	API_WEBHOOKS_READ,
+	API_WEBHOOKS_WRITE,
 	API_METRICS_READ,
 	API_ADMIN,
 	API_N_SCOPES,
@@ -54,7 +56,7 @@ bool api_caller_may(const struct api_caller *c, enum api_scope s);
 
 /* "jobs:rw,models:r": names of scopes with commas between them. A write scope holds the read scope. */
 bool api_scopes_parse(const char *s, size_t n, unsigned int *out);
-#define API_SCOPES_HELP "models:r, models:rw, datasets:r, datasets:rw, jobs:r, jobs:rw, metrics:r and admin"
+#define API_SCOPES_HELP "models:r, models:rw, datasets:r, datasets:rw, jobs:r, jobs:rw, webhooks:r, webhooks:rw, metrics:r and admin"
 bool api_owner_check(const char *s, size_t n); /* 1 to 32 letters, digits and hyphens */
 /* YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SSZ with or without milliseconds */
 bool api_time_parse(const char *s, size_t n, int64_t *out_ms);

@@ -1,6 +1,6 @@
-/* A job's events, in three forms of one sequence: a JSON page of what there is, or a stream that follows the job to its end, as NDJSON or as
- * server-sent events (WHATWG HTML, section 9.2). The store numbers events 1, 2, 3 … per job without gaps, so the number is all the state that
- * resuming needs: Last-Event-ID or ?after=.
+/* Events, in three forms of one sequence: a JSON page of what there is, or a stream that follows it, as NDJSON or as server-sent events (WHATWG HTML,
+ * section 9.2). There are two sequences: a job's, which the store numbers 1, 2, 3 … without gaps and which ends with the job, and the feed of everything
+ * that is the caller's, which has the numbers of the store's cursor and no end. The number is all the state that resuming needs: Last-Event-ID or ?after=.
  *
  * A stream is pulled: the server asks for bytes when the socket can take them, and sleeps until told of new events or until a comment is due (every
  * 15 s, because proxies close idle connections after 60). Memory per idle stream is this struct and an empty buffer; pages of 64 events are
@@ -18,9 +18,9 @@
 enum form { FORM_JSON, FORM_NDJSON, FORM_SSE };
 
 struct api_stream {
-	char job[PARE_ID_MAX];
+	char job[PARE_ID_MAX]; /* "": the feed */
 	enum form form;
-	int64_t after;   /* the last event that was formatted */
+	int64_t after;   /* the number of the last event that was formatted */
 	bool final;      /* nothing follows it */
 	bool lost;       /* the job was deleted, or the store failed: the stream just ends */
 	int64_t ping_ms; /* mono_ms of the next comment */
@@ -28,12 +28,14 @@ struct api_stream {
 	size_t n_sent; /* of pending */
 };
 
-static void write_event(struct pare_buf *b, const char *job, const struct store_event *e)
+void api_json_event(struct pare_buf *b, const char *key, const struct store_event *e)
 {
-	api_json_open(b, NULL, '{');
+	api_json_open(b, key, '{');
 	api_json_str(b, "object", "event");
 	api_json_int(b, "seq", e->seq);
-	api_json_str(b, "job", job);
+	api_json_int(b, "cursor", e->cursor);
+	api_json_str(b, "subject", e->subject);
+	api_json_str(b, "job", strncmp(e->subject, "job_", 4) == 0 ? e->subject : NULL);
 	api_json_str(b, "type", e->type);
 	api_json_str(b, "level", e->level);
 	api_json_time(b, "at", e->at_ms);
@@ -41,13 +43,27 @@ static void write_event(struct pare_buf *b, const char *job, const struct store_
 	api_json_close(b, '}');
 }
 
+static int64_t number_of(const char *job, const struct store_event *e)
+{
+	return job[0] != '\0' ? e->seq : e->cursor;
+}
+
+/* What comes after that number. */
+static enum pare_code read_events(struct api_exchange *x, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err)
+{
+	*out_final = false;
+	if (job[0] == '\0')
+		return store_feed_list(x->view, after, limit, out, out_n, err);
+	return store_event_list(x->view, job, after, limit, out, out_n, out_final, err);
+}
+
 static void write_streamed(struct api_stream *s, const struct store_event *e)
 {
 	struct pare_buf *b = &s->pending;
 
 	if (s->form == FORM_SSE)
-		(void)pare_buf_printf(b, "id: %lld\nevent: %s\ndata: ", (long long)e->seq, e->type);
-	write_event(b, s->job, e);
+		(void)pare_buf_printf(b, "id: %lld\nevent: %s\ndata: ", (long long)number_of(s->job, e), e->type);
+	api_json_event(b, NULL, e);
 	(void)pare_buf_str(b, s->form == FORM_SSE ? "\n\n" : "\n");
 }
 
@@ -58,7 +74,7 @@ static enum pare_code fetch(struct api_exchange *x, struct pare_err *err)
 	struct store_event *list = NULL;
 	int n = 0;
 	bool final = false;
-	enum pare_code rc = store_event_list(x->view, s->job, s->after, PAGE, &list, &n, &final, err);
+	enum pare_code rc = read_events(x, s->job, s->after, PAGE, &list, &n, &final, err);
 
 	if (rc != PARE_OK)
 		return rc;
@@ -66,7 +82,7 @@ static enum pare_code fetch(struct api_exchange *x, struct pare_err *err)
 		write_streamed(s, &list[i]);
 	rc = pare_buf_status(&s->pending, err);
 	if (rc == PARE_OK) {
-		s->after = n > 0 ? list[n - 1].seq : s->after;
+		s->after = n > 0 ? number_of(s->job, &list[n - 1]) : s->after;
 		s->final = final;
 	}
 	store_event_list_done(list, n);
@@ -121,7 +137,7 @@ static enum pare_code reply_page(struct api_exchange *x, const char *job, int64_
 	struct store_event *list = NULL;
 	int n = 0;
 	bool final = false, more;
-	enum pare_code rc = store_event_list(x->view, job, after, (int)limit + 1, &list, &n, &final, err);
+	enum pare_code rc = read_events(x, job, after, (int)limit + 1, &list, &n, &final, err);
 
 	if (rc != PARE_OK)
 		return rc;
@@ -130,11 +146,12 @@ static enum pare_code reply_page(struct api_exchange *x, const char *job, int64_
 	api_json_str(&x->out, "object", "list");
 	api_json_open(&x->out, "data", '[');
 	for (int i = 0; i < n - more; i++)
-		write_event(&x->out, job, &list[i]);
+		api_json_event(&x->out, NULL, &list[i]);
 	api_json_close(&x->out, ']');
 	api_json_bool(&x->out, "has_more", more);
-	api_json_int(&x->out, "next_after", n - more > 0 ? list[n - more - 1].seq : after);
-	api_json_bool(&x->out, "final", final && !more);
+	api_json_int(&x->out, "next_after", n - more > 0 ? number_of(job, &list[n - more - 1]) : after);
+	if (job[0] != '\0')
+		api_json_bool(&x->out, "final", final && !more);
 	api_json_close(&x->out, '}');
 	store_event_list_done(list, n);
 	api_set_header(x, "Vary", "Accept");
@@ -156,34 +173,68 @@ static enum pare_code last_event_id(struct api_exchange *x, int64_t *inout, bool
 	return PARE_OK;
 }
 
-enum pare_code api_get_job_events(struct api_exchange *x, struct pare_err *err)
+/* What the request asks for, in both sequences alike. */
+struct asked {
+	enum form form;
+	int64_t after, limit;
+	bool resumed;
+};
+
+static enum pare_code read_request(struct api_exchange *x, struct asked *out, struct pare_err *err)
 {
 	static const char *const types[] = {"application/json", "application/x-ndjson", "text/event-stream", NULL};
 	int form = api_negotiate(api_request_header(x, "Accept"), types);
-	int64_t after = 0, limit = 100;
-	bool resumed = false;
-	struct store_job j;
 	enum pare_code rc;
 
+	*out = (struct asked){.limit = 100};
 	if (form < 0)
 		return pare_err_set(err, PARE_E_NOT_ACCEPTABLE, NULL, "events come as application/json, application/x-ndjson or text/event-stream");
-	rc = api_query_int(x, "after", 0, INT64_MAX, &after, err);
-	if (rc == PARE_OK)
-		rc = api_query_int(x, "limit", 1, 1000, &limit, err);
+	out->form = (enum form)form;
+	rc = api_query_int(x, "limit", 1, 1000, &out->limit, err);
 	if (rc == PARE_OK && form != FORM_JSON && api_query(x, "limit") != NULL)
-		rc = pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"limit\" belongs to the JSON list; a stream follows the job to its end");
+		rc = pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"limit\" belongs to the JSON list; a stream goes on as long as there is something to come");
+	return rc;
+}
+
+static enum pare_code answer(struct api_exchange *x, const char *job, const struct asked *a, struct pare_err *err)
+{
+	if (a->form == FORM_JSON)
+		return reply_page(x, job, a->after, a->limit, err);
+	return start_stream(x, job, a->form, a->after, a->resumed, err);
+}
+
+enum pare_code api_get_job_events(struct api_exchange *x, struct pare_err *err)
+{
+	struct asked a;
+	struct store_job j;
+	enum pare_code rc = read_request(x, &a, err);
+
 	if (rc == PARE_OK)
-		rc = last_event_id(x, &after, &resumed, err);
+		rc = api_query_int(x, "after", 0, INT64_MAX, &a.after, err);
+	if (rc == PARE_OK)
+		rc = last_event_id(x, &a.after, &a.resumed, err);
 	if (rc == PARE_OK)
 		rc = api_find_job(x, &j, err);
 	if (rc != PARE_OK)
 		return rc;
-	if (form == FORM_JSON)
-		rc = reply_page(x, j.id, after, limit, err);
-	else
-		rc = start_stream(x, j.id, (enum form)form, after, resumed, err);
+	rc = answer(x, j.id, &a, err);
 	store_job_done(&j);
 	return rc;
+}
+
+enum pare_code api_get_events(struct api_exchange *x, struct pare_err *err)
+{
+	const char *after = api_query(x, "after");
+	struct asked a;
+	enum pare_code rc = read_request(x, &a, err);
+
+	if (rc == PARE_OK && after != NULL && strcmp(after, "latest") == 0)
+		rc = store_feed_last(x->view, &a.after, err);
+	else if (rc == PARE_OK && after != NULL && !pare_parse_i64(after, strlen(after), 0, INT64_MAX, &a.after))
+		rc = pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"after\" must be the cursor of an event, or \"latest\"");
+	if (rc == PARE_OK)
+		rc = last_event_id(x, &a.after, &a.resumed, err);
+	return rc == PARE_OK ? answer(x, "", &a, err) : rc;
 }
 
 /* --- the server's side of a stream */

@@ -13,116 +13,8 @@
 
 #include "api/priv.h"
 #include "api/text.h"
-#include "core/base/num.h"
 
-#define ADDRESS_BYTES 16
-#define MAPPED_BITS 96 /* IPv4 stands in the last 32 bits of ::ffff:0:0/96 */
-#define MAX_NETWORKS 64
 #define MAX_HOPS 32
-
-struct network {
-	uint8_t address[ADDRESS_BYTES];
-	int bits;
-};
-struct api_networks {
-	bool local;
-	size_t n;
-	struct network list[MAX_NETWORKS];
-};
-
-static bool parse_ip(const char *s, size_t n, uint8_t out[ADDRESS_BYTES], bool *out_v4)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (n >= sizeof text)
-		return false;
-	memcpy(text, s, n);
-	text[n] = '\0';
-	memset(out, 0, ADDRESS_BYTES);
-	*out_v4 = inet_pton(AF_INET, text, out + 12) == 1;
-	if (*out_v4) {
-		out[10] = out[11] = 0xFF;
-		return true;
-	}
-	return inet_pton(AF_INET6, text, out) == 1;
-}
-
-static enum pare_code parse_network(const char *s, size_t n, struct api_networks *out, struct pare_err *err)
-{
-	const char *slash = memchr(s, '/', n);
-	size_t n_address = slash != NULL ? (size_t)(slash - s) : n;
-	struct network *net = &out->list[out->n];
-	int64_t bits;
-	bool v4;
-
-	if (n == 4 && memcmp(s, "unix", 4) == 0) {
-		out->local = true;
-		return PARE_OK;
-	}
-	if (out->n == MAX_NETWORKS)
-		return pare_err_set(err, PARE_E_INVALID, "trusted-proxies", "at most %d networks", MAX_NETWORKS);
-	if (!parse_ip(s, n_address, net->address, &v4))
-		return pare_err_set(err, PARE_E_INVALID, "trusted-proxies", "\"%.*s\" is no network like 10.0.0.0/8 or fd00::/8, no address, and not \"unix\"", (int)(n < 60 ? n : 60), s);
-	bits = v4 ? 32 : 128;
-	if (slash != NULL && !pare_parse_i64(slash + 1, n - n_address - 1, 0, bits, &bits))
-		return pare_err_set(err, PARE_E_INVALID, "trusted-proxies", "\"%.*s\": the part behind / must be a number from 0 to %d", (int)(n < 60 ? n : 60), s, v4 ? 32 : 128);
-	net->bits = (int)bits + (v4 ? MAPPED_BITS : 0);
-	out->n++;
-	return PARE_OK;
-}
-
-enum pare_code api_networks_parse(const char *text, struct api_networks **out, struct pare_err *err)
-{
-	struct api_networks *list = pare_calloc(1, sizeof *list);
-	enum pare_code code = PARE_OK;
-
-	if (list == NULL)
-		return pare_err_nomem(err, sizeof *list);
-	for (const char *s = text; *s != '\0' && code == PARE_OK;) {
-		size_t n = strcspn(s, ","), n_word = n;
-		const char *word = api_trim(s, &n_word);
-
-		if (n_word > 0)
-			code = parse_network(word, n_word, list, err);
-		s += n + (s[n] == ',');
-	}
-	if (code == PARE_OK)
-		*out = list;
-	else
-		pare_free(list);
-	return code;
-}
-
-void api_networks_free(struct api_networks *n)
-{
-	pare_free(n);
-}
-
-static bool within(const struct network *net, const uint8_t *address)
-{
-	int whole = net->bits / 8, rest = net->bits % 8;
-
-	if (memcmp(net->address, address, (size_t)whole) != 0)
-		return false;
-	return rest == 0 || ((net->address[whole] ^ address[whole]) >> (8 - rest)) == 0;
-}
-
-bool api_networks_has(const struct api_networks *n, const char *address)
-{
-	uint8_t bytes[ADDRESS_BYTES];
-	bool v4;
-
-	if (n == NULL)
-		return false;
-	if (strcmp(address, "local") == 0)
-		return n->local;
-	if (!parse_ip(address, strlen(address), bytes, &v4))
-		return false;
-	for (size_t i = 0; i < n->n; i++)
-		if (within(&n->list[i], bytes))
-			return true;
-	return false;
-}
 
 /* --- what the proxies said */
 struct said {
@@ -235,7 +127,7 @@ static bool read_headers(struct api_exchange *x, struct said *said)
 static bool address_of(const char *hop, char out[API_CLIENT_MAX])
 {
 	size_t n = strlen(hop);
-	uint8_t bytes[ADDRESS_BYTES];
+	uint8_t bytes[API_ADDRESS_BYTES];
 	const char *end;
 	bool v4;
 
@@ -245,7 +137,7 @@ static bool address_of(const char *hop, char out[API_CLIENT_MAX])
 	} else if (strchr(hop, ':') != NULL && strchr(hop, ':') == strrchr(hop, ':')) {
 		n = strcspn(hop, ":");
 	}
-	if (!parse_ip(hop, n, bytes, &v4))
+	if (!api_address_parse(hop, n, bytes, &v4))
 		return false;
 	return inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? bytes + 12 : bytes, out, API_CLIENT_MAX) != NULL;
 }

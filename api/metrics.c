@@ -168,6 +168,19 @@ static void write_service(struct api *api, struct pare_buf *b)
 	(void)pare_buf_printf(b, "pared_build_info{version=\"%s\"} 1\n", api->opt.version);
 }
 
+static void write_deliveries(struct api *api, struct pare_buf *b)
+{
+	static const char *const names[API_N_HOOK_OUTCOMES] = {[API_HOOK_SUCCEEDED] = "succeeded", [API_HOOK_RETRYING] = "retrying", [API_HOOK_FAILED] = "failed"};
+	int64_t n[API_N_HOOK_OUTCOMES] = {0};
+
+	if (api->opt.engine.deliveries == NULL)
+		return;
+	api->opt.engine.deliveries(api->opt.engine.ctx, n);
+	family(b, "pared_webhook_deliveries_total", "counter", "Attempts to deliver a webhook: taken, to be tried again, given up.");
+	for (int i = 0; i < API_N_HOOK_OUTCOMES; i++)
+		(void)pare_buf_printf(b, "pared_webhook_deliveries_total{outcome=\"%s\"} %lld\n", names[i], (long long)n[i]);
+}
+
 static long long resident_bytes(void)
 {
 	char text[128];
@@ -233,6 +246,7 @@ enum pare_code api_metrics_write(struct api *api, struct pare_buf *out, struct p
 	if (rc != PARE_OK)
 		return rc;
 	write_service(api, out);
+	write_deliveries(api, out);
 	write_process(api, out);
 	return pare_buf_status(out, err);
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/address.h"
 #include "api/api.h"
 #include "api/auth.h"
 #include "api/forward.h"
@@ -45,6 +46,7 @@ struct api {
 	struct api_keys *made; /* of the store */
 	pthread_mutex_t making; /* a key is made or revoked, and the list of them renewed */
 	struct api_networks *trusted; /* proxies that are believed */
+	struct api_networks *webhook_allow;
 	struct api_metrics *metrics;
 	struct api_rates *rates; /* NULL: no limit */
 	struct api_waiters waiters;
@@ -140,6 +142,7 @@ PARE_MUST_USE enum pare_code api_wait_for_end(struct api_exchange *x, struct sto
 
 /* --- event streams (events.c) */
 void api_stream_free(struct api_exchange *x);
+void api_json_event(struct pare_buf *b, const char *key, const struct store_event *e);
 
 /* --- handlers, one row of routes.c each */
 enum pare_code api_get_livez(struct api_exchange *x, struct pare_err *err);
@@ -182,6 +185,16 @@ enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_hooks(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_hook(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_patch_hook(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_hook(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_test_hook(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_rotate_hook(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_deliveries(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_redeliver(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_events(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_events(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_metrics(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_logs(struct api_exchange *x, struct pare_err *err);

@@ -332,7 +332,7 @@ void api_page_end(struct api_exchange *x, const struct store_page *page, bool mo
 	if (!more)
 		return;
 	pare_buf_init(&link, 4096);
-	(void)pare_buf_printf(&link, "<%s%s?limit=%d&after=%s&order=%s", x->link_base, x->route->path, page->limit, last_id, page->ascending ? "asc" : "desc");
+	(void)pare_buf_printf(&link, "<%s%s?limit=%d&after=%s&order=%s", x->link_base, x->target.path, page->limit, last_id, page->ascending ? "asc" : "desc");
 	if (page->before != NULL)
 		(void)pare_buf_printf(&link, "&before=%s", page->before);
 	if (page->status != NULL)

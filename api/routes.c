@@ -13,6 +13,7 @@ static const char *const q_path[] = {"path", NULL};
 static const char *const q_metrics[] = {"names", "after", "max_points", NULL};
 static const char *const q_logs[] = {"tail", NULL};
 static const char *const q_events[] = {"after", "limit", NULL};
+static const char *const q_rotate[] = {"overlap_seconds", NULL};
 
 const struct api_route api_route_table[] = {
     {"GET", "/livez", API_WANT_NONE, API_OPEN, API_WAIT_NOTHING, false, false, NULL, api_get_livez},
@@ -62,6 +63,16 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/jobs/{id}/artifacts", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_job_artifacts},
     {"GET", "/v1/jobs/{id}/artifacts/{name}", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_job_artifact},
     {"GET", "/v1/jobs/{id}/report", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_job_report},
+    {"GET", "/v1/events", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, q_events, api_get_events},
+    {"POST", "/v1/webhooks", API_WANT_JSON, API_WEBHOOKS_WRITE, API_WAIT_DISK, false, true, NULL, api_post_hook},
+    {"GET", "/v1/webhooks", API_WANT_NONE, API_WEBHOOKS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_hooks},
+    {"GET", "/v1/webhooks/{id}", API_WANT_NONE, API_WEBHOOKS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_hook},
+    {"PATCH", "/v1/webhooks/{id}", API_WANT_JSON, API_WEBHOOKS_WRITE, API_WAIT_DISK, false, false, NULL, api_patch_hook},
+    {"DELETE", "/v1/webhooks/{id}", API_WANT_NONE, API_WEBHOOKS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_hook},
+    {"POST", "/v1/webhooks/{id}/test", API_WANT_EMPTY, API_WEBHOOKS_WRITE, API_WAIT_DISK, false, false, NULL, api_test_hook},
+    {"POST", "/v1/webhooks/{id}/rotate-secret", API_WANT_EMPTY, API_WEBHOOKS_WRITE, API_WAIT_DISK, false, false, q_rotate, api_rotate_hook},
+    {"GET", "/v1/webhooks/{id}/deliveries", API_WANT_NONE, API_WEBHOOKS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_deliveries},
+    {"POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", API_WANT_EMPTY, API_WEBHOOKS_WRITE, API_WAIT_DISK, false, false, NULL, api_redeliver},
     {"GET", "/v1/queue", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_queue},
     {0},
 };

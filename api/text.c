@@ -100,10 +100,10 @@ const char *api_trim(const char *s, size_t *n)
 	return s;
 }
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 void api_base64(const uint8_t *p, size_t n, char *out)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 	for (size_t i = 0; i < n; i += 3) {
 		uint32_t v = (uint32_t)p[i] << 16;
 
@@ -117,6 +117,24 @@ void api_base64(const uint8_t *p, size_t n, char *out)
 		*out++ = i + 2 < n ? digits[v & 63] : '=';
 	}
 	*out = '\0';
+}
+
+size_t api_base64_decode(const char *s, uint8_t *out, size_t cap)
+{
+	size_t n = strlen(s), n_pad = 0, n_out;
+	uint32_t v = 0;
+
+	while (n_pad < 2 && n_pad < n && s[n - 1 - n_pad] == '=')
+		n_pad++;
+	n_out = n / 4 * 3 - n_pad;
+	if (n == 0 || n % 4 != 0 || n_out > cap || strspn(s, digits) != n - n_pad)
+		return 0;
+	for (size_t i = 0, k = 0; i < n; i++) {
+		v = v << 6 | (i < n - n_pad ? (uint32_t)(strchr(digits, s[i]) - digits) : 0);
+		for (size_t b = 0; i % 4 == 3 && b < 3 && k < n_out; b++)
+			out[k++] = (uint8_t)(v >> (16 - 8 * b));
+	}
+	return n_out;
 }
 
 static uint8_t hex_value(char c)

@@ -20,6 +20,8 @@ bool api_word_is(const char *s, size_t n, const char *word);
 const char *api_trim(const char *s, size_t *n);
 /* Base 64 with padding; out holds 4 * ((n + 2) / 3) + 1 characters. */
 void api_base64(const uint8_t *p, size_t n, char *out);
+/* The bytes of a whole base 64 text with padding (RFC 4648, section 4; nothing else in it); 0 if it is none, or more than cap bytes. */
+size_t api_base64_decode(const char *s, uint8_t *out, size_t cap);
 /* A SHA-256 in lower-case hex (64 digits) as the base 64 of its bytes (RFC 9530). */
 #define API_DIGEST_BASE64 45
 void api_digest_base64(const char *hex, char out[API_DIGEST_BASE64]);

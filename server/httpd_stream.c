@@ -55,6 +55,9 @@ void srv_httpd_events_added(struct srv_httpd *h, const char *job)
 	for (struct srv_request *r = *bucket(h, job); r != NULL; r = r->next)
 		if (strcmp(r->job, job) == 0)
 			make_dirty(h, r);
+	for (struct srv_request *r = *bucket(h, ""); r != NULL; r = r->next)
+		if (r->job[0] == '\0')
+			make_dirty(h, r);
 	if (h->first_dirty != NULL)
 		eventfd_write(h->stream_wake, 1);
 	pthread_mutex_unlock(&h->lock);

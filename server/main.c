@@ -30,6 +30,7 @@
 #include "server/log.h"
 #include "server/look.h"
 #include "server/pool.h"
+#include "server/webhook.h"
 #include "storage/uploads.h"
 
 #include "embed_openapi.inc"
@@ -44,6 +45,7 @@ struct daemon {
 	struct store *store;
 	struct srv_look *look;
 	struct srv_pool *pool;
+	struct srv_webhook *webhook;
 	_Atomic(struct api *) api; /* workers tell it of events, the first of them before it is there */
 	_Atomic(struct srv_httpd *) httpd;
 	struct srv_janitor *janitor;
@@ -68,7 +70,11 @@ static enum pare_code on_build(void *ctx, const char *architecture, struct blob_
 
 static void on_job_added(void *ctx)
 {
-	srv_pool_wake(((struct daemon *)ctx)->pool);
+	struct daemon *d = ctx;
+
+	srv_pool_wake(d->pool);
+	srv_httpd_events_added(atomic_load(&d->httpd), "");
+	srv_webhook_wake(d->webhook);
 }
 
 static void on_job_canceled(void *ctx, const char *id)
@@ -76,12 +82,13 @@ static void on_job_canceled(void *ctx, const char *id)
 	srv_pool_cancel(((struct daemon *)ctx)->pool, id);
 }
 
-static void on_events(void *ctx, const char *job)
+static void on_events(void *ctx, const char *subject)
 {
 	struct daemon *d = ctx;
 	struct api *api = atomic_load(&d->api);
 
-	srv_httpd_events_added(atomic_load(&d->httpd), job);
+	srv_httpd_events_added(atomic_load(&d->httpd), subject);
+	srv_webhook_wake(d->webhook);
 	if (api != NULL)
 		api_events_added(api);
 }
@@ -92,6 +99,16 @@ static void on_workers(void *ctx, int *out_alive, int *out_busy, const char **ou
 
 	srv_pool_count(d->pool, out_alive, out_busy);
 	*out_sandbox = d->sandbox;
+}
+
+static void on_deliveries_added(void *ctx)
+{
+	srv_webhook_wake(((struct daemon *)ctx)->webhook);
+}
+
+static void on_deliveries(void *ctx, int64_t out[API_N_HOOK_OUTCOMES])
+{
+	srv_webhook_count(((struct daemon *)ctx)->webhook, out);
 }
 
 /* --- start */
@@ -164,11 +181,11 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	const struct srv_config *c = &d->config;
 	struct api_options o = {
 	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
-	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, d},
+	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, on_deliveries_added, on_deliveries, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
-	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
+	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
 	struct api *api = NULL;
 	enum pare_code code = api_new(&o, &api, err);
@@ -185,9 +202,12 @@ static enum pare_code make_workers(struct daemon *d, struct pare_err *err)
 	struct srv_pool_options pool = {.store = d->store, .blobs = d->blobs, .core = c->core, .workers = (int)c->workers, .memory_bytes = c->max_memory_bytes,
 	    .max_runtime_seconds = c->max_runtime_seconds, .checkpoint_ms = c->checkpoint_seconds * 1000, .max_artifact_bytes = 2 * c->max_upload_bytes + ((int64_t)64 << 20), .events_added = on_events, .ctx = d};
 
+	struct srv_webhook_options hooks = {.store = d->store, .allow = c->webhook_allow, .retry = c->webhook_retry_seconds, .ca_file = c->webhook_ca_file, .link_base = c->public_url,
+	    .keep_ms = c->webhook_keep_days * 86400000};
+
 	if (stat(c->core, &st) != 0 || !S_ISREG(st.st_mode) || access(c->core, X_OK) != 0)
 		return pare_err_set(err, PARE_E_INVALID, c->core, "the engine is not there, or cannot be executed; set \"core\" to the path of pare-core");
-	if (srv_look_new(&look, &d->look, err) != PARE_OK)
+	if (srv_webhook_new(&hooks, &d->webhook, err) != PARE_OK || srv_look_new(&look, &d->look, err) != PARE_OK)
 		return err->code;
 	return srv_pool_new(&pool, &d->pool, err);
 }
@@ -250,6 +270,7 @@ static void stop(struct daemon *d)
 		srv_pool_stop(d->pool);
 	if (d->look != NULL)
 		srv_look_stop(d->look);
+	srv_webhook_stop(d->webhook);
 	left = d->config.shutdown_seconds * 1000 - (srv_env.mono_ms(NULL) - began);
 	srv_httpd_stop(h, left > 0 ? left : 0);
 	atomic_store(&d->httpd, NULL);
@@ -257,6 +278,7 @@ static void stop(struct daemon *d)
 	api_free(d->api);
 	srv_pool_free(d->pool);
 	srv_look_free(d->look);
+	srv_webhook_free(d->webhook);
 	blob_close(d->blobs);
 	if (d->store != NULL)
 		store_close(d->store);

@@ -63,6 +63,23 @@ bool store_sha256_once(const void *p, size_t n, uint8_t out[STORE_SHA256_BYTES])
 	return false;
 }
 
+bool store_hmac_sha256(const void *key, size_t n_key, const struct store_bytes *pieces, size_t n_pieces, uint8_t out[STORE_SHA256_BYTES])
+{
+	size_t n_out = STORE_SHA256_BYTES;
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, key, n_key);
+	bool ok = md != NULL && pkey != NULL && EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, pkey) == 1;
+
+	for (size_t i = 0; i < n_pieces && ok; i++)
+		ok = EVP_DigestSignUpdate(md, pieces[i].p, pieces[i].n) == 1;
+	ok = ok && EVP_DigestSignFinal(md, out, &n_out) == 1 && n_out == STORE_SHA256_BYTES;
+	if (!ok)
+		memset(out, 0, STORE_SHA256_BYTES);
+	EVP_PKEY_free(pkey);
+	EVP_MD_CTX_free(md);
+	return ok;
+}
+
 void store_hex(const uint8_t *p, size_t n, char *out)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -20,6 +20,12 @@ void store_sha256_get(struct store_sha256 *h, uint8_t out[STORE_SHA256_BYTES]); 
 void store_sha256_free(struct store_sha256 *h);
 /* false: out of memory, and out is all zero. */
 PARE_MUST_USE bool store_sha256_once(const void *p, size_t n, uint8_t out[STORE_SHA256_BYTES]);
+/* RFC 2104 over SHA-256, of the pieces one after the other. false: out of memory, and out is all zero. */
+struct store_bytes {
+	const void *p;
+	size_t n;
+};
+PARE_MUST_USE bool store_hmac_sha256(const void *key, size_t n_key, const struct store_bytes *pieces, size_t n_pieces, uint8_t out[STORE_SHA256_BYTES]);
 void store_hex(const uint8_t *p, size_t n, char *out /* 2n + 1 */);
 bool store_hex_check(const char *s, size_t n_digits); /* lower-case hex of exactly that length */
 /* Equal, in time that depends on n only. */

@@ -8,6 +8,8 @@
 #include "core/base/mem.h"
 #include "storage/blob.h"
 
+#define EVENT_DATA_CAP ((size_t)64 << 10)
+
 void store_close(struct store *s)
 {
 	if (s != NULL)
@@ -39,6 +41,30 @@ static enum pare_code check_files(const struct store_asset *a, struct pare_err *
 	return PARE_OK;
 }
 
+static enum pare_code put_asset(struct store *s, struct store_tx *tx, const struct store_asset *a, struct pare_err *err)
+{
+	struct store_event e = {.seq = 1, .at_ms = a->created_ms, .type = a->kind == STORE_MODEL ? "model.ready" : "dataset.ready", .level = "info"};
+	struct pare_buf data;
+	enum pare_code code = s->ops->asset_insert(tx, a, err);
+
+	if (code != PARE_OK)
+		return code;
+	memcpy(e.subject, a->id, sizeof e.subject);
+	pare_buf_init(&data, EVENT_DATA_CAP);
+	(void)pare_buf_str(&data, "{");
+	store_json_member(&data, "name", a->name);
+	(void)pare_buf_str(&data, "}");
+	code = pare_buf_status(&data, err);
+	if (code == PARE_OK) {
+		e.data = data.data;
+		code = s->ops->event_insert(tx, a->owner, &e, err);
+	}
+	if (code == PARE_OK)
+		code = store_tell(s, tx, a->owner, &e, err);
+	pare_buf_done(&data);
+	return code;
+}
+
 enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err)
 {
 	struct store *s = v.store;
@@ -60,7 +86,7 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 		n_bytes += a->files[i].n_bytes;
 	code = store_quota_bytes(v, tx, n_bytes, err);
 	if (code == PARE_OK)
-		code = s->ops->asset_insert(tx, &row, err);
+		code = put_asset(s, tx, &row, err);
 	code = s->ops->end(tx, code, err);
 	if (code != PARE_OK)
 		return code;
@@ -114,7 +140,7 @@ enum pare_code store_asset_delete(struct store_view v, enum store_asset_kind kin
 }
 
 /* --- pages: one row more than asked for is read, which answers "is there more" */
-static void reverse(void *rows, int n, size_t row_bytes, void *spare)
+void store_reverse(void *rows, int n, size_t row_bytes, void *spare)
 {
 	for (int i = 0, k = n - 1; i < k; i++, k--) {
 		char *a = (char *)rows + (size_t)i * row_bytes, *b = (char *)rows + (size_t)k * row_bytes;
@@ -151,7 +177,7 @@ enum pare_code store_asset_list(struct store_view v, enum store_asset_kind kind,
 	if (more)
 		store_asset_done(&list[--n]);
 	if (flip)
-		reverse(list, n, sizeof *list, &spare);
+		store_reverse(list, n, sizeof *list, &spare);
 	*out = list;
 	*out_n = n;
 	*out_more = more;
@@ -184,7 +210,7 @@ enum pare_code store_job_list(struct store_view v, const struct store_page *page
 	if (more)
 		store_job_done(&list[--n]);
 	if (flip)
-		reverse(list, n, sizeof *list, &spare);
+		store_reverse(list, n, sizeof *list, &spare);
 	*out = list;
 	*out_n = n;
 	*out_more = more;

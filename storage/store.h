@@ -183,7 +183,9 @@ PARE_MUST_USE enum pare_code store_expire(struct store *s, int *out_n, struct pa
 
 /* --- events and artifacts */
 struct store_event {
-	int64_t seq; /* 1, 2, 3 … per job, no gaps */
+	char subject[PARE_ID_MAX]; /* what it tells of: a job; a model or data set, which has one event, model.ready or dataset.ready */
+	int64_t seq; /* 1, 2, 3 … per subject, no gaps */
+	int64_t cursor; /* grows over all events in the order of their commits: who has read up to one misses none by asking for what comes after */
 	int64_t at_ms;
 	const char *type, *level, *data;
 	void *memory;
@@ -191,6 +193,9 @@ struct store_event {
 /* Ascending from seq > after; limit 1 to 1000. *out_final: the job has ended and nothing follows the last one returned. PARE_E_NOT_FOUND. */
 PARE_MUST_USE enum pare_code store_event_list(struct store_view v, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err);
 void store_event_list_done(struct store_event *list, int n);
+/* All of an owner's events, ascending from cursor > after; limit 1 to 1001. Those of what was deleted are gone. */
+PARE_MUST_USE enum pare_code store_feed_list(struct store_view v, int64_t after, int limit, struct store_event **out, int *out_n, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_feed_last(struct store_view v, int64_t *out, struct pare_err *err); /* no event has a greater cursor now */
 PARE_MUST_USE enum pare_code store_artifact_list(struct store_view v, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_artifact_get(struct store_view v, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
 void store_artifact_list_done(struct store_artifact *list, int n);

@@ -39,8 +39,11 @@ static const char *or_empty(const char *s)
 static enum pare_code append(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
 {
 	struct store_event e = {.seq = r->next_seq++, .at_ms = wall(s), .type = type, .level = level, .data = data, .memory = NULL};
+	enum pare_code code;
 
-	return s->ops->event_insert(tx, r->j.id, &e, err);
+	memcpy(e.subject, r->j.id, sizeof e.subject);
+	code = s->ops->event_insert(tx, r->j.owner, &e, err);
+	return code == PARE_OK ? store_tell(s, tx, r->j.owner, &e, err) : code;
 }
 
 /* The row as it now is, and the event that tells of it. */

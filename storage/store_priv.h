@@ -4,6 +4,7 @@
 #define STORAGE_STORE_PRIV_H
 
 #include "core/base/buf.h"
+#include "storage/hook.h"
 #include "storage/keys.h"
 #include "storage/store.h"
 #include "storage/uploads.h"
@@ -67,8 +68,10 @@ struct store_ops {
 	enum pare_code (*job_ahead)(struct store_tx *tx, const char *id, int64_t *out, struct pare_err *err);
 	enum pare_code (*job_counts)(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
 
-	enum pare_code (*event_insert)(struct store_tx *tx, const char *job, const struct store_event *e, struct pare_err *err);
-	enum pare_code (*event_page)(struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+	enum pare_code (*event_insert)(struct store_tx *tx, const char *owner, struct store_event *e, struct pare_err *err); /* sets its cursor */
+	enum pare_code (*event_page)(struct store_tx *tx, const char *subject, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+	enum pare_code (*feed_page)(struct store_tx *tx, const char *owner, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+	enum pare_code (*feed_last)(struct store_tx *tx, int64_t *out, struct pare_err *err);
 	enum pare_code (*artifact_insert)(struct store_tx *tx, const struct store_artifact *a, struct pare_err *err);
 	enum pare_code (*artifact_count)(struct store_tx *tx, const char *job, int *out, struct pare_err *err);
 	enum pare_code (*artifact_page)(struct store_tx *tx, const char *job, int limit, struct store_artifact *out, int *out_n, struct pare_err *err);
@@ -97,6 +100,23 @@ struct store_ops {
 	enum pare_code (*upload_count)(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
 	enum pare_code (*upload_expired)(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err); /* some one */
 	enum pare_code (*upload_of_part)(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);
+
+	enum pare_code (*hook_insert)(struct store_tx *tx, const struct store_hook *h, struct pare_err *err);
+	enum pare_code (*hook_load)(struct store_tx *tx, const char *owner, const char *id, struct store_hook *out, struct pare_err *err); /* owner NULL: whoever owns it */
+	enum pare_code (*hook_update)(struct store_tx *tx, const struct store_hook *h, struct pare_err *err);
+	enum pare_code (*hook_remove)(struct store_tx *tx, const char *id, struct pare_err *err); /* with its deliveries */
+	enum pare_code (*hook_page)(struct store_tx *tx, const struct store_range *r, struct store_hook *out, int *out_n, struct pare_err *err);
+	enum pare_code (*hook_count)(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err); /* those of no job */
+	/* The first enabled one of that job ("": of none) whose id is greater. */
+	enum pare_code (*hook_next)(struct store_tx *tx, const char *owner, const char *job, const char *after, struct store_hook *out, bool *out_found, struct pare_err *err);
+	enum pare_code (*delivery_insert)(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);
+	enum pare_code (*delivery_load)(struct store_tx *tx, const char *hook, const char *id, struct store_delivery *out, struct pare_err *err); /* hook NULL: any */
+	enum pare_code (*delivery_update)(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err); /* status, counts, times, attempts */
+	enum pare_code (*delivery_page)(struct store_tx *tx, const char *hook, const struct store_range *r, struct store_delivery *out, int *out_n, struct pare_err *err);
+	enum pare_code (*delivery_due)(struct store_tx *tx, const char *const *busy, int n_busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err);
+	enum pare_code (*delivery_next)(struct store_tx *tx, int64_t now_ms, int64_t *out_ms, struct pare_err *err); /* the first that is due after now; 0: none */
+	enum pare_code (*delivery_fail_all)(struct store_tx *tx, const char *hook, int64_t now_ms, struct pare_err *err); /* those that are pending */
+	enum pare_code (*delivery_purge)(struct store_tx *tx, int64_t before_ms, int *out_n, struct pare_err *err);
 };
 
 /* Every backend's struct begins with this one. */
@@ -123,6 +143,8 @@ PARE_MUST_USE enum pare_code store_event_own(struct store_event *e, struct pare_
 PARE_MUST_USE enum pare_code store_artifact_own(struct store_artifact *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_key_own(struct store_key *k, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_upload_own(struct store_upload *u, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_hook_own(struct store_hook *h, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_delivery_own(struct store_delivery *d, struct pare_err *err);
 /* The same for an asset, with room for n_files files, whose path strings are then added one by one. */
 PARE_MUST_USE enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct store_file *f, struct pare_err *err);
@@ -130,7 +152,15 @@ PARE_MUST_USE enum pare_code store_asset_own_file(struct store_asset *a, int i, 
 /* Checks a page and turns it into a range of limit + 1 rows. *out_flip: what comes back is in the reverse order. */
 PARE_MUST_USE enum pare_code store_range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err);
 
+/* Turns a list round; spare holds a row. */
+void store_reverse(void *rows, int n, size_t row_bytes, void *spare);
+enum store_hook_format store_hook_format_parse(const char *name);         /* STORE_N_HOOK_FORMATS: none of them */
+enum store_delivery_status store_delivery_status_parse(const char *name); /* STORE_N_DELIVERY_STATUS: none of them */
+/* Puts a delivery of the event, which has just been inserted, into the outbox of everybody who wants to hear of it. */
+PARE_MUST_USE enum pare_code store_tell(struct store *s, struct store_tx *tx, const char *owner, const struct store_event *e, struct pare_err *err);
+
 /* Appends "key":"value" with the value escaped and its broken UTF-8 replaced, after a comma unless it is the object's first. */
 void store_json_member(struct pare_buf *b, const char *key, const char *value);
+void store_json_value(struct pare_buf *b, const char *key, const char *value); /* the same after a comma; NULL: null */
 
 #endif

@@ -40,6 +40,10 @@ static const struct {
 static const size_t job_strings[] = {JOB(phase), JOB(name), JOB(model), JOB(dataset), JOB(request), JOB(progress), JOB(result),
     JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), offsetof(struct store_job_row, worker)};
 static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
+static const size_t hook_strings[] = {offsetof(struct store_hook, url), offsetof(struct store_hook, description), offsetof(struct store_hook, events),
+    offsetof(struct store_hook, disabled_why), offsetof(struct store_hook, secret), offsetof(struct store_hook, old_secret)};
+static const size_t delivery_strings[] = {offsetof(struct store_delivery, type), offsetof(struct store_delivery, level), offsetof(struct store_delivery, data),
+    offsetof(struct store_delivery, attempts)};
 static const size_t artifact_strings[] = {offsetof(struct store_artifact, name), offsetof(struct store_artifact, media_type)};
 static const size_t key_strings[] = {offsetof(struct store_key, name), offsetof(struct store_key, scopes)};
 static const size_t upload_strings[] = {offsetof(struct store_upload, name), offsetof(struct store_upload, metadata)};
@@ -61,6 +65,38 @@ enum store_job_status store_job_status_parse(const char *name)
 	while (i < STORE_N_STATUS && strcmp(status_table[i].name, name) != 0)
 		i++;
 	return (enum store_job_status)i;
+}
+
+static const char *const format_names[STORE_N_HOOK_FORMATS] = {[STORE_HOOK_STANDARD] = "standard", [STORE_HOOK_CLOUDEVENTS] = "cloudevents"};
+static const char *const delivery_names[STORE_N_DELIVERY_STATUS] = {[STORE_PENDING] = "pending", [STORE_DELIVERED] = "succeeded", [STORE_UNDELIVERED] = "failed"};
+
+static int name_index(const char *const *names, int n, const char *name)
+{
+	int i = 0;
+
+	while (i < n && strcmp(names[i], name) != 0)
+		i++;
+	return i;
+}
+
+const char *store_hook_format_name(enum store_hook_format f)
+{
+	return (unsigned)f < STORE_N_HOOK_FORMATS ? format_names[f] : "unknown";
+}
+
+enum store_hook_format store_hook_format_parse(const char *name)
+{
+	return (enum store_hook_format)name_index(format_names, STORE_N_HOOK_FORMATS, name);
+}
+
+const char *store_delivery_status_name(enum store_delivery_status st)
+{
+	return (unsigned)st < STORE_N_DELIVERY_STATUS ? delivery_names[st] : "unknown";
+}
+
+enum store_delivery_status store_delivery_status_parse(const char *name)
+{
+	return (enum store_delivery_status)name_index(delivery_names, STORE_N_DELIVERY_STATUS, name);
 }
 
 const char *store_asset_prefix(enum store_asset_kind kind)
@@ -172,6 +208,16 @@ enum pare_code store_upload_own(struct store_upload *u, struct pare_err *err)
 	return own(u, sizeof *u, upload_strings, N_OF(upload_strings), &u->memory, err);
 }
 
+enum pare_code store_hook_own(struct store_hook *h, struct pare_err *err)
+{
+	return own(h, sizeof *h, hook_strings, N_OF(hook_strings), &h->memory, err);
+}
+
+enum pare_code store_delivery_own(struct store_delivery *d, struct pare_err *err)
+{
+	return own(d, sizeof *d, delivery_strings, N_OF(delivery_strings), &d->memory, err);
+}
+
 static bool arena_string(struct pare_arena *arena, const char **s)
 {
 	if (*s != NULL)
@@ -246,6 +292,34 @@ void store_event_list_done(struct store_event *list, int n)
 	pare_free(list);
 }
 
+void store_hook_done(struct store_hook *h)
+{
+	if (h->memory != NULL)
+		explicit_bzero((void *)(uintptr_t)h->secret, strlen(h->secret)); /* ours: store_hook_own made it */
+	pare_free(h->memory);
+	memset(h, 0, sizeof *h);
+}
+
+void store_hook_list_done(struct store_hook *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		store_hook_done(&list[i]);
+	pare_free(list);
+}
+
+void store_delivery_done(struct store_delivery *d)
+{
+	pare_free(d->memory);
+	memset(d, 0, sizeof *d);
+}
+
+void store_delivery_list_done(struct store_delivery *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		store_delivery_done(&list[i]);
+	pare_free(list);
+}
+
 void store_artifact_done(struct store_artifact *a)
 {
 	pare_free(a->memory);
@@ -289,11 +363,11 @@ static size_t utf8_length(const unsigned char *s)
 	return 0;
 }
 
-void store_json_member(struct pare_buf *b, const char *key, const char *value)
+static void json_text(struct pare_buf *b, const char *value)
 {
 	const unsigned char *s = (const unsigned char *)value;
 
-	(void)pare_buf_printf(b, "%s\"%s\":\"", b->len > 1 ? "," : "", key);
+	(void)pare_buf_str(b, "\"");
 	while (*s != '\0') {
 		size_t n = utf8_length(s);
 
@@ -306,6 +380,21 @@ void store_json_member(struct pare_buf *b, const char *key, const char *value)
 		s += n != 0 ? n : 1;
 	}
 	(void)pare_buf_str(b, "\"");
+}
+
+void store_json_member(struct pare_buf *b, const char *key, const char *value)
+{
+	(void)pare_buf_printf(b, "%s\"%s\":", b->len > 1 ? "," : "", key);
+	json_text(b, value);
+}
+
+void store_json_value(struct pare_buf *b, const char *key, const char *value)
+{
+	(void)pare_buf_printf(b, ",\"%s\":", key);
+	if (value != NULL)
+		json_text(b, value);
+	else
+		(void)pare_buf_str(b, "null");
 }
 
 enum pare_code store_range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err)

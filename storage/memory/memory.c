@@ -1,7 +1,7 @@
 /* The store without a disk, for tests: tables are arrays behind one mutex, searched from end to end.
  *
  * It keeps the contract of a transaction. Rows are only ever appended, changed or, as a transaction's last step, removed; so undoing means cutting
- * the tables back to the lengths they had at its begin and putting the old rows of changed jobs back, and neither can fail. Ids grow with every
+ * the tables back to the lengths they had at its begin and putting what changed rows were before back, and neither can fail. Ids grow with every
  * insert (store_new_id), so a table's order is the order of its ids and a page is a walk along it. */
 #include "storage/memory/memory_priv.h"
 
@@ -32,6 +32,24 @@ static void free_idem(void *row)
 	pare_free(((struct idem_row *)row)->key);
 }
 
+static void free_hook(void *row)
+{
+	store_hook_done(row);
+}
+
+static void free_delivery(void *row)
+{
+	store_delivery_done(row);
+}
+
+static void free_undo(void *row)
+{
+	struct undo_row *u = row;
+
+	if (u->t != T_UNDO) /* not put back */
+		memory_kind_table[u->t].free_row(&u->old);
+}
+
 const struct memory_kind memory_kind_table[N_TABLES] = {
     [T_ASSETS] = {.row_bytes = sizeof(struct store_asset), .free_row = free_asset},
     [T_JOBS] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
@@ -40,7 +58,9 @@ const struct memory_kind memory_kind_table[N_TABLES] = {
     [T_IDEM] = {.row_bytes = sizeof(struct idem_row), .free_row = free_idem},
     [T_KEYS] = {.row_bytes = sizeof(struct store_key), .free_row = memory_free_key},
     [T_UPLOADS] = {.row_bytes = sizeof(struct store_upload), .free_row = memory_free_upload},
-    [T_UNDO] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
+    [T_HOOKS] = {.row_bytes = sizeof(struct store_hook), .free_row = free_hook},
+    [T_DELIVERIES] = {.row_bytes = sizeof(struct store_delivery), .free_row = free_delivery},
+    [T_UNDO] = {.row_bytes = sizeof(struct undo_row), .free_row = free_undo},
 };
 
 static struct store_job_row *find_job(const struct store_tx *tx, const char *id)
@@ -71,11 +91,11 @@ static enum pare_code mem_begin(struct store *s, bool write, struct store_tx **o
 static void undo(struct store_tx *tx)
 {
 	for (int i = n_rows(tx, T_UNDO) - 1; i >= 0; i--) {
-		struct store_job_row *old = row_at(tx, T_UNDO, i), *now = find_job(tx, old->j.id);
+		struct undo_row *u = row_at(tx, T_UNDO, i);
 
-		free_job(now);
-		*now = *old;
-		old->j.memory = NULL;
+		memory_kind_table[u->t].free_row(row_at(tx, u->t, u->i));
+		memcpy(row_at(tx, u->t, u->i), &u->old, memory_kind_table[u->t].row_bytes);
+		u->t = T_UNDO;
 	}
 	for (int t = 0; t < T_UNDO; t++)
 		while (n_rows(tx, (enum table_name)t) > tx->m->tables[t].n_at_begin)
@@ -173,14 +193,9 @@ static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum 
 static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
 	(void)err;
+	memory_events_drop(tx, id);
 	drop_row(tx, T_ASSETS, find_asset(tx, NULL, kind, id));
 	return PARE_OK;
-}
-
-/* The kth row of a table of n in the range's direction. */
-static int walk(const struct store_range *r, int k, int n)
-{
-	return r->ascending ? k : n - 1 - k;
 }
 
 static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err)
@@ -254,7 +269,7 @@ static enum pare_code job_update(struct store_tx *tx, const struct store_job_row
 
 	if (code != PARE_OK)
 		return code;
-	code = push(tx, T_UNDO, now, err);
+	code = keep_old(tx, T_JOBS, (int)(now - (struct store_job_row *)row_at(tx, T_JOBS, 0)), err);
 	if (code == PARE_OK)
 		*now = row;
 	else
@@ -275,7 +290,8 @@ static enum pare_code job_remove(struct store_tx *tx, const char *id, struct par
 
 	(void)err;
 	memcpy(own_id, find_job(tx, id)->j.id, sizeof own_id);
-	drop_where_job(tx, T_EVENTS, offsetof(struct event_row, job), own_id);
+	memory_events_drop(tx, own_id);
+	memory_hooks_drop_job(tx, own_id);
 	drop_where_job(tx, T_ARTIFACTS, offsetof(struct store_artifact, job), own_id);
 	drop_where_job(tx, T_IDEM, offsetof(struct idem_row, r.job), own_id);
 	drop_where_job(tx, T_JOBS, offsetof(struct store_job_row, j.id), own_id);
@@ -352,36 +368,7 @@ static enum pare_code job_counts(struct store_tx *tx, int64_t out[STORE_N_STATUS
 	return PARE_OK;
 }
 
-/* --- events and artifacts */
-static enum pare_code event_insert(struct store_tx *tx, const char *job, const struct store_event *e, struct pare_err *err)
-{
-	struct event_row row = {.e = *e};
-	enum pare_code code = store_event_own(&row.e, err);
-
-	if (code != PARE_OK)
-		return code;
-	memcpy(row.job, find_job(tx, job)->j.id, sizeof row.job);
-	code = push(tx, T_EVENTS, &row, err);
-	if (code != PARE_OK)
-		free_event(&row);
-	return code;
-}
-
-static enum pare_code event_page(struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err)
-{
-	for (int i = 0; i < n_rows(tx, T_EVENTS) && *out_n < limit; i++) {
-		const struct event_row *row = row_at(tx, T_EVENTS, i);
-		struct store_event e = row->e;
-
-		if (e.seq <= after || strcmp(row->job, job) != 0)
-			continue;
-		if (store_event_own(&e, err) != PARE_OK)
-			return PARE_E_NOMEM;
-		out[(*out_n)++] = e;
-	}
-	return PARE_OK;
-}
-
+/* --- artifacts */
 static enum pare_code artifact_insert(struct store_tx *tx, const struct store_artifact *a, struct pare_err *err)
 {
 	struct store_artifact row = *a;
@@ -564,8 +551,10 @@ static const struct store_ops memory_ops = {
     .job_held_until = job_held_until,
     .job_ahead = job_ahead,
     .job_counts = job_counts,
-    .event_insert = event_insert,
-    .event_page = event_page,
+    .event_insert = memory_event_insert,
+    .event_page = memory_event_page,
+    .feed_page = memory_feed_page,
+    .feed_last = memory_feed_last,
     .artifact_insert = artifact_insert,
     .artifact_count = artifact_count,
     .artifact_page = artifact_page,
@@ -577,6 +566,21 @@ static const struct store_ops memory_ops = {
     .blob_known = blob_known,
     .owner_bytes = owner_bytes,
     .owner_open_jobs = owner_open_jobs,
+    .hook_insert = memory_hook_insert,
+    .hook_load = memory_hook_load,
+    .hook_update = memory_hook_update,
+    .hook_remove = memory_hook_remove,
+    .hook_page = memory_hook_page,
+    .hook_count = memory_hook_count,
+    .hook_next = memory_hook_next,
+    .delivery_insert = memory_delivery_insert,
+    .delivery_load = memory_delivery_load,
+    .delivery_update = memory_delivery_update,
+    .delivery_page = memory_delivery_page,
+    .delivery_due = memory_delivery_due,
+    .delivery_next = memory_delivery_next,
+    .delivery_fail_all = memory_delivery_fail_all,
+    .delivery_purge = memory_delivery_purge,
     .key_insert = memory_key_insert,
     .key_load = memory_key_load,
     .key_update = memory_key_update,

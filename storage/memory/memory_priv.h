@@ -9,10 +9,10 @@
 #include "core/base/num.h"
 #include "storage/store_priv.h"
 
-enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_KEYS, T_UPLOADS, T_UNDO, N_TABLES };
+enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_KEYS, T_UPLOADS, T_HOOKS, T_DELIVERIES, T_UNDO, N_TABLES };
 
 struct event_row {
-	char job[PARE_ID_MAX];
+	char owner[STORE_OWNER_MAX];
 	struct store_event e;
 };
 
@@ -21,6 +21,17 @@ struct idem_row {
 	char *scope, *key;
 	int64_t created_ms;
 	struct store_idem_row r;
+};
+
+/* What a changed row was before. */
+struct undo_row {
+	enum table_name t;
+	int i;
+	union {
+		struct store_job_row job;
+		struct store_hook hook;
+		struct store_delivery delivery;
+	} old;
 };
 
 struct table {
@@ -39,6 +50,7 @@ struct memory_store {
 	pthread_mutex_t lock;
 	struct store_tx tx;
 	struct table tables[N_TABLES];
+	int64_t cursor; /* of the last event */
 };
 
 struct memory_kind {
@@ -87,9 +99,24 @@ static inline void drop_row(struct store_tx *tx, enum table_name t, int i)
 	memmove(row_at(tx, t, i), row_at(tx, t, i + 1), (size_t)(table->n - i) * row_bytes);
 }
 
+/* Before a row is changed in place: the row as it is is kept until the transaction ends, and put back if it fails. Rows stay where they are meanwhile. */
+static inline enum pare_code keep_old(struct store_tx *tx, enum table_name t, int i, struct pare_err *err)
+{
+	struct undo_row u = {.t = t, .i = i};
+
+	memcpy(&u.old, row_at(tx, t, i), memory_kind_table[t].row_bytes);
+	return push(tx, T_UNDO, &u, err);
+}
+
 static inline bool within(const struct store_range *r, const char *id)
 {
 	return (r->above == NULL || strcmp(id, r->above) > 0) && (r->below == NULL || strcmp(id, r->below) < 0);
+}
+
+/* The kth row of a table of n in the range's direction. */
+static inline int walk(const struct store_range *r, int k, int n)
+{
+	return r->ascending ? k : n - 1 - k;
 }
 
 /* memory_keys.c */
@@ -110,5 +137,29 @@ enum pare_code memory_upload_remove(struct store_tx *tx, const char *id, struct 
 enum pare_code memory_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
 enum pare_code memory_upload_expired(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err);
 enum pare_code memory_upload_of_part(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);
+
+/* memory_hooks.c */
+enum pare_code memory_event_insert(struct store_tx *tx, const char *owner, struct store_event *e, struct pare_err *err);
+enum pare_code memory_event_page(struct store_tx *tx, const char *subject, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+enum pare_code memory_feed_page(struct store_tx *tx, const char *owner, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+enum pare_code memory_feed_last(struct store_tx *tx, int64_t *out, struct pare_err *err);
+enum pare_code memory_hook_insert(struct store_tx *tx, const struct store_hook *h, struct pare_err *err);
+enum pare_code memory_hook_load(struct store_tx *tx, const char *owner, const char *id, struct store_hook *out, struct pare_err *err);
+enum pare_code memory_hook_update(struct store_tx *tx, const struct store_hook *h, struct pare_err *err);
+enum pare_code memory_hook_remove(struct store_tx *tx, const char *id, struct pare_err *err);
+enum pare_code memory_hook_page(struct store_tx *tx, const struct store_range *r, struct store_hook *out, int *out_n, struct pare_err *err);
+enum pare_code memory_hook_count(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err);
+enum pare_code memory_hook_next(struct store_tx *tx, const char *owner, const char *job, const char *after, struct store_hook *out, bool *out_found, struct pare_err *err);
+enum pare_code memory_delivery_insert(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);
+enum pare_code memory_delivery_load(struct store_tx *tx, const char *hook, const char *id, struct store_delivery *out, struct pare_err *err);
+enum pare_code memory_delivery_update(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);
+enum pare_code memory_delivery_page(struct store_tx *tx, const char *hook, const struct store_range *r, struct store_delivery *out, int *out_n, struct pare_err *err);
+enum pare_code memory_delivery_due(struct store_tx *tx, const char *const *busy, int n_busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err);
+enum pare_code memory_delivery_next(struct store_tx *tx, int64_t now_ms, int64_t *out_ms, struct pare_err *err);
+enum pare_code memory_delivery_fail_all(struct store_tx *tx, const char *hook, int64_t now_ms, struct pare_err *err);
+enum pare_code memory_delivery_purge(struct store_tx *tx, int64_t before_ms, int *out_n, struct pare_err *err);
+/* A job goes, and with it what hears of it alone. */
+void memory_hooks_drop_job(struct store_tx *tx, const char *job);
+void memory_events_drop(struct store_tx *tx, const char *subject);
 
 #endif

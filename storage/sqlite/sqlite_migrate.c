@@ -89,6 +89,31 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE TRIGGER usage_job_removed BEFORE DELETE ON jobs BEGIN"
                " UPDATE owner_usage SET bytes = bytes - (SELECT coalesce(sum(n_bytes), 0) FROM artifacts WHERE job = OLD.id) WHERE owner = OLD.owner; END;"
                "PRAGMA user_version = 6;"},
+    {.version = 7, /* events of every kind of thing, numbered over all; webhooks */
+        .sql = "CREATE TABLE new_events (subject TEXT NOT NULL, seq INTEGER NOT NULL, owner TEXT NOT NULL, cursor INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+               " type TEXT NOT NULL, level TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (subject, seq)) STRICT, WITHOUT ROWID;"
+               "INSERT INTO new_events SELECT e.job, e.seq, j.owner, row_number() OVER (ORDER BY e.at_ms, e.job, e.seq), e.at_ms, e.type, e.level, e.data"
+               " FROM events e JOIN jobs j ON j.id = e.job;"
+               "DROP TABLE events;"
+               "ALTER TABLE new_events RENAME TO events;"
+               "CREATE UNIQUE INDEX events_feed ON events (owner, cursor);"
+               "INSERT INTO meta (name, value) SELECT 'event_cursor', count(*) FROM events;"
+               "CREATE TABLE webhooks (id TEXT PRIMARY KEY, owner TEXT NOT NULL, job TEXT REFERENCES jobs (id) ON DELETE CASCADE, created_ms INTEGER NOT NULL,"
+               " url TEXT NOT NULL, description TEXT NOT NULL, events TEXT NOT NULL, format TEXT NOT NULL CHECK (format IN ('standard', 'cloudevents')),"
+               " enabled INTEGER NOT NULL, disabled_why TEXT NOT NULL, secret TEXT NOT NULL, old_secret TEXT NOT NULL, old_until_ms INTEGER NOT NULL,"
+               " revision INTEGER NOT NULL, updated_ms INTEGER NOT NULL) STRICT;"
+               "CREATE UNIQUE INDEX webhooks_owner ON webhooks (owner, id);"
+               "CREATE INDEX webhooks_job ON webhooks (job);"
+               "CREATE INDEX webhooks_match ON webhooks (owner, job, id) WHERE enabled = 1;"
+               "CREATE TABLE deliveries (id TEXT PRIMARY KEY, webhook TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE, event TEXT NOT NULL,"
+               " subject TEXT NOT NULL, type TEXT NOT NULL, seq INTEGER NOT NULL, cursor INTEGER NOT NULL, at_ms INTEGER NOT NULL, level TEXT NOT NULL,"
+               " data TEXT NOT NULL, created_ms INTEGER NOT NULL, status TEXT NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed')),"
+               " n_attempts INTEGER NOT NULL, n_tries INTEGER NOT NULL, next_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL, attempts TEXT NOT NULL) STRICT;"
+               "CREATE INDEX deliveries_webhook ON deliveries (webhook, id);"
+               "CREATE INDEX deliveries_due ON deliveries (next_ms, id, webhook) WHERE status = 'pending';"
+               "CREATE INDEX deliveries_pending ON deliveries (webhook) WHERE status = 'pending';"
+               "CREATE INDEX deliveries_finished ON deliveries (finished_ms) WHERE finished_ms > 0;"
+               "PRAGMA user_version = 7;"},
     {0},
 };
 

@@ -50,6 +50,10 @@ enum query {
 	Q_JOBS_BY_DATASET_ASC,
 	Q_EVENT_INSERT,
 	Q_EVENT_LIST,
+	Q_EVENTS_REMOVE,
+	Q_FEED_LIST,
+	Q_CURSOR_NEXT,
+	Q_CURSOR,
 	Q_ARTIFACT_INSERT,
 	Q_ARTIFACT_COUNT,
 	Q_ARTIFACT_LIST,
@@ -75,6 +79,24 @@ enum query {
 	Q_UPLOAD_OF_PART,
 	Q_OWNER_BYTES,
 	Q_OWNER_OPEN_JOBS,
+	Q_HOOK_INSERT,
+	Q_HOOK_LOAD,
+	Q_HOOK_LOAD_OWN,
+	Q_HOOK_UPDATE,
+	Q_HOOK_REMOVE,
+	Q_HOOK_COUNT,
+	Q_HOOK_NEXT,
+	Q_HOOKS,
+	Q_HOOKS_ASC,
+	Q_DELIVERY_INSERT,
+	Q_DELIVERY_LOAD,
+	Q_DELIVERY_UPDATE,
+	Q_DELIVERIES,
+	Q_DELIVERIES_ASC,
+	Q_DELIVERY_DUE,
+	Q_DELIVERY_NEXT,
+	Q_DELIVERY_FAIL_ALL,
+	Q_DELIVERY_PURGE,
 	N_QUERIES
 };
 
@@ -162,5 +184,25 @@ enum pare_code sqlite_upload_remove(struct store_tx *tx, const char *id, struct 
 enum pare_code sqlite_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
 enum pare_code sqlite_upload_expired(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err);
 enum pare_code sqlite_upload_of_part(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);
+/* sqlite_hooks.c: rows of struct store_ops */
+enum pare_code sqlite_event_insert(struct store_tx *tx, const char *owner, struct store_event *e, struct pare_err *err);
+enum pare_code sqlite_event_page(struct store_tx *tx, const char *subject, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+enum pare_code sqlite_feed_page(struct store_tx *tx, const char *owner, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err);
+enum pare_code sqlite_feed_last(struct store_tx *tx, int64_t *out, struct pare_err *err);
+enum pare_code sqlite_hook_insert(struct store_tx *tx, const struct store_hook *h, struct pare_err *err);
+enum pare_code sqlite_hook_update(struct store_tx *tx, const struct store_hook *h, struct pare_err *err);
+enum pare_code sqlite_hook_load(struct store_tx *tx, const char *owner, const char *id, struct store_hook *out, struct pare_err *err);
+enum pare_code sqlite_hook_next(struct store_tx *tx, const char *owner, const char *job, const char *after, struct store_hook *out, bool *out_found, struct pare_err *err);
+enum pare_code sqlite_hook_remove(struct store_tx *tx, const char *id, struct pare_err *err);
+enum pare_code sqlite_hook_count(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err);
+enum pare_code sqlite_hook_page(struct store_tx *tx, const struct store_range *r, struct store_hook *out, int *out_n, struct pare_err *err);
+enum pare_code sqlite_delivery_insert(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);
+enum pare_code sqlite_delivery_update(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);
+enum pare_code sqlite_delivery_load(struct store_tx *tx, const char *hook, const char *id, struct store_delivery *out, struct pare_err *err);
+enum pare_code sqlite_delivery_page(struct store_tx *tx, const char *hook, const struct store_range *r, struct store_delivery *out, int *out_n, struct pare_err *err);
+enum pare_code sqlite_delivery_due(struct store_tx *tx, const char *const *busy, int n_busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err);
+enum pare_code sqlite_delivery_next(struct store_tx *tx, int64_t now_ms, int64_t *out_ms, struct pare_err *err);
+enum pare_code sqlite_delivery_fail_all(struct store_tx *tx, const char *hook, int64_t now_ms, struct pare_err *err);
+enum pare_code sqlite_delivery_purge(struct store_tx *tx, int64_t before_ms, int *out_n, struct pare_err *err);
 
 #endif

@@ -13,6 +13,11 @@
 #define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
 #define KEY_COLUMNS "id, owner, name, scopes, hash, created_ms, expires_ms, revoked_ms, last_used_ms"
 #define UPLOAD_COLUMNS "id, owner, name, metadata, part, n_total, n_synced, sha256, created_ms, expires_ms"
+#define EVENT_COLUMNS "subject, seq, cursor, at_ms, type, level, data"
+#define HOOK_COLUMNS "id, owner, ifnull(job, ''), created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms"
+#define HOOK_LIST(direction) "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
+#define DELIVERY_COLUMNS "id, webhook, event, subject, type, seq, cursor, at_ms, level, data, created_ms, status, n_attempts, n_tries, next_ms, finished_ms, attempts"
+#define DELIVERY_LIST(direction) "SELECT " DELIVERY_COLUMNS " FROM deliveries WHERE webhook = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
 #define JOB_LIST(index, drive, direction)                                                                                                                             \
 	"SELECT " JOB_COLUMNS " FROM jobs INDEXED BY " index " WHERE owner = ?7 AND " drive                                                                                                         \
 	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
@@ -65,8 +70,12 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_JOBS_BY_DATASET] = JOB_LIST("jobs_dataset", "dataset = ?5 AND", "DESC"),
     [Q_JOBS_BY_DATASET_ASC] = JOB_LIST("jobs_dataset", "dataset = ?5 AND", "ASC"),
 
-    [Q_EVENT_INSERT] = "INSERT INTO events (job, seq, at_ms, type, level, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    [Q_EVENT_LIST] = "SELECT seq, at_ms, type, level, data FROM events WHERE job = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+    [Q_EVENT_INSERT] = "INSERT INTO events (subject, seq, owner, cursor, at_ms, type, level, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [Q_EVENT_LIST] = "SELECT " EVENT_COLUMNS " FROM events WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+    [Q_EVENTS_REMOVE] = "DELETE FROM events WHERE subject = ?1",
+    [Q_FEED_LIST] = "SELECT " EVENT_COLUMNS " FROM events INDEXED BY events_feed WHERE owner = ?1 AND cursor > ?2 ORDER BY cursor LIMIT ?3",
+    [Q_CURSOR_NEXT] = "UPDATE meta SET value = value + 1 WHERE name = 'event_cursor' RETURNING value",
+    [Q_CURSOR] = "SELECT value FROM meta WHERE name = 'event_cursor'",
     [Q_ARTIFACT_INSERT] = "INSERT INTO artifacts (" ARTIFACT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [Q_ARTIFACT_COUNT] = "SELECT count(*) FROM artifacts WHERE job = ?1",
     [Q_ARTIFACT_LIST] = "SELECT " ARTIFACT_COLUMNS " FROM artifacts WHERE job = ?1 ORDER BY id LIMIT ?2",
@@ -98,4 +107,25 @@ const char *const sqlite_query_table[N_QUERIES] = {
 
     [Q_OWNER_BYTES] = "SELECT bytes FROM owner_usage WHERE owner = ?1",
     [Q_OWNER_OPEN_JOBS] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_owner_status WHERE owner = ?1 AND " UNENDED " LIMIT ?2)",
+    [Q_HOOK_INSERT] = "INSERT INTO webhooks (id, owner, job, created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    [Q_HOOK_LOAD] = "SELECT " HOOK_COLUMNS " FROM webhooks WHERE id = ?1",
+    [Q_HOOK_LOAD_OWN] = "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?2 AND id = ?1",
+    [Q_HOOK_UPDATE] = "UPDATE webhooks SET url = ?2, description = ?3, events = ?4, format = ?5, enabled = ?6, disabled_why = ?7, secret = ?8, old_secret = ?9, old_until_ms = ?10, "
+                      "revision = ?11, updated_ms = ?12 WHERE id = ?1",
+    [Q_HOOK_REMOVE] = "DELETE FROM webhooks WHERE id = ?1",
+    [Q_HOOK_COUNT] = "SELECT count(*) FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?1 AND job IS NULL",
+    [Q_HOOK_NEXT] = "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_match WHERE enabled = 1 AND owner = ?1 AND job IS ?2 AND id > ?3 ORDER BY id LIMIT 1",
+    [Q_HOOKS] = HOOK_LIST("DESC"),
+    [Q_HOOKS_ASC] = HOOK_LIST("ASC"),
+    [Q_DELIVERY_INSERT] = "INSERT INTO deliveries (" DELIVERY_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    [Q_DELIVERY_LOAD] = "SELECT " DELIVERY_COLUMNS " FROM deliveries WHERE id = ?1 AND (?2 IS NULL OR webhook = ?2)",
+    [Q_DELIVERY_UPDATE] = "UPDATE deliveries SET status = ?2, n_attempts = ?3, n_tries = ?4, next_ms = ?5, finished_ms = ?6, attempts = ?7 WHERE id = ?1",
+    [Q_DELIVERIES] = DELIVERY_LIST("DESC"),
+    [Q_DELIVERIES_ASC] = DELIVERY_LIST("ASC"),
+    [Q_DELIVERY_DUE] = "SELECT " DELIVERY_COLUMNS " FROM deliveries INDEXED BY deliveries_due WHERE status = 'pending' AND next_ms <= ?1 "
+                       "AND webhook NOT IN (SELECT value FROM json_each(?2)) ORDER BY next_ms, id LIMIT ?3",
+    [Q_DELIVERY_NEXT] = "SELECT next_ms FROM deliveries WHERE status = 'pending' AND next_ms > ?1 ORDER BY next_ms LIMIT 1",
+    [Q_DELIVERY_FAIL_ALL] = "UPDATE deliveries SET status = 'failed', next_ms = 0, finished_ms = ?2 WHERE webhook = ?1 AND status = 'pending'",
+    [Q_DELIVERY_PURGE] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE finished_ms > 0 AND finished_ms < ?1 LIMIT 1000)",
 };

@@ -126,8 +126,12 @@ static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum 
 
 static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
-	struct use u = sqlite_use(tx, Q_ASSET_REMOVE);
+	enum pare_code code = run_on(tx, Q_EVENTS_REMOVE, id, "deleting an asset's events", err);
+	struct use u;
 
+	if (code != PARE_OK)
+		return code;
+	u = sqlite_use(tx, Q_ASSET_REMOVE);
 	sqlite_bind_str(&u, id);
 	sqlite_bind_int(&u, kind);
 	(void)sqlite_row(&u);
@@ -326,7 +330,9 @@ static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct 
 
 static enum pare_code job_remove(struct store_tx *tx, const char *id, struct pare_err *err)
 {
-	return run_on(tx, Q_JOB_REMOVE, id, "deleting a job", err);
+	enum pare_code code = run_on(tx, Q_EVENTS_REMOVE, id, "deleting a job's events", err);
+
+	return code == PARE_OK ? run_on(tx, Q_JOB_REMOVE, id, "deleting a job", err) : code;
 }
 
 static enum pare_code job_page(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err)
@@ -388,44 +394,7 @@ static enum pare_code job_counts(struct store_tx *tx, int64_t out[STORE_N_STATUS
 	return sqlite_use_end(&u, "looking for the oldest queued job", err);
 }
 
-/* --- events and artifacts */
-static enum pare_code event_insert(struct store_tx *tx, const char *job, const struct store_event *e, struct pare_err *err)
-{
-	struct use u = sqlite_use(tx, Q_EVENT_INSERT);
-
-	sqlite_bind_str(&u, job);
-	sqlite_bind_int(&u, e->seq);
-	sqlite_bind_int(&u, e->at_ms);
-	sqlite_bind_str(&u, e->type);
-	sqlite_bind_str(&u, e->level);
-	sqlite_bind_str(&u, e->data);
-	(void)sqlite_row(&u);
-	return sqlite_use_end(&u, "storing an event", err);
-}
-
-static enum pare_code event_page(struct store_tx *tx, const char *job, int64_t after, int limit, struct store_event *out, int *out_n, struct pare_err *err)
-{
-	struct use u = sqlite_use(tx, Q_EVENT_LIST);
-	enum pare_code code = PARE_OK, ended;
-
-	sqlite_bind_str(&u, job);
-	sqlite_bind_int(&u, after);
-	sqlite_bind_int(&u, limit);
-	while (code == PARE_OK && sqlite_row(&u)) {
-		struct store_event e = {.seq = sqlite_int(&u)};
-
-		e.at_ms = sqlite_int(&u);
-		e.type = sqlite_str(&u);
-		e.level = sqlite_str(&u);
-		e.data = sqlite_str(&u);
-		code = store_event_own(&e, err);
-		if (code == PARE_OK)
-			out[(*out_n)++] = e;
-	}
-	ended = sqlite_use_end(&u, "listing events", code == PARE_OK ? err : NULL);
-	return code != PARE_OK ? code : ended;
-}
-
+/* --- artifacts */
 static enum pare_code artifact_insert(struct store_tx *tx, const struct store_artifact *a, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_ARTIFACT_INSERT);
@@ -575,8 +544,10 @@ const struct store_ops sqlite_ops = {
     .job_held_until = job_held_until,
     .job_ahead = job_ahead,
     .job_counts = job_counts,
-    .event_insert = event_insert,
-    .event_page = event_page,
+    .event_insert = sqlite_event_insert,
+    .event_page = sqlite_event_page,
+    .feed_page = sqlite_feed_page,
+    .feed_last = sqlite_feed_last,
     .artifact_insert = artifact_insert,
     .artifact_count = artifact_count,
     .artifact_page = artifact_page,
@@ -601,4 +572,19 @@ const struct store_ops sqlite_ops = {
     .upload_count = sqlite_upload_count,
     .upload_expired = sqlite_upload_expired,
     .upload_of_part = sqlite_upload_of_part,
+    .hook_insert = sqlite_hook_insert,
+    .hook_load = sqlite_hook_load,
+    .hook_update = sqlite_hook_update,
+    .hook_remove = sqlite_hook_remove,
+    .hook_page = sqlite_hook_page,
+    .hook_count = sqlite_hook_count,
+    .hook_next = sqlite_hook_next,
+    .delivery_insert = sqlite_delivery_insert,
+    .delivery_load = sqlite_delivery_load,
+    .delivery_update = sqlite_delivery_update,
+    .delivery_page = sqlite_delivery_page,
+    .delivery_due = sqlite_delivery_due,
+    .delivery_next = sqlite_delivery_next,
+    .delivery_fail_all = sqlite_delivery_fail_all,
+    .delivery_purge = sqlite_delivery_purge,
 };

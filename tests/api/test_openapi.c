@@ -71,7 +71,7 @@ static void setup(void)
 	n_operations = 0;
 	line = strstr(copy, "\npaths:\n");
 	ck_assert_ptr_nonnull(line);
-	for (line = strtok_r(line, "\n", &rest); line != NULL && strcmp(line, "components:") != 0; line = strtok_r(NULL, "\n", &rest))
+	for (line = strtok_r(line, "\n", &rest); line != NULL && strcmp(line, "webhooks:") != 0; line = strtok_r(NULL, "\n", &rest))
 		take_line(line, path);
 	free(copy);
 	ck_assert_int_gt(n_operations, 20);

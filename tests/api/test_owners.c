@@ -6,9 +6,9 @@
 
 #define STRANGER "Bearer pare_beta_0123456789abcdef0123"
 #define OWNER "Bearer pare_mine_0123456789abcdef0123"
-#define KEYS "pare_beta_0123456789abcdef0123 owner=beta scopes=models:rw,datasets:rw,jobs:rw,metrics:r,admin\npare_mine_0123456789abcdef0123\n"
+#define KEYS "pare_beta_0123456789abcdef0123 owner=beta scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin\npare_mine_0123456789abcdef0123\n"
 
-enum belongs { MODEL, DATASET, JOB, UPLOAD, BLOB, N_OWNED, NOBODY };
+enum belongs { MODEL, DATASET, JOB, UPLOAD, BLOB, WEBHOOK, N_OWNED, NOBODY };
 static const struct {
 	const char *prefix; /* of the route's path */
 	enum belongs to;
@@ -18,13 +18,14 @@ static const struct {
     {"/v1/jobs/{id}", JOB},
     {"/v1/uploads/{id}", UPLOAD},
     {"/v1/blobs/{digest}", BLOB},
+    {"/v1/webhooks/{id}", WEBHOOK},
     {"/v1/keys/{id}", NOBODY}, /* of all owners: admins only */
     {"/problems/{code}", NOBODY},
     {"/v1/methods/{name}", NOBODY},
     {"/v1/recipes/{name}", NOBODY}, /* shipped with the service, the same for all */
 };
 static const char *const unknown_ids[N_OWNED] = {"mdl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "dst_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "upl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E",
-    "sha256:00000000000000000000000000000000000000000000000000000000000000aa"};
+    "sha256:00000000000000000000000000000000000000000000000000000000000000aa", "whk_01JD8Z3M2V9Q4T6R8W0Y2A4C6E"};
 
 static struct world w;
 #define ID_MAX 80
@@ -46,7 +47,7 @@ static enum belongs owner_of(const struct api_route *r)
 	return NOBODY;
 }
 
-/* A finished job with its model and data set, and an upload that waits for its bytes, of the default owner; then the service is started again with keys for two owners. */
+/* A finished job with its model and data set, an upload that waits for its bytes and a webhook, of the default owner; then the service is started again with keys for two owners. */
 static void setup(void)
 {
 	static char path[128];
@@ -70,6 +71,10 @@ static void setup(void)
 	(void)snprintf(text, sizeof text, "/v1/models/%s", ids[MODEL]);
 	a = get(&w, text);
 	(void)snprintf(ids[BLOB], ID_MAX, "sha256:%s", text_at(json_array_get(json_object_get(a.json, "files"), 0), "sha256"));
+	answer_done(&a);
+	a = post_json(&w, "/v1/webhooks", "{\"url\":\"https://a.example/\"}");
+	assert_status(&a, 201);
+	(void)snprintf(ids[WEBHOOK], ID_MAX, "%s", text_at(a.json, "id"));
 	answer_done(&a);
 	api_free(w.api);
 	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
@@ -167,7 +172,10 @@ END_TEST
 
 START_TEST(lists_hold_the_owners_own)
 {
-	static const char *const lists[] = {"/v1/models", "/v1/datasets", "/v1/jobs"};
+	static const struct {
+		const char *path;
+		enum belongs of;
+	} lists[] = {{"/v1/models", MODEL}, {"/v1/datasets", DATASET}, {"/v1/jobs", JOB}, {"/v1/webhooks", WEBHOOK}};
 	char target[512];
 
 	for (const struct api_route *r = api_route_table; r->method != NULL; r++) {
@@ -182,12 +190,13 @@ START_TEST(lists_hold_the_owners_own)
 		answer_done(&a);
 	}
 	for (int i = 0; i < (int)(sizeof lists / sizeof *lists); i++) {
-		struct answer a = request(&w, "GET", lists[i], H("Authorization", OWNER), NULL, 0);
+		struct answer a = request(&w, "GET", lists[i].path, H("Authorization", OWNER), NULL, 0);
+		const char *id = ids[lists[i].of];
 
-		ck_assert_ptr_nonnull(strstr(a.body, ids[i]));
+		ck_assert_ptr_nonnull(strstr(a.body, id));
 		answer_done(&a);
 		/* a cursor of another owner's is a place, not a look */
-		(void)snprintf(target, sizeof target, "%s?after=%s", lists[i], ids[i]);
+		(void)snprintf(target, sizeof target, "%s?after=%s", lists[i].path, id);
 		a = request(&w, "GET", target, H("Authorization", STRANGER), NULL, 0);
 		assert_status(&a, 200);
 		ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 0);

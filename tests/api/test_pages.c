@@ -66,6 +66,7 @@ START_TEST(counts_requests_by_template)
 	ck_assert_double_eq(sample(a.body, "pared_jobs{state=\"queued\"}"), 1);
 	ck_assert_double_eq(sample(a.body, "pared_queue_oldest_age_seconds"), 2.5);
 	ck_assert_double_eq(sample(a.body, "pared_workers{state=\"idle\"}"), 2);
+	ck_assert_double_eq(sample(a.body, "pared_webhook_deliveries_total{outcome=\"failed\"}"), 42);
 	ck_assert_double_eq(sample(a.body, "pared_build_info{version=\"0.1.0\"}"), 1);
 	ck_assert_double_gt(sample(a.body, "process_resident_memory_bytes"), 100000);
 	ck_assert_double_gt(sample(a.body, "process_open_fds"), 2);

@@ -14,8 +14,8 @@ def responses():
     d = Daemon(key=KEY)
     path = os.path.join(d.dir, "keys")
     with open(path, "w") as f:
-        f.write(f"{KEY} scopes=models:rw,datasets:rw,jobs:rw,metrics:r,admin\n")
-    d.flags = ["--api-key-file", path]
+        f.write(f"{KEY} scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin\n")
+    d.flags = ["--api-key-file", path, "--webhook-allow", "127.0.0.1"]
     with d:
         subprocess.run([os.path.join(VENV, "bin/python"), os.path.join(SRC, "tests/e2e/openapi_check.py"), f"http://127.0.0.1:{d.port}",
                         os.path.join(SRC, "openapi.yaml"), KEY], check=True)

@@ -348,6 +348,50 @@ def results(job):
     expect(404, "GET", "/v1/jobs/nothing/events")
 
 
+def webhooks():
+    url = BASE + "/livez"  # answers a POST with 405: nothing leaves this machine
+    hook = expect(201, "POST", "/v1/webhooks", {"url": url, "events": ["job.succeeded"], "description": "check"})[1]
+    other = expect(201, "POST", "/v1/webhooks", {"url": url, "format": "cloudevents", "enabled": False})[1]["id"]
+    expect(422, "POST", "/v1/webhooks", {"url": "http://10.0.0.1/", "events": ["job.suceeded"], "colour": "red"})
+    expect(400, "POST", "/v1/webhooks", b"{", Content_Type="application/json")
+    expect(415, "POST", "/v1/webhooks", b"<a/>", Content_Type="text/xml")
+    one = f"/v1/webhooks/{hook['id']}"
+    revalidate(one)
+    revalidate("/v1/webhooks?limit=1")
+    expect(400, "GET", "/v1/webhooks?limit=0")
+    expect(404, "GET", "/v1/webhooks/nothing")
+    expect(200, "PATCH", one, {"description": "changed"}, If_Match='"1"')
+    expect(412, "PATCH", one, {"description": "lost"}, If_Match='"1"')
+    expect(422, "PATCH", one, {"secret": "x"})
+    expect(404, "PATCH", "/v1/webhooks/nothing", {})
+    rotated = expect(200, "POST", f"{one}/rotate-secret?overlap_seconds=60")[1]
+    if rotated["secret"] == hook["secret"] or rotated["old_secret_valid_until"] is None:
+        WRONG.append("a secret that was rotated is the old one, or forgets it at once")
+    expect(404, "POST", "/v1/webhooks/nothing/rotate-secret")
+    delivery = expect(202, "POST", f"{one}/test")[1]["id"]
+    expect(409, "POST", f"/v1/webhooks/{other}/test")
+    expect(404, "POST", "/v1/webhooks/nothing/test")
+    expect(202, "POST", f"{one}/deliveries/{delivery}/redeliver")
+    expect(404, "POST", f"{one}/deliveries/nothing/redeliver")
+    expect(200, "GET", f"{one}/deliveries")
+    expect(400, "GET", f"{one}/deliveries?after=nothing")
+    expect(404, "GET", "/v1/webhooks/nothing/deliveries")
+    expect(412, "DELETE", one, If_Match='"1"')
+    expect(204, "DELETE", one)
+    expect(404, "DELETE", one)
+    expect(204, "DELETE", f"/v1/webhooks/{other}")
+
+
+def feed():
+    first = revalidate("/v1/events?limit=2")
+    if not first["has_more"] or first["next_after"] != first["data"][-1]["cursor"]:
+        WRONG.append("the feed's first page does not lead to the next one")
+    if expect(200, "GET", "/v1/events?after=latest")[1]["data"]:
+        WRONG.append("there are events behind the latest one")
+    expect(400, "GET", "/v1/events?after=x")
+    expect(406, "GET", "/v1/events", Accept="image/png")
+
+
 def main():
     pages()
     if KEY:
@@ -356,6 +400,8 @@ def main():
     model, dataset = assets()
     job = jobs(model, dataset)
     results(job)
+    webhooks()
+    feed()
     expect(204, "DELETE", f"/v1/jobs/{job}")
     expect(204, "DELETE", f"/v1/models/{model}")
     expect(204, "DELETE", f"/v1/datasets/{dataset}")

@@ -167,14 +167,17 @@ START_TEST(a_newer_schema_is_refused)
 }
 END_TEST
 
-/* A file of the first release, which knew neither checkpoints nor owners, is brought up to date with all it holds. */
+/* A file of the first release, which knew neither checkpoints nor owners nor a feed, is brought up to date with all it holds. */
 START_TEST(an_older_schema_is_brought_up_to_date)
 {
 	struct store_idempotency k = {.key = "k", .scope = "ci", .fingerprint = {1}};
 	struct store_job j = {.model = "mdl_1", .request = "{}"}, got;
+	struct store_event *feed;
 	struct store_asset a;
 	struct store_usage u;
 	bool replayed = false;
+	char id[PARE_ID_MAX];
+	int n;
 
 	close_store();
 	ck_assert_int_eq(unlink(db_path), 0);
@@ -200,6 +203,14 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	store_job_done(&j);
 	MUST(store_usage(MINE(s), &u, &err));
 	ck_assert(u.bytes == 7 && u.open_jobs == 1);
+	put_asset(s, STORE_MODEL, SHA_B, id);
+	MUST(store_feed_list(MINE(s), 0, 10, &feed, &n, &err));
+	ck_assert_int_eq(n, 2);
+	ck_assert_str_eq(feed[0].subject, "job_1");
+	ck_assert_int_eq(feed[0].cursor, 1);
+	ck_assert_str_eq(feed[1].subject, id);
+	ck_assert_int_eq(feed[1].cursor, 2);
+	store_event_list_done(feed, n);
 }
 END_TEST
 
@@ -208,12 +219,13 @@ static int steps_of(enum query q, const char *owner, const char *id, int *out_ro
 {
 	sqlite3 *db = raw_open();
 	sqlite3_stmt *st;
+	bool asset = q == Q_ASSET_LOAD || q == Q_ASSET_EXISTS;
 	int n;
 
 	ck_assert_int_eq(sqlite3_prepare_v2(db, sqlite_query_table[q], -1, &st, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_bind_text(st, q == Q_JOB_LOAD_OWN ? 2 : 1, owner, -1, SQLITE_STATIC), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_bind_text(st, q == Q_JOB_LOAD_OWN ? 1 : 2, id, -1, SQLITE_STATIC), SQLITE_OK);
-	if (q != Q_JOB_LOAD_OWN)
+	ck_assert_int_eq(sqlite3_bind_text(st, asset ? 1 : 2, owner, -1, SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, asset ? 2 : 1, id, -1, SQLITE_STATIC), SQLITE_OK);
+	if (asset)
 		ck_assert_int_eq(sqlite3_bind_int(st, 3, STORE_MODEL), SQLITE_OK);
 	*out_rows = 0;
 	while (sqlite3_step(st) == SQLITE_ROW)
@@ -227,23 +239,28 @@ static int steps_of(enum query q, const char *owner, const char *id, int *out_ro
 /* The database takes the same steps to not find another owner's row as to not find one that there is not; its own takes more. */
 START_TEST(a_foreign_id_costs_what_an_unknown_one_costs)
 {
-	static const enum query queries[] = {Q_JOB_LOAD_OWN, Q_ASSET_LOAD, Q_ASSET_EXISTS};
+	struct store_hook hook = {.url = "u", .events = "", .description = "", .enabled = true, .disabled_why = "", .secret = "", .old_secret = ""};
 	char job[PARE_ID_MAX], unknown[PARE_ID_MAX];
+	const struct {
+		enum query q;
+		const char *id;
+	} queries[] = {{Q_JOB_LOAD_OWN, job}, {Q_ASSET_LOAD, model}, {Q_ASSET_EXISTS, model}, {Q_HOOK_LOAD_OWN, hook.id}};
 
 	put_job(s, model, dataset, job);
+	MUST(store_hook_put(MINE(s), &hook, &err));
 	close_store();
 	for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
-		const char *id = queries[i] == Q_JOB_LOAD_OWN ? job : model;
+		const char *id = queries[i].id;
 		int rows, own, foreign;
 
 		memcpy(unknown, id, sizeof unknown);
 		unknown[10] = unknown[10] == 'A' ? 'B' : 'A';
-		own = steps_of(queries[i], STORE_DEFAULT_OWNER, id, &rows);
+		own = steps_of(queries[i].q, STORE_DEFAULT_OWNER, id, &rows);
 		ck_assert_int_eq(rows, 1);
-		foreign = steps_of(queries[i], "other", id, &rows);
+		foreign = steps_of(queries[i].q, "other", id, &rows);
 		ck_assert_int_eq(rows, 0);
 		ck_assert_int_lt(foreign, own);
-		ck_assert_int_eq(steps_of(queries[i], "other", unknown, &rows), foreign);
+		ck_assert_int_eq(steps_of(queries[i].q, "other", unknown, &rows), foreign);
 		ck_assert_int_eq(rows, 0);
 	}
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
@@ -345,7 +362,7 @@ static void check_after_kill(int fd, int round)
 
 	raw_text("PRAGMA integrity_check", answer, sizeof answer);
 	ck_assert_str_eq(answer, "ok");
-	raw_text("SELECT count(*) FROM jobs WHERE next_seq - 1 <> (SELECT count(*) FROM events WHERE job = jobs.id AND seq < jobs.next_seq)", answer, sizeof answer);
+	raw_text("SELECT count(*) FROM jobs WHERE next_seq - 1 <> (SELECT count(*) FROM events WHERE subject = jobs.id AND seq < jobs.next_seq)", answer, sizeof answer);
 	ck_assert_str_eq(answer, "0");
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
 	MUST(store_recover(s, &n_recovered, &err));
@@ -481,7 +498,7 @@ START_TEST(a_hundred_thousand_jobs)
 	raw("BEGIN; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) INSERT INTO jobs (id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result,"
 	    " error_code, error_message, error_where, lease_token, worker, lease_until, next_seq) SELECT 'job_00' || printf('%024d', i), CASE WHEN i <= 8 "
 	    "THEN 'running' WHEN i % 2 THEN 'queued' ELSE 'succeeded' END, '', 1, 1, 0, 0, 0, 0, 3, '', 'mdl_x', 'dst_x', '{\"recipe\":\"ridge-magnitude\",\"seed\":42}', '', '',"
-	    " '', '', '', i, '', 0, 2 FROM c; INSERT INTO events SELECT id, 1, 1, 'job.queued', 'info', '{}' FROM jobs; COMMIT");
+	    " '', '', '', i, '', 0, 2 FROM c; INSERT INTO events SELECT id, 1, owner, 1000000 + row_number() OVER (), 1, 'job.queued', 'info', '{}' FROM jobs; COMMIT");
 	opened = seconds();
 	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
 	MUST(store_recover(s, &n, &err));

@@ -1,0 +1,550 @@
+/* Webhooks as a resource. A secret is told once, in the answer to what made it. After that only the receiver and the store have it: the store must keep it as it is,
+ * because it signs with it.
+ *
+ * All that is wrong with a request is told at once. Names of events are checked against the table of those that there are, because an endpoint that waits
+ * for "job.suceeded" would wait for ever. */
+#include "api/hook.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/priv.h"
+#include "api/range.h"
+#include "api/text.h"
+#include "core/base/nearest.h"
+#include "core/recipe/json_text.h"
+
+#define DESCRIPTION_MAX 500
+#define EVENTS_MAX 40
+#define OVERLAP_SECONDS 86400
+#define OVERLAP_SECONDS_MAX 604800
+
+static enum pare_code find(struct api_exchange *x, struct store_hook *out, struct pare_err *err)
+{
+	enum pare_code rc = PARE_E_NOT_FOUND;
+
+	if (pare_id_check(x->params[0], "whk"))
+		rc = store_hook_get(x->view, x->params[0], out, err);
+	if (rc == PARE_E_NOT_FOUND)
+		return pare_err_set(err, rc, NULL, "there is no webhook \"%.60s\"", x->params[0]);
+	return rc;
+}
+
+static void wake(struct api_exchange *x)
+{
+	const struct api_engine *e = &x->api->opt.engine;
+
+	if (e->deliveries_added != NULL)
+		e->deliveries_added(e->ctx);
+}
+
+/* --- the object */
+static void write_events(struct pare_buf *b, const char *events)
+{
+	char name[64];
+
+	api_json_open(b, "events", '[');
+	for (const char *s = events + strspn(events, " "); *s != '\0'; s += strcspn(s, " "), s += strspn(s, " ")) {
+		(void)snprintf(name, sizeof name, "%.*s", (int)strcspn(s, " "), s);
+		api_json_str(b, NULL, name);
+	}
+	api_json_close(b, ']');
+}
+
+static void write_hook(struct api_exchange *x, const struct store_hook *h, bool with_secret)
+{
+	struct pare_buf *b = &x->out;
+	int64_t now = x->api->opt.env->wall_ms(x->api->opt.env->ctx);
+
+	api_json_open(b, NULL, '{');
+	api_json_str(b, "object", "webhook");
+	api_json_str(b, "id", h->id);
+	api_json_str(b, "url", h->url);
+	write_events(b, h->events);
+	api_json_str(b, "format", store_hook_format_name(h->format));
+	api_json_str(b, "description", h->description);
+	api_json_str(b, "job", h->job[0] != '\0' ? h->job : NULL);
+	api_json_bool(b, "enabled", h->enabled);
+	api_json_str(b, "disabled_reason", h->disabled_why[0] != '\0' ? h->disabled_why : NULL);
+	if (with_secret)
+		api_json_str(b, "secret", h->secret);
+	api_json_time(b, "old_secret_valid_until", h->old_until_ms > now ? h->old_until_ms : 0);
+	api_json_int(b, "revision", h->revision);
+	api_json_time(b, "created_at", h->created_ms);
+	api_json_time(b, "updated_at", h->updated_ms);
+	api_json_open(b, "urls", '{');
+	api_json_link(x, "self", "/v1/webhooks/%s", h->id);
+	api_json_link(x, "deliveries", "/v1/webhooks/%s/deliveries", h->id);
+	api_json_link(x, "test", "/v1/webhooks/%s/test", h->id);
+	api_json_link(x, "rotate_secret", "/v1/webhooks/%s/rotate-secret", h->id);
+	api_json_close(b, '}');
+	api_json_close(b, '}');
+}
+
+#define ETAG_MAX 32
+static void etag_of(const struct store_hook *h, char out[ETAG_MAX])
+{
+	(void)snprintf(out, ETAG_MAX, "\"%lld\"", (long long)h->revision);
+}
+
+static enum pare_code reply_hook(struct api_exchange *x, const struct store_hook *h, int status, bool with_secret, struct pare_err *err)
+{
+	char etag[ETAG_MAX];
+
+	etag_of(h, etag);
+	if (with_secret)
+		api_set_header(x, "Cache-Control", "no-store");
+	else if (status == 200 && strcmp(x->route->method, "GET") == 0 && api_not_modified(x, etag))
+		return PARE_OK;
+	api_set_header(x, "ETag", "%s", etag);
+	write_hook(x, h, with_secret);
+	return api_reply_json(x, status, err);
+}
+
+/* --- the fields of a request */
+struct form {
+	struct api_exchange *x;
+	struct store_hook *h; /* what is set goes here; strings live in the arena */
+	struct pare_issues *issues;
+	bool no_memory;
+};
+
+/* The last place of a full list holds the last finding. */
+static void PARE_PRINTF(4, 5) wrong(struct form *f, const char *pointer, const char *code, const char *fmt, ...)
+{
+	struct pare_issue *i = &f->issues->list[f->issues->n < PARE_MAX_ISSUES ? f->issues->n++ : PARE_MAX_ISSUES - 1];
+	va_list ap;
+
+	(void)snprintf(i->pointer, sizeof i->pointer, "%s", pointer);
+	i->code = code;
+	va_start(ap, fmt);
+	(void)vsnprintf(i->detail, sizeof i->detail, fmt, ap);
+	va_end(ap);
+}
+
+static const char *keep(struct form *f, const char *s, size_t n)
+{
+	const char *copy = pare_arena_strndup(&f->x->arena, s, n);
+
+	f->no_memory |= copy == NULL;
+	return copy != NULL ? copy : "";
+}
+
+/* NULL, and a finding, for what is no string. */
+static const char *text_of(struct form *f, const char *pointer, const json_t *v)
+{
+	if (json_is_string(v))
+		return json_string_value(v);
+	wrong(f, pointer, "wrong_type", "must be a string");
+	return NULL;
+}
+
+static void read_url(struct form *f, const json_t *v)
+{
+	const char *s = text_of(f, "/url", v);
+	struct pare_err err;
+
+	if (s == NULL)
+		return;
+	if (api_hook_url_check(s, f->x->api->webhook_allow, &err) == PARE_OK)
+		f->h->url = keep(f, s, strlen(s));
+	else
+		wrong(f, "/url", "bad_url", "%.239s", err.message);
+}
+
+static bool is_event(const char *type)
+{
+	for (const struct api_event_type *t = api_event_type_table; t->type != NULL; t++)
+		if (strcmp(t->type, type) == 0)
+			return true;
+	return false;
+}
+
+static void unknown_event(struct form *f, const char *pointer, const char *type)
+{
+	struct pare_nearest near;
+
+	pare_nearest_init(&near, type);
+	for (const struct api_event_type *t = api_event_type_table; t->type != NULL; t++)
+		pare_nearest_try(&near, t->type);
+	wrong(f, pointer, "unknown_value", "there is no event \"%.60s\"%s%s%s", type, near.best != NULL ? "; did you mean \"" : "",
+	    near.best != NULL ? near.best : "", near.best != NULL ? "\"?" : "; GET /openapi.yaml lists them all");
+}
+
+static void read_events(struct form *f, const json_t *v)
+{
+	struct pare_buf list;
+	size_t n = json_array_size(v);
+
+	if (!json_is_array(v) || n == 0 || n > EVENTS_MAX) {
+		wrong(f, "/events", "wrong_type", "must be a list of 1 to %d names of events", EVENTS_MAX);
+		return;
+	}
+	pare_buf_init(&list, 4096);
+	(void)pare_buf_str(&list, " ");
+	for (size_t i = 0; i < n; i++) {
+		char pointer[32];
+		const char *s;
+
+		(void)snprintf(pointer, sizeof pointer, "/events/%zu", i);
+		s = text_of(f, pointer, json_array_get(v, i));
+		if (s != NULL && !is_event(s))
+			unknown_event(f, pointer, s);
+		else if (s != NULL)
+			(void)pare_buf_printf(&list, "%s ", s);
+	}
+	f->no_memory |= list.failed;
+	if (!list.failed)
+		f->h->events = keep(f, list.data, list.len);
+	pare_buf_done(&list);
+}
+
+static void read_format(struct form *f, const json_t *v)
+{
+	const char *s = text_of(f, "/format", v);
+
+	for (int i = 0; s != NULL && i < STORE_N_HOOK_FORMATS; i++)
+		if (strcmp(store_hook_format_name((enum store_hook_format)i), s) == 0) {
+			f->h->format = (enum store_hook_format)i;
+			return;
+		}
+	if (s != NULL)
+		wrong(f, "/format", "unknown_value", "must be \"standard\" or \"cloudevents\"");
+}
+
+static void read_description(struct form *f, const json_t *v)
+{
+	const char *s = text_of(f, "/description", v);
+
+	if (s == NULL)
+		return;
+	if (strlen(s) > DESCRIPTION_MAX || !api_plain_text(s))
+		wrong(f, "/description", "out_of_range", "must be at most %d bytes of text without control characters", DESCRIPTION_MAX);
+	else
+		f->h->description = keep(f, s, strlen(s));
+}
+
+static void read_enabled(struct form *f, const json_t *v)
+{
+	if (!json_is_boolean(v))
+		wrong(f, "/enabled", "wrong_type", "must be true or false");
+	else if (json_is_true(v) != f->h->enabled) {
+		f->h->enabled = json_is_true(v);
+		f->h->disabled_why = f->h->enabled ? "" : "disabled by its owner";
+	}
+}
+
+static void read_secret(struct form *f, const json_t *v)
+{
+	const char *s = text_of(f, "/secret", v);
+
+	if (s == NULL)
+		return;
+	if (api_hook_secret_check(s))
+		f->h->secret = keep(f, s, strlen(s));
+	else
+		wrong(f, "/secret", "out_of_range", "must be \"whsec_\" and 24 to 64 bytes in base 64; leave it out to have one made");
+}
+
+static const struct {
+	const char *name;
+	bool at_birth; /* not to be changed later */
+	void (*read)(struct form *f, const json_t *v);
+} field_table[] = {
+    {"url", false, read_url},
+    {"events", false, read_events},
+    {"format", false, read_format},
+    {"description", false, read_description},
+    {"enabled", false, read_enabled},
+    {"secret", true, read_secret},
+};
+#define N_FIELDS (sizeof field_table / sizeof field_table[0])
+
+static void read_field(struct form *f, const char *key, const json_t *v, bool birth)
+{
+	char pointer[sizeof f->issues->list[0].pointer];
+	struct pare_nearest near;
+
+	pare_nearest_init(&near, key);
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		if (field_table[i].at_birth && !birth)
+			continue;
+		if (strcmp(field_table[i].name, key) == 0) {
+			field_table[i].read(f, v);
+			return;
+		}
+		pare_nearest_try(&near, field_table[i].name);
+	}
+	(void)snprintf(pointer, sizeof pointer, "/%.100s", key);
+	wrong(f, pointer, "unknown_field", "unknown field%s%s%s", near.best != NULL ? "; did you mean \"" : "",
+	    near.best != NULL ? near.best : "", near.best != NULL ? "\"?" : "");
+}
+
+/* Reads the request into h, whose fields are set already: those it had, or defaults. */
+static enum pare_code read_form(struct api_exchange *x, struct store_hook *h, bool birth, struct pare_err *err)
+{
+	struct form f = {.x = x, .h = h, .issues = pare_arena_alloc(&x->arena, sizeof *f.issues)};
+	json_t *root = NULL, *v;
+	const char *key;
+	enum pare_code rc;
+
+	if (f.issues == NULL)
+		return pare_err_nomem(err, sizeof *f.issues);
+	rc = pare_json_load(x->body.data != NULL ? x->body.data : "", x->body.len, x->body.len, &root, NULL, err);
+	if (rc == PARE_OK && !json_is_object(root))
+		rc = pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object");
+	if (rc == PARE_OK) {
+		json_object_foreach(root, key, v)
+			read_field(&f, key, v, birth);
+		if (birth && json_object_get(root, "url") == NULL)
+			wrong(&f, "/url", "missing", "a webhook needs a URL");
+	}
+	json_decref(root);
+	if (rc == PARE_OK && f.no_memory)
+		rc = pare_err_nomem(err, 0);
+	if (rc == PARE_OK && f.issues->n > 0) {
+		x->issues = f.issues;
+		rc = pare_err_set(err, PARE_E_INVALID, NULL, "%d field%s of the webhook %s wrong", f.issues->n, f.issues->n > 1 ? "s" : "", f.issues->n > 1 ? "are" : "is");
+	}
+	return rc;
+}
+
+/* --- handlers */
+static enum pare_code default_events(struct api_exchange *x, struct store_hook *h, struct pare_err *err)
+{
+	struct pare_buf list;
+	const char *text = NULL;
+
+	pare_buf_init(&list, 4096);
+	(void)pare_buf_str(&list, " ");
+	for (const struct api_event_type *t = api_event_type_table; t->type != NULL; t++)
+		if (t->by_default)
+			(void)pare_buf_printf(&list, "%s ", t->type);
+	if (!list.failed)
+		text = pare_arena_strndup(&x->arena, list.data, list.len);
+	pare_buf_done(&list);
+	h->events = text;
+	return text != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
+enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err)
+{
+	char secret[API_HOOK_SECRET_MAX];
+	struct store_hook h = {.description = "", .enabled = true, .disabled_why = "", .secret = secret, .old_secret = ""};
+	enum pare_code rc = default_events(x, &h, err);
+
+	api_hook_secret_make(x->api->opt.env, secret);
+	if (rc == PARE_OK)
+		rc = read_form(x, &h, true, err);
+	if (rc == PARE_OK)
+		rc = store_hook_put(x->view, &h, err);
+	if (rc != PARE_OK)
+		return rc;
+	api_set_location(x, "/v1/webhooks/%s", h.id);
+	return reply_hook(x, &h, 201, true, err);
+}
+
+enum pare_code api_get_hooks(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_hook *list = NULL;
+	struct store_page page;
+	bool more = false;
+	int n = 0;
+	enum pare_code rc = api_page_parse(x, "whk", &page, err);
+
+	if (rc == PARE_OK)
+		rc = store_hook_list(x->view, &page, &list, &n, &more, err);
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "list");
+	api_json_open(&x->out, "data", '[');
+	for (int i = 0; i < n; i++)
+		write_hook(x, &list[i], false);
+	api_json_close(&x->out, ']');
+	api_page_end(x, &page, more, n > 0 ? list[n - 1].id : NULL);
+	api_json_close(&x->out, '}');
+	store_hook_list_done(list, n);
+	return api_reply_json(x, 200, err);
+}
+
+enum pare_code api_get_hook(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_hook h;
+	enum pare_code rc = find(x, &h, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = reply_hook(x, &h, 200, false, err);
+	store_hook_done(&h);
+	return rc;
+}
+
+static enum pare_code check_if_match(struct api_exchange *x, const struct store_hook *h, struct pare_err *err)
+{
+	const char *sent = api_request_header(x, "If-Match");
+	char etag[ETAG_MAX];
+
+	etag_of(h, etag);
+	if (sent == NULL || api_etag_in(sent, etag, false))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_PRECONDITION, NULL, "the webhook has changed: its ETag is %s", etag);
+}
+
+enum pare_code api_patch_hook(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_hook h, now;
+	enum pare_code rc = find(x, &h, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	now = h; /* h keeps what it owns */
+	rc = check_if_match(x, &h, err);
+	if (rc == PARE_OK)
+		rc = read_form(x, &now, false, err);
+	if (rc == PARE_OK)
+		rc = store_hook_update(x->view, &now, err);
+	if (rc == PARE_OK)
+		rc = reply_hook(x, &now, 200, false, err);
+	store_hook_done(&h);
+	return rc;
+}
+
+enum pare_code api_delete_hook(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_hook h;
+	enum pare_code rc = find(x, &h, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = check_if_match(x, &h, err);
+	if (rc == PARE_OK)
+		rc = store_hook_delete(x->view, h.id, err);
+	store_hook_done(&h);
+	if (rc == PARE_OK)
+		api_reply_empty(x, 204);
+	return rc;
+}
+
+enum pare_code api_rotate_hook(struct api_exchange *x, struct pare_err *err)
+{
+	int64_t overlap = OVERLAP_SECONDS;
+	char secret[API_HOOK_SECRET_MAX];
+	struct store_hook h, now;
+	enum pare_code rc = api_query_int(x, "overlap_seconds", 0, OVERLAP_SECONDS_MAX, &overlap, err);
+
+	if (rc == PARE_OK)
+		rc = find(x, &h, err);
+	if (rc != PARE_OK)
+		return rc;
+	api_hook_secret_make(x->api->opt.env, secret);
+	now = h;
+	now.secret = secret;
+	now.old_secret = overlap > 0 ? h.secret : "";
+	now.old_until_ms = overlap > 0 ? x->api->opt.env->wall_ms(x->api->opt.env->ctx) + overlap * 1000 : 0;
+	rc = check_if_match(x, &h, err);
+	if (rc == PARE_OK)
+		rc = store_hook_update(x->view, &now, err);
+	if (rc == PARE_OK)
+		rc = reply_hook(x, &now, 200, true, err);
+	store_hook_done(&h);
+	return rc;
+}
+
+/* --- deliveries */
+static void write_attempts(struct pare_buf *b, const char *lines)
+{
+	api_json_open(b, "attempts", '[');
+	for (const char *s = lines; *s != '\0'; s += strcspn(s, "\n") + 1) {
+		if (s > lines)
+			(void)pare_buf_str(b, ",");
+		(void)pare_buf_add(b, s, strcspn(s, "\n"));
+	}
+	api_json_close(b, ']');
+}
+
+static void write_delivery(struct pare_buf *b, const struct store_delivery *d)
+{
+	api_json_open(b, NULL, '{');
+	api_json_str(b, "object", "delivery");
+	api_json_str(b, "id", d->id);
+	api_json_str(b, "webhook", d->hook);
+	api_json_str(b, "event", d->event);
+	api_json_str(b, "type", d->type);
+	api_json_str(b, "subject", d->subject);
+	api_json_str(b, "status", store_delivery_status_name(d->status));
+	api_json_int(b, "attempts_made", d->n_attempts);
+	api_json_time(b, "created_at", d->created_ms);
+	api_json_time(b, "next_attempt_at", d->next_ms);
+	api_json_time(b, "finished_at", d->finished_ms);
+	write_attempts(b, d->attempts);
+	api_json_close(b, '}');
+}
+
+enum pare_code api_get_deliveries(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_delivery *list = NULL;
+	struct store_page page;
+	struct store_hook h;
+	bool more = false;
+	int n = 0;
+	enum pare_code rc = api_page_parse(x, "dlv", &page, err);
+
+	if (rc == PARE_OK)
+		rc = find(x, &h, err);
+	if (rc != PARE_OK)
+		return rc;
+	rc = store_delivery_list(x->view, h.id, &page, &list, &n, &more, err);
+	store_hook_done(&h);
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "list");
+	api_json_open(&x->out, "data", '[');
+	for (int i = 0; i < n; i++)
+		write_delivery(&x->out, &list[i]);
+	api_json_close(&x->out, ']');
+	api_page_end(x, &page, more, n > 0 ? list[n - 1].id : NULL);
+	api_json_close(&x->out, '}');
+	store_delivery_list_done(list, n);
+	return api_reply_json(x, 200, err);
+}
+
+static enum pare_code reply_delivery(struct api_exchange *x, struct store_delivery *d, struct pare_err *err)
+{
+	wake(x);
+	write_delivery(&x->out, d);
+	store_delivery_done(d);
+	return api_reply_json(x, 202, err);
+}
+
+enum pare_code api_test_hook(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_delivery d;
+	struct store_hook h;
+	enum pare_code rc = find(x, &h, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = store_hook_test(x->view, h.id, &d, err);
+	store_hook_done(&h);
+	return rc == PARE_OK ? reply_delivery(x, &d, err) : rc;
+}
+
+enum pare_code api_redeliver(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_delivery d;
+	struct store_hook h;
+	enum pare_code rc = find(x, &h, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = PARE_E_NOT_FOUND;
+	if (pare_id_check(x->params[1], "dlv"))
+		rc = store_delivery_again(x->view, h.id, x->params[1], &d, err);
+	store_hook_done(&h);
+	if (rc == PARE_E_NOT_FOUND)
+		return pare_err_set(err, rc, NULL, "there is no delivery \"%.60s\" of this webhook", x->params[1]);
+	return rc == PARE_OK ? reply_delivery(x, &d, err) : rc;
+}
