@@ -65,7 +65,7 @@ EXT_server   := -lmicrohttpd -lcurl -lsqlite3 -lcrypto -ljansson -lm
 
 PROGRAMS := $(B)/pared $(B)/pare-core
 
-.PHONY: all help deps run demo test test-bins conformance judge lint bench bench-http fuzz results results-published install clean image-test cover
+.PHONY: all help deps run demo test test-bins conformance judge judge-http lint bench bench-http fuzz results results-published install clean image-test cover
 all: $(PROGRAMS)
 
 help:
@@ -77,6 +77,7 @@ help:
 ## make install      DESTDIR= PREFIX=/usr/local
 ## make conformance  every case of the ONNX test data, one line per operator
 ## make judge        published models and the test nets in their real size, against ONNX Runtime
+## make judge-http   the running daemon against its own document (schemathesis, Spectral) and its metrics (promtool)
 ## make lint         layers, owners, headers, sizes, clang-tidy, openapi
 ## make bench        every speed figure beside its target
 ## make bench-http   the service under load, every figure beside its target
@@ -158,6 +159,10 @@ judge:
 	@sh scripts/install-deps.sh build judge
 	@$(MAKE) --no-print-directory -j$(JOBS) $(RUN_MODEL)
 	@sh tests/judge/run.sh $(B)
+judge-http:
+	@sh scripts/install-deps.sh build judge-http
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@sh tests/judge/http/run.sh $(B)
 lint:
 	@sh scripts/install-deps.sh build lint
 	@$(MAKE) --no-print-directory -j$(JOBS) all

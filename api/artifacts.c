@@ -63,6 +63,7 @@ enum pare_code api_get_job_report(struct api_exchange *x, struct pare_err *err)
 	if (form < 0)
 		return pare_err_set(err, PARE_E_NOT_ACCEPTABLE, NULL, "the report exists as application/json, text/markdown and text/html");
 	api_set_header(x, "Vary", "Accept");
+	x->whole = true;
 	/* The page is shown where the service lives: it may style itself and do nothing else. */
 	api_set_header(x, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox");
 	return reply_artifact(x, names[form], false, err);

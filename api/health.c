@@ -63,13 +63,13 @@ static void write_checks(struct pare_buf *b, const struct check *c)
 	api_json_close(b, ']');
 }
 
-static enum pare_code not_ready(struct api_exchange *x, const struct check *c, const struct check *failed, struct pare_err *err)
+static enum pare_code not_ready(struct api_exchange *x, const struct check *c, const struct check *failed, bool verbose, struct pare_err *err)
 {
 	struct pare_buf extra;
 
 	pare_buf_init(&extra, 8192);
 	write_checks(&extra, c);
-	if (api_query(x, "verbose") != NULL && !extra.failed)
+	if (verbose && !extra.failed)
 		x->problem_extra = pare_arena_strndup(&x->arena, extra.data, extra.len);
 	pare_buf_done(&extra);
 	return pare_err_set(err, failed == &c[3] ? PARE_E_DRAINING : PARE_E_BUSY, NULL, "not ready: %s: %s", failed->name, failed->detail);
@@ -78,15 +78,19 @@ static enum pare_code not_ready(struct api_exchange *x, const struct check *c, c
 enum pare_code api_get_readyz(struct api_exchange *x, struct pare_err *err)
 {
 	struct check checks[N_CHECKS];
+	bool verbose;
+	enum pare_code rc = api_query_flag(x, "verbose", &verbose, err);
 
 	api_set_header(x, "Cache-Control", "no-store");
+	if (rc != PARE_OK)
+		return rc;
 	run_checks(x->api, checks);
 	for (int i = 0; i < N_CHECKS; i++)
 		if (!checks[i].ok)
-			return not_ready(x, checks, &checks[i], err);
+			return not_ready(x, checks, &checks[i], verbose, err);
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "status", "ready");
-	if (api_query(x, "verbose") != NULL)
+	if (verbose)
 		write_checks(&x->out, checks);
 	api_json_close(&x->out, '}');
 	return api_reply_json(x, 200, err);

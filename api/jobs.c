@@ -390,23 +390,12 @@ static enum pare_code dry_run(struct api_exchange *x, const struct pare_args *a,
 	return api_reply_json(x, 200, err);
 }
 
-/* *out: whether the request is only asked about. */
-static enum pare_code is_dry(const struct api_exchange *x, bool *out, struct pare_err *err)
-{
-	const char *s = api_query(x, "dry_run");
-
-	*out = s != NULL && strcmp(s, "true") == 0;
-	if (s != NULL && !*out && strcmp(s, "false") != 0)
-		return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"dry_run\" must be true or false");
-	return PARE_OK;
-}
-
 enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 {
 	struct pare_job *job = NULL;
 	char *text = NULL;
 	bool dry = false;
-	enum pare_code rc = is_dry(x, &dry, err);
+	enum pare_code rc = api_query_flag(x, "dry_run", &dry, err);
 
 	if (rc == PARE_OK)
 		rc = parse(x, &job, err);

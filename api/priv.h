@@ -84,6 +84,7 @@ struct api_exchange {
 	struct pare_issues *issues; /* of a job that is wrong; in the arena */
 	const char *problem_extra;  /* JSON members for the problem object, or NULL */
 	const char *problem_type;   /* of a problem that others have named, instead of ours; or NULL */
+	bool whole;                 /* the reply is sent without ranges: it is shown, not saved */
 	struct api_upload *upload;
 	struct api_resumable *resumable;
 	struct api_stream *stream;
@@ -93,6 +94,8 @@ struct api_exchange {
 const char *api_request_header(const struct api_exchange *x, const char *name); /* the first, or NULL */
 const char *api_query(const struct api_exchange *x, const char *name);          /* NULL: not given */
 PARE_MUST_USE enum pare_code api_query_int(const struct api_exchange *x, const char *name, int64_t min, int64_t max, int64_t *inout, struct pare_err *err);
+/* true, false, or the bare name for true; false when absent. */
+PARE_MUST_USE enum pare_code api_query_flag(const struct api_exchange *x, const char *name, bool *out, struct pare_err *err);
 bool api_is_head(const struct api_exchange *x);
 
 /* --- reply. Header values are copied. A failed allocation turns the reply into the static 503. */
@@ -105,7 +108,7 @@ void api_reply_empty(struct api_exchange *x, int status);
 bool api_not_modified(struct api_exchange *x, const char *etag);
 /* Holds If-Match, which was sent, against the ETag that a GET would give the JSON in x->out; empties x->out. */
 PARE_MUST_USE enum pare_code api_check_if_match(struct api_exchange *x, struct pare_err *err);
-/* Replies the bytes of a blob, with conditions and ranges. filename NULL: inline. */
+/* Replies the bytes of a blob, with conditions and, unless x->whole, ranges. filename NULL: inline. */
 PARE_MUST_USE enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const char *media_type, const char *filename, struct pare_err *err);
 /* Turns an error into the reply (problem+json). */
 void api_reply_problem(struct api_exchange *x, const struct pare_err *err);

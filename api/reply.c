@@ -35,6 +35,16 @@ enum pare_code api_query_int(const struct api_exchange *x, const char *name, int
 	return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"%s\" must be a whole number from %lld to %lld", name, (long long)min, (long long)max);
 }
 
+enum pare_code api_query_flag(const struct api_exchange *x, const char *name, bool *out, struct pare_err *err)
+{
+	const char *s = api_query(x, name);
+
+	*out = s != NULL && (*s == '\0' || strcmp(s, "true") == 0);
+	if (s == NULL || *out || strcmp(s, "false") == 0)
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"%s\" must be true or false", name);
+}
+
 bool api_is_head(const struct api_exchange *x)
 {
 	return x->method != NULL && strcmp(x->method, "HEAD") == 0;
@@ -196,14 +206,15 @@ enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_er
 }
 
 /* A range is GET's alone (RFC 9110, section 14.2). */
-static enum pare_code choose_part(struct api_exchange *x, int64_t n_bytes, const char *etag, int *out_status, struct pare_err *err)
+static enum pare_code choose_part(struct api_exchange *x, int64_t n_bytes, const char *etag, bool whole, int *out_status, struct pare_err *err)
 {
 	int64_t first = 0, n = n_bytes;
 	enum api_range_kind kind = API_RANGE_WHOLE;
 
-	if (!api_is_head(x) && api_if_range(api_request_header(x, "If-Range"), etag))
+	if (!whole && !api_is_head(x) && api_if_range(api_request_header(x, "If-Range"), etag))
 		kind = api_range_parse(api_request_header(x, "Range"), n_bytes, &first, &n);
-	api_set_header(x, "Accept-Ranges", "bytes");
+	if (!whole)
+		api_set_header(x, "Accept-Ranges", "bytes");
 	if (kind == API_RANGE_BAD) {
 		api_set_header(x, "Content-Range", "bytes */%lld", (long long)n_bytes);
 		return pare_err_set(err, PARE_E_RANGE, NULL, "the range starts past the end of %lld bytes", (long long)n_bytes);
@@ -234,7 +245,7 @@ enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const 
 	rc = blob_get(x->api->opt.blobs, sha256, &x->reply.fd, &n_bytes, err);
 	if (rc != PARE_OK)
 		return rc == PARE_E_NOT_FOUND ? pare_err_set(err, PARE_E_STORE, NULL, "the bytes of this content are missing in the store") : rc;
-	rc = choose_part(x, n_bytes, etag, &status, err);
+	rc = choose_part(x, n_bytes, etag, x->whole, &status, err);
 	if (rc != PARE_OK) /* the headers below describe the content and not the problem */
 		goto out;
 	api_set_header(x, "Content-Type", "%s", media_type);

@@ -159,6 +159,27 @@ static bool match(const char *pattern, const struct api_target *t, const char *p
 	return i == t->n_segments;
 }
 
+/* How much of a template is written out: /v1/keys/self is more of its own than /v1/keys/{id}, and hides it for every method. */
+static size_t literals(const char *pattern)
+{
+	size_t n = 0;
+
+	for (; *pattern != '\0'; pattern++)
+		n += *pattern == '/' && pattern[1] != '{';
+	return n;
+}
+
+/* The path of the routes for a target, NULL if there is none. */
+static const char *best_path(const struct api_target *t)
+{
+	const char *params[API_MAX_PARAMS] = {0}, *best = NULL;
+
+	for (const struct api_route *r = api_route_table; r->method != NULL; r++)
+		if (match(r->path, t, params) && (best == NULL || literals(r->path) > literals(best)))
+			best = r->path;
+	return best;
+}
+
 static void add_allow(struct pare_buf *allow, const char *method)
 {
 	if (allow->len > 0)
@@ -180,13 +201,13 @@ size_t api_route_count(void)
 enum pare_code api_route_find(const char *method, const struct api_target *t, const struct api_route **out, const char *params[API_MAX_PARAMS], struct pare_buf *allow, struct pare_err *err)
 {
 	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
-	const char *tried[API_MAX_PARAMS] = {0};
-
+	const char *path = best_path(t), *tried[API_MAX_PARAMS] = {0};
 	bool found = false;
 
-	for (const struct api_route *r = api_route_table; r->method != NULL; r++) {
-		if (!match(r->path, t, tried))
+	for (const struct api_route *r = api_route_table; path != NULL && r->method != NULL; r++) {
+		if (strcmp(r->path, path) != 0)
 			continue;
+		(void)match(path, t, tried);
 		if (strcmp(r->method, wanted) == 0) {
 			memcpy(params, tried, sizeof tried);
 			*out = r;

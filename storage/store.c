@@ -294,8 +294,8 @@ enum pare_code store_event_list(struct store_view v, const char *job, int64_t af
 	int n = 0;
 	enum pare_code code;
 
-	if (limit < 1 || limit > 1000)
-		return pare_err_set(err, PARE_E_INVALID, "limit", "a page holds 1 to 1000 events, not %d", limit);
+	if (limit < 1 || limit > STORE_EVENT_PAGE_MAX)
+		return pare_err_set(err, PARE_E_INVALID, "limit", "a page holds 1 to %d events, not %d", STORE_EVENT_PAGE_MAX, limit);
 	list = pare_calloc((size_t)limit, sizeof *list);
 	if (list == NULL)
 		return pare_err_nomem(err, (size_t)limit * sizeof *list);

@@ -190,7 +190,8 @@ struct store_event {
 	const char *type, *level, *data;
 	void *memory;
 };
-/* Ascending from seq > after; limit 1 to 1000. *out_final: the job has ended and nothing follows the last one returned. PARE_E_NOT_FOUND. */
+#define STORE_EVENT_PAGE_MAX 1001 /* one more than clients may ask for, which tells whether there is more */
+/* Ascending from seq > after; limit 1 to STORE_EVENT_PAGE_MAX. *out_final: the job has ended and nothing follows the last one returned. PARE_E_NOT_FOUND. */
 PARE_MUST_USE enum pare_code store_event_list(struct store_view v, const char *job, int64_t after, int limit, struct store_event **out, int *out_n, bool *out_final, struct pare_err *err);
 void store_event_list_done(struct store_event *list, int n);
 /* All of an owner's events, ascending from cursor > after; limit 1 to 1001. Those of what was deleted are gone. */

@@ -59,6 +59,10 @@ START_TEST(lists_events_as_json)
 	ck_assert(json_is_true(json_object_get(a.json, "final")));
 	ck_assert(json_is_object(json_object_get(json_array_get(data, 0), "data")));
 	answer_done(&a);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s/events?limit=1000", id);
+	a = get(&w, path);
+	assert_status(&a, 200);
+	answer_done(&a);
 	(void)snprintf(path, sizeof path, "/v1/jobs/%s/events?after=1&limit=1", id);
 	a = get(&w, path);
 	assert_status(&a, 200);

@@ -164,6 +164,27 @@ START_TEST(knows_its_query_parameters)
 }
 END_TEST
 
+/* A path that is written out is not one of the ids beside it, whatever the method. */
+START_TEST(written_out_paths_hide_ids)
+{
+	struct answer a = request(&world, "DELETE", "/v1/keys/self", NULL, NULL, 0);
+
+	assert_problem(&a, 405, "method_not_allowed");
+	ck_assert_str_eq(header(&a, "Allow"), "GET, HEAD, OPTIONS");
+	answer_done(&a);
+	a = request(&world, "OPTIONS", "/v1/keys/key_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", NULL, NULL, 0);
+	ck_assert_ptr_nonnull(strstr(header(&a, "Allow"), "DELETE"));
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(flags_are_true_or_false)
+{
+	refuses(&world, "GET", "/readyz?verbose=maybe", NULL, 400, "bad_request");
+	refuses(&world, "GET", "/healthz?verbose=00", NULL, 400, "bad_request");
+}
+END_TEST
+
 START_TEST(keeps_request_ids)
 {
 	struct answer a = request(&world, "GET", "/livez", H("X-Request-Id", "ci-417.a_B"), NULL, 0);
@@ -211,6 +232,8 @@ int main(void)
 	tcase_add_test(t, tells_404_from_405);
 	tcase_add_test(t, answers_options_and_head);
 	tcase_add_test(t, knows_its_query_parameters);
+	tcase_add_test(t, written_out_paths_hide_ids);
+	tcase_add_test(t, flags_are_true_or_false);
 	tcase_add_test(t, keeps_request_ids);
 	tcase_add_test(t, refuses_bodies_where_none_is_wanted);
 	suite_add_tcase(s, t);
