@@ -33,7 +33,8 @@
 #define MAX_TAPS 128
 #define MAX_STRIDE 4
 #define STRETCH 16
-#define MIN_POSITIONS 512 /* of grad_weight, between two sums in memory */
+#define MIN_POSITIONS 96 /* of a group, for each time that all weights are read */
+#define POSITIONS 192 /* of grad_weight, between two sums in memory: a block's dy of them stays in the first cache */
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -355,9 +356,20 @@ static struct frame band_frame(const struct frame *f, int64_t first, int64_t n, 
 	return b;
 }
 
-static int64_t group_images(const struct frame *f, int64_t n)
+/* Images that go together, of `positions` of which a group has at least `enough`. */
+static int64_t group_images(const struct frame *f, int64_t positions, int64_t enough, int64_t n)
 {
-	return least(most(FRAME_FLOATS / frame_floats(f), 1), n);
+	return least(most(FRAME_FLOATS / frame_floats(f), (enough + positions - 1) / most(positions, 1)), n);
+}
+
+static int64_t pass_images(const struct pass *p, int64_t n)
+{
+	return group_images(&p->frame, (p->to.rows * p->to.cols) / (p->stride[0] * p->stride[1]), MIN_POSITIONS, n);
+}
+
+static int64_t weight_images(const struct pare_conv *c, const struct frame *x, int64_t n)
+{
+	return group_images(x, c->w.out[1] * c->w.out[2], POSITIONS, n);
 }
 
 /* Part of a sum: at most BLOCK_FLOATS of a block's weights. A cursor through the phase's steps. */
@@ -487,7 +499,7 @@ static void run_group(const struct pare_conv *c, const struct pass *pass, bool f
 static void run(const struct pare_conv *c, const struct pass *whole, bool forward, int64_t n, const float *x, const float *packed, bool acc,
     const struct pare_conv_finish *finish, float *y, float *scratch)
 {
-	int64_t images = group_images(&whole->frame, n), from = image_floats(&whole->frame.from), to = image_floats(&whole->to);
+	int64_t images = pass_images(whole, n), from = image_floats(&whole->frame.from), to = image_floats(&whole->to);
 	int64_t lines = phase_lines(whole), band = band_lines(&whole->frame, lines, whole->source_step[0]);
 	struct pass pass = *whole;
 
@@ -515,7 +527,7 @@ static bool pointwise(const struct pare_conv *c)
 static struct pare_conv flat(const struct pare_conv *c, int64_t *n)
 {
 	struct pare_conv f = *c;
-	int64_t all = *n * c->w.in[1] * c->w.in[2], line = least(all, most(FRAME_FLOATS / most(c->in_channels, c->out_channels), 56));
+	int64_t all = *n * c->w.in[1] * c->w.in[2], line = least(all, most(FRAME_FLOATS / most(c->in_channels, c->out_channels), MIN_POSITIONS));
 
 	f.w.in[1] = f.w.out[1] = 1;
 	f.w.in[2] = f.w.out[2] = line;
@@ -535,11 +547,10 @@ static struct pare_conv rest_of(const struct pare_conv *c, const struct pare_con
 size_t pare_conv_last_scratch(const struct pare_conv *c, int64_t n)
 {
 	struct frame x = input_frame(c), dy = gradient_frame(c);
-	int64_t images = most(group_images(&x, n), least(n, MIN_POSITIONS / most(c->w.out[1] * c->w.out[2], 1) + 1));
 	struct pass back = gradient_pass(c);
 	struct frame x_band = band_frame(&x, 0, band_lines(&x, c->w.out[1], c->w.stride[1]), c->w.out[1], c->w.stride[1]);
 	struct frame dy_band = band_frame(&dy, 0, band_lines(&dy, phase_lines(&back), 1), phase_lines(&back), 1);
-	int64_t frames = most(images * frame_floats(&x_band), group_images(&dy, n) * frame_floats(&dy_band));
+	int64_t frames = most(weight_images(c, &x, n) * frame_floats(&x_band) + POSITIONS * 2 * pare_tile()->width, pass_images(&back, n) * frame_floats(&dy_band));
 
 	if (depthwise(c))
 		return (size_t)(pare_window_product(c->w.kernel) * c->groups);
@@ -594,53 +605,84 @@ void pare_conv_last_grad_input(const struct pare_conv *c, int64_t n, const float
 
 /* --- weights */
 
-/* dw[k][padded out] of some lines of one group of images, k = (tap, input channel). */
-static void outer_group(const struct pare_conv *c, const struct frame *f, int64_t images, int64_t lines, const float *x, const float *dy, float *dw)
+/* Where positions [first, first + n) of a group stand, counted through its images and their `lines`. */
+static void locate(const struct pare_conv *c, const struct frame *f, int64_t lines, int64_t first, int64_t n, int64_t *x, int64_t *dy)
+{
+	const struct pare_window *w = &c->w;
+	int64_t col = first % w->out[2], row = first / w->out[2] % lines, image = first / w->out[2] / lines;
+
+	for (int64_t i = 0; i < n; i++) {
+		x[i] = image * frame_floats(f) + (row * w->stride[1] * f->cols + col * w->stride[2]) * c->in_channels;
+		dy[i] = ((image * w->out[1] + row) * w->out[2] + col) * c->out_channels;
+		if (++col < w->out[2])
+			continue;
+		col = 0;
+		image += ++row == lines;
+		row = row == lines ? 0 : row;
+	}
+}
+
+/* All rows k = (tap, input channel) of a block's sums. Taps of a line that are neighbours in memory are one run. */
+static void outer_block(const struct pare_conv *c, const struct frame *f, const struct pare_outer *o, const float *x, const float *dy, float *dw)
 {
 	const struct pare_tile_kernels *k = pare_tile();
 	const struct pare_window *w = &c->w;
-	int64_t in = c->in_channels, out = c->out_channels, row = f->cols * in;
 	bool joined = w->dilation[2] == 1;
-	int64_t run_len = joined ? w->kernel[2] * in : in, n_runs = w->kernel[1] * (joined ? 1 : w->kernel[2]);
-	struct pare_outer o = {.images = images, .rows = lines, .cols = w->out[2], .x_image = frame_floats(f), .x_row = w->stride[1] * row,
-	    .xs = w->stride[2] * in, .y_image = w->out[1] * w->out[2] * out, .y_row = w->out[2] * out, .ys = out, .dw_row = padded(out)};
-	int64_t tiles = (run_len + k->outer_most - 1) / k->outer_most;
+	int64_t in = c->in_channels, run = joined ? w->kernel[2] * in : in, cols = joined ? 1 : w->kernel[2];
 
-	for (int64_t i = 0; i < n_runs * tiles; i++) {
-		int64_t r = i / tiles, begin = run_len * (i % tiles) / tiles, end = run_len * (i % tiles + 1) / tiles;
-		int64_t at = joined ? r * w->dilation[1] * row : r / w->kernel[2] * w->dilation[1] * row + r % w->kernel[2] * w->dilation[2] * in;
+	for (int64_t i = 0; i < w->kernel[1] * cols; i++, dw += run * o->vectors * k->width)
+		k->outer(o, run, x + (i / cols * w->dilation[1] * f->cols + i % cols * w->dilation[2]) * in, dy, dw);
+}
 
+/* dw as blocks of output channels, each [k][width], of some lines of one group of images. block: room for dy of POSITIONS. */
+static void outer_group(const struct pare_conv *c, const struct frame *f, int64_t images, int64_t lines, const float *x, const float *dy, float *dw, float *block)
+{
+	const struct pare_tile_kernels *k = pare_tile();
+	int64_t rows = pare_window_product(c->w.kernel) * c->in_channels, out = c->out_channels, all = images * lines * c->w.out[2];
+	int64_t parts = (all + POSITIONS - 1) / POSITIONS;
+	int64_t x_at[POSITIONS], dy_at[POSITIONS];
+
+	for (int64_t i = 0; i < parts; i++) {
+		int64_t begin = all * i / parts;
+		struct pare_outer o = {.n = all * (i + 1) / parts - begin, .off = x_at};
+
+		locate(c, f, lines, begin, o.n, x_at, dy_at);
 		for (int64_t first = 0, width; first < out; first += width) {
 			width = block_width(out, first);
 			o.vectors = (int)(width / k->width);
-			o.tail = least(width, out - first) - width + k->width;
-			k->outer(&o, end - begin, x + at + begin, dy + first, dw + (r * run_len + begin) * padded(out) + first);
+			k->gather(o.n, dy_at, o.vectors, least(width, out - first) - width + k->width, dy + first, block);
+			outer_block(c, f, &o, x, block, dw + rows * first);
 		}
 	}
 }
 
-static inline void unpack_channel(int64_t taps, int64_t in, int64_t row, const float *from, bool acc, float *dw)
+static inline void unpack_channel(int64_t taps, int64_t step, const float *from, bool acc, float *dw)
 {
 	for (int64_t t = 0; t < taps; t++)
-		dw[t] = acc ? dw[t] + from[t * in * row] : from[t * in * row];
+		dw[t] = acc ? dw[t] + from[t * step] : from[t * step];
 }
 
-/* dw[t][in][padded out] to ONNX's order, in squares of channels that the first cache holds on both sides. */
+/* Blocks of dw to ONNX's order, in squares of channels that the first cache holds on both sides. */
 static void unpack(const struct pare_conv *c, const float *from, bool acc, float *dw)
 {
-	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels, out = c->out_channels, row = padded(out);
+	int64_t taps = pare_window_product(c->w.kernel), in = c->in_channels, out = c->out_channels;
 
-	for (int64_t m = 0; m < out; m += STRETCH)
+	for (int64_t first = 0, width; first < out; first += width) {
+		const float *block = from + first * taps * in;
+
+		width = block_width(out, first);
 		for (int64_t i = 0; i < in; i += STRETCH)
-			for (int64_t k = m; k < least(m + STRETCH, out); k++)
+			for (int64_t k = first; k < least(first + width, out); k++)
 				for (int64_t j = i; j < least(i + STRETCH, in); j++)
-					unpack_channel(taps, in, row, from + j * row + k, acc, dw + (k * in + j) * taps);
+					unpack_channel(taps, in * width, block + j * width + k - first, acc, dw + (k * in + j) * taps);
+	}
 }
 
-static void weight_groups(const struct pare_conv *c, int64_t n, const float *x, const float *dy, float *sums, float *frames)
+static void weight_groups(const struct pare_conv *c, int64_t n, const float *x, const float *dy, float *sums, float *block)
 {
 	struct frame f = input_frame(c);
-	int64_t images = most(group_images(&f, n), least(n, MIN_POSITIONS / most(c->w.out[1] * c->w.out[2], 1) + 1));
+	float *frames = block + POSITIONS * 2 * pare_tile()->width;
+	int64_t images = weight_images(c, &f, n);
 	int64_t lines = c->w.out[1], band = band_lines(&f, lines, c->w.stride[1]);
 	struct plane in = input_plane(c), out = output_plane(c);
 
@@ -650,7 +692,7 @@ static void weight_groups(const struct pare_conv *c, int64_t n, const float *x, 
 			struct frame part = band_frame(&f, first, count, lines, c->w.stride[1]);
 			const float *from = enter(&part, k, x + b * image_floats(&in), frames);
 
-			outer_group(c, &part, k, count, from, dy + b * image_floats(&out) + first * out.cols * out.channels, sums);
+			outer_group(c, &part, k, count, from, dy + b * image_floats(&out) + first * out.cols * out.channels, sums, block);
 		}
 }
 

@@ -2,7 +2,7 @@
  * compiled by conv_tile_*.c).
  *
  *   dot    y[p][m] = sum over segments s, c < len(s)   x[p xs + off(s) + c] w[k][m],  k counting through all segments
- *   outer  dw[c][m] += sum over images, rows, positions  x[position + c] dy[position][m]
+ *   outer  dw[c][m] += sum over positions i             x[off(i) + c] dy[i][m]
  *
  * m runs over a block of one or two vectors. Both keep their results in registers; per step of the sum they read the
  * block's vectors once and broadcast one float per result row. */
@@ -36,12 +36,9 @@ struct pare_dot {
 };
 
 struct pare_outer {
-	int64_t images, rows, cols;
-	int64_t x_image, x_row, xs;
-	int64_t y_image, y_row, ys;
-	int vectors;
-	int64_t tail;
-	int64_t dw_row; /* from one c to the next of dw, whose rows are whole vectors */
+	int64_t n; /* positions */
+	const int64_t *off;
+	int vectors; /* of the block: 1 or 2 */
 };
 
 /* One vector of channels of a depthwise convolution: y[p] = sum over taps x[p xs + off(t)] w[w_off(t)]. */
@@ -65,11 +62,12 @@ struct pare_window_places {
 
 struct pare_tile_kernels {
 	int64_t width;    /* floats of a vector */
-	int64_t outer_most; /* rows of dw that one call of outer takes */
 	/* n positions of one line; w[k][vectors * width]; add: finish->add moved to y's place */
 	void (*dot)(const struct pare_dot *d, int64_t n, const float *x, const float *w, float *y, const float *add);
-	/* p rows of dw, 1 to outer_most */
-	void (*outer)(const struct pare_outer *o, int64_t p, const float *x, const float *dy, float *dw);
+	/* n rows of dw, each vectors * width like dy's, which gather collected */
+	void (*outer)(const struct pare_outer *o, int64_t n, const float *x, const float *dy, float *dw);
+	/* to[i][vectors * width] = what stands at off(i), i < n; zeros behind the tail */
+	void (*gather)(int64_t n, const int64_t *off, int vectors, int64_t tail, const float *from, float *to);
 	void (*lanes)(const struct pare_lanes *l, int64_t n, const float *x, const float *w, float *y, const float *add);
 	/* dw[w_off(t)] += sum over n positions x[p xs + off(t)] dy[p ys] */
 	void (*lanes_grad)(const struct pare_lanes *l, int64_t n, const float *x, const float *dy, float *dw);
