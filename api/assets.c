@@ -1,7 +1,9 @@
 /* Models and data sets: two faces of one thing. An upload is looked at by the engine (in its sandbox) before a row exists; what it
  * found is kept as JSON and handed out as "info". A model's layer table can be long, so it is left out of the object and has a URL of its own. */
+#include <stdio.h>
 #include <string.h>
 
+#include "api/assets.h"
 #include "api/upload.h"
 #include "core/recipe/json_text.h"
 
@@ -12,16 +14,21 @@ static const struct face {
     [STORE_DATASET] = {"dataset", "dst", "/v1/datasets", "application/octet-stream"},
 };
 
+enum pare_code api_asset_find(struct api_exchange *x, enum store_asset_kind kind, const char *reference, struct store_asset *out, struct pare_err *err)
+{
+	char id[PARE_ID_MAX];
+	enum pare_code rc = store_asset_resolve(x->view, kind, reference, id, err);
+
+	if (rc == PARE_OK)
+		rc = store_asset_get(x->view, kind, id, out, err);
+	if (rc == PARE_E_NOT_FOUND)
+		return pare_err_set(err, rc, NULL, "there is no %s \"%.60s\"", faces[kind].object, reference);
+	return rc;
+}
+
 static enum pare_code find(struct api_exchange *x, enum store_asset_kind kind, struct store_asset *out, struct pare_err *err)
 {
-	const struct face *f = &faces[kind];
-	enum pare_code rc = PARE_E_NOT_FOUND;
-
-	if (pare_id_check(x->params[0], f->prefix))
-		rc = store_asset_get(x->view, kind, x->params[0], out, err);
-	if (rc == PARE_E_NOT_FOUND)
-		return pare_err_set(err, rc, NULL, "there is no %s \"%.60s\"", f->object, x->params[0]);
-	return rc;
+	return api_asset_find(x, kind, x->params[0], out, err);
 }
 
 /* info without the layer table. */
@@ -65,7 +72,21 @@ static int64_t write_files(struct pare_buf *b, const struct store_asset *a)
 	return total;
 }
 
-static enum pare_code write_asset(struct api_exchange *x, const struct store_asset *a, struct pare_err *err)
+/* Their aliases, which a comma ends. */
+static void write_aliases(struct pare_buf *b, const char *aliases)
+{
+	char one[STORE_ALIAS_MAX];
+
+	api_json_open(b, "aliases", '[');
+	for (size_t n; *aliases != '\0'; aliases += n + (aliases[n] == ',')) {
+		n = strcspn(aliases, ",");
+		(void)snprintf(one, sizeof one, "%.*s", (int)n, aliases);
+		api_json_str(b, NULL, one);
+	}
+	api_json_close(b, ']');
+}
+
+enum pare_code api_asset_write(struct api_exchange *x, const struct store_asset *a, struct pare_err *err)
 {
 	const struct face *f = &faces[a->kind];
 	struct pare_buf *b = &x->out;
@@ -75,6 +96,14 @@ static enum pare_code write_asset(struct api_exchange *x, const struct store_ass
 	api_json_str(b, "object", f->object);
 	api_json_str(b, "id", a->id);
 	api_json_str(b, "name", a->name);
+	if (a->version > 0)
+		api_json_int(b, "version", a->version);
+	else
+		api_json_raw(b, "version", NULL);
+	if (a->kind == STORE_MODEL)
+		write_aliases(b, a->aliases != NULL ? a->aliases : "");
+	api_json_str(b, "description", a->description != NULL ? a->description : "");
+	api_json_raw(b, "labels", a->labels != NULL ? a->labels : "{}");
 	api_json_time(b, "created_at", a->created_ms);
 	if (a->kind == STORE_MODEL)
 		api_json_str(b, "produced_by", a->produced_by);
@@ -132,7 +161,7 @@ static enum pare_code put(struct api_exchange *x, const char *info, struct pare_
 	api_upload_accepted(x);
 	if (e->events_added != NULL)
 		e->events_added(e->ctx, a.id);
-	rc = write_asset(x, &a, err);
+	rc = api_asset_write(x, &a, err);
 	if (rc != PARE_OK)
 		return rc;
 	api_set_location(x, "%s/%s", f->path, a.id);
@@ -166,7 +195,8 @@ enum pare_code api_post_dataset(struct api_exchange *x, struct pare_err *err)
 
 /* --- read */
 
-static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, struct pare_err *err)
+/* name NULL: of all names. */
+static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, const char *name, struct pare_err *err)
 {
 	struct store_page page;
 	struct store_asset *assets = NULL;
@@ -174,6 +204,7 @@ static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, s
 	bool more = false;
 	enum pare_code rc = api_page_parse(x, faces[kind].prefix, &page, err);
 
+	page.name = name;
 	if (rc == PARE_OK)
 		rc = store_asset_list(x->view, kind, &page, &assets, &n, &more, err);
 	if (rc != PARE_OK)
@@ -182,7 +213,7 @@ static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, s
 	api_json_str(&x->out, "object", "list");
 	api_json_open(&x->out, "data", '[');
 	for (int i = 0; i < n && rc == PARE_OK; i++)
-		rc = write_asset(x, &assets[i], err);
+		rc = api_asset_write(x, &assets[i], err);
 	api_json_close(&x->out, ']');
 	api_page_end(x, &page, more && n > 0, n > 0 ? assets[n - 1].id : NULL);
 	api_json_close(&x->out, '}');
@@ -192,12 +223,38 @@ static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, s
 
 enum pare_code api_get_models(struct api_exchange *x, struct pare_err *err)
 {
-	return list(x, STORE_MODEL, err);
+	return list(x, STORE_MODEL, api_query(x, "name"), err);
 }
 
 enum pare_code api_get_datasets(struct api_exchange *x, struct pare_err *err)
 {
-	return list(x, STORE_DATASET, err);
+	return list(x, STORE_DATASET, api_query(x, "name"), err);
+}
+
+/* Of a name that there is. */
+static enum pare_code versions(struct api_exchange *x, enum store_asset_kind kind, struct pare_err *err)
+{
+	struct store_asset newest;
+	enum pare_code rc = strpbrk(x->params[0], ":@") == NULL ? find(x, kind, &newest, err) : PARE_E_NOT_FOUND;
+	const char *name = NULL;
+
+	if (rc == PARE_E_NOT_FOUND)
+		return pare_err_set(err, rc, NULL, "there is no %s called \"%.80s\"", faces[kind].object, x->params[0]);
+	if (rc != PARE_OK)
+		return rc;
+	name = pare_arena_strndup(&x->arena, newest.name, strlen(newest.name)); /* an id stands for its name */
+	store_asset_done(&newest);
+	return name != NULL ? list(x, kind, name, err) : pare_err_nomem(err, 0);
+}
+
+enum pare_code api_get_model_versions(struct api_exchange *x, struct pare_err *err)
+{
+	return versions(x, STORE_MODEL, err);
+}
+
+enum pare_code api_get_dataset_versions(struct api_exchange *x, struct pare_err *err)
+{
+	return versions(x, STORE_DATASET, err);
 }
 
 static enum pare_code get(struct api_exchange *x, enum store_asset_kind kind, struct pare_err *err)
@@ -207,7 +264,7 @@ static enum pare_code get(struct api_exchange *x, enum store_asset_kind kind, st
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = write_asset(x, &a, err);
+	rc = api_asset_write(x, &a, err);
 	store_asset_done(&a);
 	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
 }
@@ -328,7 +385,7 @@ static enum pare_code delete_asset(struct api_exchange *x, enum store_asset_kind
 	if (rc != PARE_OK)
 		return rc;
 	if (api_request_header(x, "If-Match") != NULL) {
-		rc = write_asset(x, &a, err);
+		rc = api_asset_write(x, &a, err);
 		rc = rc == PARE_OK ? api_check_if_match(x, err) : rc;
 	}
 	if (rc == PARE_OK)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "api/range.h"
+#include "storage/registry.h"
 #include "api/text.h"
 #include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
@@ -292,6 +293,33 @@ static enum pare_code missing_reference(struct api_exchange *x, const struct sto
 	return no_such(x, "/model", "model", j->model, err);
 }
 
+/* What the job calls by a name is written down by its id: a name may mean something else when the job runs. */
+static enum pare_code refer(struct api_exchange *x, struct pare_job *job, const char *field, enum store_asset_kind kind, struct pare_err *err)
+{
+	const char *reference = pare_args_str(pare_job_args(job), field);
+	char id[PARE_ID_MAX], pointer[32];
+	enum pare_code rc;
+
+	if (reference == NULL)
+		return PARE_OK;
+	rc = store_asset_resolve(x->view, kind, reference, id, err);
+	(void)snprintf(pointer, sizeof pointer, "/%s", field);
+	if (rc == PARE_E_NOT_FOUND)
+		return no_such(x, pointer, kind == STORE_MODEL ? "model" : "data set", reference, err);
+	if (rc != PARE_OK || strcmp(id, reference) == 0)
+		return rc;
+	return pare_job_set_str(job, field, id, err);
+}
+
+static enum pare_code refer_all(struct api_exchange *x, struct pare_job *job, struct pare_err *err)
+{
+	enum pare_code rc = refer(x, job, "model", STORE_MODEL, err);
+
+	if (rc == PARE_OK)
+		rc = refer(x, job, "teacher", STORE_MODEL, err);
+	return rc == PARE_OK ? refer(x, job, "dataset", STORE_DATASET, err) : rc;
+}
+
 /* The store keeps model and data set of a job and knows nothing of a second model: it must be there now, and when the job starts. */
 static enum pare_code check_teacher(struct api_exchange *x, const struct pare_args *a, struct pare_err *err)
 {
@@ -400,6 +428,8 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 	if (rc == PARE_OK)
 		rc = parse(x, &job, err);
 	if (rc == PARE_OK)
+		rc = refer_all(x, job, err);
+	if (rc == PARE_OK)
 		rc = check_threads(x, pare_job_args(job), err);
 	if (rc == PARE_OK)
 		rc = pare_job_canonical(job, 0, x->api->opt.limits.default_threads, &text, err);
@@ -425,11 +455,22 @@ out:
 
 /* --- list, get */
 
-static enum pare_code check_filter(const char *name, const char *id, const char *prefix, struct pare_err *err)
+/* The id that the filter names, or a name stands for. */
+static enum pare_code asset_filter(struct api_exchange *x, const char *name, enum store_asset_kind kind, const char **out, struct pare_err *err)
 {
-	if (id == NULL || pare_id_check(id, prefix))
+	const char *reference = api_query(x, name);
+	char id[PARE_ID_MAX];
+	enum pare_code rc;
+
+	if (reference == NULL)
 		return PARE_OK;
-	return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"%s\" must be an id like %s_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", name, prefix);
+	rc = store_asset_resolve(x->view, kind, reference, id, err);
+	if (rc == PARE_E_NOT_FOUND)
+		return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"%s\" must be an id, or a name that there is", name);
+	if (rc != PARE_OK)
+		return rc;
+	*out = pare_arena_strndup(&x->arena, id, strlen(id));
+	return *out != NULL ? PARE_OK : pare_err_nomem(err, 0);
 }
 
 static enum pare_code check_status(const char *status, struct pare_err *err)
@@ -454,12 +495,10 @@ static enum pare_code parse_filters(struct api_exchange *x, struct store_page *p
 	if (rc != PARE_OK)
 		return rc;
 	page->status = api_query(x, "status");
-	page->model = api_query(x, "model");
-	page->dataset = api_query(x, "dataset");
 	rc = check_status(page->status, err);
 	if (rc == PARE_OK)
-		rc = check_filter("model", page->model, "mdl", err);
-	return rc == PARE_OK ? check_filter("dataset", page->dataset, "dst", err) : rc;
+		rc = asset_filter(x, "model", STORE_MODEL, &page->model, err);
+	return rc == PARE_OK ? asset_filter(x, "dataset", STORE_DATASET, &page->dataset, err) : rc;
 }
 
 /* The places of a page's jobs, from the oldest on: behind one that is STORE_POSITION_MAX deep, every younger one is as deep, and need not be counted. */

@@ -334,6 +334,17 @@ enum pare_code api_page_parse(struct api_exchange *x, const char *prefix, struct
 	return PARE_OK;
 }
 
+/* A value as a query takes it. */
+static void add_escaped(struct pare_buf *b, const char *s)
+{
+	for (; *s != '\0'; s++) {
+		unsigned char c = (unsigned char)*s;
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+
+		(void)pare_buf_printf(b, plain ? "%c" : "%%%02X", c);
+	}
+}
+
 void api_page_end(struct api_exchange *x, const struct store_page *page, bool more, const char *last_id)
 {
 	struct pare_buf link;
@@ -352,6 +363,10 @@ void api_page_end(struct api_exchange *x, const struct store_page *page, bool mo
 		(void)pare_buf_printf(&link, "&model=%s", page->model);
 	if (page->dataset != NULL)
 		(void)pare_buf_printf(&link, "&dataset=%s", page->dataset);
+	if (page->name != NULL && api_query(x, "name") != NULL) {
+		(void)pare_buf_str(&link, "&name=");
+		add_escaped(&link, page->name);
+	}
 	(void)pare_buf_str(&link, ">; rel=\"next\"");
 	if (link.failed)
 		x->headers_failed = true;

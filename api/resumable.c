@@ -293,6 +293,8 @@ static enum pare_code begin_new(struct api_exchange *x, struct pare_err *err)
 		rc = take_name(x, err);
 	if (rc == PARE_OK)
 		rc = check_length(x, err);
+	if (rc == PARE_OK) /* told before the bytes are sent; what they become counts when it is stored */
+		rc = store_quota_check(x->view, r->row.n_total >= 0 ? r->row.n_total : x->framing.length, err);
 	if (rc != PARE_OK)
 		return rc;
 	blob_part_name(x->api->opt.blobs, r->row.part);

@@ -6,6 +6,7 @@ static const char *const q_verbose[] = {"verbose", NULL};
 static const char *const q_page[] = {"limit", "after", "before", "order", NULL};
 static const char *const q_job[] = {"dry_run", NULL};
 static const char *const q_jobs[] = {"limit", "after", "before", "order", "status", "model", "dataset", NULL};
+static const char *const q_assets[] = {"limit", "after", "before", "order", "name", NULL};
 static const char *const q_upload[] = {"name", NULL};
 static const char *const q_model[] = {"name", "filename", NULL};
 static const char *const q_dataset[] = {"name", "filename", "label", "task", NULL};
@@ -41,15 +42,22 @@ const struct api_route api_route_table[] = {
     {"DELETE", "/v1/uploads/{id}", API_WANT_NONE, API_ASSETS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_upload},
     {"GET", "/v1/blobs/{digest}", API_WANT_NONE, API_ASSETS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_blob},
     {"POST", "/v1/models", API_WANT_UPLOAD, API_MODELS_WRITE, API_WAIT_ENGINE, false, true, q_model, api_post_model},
-    {"GET", "/v1/models", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_models},
+    {"GET", "/v1/models", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, q_assets, api_get_models},
     {"GET", "/v1/models/{id}", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_model},
     {"DELETE", "/v1/models/{id}", API_WANT_NONE, API_MODELS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_model},
+    {"PATCH", "/v1/models/{id}", API_WANT_JSON, API_MODELS_WRITE, API_WAIT_DISK, false, false, NULL, api_patch_model},
+    {"GET", "/v1/models/{name}/versions", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_model_versions},
+    {"GET", "/v1/models/{name}/aliases/{alias}", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_model_alias},
+    {"PUT", "/v1/models/{name}/aliases/{alias}", API_WANT_JSON, API_MODELS_WRITE, API_WAIT_DISK, false, false, NULL, api_put_model_alias},
+    {"DELETE", "/v1/models/{name}/aliases/{alias}", API_WANT_NONE, API_MODELS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_model_alias},
     {"GET", "/v1/models/{id}/graph", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_model_graph},
     {"GET", "/v1/models/{id}/content", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, q_path, api_get_model_content},
     {"POST", "/v1/datasets", API_WANT_UPLOAD, API_DATASETS_WRITE, API_WAIT_ENGINE, false, true, q_dataset, api_post_dataset},
-    {"GET", "/v1/datasets", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_datasets},
+    {"GET", "/v1/datasets", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, q_assets, api_get_datasets},
     {"GET", "/v1/datasets/{id}", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_dataset},
     {"DELETE", "/v1/datasets/{id}", API_WANT_NONE, API_DATASETS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_dataset},
+    {"PATCH", "/v1/datasets/{id}", API_WANT_JSON, API_DATASETS_WRITE, API_WAIT_DISK, false, false, NULL, api_patch_dataset},
+    {"GET", "/v1/datasets/{name}/versions", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_dataset_versions},
     {"GET", "/v1/datasets/{id}/content", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, q_path, api_get_dataset_content},
     {"POST", "/v1/jobs", API_WANT_JSON, API_JOBS_WRITE, API_WAIT_DISK, true, true, q_job, api_post_job},
     {"GET", "/v1/jobs", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, q_jobs, api_get_jobs},

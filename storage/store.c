@@ -1,6 +1,7 @@
 /* Assets, and every verb that only reads: each is one transaction around a few row operations, so that what it returns is one moment's
  * truth. A view's owner goes with the id into the row operation that finds the row, and with the range into the one that lists: what
  * belongs to others is not found there, so nothing above has to compare owners, or could forget to. The rules of a job's life are in store_jobs.c. */
+#include "storage/registry.h"
 #include "storage/store_priv.h"
 
 #include <string.h>
@@ -73,24 +74,35 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 	int64_t n_bytes = 0;
 	enum pare_code code = check_files(a, err);
 
+	if (code == PARE_OK && a->name != NULL && a->name[0] != '\0' && !store_name_ok(a->name))
+		code = store_name_refused(err);
 	if (code == PARE_OK)
 		code = s->ops->begin(s, true, &tx, err);
 	if (code != PARE_OK)
 		return code;
 	row.name = row.name != NULL ? row.name : "";
 	row.info = row.info != NULL ? row.info : "{}";
+	row.labels = row.labels != NULL ? row.labels : "{}";
+	row.description = row.description != NULL ? row.description : "";
+	row.aliases = "";
+	row.version = 0;
+	row.revision = 1;
 	memcpy(row.owner, v.owner, strlen(v.owner) + 1);
 	row.created_ms = s->env.wall_ms(s->env.ctx);
 	store_new_id(s, store_asset_prefix(a->kind), row.id);
 	for (int i = 0; i < a->n_files; i++)
 		n_bytes += a->files[i].n_bytes;
 	code = store_quota_bytes(v, tx, n_bytes, err);
+	if (code == PARE_OK && row.name[0] != '\0')
+		code = s->ops->asset_number(tx, v.owner, a->kind, row.name, &row.version, err);
 	if (code == PARE_OK)
 		code = put_asset(s, tx, &row, err);
 	code = s->ops->end(tx, code, err);
 	if (code != PARE_OK)
 		return code;
 	memcpy(a->id, row.id, sizeof a->id);
+	a->version = row.version;
+	a->revision = row.revision;
 	a->created_ms = row.created_ms;
 	return PARE_OK;
 }
@@ -115,12 +127,13 @@ enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, 
 static enum pare_code asset_delete(struct store_view v, struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
 	char user[PARE_ID_MAX] = "";
-	bool there = false;
 	const struct store_ops *ops = v.store->ops;
-	enum pare_code code = ops->asset_exists(tx, v.owner, kind, id, &there, err);
+	struct store_asset a = {.memory = NULL};
+	enum pare_code code = ops->asset_load(tx, v.owner, kind, id, &a, err);
 
-	if (code == PARE_OK && !there)
-		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "there is no %s \"%.40s\"", store_asset_noun(kind), id);
+	if (code == PARE_OK && a.aliases[0] != '\0')
+		code = pare_err_set(err, PARE_E_CONFLICT, NULL, "%s %s is %.80s@%.64s: move or delete that alias first", store_asset_noun(kind), id, a.name, a.aliases);
+	store_asset_done(&a);
 	if (code == PARE_OK)
 		code = ops->asset_user(tx, kind, id, user, err);
 	if (code == PARE_OK && user[0] != '\0')

@@ -64,6 +64,10 @@ struct store_asset {
 	char id[PARE_ID_MAX];
 	char owner[STORE_OWNER_MAX];
 	const char *name;
+	int64_t version;         /* of that name, from 1; 0: it has no name. Made (storage/registry.h) */
+	int64_t revision;        /* grows with every change */
+	const char *labels, *description; /* JSON object, text; NULL: none, "{}" and "" when read */
+	const char *aliases;     /* that mean it, with commas between; read only */
 	const char *info; /* JSON from inspection */
 	const char *produced_by; /* job id or NULL */
 	int64_t created_ms;
@@ -71,10 +75,10 @@ struct store_asset {
 	const struct store_file *files;
 	void *memory;
 };
-/* Makes the id ("mdl_", "dst_") and created_ms, written into a. PARE_E_QUOTA_BYTES. What is stored belongs to the view's owner. */
+/* Makes the id ("mdl_", "dst_"), version, revision and created_ms, written into a. PARE_E_QUOTA_BYTES. What is stored belongs to the view's owner. PARE_E_INVALID, where "/name": it may not be called that. */
 PARE_MUST_USE enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
-/* PARE_E_NOT_FOUND; PARE_E_CONFLICT while a job that has not ended uses it (message names the job). */
+/* PARE_E_NOT_FOUND; PARE_E_CONFLICT while a job that has not ended uses it, or an alias means it (message names it). */
 PARE_MUST_USE enum pare_code store_asset_delete(struct store_view v, enum store_asset_kind kind, const char *id, struct pare_err *err);
 void store_asset_done(struct store_asset *a);
 
@@ -85,6 +89,7 @@ struct store_page {
 	const char *after, *before;
 	bool ascending;
 	const char *status, *model, *dataset; /* jobs only; NULL: any */
+	const char *name; /* assets only; NULL: any */
 };
 PARE_MUST_USE enum pare_code store_asset_list(struct store_view v, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err);
 void store_asset_list_done(struct store_asset *list, int n);

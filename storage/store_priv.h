@@ -26,7 +26,7 @@ struct store_range {
 	const char *above, *below;
 	bool ascending;
 	int limit;
-	const char *status, *model, *dataset;
+	const char *status, *model, *dataset, *name;
 };
 
 struct store_idem_row {
@@ -55,6 +55,15 @@ struct store_ops {
 	enum pare_code (*asset_page)(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err);
 	/* Some job that has not ended and uses the asset; *out_id "" when there is none. */
 	enum pare_code (*asset_user)(struct store_tx *tx, enum store_asset_kind kind, const char *id, char out_id[PARE_ID_MAX], struct pare_err *err);
+
+	enum pare_code (*asset_update)(struct store_tx *tx, const struct store_asset *a, struct pare_err *err); /* name, version, revision, labels, description; the last step */
+	/* The next version of a name. */
+	enum pare_code (*asset_number)(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, int64_t *out, struct pare_err *err);
+	/* The id of that version of the name, 0: the newest there is; "": there is none. The same of an alias. */
+	enum pare_code (*asset_named)(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, int64_t version, char out_id[PARE_ID_MAX], struct pare_err *err);
+	enum pare_code (*alias_load)(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, char out_id[PARE_ID_MAX], struct pare_err *err);
+	enum pare_code (*alias_put)(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, const char *id, struct pare_err *err); /* the last step */
+	enum pare_code (*alias_remove)(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, struct pare_err *err);
 
 	enum pare_code (*job_insert)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
 	/* owner NULL: whoever owns it, for the worker's side. */
@@ -131,6 +140,8 @@ struct store {
 void store_new_id(struct store *s, const char *prefix, char out[PARE_ID_MAX]);
 const char *store_asset_prefix(enum store_asset_kind kind);
 const char *store_asset_noun(enum store_asset_kind kind);
+bool store_text_ok(const char *s); /* UTF-8 without control characters */
+enum pare_code store_name_refused(struct pare_err *err);
 enum store_job_status store_job_status_parse(const char *name); /* STORE_N_STATUS: none of them */
 
 /* Quotas, within the transaction that would exceed them (store_quota.c). */

@@ -237,7 +237,8 @@ enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err)
 	pare_arena_init(arena, ASSET_CAP_BYTES);
 	a->memory = arena;
 	a->files = pare_arena_array(arena, (size_t)a->n_files, sizeof *a->files);
-	ok = a->files != NULL && arena_string(arena, &a->name) && arena_string(arena, &a->info);
+	ok = a->files != NULL && arena_string(arena, &a->name) && arena_string(arena, &a->info) && arena_string(arena, &a->labels) && arena_string(arena, &a->description) &&
+	     arena_string(arena, &a->aliases);
 	if (ok && a->produced_by != NULL)
 		ok = arena_string(arena, &a->produced_by);
 	if (ok)
@@ -363,6 +364,21 @@ static size_t utf8_length(const unsigned char *s)
 	return 0;
 }
 
+bool store_text_ok(const char *s)
+{
+	for (size_t n; *s != '\0'; s += n) {
+		n = utf8_length((const unsigned char *)s);
+		if (n == 0 || *s == 0x7F)
+			return false;
+	}
+	return true;
+}
+
+enum pare_code store_name_refused(struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_INVALID, "/name", "a name is 1 to 128 bytes of text without control characters and none of / \\ : @, without a blank at an end, and not like an id");
+}
+
 static void json_text(struct pare_buf *b, const char *value)
 {
 	const unsigned char *s = (const unsigned char *)value;
@@ -415,5 +431,6 @@ enum pare_code store_range_of(struct store_view v, const struct store_page *page
 	out->status = status;
 	out->model = page->model;
 	out->dataset = page->dataset;
+	out->name = page->name;
 	return PARE_OK;
 }

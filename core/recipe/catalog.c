@@ -43,9 +43,9 @@ static const char *const scope_choices[] = {"global", "layer", "erk", "isomorphi
 #define END {.name = NULL}
 
 static const struct pare_param job_params[] = {
-    {.name = "model", .type = PARE_PARAM_STRING, .required = true, .doc = "Id of the model to compress (mdl_...)"},
-    {.name = "teacher", .type = PARE_PARAM_STRING, .doc = "Id of a second model (mdl_...) that train steps may distill from; absent: none"},
-    {.name = "dataset", .type = PARE_PARAM_STRING, .doc = "Id of the labelled data set (dst_...); may be absent where nothing but prune steps by magnitude, random or lamp are asked for, which run on any model"},
+    {.name = "model", .type = PARE_PARAM_STRING, .required = true, .doc = "The model to compress: its id (mdl_...), name, name:version or name@alias"},
+    {.name = "teacher", .type = PARE_PARAM_STRING, .doc = "A second model (an id or a name) that train steps may distill from; absent: none"},
+    {.name = "dataset", .type = PARE_PARAM_STRING, .doc = "The labelled data set: its id (dst_...), name or name:version; may be absent where nothing but prune steps by magnitude, random or lamp are asked for, which run on any model"},
     {.name = "recipe", .type = PARE_PARAM_OBJECT, .object = "recipe", .doc = "Name of a built-in recipe, or an object with the list of steps; absent, with require: auto, the smallest model that meets it"},
     {.name = "params", .type = PARE_PARAM_PARAMS, .doc = "Values for the parameters of a named recipe; those left out keep the recipe's defaults"},
     {.name = "name", .type = PARE_PARAM_STRING, .doc = "A name for people; it changes nothing"},

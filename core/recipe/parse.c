@@ -132,6 +132,19 @@ const struct pare_args *pare_job_step(const struct pare_job *job, size_t i)
 	return job->steps[i];
 }
 
+enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const char *value, struct pare_err *err)
+{
+	struct pare_arg *arg = (struct pare_arg *)(uintptr_t)pare_args_get(job->args, name); /* in the job's arena */
+	const char *copy = pare_arena_strndup(&job->arena, value, strlen(value));
+
+	assert(arg->param->type == PARE_PARAM_STRING);
+	if (copy == NULL)
+		return pare_err_nomem(err, strlen(value));
+	arg->str = copy;
+	arg->set = true;
+	return PARE_OK;
+}
+
 const char *pare_job_recipe_name(const struct pare_job *job)
 {
 	return job->recipe_name;

@@ -62,6 +62,8 @@ const struct pare_args *pare_job_args(const struct pare_job *job); /* method: th
 /* The steps in order; each args->method is a PARE_KIND_STEP row. */
 size_t pare_job_n_steps(const struct pare_job *job);
 const struct pare_args *pare_job_step(const struct pare_job *job, size_t i);
+/* Replaces the value of a string parameter of the job ("model": the id that a name stands for). */
+PARE_MUST_USE enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const char *value, struct pare_err *err);
 const char *pare_job_recipe_name(const struct pare_job *job); /* NULL for a recipe written out */
 /* The same job as one line of JSON, sorted keys, recipe resolved and defaults written out: equal jobs have equal texts. seed and
  * threads are filled from the arguments when the user gave none. pare_free. */

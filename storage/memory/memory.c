@@ -60,6 +60,8 @@ const struct memory_kind memory_kind_table[N_TABLES] = {
     [T_UPLOADS] = {.row_bytes = sizeof(struct store_upload), .free_row = memory_free_upload},
     [T_HOOKS] = {.row_bytes = sizeof(struct store_hook), .free_row = free_hook},
     [T_DELIVERIES] = {.row_bytes = sizeof(struct store_delivery), .free_row = free_delivery},
+    [T_NAMES] = {.row_bytes = sizeof(struct name_row), .free_row = memory_free_name},
+    [T_ALIASES] = {.row_bytes = sizeof(struct alias_row), .free_row = memory_free_alias},
     [T_UNDO] = {.row_bytes = sizeof(struct undo_row), .free_row = free_undo},
 };
 
@@ -152,6 +154,24 @@ static enum pare_code copy_asset(const struct store_asset *from, struct store_as
 	return code;
 }
 
+/* As it is read: with its aliases. */
+static enum pare_code read_asset(const struct store_tx *tx, int i, struct store_asset *out, struct pare_err *err)
+{
+	struct store_asset a = *(const struct store_asset *)row_at(tx, T_ASSETS, i);
+	struct pare_buf aliases;
+	enum pare_code code;
+
+	pare_buf_init(&aliases, (size_t)1 << 20);
+	memory_aliases_of(tx, a.id, &aliases);
+	code = pare_buf_status(&aliases, err);
+	if (code == PARE_OK && aliases.len > 0)
+		a.aliases = aliases.data;
+	if (code == PARE_OK)
+		code = copy_asset(&a, out, err);
+	pare_buf_done(&aliases);
+	return code;
+}
+
 static int find_asset(const struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id)
 {
 	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
@@ -180,7 +200,7 @@ static enum pare_code asset_load(struct store_tx *tx, const char *owner, enum st
 {
 	int i = find_asset(tx, owner, kind, id);
 
-	return i < 0 ? none(store_asset_noun(kind), id, err) : copy_asset(row_at(tx, T_ASSETS, i), out, err);
+	return i < 0 ? none(store_asset_noun(kind), id, err) : read_asset(tx, i, out, err);
 }
 
 static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *id, bool *out, struct pare_err *err)
@@ -203,11 +223,12 @@ static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind
 	int n = n_rows(tx, T_ASSETS);
 
 	for (int k = 0; k < n && *out_n < r->limit; k++) {
-		const struct store_asset *a = row_at(tx, T_ASSETS, walk(r, k, n));
+		int i = walk(r, k, n);
+		const struct store_asset *a = row_at(tx, T_ASSETS, i);
 
-		if (a->kind != kind || strcmp(a->owner, r->owner) != 0 || !within(r, a->id))
+		if (a->kind != kind || strcmp(a->owner, r->owner) != 0 || !within(r, a->id) || (r->name != NULL && strcmp(a->name, r->name) != 0))
 			continue;
-		if (copy_asset(a, &out[*out_n], err) != PARE_OK)
+		if (read_asset(tx, i, &out[*out_n], err) != PARE_OK)
 			return PARE_E_NOMEM;
 		(*out_n)++;
 	}
@@ -538,6 +559,12 @@ static const struct store_ops memory_ops = {
     .touch = touch,
     .asset_insert = asset_insert,
     .asset_load = asset_load,
+    .asset_update = memory_asset_update,
+    .asset_number = memory_asset_number,
+    .asset_named = memory_asset_named,
+    .alias_load = memory_alias_load,
+    .alias_put = memory_alias_put,
+    .alias_remove = memory_alias_remove,
     .asset_exists = asset_exists,
     .asset_remove = asset_remove,
     .asset_page = asset_page,

@@ -9,7 +9,7 @@
 #include "core/base/num.h"
 #include "storage/store_priv.h"
 
-enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_KEYS, T_UPLOADS, T_HOOKS, T_DELIVERIES, T_UNDO, N_TABLES };
+enum table_name { T_ASSETS, T_JOBS, T_EVENTS, T_ARTIFACTS, T_IDEM, T_KEYS, T_UPLOADS, T_HOOKS, T_DELIVERIES, T_NAMES, T_ALIASES, T_UNDO, N_TABLES };
 
 struct event_row {
 	char owner[STORE_OWNER_MAX];
@@ -32,6 +32,20 @@ struct undo_row {
 		struct store_hook hook;
 		struct store_delivery delivery;
 	} old;
+};
+
+struct name_row { /* of an owner's assets, and how far they are numbered */
+	char owner[STORE_OWNER_MAX];
+	enum store_asset_kind kind;
+	char *name;
+	int64_t last_version;
+};
+
+struct alias_row {
+	char owner[STORE_OWNER_MAX];
+	enum store_asset_kind kind;
+	char *name, *alias;
+	char asset[PARE_ID_MAX];
 };
 
 struct table {
@@ -127,6 +141,17 @@ enum pare_code memory_key_update(struct store_tx *tx, const struct store_key *k,
 enum pare_code memory_key_page(struct store_tx *tx, const struct store_range *r, struct store_key *out, int *out_n, struct pare_err *err);
 enum pare_code memory_key_count(struct store_tx *tx, int *out, struct pare_err *err);
 enum pare_code memory_key_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
+
+/* memory_registry.c */
+void memory_free_name(void *row);
+void memory_free_alias(void *row);
+void memory_aliases_of(const struct store_tx *tx, const char *id, struct pare_buf *out); /* with commas between, in order */
+enum pare_code memory_asset_update(struct store_tx *tx, const struct store_asset *a, struct pare_err *err);
+enum pare_code memory_asset_number(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, int64_t *out, struct pare_err *err);
+enum pare_code memory_asset_named(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, int64_t version, char out_id[PARE_ID_MAX], struct pare_err *err);
+enum pare_code memory_alias_load(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, char out_id[PARE_ID_MAX], struct pare_err *err);
+enum pare_code memory_alias_put(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, const char *id, struct pare_err *err);
+enum pare_code memory_alias_remove(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, struct pare_err *err);
 
 /* memory_uploads.c */
 void memory_free_upload(void *row);

@@ -114,6 +114,22 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE INDEX deliveries_pending ON deliveries (webhook) WHERE status = 'pending';"
                "CREATE INDEX deliveries_finished ON deliveries (finished_ms) WHERE finished_ms > 0;"
                "PRAGMA user_version = 7;"},
+    {.version = 8, /* versions of names, and aliases */
+        .sql = "ALTER TABLE assets ADD COLUMN version INTEGER NOT NULL DEFAULT 0;"
+               "ALTER TABLE assets ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;"
+               "ALTER TABLE assets ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';"
+               "ALTER TABLE assets ADD COLUMN description TEXT NOT NULL DEFAULT '';"
+               "CREATE INDEX assets_name ON assets (owner, kind, name, id);"
+               "UPDATE assets SET version = (SELECT count(*) FROM assets b INDEXED BY assets_name WHERE b.owner = assets.owner AND b.kind = assets.kind"
+               " AND b.name = assets.name AND b.id <= assets.id) WHERE name <> '';"
+               "CREATE INDEX assets_version ON assets (owner, kind, name, version);"
+               "CREATE TABLE asset_names (owner TEXT NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, last_version INTEGER NOT NULL,"
+               " PRIMARY KEY (owner, kind, name)) STRICT, WITHOUT ROWID;"
+               "INSERT INTO asset_names SELECT owner, kind, name, max(version) FROM assets WHERE name <> '' GROUP BY owner, kind, name;"
+               "CREATE TABLE aliases (owner TEXT NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, alias TEXT NOT NULL,"
+               " asset TEXT NOT NULL REFERENCES assets (id), PRIMARY KEY (owner, kind, name, alias)) STRICT, WITHOUT ROWID;"
+               "CREATE INDEX aliases_asset ON aliases (asset, alias);"
+               "PRAGMA user_version = 8;"},
     {0},
 };
 

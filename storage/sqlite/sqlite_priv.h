@@ -19,6 +19,14 @@ enum query {
 	Q_ROLLBACK_VERB,
 	Q_TOUCH,
 	Q_ASSET_INSERT,
+	Q_ASSET_UPDATE,
+	Q_ASSET_NUMBER,
+	Q_ASSET_NAMED,
+	Q_ALIAS_LOAD,
+	Q_ALIAS_PUT,
+	Q_ALIAS_REMOVE,
+	Q_ASSETS_OF_NAME_DESC,
+	Q_ASSETS_OF_NAME_ASC,
 	Q_ASSET_LOAD,
 	Q_ASSET_EXISTS,
 	Q_ASSET_REMOVE,
@@ -177,6 +185,12 @@ enum pare_code sqlite_owner_bytes(struct store_tx *tx, const char *owner, int64_
 enum pare_code sqlite_owner_open_jobs(struct store_tx *tx, const char *owner, int64_t max, int64_t *out, struct pare_err *err);
 enum pare_code sqlite_key_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
 /* --- row operations that stand in files of their own */
+enum pare_code sqlite_asset_update(struct store_tx *tx, const struct store_asset *a, struct pare_err *err);
+enum pare_code sqlite_asset_number(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, int64_t *out, struct pare_err *err);
+enum pare_code sqlite_asset_named(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, int64_t version, char out_id[PARE_ID_MAX], struct pare_err *err);
+enum pare_code sqlite_alias_load(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, char out_id[PARE_ID_MAX], struct pare_err *err);
+enum pare_code sqlite_alias_put(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, const char *id, struct pare_err *err);
+enum pare_code sqlite_alias_remove(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, struct pare_err *err);
 enum pare_code sqlite_upload_insert(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
 enum pare_code sqlite_upload_load(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);
 enum pare_code sqlite_upload_update(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);

@@ -9,7 +9,8 @@
 #define JOB_COLUMNS                                                                                                                                            \
 	"id, owner, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result, "   \
 	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place"
-#define ASSET_COLUMNS "id, owner, name, info, produced_by, created_ms, n_files"
+#define ASSET_ROW "id, owner, name, info, produced_by, created_ms, n_files, version, revision, labels, description"
+#define ASSET_COLUMNS ASSET_ROW ", (SELECT group_concat(alias) FROM (SELECT alias FROM aliases WHERE aliases.asset = assets.id ORDER BY alias))"
 #define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
 #define KEY_COLUMNS "id, owner, name, scopes, hash, created_ms, expires_ms, revoked_ms, last_used_ms"
 #define UPLOAD_COLUMNS "id, owner, name, metadata, part, n_total, n_synced, sha256, created_ms, expires_ms"
@@ -22,6 +23,8 @@
 	"SELECT " JOB_COLUMNS " FROM jobs INDEXED BY " index " WHERE owner = ?7 AND " drive                                                                                                         \
 	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
 #define ASSET_LIST(direction) "SELECT " ASSET_COLUMNS " FROM assets WHERE owner = ?1 AND kind = ?2 AND id > ?3 AND id < ?4 ORDER BY id " direction " LIMIT ?5"
+#define ASSET_OF_NAME(direction)                                                                                                                               \
+	"SELECT " ASSET_COLUMNS " FROM assets INDEXED BY assets_name WHERE owner = ?1 AND kind = ?2 AND id > ?3 AND id < ?4 AND name = ?6 ORDER BY id " direction " LIMIT ?5"
 #define TEXT_OF(n) TEXT_OF_(n)
 #define TEXT_OF_(n) #n
 #define UNENDED "status IN ('queued', 'running', 'canceling')"
@@ -36,7 +39,16 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_ROLLBACK_VERB] = "ROLLBACK TO verb",
     [Q_TOUCH] = "INSERT INTO meta (name, value) VALUES ('touched_ms', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 
-    [Q_ASSET_INSERT] = "INSERT INTO assets (kind, " ASSET_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [Q_ASSET_INSERT] = "INSERT INTO assets (kind, " ASSET_ROW ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [Q_ASSET_UPDATE] = "UPDATE assets SET name = ?2, version = ?3, revision = ?4, labels = ?5, description = ?6 WHERE id = ?1",
+    [Q_ASSET_NUMBER] = "INSERT INTO asset_names (owner, kind, name, last_version) VALUES (?1, ?2, ?3, 1) "
+                       "ON CONFLICT (owner, kind, name) DO UPDATE SET last_version = last_version + 1 RETURNING last_version",
+    [Q_ASSET_NAMED] = "SELECT id FROM assets INDEXED BY assets_version WHERE owner = ?1 AND kind = ?2 AND name = ?3 AND (?4 = 0 OR version = ?4) ORDER BY version DESC LIMIT 1",
+    [Q_ALIAS_LOAD] = "SELECT asset FROM aliases WHERE owner = ?1 AND kind = ?2 AND name = ?3 AND alias = ?4",
+    [Q_ALIAS_PUT] = "INSERT INTO aliases (owner, kind, name, alias, asset) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (owner, kind, name, alias) DO UPDATE SET asset = excluded.asset",
+    [Q_ALIAS_REMOVE] = "DELETE FROM aliases WHERE owner = ?1 AND kind = ?2 AND name = ?3 AND alias = ?4",
+    [Q_ASSETS_OF_NAME_DESC] = ASSET_OF_NAME("DESC"),
+    [Q_ASSETS_OF_NAME_ASC] = ASSET_OF_NAME("ASC"),
     [Q_ASSET_LOAD] = "SELECT " ASSET_COLUMNS " FROM assets INDEXED BY assets_owner WHERE owner = ?1 AND id = ?2 AND kind = ?3",
     [Q_ASSET_EXISTS] = "SELECT 1 FROM assets INDEXED BY assets_owner WHERE owner = ?1 AND id = ?2 AND kind = ?3",
     [Q_ASSET_REMOVE] = "DELETE FROM assets WHERE id = ?1 AND kind = ?2",

@@ -60,6 +60,12 @@ static enum pare_code read_asset(struct use *u, enum store_asset_kind kind, stru
 	a.produced_by = sqlite_str(u);
 	a.created_ms = sqlite_int(u);
 	a.n_files = (int)sqlite_int(u);
+	a.version = sqlite_int(u);
+	a.revision = sqlite_int(u);
+	a.labels = sqlite_str(u);
+	a.description = sqlite_str(u);
+	a.aliases = sqlite_str(u);
+	a.aliases = a.aliases != NULL ? a.aliases : "";
 	code = store_asset_own(&a, err);
 	if (code == PARE_OK)
 		code = read_files(u->tx, &a, err);
@@ -83,6 +89,10 @@ static enum pare_code asset_insert(struct store_tx *tx, const struct store_asset
 	sqlite_bind_str(&u, a->produced_by);
 	sqlite_bind_int(&u, a->created_ms);
 	sqlite_bind_int(&u, a->n_files);
+	sqlite_bind_int(&u, a->version);
+	sqlite_bind_int(&u, a->revision);
+	sqlite_bind_str(&u, a->labels);
+	sqlite_bind_str(&u, a->description);
 	(void)sqlite_row(&u);
 	code = sqlite_use_end(&u, "storing an upload", err);
 	for (int i = 0; i < a->n_files && code == PARE_OK; i++) {
@@ -150,7 +160,8 @@ static const char *upper_bound(const struct store_range *r)
 
 static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err)
 {
-	struct use u = sqlite_use(tx, r->ascending ? Q_ASSET_ASC : Q_ASSET_DESC);
+	enum query all = r->ascending ? Q_ASSET_ASC : Q_ASSET_DESC, named = r->ascending ? Q_ASSETS_OF_NAME_ASC : Q_ASSETS_OF_NAME_DESC;
+	struct use u = sqlite_use(tx, r->name != NULL ? named : all);
 	enum pare_code code = PARE_OK, ended;
 
 	sqlite_bind_str(&u, r->owner);
@@ -158,6 +169,8 @@ static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind
 	sqlite_bind_str(&u, lower_bound(r));
 	sqlite_bind_str(&u, upper_bound(r));
 	sqlite_bind_int(&u, r->limit);
+	if (r->name != NULL)
+		sqlite_bind_str(&u, r->name);
 	while (code == PARE_OK && sqlite_row(&u)) {
 		code = read_asset(&u, kind, &out[*out_n], err);
 		*out_n += code == PARE_OK;
@@ -531,6 +544,12 @@ const struct store_ops sqlite_ops = {
     .touch = touch,
     .asset_insert = asset_insert,
     .asset_load = asset_load,
+    .asset_update = sqlite_asset_update,
+    .asset_number = sqlite_asset_number,
+    .asset_named = sqlite_asset_named,
+    .alias_load = sqlite_alias_load,
+    .alias_put = sqlite_alias_put,
+    .alias_remove = sqlite_alias_remove,
     .asset_exists = asset_exists,
     .asset_remove = asset_remove,
     .asset_page = asset_page,

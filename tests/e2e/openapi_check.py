@@ -235,6 +235,32 @@ def assets():
     return model, dataset
 
 
+def registry(model):
+    """Versions, aliases and changes of the model that is called small."""
+    etag = expect(200, "GET", f"/v1/models/{model}")[0]["ETag"]
+    expect(200, "PATCH", f"/v1/models/{model}", {"description": "one", "labels": {"team": "a"}}, If_Match=etag)
+    expect(412, "PATCH", f"/v1/models/{model}", {"description": "two"}, If_Match=etag)
+    expect(422, "PATCH", f"/v1/models/{model}", {"name": "a/b"})
+    expect(404, "PATCH", "/v1/models/nothing", {})
+    expect(200, "PATCH", "/v1/datasets/points", {"description": "points"})
+    revalidate("/v1/models/small/versions")
+    revalidate("/v1/models?name=small")
+    expect(404, "GET", "/v1/models/nothing/versions")
+    revalidate("/v1/datasets/points/versions")
+    url = "/v1/models/small/aliases/champion"
+    expect(404, "GET", url)
+    tag = expect(201, "PUT", url, {"version": 1})[0]["ETag"]
+    expect(200, "PUT", url, {"model": model}, If_Match=tag)
+    expect(412, "PUT", url, {"version": 1}, If_Match='"mdl_other"')
+    expect(422, "PUT", url, {"version": 9})
+    revalidate(url)
+    expect(200, "GET", "/v1/models/small@champion")
+    expect(409, "PATCH", "/v1/models/small", {"name": "tiny"})
+    expect(409, "DELETE", "/v1/models/small@champion")
+    expect(204, "DELETE", url)
+    expect(404, "DELETE", url)
+
+
 def begin_upload(**headers):
     return expect(201, "POST", "/v1/uploads", b"", **headers)[0]["Location"]
 
@@ -398,6 +424,7 @@ def main():
         expect(401, "GET", "/v1/jobs", key=False)
     uploads()
     model, dataset = assets()
+    registry(model)
     job = jobs(model, dataset)
     results(job)
     webhooks()
