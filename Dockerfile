@@ -1,5 +1,5 @@
 # pared in a container: an ordinary user, a read-only root, one volume. The last stage holds the two programs and the
-# shared libraries that they load, nothing else: no shell, no package manager.
+# shared libraries that they load, and the certificate authorities that webhooks are checked against: no shell, no package manager.
 #
 #   docker build -t pared .
 #   docker run --read-only -p 127.0.0.1:8080:8080 -v pared:/data -v ./keys:/keys:ro -e PARED_API_KEY_FILE=/keys pared
@@ -17,6 +17,7 @@ RUN make -j"$(nproc)" all && make install DESTDIR=/out PREFIX=/usr && strip /out
 # what the programs load, links followed, under the names they are asked for by
 RUN ldd /out/usr/bin/pared /out/usr/bin/pare-core | grep -o '/[^ ]*' | grep '\.so' | sort -u >/libs && \
     while read -r lib; do install -D "$lib" "/out$lib"; done </libs && \
+    install -D -m 644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt && \
     mkdir -p /out/data /out/tmp /out/etc && chown 65532:65532 /out/data && \
     echo 'pared:x:65532:65532:pared:/data:/sbin/nologin' >/out/etc/passwd && \
     echo 'pared:x:65532:' >/out/etc/group && \

@@ -391,10 +391,10 @@ static bool begin_some(struct srv_webhook *w)
 	const char *busy[N_TRANSFERS];
 	struct store_due *list;
 	struct pare_err err = {0};
-	int n, n_begun = 0, limit = 2 * N_TRANSFERS;
+	int n, n_begun = 0, n_busy = full_hooks(w, busy), limit = 2 * N_TRANSFERS;
 	bool full = false;
 
-	if (store_delivery_due(w->opt.store, busy, full_hooks(w, busy), limit, &list, &n, &w->next_ms, &err) != PARE_OK) {
+	if (store_delivery_due(w->opt.store, busy, n_busy, limit, &list, &n, &w->next_ms, &err) != PARE_OK) {
 		srv_log_event(SRV_LOG_ERROR, "webhook.unread", NULL, NULL, &err);
 		w->trouble_until_ms = srv_env.mono_ms(NULL) + TROUBLE_MS;
 		return false;
@@ -409,7 +409,7 @@ static bool begin_some(struct srv_webhook *w)
 		if (!full && under_way(w, list[i].d.hook, NULL) < PER_HOOK)
 			n_begun += begin(w, t, &list[i]);
 	}
-	w->more |= n == limit;
+	w->more |= n == limit || n_busy > 0; /* of the busy ones nothing is known */
 	store_due_list_done(list, n);
 	return n == limit && n_begun > 0 && !full;
 }

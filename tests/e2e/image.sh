@@ -49,6 +49,8 @@ echo "image: $bytes bytes uncompressed, user $user, health check $health"
 case $health in *--healthcheck*) ;; *) exit 1 ;; esac
 [ ! -e "$root/bin/sh" ] && [ ! -e "$root/usr/bin/sh" ] || { echo "image: there is a shell in it" >&2; exit 1; }
 
+[ -s "$root/etc/ssl/certs/ca-certificates.crt" ] || { echo "image: no certificate authorities in it, webhooks could not use https" >&2; exit 1; }
+
 # everywhere means keys: without them it refuses to start
 if b run --isolation chroot "$c" -- /usr/bin/pared --port 0 >"$tmp/out" 2>&1; then exit 1; fi
 grep -q api-key-file "$tmp/out" || { cat "$tmp/out" >&2; exit 1; }

@@ -93,6 +93,15 @@ static const struct {
     {"proxy", "nginx", 120},
     {"proxy", "caddy", 120},
     {"openapi", "responses", 120},
+    {"webhooks", "at_least_once", 300},
+    {"webhooks", "answers", 60},
+    {"webhooks", "rotation", 60},
+    {"webhooks", "hanging", 90},
+    {"webhooks", "ssrf_refused", 60},
+    {"webhooks", "ssrf_at_the_socket", 90},
+    {"webhooks", "tls", 60},
+    {"webhooks", "event_sources", 180},
+    {"webhooks", "feed_forms", 60},
 };
 #define N_SCENARIOS ((int)(sizeof scenario_table / sizeof scenario_table[0]))
 
