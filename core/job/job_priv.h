@@ -299,6 +299,10 @@ PARE_MUST_USE enum pare_code job_structures_round(struct job_run *r, const struc
 /* Makes r->shrunk of the net's present weights if anything was cut: PARE_E_PROOF when it does not compute the same. */
 PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, struct pare_err *err);
 void job_shrunk_done(struct job_shrunk *s);
+/* The remove_dead step (dead.c); the check makes it possible. */
+double job_dead_units(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_check_dead(struct job_run *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_remove_dead(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* n rows (at most the net's shard) through shard 0, and how long an output then is. */
 void job_forward(struct job_run *r, struct pare_net *net, const uint32_t *rows, uint32_t n);
 size_t job_output_len(const struct pare_net *net, int i, int64_t rows);

@@ -165,6 +165,8 @@ static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
 		if (prune && job_is_structural(s) && job_check_structures(r, s, err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
+		if (strcmp(name, "remove_dead") == 0 && job_check_dead(r, err) != PARE_OK)
+			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
 		if (search && job_n_rows(r, PARE_SPLIT_VALIDATION) == 0)
 			return pare_err_set(err, PARE_E_INVALID, "/data/validation", "a search decides by validation rows and there are none; set data.validation above 0");
 	}

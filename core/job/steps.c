@@ -260,6 +260,7 @@ static enum pare_code run_reestimate(struct job_run *r, const struct pare_args *
 const struct job_step job_step_table[] = {
     {"train", train_units, job_train},
     {"prune", job_prune_units, job_prune},
+    {"remove_dead", job_dead_units, job_remove_dead},
     {"search", job_search_units, job_search},
     {"reestimate", reestimate_units, run_reestimate},
     {"reconstruct", job_reconstruct_units, job_reconstruct},

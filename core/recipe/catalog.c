@@ -382,6 +382,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_JOB, "job", "One job: a model, a data set, what to do and what to deliver", NULL, job_params},
     {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
+    {PARE_KIND_STEP, "remove_dead", "Takes channels and neurons out of the graph that pruning of single weights has left without a purpose: those that nothing reads any more, and those that nothing leads into, whose constant output moves into the bias behind them; outputs stay the same", "Han et al. 2015, arXiv:1506.02626 (3.5)", NULL},
     {PARE_KIND_STEP, "search", "Finds the smallest model that holds the job's requirement on the validation rows, and the Pareto front on the way", "Yang et al. 2018, arXiv:1804.03230 (down to a budget in steps, each recovered); Li et al. 2017, arXiv:1608.08710 (sensitivity)", search_params},
     {PARE_KIND_STEP, "reestimate", "Recomputes the running statistics of batch normalisation for the present weights, by a pass over training rows", "Izmailov et al. 2018, arXiv:1803.05407", reestimate_params},
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},

@@ -114,6 +114,34 @@ START_TEST(refused_with_the_reason)
 }
 END_TEST
 
+/* Nine in ten weights go; what that leaves without a purpose goes then, too, and the model says the same. */
+START_TEST(dead_units_go)
+{
+	static const char sparse[] = TRAIN ",{\"prune\":{\"sparsity\":0.92" RECOVER "}}";
+	char job[1024];
+	double accuracy, loss, left;
+	json_t *v;
+
+	(void)snprintf(job, sizeof job, HEAD "%s]}}", sparse);
+	ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	accuracy = rig_num(v, "final.accuracy");
+	loss = rig_num(v, "final.loss");
+	left = rig_num(v, "final.n_nonzero_weights");
+	json_decref(v);
+	(void)snprintf(job, sizeof job, HEAD "%s,{\"remove_dead\":{}}]}}", sparse);
+	ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_eq(rig_num(v, "final.accuracy"), accuracy);
+	ck_assert_double_eq_tol(rig_num(v, "final.loss"), loss, 1e-6);
+	ck_assert_double_le(rig_num(v, "final.n_nonzero_weights"), left);
+	ck_assert_double_lt(rig_num(v, "final.n_params"), rig_num(v, "dense.n_params"));
+	ck_assert_double_lt(rig_num(v, "structures.groups.0.units_final") + rig_num(v, "structures.groups.1.units_final"), 40);
+	ck_assert_double_le(rig_num(v, "structures.proof.largest_difference"), rig_num(v, "structures.proof.tolerance"));
+	json_decref(v);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/structured");
@@ -122,6 +150,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "worker") == 0)
 		return pare_worker_main();
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, dead_units_go);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, the_model_shrinks, 0, (int)(sizeof job_table / sizeof job_table[0]));
 	tcase_add_test(t, same_job_same_bytes_folds_or_not);
