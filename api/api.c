@@ -45,6 +45,7 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 	(void)pthread_rwlock_init(&api->keys_lock, NULL);
 	(void)pthread_mutex_init(&api->making, NULL);
 	atomic_init(&api->queue_bound, -1);
+	atomic_flag_clear(&api->collecting);
 	rc = api_wait_init(&api->waiters, err);
 	if (rc == PARE_OK)
 		rc = copy_options(api, opt, err);
@@ -101,7 +102,10 @@ void api_free(struct api *api)
 
 void api_set_draining(struct api *api, bool draining)
 {
-	atomic_store(&api->draining, draining);
+	if (draining)
+		(void)atomic_fetch_or(&api->draining, API_DRAIN_STOPPING);
+	else
+		(void)atomic_fetch_and(&api->draining, ~API_DRAIN_STOPPING);
 	api_events_added(api); /* nobody waits for what may not come */
 }
 

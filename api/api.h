@@ -16,6 +16,7 @@
 #include "core/base/err.h"
 #include "storage/blob.h"
 #include "storage/store.h"
+#include "storage/upkeep.h"
 
 struct api;
 struct api_exchange;
@@ -46,6 +47,7 @@ struct api_engine {
 	void (*deliveries_added)(void *ctx); /* wake the sender of webhooks */
 	/* Attempts at deliveries so far, by how they ended. NULL: nobody sends. */
 	void (*deliveries)(void *ctx, int64_t out[API_N_HOOK_OUTCOMES]);
+	void (*drain)(void *ctx, bool on); /* claim no job until it is off again */
 	void *ctx;
 };
 
@@ -61,6 +63,7 @@ struct api_limits {
 	int max_crashes;
 	int64_t owner_requests; /* of one owner within owner_window_seconds; 0: no limit. Bytes and jobs: store_set_quota */
 	int64_t owner_window_seconds;
+	struct store_retention retention; /* applied by POST /v1/admin/gc; at other times by the server */
 };
 
 struct api_options {
@@ -78,7 +81,7 @@ struct api_options {
 };
 PARE_MUST_USE enum pare_code api_new(const struct api_options *opt, struct api **out, struct pare_err *err);
 void api_free(struct api *api);
-void api_set_draining(struct api *api, bool draining); /* readyz and new work answer 503 */
+void api_set_draining(struct api *api, bool draining); /* because the server stops: readyz and new work answer 503 */
 void api_events_added(struct api *api); /* some job has new events: wakes requests that wait for its end */
 /* Re-reads the key file (SIGHUP); the old keys stay on error. */
 PARE_MUST_USE enum pare_code api_reload_keys(struct api *api, struct pare_err *err);
@@ -107,7 +110,7 @@ void api_exchange_body(struct api_exchange *x, const void *p, size_t n); /* may 
 enum api_wait {
 	API_WAIT_NOTHING,
 	API_WAIT_DISK,   /* a commit: milliseconds, and shared by all that wait together */
-	API_WAIT_ENGINE, /* an engine process: seconds */
+	API_WAIT_ENGINE, /* an engine process, or a walk over the whole store: seconds */
 	API_WAIT_JOB,    /* the end of a job, as long as the client likes; at most API_MAX_WAITERS at a time */
 };
 enum api_wait api_exchange_waits(struct api_exchange *x); /* once, before api_exchange_end */

@@ -130,8 +130,8 @@ static enum pare_code check_room(struct api_exchange *x, struct pare_err *err)
 {
 	int64_t free_bytes = blob_free_bytes(x->api->opt.blobs);
 
-	if (atomic_load(&x->api->draining))
-		return pare_err_set(err, PARE_E_DRAINING, NULL, "the server is shutting down and takes no new work");
+	if (atomic_load(&x->api->draining) != 0)
+		return pare_err_set(err, PARE_E_DRAINING, NULL, "the server %s and takes no new work", (atomic_load(&x->api->draining) & API_DRAIN_STOPPING) != 0 ? "is shutting down" : "is drained");
 	if (free_bytes >= 0 && free_bytes < x->api->opt.limits.min_free_bytes)
 		return pare_err_set(err, PARE_E_STORE_FULL, NULL, "the store has %lld bytes left and keeps %lld free", (long long)free_bytes, (long long)x->api->opt.limits.min_free_bytes);
 	return PARE_OK;

@@ -34,7 +34,8 @@ static void run_checks(struct api *api, struct check out[N_CHECKS])
 {
 	struct pare_err err = {.message = "writable"};
 	int64_t free_bytes = blob_free_bytes(api->opt.blobs);
-	bool draining = atomic_load(&api->draining), room = free_bytes < 0 || free_bytes >= api->opt.limits.min_free_bytes;
+	int draining = atomic_load(&api->draining);
+	bool room = free_bytes < 0 || free_bytes >= api->opt.limits.min_free_bytes;
 	bool writable = store_ping(api->opt.store, &err) == PARE_OK;
 	int alive = 0, busy = 0;
 	const char *sandbox = "";
@@ -47,7 +48,7 @@ static void run_checks(struct api *api, struct check out[N_CHECKS])
 		api->opt.engine.workers(api->opt.engine.ctx, &alive, &busy, &sandbox);
 	(void)pare_err_set(&text, PARE_OK, NULL, "%d alive, %d busy, sandbox: %s", alive, busy, sandbox);
 	check(&out[2], "workers", alive > 0, text.message);
-	check(&out[3], "accepting", !draining, draining ? "shutting down" : "yes");
+	check(&out[3], "accepting", draining == 0, draining == 0 ? "yes" : (draining & API_DRAIN_STOPPING) != 0 ? "shutting down" : "drained");
 }
 
 static void write_checks(struct pare_buf *b, const struct check *c)

@@ -561,7 +561,7 @@ enum pare_code api_get_job(struct api_exchange *x, struct pare_err *err)
 
 /* --- cancel, run again, delete */
 
-static enum pare_code check_empty(const struct api_exchange *x, struct pare_err *err)
+enum pare_code api_check_empty(const struct api_exchange *x, struct pare_err *err)
 {
 	json_t *root;
 	bool empty;
@@ -582,7 +582,7 @@ enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
 	const struct api_engine *e = &x->api->opt.engine;
 	char checkpoint[STORE_SHA256_HEX] = "";
 	struct store_job j;
-	enum pare_code rc = check_empty(x, err);
+	enum pare_code rc = api_check_empty(x, err);
 
 	if (rc == PARE_OK && !pare_id_check(x->params[0], "job"))
 		rc = PARE_E_NOT_FOUND;
@@ -612,7 +612,7 @@ enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
 enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
 {
 	struct store_job old, j = {0};
-	enum pare_code rc = check_empty(x, err);
+	enum pare_code rc = api_check_empty(x, err);
 
 	if (rc == PARE_OK)
 		rc = api_find_job(x, &old, err);

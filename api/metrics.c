@@ -162,7 +162,7 @@ static void write_service(struct api *api, struct pare_buf *b)
 	(void)pare_buf_printf(b, "pared_workers{state=\"busy\"} %d\npared_workers{state=\"idle\"} %d\n", busy, alive - busy);
 	family(b, "pared_store_free_bytes", "gauge", "Free bytes of the file system that holds the store.");
 	(void)pare_buf_printf(b, "pared_store_free_bytes %lld\n", (long long)blob_free_bytes(api->opt.blobs));
-	family(b, "pared_draining", "gauge", "1 while the server is shutting down.");
+	family(b, "pared_draining", "gauge", "1 while the server takes no new work.");
 	(void)pare_buf_printf(b, "pared_draining %d\n", atomic_load(&api->draining) ? 1 : 0);
 	family(b, "pared_build_info", "gauge", "Always 1; the version is in the label.");
 	(void)pare_buf_printf(b, "pared_build_info{version=\"%s\"} 1\n", api->opt.version);

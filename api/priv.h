@@ -37,13 +37,16 @@ struct api_waiters {
 	atomic_int n;
 };
 
+enum api_drain { API_DRAIN_STOPPING = 1, API_DRAIN_ASKED = 2 };
+
 struct api {
 	struct api_options opt; /* strings owned */
-	atomic_bool draining;
+	atomic_int draining; /* bits of enum api_drain: any of them means that no new work is taken */
 	int64_t started_wall_ms;
 	pthread_rwlock_t keys_lock;
 	struct api_keys *keys; /* of the file; NULL: no authentication */
 	struct api_keys *made; /* of the store */
+	atomic_flag collecting; /* one collection at a time */
 	pthread_mutex_t making; /* a key is made or revoked, and the list of them renewed */
 	struct api_networks *trusted; /* proxies that are believed */
 	struct api_networks *webhook_allow;
@@ -156,6 +159,9 @@ enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_problem(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_metrics(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_gc(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_drain(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_drain(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_key(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_keys(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_key(struct api_exchange *x, struct pare_err *err);

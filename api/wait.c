@@ -119,7 +119,7 @@ enum pare_code api_wait_for_end(struct api_exchange *x, struct store_job *j, str
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)x->waits_seconds;
 	api_set_header(x, "Preference-Applied", "wait=%lld", (long long)x->waits_seconds);
-	while (more && !store_job_status_final(j->status) && !atomic_load(&x->api->draining)) {
+	while (more && !store_job_status_final(j->status) && (atomic_load(&x->api->draining) & API_DRAIN_STOPPING) == 0) {
 		int64_t n = changes(w);
 		struct store_job now;
 		enum pare_code rc = store_job_get(x->view, j->id, &now, err);

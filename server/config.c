@@ -51,6 +51,8 @@ static const struct row config_table[] = {
     {"owner-max-open-jobs", COUNT, AT(owner_max_open_jobs), "0", 0, 10000000, NULL, "jobs of one owner that have not ended; more get 429; 0: no limit"},
     {"owner-max-requests", COUNT, AT(owner_max_requests), "0", 0, 1000000000, NULL, "requests of one owner within owner-window-seconds; more get 429; 0: no limit"},
     {"owner-window-seconds", COUNT, AT(owner_window_seconds), "60", 1, 86400, NULL, "see owner-max-requests"},
+    {"keep-jobs-seconds", COUNT, AT(keep_jobs_seconds), "0", 0, 3153600000, NULL, "ended jobs are removed with all they have when they ended that long ago; 0: they are kept for ever"},
+    {"keep-artifacts-seconds", COUNT, AT(keep_artifacts_seconds), "0", 0, 3153600000, NULL, "artifacts are removed when their job ended that long ago, and the job stays; 0: they are kept for ever"},
     {"max-memory-bytes", BYTES, AT(max_memory_bytes), "8G", (int64_t)64 << 20, TB, NULL, "memory of one engine process"},
     {"max-runtime-seconds", COUNT, AT(max_runtime_seconds), "86400", 1, 31536000, NULL, "longest run of one job; a job may ask for less"},
     {"max-crashes", COUNT, AT(max_crashes), "3", 1, 100, NULL, "a job whose engine died this often fails with worker_crashed"},

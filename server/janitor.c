@@ -18,28 +18,43 @@ struct srv_janitor {
 	pthread_mutex_t lock;
 	pthread_cond_t end;
 	atomic_bool ends;
-	int removed;
 };
 
-static bool sweep_one(void *ctx, const char *sha256)
+static bool goes_on(void *ctx)
 {
-	struct srv_janitor *j = ctx;
+	return !atomic_load(&((struct srv_janitor *)ctx)->ends);
+}
 
-	if (store_blob_drop(j->opt.store, j->opt.blobs, sha256))
-		j->removed++;
-	return !atomic_load(&j->ends);
+static void log_freed(const char *event, const struct store_freed *f, enum pare_code code, const struct pare_err *err)
+{
+	struct srv_log_line l;
+
+	srv_log_begin(&l, code == PARE_OK ? SRV_LOG_INFO : SRV_LOG_WARNING, event);
+	srv_log_int(&l, "jobs_removed", f->n_jobs);
+	srv_log_int(&l, "artifacts_removed", f->n_artifacts);
+	srv_log_int(&l, "blobs_removed", f->n_blobs);
+	srv_log_int(&l, "bytes_freed", f->n_bytes);
+	srv_log_err(&l, err);
+	srv_log_end(&l);
 }
 
 static void sweep(struct srv_janitor *j)
 {
+	struct store_freed freed = {.n_jobs = 0};
 	struct pare_err err = {0};
-	struct srv_log_line l;
-	enum pare_code code = blob_each(j->opt.blobs, sweep_one, j, &err);
+	enum pare_code code = store_collect(j->opt.store, j->opt.blobs, goes_on, j, &freed, &err);
 
-	srv_log_begin(&l, code == PARE_OK ? SRV_LOG_INFO : SRV_LOG_WARNING, "store.swept");
-	srv_log_int(&l, "blobs_removed", j->removed);
-	srv_log_err(&l, &err);
-	srv_log_end(&l);
+	log_freed("store.swept", &freed, code, &err);
+}
+
+static void retain(struct srv_janitor *j)
+{
+	struct store_freed freed = {.n_jobs = 0};
+	struct pare_err err = {0};
+	enum pare_code code = store_retain(j->opt.store, j->opt.blobs, &j->opt.retention, goes_on, j, &freed, &err);
+
+	if (code != PARE_OK || freed.n_jobs + freed.n_artifacts > 0)
+		log_freed("store.retained", &freed, code, &err);
 }
 
 static void round_of(struct srv_janitor *j)
@@ -88,6 +103,7 @@ static void *janitor_main(void *arg)
 	do {
 		round_of(j);
 		collect(j);
+		retain(j);
 	} while (rest(j));
 	return NULL;
 }

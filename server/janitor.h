@@ -1,5 +1,5 @@
 /* What has to be done now and then beside everything else, on a thread of its own: removing bytes that no row names (once, at the start: what a crash left
- * between a blob and its row), uploads that nobody has come back for, and what the api keeps in memory for a while (api_housekeep). */
+ * between a blob and its row), uploads that nobody has come back for, what is older than it is to be kept, and what the api keeps in memory for a while (api_housekeep). */
 #ifndef SERVER_JANITOR_H
 #define SERVER_JANITOR_H
 
@@ -7,12 +7,14 @@
 #include "core/base/err.h"
 #include "storage/blob.h"
 #include "storage/store.h"
+#include "storage/upkeep.h"
 
 struct srv_janitor;
 struct srv_janitor_options {
 	struct store *store;
 	struct blob_store *blobs;
 	struct api *api;
+	struct store_retention retention;
 };
 PARE_MUST_USE enum pare_code srv_janitor_start(const struct srv_janitor_options *opt, struct srv_janitor **out, struct pare_err *err);
 /* Ends the thread, which takes no longer than one removal or one transaction, and does the work of one last round; before api_free. NULL is fine. */

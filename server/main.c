@@ -82,6 +82,12 @@ static void on_job_canceled(void *ctx, const char *id)
 	srv_pool_cancel(((struct daemon *)ctx)->pool, id);
 }
 
+static void on_drain(void *ctx, bool on)
+{
+	srv_pool_pause(((struct daemon *)ctx)->pool, on);
+	srv_log_event(SRV_LOG_INFO, on ? "drained" : "undrained", NULL, NULL, NULL);
+}
+
 static void on_events(void *ctx, const char *subject)
 {
 	struct daemon *d = ctx;
@@ -176,15 +182,20 @@ static enum pare_code open_store(struct daemon *d, struct pare_err *err)
 	return PARE_OK;
 }
 
+static struct store_retention retention_of(const struct srv_config *c)
+{
+	return (struct store_retention){.jobs_ms = c->keep_jobs_seconds * 1000, .artifacts_ms = c->keep_artifacts_seconds * 1000};
+}
+
 static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 {
 	const struct srv_config *c = &d->config;
 	struct api_options o = {
 	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
-	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, on_deliveries_added, on_deliveries, d},
+	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
-		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
+		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
 	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
 	struct api *api = NULL;
@@ -250,7 +261,7 @@ static enum pare_code serve(struct daemon *d, struct pare_err *err)
 	atomic_store(&d->httpd, h);
 	if (code != PARE_OK)
 		return code;
-	code = srv_janitor_start(&(struct srv_janitor_options){.store = d->store, .blobs = d->blobs, .api = d->api}, &d->janitor, err);
+	code = srv_janitor_start(&(struct srv_janitor_options){.store = d->store, .blobs = d->blobs, .api = d->api, .retention = retention_of(c)}, &d->janitor, err);
 	if (code != PARE_OK)
 		return code;
 	announce(url);

@@ -61,13 +61,14 @@ static void set_job(struct srv_slot *s, const char *id)
 	pthread_mutex_unlock(&s->pool->lock);
 }
 
-static bool stopping(struct srv_pool *p, uint64_t *out_added)
+static bool stopping(struct srv_pool *p, uint64_t *out_added, bool *out_paused)
 {
 	bool r;
 
 	pthread_mutex_lock(&p->lock);
 	r = p->stopping;
 	*out_added = p->n_added;
+	*out_paused = p->paused;
 	pthread_mutex_unlock(&p->lock);
 	return r;
 }
@@ -113,14 +114,14 @@ static bool claim_and_run(struct srv_slot *s, const char *worker, bool *complain
 static void *slot_main(void *arg)
 {
 	struct srv_slot *s = arg;
-	bool complained = false;
+	bool complained = false, paused;
 	char worker[48];
 	uint64_t seen;
 
 	snprintf(worker, sizeof worker, "pared-%d-%d", (int)getpid(), s->index);
-	while (!stopping(s->pool, &seen)) {
+	while (!stopping(s->pool, &seen, &paused)) {
 		srv_pool_expire(s->pool);
-		if (!claim_and_run(s, worker, &complained))
+		if (paused || !claim_and_run(s, worker, &complained))
 			rest(s->pool, seen, complained);
 	}
 	return NULL;
@@ -168,6 +169,14 @@ void srv_pool_wake(struct srv_pool *p)
 	p->n_added++;
 	pthread_cond_broadcast(&p->added);
 	pthread_mutex_unlock(&p->lock);
+}
+
+void srv_pool_pause(struct srv_pool *p, bool on)
+{
+	pthread_mutex_lock(&p->lock);
+	p->paused = on;
+	pthread_mutex_unlock(&p->lock);
+	srv_pool_wake(p);
 }
 
 void srv_pool_cancel(struct srv_pool *p, const char *id)

@@ -23,6 +23,7 @@ struct srv_pool_options {
 /* Makes the pool and starts its threads. */
 PARE_MUST_USE enum pare_code srv_pool_new(const struct srv_pool_options *opt, struct srv_pool **out, struct pare_err *err);
 void srv_pool_wake(struct srv_pool *p);                   /* a job was added */
+void srv_pool_pause(struct srv_pool *p, bool on);        /* while on, no job is claimed; running ones go on */
 void srv_pool_cancel(struct srv_pool *p, const char *id); /* store_job_cancel has been called; stops it if it runs here */
 void srv_pool_count(struct srv_pool *p, int *out_alive, int *out_busy);
 /* Stops claiming, kills the engines, gives their jobs back to the queue and joins the threads. */

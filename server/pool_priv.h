@@ -28,6 +28,7 @@ struct srv_pool {
 	pthread_cond_t added;
 	uint64_t n_added;
 	bool stopping;
+	bool paused;
 	int64_t expired_at_ms; /* when leases were last looked through */
 	int n_slots;
 	struct srv_slot *slots;

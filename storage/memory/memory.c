@@ -521,6 +521,42 @@ static enum pare_code blob_known(struct store_tx *tx, const char *owner, const c
 	return PARE_OK;
 }
 
+/* --- what is old */
+static enum pare_code job_ended(struct store_tx *tx, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err)
+{
+	int64_t first = before_ms;
+
+	(void)err;
+	for (int i = n_rows(tx, T_JOBS) - 1; i >= 0; i--) {
+		const struct store_job *j = &((const struct store_job_row *)row_at(tx, T_JOBS, i))->j;
+
+		if (j->finished_ms == 0 || j->finished_ms > first)
+			continue;
+		first = j->finished_ms;
+		memcpy(out_id, j->id, PARE_ID_MAX);
+	}
+	return PARE_OK;
+}
+
+static enum pare_code artifact_old(struct store_tx *tx, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err)
+{
+	(void)err;
+	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++) {
+		const struct store_artifact *a = row_at(tx, T_ARTIFACTS, i);
+
+		if (a->created_ms <= before_ms)
+			memcpy(out_id, a->job, PARE_ID_MAX);
+	}
+	return PARE_OK;
+}
+
+static enum pare_code artifacts_remove(struct store_tx *tx, const char *job, struct pare_err *err)
+{
+	(void)err;
+	drop_where_job(tx, T_ARTIFACTS, offsetof(struct store_artifact, job), job);
+	return PARE_OK;
+}
+
 /* --- what owners have */
 static enum pare_code owner_bytes(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err)
 {
@@ -591,6 +627,9 @@ static const struct store_ops memory_ops = {
     .idem_insert = idem_insert,
     .blob_used = blob_used,
     .blob_known = blob_known,
+    .job_ended = job_ended,
+    .artifact_old = artifact_old,
+    .artifacts_remove = artifacts_remove,
     .owner_bytes = owner_bytes,
     .owner_open_jobs = owner_open_jobs,
     .hook_insert = memory_hook_insert,

@@ -130,6 +130,10 @@ const struct sqlite_migration sqlite_migration_table[] = {
                " asset TEXT NOT NULL REFERENCES assets (id), PRIMARY KEY (owner, kind, name, alias)) STRICT, WITHOUT ROWID;"
                "CREATE INDEX aliases_asset ON aliases (asset, alias);"
                "PRAGMA user_version = 8;"},
+    {.version = 9, /* for retention */
+        .sql = "CREATE INDEX jobs_finished ON jobs (finished_ms) WHERE finished_ms <> 0;"
+               "CREATE INDEX artifacts_created ON artifacts (created_ms);"
+               "PRAGMA user_version = 9;"},
     {0},
 };
 

@@ -479,6 +479,32 @@ static enum pare_code artifact_load(struct store_tx *tx, const char *job, const 
 	return code != PARE_OK ? code : ended;
 }
 
+/* --- what is old */
+static enum pare_code some_id(struct store_tx *tx, enum query q, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, q);
+
+	sqlite_bind_int(&u, before_ms);
+	if (sqlite_row(&u))
+		sqlite_copy(&u, out_id, PARE_ID_MAX);
+	return sqlite_use_end(&u, "looking for what is old", err);
+}
+
+static enum pare_code job_ended(struct store_tx *tx, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err)
+{
+	return some_id(tx, Q_JOB_ENDED, before_ms, out_id, err);
+}
+
+static enum pare_code artifact_old(struct store_tx *tx, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err)
+{
+	return some_id(tx, Q_ARTIFACT_OLD, before_ms, out_id, err);
+}
+
+static enum pare_code artifacts_remove(struct store_tx *tx, const char *job, struct pare_err *err)
+{
+	return run_on(tx, Q_ARTIFACTS_REMOVE, job, "deleting artifacts", err);
+}
+
 /* --- idempotency keys and blobs */
 static enum pare_code idem_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err)
 {
@@ -576,6 +602,9 @@ const struct store_ops sqlite_ops = {
     .idem_insert = idem_insert,
     .blob_used = blob_used,
     .blob_known = blob_known,
+    .job_ended = job_ended,
+    .artifact_old = artifact_old,
+    .artifacts_remove = artifacts_remove,
     .owner_bytes = sqlite_owner_bytes,
     .owner_open_jobs = sqlite_owner_open_jobs,
     .key_insert = sqlite_key_insert,

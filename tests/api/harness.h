@@ -31,6 +31,7 @@ struct world {
 	struct api_options opt;
 	/* the fake engine */
 	enum pare_code engine_code; /* not PARE_OK: inspect and build fail with it */
+	int n_drains; /* begun less ended */
 	int n_inspected, n_analyzed, n_built, n_added, n_canceled, n_events, n_alive, n_deliveries_added;
 	char options[256]; /* of the last inspection */
 	char file_names[256];
@@ -146,6 +147,11 @@ static inline void world_deliveries(void *ctx, int64_t out[API_N_HOOK_OUTCOMES])
 		out[i] = i + 40;
 }
 
+static inline void world_drain(void *ctx, bool on)
+{
+	((struct world *)ctx)->n_drains += on ? 1 : -1;
+}
+
 static inline void world_workers(void *ctx, int *alive, int *busy, const char **sandbox)
 {
 	*alive = ((struct world *)ctx)->n_alive;
@@ -165,7 +171,7 @@ static inline void world_init(struct world *w)
 	ck_assert_int_eq(store_memory_open(&w->env, &w->store, NULL), PARE_OK);
 	ck_assert_int_eq(blob_fs_open(w->dir, &w->env, &w->blobs, NULL), PARE_OK);
 	w->opt = (struct api_options){.env = &w->env, .store = w->store, .blobs = w->blobs, .public_url = "", .openapi = "openapi: 3.1.0\n", .version = "0.1.0",
-	    .engine = {.inspect = world_inspect, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_canceled = world_canceled, .events_added = world_events, .workers = world_workers, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .ctx = w},
+	    .engine = {.inspect = world_inspect, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_canceled = world_canceled, .events_added = world_events, .workers = world_workers, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .drain = world_drain, .ctx = w},
 	    .limits = {.max_upload_bytes = 1 << 20, .max_json_bytes = 65536, .min_free_bytes = 0, .max_queued_jobs = 100, .max_uploads = 5, .upload_ms = 3600000, .default_threads = 2, .max_threads = 4, .max_crashes = 3}};
 }
 

@@ -198,6 +198,17 @@ def keys():
     expect(404, "DELETE", "/v1/keys/nothing")
 
 
+def admin():
+    expect(200, "POST", "/v1/admin/gc")
+    expect(422, "POST", "/v1/admin/gc", {"x": 1})
+    if not expect(200, "POST", "/v1/admin/drain", {})[1]["draining"]:
+        WRONG.append("a drained server does not say so")
+    expect(503, "GET", "/readyz")
+    expect(422, "POST", "/v1/admin/drain", {"x": 1})
+    expect(200, "DELETE", "/v1/admin/drain")
+    expect(200, "GET", "/readyz")
+
+
 def pages():
     for target in ("/livez", "/readyz", "/readyz?verbose", "/healthz", "/version", "/v1", "/openapi.yaml", "/problems/not_found", "/metrics", "/v1/methods", "/v1/methods/prune", "/v1/recipes"):
         revalidate(target)
@@ -429,6 +440,7 @@ def main():
     results(job)
     webhooks()
     feed()
+    admin()
     expect(204, "DELETE", f"/v1/jobs/{job}")
     expect(204, "DELETE", f"/v1/models/{model}")
     expect(204, "DELETE", f"/v1/datasets/{dataset}")

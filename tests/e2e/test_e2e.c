@@ -88,6 +88,8 @@ static const struct {
     {"auth", "quotas", 90},
     {"auth", "addresses", 60},
     {"auth", "unix_socket", 60},
+    {"admin", "drain", 90},
+    {"admin", "retention", 120},
     {"systemd", "notify", 60},
     {"systemd", "listen_fds", 60},
     {"proxy", "nginx", 120},
