@@ -1,7 +1,8 @@
 #!/bin/sh
 # make judge-http: run.sh BUILD_DIR. A daemon with keys and with something in it, judged by others: schemathesis against
-# the document that the daemon serves (all checks, all phases, links followed), Spectral on that document, promtool on its metrics.
-# SCHEMATHESIS_EXAMPLES (30): how many cases an operation gets; SCHEMATHESIS_SEED (1).
+# the document that the daemon serves (all checks, all phases, links followed), Spectral on that document, promtool on its metrics;
+# then thousands of broken files (malformed.py).
+# SCHEMATHESIS_EXAMPLES (30): how many cases an operation gets; SCHEMATHESIS_SEED (1); MALFORMED_FILES (5000).
 set -eu
 build=$(cd "${1:?usage: run.sh BUILD_DIR}" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
@@ -55,4 +56,5 @@ cd "$work" # it leaves a cache where it runs
 	--request-timeout 70 --suppress-health-check all --report-dir "$work/report" || status=1
 kill -0 "$daemon" || { echo "the daemon has ended" >&2 && status=1; }
 api /metrics | promtool check metrics || status=1
+PARED_BIN=$build PARED_SRC=$here/../../.. python3 "$here/malformed.py" "${MALFORMED_FILES:-5000}" || status=1
 exit $status
