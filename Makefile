@@ -137,7 +137,11 @@ $(foreach t,$(call test_srcs,e2e),$(eval $(call test_program,$(t),base)))
 RUN_MODEL := $(B)/tests/judge/run_model
 $(RUN_MODEL): $(RUN_MODEL).o $(call archives,core)
 	$(Q)echo "  LINK  $@"; $(CC) $(LDFLAGS) -o $@ $^ $(EXT_core)
-test-bins: $(TEST_BINS) $(PROGRAMS) $(RUN_MODEL)
+# an engine that attacks its host when it comes to training
+ROGUE := $(B)/tests/e2e/rogue_core
+$(ROGUE): $(ROGUE).o $(B)/core/job/main.o $(call archives,core)
+	$(Q)echo "  LINK  $@"; $(CC) $(LDFLAGS) -Wl,--wrap=pare_train -o $@ $^ $(EXT_core)
+test-bins: $(TEST_BINS) $(PROGRAMS) $(RUN_MODEL) $(ROGUE)
 
 deps:
 	@sh scripts/install-deps.sh build

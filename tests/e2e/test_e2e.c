@@ -43,6 +43,7 @@ static const struct {
     {"engines", "store_fails", 60},
     {"engines", "deleting_frees", 60},
     {"engines", "wrong_engine", 30},
+    {"sandbox", "attacks", 60},
     {"crash", "kills", 600},
     {"crash", "goes_on", 240},
     {"bad_input", "truncated_onnx", 60},
