@@ -71,8 +71,9 @@ static void write_value(struct pare_buf *b, const struct pare_arg *arg)
 	case PARE_PARAM_OBJECT:
 		write_args(b, arg->args, arg->param->type == PARE_PARAM_METHOD);
 		return;
+	case PARE_PARAM_LABELS:
 	case PARE_PARAM_PARAMS:
-		return; /* no part of a job */
+		return; /* no part of the work */
 	}
 }
 
@@ -84,7 +85,7 @@ static const struct pare_arg *next_arg(const struct pare_args *a, const char *la
 	for (size_t i = 0; i < recipe_n_params(a->method); i++) {
 		const char *name = a->args[i].param->name;
 
-		if (a->args[i].set && strcmp(name, last) > 0 && (best == NULL || strcmp(name, best->param->name) < 0))
+		if (a->args[i].set && !a->args[i].param->beside && strcmp(name, last) > 0 && (best == NULL || strcmp(name, best->param->name) < 0))
 			best = &a->args[i];
 	}
 	return best;

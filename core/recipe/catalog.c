@@ -42,13 +42,19 @@ static const char *const scope_choices[] = {"global", "layer", "erk", "isomorphi
 #define DEFAULT(v) .def = (v), .has_default = true
 #define END {.name = NULL}
 
+/* What a job is called and when its turn comes: the service's record of it, not part of the work. Can be changed later. */
+#define RECORD \
+	{.name = "name", .type = PARE_PARAM_STRING, .beside = true, .doc = "A name for people; it changes nothing"}, \
+	{.name = "labels", .type = PARE_PARAM_LABELS, .max_items = 16, .beside = true, .doc = "Names and values to find it by; names of 1 to 63 letters, digits, . _ / and -, which begin with a letter or digit"}, \
+	{INTEGER("priority", -1000, 1000, "Jobs of a higher priority start first, those of one priority in the order of their arrival"), DEFAULT(0), .beside = true}
+
 static const struct pare_param job_params[] = {
     {.name = "model", .type = PARE_PARAM_STRING, .required = true, .doc = "The model to compress: its id (mdl_...), name, name:version or name@alias"},
     {.name = "teacher", .type = PARE_PARAM_STRING, .doc = "A second model (an id or a name) that train steps may distill from; absent: none"},
     {.name = "dataset", .type = PARE_PARAM_STRING, .doc = "The labelled data set: its id (dst_...), name or name:version; may be absent where nothing but prune steps by magnitude, random or lamp are asked for, which run on any model"},
     {.name = "recipe", .type = PARE_PARAM_OBJECT, .object = "recipe", .doc = "Name of a built-in recipe, or an object with the list of steps; absent, with require: auto, the smallest model that meets it"},
     {.name = "params", .type = PARE_PARAM_PARAMS, .doc = "Values for the parameters of a named recipe; those left out keep the recipe's defaults"},
-    {.name = "name", .type = PARE_PARAM_STRING, .doc = "A name for people; it changes nothing"},
+    RECORD,
     {INTEGER("seed", 0, MAX_INT, "Names every random stream of the job: splits, shuffling, dropout, random scores")},
     {INTEGER("threads", 1, 64, "Threads, each on a shard of every batch; part of what makes a result repeatable")},
     {.name = "data", .type = PARE_PARAM_OBJECT, .object = "data", .def_text = "{}", .doc = "How the data set is split and normalised"},
@@ -58,6 +64,8 @@ static const struct pare_param job_params[] = {
     {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver. onnx: model.onnx; report: report.json, .md and .html; compressed: model.packed, the same model.onnx entropy coded (pare-core unpack gives its exact bytes back)"},
     {.name = "limits", .type = PARE_PARAM_OBJECT, .object = "limits", .doc = "What the job may use; absent: the limits of the server"},
     END};
+
+static const struct pare_param record_params[] = {RECORD, END};
 
 static const struct pare_param recipe_params[] = {
     {.name = "name", .type = PARE_PARAM_STRING, .doc = "Where the steps come from; a named recipe fills it in"},
@@ -435,6 +443,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_LOSS, "mse", "Mean squared error, over targets or one-hot classes", NULL, NULL},
     {PARE_KIND_LOSS, "mae", "Mean absolute error, over targets or one-hot classes", NULL, NULL},
     {PARE_KIND_LOSS, "huber", "Squares near the target, straight beyond delta", "Huber 1964, Ann. Math. Stat. 35", huber_params},
+    {PARE_KIND_OBJECT, "record", "What a job is called and when its turn comes; can be changed while it waits or runs, and later", NULL, record_params},
     {PARE_KIND_OBJECT, "recipe", "A list of steps", NULL, recipe_params},
     {PARE_KIND_OBJECT, "data", "Splits and normalisation", NULL, data_params},
     {PARE_KIND_OBJECT, "input", "An input of the model and the array that it takes", NULL, input_params},

@@ -35,6 +35,7 @@ enum pare_param_type {
 	PARE_PARAM_INTEGERS,/* list of integers within the bounds */
 	PARE_PARAM_NUMBERS, /* list of numbers within the bounds */
 	PARE_PARAM_OBJECTS, /* list of objects of the one method named object */
+	PARE_PARAM_LABELS,  /* object of strings; kept as lines "key=value", sorted */
 	PARE_PARAM_PARAMS   /* values for the parameters of a named recipe; consumed when the name is resolved */
 };
 
@@ -52,7 +53,8 @@ struct pare_param {
 	const char *const *choices; /* ENUM, STRINGS: NULL-terminated */
 	enum pare_method_kind of;   /* METHOD, METHODS */
 	const char *object;         /* OBJECT, OBJECTS: name of a method of PARE_KIND_OBJECT */
-	size_t max_items;        /* INTEGERS, NUMBERS, OBJECTS, METHODS: at least 1, at most this many */
+	size_t max_items;        /* INTEGERS, NUMBERS, OBJECTS, METHODS, LABELS: at least 1, at most this many */
+	bool beside;             /* says nothing of the work: checked with the job, kept beside its text (canonical.c leaves it out) */
 	const char *group;       /* of the parameters with one group name exactly one must be given (sparsity | threshold) */
 };
 

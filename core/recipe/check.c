@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/recipe/json_text.h"
@@ -426,6 +427,64 @@ static void check_objects(struct recipe_check *c, const struct pare_param *p, co
 	out->set = list != NULL;
 }
 
+static bool label_fits(struct recipe_check *c, const char *key, const json_t *v)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-";
+	const char *s = json_string_value(v);
+	size_t n = strlen(key);
+
+	if (n == 0 || n > RECIPE_LABEL_MAX || strspn(key, letters) != n || strchr("._/-", key[0]) != NULL) {
+		recipe_issue(c, "unsupported", "a label's name has 1 to %zu letters, digits, \".\", \"_\", \"/\" or \"-\" and begins with a letter or digit", RECIPE_LABEL_MAX);
+		return false;
+	}
+	if (!string_fits(c, v))
+		return false;
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7F) {
+			recipe_issue(c, "unsupported", "must hold no control characters");
+			return false;
+		}
+	return true;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void check_labels(struct recipe_check *c, const struct pare_param *p, const json_t *v, struct pare_arg *out)
+{
+	json_t *o = (json_t *)(uintptr_t)v, *value;
+	const char *key, **list;
+	size_t n = 0;
+
+	if (!json_is_object(v)) {
+		bad_type(c, "an object of strings", v);
+		return;
+	}
+	if (json_object_size(v) > p->max_items) {
+		recipe_issue(c, "out_of_range", "must have at most %zu labels; got %zu", p->max_items, json_object_size(v));
+		return;
+	}
+	list = take(c, json_object_size(v), sizeof *list);
+	if (list == NULL)
+		return;
+	json_object_foreach(o, key, value) {
+		size_t mark = recipe_push(c, key), n_key = strlen(key), size = n_key + json_string_length(value) + 2;
+		char *line = label_fits(c, key, value) ? take(c, size, 1) : NULL;
+
+		if (line != NULL) {
+			(void)snprintf(line, size, "%s=%s", key, json_string_value(value));
+			list[n++] = line;
+		}
+		recipe_pop(c, mark);
+	}
+	qsort(list, n, sizeof *list, by_text);
+	out->strings = list;
+	out->n = n;
+	out->set = true;
+}
+
 static void (*const check_table[])(struct recipe_check *, const struct pare_param *, const json_t *, struct pare_arg *) = {
     [PARE_PARAM_NUMBER] = recipe_check_number,
     [PARE_PARAM_INTEGER] = recipe_check_number,
@@ -440,6 +499,7 @@ static void (*const check_table[])(struct recipe_check *, const struct pare_para
     [PARE_PARAM_INTEGERS] = check_numbers,
     [PARE_PARAM_NUMBERS] = check_numbers,
     [PARE_PARAM_OBJECTS] = check_objects,
+    [PARE_PARAM_LABELS] = check_labels,
 };
 
 /* A method or object that was not given but has a default: its own defaults, by checking an empty object. */
@@ -502,6 +562,7 @@ static void fill_default(struct recipe_check *c, const struct pare_param *p, str
 	case PARE_PARAM_INTEGERS:
 	case PARE_PARAM_NUMBERS:
 	case PARE_PARAM_OBJECTS:
+	case PARE_PARAM_LABELS:
 	case PARE_PARAM_PARAMS:
 		return;
 	}

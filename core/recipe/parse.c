@@ -145,6 +145,28 @@ enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const ch
 	return PARE_OK;
 }
 
+const char *const pare_job_kinds[] = {"sweep", "search", "prune", "quantize", "cluster", "train", "evaluate", NULL};
+
+static bool has_step(const struct pare_job *job, const char *name)
+{
+	for (size_t i = 0; i < job->n_steps; i++)
+		if (strcmp(job->steps[i]->method->name, name) == 0)
+			return true;
+	return false;
+}
+
+const char *pare_job_kind(const struct pare_job *job)
+{
+	const char *const *kind = pare_job_kinds;
+
+	if (pare_args_has(job->args, "sweep"))
+		return *kind;
+	do
+		kind++;
+	while (kind[1] != NULL && !has_step(job, *kind)); /* the last is what is left: a job that only measures */
+	return *kind;
+}
+
 const char *pare_job_recipe_name(const struct pare_job *job)
 {
 	return job->recipe_name;

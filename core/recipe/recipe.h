@@ -20,7 +20,7 @@ struct pare_arg {
 	const char *str;                     /* STRING, ENUM */
 	const struct pare_args *args;        /* METHOD, OBJECT */
 	const struct pare_args *const *list; /* STEPS, OBJECTS, METHODS: n of them */
-	const char *const *strings;          /* STRINGS */
+	const char *const *strings;          /* STRINGS, LABELS */
 	const double *nums;                  /* INTEGERS, NUMBERS */
 	size_t n;
 };
@@ -65,7 +65,10 @@ const struct pare_args *pare_job_step(const struct pare_job *job, size_t i);
 /* Replaces the value of a string parameter of the job ("model": the id that a name stands for). */
 PARE_MUST_USE enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const char *value, struct pare_err *err);
 const char *pare_job_recipe_name(const struct pare_job *job); /* NULL for a recipe written out */
-/* The same job as one line of JSON, sorted keys, recipe resolved and defaults written out: equal jobs have equal texts. seed and
+/* What a job is for, in one word: "sweep", or the weightiest of its steps, of which search is before prune, then quantize, cluster, train and evaluate. Static text. */
+const char *pare_job_kind(const struct pare_job *job);
+extern const char *const pare_job_kinds[]; /* all of them; ends with NULL */
+/* The same job as one line of JSON, sorted keys, recipe resolved and defaults written out, without what only the service's record of it holds (name, labels, priority): equal jobs have equal texts. seed and
  * threads are filled from the arguments when the user gave none. pare_free. */
 PARE_MUST_USE enum pare_code pare_job_canonical(const struct pare_job *job, int64_t default_seed, int default_threads, char **out, struct pare_err *err);
 

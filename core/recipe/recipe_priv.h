@@ -12,6 +12,8 @@
 #define RECIPE_TEXT_MAX ((size_t)1 << 20)
 #define RECIPE_DEPTH_MAX 32
 #define RECIPE_STRING_MAX ((size_t)256) /* bytes of any string in a job */
+#define RECIPE_LABEL_MAX ((size_t)63)   /* bytes of a label's name */
+#define RECIPE_LABEL_PATTERN "^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 #define RECIPE_STEPS_MAX ((size_t)64)
 
 struct pare_job {

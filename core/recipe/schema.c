@@ -176,6 +176,20 @@ static void write_objects(struct pare_buf *b, const struct pare_param *p)
 	pare_buf_str(b, "}");
 }
 
+static void write_labels(struct pare_buf *b, const struct pare_param *p)
+{
+	pare_json_key_str(b, "type", "object");
+	pare_json_key_int(b, "maxProperties", (int64_t)p->max_items);
+	pare_json_key(b, "propertyNames");
+	pare_buf_str(b, "{");
+	pare_json_key_str(b, "pattern", RECIPE_LABEL_PATTERN);
+	pare_buf_str(b, "}");
+	pare_json_key(b, "additionalProperties");
+	pare_buf_str(b, "{\"type\":\"string\",\"minLength\":1");
+	pare_json_key_int(b, "maxLength", (int64_t)RECIPE_STRING_MAX);
+	pare_buf_str(b, "}");
+}
+
 static void write_params(struct pare_buf *b, const struct pare_param *p)
 {
 	(void)p;
@@ -198,6 +212,7 @@ static void (*const write_table[])(struct pare_buf *, const struct pare_param *)
     [PARE_PARAM_INTEGERS] = write_numbers,
     [PARE_PARAM_NUMBERS] = write_numbers,
     [PARE_PARAM_OBJECTS] = write_objects,
+    [PARE_PARAM_LABELS] = write_labels,
     [PARE_PARAM_PARAMS] = write_params,
 };
 

@@ -161,6 +161,57 @@ START_TEST(equal_jobs_have_equal_texts)
 }
 END_TEST
 
+/* Name, labels and priority are the service's record of a job: checked with it, and no part of the text that its result follows from. */
+START_TEST(the_record_stands_beside_the_text)
+{
+	static const char work[] = "\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]}}";
+	char with[400], without[400];
+	struct pare_job *job;
+	const struct pare_arg *labels;
+	char *a, *b;
+
+	(void)snprintf(with, sizeof with, HEAD "\"name\":\"n\",\"priority\":-7,\"labels\":{\"team\":\"a=b:c\",\"pipeline\":\"nightly-417\"},%s", work);
+	(void)snprintf(without, sizeof without, HEAD "%s", work);
+	job = parse(with);
+	ck_assert_int_eq(pare_args_int(pare_job_args(job), "priority"), -7);
+	labels = pare_args_get(pare_job_args(job), "labels");
+	ck_assert_uint_eq(labels->n, 2);
+	ck_assert_str_eq(labels->strings[0], "pipeline=nightly-417");
+	ck_assert_str_eq(labels->strings[1], "team=a=b:c");
+	pare_job_free(job);
+	job = parse(without);
+	ck_assert_int_eq(pare_args_int(pare_job_args(job), "priority"), 0);
+	ck_assert(!pare_args_has(pare_job_args(job), "labels"));
+	pare_job_free(job);
+	a = canonical(with, 1);
+	b = canonical(without, 1);
+	ck_assert_str_eq(a, b);
+	pare_free(a);
+	pare_free(b);
+}
+END_TEST
+
+static const struct {
+	const char *text, *kind;
+} kind_table[] = {
+    {STEPS("{\"evaluate\":{}}"), "evaluate"},
+    {STEPS("{\"train\":{}},{\"evaluate\":{}}"), "train"},
+    {STEPS("{\"train\":{}},{\"prune\":{\"sparsity\":0.5}},{\"quantize\":{}}"), "prune"},
+    {STEPS("{\"train\":{}},{\"quantize\":{}}"), "quantize"},
+    {STEPS("{\"cluster\":{}}"), "cluster"},
+    {HEAD "\"require\":{\"max_drop\":0.01}}", "search"},
+    {HEAD "\"recipe\":\"random\",\"sweep\":{\"recipes\":[\"random\"]}}", "sweep"},
+};
+
+START_TEST(a_job_is_of_a_kind)
+{
+	struct pare_job *job = parse(kind_table[_i].text);
+
+	ck_assert_str_eq(pare_job_kind(job), kind_table[_i].kind);
+	pare_job_free(job);
+}
+END_TEST
+
 START_TEST(named_recipe_with_params)
 {
 	struct pare_job *job = parse(HEAD "\"recipe\":\"ridge-magnitude\",\"params\":{\"threshold\":0.05,\"lambda\":0.01},\"data\":{\"validation\":0.2}}");
@@ -271,6 +322,16 @@ static const struct {
     {HEAD "\"recipe\":\"random\",\"outputs\":[\"onnx\",\"pt\"]}", "/outputs/1", "unknown_value", "must be one of \"onnx\", \"report\""},
     {HEAD "\"recipe\":\"random\",\"outputs\":[]}", "/outputs", "out_of_range", "at least one"},
     {HEAD "\"recipe\":\"random\",\"name\":\"\"}", "/name", "out_of_range", "1 to 256 bytes"},
+    {HEAD "\"recipe\":\"random\",\"priority\":1001}", "/priority", "out_of_range", "must be >= -1000 and <= 1000; got 1001"},
+    {HEAD "\"recipe\":\"random\",\"priority\":\"high\"}", "/priority", "wrong_type", "an integer; got a string"},
+    {HEAD "\"recipe\":\"random\",\"labels\":[\"a\"]}", "/labels", "wrong_type", "an object of strings; got a list"},
+    {HEAD "\"recipe\":\"random\",\"labels\":{\"team\":7}}", "/labels/team", "wrong_type", "a string; got a number"},
+    {HEAD "\"recipe\":\"random\",\"labels\":{\"a/b\":\"\"}}", "/labels/a~1b", "out_of_range", "1 to 256 bytes"},
+    {HEAD "\"recipe\":\"random\",\"labels\":{\"a:b\":\"x\"}}", "/labels/a:b", "unsupported", "a label's name"},
+    {HEAD "\"recipe\":\"random\",\"labels\":{\"-a\":\"x\"}}", "/labels/-a", "unsupported", "begins with a letter"},
+    {HEAD "\"recipe\":\"random\",\"labels\":{\"a\":\"x\\r\\nSet-Cookie: y\"}}", "/labels/a", "unsupported", "control characters"},
+    {HEAD "\"recipe\":\"random\",\"labels\":{\"1\":\"\",\"2\":\"x\",\"3\":\"x\",\"4\":\"x\",\"5\":\"x\",\"6\":\"x\",\"7\":\"x\",\"8\":\"x\",\"9\":\"x\",\"10\":\"x\",\"11\":\"x\",\"12\":\"x\","
+          "\"13\":\"x\",\"14\":\"x\",\"15\":\"x\",\"16\":\"x\",\"17\":\"x\"}}", "/labels", "out_of_range", "at most 16 labels; got 17"},
     {HEAD "\"recipe\":\"random\",\"require\":{\"max_drop\":0.1,\"confidence\":0.9}}", "/require/confidence", "unsupported", "only 0.95"},
     {HEAD "\"recipe\":\"random\",\"require\":{\"max_drop\":0.1,\"metric\":\"loss\",\"confidence\":0.95}}", "/require/confidence", "unsupported", "accuracy only"},
     {HEAD "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1,\"epochs\":2}}]}}", "/recipe/steps/0/train/epochs", "duplicate", "twice"},
@@ -478,6 +539,8 @@ int main(void)
 	tcase_add_test(t, defaults_of_outputs);
 	tcase_add_loop_test(t, canonical_is_a_fixed_point, 0, 7);
 	tcase_add_test(t, equal_jobs_have_equal_texts);
+	tcase_add_test(t, the_record_stands_beside_the_text);
+	tcase_add_loop_test(t, a_job_is_of_a_kind, 0, (int)(sizeof kind_table / sizeof kind_table[0]));
 	tcase_add_test(t, kept_recipes_mean_the_same);
 	tcase_add_test(t, keeping_recipes_without_memory);
 	tcase_add_test(t, named_recipe_with_params);
