@@ -86,13 +86,13 @@ static void write_aliases(struct pare_buf *b, const char *aliases)
 	api_json_close(b, ']');
 }
 
-enum pare_code api_asset_write(struct api_exchange *x, const struct store_asset *a, struct pare_err *err)
+enum pare_code api_asset_write(struct api_exchange *x, const char *key, const struct store_asset *a, struct pare_err *err)
 {
 	const struct face *f = &faces[a->kind];
 	struct pare_buf *b = &x->out;
 	enum pare_code rc;
 
-	api_json_open(b, NULL, '{');
+	api_json_open(b, key, '{');
 	api_json_str(b, "object", f->object);
 	api_json_str(b, "id", a->id);
 	api_json_str(b, "name", a->name);
@@ -161,7 +161,7 @@ static enum pare_code put(struct api_exchange *x, const char *info, struct pare_
 	api_upload_accepted(x);
 	if (e->events_added != NULL)
 		e->events_added(e->ctx, a.id);
-	rc = api_asset_write(x, &a, err);
+	rc = api_asset_write(x, NULL, &a, err);
 	if (rc != PARE_OK)
 		return rc;
 	api_set_location(x, "%s/%s", f->path, a.id);
@@ -213,9 +213,9 @@ static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, c
 	api_json_str(&x->out, "object", "list");
 	api_json_open(&x->out, "data", '[');
 	for (int i = 0; i < n && rc == PARE_OK; i++)
-		rc = api_asset_write(x, &assets[i], err);
+		rc = api_asset_write(x, NULL, &assets[i], err);
 	api_json_close(&x->out, ']');
-	api_page_end(x, &page, more && n > 0, n > 0 ? assets[n - 1].id : NULL);
+	api_page_end(x, more && n > 0, n > 0 ? assets[n - 1].id : NULL);
 	api_json_close(&x->out, '}');
 	store_asset_list_done(assets, n);
 	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
@@ -264,7 +264,7 @@ static enum pare_code get(struct api_exchange *x, enum store_asset_kind kind, st
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = api_asset_write(x, &a, err);
+	rc = api_asset_write(x, NULL, &a, err);
 	store_asset_done(&a);
 	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
 }
@@ -385,7 +385,7 @@ static enum pare_code delete_asset(struct api_exchange *x, enum store_asset_kind
 	if (rc != PARE_OK)
 		return rc;
 	if (api_request_header(x, "If-Match") != NULL) {
-		rc = api_asset_write(x, &a, err);
+		rc = api_asset_write(x, NULL, &a, err);
 		rc = rc == PARE_OK ? api_check_if_match(x, err) : rc;
 	}
 	if (rc == PARE_OK)

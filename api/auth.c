@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/base/buf.h"
+#include "core/base/id.h"
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "storage/digest.h"
@@ -105,32 +106,6 @@ bool api_scopes_parse(const char *s, size_t n, unsigned int *out)
 	return true;
 }
 
-/* Days since 1970-01-01 of the proleptic Gregorian calendar, with years that begin in March (as in H. Hinnant's chrono algorithms). */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-	int64_t y = month <= 2 ? year - 1 : year, era = y / 400, of_era = y - era * 400;
-	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-bool api_time_parse(const char *s, size_t n, int64_t *out_ms)
-{
-	int64_t year, month, day, h = 0, m = 0, sec = 0, ms = 0, days;
-
-	if ((n != 10 && n != 20 && n != 24) || s[4] != '-' || s[7] != '-' || !pare_parse_i64(s, 4, 1970, 9999, &year) || !pare_parse_i64(s + 5, 2, 1, 12, &month) || !pare_parse_i64(s + 8, 2, 1, 31, &day))
-		return false;
-	days = days_of(year, month, day);
-	if (days_of(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) <= days)
-		return false; /* the 30th of February */
-	if (n == 24 && (s[19] != '.' || !pare_parse_i64(s + 20, 3, 0, 999, &ms)))
-		return false;
-	if (n >= 20 && (s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[n - 1] != 'Z' || !pare_parse_i64(s + 11, 2, 0, 23, &h) || !pare_parse_i64(s + 14, 2, 0, 59, &m) || !pare_parse_i64(s + 17, 2, 0, 59, &sec)))
-		return false;
-	*out_ms = (((days * 24 + h) * 60 + m) * 60 + sec) * 1000 + ms;
-	return true;
-}
-
 bool api_owner_check(const char *s, size_t n)
 {
 	return n > 0 && n < STORE_OWNER_MAX && strspn(s, id_chars) >= n;
@@ -144,7 +119,7 @@ static enum pare_code parse_option(const char *s, size_t n, int line, struct api
 		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: scopes are " API_SCOPES_HELP ", with commas between them", line);
 	}
 	if (n > 8 && memcmp(s, "expires=", 8) == 0) {
-		if (api_time_parse(s + 8, n - 8, &who->expires_ms))
+		if (pare_time_parse(s + 8, n - 8, &who->expires_ms))
 			return PARE_OK;
 		return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d: expires is a day like 2027-01-31 or a time like 2027-01-31T12:00:00Z", line);
 	}

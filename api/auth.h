@@ -58,8 +58,6 @@ bool api_caller_may(const struct api_caller *c, enum api_scope s);
 bool api_scopes_parse(const char *s, size_t n, unsigned int *out);
 #define API_SCOPES_HELP "models:r, models:rw, datasets:r, datasets:rw, jobs:r, jobs:rw, webhooks:r, webhooks:rw, metrics:r and admin"
 bool api_owner_check(const char *s, size_t n); /* 1 to 32 letters, digits and hyphens */
-/* YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SSZ with or without milliseconds */
-bool api_time_parse(const char *s, size_t n, int64_t *out_ms);
 
 /* A list of keys, by id. Only the times of use change after it was made. */
 struct api_keys;

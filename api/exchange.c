@@ -145,7 +145,7 @@ static enum pare_code json_body_type(struct api_exchange *x, struct pare_err *er
 
 	if (encoding != NULL && !api_same_nocase(encoding, "identity"))
 		return pare_err_set(err, PARE_E_MEDIA_TYPE, NULL, "Content-Encoding is not supported; send the bytes as they are");
-	if (n == 0 || api_word_is(type, n, "application/json") || api_word_is(type, n, "application/x-www-form-urlencoded"))
+	if (n == 0 || api_word_is(type, n, "application/json") || (strcmp(x->route->method, "PATCH") == 0 && api_word_is(type, n, "application/merge-patch+json")) || api_word_is(type, n, "application/x-www-form-urlencoded"))
 		return PARE_OK;
 	return pare_err_set(err, PARE_E_MEDIA_TYPE, NULL, "Content-Type \"%.60s\" is not accepted here; accepted: application/json", type);
 }

@@ -363,7 +363,7 @@ enum pare_code api_get_hooks(struct api_exchange *x, struct pare_err *err)
 	for (int i = 0; i < n; i++)
 		write_hook(x, &list[i], false);
 	api_json_close(&x->out, ']');
-	api_page_end(x, &page, more, n > 0 ? list[n - 1].id : NULL);
+	api_page_end(x, more, n > 0 ? list[n - 1].id : NULL);
 	api_json_close(&x->out, '}');
 	store_hook_list_done(list, n);
 	return api_reply_json(x, 200, err);
@@ -505,7 +505,7 @@ enum pare_code api_get_deliveries(struct api_exchange *x, struct pare_err *err)
 	for (int i = 0; i < n; i++)
 		write_delivery(&x->out, &list[i]);
 	api_json_close(&x->out, ']');
-	api_page_end(x, &page, more, n > 0 ? list[n - 1].id : NULL);
+	api_page_end(x, more, n > 0 ? list[n - 1].id : NULL);
 	api_json_close(&x->out, '}');
 	store_delivery_list_done(list, n);
 	return api_reply_json(x, 200, err);

@@ -11,4 +11,19 @@ PARE_MUST_USE enum pare_code api_check_empty(const struct api_exchange *x, struc
 void api_write_artifact(struct api_exchange *x, const struct store_artifact *a);
 PARE_MUST_USE enum pare_code api_write_artifacts(struct api_exchange *x, const char *key, const char *job, struct pare_err *err);
 
+/* What a reply shows in place of its id. */
+struct api_expand {
+	bool model, dataset;
+};
+PARE_MUST_USE enum pare_code api_parse_expand(struct api_exchange *x, struct api_expand *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code api_write_job(struct api_exchange *x, const struct store_job *j, struct api_expand expand, struct pare_err *err);
+/* A job that was just written, as the reply. */
+PARE_MUST_USE enum pare_code api_reply_job(struct api_exchange *x, struct store_job *j, int status, struct pare_err *err);
+/* If-Match, when it was sent, against the job's revision. */
+PARE_MUST_USE enum pare_code api_job_if_match(struct api_exchange *x, const struct store_job *j, struct pare_err *err);
+/* A POST that says it all in its path. */
+PARE_MUST_USE enum pare_code api_check_empty(const struct api_exchange *x, struct pare_err *err);
+/* The labels of a job or record, as the store keeps them; in the arena. */
+PARE_MUST_USE enum pare_code api_labels_text(struct api_exchange *x, const struct pare_args *a, const char **out, struct pare_err *err);
+
 #endif

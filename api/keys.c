@@ -8,6 +8,7 @@
 
 #include "api/priv.h"
 #include "api/text.h"
+#include "core/base/id.h"
 #include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 
@@ -213,7 +214,7 @@ static enum pare_code read_wanted(struct api_exchange *x, json_t *root, struct w
 		return pare_err_set(err, PARE_E_INVALID, "/name", "name must be a text of at most %d bytes without control characters", NAME_MAX_BYTES);
 	if (owner != NULL && (!json_is_string(owner) || !api_owner_check(json_string_value(owner), json_string_length(owner))))
 		return pare_err_set(err, PARE_E_INVALID, "/owner", "owner must be a name of 1 to %d letters, digits and hyphens", STORE_OWNER_MAX - 1);
-	if (expires != NULL && !json_is_null(expires) && (!json_is_string(expires) || !api_time_parse(json_string_value(expires), json_string_length(expires), &out->expires_ms)))
+	if (expires != NULL && !json_is_null(expires) && (!json_is_string(expires) || !pare_time_parse(json_string_value(expires), json_string_length(expires), &out->expires_ms)))
 		return pare_err_set(err, PARE_E_INVALID, "/expires_at", "expires_at must be a day like 2027-01-31 or a time like 2027-01-31T12:00:00Z");
 	if (out->expires_ms != 0 && out->expires_ms <= env->wall_ms(env->ctx))
 		return pare_err_set(err, PARE_E_INVALID, "/expires_at", "expires_at must lie in the future");
@@ -296,7 +297,7 @@ enum pare_code api_get_keys(struct api_exchange *x, struct pare_err *err)
 	for (int i = 0; i < n; i++)
 		write_key(x, &list[i], NULL);
 	api_json_close(&x->out, ']');
-	api_page_end(x, &page, more && n > 0, n > 0 ? list[n - 1].id : NULL);
+	api_page_end(x, more && n > 0, n > 0 ? list[n - 1].id : NULL);
 	api_json_close(&x->out, '}');
 	store_key_list_done(list, n);
 	return api_reply_json(x, 200, err);

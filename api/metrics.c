@@ -19,7 +19,7 @@
 static const double bounds[] = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10};
 #define N_BOUNDS (sizeof bounds / sizeof bounds[0])
 
-static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415, 416, 422, 429, 431, 500, 503, 504, 507};
+static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 409, 411, 412, 413, 415, 416, 422, 428, 429, 431, 500, 503, 504, 507};
 #define N_STATUSES (sizeof statuses / sizeof statuses[0])
 
 struct route_metrics {

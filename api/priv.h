@@ -123,7 +123,7 @@ void api_json_link(struct api_exchange *x, const char *key, const char *fmt, ...
 void api_set_location(struct api_exchange *x, const char *fmt, ...) PARE_PRINTF(2, 3);
 /* Query limit, after, before, order -> page (ids with that prefix); and the end of a list: has_more, next_after, Link. */
 PARE_MUST_USE enum pare_code api_page_parse(struct api_exchange *x, const char *prefix, struct store_page *out, struct pare_err *err);
-void api_page_end(struct api_exchange *x, const struct store_page *page, bool more, const char *last_id);
+void api_page_end(struct api_exchange *x, bool more, const char *last_id);
 
 /* --- uploads (upload.c) */
 PARE_MUST_USE enum pare_code api_upload_begin(struct api_exchange *x, struct pare_err *err);
@@ -198,6 +198,7 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_jobs(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_patch_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err);

@@ -334,18 +334,20 @@ enum pare_code api_page_parse(struct api_exchange *x, const char *prefix, struct
 	return PARE_OK;
 }
 
-/* A value as a query takes it. */
+/* A value as it may stand in a query. */
 static void add_escaped(struct pare_buf *b, const char *s)
 {
-	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:,";
 
-		(void)pare_buf_printf(b, plain ? "%c" : "%%%02X", c);
-	}
+	for (; *s != '\0'; s++)
+		if (strchr(plain, *s) != NULL)
+			(void)pare_buf_add(b, s, 1);
+		else
+			(void)pare_buf_printf(b, "%%%02X", (unsigned char)*s);
 }
 
-void api_page_end(struct api_exchange *x, const struct store_page *page, bool more, const char *last_id)
+/* The next page is the same question from another place. */
+void api_page_end(struct api_exchange *x, bool more, const char *last_id)
 {
 	struct pare_buf link;
 
@@ -353,19 +355,17 @@ void api_page_end(struct api_exchange *x, const struct store_page *page, bool mo
 	api_json_str(&x->out, "next_after", more ? last_id : NULL);
 	if (!more)
 		return;
-	pare_buf_init(&link, 4096);
-	(void)pare_buf_printf(&link, "<%s%s?limit=%d&after=%s&order=%s", x->link_base, x->target.path, page->limit, last_id, page->ascending ? "asc" : "desc");
-	if (page->before != NULL)
-		(void)pare_buf_printf(&link, "&before=%s", page->before);
-	if (page->status != NULL)
-		(void)pare_buf_printf(&link, "&status=%s", page->status);
-	if (page->model != NULL)
-		(void)pare_buf_printf(&link, "&model=%s", page->model);
-	if (page->dataset != NULL)
-		(void)pare_buf_printf(&link, "&dataset=%s", page->dataset);
-	if (page->name != NULL && api_query(x, "name") != NULL) {
-		(void)pare_buf_str(&link, "&name=");
-		add_escaped(&link, page->name);
+	pare_buf_init(&link, 16384);
+	(void)pare_buf_printf(&link, "<%s%s?after=%s", x->link_base, x->target.path, last_id);
+	for (size_t i = 0; i < x->target.n_query; i++) {
+		const struct api_query_item *q = &x->target.query[i];
+
+		if (strcmp(q->name, "after") == 0)
+			continue;
+		(void)pare_buf_str(&link, "&");
+		add_escaped(&link, q->name);
+		(void)pare_buf_str(&link, "=");
+		add_escaped(&link, q->value);
 	}
 	(void)pare_buf_str(&link, ">; rel=\"next\"");
 	if (link.failed)

@@ -228,27 +228,35 @@ enum pare_code api_route_find(const char *method, const struct api_target *t, co
 	return pare_err_set(err, PARE_E_METHOD, NULL, "%.16s is not possible here; use %s", method, allow->data);
 }
 
-static bool known(const char *const *names, const char *name)
+const char *api_query_name(const char *row)
+{
+	return row + (row[0] == '*');
+}
+
+/* Its entry, or NULL. */
+static const char *known(const char *const *names, const char *name)
 {
 	for (; names != NULL && *names != NULL; names++)
-		if (strcmp(*names, name) == 0)
-			return true;
-	return false;
+		if (strcmp(api_query_name(*names), name) == 0)
+			return *names;
+	return NULL;
 }
 
 enum pare_code api_query_check(const struct api_route *route, const struct api_target *t, struct pare_err *err)
 {
 	for (size_t i = 0; i < t->n_query; i++) {
 		const char *name = t->query[i].name;
-		const char *hint = NULL;
+		const char *row = known(route->query, name), *hint = NULL;
 
-		if (!known(route->query, name)) {
+		if (row == NULL) {
 			if (route->query != NULL)
 				hint = pare_nearest_of(name, route->query);
+			if (hint != NULL)
+				hint = api_query_name(hint);
 			return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "unknown query parameter \"%.40s\"%s%s%s", name, hint != NULL ? "; did you mean \"" : "",
 			    hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
 		}
-		if (api_query_get(t, name) != t->query[i].value)
+		if (row[0] != '*' && api_query_get(t, name) != t->query[i].value)
 			return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"%.40s\" was given more than once", name);
 	}
 	return PARE_OK;

@@ -16,7 +16,7 @@ struct api_exchange;
 
 #define API_MAX_TARGET 8192
 #define API_MAX_SEGMENTS 8
-#define API_MAX_QUERY 16
+#define API_MAX_QUERY 32
 
 struct api_query_item {
 	const char *name, *value; /* decoded UTF-8; value "" without '=' */
@@ -47,11 +47,13 @@ struct api_route {
 	enum api_wait waits;
 	bool may_wait; /* for the end of a job: Prefer: wait */
 	bool new_work; /* refused while draining or when the store is full */
-	const char *const *query; /* the parameters that it knows, ends with NULL; NULL: none */
+	const char *const *query; /* the parameters that it knows, ends with NULL; NULL: none. "*status" may come more than once */
 	enum pare_code (*handler)(struct api_exchange *x, struct pare_err *err);
 };
 extern const struct api_route api_route_table[]; /* ends with a row whose method is NULL */
 size_t api_route_count(void);
+
+const char *api_query_name(const char *row); /* of an entry of route->query */
 
 #define API_MAX_PARAMS 2
 /* The row for method and target (HEAD finds the GET row), with the values of its {parameters} in order. PARE_E_NOT_FOUND; PARE_E_METHOD when the path exists for other methods,

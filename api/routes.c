@@ -5,7 +5,8 @@
 static const char *const q_verbose[] = {"verbose", NULL};
 static const char *const q_page[] = {"limit", "after", "before", "order", NULL};
 static const char *const q_job[] = {"dry_run", NULL};
-static const char *const q_jobs[] = {"limit", "after", "before", "order", "status", "model", "dataset", NULL};
+static const char *const q_jobs[] = {"limit", "after", "before", "order", "*status", "kind", "model", "dataset", "*label", "created_after", "created_before", "*expand[]", NULL};
+static const char *const q_expand[] = {"*expand[]", NULL};
 static const char *const q_assets[] = {"limit", "after", "before", "order", "name", NULL};
 static const char *const q_upload[] = {"name", NULL};
 static const char *const q_model[] = {"name", "filename", NULL};
@@ -64,7 +65,8 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/datasets/{id}/content", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, q_path, api_get_dataset_content},
     {"POST", "/v1/jobs", API_WANT_JSON, API_JOBS_WRITE, API_WAIT_DISK, true, true, q_job, api_post_job},
     {"GET", "/v1/jobs", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, q_jobs, api_get_jobs},
-    {"GET", "/v1/jobs/{id}", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, true, false, NULL, api_get_job},
+    {"GET", "/v1/jobs/{id}", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, true, false, q_expand, api_get_job},
+    {"PATCH", "/v1/jobs/{id}", API_WANT_JSON, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_patch_job},
     {"DELETE", "/v1/jobs/{id}", API_WANT_NONE, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_job},
     {"POST", "/v1/jobs/{id}/cancel", API_WANT_EMPTY, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_cancel_job},
     {"POST", "/v1/jobs/{id}/retry", API_WANT_EMPTY, API_JOBS_WRITE, API_WAIT_DISK, true, true, NULL, api_retry_job},

@@ -197,6 +197,43 @@ enum pare_code store_asset_list(struct store_view v, enum store_asset_kind kind,
 	return PARE_OK;
 }
 
+/* The places of a page's queued jobs. The front of the queue is gone through once, whatever the page holds; who is not in it is as deep as is counted. */
+static enum pare_code place(struct store *s, struct store_tx *tx, struct store_job *list, int n, bool ascending, struct pare_err *err)
+{
+	char (*queue)[PARE_ID_MAX] = pare_alloc(STORE_POSITION_MAX * sizeof *queue);
+	int n_queue = 0;
+	enum pare_code code = queue != NULL ? s->ops->job_queue(tx, queue, &n_queue, err) : pare_err_nomem(err, STORE_POSITION_MAX * sizeof *queue);
+
+	for (int i = 0; i < n; i++)
+		list[i].position = STORE_POSITION_MAX;
+	for (int k = 0; k < n_queue && code == PARE_OK; k++) {
+		int low = 0, high = n;
+
+		while (low < high) { /* the page is in the order of ids */
+			int middle = (low + high) / 2, order = strcmp(list[middle].id, queue[k]);
+
+			if (order == 0)
+				list[middle].position = k;
+			if (ascending ? order < 0 : order > 0)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+	}
+	pare_free(queue);
+	return code;
+}
+
+static enum pare_code jobs_of(struct store *s, struct store_tx *tx, const struct store_range *r, struct store_job *list, int *n, struct pare_err *err)
+{
+	enum pare_code code = s->ops->job_page(tx, r, list, n, err);
+
+	for (int i = 0; i < *n && code == PARE_OK; i++)
+		if (list[i].status == STORE_QUEUED)
+			return place(s, tx, list, *n, r->ascending, err);
+	return code;
+}
+
 enum pare_code store_job_list(struct store_view v, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err)
 {
 	struct store *s = v.store;
@@ -214,7 +251,7 @@ enum pare_code store_job_list(struct store_view v, const struct store_page *page
 		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
 	code = s->ops->begin(s, false, &tx, err);
 	if (code == PARE_OK)
-		code = s->ops->end(tx, s->ops->job_page(tx, &range, list, &n, err), err);
+		code = s->ops->end(tx, jobs_of(s, tx, &range, list, &n, err), err);
 	if (code != PARE_OK) {
 		store_job_list_done(list, n);
 		return code;
@@ -240,7 +277,10 @@ enum pare_code store_job_get(struct store_view v, const char *id, struct store_j
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->end(tx, s->ops->job_load(tx, v.owner, id, &r, err), err);
+	code = s->ops->job_load(tx, v.owner, id, &r, err);
+	if (code == PARE_OK && r.j.status == STORE_QUEUED)
+		code = s->ops->job_ahead(tx, &r.j, &r.j.position, err);
+	code = s->ops->end(tx, code, err);
 	if (code == PARE_OK)
 		*out = r.j;
 	else
@@ -248,24 +288,16 @@ enum pare_code store_job_get(struct store_view v, const char *id, struct store_j
 	return code;
 }
 
-enum pare_code store_job_position(struct store_view v, const char *id, int64_t *out, struct pare_err *err)
+enum pare_code store_job_position(struct store_view v, struct store_job *j, struct pare_err *err)
 {
 	struct store *s = v.store;
-	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
-	int64_t ahead = -1;
-	enum pare_code code = s->ops->begin(s, false, &tx, err);
+	enum pare_code code;
 
-	if (code != PARE_OK)
-		return code;
-	code = s->ops->job_load(tx, v.owner, id, &r, err);
-	if (code == PARE_OK && r.j.status == STORE_QUEUED)
-		code = s->ops->job_ahead(tx, id, &ahead, err);
-	store_job_done(&r.j);
-	code = s->ops->end(tx, code, err);
-	if (code == PARE_OK)
-		*out = ahead < STORE_POSITION_MAX ? ahead : STORE_POSITION_MAX;
-	return code;
+	if (j->status != STORE_QUEUED)
+		return PARE_OK;
+	code = s->ops->begin(s, false, &tx, err);
+	return code == PARE_OK ? s->ops->end(tx, s->ops->job_ahead(tx, j, &j->position, err), err) : code;
 }
 
 enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err)

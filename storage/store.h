@@ -83,14 +83,20 @@ PARE_MUST_USE enum pare_code store_asset_delete(struct store_view v, enum store_
 void store_asset_done(struct store_asset *a);
 
 /* Pages: newest first unless ascending; after/before are ids (exclusive) or NULL and mean places in that order: after = the page behind that id;
- * before alone = the page just in front of it, in the same order, "more" then being those still further in front. PARE_E_INVALID: limit, status. */
+ * before alone = the page just in front of it, in the same order, "more" then being those still further in front. PARE_E_INVALID: limit. */
 struct store_page {
 	int limit; /* 1 to 200 */
 	const char *after, *before;
 	bool ascending;
-	const char *status, *model, *dataset; /* jobs only; NULL: any */
+	/* Jobs only. Filters hold together; NULL, 0: any. */
+	unsigned statuses; /* bits 1 << enum store_job_status */
+	const char *kind, *model, *dataset;
+	const char *const *labels; /* "key=value", each of which the job has */
+	int n_labels; /* at most STORE_FILTER_LABELS */
+	int64_t created_after_ms, created_before_ms; /* exclusive; by the time that the id holds */
 	const char *name; /* assets only; NULL: any */
 };
+#define STORE_FILTER_LABELS 8
 PARE_MUST_USE enum pare_code store_asset_list(struct store_view v, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err);
 void store_asset_list_done(struct store_asset *list, int n);
 
@@ -109,7 +115,11 @@ struct store_job {
 	int attempt;          /* how often it was claimed */
 	int crashes;          /* how often the engine process died under it */
 	int max_crashes;      /* then it fails: worker_crashed */
-	const char *name;     /* label for people, may be "" */
+	const char *kind;     /* what it is for: a word of the recipe language */
+	const char *name;     /* for people, may be "" */
+	const char *labels;   /* lines "key=value", each ending in '\n', sorted; may be "" */
+	int priority;         /* higher ones are claimed first */
+	int64_t position;     /* while it is queued: how many jobs are ahead of it. Set by store_job_get, _list and _position only */
 	const char *model, *dataset; /* ids */
 	const char *request;  /* canonical job JSON */
 	const char *progress; /* JSON or "" */
@@ -129,7 +139,7 @@ struct store_idempotency {
 	const char *scope; /* within the owner: API key id, "" without auth */
 	uint8_t fingerprint[STORE_SHA256_BYTES];
 };
-/* Stores the job, its idempotency record and its first event (job.queued), together. Needs name, model, dataset, request, max_crashes; makes id, created_ms.
+/* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes; makes id, created_ms.
  * PARE_E_QUOTA when the owner has as many open jobs as it may.
  * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
  * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with
@@ -143,13 +153,21 @@ void store_job_list_done(struct store_job *list, int n);
 PARE_MUST_USE enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 /* Final jobs only (PARE_E_CONFLICT); takes events and artifacts with it. */
 PARE_MUST_USE enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err);
-/* Queued jobs ahead of this one; -1 if it is not queued. Counted up to STORE_POSITION_MAX, so that asking costs the same behind 100,000 jobs. */
+/* What of a job may be changed at any time. NULL: stays. No event tells of it. */
+struct store_job_change {
+	const char *name, *labels;
+	const int *priority;
+	int64_t if_revision; /* 0: whatever it is */
+};
+/* PARE_E_PRECONDITION: its revision is another one by now. */
+PARE_MUST_USE enum pare_code store_job_change(struct store_view v, const char *id, const struct store_job_change *c, struct store_job *out, struct pare_err *err);
+/* Looks up j->position, of a job as it was read or written. Counted up to STORE_POSITION_MAX, so that asking costs the same behind 100,000 jobs. */
 #define STORE_POSITION_MAX 1000
-PARE_MUST_USE enum pare_code store_job_position(struct store_view v, const char *id, int64_t *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_position(struct store_view v, struct store_job *j, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
 
 /* --- the worker's side. Every verb below that takes a token is fenced: PARE_E_LEASE_LOST if the job is no longer held under it. */
-/* Oldest queued job -> running, attempt + 1, a new token, event job.started. *out_found false when the queue is empty. */
+/* The oldest queued job of the highest priority -> running, attempt + 1, a new token, event job.started. *out_found false when the queue is empty. */
 PARE_MUST_USE enum pare_code store_job_claim(struct store *s, const char *worker, int64_t lease_ms, struct store_job *out, bool *out_found, struct pare_err *err);
 /* Extends the lease; tells whether cancelling was asked for. */
 PARE_MUST_USE enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, bool *out_canceling, struct pare_err *err);
@@ -206,6 +224,8 @@ PARE_MUST_USE enum pare_code store_artifact_list(struct store_view v, const char
 PARE_MUST_USE enum pare_code store_artifact_get(struct store_view v, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
 void store_artifact_list_done(struct store_artifact *list, int n);
 void store_artifact_done(struct store_artifact *a);
+/* The next of a job's labels: its length without the '\n', 0 at the end; *inout goes on. */
+size_t store_label_next(const char **inout, const char **out);
 /* Is a blob named by any file, artifact, checkpoint or upload? */
 PARE_MUST_USE enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err);
 /* Is it named by a file of a model or data set, or by an upload, of this owner? */

@@ -189,7 +189,7 @@ static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct s
 static struct store_job_row new_row(const struct store_job *j)
 {
 	return (struct store_job_row){
-	    .j = {.status = STORE_QUEUED, .phase = "", .revision = 1, .max_crashes = j->max_crashes, .name = or_empty(j->name), .model = or_empty(j->model),
+	    .j = {.status = STORE_QUEUED, .phase = "", .revision = 1, .max_crashes = j->max_crashes, .kind = or_empty(j->kind), .name = or_empty(j->name), .labels = or_empty(j->labels), .priority = j->priority, .model = or_empty(j->model),
 	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = "", .checkpoint_place = ""},
 	    .worker = ""};
 }
@@ -224,6 +224,41 @@ enum pare_code store_job_put(struct store_view v, struct store_job *j, const str
 	*j = r.j;
 	*out_replayed = known;
 	return PARE_OK;
+}
+
+static enum pare_code change(struct store *s, struct store_tx *tx, struct store_job_row *r, const struct store_job_change *c, struct pare_err *err)
+{
+	if (c->if_revision != 0 && r->j.revision != c->if_revision)
+		return pare_err_set(err, PARE_E_PRECONDITION, NULL, "job %s has changed since: its revision is %lld by now", r->j.id, (long long)r->j.revision);
+	r->j.name = c->name != NULL ? c->name : r->j.name;
+	r->j.labels = c->labels != NULL ? c->labels : r->j.labels;
+	r->j.priority = c->priority != NULL ? *c->priority : r->j.priority;
+	r->j.revision++;
+	return s->ops->job_update_record(tx, r, err);
+}
+
+/* Read again in the end, since what was written borrows the caller's strings. */
+enum pare_code store_job_change(struct store_view v, const char *id, const struct store_job_change *c, struct store_job *out, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_job_row r = {.j = {.memory = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->job_load(tx, v.owner, id, &r, err);
+	if (code == PARE_OK)
+		code = change(s, tx, &r, c, err);
+	store_job_done(&r.j);
+	if (code == PARE_OK)
+		code = s->ops->job_load(tx, v.owner, id, &r, err);
+	code = s->ops->end(tx, code, err);
+	if (code == PARE_OK)
+		*out = r.j;
+	else
+		store_job_done(&r.j);
+	return code;
 }
 
 static enum pare_code cancel(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
@@ -285,7 +320,7 @@ enum pare_code store_job_delete(struct store_view v, const char *id, struct pare
 static enum pare_code claim(struct store *s, struct store_tx *tx, const char *worker, int64_t lease_ms, struct store_job_row *r, struct pare_err *err)
 {
 	struct pare_buf data;
-	enum pare_code code = s->ops->job_oldest_queued(tx, r, err);
+	enum pare_code code = s->ops->job_next_queued(tx, r, err);
 	uint64_t token = 0;
 
 	if (code != PARE_OK)

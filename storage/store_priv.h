@@ -26,7 +26,11 @@ struct store_range {
 	const char *above, *below;
 	bool ascending;
 	int limit;
-	const char *status, *model, *dataset, *name;
+	unsigned statuses;
+	const char *kind, *model, *dataset, *name;
+	const char *const *labels;
+	int n_labels;
+	char from[PARE_ID_MAX], until[PARE_ID_MAX]; /* bounds by time, which above and below may point to: a range is not copied */
 };
 
 struct store_idem_row {
@@ -69,12 +73,15 @@ struct store_ops {
 	/* owner NULL: whoever owns it, for the worker's side. */
 	enum pare_code (*job_load)(struct store_tx *tx, const char *owner, const char *id, struct store_job_row *out, struct pare_err *err);
 	enum pare_code (*job_update)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
+	enum pare_code (*job_update_record)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err); /* name, labels, priority, revision */
 	enum pare_code (*job_remove)(struct store_tx *tx, const char *id, struct pare_err *err); /* with all that hangs on it */
 	enum pare_code (*job_page)(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err);
-	/* The oldest queued job, or some held one whose lease_until <= limit. */
-	enum pare_code (*job_oldest_queued)(struct store_tx *tx, struct store_job_row *out, struct pare_err *err);
+	/* The queued job that is next, or some held one whose lease_until <= limit. */
+	enum pare_code (*job_next_queued)(struct store_tx *tx, struct store_job_row *out, struct pare_err *err);
 	enum pare_code (*job_held_until)(struct store_tx *tx, int64_t limit, struct store_job_row *out, struct pare_err *err);
-	enum pare_code (*job_ahead)(struct store_tx *tx, const char *id, int64_t *out, struct pare_err *err);
+	/* How many queued jobs are before this one; at most STORE_POSITION_MAX are counted. And the ids of the first STORE_POSITION_MAX, in their order. */
+	enum pare_code (*job_ahead)(struct store_tx *tx, const struct store_job *j, int64_t *out, struct pare_err *err);
+	enum pare_code (*job_queue)(struct store_tx *tx, char (*out)[PARE_ID_MAX], int *out_n, struct pare_err *err);
 	enum pare_code (*job_counts)(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
 
 	enum pare_code (*event_insert)(struct store_tx *tx, const char *owner, struct store_event *e, struct pare_err *err); /* sets its cursor */

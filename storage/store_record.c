@@ -37,7 +37,7 @@ static const struct {
 };
 
 #define JOB(f) offsetof(struct store_job_row, j.f)
-static const size_t job_strings[] = {JOB(phase), JOB(name), JOB(model), JOB(dataset), JOB(request), JOB(progress), JOB(result),
+static const size_t job_strings[] = {JOB(phase), JOB(kind), JOB(name), JOB(labels), JOB(model), JOB(dataset), JOB(request), JOB(progress), JOB(result),
     JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), offsetof(struct store_job_row, worker)};
 static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
 static const size_t hook_strings[] = {offsetof(struct store_hook, url), offsetof(struct store_hook, description), offsetof(struct store_hook, events),
@@ -413,24 +413,49 @@ void store_json_value(struct pare_buf *b, const char *key, const char *value)
 		(void)pare_buf_str(b, "null");
 }
 
+size_t store_label_next(const char **inout, const char **out)
+{
+	const char *end = strchr(*inout, '\n');
+
+	if (end == NULL)
+		return 0;
+	*out = *inout;
+	*inout = end + 1;
+	return (size_t)(end - *out);
+}
+
+/* Ids hold their time, so bounds of time are bounds of ids: the last possible id of the one millisecond, and what is before the first of the other. */
+static void bound_by_time(const struct store_page *page, struct store_range *out)
+{
+	if (page->created_after_ms > 0) {
+		pare_id_bound("job", page->created_after_ms, true, out->from);
+		if (out->above == NULL || strcmp(out->above, out->from) < 0)
+			out->above = out->from;
+	}
+	if (page->created_before_ms > 0) {
+		pare_id_bound("job", page->created_before_ms, false, out->until);
+		if (out->below == NULL || strcmp(out->below, out->until) > 0)
+			out->below = out->until;
+	}
+}
+
 enum pare_code store_range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err)
 {
-	const char *status = page->status;
-
 	if (page->limit < 1 || page->limit > 200)
 		return pare_err_set(err, PARE_E_INVALID, "limit", "a page holds 1 to 200 entries, not %d", page->limit);
-	if (status != NULL && store_job_status_parse(status) == STORE_N_STATUS)
-		return pare_err_set(err, PARE_E_INVALID, "status",
-		    "\"%.40s\" is no job status: queued, running, canceling, succeeded, failed or canceled", status);
 	*out_flip = page->before != NULL && page->after == NULL;
 	out->owner = v.owner;
 	out->above = page->ascending ? page->after : page->before;
 	out->below = page->ascending ? page->before : page->after;
 	out->ascending = page->ascending != *out_flip;
 	out->limit = page->limit + 1;
-	out->status = status;
+	out->statuses = page->statuses;
+	out->kind = page->kind;
 	out->model = page->model;
 	out->dataset = page->dataset;
 	out->name = page->name;
+	out->labels = page->labels;
+	out->n_labels = page->n_labels < STORE_FILTER_LABELS ? page->n_labels : STORE_FILTER_LABELS;
+	bound_by_time(page, out);
 	return PARE_OK;
 }

@@ -319,9 +319,28 @@ static enum pare_code job_remove(struct store_tx *tx, const char *id, struct par
 	return PARE_OK;
 }
 
+static bool has_label(const char *labels, const char *wanted)
+{
+	const char *label;
+	size_t n;
+
+	while ((n = store_label_next(&labels, &label)) > 0)
+		if (strlen(wanted) == n && memcmp(wanted, label, n) == 0)
+			return true;
+	return false;
+}
+
+static bool has_labels(const struct store_range *r, const struct store_job *j)
+{
+	for (int i = 0; i < r->n_labels; i++)
+		if (!has_label(j->labels, r->labels[i]))
+			return false;
+	return true;
+}
+
 static bool matches(const struct store_range *r, const struct store_job *j)
 {
-	return within(r, j->id) && strcmp(j->owner, r->owner) == 0 && (r->status == NULL || strcmp(store_job_status_name(j->status), r->status) == 0) &&
+	return within(r, j->id) && strcmp(j->owner, r->owner) == 0 && (r->statuses == 0 || (r->statuses & (1U << j->status)) != 0) && (r->kind == NULL || strcmp(j->kind, r->kind) == 0) && has_labels(r, j) &&
 	       (r->model == NULL || strcmp(j->model, r->model) == 0) && (r->dataset == NULL || strcmp(j->dataset, r->dataset) == 0);
 }
 
@@ -342,15 +361,31 @@ static enum pare_code job_page(struct store_tx *tx, const struct store_range *r,
 	return PARE_OK;
 }
 
-static enum pare_code job_oldest_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
+/* Does a come before b in the queue? */
+static bool is_ahead(const struct store_job *a, const struct store_job *b)
 {
+	return a->priority != b->priority ? a->priority > b->priority : strcmp(a->id, b->id) < 0;
+}
+
+/* The first of the queued jobs that are behind `last` (NULL: of all). */
+static const struct store_job_row *next_queued(const struct store_tx *tx, const struct store_job *last)
+{
+	const struct store_job_row *best = NULL;
+
 	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
 		const struct store_job_row *r = row_at(tx, T_JOBS, i);
 
-		if (r->j.status == STORE_QUEUED)
-			return copy_job(r, out, err);
+		if (r->j.status == STORE_QUEUED && (last == NULL || is_ahead(last, &r->j)) && (best == NULL || is_ahead(&r->j, &best->j)))
+			best = r;
 	}
-	return none("job", "queued", err);
+	return best;
+}
+
+static enum pare_code job_next_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
+{
+	const struct store_job_row *r = next_queued(tx, NULL);
+
+	return r != NULL ? copy_job(r, out, err) : none("job", "queued", err);
 }
 
 static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct store_job_row *out, struct pare_err *err)
@@ -364,15 +399,25 @@ static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct 
 	return none("job", "held", err);
 }
 
-static enum pare_code job_ahead(struct store_tx *tx, const char *id, int64_t *out, struct pare_err *err)
+static enum pare_code job_ahead(struct store_tx *tx, const struct store_job *j, int64_t *out, struct pare_err *err)
 {
 	(void)err;
 	*out = 0;
-	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+	for (int i = 0; i < n_rows(tx, T_JOBS) && *out < STORE_POSITION_MAX; i++) {
 		const struct store_job_row *r = row_at(tx, T_JOBS, i);
 
-		*out += r->j.status == STORE_QUEUED && strcmp(r->j.id, id) < 0;
+		*out += r->j.status == STORE_QUEUED && is_ahead(&r->j, j);
 	}
+	return PARE_OK;
+}
+
+static enum pare_code job_queue(struct store_tx *tx, char (*out)[PARE_ID_MAX], int *out_n, struct pare_err *err)
+{
+	const struct store_job_row *r = next_queued(tx, NULL);
+
+	(void)err;
+	for (; r != NULL && *out_n < STORE_POSITION_MAX; r = next_queued(tx, &r->j))
+		memcpy(out[(*out_n)++], r->j.id, PARE_ID_MAX);
 	return PARE_OK;
 }
 
@@ -608,11 +653,13 @@ static const struct store_ops memory_ops = {
     .job_insert = job_insert,
     .job_load = job_load,
     .job_update = job_update,
+    .job_update_record = job_update,
     .job_remove = job_remove,
     .job_page = job_page,
-    .job_oldest_queued = job_oldest_queued,
+    .job_next_queued = job_next_queued,
     .job_held_until = job_held_until,
     .job_ahead = job_ahead,
+    .job_queue = job_queue,
     .job_counts = job_counts,
     .event_insert = memory_event_insert,
     .event_page = memory_event_page,

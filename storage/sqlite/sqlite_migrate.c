@@ -134,6 +134,20 @@ const struct sqlite_migration sqlite_migration_table[] = {
         .sql = "CREATE INDEX jobs_finished ON jobs (finished_ms) WHERE finished_ms <> 0;"
                "CREATE INDEX artifacts_created ON artifacts (created_ms);"
                "PRAGMA user_version = 9;"},
+    /* Kinds of older jobs are read off their texts, which are canonical: a step is its name as the one key of an object. */
+    {.version = 10,
+        .sql = "ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT '';"
+               "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '';"
+               "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+               "UPDATE jobs SET kind = CASE WHEN instr(request, '\"sweep\":{') THEN 'sweep' WHEN instr(request, '{\"search\":{') THEN 'search'"
+               " WHEN instr(request, '{\"prune\":{') THEN 'prune' WHEN instr(request, '{\"quantize\":{') THEN 'quantize'"
+               " WHEN instr(request, '{\"cluster\":{') THEN 'cluster' WHEN instr(request, '{\"train\":{') THEN 'train' ELSE 'evaluate' END;"
+               "CREATE INDEX jobs_owner_kind ON jobs (owner, kind, id);"
+               "CREATE INDEX jobs_queue ON jobs (priority DESC, id) WHERE status = 'queued';"
+               "CREATE TABLE job_labels (holder TEXT NOT NULL, label TEXT NOT NULL, job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,"
+               " PRIMARY KEY (holder, label, job)) STRICT, WITHOUT ROWID;"
+               "CREATE INDEX job_labels_job ON job_labels (job);"
+               "PRAGMA user_version = 10;"},
     {0},
 };
 

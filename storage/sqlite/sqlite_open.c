@@ -93,6 +93,10 @@ void sqlite_disconnect(struct store_tx *c)
 		(void)sqlite3_finalize(c->statements[i]);
 		c->statements[i] = NULL;
 	}
+	for (int i = 0; i < SQLITE_N_LISTS; i++) {
+		(void)sqlite3_finalize(c->lists[i].st);
+		c->lists[i] = (struct sqlite_list){.shape = 0};
+	}
 	(void)sqlite3_close(c->db);
 	c->db = NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "storage/store_priv.h"
 
+#define SQLITE_PROBE_MAX 1000
 #define SQLITE_N_READERS 4
 
 enum query {
@@ -41,21 +42,22 @@ enum query {
 	Q_JOB_LOAD_OWN,
 	Q_JOB_UPDATE,
 	Q_JOB_PROGRESS,
+	Q_JOB_RECORD,
+	Q_LABEL_INSERT,
+	Q_LABELS_REMOVE,
 	Q_JOB_REMOVE,
-	Q_JOB_OLDEST_QUEUED,
+	Q_JOB_NEXT_QUEUED,
 	Q_JOB_HELD_UNTIL,
 	Q_JOB_AHEAD,
+	Q_JOB_QUEUE,
 	Q_JOB_COUNTS,
 	Q_JOB_OLDEST_MS,
-	/* One list per index that may drive it, each in both directions, descending first. */
-	Q_JOBS,
-	Q_JOBS_ASC,
-	Q_JOBS_BY_STATUS,
-	Q_JOBS_BY_STATUS_ASC,
-	Q_JOBS_BY_MODEL,
-	Q_JOBS_BY_MODEL_ASC,
-	Q_JOBS_BY_DATASET,
-	Q_JOBS_BY_DATASET_ASC,
+	/* How many rows of a list an index would give, by enum list_drive. */
+	Q_PROBE_LABEL,
+	Q_PROBE_MODEL,
+	Q_PROBE_DATASET,
+	Q_PROBE_STATUS,
+	Q_PROBE_KIND,
 	Q_EVENT_INSERT,
 	Q_EVENT_LIST,
 	Q_EVENTS_REMOVE,
@@ -111,11 +113,24 @@ enum query {
 	N_QUERIES
 };
 
+#define JOB_COLUMNS \
+	"id, owner, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, kind, name, labels, priority, model, dataset, request, progress, result, " \
+	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place"
+
+/* Lists of jobs are statements made as they are asked for (sqlite_lists.c); the last few are kept prepared. */
+#define SQLITE_N_LISTS 8
+struct sqlite_list {
+	uint32_t shape; /* what its text follows from; 0: none */
+	sqlite3_stmt *st;
+};
+
 /* A connection with its prepared statements; as a store_tx, the transaction that is open on it. */
 struct store_tx {
 	struct sqlite_store *store;
 	sqlite3 *db; /* NULL: not opened yet */
 	sqlite3_stmt *statements[N_QUERIES];
+	struct sqlite_list lists[SQLITE_N_LISTS];
+	unsigned next_list; /* the place that the next new one takes */
 	bool write;
 	bool in_use;   /* readers: taken from the pool */
 	int sys_errno; /* after the last step; sqlite3_system_errno knows nothing of a COMMIT that fails on a quota */
@@ -138,7 +153,10 @@ struct sqlite_store {
 	struct store_tx readers[SQLITE_N_READERS];
 };
 
+struct use;
 extern const struct store_ops sqlite_ops;
+enum pare_code sqlite_read_job(struct use *u, struct store_job_row *out, struct pare_err *err);
+enum pare_code sqlite_job_page(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err);
 extern const char *const sqlite_query_table[N_QUERIES];
 
 /* Opens the connection; write: the one that may change things. */
@@ -168,6 +186,7 @@ struct use {
 };
 struct use sqlite_use(struct store_tx *tx, enum query q);
 void sqlite_bind_str(struct use *u, const char *s); /* NULL binds NULL; s must live until the end of the use */
+void sqlite_bind_text(struct use *u, const char *s, size_t n); /* the first n bytes of it */
 void sqlite_bind_int(struct use *u, int64_t v);
 void sqlite_bind_bytes(struct use *u, const void *p, size_t n);
 /* True while there is a row. */

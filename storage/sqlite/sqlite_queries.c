@@ -1,14 +1,10 @@
-/* Every statement by name. Lists walk an index in id order and stop at the limit: which index drives is chosen by the filter (status,
- * model, data set, or none but the owner); the other filters are tested on the rows it gives. Bounds are always there (an id sorts between "" and "~"), so
- * that one text serves the first page and all others.
+/* Every statement by name, but for the lists of jobs (sqlite_lists.c). Lists walk an index in id order and stop at the limit. Bounds are always there (an id sorts between
+ * "" and "~"), so that one text serves the first page and all others.
  *
  * What a client asks for by id is looked up in an index over (owner, id), by name: the planner would take the primary key, and then another
  * owner's row would be read before it is refused, which an unknown id's is not. */
 #include "storage/sqlite/sqlite_priv.h"
 
-#define JOB_COLUMNS                                                                                                                                            \
-	"id, owner, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, name, model, dataset, request, progress, result, "   \
-	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place"
 #define ASSET_ROW "id, owner, name, info, produced_by, created_ms, n_files, version, revision, labels, description"
 #define ASSET_COLUMNS ASSET_ROW ", (SELECT group_concat(alias) FROM (SELECT alias FROM aliases WHERE aliases.asset = assets.id ORDER BY alias))"
 #define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
@@ -19,9 +15,8 @@
 #define HOOK_LIST(direction) "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
 #define DELIVERY_COLUMNS "id, webhook, event, subject, type, seq, cursor, at_ms, level, data, created_ms, status, n_attempts, n_tries, next_ms, finished_ms, attempts"
 #define DELIVERY_LIST(direction) "SELECT " DELIVERY_COLUMNS " FROM deliveries WHERE webhook = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
-#define JOB_LIST(index, drive, direction)                                                                                                                             \
-	"SELECT " JOB_COLUMNS " FROM jobs INDEXED BY " index " WHERE owner = ?7 AND " drive                                                                                                         \
-	" id > ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR model = ?4) AND (?5 IS NULL OR dataset = ?5) ORDER BY id " direction " LIMIT ?6"
+/* Counted so far and no further: enough to tell a filter that leaves few rows from one that leaves many. */
+#define PROBE(table, id, where) "SELECT count(*) FROM (SELECT 1 FROM " table " WHERE " where " AND " id " > ?2 AND " id " < ?3 LIMIT " TEXT_OF(SQLITE_PROBE_MAX) ")"
 #define ASSET_LIST(direction) "SELECT " ASSET_COLUMNS " FROM assets WHERE owner = ?1 AND kind = ?2 AND id > ?3 AND id < ?4 ORDER BY id " direction " LIMIT ?5"
 #define ASSET_OF_NAME(direction)                                                                                                                               \
 	"SELECT " ASSET_COLUMNS " FROM assets INDEXED BY assets_name WHERE owner = ?1 AND kind = ?2 AND id > ?3 AND id < ?4 AND name = ?6 ORDER BY id " direction " LIMIT ?5"
@@ -59,7 +54,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
     [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
 
-    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_JOB_LOAD] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
     [Q_JOB_LOAD_OWN] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_owner WHERE owner = ?2 AND id = ?1",
     [Q_JOB_UPDATE] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
@@ -67,20 +62,22 @@ const char *const sqlite_query_table[N_QUERIES] = {
                      "error_code = ?17, error_message = ?18, error_where = ?19, lease_token = ?20, worker = ?21 WHERE id = ?6",
     [Q_JOB_PROGRESS] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
                        "checkpoint_ms = ?9, checkpoint_place = ?10 WHERE id = ?6",
+    [Q_JOB_RECORD] = "UPDATE jobs SET name = ?1, labels = ?2, priority = ?3, revision = ?4 WHERE id = ?5",
+    [Q_LABEL_INSERT] = "INSERT INTO job_labels (holder, job, label) VALUES (?1, ?2, ?3)",
+    [Q_LABELS_REMOVE] = "DELETE FROM job_labels WHERE job = ?1",
     [Q_JOB_REMOVE] = "DELETE FROM jobs WHERE id = ?1",
-    [Q_JOB_OLDEST_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
+    [Q_JOB_NEXT_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1",
     [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'canceling') AND lease_until <= ?1 LIMIT 1",
-    [Q_JOB_AHEAD] = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'queued' AND id < ?1 LIMIT " TEXT_OF(STORE_POSITION_MAX) ")",
+    [Q_JOB_AHEAD] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority > ?1 "
+                    "UNION ALL SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority = ?1 AND id < ?2 LIMIT " TEXT_OF(STORE_POSITION_MAX) ")",
+    [Q_JOB_QUEUE] = "SELECT id FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' ORDER BY priority DESC, id LIMIT " TEXT_OF(STORE_POSITION_MAX),
     [Q_JOB_COUNTS] = "SELECT status, count(*) FROM jobs GROUP BY status",
     [Q_JOB_OLDEST_MS] = "SELECT created_ms FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
-    [Q_JOBS] = JOB_LIST("jobs_owner", "", "DESC"),
-    [Q_JOBS_ASC] = JOB_LIST("jobs_owner", "", "ASC"),
-    [Q_JOBS_BY_STATUS] = JOB_LIST("jobs_owner_status", "status = ?3 AND", "DESC"),
-    [Q_JOBS_BY_STATUS_ASC] = JOB_LIST("jobs_owner_status", "status = ?3 AND", "ASC"),
-    [Q_JOBS_BY_MODEL] = JOB_LIST("jobs_model", "model = ?4 AND", "DESC"),
-    [Q_JOBS_BY_MODEL_ASC] = JOB_LIST("jobs_model", "model = ?4 AND", "ASC"),
-    [Q_JOBS_BY_DATASET] = JOB_LIST("jobs_dataset", "dataset = ?5 AND", "DESC"),
-    [Q_JOBS_BY_DATASET_ASC] = JOB_LIST("jobs_dataset", "dataset = ?5 AND", "ASC"),
+    [Q_PROBE_LABEL] = PROBE("job_labels", "job", "holder = ?1 AND label = ?4"),
+    [Q_PROBE_MODEL] = PROBE("jobs INDEXED BY jobs_model", "id", "model = ?4"),
+    [Q_PROBE_DATASET] = PROBE("jobs INDEXED BY jobs_dataset", "id", "dataset = ?4"),
+    [Q_PROBE_STATUS] = PROBE("jobs INDEXED BY jobs_owner_status", "id", "owner = ?1 AND status = ?4"),
+    [Q_PROBE_KIND] = PROBE("jobs INDEXED BY jobs_owner_kind", "id", "owner = ?1 AND kind = ?4"),
 
     [Q_EVENT_INSERT] = "INSERT INTO events (subject, seq, owner, cursor, at_ms, type, level, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [Q_EVENT_LIST] = "SELECT " EVENT_COLUMNS " FROM events WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",

@@ -191,7 +191,7 @@ static enum pare_code asset_user(struct store_tx *tx, enum store_asset_kind kind
 }
 
 /* --- jobs: in the order of JOB_COLUMNS */
-static enum pare_code read_job(struct use *u, struct store_job_row *out, struct pare_err *err)
+enum pare_code sqlite_read_job(struct use *u, struct store_job_row *out, struct pare_err *err)
 {
 	struct store_job_row r = {.lease_until = 0};
 	const char *status;
@@ -212,7 +212,10 @@ static enum pare_code read_job(struct use *u, struct store_job_row *out, struct 
 	r.j.attempt = (int)sqlite_int(u);
 	r.j.crashes = (int)sqlite_int(u);
 	r.j.max_crashes = (int)sqlite_int(u);
+	r.j.kind = sqlite_str(u);
 	r.j.name = sqlite_str(u);
+	r.j.labels = sqlite_str(u);
+	r.j.priority = (int)sqlite_int(u);
 	r.j.model = sqlite_str(u);
 	r.j.dataset = sqlite_str(u);
 	r.j.request = sqlite_str(u);
@@ -243,9 +246,28 @@ static void bind_checkpoint(struct use *u, const struct store_job *j)
 	sqlite_bind_str(u, j->checkpoint_place);
 }
 
+static enum pare_code insert_labels(struct store_tx *tx, const struct store_job *j, struct pare_err *err)
+{
+	const char *rest = j->labels, *label;
+	enum pare_code code = PARE_OK;
+	size_t n;
+
+	while (code == PARE_OK && (n = store_label_next(&rest, &label)) > 0) {
+		struct use u = sqlite_use(tx, Q_LABEL_INSERT);
+
+		sqlite_bind_str(&u, j->owner);
+		sqlite_bind_str(&u, j->id);
+		sqlite_bind_text(&u, label, n);
+		(void)sqlite_row(&u);
+		code = sqlite_use_end(&u, "storing a label", err);
+	}
+	return code;
+}
+
 static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_JOB_INSERT);
+	enum pare_code code;
 
 	sqlite_bind_str(&u, r->j.id);
 	sqlite_bind_str(&u, r->j.owner);
@@ -258,7 +280,10 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	sqlite_bind_int(&u, r->j.attempt);
 	sqlite_bind_int(&u, r->j.crashes);
 	sqlite_bind_int(&u, r->j.max_crashes);
+	sqlite_bind_str(&u, r->j.kind);
 	sqlite_bind_str(&u, r->j.name);
+	sqlite_bind_str(&u, r->j.labels);
+	sqlite_bind_int(&u, r->j.priority);
 	sqlite_bind_str(&u, r->j.model);
 	sqlite_bind_str(&u, r->j.dataset);
 	sqlite_bind_str(&u, r->j.request);
@@ -273,7 +298,8 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	sqlite_bind_int(&u, r->next_seq);
 	bind_checkpoint(&u, &r->j);
 	(void)sqlite_row(&u);
-	return sqlite_use_end(&u, "storing a job", err);
+	code = sqlite_use_end(&u, "storing a job", err);
+	return code == PARE_OK ? insert_labels(tx, &r->j, err) : code;
 }
 
 static enum pare_code job_update(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
@@ -305,13 +331,30 @@ static enum pare_code job_update(struct store_tx *tx, const struct store_job_row
 	return sqlite_use_end(&u, "changing a job", err);
 }
 
+static enum pare_code job_update_record(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_RECORD);
+	enum pare_code code;
+
+	sqlite_bind_str(&u, r->j.name);
+	sqlite_bind_str(&u, r->j.labels);
+	sqlite_bind_int(&u, r->j.priority);
+	sqlite_bind_int(&u, r->j.revision);
+	sqlite_bind_str(&u, r->j.id);
+	(void)sqlite_row(&u);
+	code = sqlite_use_end(&u, "changing a job", err);
+	if (code == PARE_OK)
+		code = run_on(tx, Q_LABELS_REMOVE, r->j.id, "changing labels", err);
+	return code == PARE_OK ? insert_labels(tx, &r->j, err) : code;
+}
+
 static enum pare_code one_job(struct use *u, const char *id, struct store_job_row *out, struct pare_err *err)
 {
 	enum pare_code code, ended;
 
 	if (!sqlite_row(u))
 		return none(u, "job", id, "reading a job", err);
-	code = read_job(u, out, err);
+	code = sqlite_read_job(u, out, err);
 	ended = sqlite_use_end(u, "reading a job", code == PARE_OK ? err : NULL);
 	return code != PARE_OK ? code : ended;
 }
@@ -326,9 +369,9 @@ static enum pare_code job_load(struct store_tx *tx, const char *owner, const cha
 	return one_job(&u, id, out, err);
 }
 
-static enum pare_code job_oldest_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
+static enum pare_code job_next_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
 {
-	struct use u = sqlite_use(tx, Q_JOB_OLDEST_QUEUED);
+	struct use u = sqlite_use(tx, Q_JOB_NEXT_QUEUED);
 
 	return one_job(&u, "queued", out, err);
 }
@@ -348,30 +391,6 @@ static enum pare_code job_remove(struct store_tx *tx, const char *id, struct par
 	return code == PARE_OK ? run_on(tx, Q_JOB_REMOVE, id, "deleting a job", err) : code;
 }
 
-static enum pare_code job_page(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err)
-{
-	enum query q = r->model != NULL ? Q_JOBS_BY_MODEL : r->dataset != NULL ? Q_JOBS_BY_DATASET : r->status != NULL ? Q_JOBS_BY_STATUS : Q_JOBS;
-	struct use u = sqlite_use(tx, q + (r->ascending ? 1U : 0U));
-	enum pare_code code = PARE_OK, ended;
-
-	sqlite_bind_str(&u, lower_bound(r));
-	sqlite_bind_str(&u, upper_bound(r));
-	sqlite_bind_str(&u, r->status);
-	sqlite_bind_str(&u, r->model);
-	sqlite_bind_str(&u, r->dataset);
-	sqlite_bind_int(&u, r->limit);
-	sqlite_bind_str(&u, r->owner);
-	while (code == PARE_OK && sqlite_row(&u)) {
-		struct store_job_row row;
-
-		code = read_job(&u, &row, err);
-		if (code == PARE_OK)
-			out[(*out_n)++] = row.j;
-	}
-	ended = sqlite_use_end(&u, "listing jobs", code == PARE_OK ? err : NULL);
-	return code != PARE_OK ? code : ended;
-}
-
 static enum pare_code count(struct store_tx *tx, enum query q, const char *id, int64_t *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, q);
@@ -382,9 +401,24 @@ static enum pare_code count(struct store_tx *tx, enum query q, const char *id, i
 	return sqlite_use_end(&u, "counting", err);
 }
 
-static enum pare_code job_ahead(struct store_tx *tx, const char *id, int64_t *out, struct pare_err *err)
+static enum pare_code job_ahead(struct store_tx *tx, const struct store_job *j, int64_t *out, struct pare_err *err)
 {
-	return count(tx, Q_JOB_AHEAD, id, out, err);
+	struct use u = sqlite_use(tx, Q_JOB_AHEAD);
+
+	sqlite_bind_int(&u, j->priority);
+	sqlite_bind_str(&u, j->id);
+	if (sqlite_row(&u))
+		*out = sqlite_int(&u);
+	return sqlite_use_end(&u, "counting", err);
+}
+
+static enum pare_code job_queue(struct store_tx *tx, char (*out)[PARE_ID_MAX], int *out_n, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_QUEUE);
+
+	while (sqlite_row(&u))
+		sqlite_copy(&u, out[(*out_n)++], PARE_ID_MAX);
+	return sqlite_use_end(&u, "listing the queue", err);
 }
 
 static enum pare_code job_counts(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err)
@@ -583,11 +617,13 @@ const struct store_ops sqlite_ops = {
     .job_insert = job_insert,
     .job_load = job_load,
     .job_update = job_update,
+    .job_update_record = job_update_record,
     .job_remove = job_remove,
-    .job_page = job_page,
-    .job_oldest_queued = job_oldest_queued,
+    .job_page = sqlite_job_page,
+    .job_next_queued = job_next_queued,
     .job_held_until = job_held_until,
     .job_ahead = job_ahead,
+    .job_queue = job_queue,
     .job_counts = job_counts,
     .event_insert = sqlite_event_insert,
     .event_page = sqlite_event_page,

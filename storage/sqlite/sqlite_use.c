@@ -22,6 +22,12 @@ void sqlite_bind_str(struct use *u, const char *s)
 		u->rc = sqlite3_bind_text(u->st, ++u->n_bound, s, -1, SQLITE_STATIC);
 }
 
+void sqlite_bind_text(struct use *u, const char *s, size_t n)
+{
+	if (u->rc == SQLITE_OK)
+		u->rc = sqlite3_bind_text64(u->st, ++u->n_bound, s, n, SQLITE_STATIC, SQLITE_UTF8);
+}
+
 void sqlite_bind_int(struct use *u, int64_t v)
 {
 	if (u->rc == SQLITE_OK)

@@ -411,6 +411,198 @@ START_TEST(removes_artifacts_with_their_job)
 }
 END_TEST
 
+static struct answer patch(const char *path, const char *etag, const char *body)
+{
+	return request(&w, "PATCH", path, etag != NULL ? H("Content-Type", "application/merge-patch+json", "If-Match", etag) : H(JSON_TYPE), body, strlen(body));
+}
+
+/* A change says which version it means; what it does not name stays, null removes. */
+START_TEST(changes_what_a_job_is_called)
+{
+	char id[PARE_ID_MAX], path[128], etag[64];
+	struct answer a;
+
+	make_job(&w, id);
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	a = get(&w, path);
+	ck_assert_str_eq(header(&a, "ETag"), "\"1-q1\"");
+	ck_assert_str_eq(text_at(a.json, "kind"), "prune");
+	ck_assert_uint_eq(json_object_size(json_object_get(a.json, "labels")), 0);
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	a = patch(path, NULL, "{\"priority\":5}");
+	assert_problem(&a, 428, "precondition_required");
+	answer_done(&a);
+	a = patch(path, etag, "{\"priority\":5,\"name\":\"n\",\"labels\":{\"team\":\"a\",\"x/y\":\"1\"}}");
+	assert_status(&a, 200);
+	ck_assert_str_eq(header(&a, "ETag"), "\"2-q0\""); /* it has come to the front */
+	ck_assert_str_eq(text_at(a.json, "name"), "n");
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "priority")), 5);
+	ck_assert_str_eq(text_at(json_object_get(a.json, "labels"), "x/y"), "1");
+	ck_assert_ptr_null(json_object_get(json_object_get(a.json, "request"), "priority"));
+	answer_done(&a);
+	a = patch(path, etag, "{\"priority\":6}");
+	assert_problem(&a, 412, "precondition_failed");
+	answer_done(&a);
+	/* the revision is what counts: the place in the queue may have changed since */
+	a = patch(path, "\"9\", \"2-q77\"", "{\"labels\":{\"team\":null,\"b\":\"2\"}}");
+	assert_status(&a, 200);
+	ck_assert_uint_eq(json_object_size(json_object_get(a.json, "labels")), 2);
+	ck_assert_str_eq(text_at(json_object_get(a.json, "labels"), "b"), "2");
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "priority")), 5);
+	answer_done(&a);
+	a = patch(path, "*", "{\"labels\":null,\"name\":null,\"priority\":null}");
+	assert_status(&a, 200);
+	ck_assert_uint_eq(json_object_size(json_object_get(a.json, "labels")), 0);
+	ck_assert_str_eq(text_at(a.json, "name"), "");
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "priority")), 0);
+	answer_done(&a);
+}
+END_TEST
+
+static const struct {
+	const char *body, *pointer, *code;
+} patch_table[] = {
+    {"{\"priority\":1.5}", "/priority", "wrong_type"},
+    {"{\"prioritty\":1}", "/prioritty", "unknown_field"},
+    {"{\"seed\":1}", "/seed", "unknown_field"},
+    {"{\"labels\":{\"a b\":\"c\"}}", "/labels/a b", "unsupported"},
+    {"{\"labels\":{\"a\":{\"b\":1}}}", "/labels/a", "wrong_type"},
+    {"{\"labels\":[]}", "/labels", "wrong_type"},
+    {"[]", "", "wrong_type"},
+};
+
+START_TEST(refuses_wrong_changes)
+{
+	char id[PARE_ID_MAX], path[128];
+	const char *body = patch_table[_i].body;
+	struct answer a;
+	const json_t *first;
+
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	a = patch(path, "*", body);
+	assert_problem(&a, 422, "validation_failed");
+	first = json_array_get(json_object_get(a.json, "errors"), 0);
+	ck_assert_str_eq(text_at(first, "pointer"), patch_table[_i].pointer);
+	ck_assert_str_eq(text_at(first, "code"), patch_table[_i].code);
+	answer_done(&a);
+	a = patch(path, "*", "{");
+	assert_problem(&a, 400, "syntax_error");
+	answer_done(&a);
+	a = request(&w, "PATCH", path, H("Content-Type", "text/plain", "If-Match", "*"), "{}", 2);
+	assert_problem(&a, 415, "unsupported_media_type");
+	answer_done(&a);
+	a = get(&w, path);
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "revision")), 1);
+	answer_done(&a);
+}
+END_TEST
+
+/* Three jobs: one of each status, kind and label; the numbers of those that a query finds. */
+static void expect_found(char ids[3][PARE_ID_MAX], const char *query, const char *wanted)
+{
+	char target[256], got[4] = "";
+	struct answer a;
+	size_t i, n = 0;
+	json_t *j;
+
+	(void)snprintf(target, sizeof target, "/v1/jobs?%s", query);
+	a = get(&w, target);
+	ck_assert_msg(a.status == 200, "%s: %s", query, a.body);
+	json_array_foreach(json_object_get(a.json, "data"), i, j)
+		for (int k = 0; k < 3; k++)
+			if (strcmp(text_at(j, "id"), ids[k]) == 0)
+				got[n++] = (char)('0' + k);
+	ck_assert_msg(strcmp(got, wanted) == 0, "%s: %s, not %s", query, got, wanted);
+	answer_done(&a);
+}
+
+START_TEST(finds_jobs_by_what_they_are)
+{
+	static const char *const steps[] = {"{\"train\":{}}", "{\"prune\":{\"sparsity\":0.5}}", "{\"train\":{}},{\"quantize\":{}}"};
+	static const char *const labels[] = {"{\"team\":\"a\"}", "{\"team\":\"a\",\"run\":\"night:7\"}", "{}"};
+	char ids[3][PARE_ID_MAX], model[PARE_ID_MAX], dataset[PARE_ID_MAX], text[600], target[300];
+	const char *link;
+	struct answer a;
+
+	make_model(&w, model);
+	make_dataset(&w, dataset);
+	for (int i = 0; i < 3; i++) {
+		w.now_ms = 1795310523000 + 1000 * i; /* 2026-11-22T01:22:03Z */
+		(void)snprintf(text, sizeof text, "{\"model\":\"%s\",\"dataset\":\"%s\",\"labels\":%s,\"recipe\":{\"steps\":[%s]}}", model, dataset, labels[i], steps[i]);
+		a = post_json(&w, "/v1/jobs", text);
+		assert_status(&a, 201);
+		(void)snprintf(ids[i], PARE_ID_MAX, "%s", text_at(a.json, "id"));
+		answer_done(&a);
+	}
+	finish_job(&w);
+	expect_found(ids, "status=succeeded&status=canceled", "0");
+	expect_found(ids, "status=succeeded,queued", "210");
+	expect_found(ids, "kind=quantize", "2");
+	expect_found(ids, "label=team:a", "10");
+	expect_found(ids, "label=team:a&label=run:night:7", "1");
+	expect_found(ids, "label=team:a&status=queued&kind=prune&model=mdl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "");
+	expect_found(ids, "created_after=2026-11-22T01:22:03Z", "21");
+	expect_found(ids, "created_after=2026-11-22T01:22:03.000Z&created_before=2026-11-22T01:22:05Z", "1");
+	expect_found(ids, "created_before=2026-11-22", "");
+	expect_found(ids, "created_after=2026-11-22", "210");
+	/* the next page asks the same */
+	a = get(&w, "/v1/jobs?limit=1&label=team%3Aa&status=succeeded&status=queued&order=asc");
+	link = header(&a, "Link");
+	ck_assert_int_eq(sscanf(link, "<%299[^>]>; rel=\"next\"", target), 1);
+	answer_done(&a);
+	a = get(&w, target);
+	assert_status(&a, 200);
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 1);
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "data"), 0), "id"), ids[1]);
+	ck_assert(json_is_false(json_object_get(a.json, "has_more")));
+	answer_done(&a);
+}
+END_TEST
+
+static const char *const bad_queries[] = {"status=runing", "status=", "status=queued,", "kind=distill", "label=team", "label=:a", "label=team:", "created_after=yesterday", "created_after=2026-02-30",
+    "created_before=2026-11-22T25:00:00Z", "created_before=2026-11-22T01:22:03.1Z", "expand[]=job", "expand=model", "kind=prune&kind=train", "model=nothing",
+    "label=a:1&label=a:2&label=a:3&label=a:4&label=a:5&label=a:6&label=a:7&label=a:8&label=a:9"};
+
+START_TEST(refuses_wrong_filters)
+{
+	char target[256];
+
+	(void)snprintf(target, sizeof target, "/v1/jobs?%s", bad_queries[_i]);
+	refuses(&w, "GET", target, NULL, 400, "bad_request");
+}
+END_TEST
+
+START_TEST(expands_one_level)
+{
+	char id[PARE_ID_MAX], path[160], etag[80];
+	const json_t *model, *j;
+	struct answer a;
+
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s?expand[]=model&expand%%5B%%5D=dataset", id);
+	a = get(&w, path);
+	assert_status(&a, 200);
+	model = json_object_get(a.json, "model");
+	ck_assert_str_eq(text_at(model, "object"), "model");
+	ck_assert_str_eq(text_at(model, "name"), "lenet");
+	ck_assert_str_eq(text_at(json_object_get(a.json, "dataset"), "object"), "dataset");
+	ck_assert_str_eq(text_at(model, "id"), text_at(json_object_get(a.json, "request"), "model"));
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	ck_assert_uint_gt(strlen(etag), 8); /* of the bytes */
+	answer_done(&a);
+	a = request(&w, "GET", path, H("If-None-Match", etag), NULL, 0);
+	assert_status(&a, 304);
+	answer_done(&a);
+	a = get(&w, "/v1/jobs?expand[]=model");
+	j = json_array_get(json_object_get(a.json, "data"), 0);
+	ck_assert(json_is_object(json_object_get(j, "model")) && json_is_string(json_object_get(j, "dataset")));
+	answer_done(&a);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("jobs");
@@ -428,6 +620,11 @@ int main(void)
 	tcase_add_test(t, changes_its_etag_with_the_job);
 	tcase_add_test(t, cancels_and_deletes);
 	tcase_add_test(t, shows_checkpoints);
+	tcase_add_test(t, changes_what_a_job_is_called);
+	tcase_add_loop_test(t, refuses_wrong_changes, 0, (int)(sizeof patch_table / sizeof *patch_table));
+	tcase_add_test(t, finds_jobs_by_what_they_are);
+	tcase_add_loop_test(t, refuses_wrong_filters, 0, (int)(sizeof bad_queries / sizeof *bad_queries));
+	tcase_add_test(t, expands_one_level);
 	tcase_add_test(t, serves_artifacts_and_report);
 	tcase_add_test(t, removes_artifacts_with_their_job);
 	suite_add_tcase(s, t);

@@ -44,7 +44,7 @@ static const struct {
     {"line break in the query", "/v1/models?name=a%0d%0ab", PARE_E_BAD_REQUEST},
     {"bad utf-8 in the query", "/v1/models?name=%ff", PARE_E_BAD_REQUEST},
     {"bad percent in the query", "/v1/models?name=%g0", PARE_E_BAD_REQUEST},
-    {"17 parameters", "/v1/jobs?a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a", PARE_E_BAD_REQUEST},
+    {"33 parameters", "/v1/jobs?a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a&a", PARE_E_BAD_REQUEST},
 };
 
 START_TEST(refuses_attack)

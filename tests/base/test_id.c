@@ -34,6 +34,11 @@ START_TEST(ids)
 	fill = 0;
 	pare_id_make(&env, "job", b);
 	ck_assert_int_gt(strcmp(b, a), 0);
+	pare_id_bound("job", 1469918176385, true, a);
+	ck_assert_str_eq(a, "job_01ARYZ6S41ZZZZZZZZZZZZZZZZ");
+	pare_id_bound("job", 1469918176385, false, a);
+	ck_assert_str_eq(a, "job_01ARYZ6S410000000000000000");
+	ck_assert(pare_id_check(a, "job"));
 	now = ((int64_t)1 << 48) - 1;
 	fill = 255;
 	pare_id_make(&env, "dset", b);

@@ -354,8 +354,20 @@ def jobs(model, dataset):
     expect(200, "GET", f"/v1/jobs/{job}/logs?tail=3")
     expect(400, "GET", f"/v1/jobs/{job}/logs?tail=0")
     expect(404, "GET", "/v1/jobs/nothing/logs")
+    headers, _ = expect(200, "GET", f"/v1/jobs/{job}")
+    expect(428, "PATCH", f"/v1/jobs/{job}", {"name": "kept"})
+    expect(200, "PATCH", f"/v1/jobs/{job}", {"name": "kept", "labels": {"team": "vision"}, "priority": 5}, If_Match=headers["ETag"])
+    expect(412, "PATCH", f"/v1/jobs/{job}", {"name": "lost"}, If_Match=headers["ETag"])
+    expect(422, "PATCH", f"/v1/jobs/{job}", {"seed": 2}, If_Match="*")
+    expect(400, "PATCH", f"/v1/jobs/{job}", b"[", Content_Type="application/merge-patch+json", If_Match="*")
+    expect(415, "PATCH", f"/v1/jobs/{job}", b"{}", Content_Type="text/plain", If_Match="*")
+    expect(404, "PATCH", "/v1/jobs/nothing", {}, If_Match="*")
     revalidate(f"/v1/jobs/{job}")
-    revalidate("/v1/jobs?limit=1&status=succeeded")
+    revalidate(f"/v1/jobs/{job}?expand[]=model&expand[]=dataset")
+    revalidate("/v1/jobs?limit=1&status=succeeded&status=failed&expand[]=model")
+    found = revalidate(f"/v1/jobs?label=team:vision&kind=prune&model={model}&dataset={dataset}&created_after=2020-01-01&created_before=2100-01-01T00:00:00Z")["data"]
+    if [j["id"] for j in found] != [job]:
+        WRONG.append("a job is not found by its label")
     expect(400, "GET", "/v1/jobs?status=nothing")
     expect(404, "GET", "/v1/jobs/nothing")
     return job

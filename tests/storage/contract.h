@@ -54,6 +54,21 @@ static inline enum store_job_status status_of(const char *id)
 	return st;
 }
 
+/* As reading the job tells it, and as looking it up does. */
+static inline int64_t position_of(const char *id)
+{
+	struct store_job j;
+	int64_t position;
+
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	position = j.position;
+	j.position = -1;
+	MUST(store_job_position(MINE(s), &j, &err));
+	ck_assert_int_eq(j.position, position);
+	store_job_done(&j);
+	return position;
+}
+
 static inline int64_t claim(char out_id[PARE_ID_MAX])
 {
 	struct store_job j;

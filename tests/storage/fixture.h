@@ -95,7 +95,7 @@ static inline void put_asset(struct store *s, enum store_asset_kind kind, const 
 /* Puts a job and returns its id. */
 static inline void put_job(struct store *s, const char *model, const char *dataset, char out_id[PARE_ID_MAX])
 {
-	struct store_job j = {.max_crashes = 3, .name = "n", .model = model, .dataset = dataset, .request = "{\"recipe\":\"x\"}"};
+	struct store_job j = {.max_crashes = 3, .kind = "prune", .name = "n", .labels = "team=a\n", .model = model, .dataset = dataset, .request = "{\"recipe\":\"x\"}"};
 	struct pare_err err = {.code = PARE_OK};
 	bool replayed = true;
 

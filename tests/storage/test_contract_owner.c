@@ -38,7 +38,7 @@ START_TEST(every_verb_by_id)
 	struct store_event *events;
 	struct store_asset a;
 	struct store_job j;
-	int64_t position;
+	const struct store_job_change change = {.name = "theirs"};
 	bool final;
 	int n;
 
@@ -50,7 +50,7 @@ START_TEST(every_verb_by_id)
 	SAME(model, no_model, store_asset_delete(THEIRS, STORE_MODEL, with, e)); /* in use: a conflict would tell */
 	SAME(waiting, no_job, store_job_get(THEIRS, with, &j, e));
 	SAME(waiting, no_job, store_job_cancel(THEIRS, with, &j, e));
-	SAME(waiting, no_job, store_job_position(THEIRS, with, &position, e));
+	SAME(waiting, no_job, store_job_change(THEIRS, with, &change, &j, e));
 	SAME(waiting, no_job, store_job_delete(THEIRS, with, e));
 	SAME(done, no_job, store_job_cancel(THEIRS, with, &j, e));
 	SAME(done, no_job, store_job_delete(THEIRS, with, e));
@@ -87,7 +87,8 @@ START_TEST(lists_and_references)
 {
 	struct store_file f = {.path = "m.onnx", .sha256 = SHA_A, .n_bytes = 1};
 	struct store_asset theirs = {.kind = STORE_MODEL, .name = "n", .n_files = 1, .files = &f}, *list;
-	struct store_job j = {.max_crashes = 1, .model = model, .request = "{}"};
+	struct store_job j = {.max_crashes = 1, .kind = "prune", .labels = "team=a\n", .model = model, .request = "{}"};
+	static const char *const labels[] = {"team=a"};
 	struct store_page page = {.limit = 10};
 	char mine[PARE_ID_MAX];
 	bool replayed, more;
@@ -115,10 +116,11 @@ START_TEST(lists_and_references)
 	store_asset_list_done(list, n);
 	/* every way to ask for a page */
 	for (int ascending = 0; ascending < 2; ascending++)
-		for (int filter = 0; filter < 4; filter++) {
-			page = (struct store_page){.limit = 10, .ascending = ascending != 0, .status = filter == 1 ? "queued" : NULL, .model = filter == 2 ? model : NULL, .dataset = filter == 3 ? dataset : NULL};
+		for (int filter = 0; filter < 7; filter++) {
+			page = (struct store_page){.limit = 10, .ascending = ascending != 0, .statuses = filter == 1 ? 1U << STORE_QUEUED : filter == 2 ? 3U << STORE_QUEUED : 0, .kind = filter == 3 ? "prune" : NULL,
+			    .labels = labels, .n_labels = filter == 4, .model = filter == 5 ? model : NULL, .dataset = filter == 6 ? dataset : NULL};
 			ck_assert_int_eq(count_jobs(MINE(s), &page), 1);
-			ck_assert_int_eq(count_jobs(THEIRS, &page), filter >= 2 ? 0 : 1);
+			ck_assert_int_eq(count_jobs(THEIRS, &page), filter >= 5 ? 0 : 1);
 		}
 	store_job_done(&j);
 	end();

@@ -1,0 +1,198 @@
+/* What is done to a job that there is: cancel, change, delete; and the queue as a whole. */
+#include <string.h>
+
+#include "api/jobs.h"
+#include "core/recipe/json_text.h"
+
+enum pare_code api_check_empty(const struct api_exchange *x, struct pare_err *err)
+{
+	json_t *root;
+	bool empty;
+	enum pare_code rc;
+
+	if (x->body.len == 0)
+		return PARE_OK;
+	rc = pare_json_load(x->body.data, x->body.len, x->body.len, &root, NULL, err);
+	if (rc != PARE_OK)
+		return rc;
+	empty = json_is_object(root) && json_object_size(root) == 0;
+	json_decref(root);
+	return empty ? PARE_OK : pare_err_set(err, PARE_E_INVALID, NULL, "this request takes no fields; send no body, or {}");
+}
+
+enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
+{
+	const struct api_engine *e = &x->api->opt.engine;
+	char checkpoint[STORE_SHA256_HEX] = "";
+	struct store_job j;
+	enum pare_code rc = api_check_empty(x, err);
+
+	if (rc == PARE_OK && !pare_id_check(x->params[0], "job"))
+		rc = PARE_E_NOT_FOUND;
+	if (rc == PARE_OK)
+		rc = store_job_get(x->view, x->params[0], &j, err);
+	if (rc == PARE_OK) {
+		memcpy(checkpoint, j.checkpoint, sizeof checkpoint);
+		store_job_done(&j);
+		rc = store_job_cancel(x->view, x->params[0], &j, err);
+	}
+	if (rc == PARE_E_NOT_FOUND)
+		return pare_err_set(err, rc, NULL, "there is no job \"%.60s\"", x->params[0]);
+	if (rc != PARE_OK)
+		return rc;
+	if (checkpoint[0] != '\0') /* goes unless the job, which may still run, needs it */
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, checkpoint);
+	if (e->job_canceled != NULL)
+		e->job_canceled(e->ctx, j.id);
+	if (e->events_added != NULL)
+		e->events_added(e->ctx, j.id);
+	rc = api_reply_job(x, &j, 202, err);
+	store_job_done(&j);
+	return rc;
+}
+
+/* --- change */
+
+/* A merge patch (RFC 7396) becomes the object as it shall be: what is null goes, labels are merged with those that there are, and what it does not name is not in it. */
+static enum pare_code merge(json_t *patch, const struct store_job *j, struct pare_err *err)
+{
+	static const char *const fields[] = {"name", "labels", "priority"};
+	json_t *labels = json_object_get(patch, "labels"), *all = json_object(), *v;
+	const char *rest = j->labels, *line, *key;
+	size_t n;
+	int failed = all == NULL;
+
+	while (!failed && (n = store_label_next(&rest, &line)) > 0) {
+		size_t n_key = strcspn(line, "=");
+
+		failed = json_object_setn_new(all, line, n_key, json_stringn(line + n_key + 1, n - n_key - 1));
+	}
+	if (json_is_object(labels)) {
+		json_object_foreach(labels, key, v) {
+			if (json_is_null(v))
+				(void)json_object_del(all, key);
+			else if (!failed)
+				failed = json_object_set(all, key, v);
+		}
+		failed = failed || json_object_set(patch, "labels", all) != 0;
+	}
+	json_decref(all);
+	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+		if (json_is_null(json_object_get(patch, fields[i])))
+			(void)json_object_del(patch, fields[i]);
+	return failed ? pare_err_nomem(err, 0) : PARE_OK;
+}
+
+/* The whole record as it shall be, checked. Fields that the patch makes null are absent, which means their defaults. */
+static enum pare_code parse_patch(struct api_exchange *x, const struct store_job *j, struct store_job_change *out, int *priority, struct pare_job **record, struct pare_err *err)
+{
+	struct pare_issues *issues = pare_arena_alloc(&x->arena, sizeof *issues);
+	const char *body = x->body.data != NULL ? x->body.data : "";
+	bool name, labels, first;
+	json_t *patch = NULL;
+	char *text = NULL;
+	enum pare_code rc;
+
+	if (issues == NULL)
+		return pare_err_nomem(err, sizeof *issues);
+	rc = pare_json_load(body, x->body.len, x->body.len, &patch, NULL, err);
+	if (rc != PARE_OK)
+		return rc;
+	name = json_object_get(patch, "name") != NULL;
+	labels = json_object_get(patch, "labels") != NULL;
+	first = json_object_get(patch, "priority") != NULL;
+	rc = merge(patch, j, err);
+	if (rc == PARE_OK)
+		rc = api_json_dump(patch, &text, err);
+	json_decref(patch);
+	if (rc == PARE_OK)
+		rc = pare_object_parse("record", text, strlen(text), record, issues, err);
+	pare_free(text);
+	if (rc == PARE_E_INVALID && issues->n > 0)
+		x->issues = issues;
+	if (rc == PARE_OK && name)
+		out->name = pare_args_has(pare_job_args(*record), "name") ? pare_args_str(pare_job_args(*record), "name") : "";
+	if (rc == PARE_OK && labels)
+		rc = api_labels_text(x, pare_job_args(*record), &out->labels, err);
+	if (rc == PARE_OK && first) {
+		*priority = (int)pare_args_int(pare_job_args(*record), "priority");
+		out->priority = priority;
+	}
+	return rc;
+}
+
+/* What was matched is what is changed: the store holds the revision once more against the one that the patch was merged with. */
+enum pare_code api_patch_job(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_job_change change = {.name = NULL};
+	struct pare_job *record = NULL;
+	struct store_job old, j;
+	int priority = 0;
+	enum pare_code rc = api_find_job(x, &old, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	if (api_request_header(x, "If-Match") == NULL)
+		rc = pare_err_set(err, PARE_E_PRECONDITION_REQUIRED, NULL, "send If-Match with the job's ETag, so that no change is lost; or If-Match: * to change it whatever it is");
+	if (rc == PARE_OK)
+		rc = api_job_if_match(x, &old, err);
+	if (rc == PARE_OK)
+		rc = parse_patch(x, &old, &change, &priority, &record, err);
+	change.if_revision = old.revision;
+	if (rc == PARE_OK)
+		rc = store_job_change(x->view, old.id, &change, &j, err);
+	pare_job_free(record);
+	store_job_done(&old);
+	if (rc != PARE_OK)
+		return rc;
+	rc = api_reply_job(x, &j, 200, err);
+	store_job_done(&j);
+	return rc;
+}
+
+enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err)
+{
+	const struct api_engine *e = &x->api->opt.engine;
+	int64_t counts[STORE_N_STATUS], oldest = 0;
+	int alive = 0, busy = 0;
+	const char *sandbox = "";
+	enum pare_code rc = store_job_counts(x->api->opt.store, counts, &oldest, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	if (e->workers != NULL)
+		e->workers(e->ctx, &alive, &busy, &sandbox);
+	api_set_header(x, "Cache-Control", "no-store");
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "queue");
+	api_json_int(&x->out, "runnable", counts[STORE_QUEUED]);
+	api_json_int(&x->out, "running", counts[STORE_RUNNING] + counts[STORE_CANCELING]);
+	api_json_time(&x->out, "oldest_queued_at", oldest);
+	api_json_int(&x->out, "workers_alive", alive);
+	api_json_int(&x->out, "workers_busy", busy);
+	api_json_close(&x->out, '}');
+	return api_reply_json(x, 200, err);
+}
+
+enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_artifact *list = NULL;
+	struct store_job j;
+	int n = 0;
+	enum pare_code rc = api_find_job(x, &j, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = api_job_if_match(x, &j, err);
+	if (rc == PARE_OK)
+		rc = store_artifact_list(x->view, j.id, &list, &n, err);
+	if (rc == PARE_OK)
+		rc = store_job_delete(x->view, j.id, err);
+	for (int i = 0; i < n && rc == PARE_OK; i++)
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, list[i].sha256);
+	store_artifact_list_done(list, n);
+	store_job_done(&j);
+	if (rc == PARE_OK)
+		api_reply_empty(x, 204);
+	return rc;
+}
