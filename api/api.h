@@ -30,6 +30,17 @@ struct api_engine_input {
 
 enum api_hook_outcome { API_HOOK_SUCCEEDED, API_HOOK_RETRYING, API_HOOK_FAILED, API_N_HOOK_OUTCOMES };
 
+/* A slot of the pool, as it is now. Times are wall-clock milliseconds, 0: does not apply. */
+#define API_MAX_WORKERS 256
+struct api_worker {
+	int slot;
+	char name[48]; /* as the store knows who holds a job */
+	char job[PARE_ID_MAX], owner[STORE_OWNER_MAX]; /* "" when idle */
+	int attempt;
+	int pid; /* of the engine; 0: none */
+	int64_t claimed_ms, renewed_ms, lease_until_ms;
+};
+
 /* What the api asks of the engine and the pool; server/ supplies it, tests a fake. */
 struct api_engine {
 	/* Looks at uploaded files in the sandbox. options: JSON or NULL. On success *out_info is a JSON object (pare_free). The engine's own error comes back as it is;
@@ -40,7 +51,7 @@ struct api_engine {
 	/* Builds a model from an architecture description (JSON text) into a new blob. */
 	enum pare_code (*build)(void *ctx, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err);
 	void (*job_added)(void *ctx);                    /* wake a worker */
-	void (*job_canceled)(void *ctx, const char *id); /* stop it if it runs */
+	void (*job_asked)(void *ctx, const char *id, enum store_job_status asked); /* of a job that may run: CANCELING, PAUSING, or RUNNING, to go on after all */
 	void (*events_added)(void *ctx, const char *subject); /* wake event streams; subject: a job, or a model or data set that is new */
 	/* Workers alive and busy, for readyz and metrics; sandbox is a borrowed text ("landlock+seccomp"). */
 	void (*workers)(void *ctx, int *out_alive, int *out_busy, const char **out_sandbox);
@@ -48,6 +59,7 @@ struct api_engine {
 	/* Attempts at deliveries so far, by how they ended. NULL: nobody sends. */
 	void (*deliveries)(void *ctx, int64_t out[API_N_HOOK_OUTCOMES]);
 	void (*drain)(void *ctx, bool on); /* claim no job until it is off again */
+	int (*each_worker)(void *ctx, struct api_worker *out, int cap); /* returns how many */
 	void *ctx;
 };
 

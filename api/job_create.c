@@ -181,9 +181,18 @@ static enum pare_code check_teacher(struct api_exchange *x, const struct pare_ar
 	return rc == PARE_E_NOT_FOUND ? no_such(x, "/teacher", "model", pare_args_str(a, "teacher"), err) : rc;
 }
 
+void api_job_queued(struct api *api)
+{
+	const struct api_engine *e = &api->opt.engine;
+
+	if (atomic_load(&api->queue_bound) >= 0)
+		atomic_fetch_add(&api->queue_bound, 1);
+	if (e->job_added != NULL)
+		e->job_added(e->ctx);
+}
+
 static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pare_err *err)
 {
-	const struct api_engine *e = &x->api->opt.engine;
 	struct store_idempotency idem;
 	bool replayed = false;
 	enum pare_code rc = idempotency_key(x, &idem, err);
@@ -199,10 +208,7 @@ static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pa
 	if (replayed) {
 		api_set_header(x, "Idempotency-Replayed", "true");
 	} else {
-		if (atomic_load(&x->api->queue_bound) >= 0)
-			atomic_fetch_add(&x->api->queue_bound, 1);
-		if (e->job_added != NULL)
-			e->job_added(e->ctx);
+		api_job_queued(x->api);
 	}
 	api_set_location(x, "/v1/jobs/%s", j->id);
 	rc = api_wait_for_end(x, j, err);

@@ -1,4 +1,4 @@
-/* What is done to a job that there is: cancel, change, delete; and the queue as a whole. */
+/* What is done to a job that there is: cancel, pause, resume, change, delete; and the queue as a whole. */
 #include <string.h>
 
 #include "api/jobs.h"
@@ -20,35 +20,71 @@ enum pare_code api_check_empty(const struct api_exchange *x, struct pare_err *er
 	return empty ? PARE_OK : pare_err_set(err, PARE_E_INVALID, NULL, "this request takes no fields; send no body, or {}");
 }
 
-enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
+typedef enum pare_code (*status_verb)(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
+
+/* The store decides; then whoever may run the job hears what it was asked. *old: as it was just before, for what goes with the change. */
+static enum pare_code change_status(struct api_exchange *x, status_verb verb, enum store_job_status asked, struct store_job *old, struct store_job *j, struct pare_err *err)
 {
 	const struct api_engine *e = &x->api->opt.engine;
-	char checkpoint[STORE_SHA256_HEX] = "";
-	struct store_job j;
 	enum pare_code rc = api_check_empty(x, err);
 
-	if (rc == PARE_OK && !pare_id_check(x->params[0], "job"))
-		rc = PARE_E_NOT_FOUND;
 	if (rc == PARE_OK)
-		rc = store_job_get(x->view, x->params[0], &j, err);
-	if (rc == PARE_OK) {
-		memcpy(checkpoint, j.checkpoint, sizeof checkpoint);
-		store_job_done(&j);
-		rc = store_job_cancel(x->view, x->params[0], &j, err);
-	}
-	if (rc == PARE_E_NOT_FOUND)
-		return pare_err_set(err, rc, NULL, "there is no job \"%.60s\"", x->params[0]);
+		rc = api_find_job(x, old, err);
 	if (rc != PARE_OK)
 		return rc;
-	if (checkpoint[0] != '\0') /* goes unless the job, which may still run, needs it */
-		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, checkpoint);
-	if (e->job_canceled != NULL)
-		e->job_canceled(e->ctx, j.id);
+	rc = verb(x->view, old->id, j, err);
+	if (rc == PARE_E_NOT_FOUND) /* deleted since */
+		rc = pare_err_set(err, rc, NULL, "there is no job \"%.60s\"", x->params[0]);
+	if (rc != PARE_OK) {
+		store_job_done(old);
+		return rc;
+	}
+	if (e->job_asked != NULL)
+		e->job_asked(e->ctx, j->id, asked);
 	if (e->events_added != NULL)
-		e->events_added(e->ctx, j.id);
-	rc = api_reply_job(x, &j, 202, err);
-	store_job_done(&j);
+		e->events_added(e->ctx, j->id);
+	return PARE_OK;
+}
+
+static enum pare_code reply_changed(struct api_exchange *x, struct store_job *old, struct store_job *j, struct pare_err *err)
+{
+	enum pare_code rc = api_reply_job(x, j, 202, err);
+
+	store_job_done(old);
+	store_job_done(j);
 	return rc;
+}
+
+enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_job old, j;
+	enum pare_code rc = change_status(x, store_job_cancel, STORE_CANCELING, &old, &j, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	if (old.checkpoint[0] != '\0') /* goes unless the job, which may still run, needs it */
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, old.checkpoint);
+	return reply_changed(x, &old, &j, err);
+}
+
+enum pare_code api_pause_job(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_job old, j;
+	enum pare_code rc = change_status(x, store_job_pause, STORE_PAUSING, &old, &j, err);
+
+	return rc == PARE_OK ? reply_changed(x, &old, &j, err) : rc;
+}
+
+enum pare_code api_resume_job(struct api_exchange *x, struct pare_err *err)
+{
+	struct store_job old, j;
+	enum pare_code rc = change_status(x, store_job_resume, STORE_RUNNING, &old, &j, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	if (j.status == STORE_QUEUED && old.status != STORE_QUEUED)
+		api_job_queued(x->api);
+	return reply_changed(x, &old, &j, err);
 }
 
 /* --- change */
@@ -166,10 +202,62 @@ enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err)
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "queue");
 	api_json_int(&x->out, "runnable", counts[STORE_QUEUED]);
-	api_json_int(&x->out, "running", counts[STORE_RUNNING] + counts[STORE_CANCELING]);
+	api_json_int(&x->out, "running", counts[STORE_RUNNING] + counts[STORE_PAUSING] + counts[STORE_CANCELING]);
+	api_json_int(&x->out, "paused", counts[STORE_PAUSED]);
 	api_json_time(&x->out, "oldest_queued_at", oldest);
 	api_json_int(&x->out, "workers_alive", alive);
 	api_json_int(&x->out, "workers_busy", busy);
+	api_json_close(&x->out, '}');
+	return api_reply_json(x, 200, err);
+}
+
+static void int_or_null(struct pare_buf *b, const char *key, int64_t v)
+{
+	if (v > 0)
+		api_json_int(b, key, v);
+	else
+		api_json_raw(b, key, NULL);
+}
+
+/* What a worker runs for another owner is no business of this one's: it is busy. */
+static void write_worker(struct api_exchange *x, const struct api_worker *w)
+{
+	struct pare_buf *b = &x->out;
+	bool busy = w->job[0] != '\0', shown = busy && strcmp(w->owner, x->caller.owner) == 0;
+	int64_t now = x->api->opt.env->wall_ms(x->api->opt.env->ctx);
+
+	api_json_open(b, NULL, '{');
+	api_json_str(b, "object", "worker");
+	api_json_str(b, "name", w->name);
+	api_json_int(b, "slot", w->slot);
+	api_json_str(b, "state", busy ? "busy" : "idle");
+	api_json_str(b, "job", shown ? w->job : NULL);
+	int_or_null(b, "attempt", shown ? w->attempt : 0);
+	int_or_null(b, "pid", w->pid);
+	api_json_time(b, "claimed_at", w->claimed_ms);
+	api_json_time(b, "heartbeat_at", w->renewed_ms);
+	api_json_time(b, "lease_expires_at", w->lease_until_ms);
+	api_json_int(b, "lease_age_seconds", busy && now > w->claimed_ms ? (now - w->claimed_ms) / 1000 : 0);
+	api_json_close(b, '}');
+}
+
+enum pare_code api_get_workers(struct api_exchange *x, struct pare_err *err)
+{
+	const struct api_engine *e = &x->api->opt.engine;
+	struct api_worker *list = pare_arena_array(&x->arena, API_MAX_WORKERS, sizeof *list);
+	int n;
+
+	if (list == NULL)
+		return pare_err_nomem(err, API_MAX_WORKERS * sizeof *list);
+	n = e->each_worker != NULL ? e->each_worker(e->ctx, list, API_MAX_WORKERS) : 0;
+	api_set_header(x, "Cache-Control", "no-store");
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "list");
+	api_json_open(&x->out, "data", '[');
+	for (int i = 0; i < n; i++)
+		write_worker(x, &list[i]);
+	api_json_close(&x->out, ']');
+	api_page_end(x, false, NULL);
 	api_json_close(&x->out, '}');
 	return api_reply_json(x, 200, err);
 }

@@ -37,6 +37,10 @@ void api_write_artifact(struct api_exchange *x, const struct store_artifact *a)
 	api_json_str(b, "sha256", a->sha256);
 	api_json_time(b, "created_at", a->created_ms);
 	api_json_link(x, "url", "/v1/jobs/%s/artifacts/%s", a->job, a->name);
+	api_json_open(b, "urls", '{');
+	api_json_link(x, "self", "/v1/artifacts/%s", a->id);
+	api_json_link(x, "content", "/v1/artifacts/%s/content", a->id);
+	api_json_close(b, '}');
 	api_json_close(b, '}');
 }
 
@@ -78,7 +82,7 @@ static void write_error(struct pare_buf *b, const struct store_job *j)
 
 static void write_urls(struct api_exchange *x, const struct store_job *j)
 {
-	static const char *const parts[] = {"events", "metrics", "logs", "artifacts", "report", "cancel", "retry"};
+	static const char *const parts[] = {"events", "metrics", "logs", "checkpoints", "artifacts", "report", "cancel", "pause", "resume", "retry"};
 
 	api_json_open(&x->out, "urls", '{');
 	api_json_link(x, "self", "/v1/jobs/%s", j->id);
@@ -98,6 +102,35 @@ static void write_checkpoint(struct pare_buf *b, const struct store_job *j)
 	api_json_int(b, "bytes", j->checkpoint_bytes);
 	api_json_raw(b, "place", j->checkpoint_place);
 	api_json_close(b, '}');
+}
+
+/* A job keeps one state at a time; those that came before are told of by its events. */
+enum pare_code api_get_job_checkpoints(struct api_exchange *x, struct pare_err *err)
+{
+	struct pare_buf *b = &x->out;
+	struct store_job j;
+	enum pare_code rc = api_find_job(x, &j, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(b, NULL, '{');
+	api_json_str(b, "object", "list");
+	api_json_open(b, "data", '[');
+	if (j.checkpoint[0] != '\0') {
+		api_json_open(b, NULL, '{');
+		api_json_str(b, "object", "checkpoint");
+		api_json_str(b, "job", j.id);
+		api_json_time(b, "at", j.checkpoint_ms);
+		api_json_int(b, "bytes", j.checkpoint_bytes);
+		api_json_str(b, "sha256", j.checkpoint);
+		api_json_raw(b, "place", j.checkpoint_place);
+		api_json_close(b, '}');
+	}
+	api_json_close(b, ']');
+	api_page_end(x, false, NULL);
+	api_json_close(b, '}');
+	store_job_done(&j);
+	return api_reply_json(x, 200, err);
 }
 
 static void write_labels(struct pare_buf *b, const char *labels)

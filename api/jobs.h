@@ -21,8 +21,8 @@ PARE_MUST_USE enum pare_code api_write_job(struct api_exchange *x, const struct 
 PARE_MUST_USE enum pare_code api_reply_job(struct api_exchange *x, struct store_job *j, int status, struct pare_err *err);
 /* If-Match, when it was sent, against the job's revision. */
 PARE_MUST_USE enum pare_code api_job_if_match(struct api_exchange *x, const struct store_job *j, struct pare_err *err);
-/* A POST that says it all in its path. */
-PARE_MUST_USE enum pare_code api_check_empty(const struct api_exchange *x, struct pare_err *err);
+/* A job has come into the queue: wakes a worker. */
+void api_job_queued(struct api *api);
 /* The labels of a job or record, as the store keeps them; in the arena. */
 PARE_MUST_USE enum pare_code api_labels_text(struct api_exchange *x, const struct pare_args *a, const char **out, struct pare_err *err);
 

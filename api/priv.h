@@ -201,6 +201,8 @@ enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_patch_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_pause_job(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_resume_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_cancel_job(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_hooks(struct api_exchange *x, struct pare_err *err);
@@ -217,6 +219,11 @@ enum pare_code api_get_job_metrics(struct api_exchange *x, struct pare_err *err)
 enum pare_code api_get_job_logs(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_artifacts(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_artifact(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_job_checkpoints(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_artifact(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_delete_artifact(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_artifact_content(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_workers(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_job_report(struct api_exchange *x, struct pare_err *err);
 
 #endif

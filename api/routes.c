@@ -12,7 +12,8 @@ static const char *const q_upload[] = {"name", NULL};
 static const char *const q_model[] = {"name", "filename", NULL};
 static const char *const q_dataset[] = {"name", "filename", "label", "task", NULL};
 static const char *const q_path[] = {"path", NULL};
-static const char *const q_metrics[] = {"names", "after", "max_points", NULL};
+static const char *const q_report[] = {"format", NULL};
+static const char *const q_metrics[] = {"names", "step_from", "after", "max_points", NULL};
 static const char *const q_logs[] = {"tail", NULL};
 static const char *const q_events[] = {"after", "limit", NULL};
 static const char *const q_rotate[] = {"overlap_seconds", NULL};
@@ -69,13 +70,20 @@ const struct api_route api_route_table[] = {
     {"PATCH", "/v1/jobs/{id}", API_WANT_JSON, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_patch_job},
     {"DELETE", "/v1/jobs/{id}", API_WANT_NONE, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_job},
     {"POST", "/v1/jobs/{id}/cancel", API_WANT_EMPTY, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_cancel_job},
+    {"POST", "/v1/jobs/{id}/pause", API_WANT_EMPTY, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_pause_job},
+    {"POST", "/v1/jobs/{id}/resume", API_WANT_EMPTY, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_resume_job},
     {"POST", "/v1/jobs/{id}/retry", API_WANT_EMPTY, API_JOBS_WRITE, API_WAIT_DISK, true, true, NULL, api_retry_job},
     {"GET", "/v1/jobs/{id}/events", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, q_events, api_get_job_events},
     {"GET", "/v1/jobs/{id}/metrics", API_WANT_NONE, API_JOBS_READ, API_WAIT_DISK, false, false, q_metrics, api_get_job_metrics},
     {"GET", "/v1/jobs/{id}/logs", API_WANT_NONE, API_JOBS_READ, API_WAIT_DISK, false, false, q_logs, api_get_job_logs},
     {"GET", "/v1/jobs/{id}/artifacts", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_job_artifacts},
     {"GET", "/v1/jobs/{id}/artifacts/{name}", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_job_artifact},
-    {"GET", "/v1/jobs/{id}/report", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_job_report},
+    {"GET", "/v1/jobs/{id}/report", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, q_report, api_get_job_report},
+    {"GET", "/v1/jobs/{id}/checkpoints", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_job_checkpoints},
+    {"GET", "/v1/artifacts/{id}", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_artifact},
+    {"DELETE", "/v1/artifacts/{id}", API_WANT_NONE, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_artifact},
+    {"GET", "/v1/artifacts/{id}/content", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_artifact_content},
+    {"GET", "/v1/workers", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_workers},
     {"GET", "/v1/events", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, q_events, api_get_events},
     {"POST", "/v1/webhooks", API_WANT_JSON, API_WEBHOOKS_WRITE, API_WAIT_DISK, false, true, NULL, api_post_hook},
     {"GET", "/v1/webhooks", API_WANT_NONE, API_WEBHOOKS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_hooks},

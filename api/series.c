@@ -22,6 +22,7 @@ struct series {
 	bool chosen;       /* by the request */
 	bool csv;
 	int64_t n, stride; /* points, and of how many one is written */
+	int64_t step_from; /* only points of this step of the recipe or a later one */
 	int64_t at;        /* points gone through while writing */
 	int64_t last_seq;
 };
@@ -96,6 +97,8 @@ static bool is_scalar(const json_t *v)
 
 static bool is_point(const struct series *s, const json_t *data)
 {
+	if (s->step_from > 0 && json_integer_value(json_object_get(data, "step")) < s->step_from)
+		return false;
 	for (int i = 0; i < s->n_names; i++)
 		if (is_scalar(json_object_get(data, s->names[i])))
 			return true;
@@ -266,6 +269,8 @@ enum pare_code api_get_job_metrics(struct api_exchange *x, struct pare_err *err)
 	rc = api_query_int(x, "after", 0, INT64_MAX, &after, err);
 	if (rc == PARE_OK)
 		rc = api_query_int(x, "max_points", 1, 100000, &max_points, err);
+	if (rc == PARE_OK)
+		rc = api_query_int(x, "step_from", 1, 1000, &s.step_from, err);
 	if (rc == PARE_OK)
 		rc = choose_names(&s, err);
 	if (rc == PARE_OK)

@@ -77,9 +77,9 @@ static void on_job_added(void *ctx)
 	srv_webhook_wake(d->webhook);
 }
 
-static void on_job_canceled(void *ctx, const char *id)
+static void on_job_asked(void *ctx, const char *id, enum store_job_status asked)
 {
-	srv_pool_cancel(((struct daemon *)ctx)->pool, id);
+	srv_pool_ask(((struct daemon *)ctx)->pool, id, asked);
 }
 
 static void on_drain(void *ctx, bool on)
@@ -115,6 +115,11 @@ static void on_deliveries_added(void *ctx)
 static void on_deliveries(void *ctx, int64_t out[API_N_HOOK_OUTCOMES])
 {
 	srv_webhook_count(((struct daemon *)ctx)->webhook, out);
+}
+
+static int on_each_worker(void *ctx, struct api_worker *out, int cap)
+{
+	return srv_pool_list(((struct daemon *)ctx)->pool, out, cap);
 }
 
 /* --- start */
@@ -192,7 +197,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	const struct srv_config *c = &d->config;
 	struct api_options o = {
 	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
-	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_canceled, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, d},
+	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_asked, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, on_each_worker, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},

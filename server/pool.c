@@ -16,14 +16,14 @@
 
 #define POLL_SECONDS 1
 
-void srv_pool_asked(struct srv_slot *slot, bool *out_stop, bool *out_cancel)
+void srv_pool_asked(struct srv_slot *slot, bool *out_stop, enum store_job_status *out_asked)
 {
 	eventfd_t count;
 
 	(void)eventfd_read(slot->wake, &count);
 	pthread_mutex_lock(&slot->pool->lock);
 	*out_stop = slot->pool->stopping;
-	*out_cancel = slot->cancel;
+	*out_asked = slot->asked;
 	pthread_mutex_unlock(&slot->pool->lock);
 }
 
@@ -53,12 +53,44 @@ void srv_pool_expire(struct srv_pool *p)
 	}
 }
 
-static void set_job(struct srv_slot *s, const char *id)
+/* Under the lock. */
+static void note_lease(struct srv_slot *s)
 {
+	s->now.renewed_ms = srv_env.wall_ms(NULL);
+	s->now.lease_until_ms = s->now.renewed_ms + SRV_LEASE_MS;
+}
+
+/* NULL: idle. */
+static void set_job(struct srv_slot *s, const struct store_job *job)
+{
+	struct api_worker w = {.slot = s->index};
+
 	pthread_mutex_lock(&s->pool->lock);
-	snprintf(s->job, sizeof s->job, "%s", id);
-	s->cancel = false;
+	memcpy(w.name, s->now.name, sizeof w.name);
+	s->now = w;
+	s->asked = STORE_RUNNING;
+	if (job != NULL) {
+		memcpy(s->now.job, job->id, sizeof s->now.job);
+		memcpy(s->now.owner, job->owner, sizeof s->now.owner);
+		s->now.attempt = job->attempt;
+		s->now.claimed_ms = job->started_ms;
+		note_lease(s);
+	}
 	pthread_mutex_unlock(&s->pool->lock);
+}
+
+void srv_pool_note_engine(struct srv_slot *slot, int pid)
+{
+	pthread_mutex_lock(&slot->pool->lock);
+	slot->now.pid = pid;
+	pthread_mutex_unlock(&slot->pool->lock);
+}
+
+void srv_pool_note_lease(struct srv_slot *slot)
+{
+	pthread_mutex_lock(&slot->pool->lock);
+	note_lease(slot);
+	pthread_mutex_unlock(&slot->pool->lock);
 }
 
 static bool stopping(struct srv_pool *p, uint64_t *out_added, bool *out_paused)
@@ -87,26 +119,26 @@ static void rest(struct srv_pool *p, uint64_t seen, bool whole)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static bool claim_and_run(struct srv_slot *s, const char *worker, bool *complained)
+static bool claim_and_run(struct srv_slot *s, bool *complained)
 {
 	struct store_job job = {0};
 	struct pare_err err = {0};
 	bool found = false;
-	enum pare_code code = store_job_claim(s->pool->opt.store, worker, SRV_LEASE_MS, &job, &found, &err);
+	enum pare_code code = store_job_claim(s->pool->opt.store, s->now.name, SRV_LEASE_MS, &job, &found, &err);
 
 	if (code != PARE_OK) {
 		if (!*complained)
-			srv_log_event(SRV_LOG_ERROR, "claim.failed", "worker", worker, &err);
+			srv_log_event(SRV_LOG_ERROR, "claim.failed", "worker", s->now.name, &err);
 		*complained = true;
 		return false;
 	}
 	*complained = false;
 	if (!found)
 		return false;
-	set_job(s, job.id);
+	set_job(s, &job);
 	s->pool->opt.events_added(s->pool->opt.ctx, job.id);
 	srv_pool_run_job(s, &job);
-	set_job(s, "");
+	set_job(s, NULL);
 	store_job_done(&job);
 	return true;
 }
@@ -115,13 +147,11 @@ static void *slot_main(void *arg)
 {
 	struct srv_slot *s = arg;
 	bool complained = false, paused;
-	char worker[48];
 	uint64_t seen;
 
-	snprintf(worker, sizeof worker, "pared-%d-%d", (int)getpid(), s->index);
 	while (!stopping(s->pool, &seen, &paused)) {
 		srv_pool_expire(s->pool);
-		if (paused || !claim_and_run(s, worker, &complained))
+		if (paused || !claim_and_run(s, &complained))
 			rest(s->pool, seen, complained);
 	}
 	return NULL;
@@ -150,7 +180,8 @@ enum pare_code srv_pool_new(const struct srv_pool_options *opt, struct srv_pool 
 		struct srv_slot *s = &p->slots[i];
 
 		s->pool = p;
-		s->index = i;
+		s->index = s->now.slot = i;
+		snprintf(s->now.name, sizeof s->now.name, "pared-%d-%d", (int)getpid(), i);
 		s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		p->n_slots++;
 		s->started = s->wake >= 0 && pthread_create(&s->thread, NULL, slot_main, s) == 0;
@@ -179,15 +210,27 @@ void srv_pool_pause(struct srv_pool *p, bool on)
 	srv_pool_wake(p);
 }
 
-void srv_pool_cancel(struct srv_pool *p, const char *id)
+void srv_pool_ask(struct srv_pool *p, const char *id, enum store_job_status asked)
 {
 	pthread_mutex_lock(&p->lock);
 	for (int i = 0; i < p->n_slots; i++)
-		if (strcmp(p->slots[i].job, id) == 0) {
-			p->slots[i].cancel = true;
+		if (strcmp(p->slots[i].now.job, id) == 0) {
+			p->slots[i].asked = asked;
 			eventfd_write(p->slots[i].wake, 1);
 		}
 	pthread_mutex_unlock(&p->lock);
+}
+
+int srv_pool_list(struct srv_pool *p, struct api_worker *out, int cap)
+{
+	int n = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; i < p->n_slots && n < cap && !p->stopping; i++)
+		if (p->slots[i].started)
+			out[n++] = p->slots[i].now;
+	pthread_mutex_unlock(&p->lock);
+	return n;
 }
 
 void srv_pool_count(struct srv_pool *p, int *out_alive, int *out_busy)
@@ -197,7 +240,7 @@ void srv_pool_count(struct srv_pool *p, int *out_alive, int *out_busy)
 	pthread_mutex_lock(&p->lock);
 	for (int i = 0; i < p->n_slots && !p->stopping; i++) {
 		*out_alive += p->slots[i].started ? 1 : 0;
-		*out_busy += p->slots[i].job[0] != '\0' ? 1 : 0;
+		*out_busy += p->slots[i].now.job[0] != '\0' ? 1 : 0;
 	}
 	pthread_mutex_unlock(&p->lock);
 }

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "api/api.h"
 #include "core/base/err.h"
 #include "storage/blob.h"
 #include "storage/store.h"
@@ -24,7 +25,9 @@ struct srv_pool_options {
 PARE_MUST_USE enum pare_code srv_pool_new(const struct srv_pool_options *opt, struct srv_pool **out, struct pare_err *err);
 void srv_pool_wake(struct srv_pool *p);                   /* a job was added */
 void srv_pool_pause(struct srv_pool *p, bool on);        /* while on, no job is claimed; running ones go on */
-void srv_pool_cancel(struct srv_pool *p, const char *id); /* store_job_cancel has been called; stops it if it runs here */
+/* The store has been told: if the job runs here it is to end (CANCELING), to make room with its state kept (PAUSING), or to go on after all (RUNNING). */
+void srv_pool_ask(struct srv_pool *p, const char *id, enum store_job_status asked);
+int srv_pool_list(struct srv_pool *p, struct api_worker *out, int cap); /* the slots as they are now; returns how many */
 void srv_pool_count(struct srv_pool *p, int *out_alive, int *out_busy);
 /* Stops claiming, kills the engines, gives their jobs back to the queue and joins the threads. */
 void srv_pool_stop(struct srv_pool *p);

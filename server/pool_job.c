@@ -4,6 +4,7 @@
  *   result                                  -> commit the outputs, finish SUCCEEDED
  *   error; time is over; sandbox violation  -> finish FAILED
  *   cancelled, and the engine has stopped   -> finish CANCELED
+ *   pausing, and a checkpoint is there      -> release, which pauses it
  *   the process died, or spoke rubbish      -> release, counted as a crash (the store fails the job at max_crashes)
  *   the daemon stops                        -> release, not counted
  *   the lease is gone                       -> nothing: the job is somebody else's now
@@ -18,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,13 +34,14 @@
 
 #define CANCEL_GRACE_MS 5000
 #define END_GRACE_MS 5000
+#define PAUSE_GRACE_MS 30000 /* for the engine to come to a place where its state can be kept; after that the job goes on from the last checkpoint */
 #define PERSIST_MS 60000
 #define COPY_BYTES ((size_t)256 << 10)
 #define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept, nor what is beyond */
 #define MAX_EVENT_BYTES ((size_t)256 << 20)
 #define MAX_PLACE_BYTES ((size_t)4096) /* of what a checkpoint says of itself: it is part of the job as clients see it */
 
-enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, LOST };
+enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST };
 
 struct output {
 	char name[72], media_type[72];
@@ -61,11 +64,11 @@ struct run {
 	int n_named;
 	struct store_artifact artifacts[PARE_MAX_ARTIFACTS]; /* committed */
 	int n_artifacts;
-	int64_t renew_at_ms, deadline_ms, kill_at_ms; /* kill_at: 0 until cancelled */
+	int64_t renew_at_ms, deadline_ms, kill_at_ms; /* kill_at: of a job that is being cancelled or paused */
 	int64_t runtime_seconds;
 	int n_events;
 	size_t n_event_bytes;
-	bool canceling;
+	bool canceling, pausing;
 	struct pare_err err;
 };
 
@@ -276,7 +279,7 @@ static enum verdict keep_checkpoint(struct run *r, const struct pare_msg *m)
 		srv_log_event(SRV_LOG_WARNING, "checkpoint.lost", "job", r->job->id, &err);
 	else
 		told(r);
-	return GOES_ON;
+	return r->pausing && code == PARE_OK ? PAUSED : GOES_ON;
 }
 
 static struct output *find_output(struct run *r, const char *name)
@@ -335,16 +338,18 @@ static enum verdict open_output(struct run *r, const struct pare_msg *m)
 
 static enum verdict renew(struct run *r)
 {
-	bool canceling = false;
-	enum pare_code code = store_job_renew(r->store, r->job->id, r->job->lease_token, SRV_LEASE_MS, &canceling, &r->err);
+	enum store_job_status status = STORE_RUNNING;
+	enum pare_code code = store_job_renew(r->store, r->job->id, r->job->lease_token, SRV_LEASE_MS, &status, &r->err);
 
 	r->renew_at_ms = srv_env.mono_ms(NULL) + SRV_RENEW_MS;
 	if (code == PARE_E_LEASE_LOST || code == PARE_E_NOT_FOUND)
 		return LOST;
 	if (code != PARE_OK)
 		srv_log_event(SRV_LOG_WARNING, "lease.unrenewed", "job", r->job->id, &r->err);
-	else if (canceling && !r->canceling)
-		srv_pool_cancel(r->slot->pool, r->job->id);
+	else
+		srv_pool_note_lease(r->slot);
+	if (code == PARE_OK && !r->canceling && (status == STORE_CANCELING || (status == STORE_PAUSING) != r->pausing))
+		srv_pool_ask(r->slot->pool, r->job->id, status);
 	return GOES_ON;
 }
 
@@ -410,21 +415,37 @@ static enum verdict obey(struct run *r, const struct pare_msg *m)
 }
 
 /* --- the conversation */
-static enum verdict look_around(struct run *r)
-{
-	int64_t now = srv_env.mono_ms(NULL);
-	bool stop, cancel;
 
-	srv_pool_asked(r->slot, &stop, &cancel);
-	if (stop)
-		return STOPPED;
-	if (cancel && !r->canceling) {
+/* What was asked since the last look. An engine that is asked to keep its state goes on; the checkpoint that it then tells of is the end of this run. */
+static void take_notice(struct run *r, enum store_job_status asked, int64_t now)
+{
+	if (r->canceling)
+		return;
+	if (asked == STORE_CANCELING) {
 		r->canceling = true;
 		r->kill_at_ms = now + CANCEL_GRACE_MS;
 		srv_engine_signal(&r->engine, SIGTERM);
+	} else if (asked == STORE_PAUSING && !r->pausing) {
+		r->kill_at_ms = now + PAUSE_GRACE_MS;
+		srv_engine_signal(&r->engine, SIGUSR1);
 	}
+	r->pausing = asked == STORE_PAUSING;
+}
+
+static enum verdict look_around(struct run *r)
+{
+	int64_t now = srv_env.mono_ms(NULL);
+	enum store_job_status asked;
+	bool stop;
+
+	srv_pool_asked(r->slot, &stop, &asked);
+	if (stop)
+		return STOPPED;
+	take_notice(r, asked, now);
 	if (r->canceling && now >= r->kill_at_ms)
 		return CANCELED;
+	if (r->pausing && now >= r->kill_at_ms)
+		return PAUSED;
 	if (now >= r->deadline_ms) {
 		pare_err_set(&r->err, PARE_E_TIMEOUT, NULL, "the job ran longer than %lld seconds; limits.max_runtime_seconds and the server's max-runtime-seconds set that",
 		    (long long)r->runtime_seconds);
@@ -443,6 +464,8 @@ static enum verdict at_its_end(struct run *r)
 	srv_engine_end(&r->engine, END_GRACE_MS);
 	if (r->canceling)
 		return CANCELED;
+	if (r->pausing && WIFSIGNALED(r->engine.status) && WTERMSIG(r->engine.status) == SIGUSR1) /* asked before it could listen */
+		return PAUSED;
 	code = srv_engine_death(&r->engine, &r->err);
 	return code == PARE_E_WORKER_CRASHED ? CRASHED : FAILED;
 }
@@ -451,7 +474,7 @@ static int64_t patience(const struct run *r)
 {
 	int64_t until = r->renew_at_ms < r->deadline_ms ? r->renew_at_ms : r->deadline_ms;
 
-	if (r->canceling && r->kill_at_ms < until)
+	if ((r->canceling || r->pausing) && r->kill_at_ms < until)
 		until = r->kill_at_ms;
 	until -= srv_env.mono_ms(NULL);
 	return until > 0 ? until : 0;
@@ -495,10 +518,12 @@ static enum verdict run_engine(struct run *r)
 	r->renew_at_ms = srv_env.mono_ms(NULL) + SRV_RENEW_MS;
 	if (srv_engine_start(&r->engine, r->slot->pool->core, r->job->id, &r->start, &r->err) != PARE_OK)
 		return CRASHED;
+	srv_pool_note_engine(r->slot, (int)r->engine.pid);
 	v = converse(r);
 	if (v != RESULT)
 		srv_engine_signal(&r->engine, SIGKILL);
 	srv_engine_end(&r->engine, v == RESULT ? END_GRACE_MS : 0);
+	srv_pool_note_engine(r->slot, 0);
 	return v == RESULT ? commit_outputs(r) : v;
 }
 
@@ -507,8 +532,8 @@ static enum pare_code tell_once(struct run *r, enum verdict v, struct pare_err *
 {
 	struct store_outcome o = {.status = v == RESULT ? STORE_SUCCEEDED : v == CANCELED ? STORE_CANCELED : STORE_FAILED};
 
-	if (v == CRASHED || v == STOPPED)
-		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == CRASHED ? r->err.message : "the server is shutting down", err);
+	if (v == CRASHED || v == STOPPED || v == PAUSED)
+		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == CRASHED ? r->err.message : v == PAUSED ? "it was asked to pause" : "the server is shutting down", err);
 	if (v == RESULT) {
 		o.result = r->result;
 		o.artifacts = r->artifacts;
@@ -540,20 +565,21 @@ static enum pare_code tell(struct run *r, enum verdict v, struct pare_err *err)
 	int64_t give_up_at = srv_env.mono_ms(NULL) + PERSIST_MS;
 	struct timespec nap = {.tv_nsec = 50000000};
 	enum pare_code code;
-	bool stop = false, cancel;
+	enum store_job_status asked;
+	bool stop = false;
 
 	while ((code = tell_once(r, v, err)) != PARE_OK && may_pass(code) && srv_env.mono_ms(NULL) < give_up_at && !stop) {
 		srv_log_event(SRV_LOG_ERROR, "job.unsettled", "job", r->job->id, err);
 		nanosleep(&nap, NULL);
 		nap.tv_nsec = nap.tv_nsec < 800000000 ? nap.tv_nsec * 2 : nap.tv_nsec;
-		srv_pool_asked(r->slot, &stop, &cancel);
+		srv_pool_asked(r->slot, &stop, &asked);
 	}
 	return code;
 }
 
 static void settle(struct run *r, enum verdict v)
 {
-	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "lost"};
+	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost"};
 	struct pare_err err = {0};
 	struct srv_log_line l;
 	enum pare_code code = v == LOST ? PARE_OK : tell(r, v, &err);

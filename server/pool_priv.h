@@ -15,10 +15,10 @@ struct srv_slot {
 	int index;
 	pthread_t thread;
 	bool started;
-	int wake; /* eventfd: cancel or stop */
+	int wake; /* eventfd: something is asked, or the pool stops */
 	/* under pool->lock: */
-	char job[PARE_ID_MAX]; /* "" when idle */
-	bool cancel;
+	struct api_worker now; /* job "" when idle */
+	enum store_job_status asked; /* RUNNING: nothing; PAUSING, CANCELING */
 };
 
 struct srv_pool {
@@ -37,7 +37,10 @@ struct srv_pool {
 /* Runs a claimed job to its end, whatever that is, and tells the store. */
 void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job);
 /* What a slot was asked meanwhile; clears its wake-up. */
-void srv_pool_asked(struct srv_slot *slot, bool *out_stop, bool *out_cancel);
+void srv_pool_asked(struct srv_slot *slot, bool *out_stop, enum store_job_status *out_asked);
+/* For the list of workers: the engine of this slot's job, and that its lease was just renewed. */
+void srv_pool_note_engine(struct srv_slot *slot, int pid);
+void srv_pool_note_lease(struct srv_slot *slot);
 /* Puts jobs whose lease ran out back into the queue, if nobody has for SRV_RENEW_MS. */
 void srv_pool_expire(struct srv_pool *p);
 

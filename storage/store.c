@@ -420,6 +420,23 @@ enum pare_code store_artifact_get(struct store_view v, const char *job, const ch
 	return code;
 }
 
+enum pare_code store_artifact_find(struct store_view v, const char *id, struct store_artifact *out, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_artifact a = {.memory = NULL};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = s->ops->end(tx, s->ops->artifact_find(tx, v.owner, id, &a, err), err);
+	if (code == PARE_OK)
+		*out = a;
+	else
+		store_artifact_done(&a);
+	return code;
+}
+
 enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err)
 {
 	struct store_tx *tx;

@@ -101,7 +101,7 @@ PARE_MUST_USE enum pare_code store_asset_list(struct store_view v, enum store_as
 void store_asset_list_done(struct store_asset *list, int n);
 
 /* --- jobs */
-enum store_job_status { STORE_QUEUED, STORE_RUNNING, STORE_CANCELING, STORE_SUCCEEDED, STORE_FAILED, STORE_CANCELED, STORE_N_STATUS };
+enum store_job_status { STORE_QUEUED, STORE_RUNNING, STORE_PAUSING, STORE_PAUSED, STORE_CANCELING, STORE_SUCCEEDED, STORE_FAILED, STORE_CANCELED, STORE_N_STATUS };
 const char *store_job_status_name(enum store_job_status st);
 bool store_job_status_final(enum store_job_status st);
 
@@ -148,9 +148,13 @@ PARE_MUST_USE enum pare_code store_job_put(struct store_view v, struct store_job
 PARE_MUST_USE enum pare_code store_job_get(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_list(struct store_view v, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err);
 void store_job_list_done(struct store_job *list, int n);
-/* Queued -> canceled at once (with its event); running -> canceling; canceling and canceled: PARE_OK, nothing changes;
+/* Queued and paused -> canceled at once (with its event); running and pausing -> canceling; canceling and canceled: PARE_OK, nothing changes;
  * succeeded or failed -> PARE_E_CONFLICT. */
 PARE_MUST_USE enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
+/* Queued -> paused at once, event job.paused; running -> pausing, until its worker gives it back; pausing and paused: nothing changes; else PARE_E_CONFLICT. */
+PARE_MUST_USE enum pare_code store_job_pause(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
+/* Paused -> queued, at its old place, event job.queued; pausing -> running; queued and running: nothing changes; else PARE_E_CONFLICT. */
+PARE_MUST_USE enum pare_code store_job_resume(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 /* Final jobs only (PARE_E_CONFLICT); takes events and artifacts with it. */
 PARE_MUST_USE enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err);
 /* What of a job may be changed at any time. NULL: stays. No event tells of it. */
@@ -169,8 +173,8 @@ PARE_MUST_USE enum pare_code store_job_counts(struct store *s, int64_t out[STORE
 /* --- the worker's side. Every verb below that takes a token is fenced: PARE_E_LEASE_LOST if the job is no longer held under it. */
 /* The oldest queued job of the highest priority -> running, attempt + 1, a new token, event job.started. *out_found false when the queue is empty. */
 PARE_MUST_USE enum pare_code store_job_claim(struct store *s, const char *worker, int64_t lease_ms, struct store_job *out, bool *out_found, struct pare_err *err);
-/* Extends the lease; tells whether cancelling was asked for. */
-PARE_MUST_USE enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, bool *out_canceling, struct pare_err *err);
+/* Extends the lease; tells whether it is asked to end: *out_status is RUNNING, PAUSING or CANCELING. */
+PARE_MUST_USE enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, enum store_job_status *out_status, struct pare_err *err);
 /* Appends an event (type "job.metrics"…; level "info", "warning", "error"; data JSON object) and sets phase / progress when not NULL. */
 PARE_MUST_USE enum pare_code store_job_event(struct store *s, const char *id, int64_t token, const char *type, const char *level, const char *data, const char *phase, const char *progress, struct pare_err *err);
 
@@ -180,6 +184,7 @@ PARE_MUST_USE enum pare_code store_job_checkpoint(struct store *s, const char *i
 struct store_artifact {
 	char id[PARE_ID_MAX]; /* "art_" */
 	char job[PARE_ID_MAX];
+	char owner[STORE_OWNER_MAX]; /* that of its job */
 	const char *name, *media_type;
 	char sha256[STORE_SHA256_HEX];
 	int64_t n_bytes, created_ms;
@@ -196,12 +201,12 @@ struct store_outcome {
 /* PARE_E_INVALID, and nothing changes: two artifacts of one name, or a sha256 that is none.
  * Status, artifacts and the last event (job.succeeded | job.failed | job.canceled), together. A job that was being cancelled and succeeded all the same has succeeded. */
 PARE_MUST_USE enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err);
-/* Gives a job back: queued again (canceling -> canceled), without phase, progress and started_ms; its checkpoint stays. crashed: counts a crash, and at
+/* Gives a job back: queued again (canceling -> canceled; pausing -> paused, event job.paused, progress stays), without phase, progress and started_ms; its checkpoint stays. crashed: counts a crash, and at
  * max_crashes the job fails with worker_crashed and reason as its message. Event job.retrying with reason, or job.failed. */
 PARE_MUST_USE enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err);
-/* Start-up: every running job is queued again without counting a crash, every canceling one is canceled. Returns how many. */
+/* Start-up: every running job is queued again without counting a crash, every canceling one is canceled, every pausing one paused. Returns how many. */
 PARE_MUST_USE enum pare_code store_recover(struct store *s, int *out_n, struct pare_err *err);
-/* Jobs whose lease ran out are queued again (event job.retrying; canceling -> canceled). */
+/* Jobs whose lease ran out are given back in the same way (event job.retrying, job.canceled, job.paused). */
 PARE_MUST_USE enum pare_code store_expire(struct store *s, int *out_n, struct pare_err *err);
 
 /* --- events and artifacts */
@@ -222,6 +227,9 @@ PARE_MUST_USE enum pare_code store_feed_list(struct store_view v, int64_t after,
 PARE_MUST_USE enum pare_code store_feed_last(struct store_view v, int64_t *out, struct pare_err *err); /* no event has a greater cursor now */
 PARE_MUST_USE enum pare_code store_artifact_list(struct store_view v, const char *job, struct store_artifact **out, int *out_n, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_artifact_get(struct store_view v, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
+/* By its own id. Deleting one changes its job (a new revision), whose other artifacts stay. */
+PARE_MUST_USE enum pare_code store_artifact_find(struct store_view v, const char *id, struct store_artifact *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_artifact_delete(struct store_view v, const char *id, struct pare_err *err);
 void store_artifact_list_done(struct store_artifact *list, int n);
 void store_artifact_done(struct store_artifact *a);
 /* The next of a job's labels: its length without the '\n', 0 at the end; *inout goes on. */

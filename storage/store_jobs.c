@@ -2,8 +2,9 @@
  *
  *   queued -> running -> succeeded | failed | canceled          claim, finish
  *      \         |  \--> canceling -> canceled | succeeded      cancel, then finish or release
- *       \        +-----> queued (again), or failed: worker_crashed after max_crashes       release, expire, recover
- *        +-> canceled                                           cancel
+ *       \        |   \-> pausing -> paused | succeeded | failed  pause, then finish or release
+ *        \       +-----> queued (again), or failed: worker_crashed after max_crashes       release, expire, recover
+ *         +-> canceled, paused                                  cancel, pause; paused -> queued by resume
  *
  * Each change loads the row, changes it, appends the event and writes both in one transaction, so state and history cannot disagree;
  * next_seq lives in the row, so events have no gaps. The rejected alternative, one UPDATE ... WHERE per transition in each backend's
@@ -122,6 +123,13 @@ static enum pare_code save_retrying(struct store *s, struct store_tx *tx, struct
 	return code;
 }
 
+static enum pare_code save_paused(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+{
+	drop_lease(r, STORE_PAUSED);
+	r->j.started_ms = 0;
+	return save(s, tx, r, "job.paused", "info", "{}", err);
+}
+
 static enum pare_code give_back(struct store *s, struct store_tx *tx, struct store_job_row *r, bool crashed, const char *reason, struct pare_err *err)
 {
 	if (crashed)
@@ -130,6 +138,8 @@ static enum pare_code give_back(struct store *s, struct store_tx *tx, struct sto
 		return save_ended(s, tx, r, STORE_CANCELED, err);
 	if (crashed && r->j.crashes >= r->j.max_crashes)
 		return save_failed(s, tx, r, PARE_E_WORKER_CRASHED, reason, NULL, err);
+	if (r->j.status == STORE_PAUSING)
+		return save_paused(s, tx, r, err);
 	return save_retrying(s, tx, r, reason, err);
 }
 
@@ -261,24 +271,71 @@ enum pare_code store_job_change(struct store_view v, const char *id, const struc
 	return code;
 }
 
+/* What its worker hears when it next renews the lease. No event tells of it; one will of what comes of it. */
+static enum pare_code ask_worker(struct store *s, struct store_tx *tx, struct store_job_row *r, enum store_job_status st, struct pare_err *err)
+{
+	r->j.status = st;
+	r->j.revision++;
+	return s->ops->job_update(tx, r, err);
+}
+
 static enum pare_code cancel(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
 {
 	switch (r->j.status) {
 	case STORE_QUEUED:
+	case STORE_PAUSED:
 		return save_ended(s, tx, r, STORE_CANCELED, err);
 	case STORE_RUNNING:
-		r->j.status = STORE_CANCELING;
-		r->j.revision++;
-		return s->ops->job_update(tx, r, err);
+	case STORE_PAUSING:
+		return ask_worker(s, tx, r, STORE_CANCELING, err);
 	case STORE_CANCELING:
 	case STORE_CANCELED:
 		return PARE_OK;
 	default:
-		return pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s has already %s: only a queued or running job can be canceled", r->j.id, store_job_status_name(r->j.status));
+		return pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s has already %s: only a job that has not ended can be canceled", r->j.id, store_job_status_name(r->j.status));
 	}
 }
 
-enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
+static enum pare_code cannot(const struct store_job *j, const char *only, struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s is %s: only a %s job can be %s", j->id, store_job_status_name(j->status), only, strcmp(only, "paused") == 0 ? "resumed" : "paused");
+}
+
+static enum pare_code pause_job(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+{
+	switch (r->j.status) {
+	case STORE_QUEUED:
+		return save_paused(s, tx, r, err);
+	case STORE_RUNNING:
+		return ask_worker(s, tx, r, STORE_PAUSING, err);
+	case STORE_PAUSING:
+	case STORE_PAUSED:
+		return PARE_OK;
+	default:
+		return cannot(&r->j, "queued or running", err);
+	}
+}
+
+static enum pare_code resume(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+{
+	switch (r->j.status) {
+	case STORE_PAUSED:
+		r->j.status = STORE_QUEUED;
+		r->j.progress = "";
+		return save(s, tx, r, "job.queued", "info", "{}", err);
+	case STORE_PAUSING:
+		return ask_worker(s, tx, r, STORE_RUNNING, err);
+	case STORE_QUEUED:
+	case STORE_RUNNING:
+		return PARE_OK;
+	default:
+		return cannot(&r->j, "paused", err);
+	}
+}
+
+typedef enum pare_code (*row_change)(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
+
+static enum pare_code change_status(struct store_view v, const char *id, row_change fn, struct store_job *out, struct pare_err *err)
 {
 	struct store *s = v.store;
 	struct store_job_row r = {.j = {.memory = NULL}};
@@ -289,13 +346,28 @@ enum pare_code store_job_cancel(struct store_view v, const char *id, struct stor
 		return code;
 	code = s->ops->job_load(tx, v.owner, id, &r, err);
 	if (code == PARE_OK)
-		code = cancel(s, tx, &r, err);
+		code = fn(s, tx, &r, err);
 	code = s->ops->end(tx, code, err);
 	if (code == PARE_OK)
 		*out = r.j;
 	else
 		store_job_done(&r.j);
 	return code;
+}
+
+enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
+{
+	return change_status(v, id, cancel, out, err);
+}
+
+enum pare_code store_job_pause(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
+{
+	return change_status(v, id, pause_job, out, err);
+}
+
+enum pare_code store_job_resume(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
+{
+	return change_status(v, id, resume, out, err);
 }
 
 enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err)
@@ -314,6 +386,35 @@ enum pare_code store_job_delete(struct store_view v, const char *id, struct pare
 		code = s->ops->job_remove(tx, id, err);
 	store_job_done(&r.j);
 	return s->ops->end(tx, code, err);
+}
+
+static enum pare_code delete_artifact(struct store_view v, struct store_tx *tx, const char *id, struct store_job_row *r, struct pare_err *err)
+{
+	const struct store_ops *ops = v.store->ops;
+	struct store_artifact a = {.memory = NULL};
+	enum pare_code code = ops->artifact_find(tx, v.owner, id, &a, err);
+
+	if (code == PARE_OK)
+		code = ops->job_load(tx, v.owner, a.job, r, err);
+	store_artifact_done(&a);
+	if (code != PARE_OK)
+		return code;
+	r->j.revision++;
+	code = ops->job_update(tx, r, err);
+	return code == PARE_OK ? ops->artifact_remove(tx, id, err) : code;
+}
+
+enum pare_code store_artifact_delete(struct store_view v, const char *id, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.memory = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = v.store->ops->begin(v.store, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = delete_artifact(v, tx, id, &r, err);
+	store_job_done(&r.j);
+	return v.store->ops->end(tx, code, err);
 }
 
 /* --- the worker's side */
@@ -377,17 +478,17 @@ static enum pare_code load_held(struct store *s, struct store_tx *tx, const char
 	return PARE_OK;
 }
 
-enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, bool *out_canceling, struct pare_err *err)
+enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, enum store_job_status *out_status, struct pare_err *err)
 {
 	struct store_job_row r = {.j = {.memory = NULL}};
 	struct store_tx *tx;
-	bool canceling;
+	enum store_job_status status;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
 
 	if (code != PARE_OK)
 		return code;
 	code = load_held(s, tx, id, token, &r, err);
-	canceling = r.j.status == STORE_CANCELING;
+	status = r.j.status;
 	if (code == PARE_OK) {
 		r.lease_until = mono(s) + lease_ms;
 		code = s->ops->job_update(tx, &r, err);
@@ -395,7 +496,7 @@ enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, i
 	store_job_done(&r.j);
 	code = s->ops->end(tx, code, err);
 	if (code == PARE_OK)
-		*out_canceling = canceling;
+		*out_status = status;
 	return code;
 }
 
@@ -465,6 +566,7 @@ static enum pare_code finish(struct store *s, struct store_tx *tx, struct store_
 
 		store_new_id(s, "art", a->id);
 		memcpy(a->job, r->j.id, sizeof a->job);
+		memcpy(a->owner, r->j.owner, sizeof a->owner);
 		a->created_ms = wall(s);
 		code = s->ops->artifact_insert(tx, a, err);
 		if (code != PARE_OK)

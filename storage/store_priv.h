@@ -91,6 +91,8 @@ struct store_ops {
 	enum pare_code (*artifact_insert)(struct store_tx *tx, const struct store_artifact *a, struct pare_err *err);
 	enum pare_code (*artifact_count)(struct store_tx *tx, const char *job, int *out, struct pare_err *err);
 	enum pare_code (*artifact_page)(struct store_tx *tx, const char *job, int limit, struct store_artifact *out, int *out_n, struct pare_err *err);
+	enum pare_code (*artifact_find)(struct store_tx *tx, const char *owner, const char *id, struct store_artifact *out, struct pare_err *err);
+	enum pare_code (*artifact_remove)(struct store_tx *tx, const char *id, struct pare_err *err);
 	enum pare_code (*artifact_load)(struct store_tx *tx, const char *job, const char *name, struct store_artifact *out, struct pare_err *err);
 
 	enum pare_code (*idem_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err);

@@ -23,6 +23,8 @@ static const struct {
 } status_table[STORE_N_STATUS] = {
     [STORE_QUEUED] = {.name = "queued", .final = false},
     [STORE_RUNNING] = {.name = "running", .final = false},
+    [STORE_PAUSING] = {.name = "pausing", .final = false},
+    [STORE_PAUSED] = {.name = "paused", .final = false},
     [STORE_CANCELING] = {.name = "canceling", .final = false},
     [STORE_SUCCEEDED] = {.name = "succeeded", .final = true},
     [STORE_FAILED] = {.name = "failed", .final = true},

@@ -29,6 +29,8 @@ struct job_worker {
 
 /* Set by SIGTERM and SIGINT. */
 const atomic_bool *job_cancel_flag(void);
+/* SIGUSR1: is the state to be kept at the next place where it can be, however long ago it was kept? done: it has been. */
+bool job_keep_requested(bool done);
 /* PARE_E_CANCELED after such a signal, or when the peer is gone. */
 PARE_MUST_USE enum pare_code job_check_canceled(const struct job_worker *w, struct pare_err *err);
 /* The model of a role ("model", "teacher"), without what stands beside it; PARE_E_INVALID when there is none or more than one. */

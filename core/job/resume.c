@@ -331,7 +331,7 @@ enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, boo
 	struct pare_err why;
 	enum pare_code code;
 
-	if (r->w->start.checkpoint_ms <= 0 || begun < r->keep_at_ns || r->trial > 0) /* a run of a sweep is kept as a whole */
+	if (r->w->start.checkpoint_ms <= 0 || (begun < r->keep_at_ns && !job_keep_requested(false)) || r->trial > 0) /* a run of a sweep is kept as a whole */
 		return PARE_OK;
 	if (r->search != NULL && (t != NULL || step_done || !job_search_under_way(r))) /* within a try, or after the search */
 		return PARE_OK;
@@ -347,6 +347,7 @@ enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, boo
 		code = tell(r, "checkpoint", &c, bytes, err);
 	else
 		code = r->w->link.broken ? job_check_canceled(r->w, err) : warn(r, "no checkpoint could be written", &why, err);
+	(void)job_keep_requested(true);
 	r->keep_at_ns = pare_job_env.tick_ns(NULL);
 	r->keep_at_ns += (int64_t)fmin(fmax(interval, COST_SHARE * (double)(r->keep_at_ns - begun)), STRETCH_MAX * interval);
 	return code;

@@ -19,6 +19,19 @@
 
 static atomic_bool stop_requested; /* lock-free: set by a signal handler, which may run on any thread */
 
+static atomic_bool keep_requested;
+
+static void on_keep(int signum)
+{
+	(void)signum;
+	atomic_store(&keep_requested, true);
+}
+
+bool job_keep_requested(bool done)
+{
+	return done ? atomic_exchange(&keep_requested, false) : atomic_load(&keep_requested);
+}
+
 static void on_stop(int signum)
 {
 	(void)signum;
@@ -197,7 +210,7 @@ static void answer(struct job_worker *w, enum pare_code code, struct job_answer 
 
 int pare_worker_main(void)
 {
-	struct sigaction action = {.sa_handler = on_stop};
+	struct sigaction action = {.sa_handler = on_stop}, keep = {.sa_handler = on_keep, .sa_flags = SA_RESTART};
 	struct job_worker *w = pare_calloc(1, sizeof *w);
 	struct job_answer a = {.n_artifacts = 0};
 	struct pare_err err = {.code = PARE_OK};
@@ -208,6 +221,7 @@ int pare_worker_main(void)
 		return 1;
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGUSR1, &keep, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pare_json_init();
 	pare_link_init(&w->link, PARE_ENGINE_FD);

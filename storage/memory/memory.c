@@ -393,7 +393,7 @@ static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct 
 	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
 		const struct store_job_row *r = row_at(tx, T_JOBS, i);
 
-		if ((r->j.status == STORE_RUNNING || r->j.status == STORE_CANCELING) && r->lease_until <= limit)
+		if ((r->j.status == STORE_RUNNING || r->j.status == STORE_PAUSING || r->j.status == STORE_CANCELING) && r->lease_until <= limit)
 			return copy_job(r, out, err);
 	}
 	return none("job", "held", err);
@@ -485,6 +485,39 @@ static enum pare_code artifact_load(struct store_tx *tx, const char *job, const 
 		return code;
 	}
 	return none("artifact", name, err);
+}
+
+static int find_artifact(const struct store_tx *tx, const char *owner, const char *id)
+{
+	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++) {
+		const struct store_artifact *a = row_at(tx, T_ARTIFACTS, i);
+
+		if (strcmp(a->id, id) == 0 && (owner == NULL || strcmp(a->owner, owner) == 0))
+			return i;
+	}
+	return -1;
+}
+
+static enum pare_code artifact_find(struct store_tx *tx, const char *owner, const char *id, struct store_artifact *out, struct pare_err *err)
+{
+	int i = find_artifact(tx, owner, id);
+	struct store_artifact a;
+	enum pare_code code;
+
+	if (i < 0)
+		return none("artifact", id, err);
+	a = *(const struct store_artifact *)row_at(tx, T_ARTIFACTS, i);
+	code = store_artifact_own(&a, err);
+	if (code == PARE_OK)
+		*out = a;
+	return code;
+}
+
+static enum pare_code artifact_remove(struct store_tx *tx, const char *id, struct pare_err *err)
+{
+	(void)err;
+	drop_row(tx, T_ARTIFACTS, find_artifact(tx, NULL, id));
+	return PARE_OK;
 }
 
 /* --- idempotency keys and blobs */
@@ -668,6 +701,8 @@ static const struct store_ops memory_ops = {
     .artifact_insert = artifact_insert,
     .artifact_count = artifact_count,
     .artifact_page = artifact_page,
+    .artifact_find = artifact_find,
+    .artifact_remove = artifact_remove,
     .artifact_load = artifact_load,
     .idem_purge = idem_purge,
     .idem_load = idem_load,

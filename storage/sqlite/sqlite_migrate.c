@@ -148,6 +148,23 @@ const struct sqlite_migration sqlite_migration_table[] = {
                " PRIMARY KEY (holder, label, job)) STRICT, WITHOUT ROWID;"
                "CREATE INDEX job_labels_job ON job_labels (job);"
                "PRAGMA user_version = 10;"},
+    /* Two more statuses. A check cannot be changed, and a new table would take along what refers to the old one; so the column is replaced. */
+    {.version = 11,
+        .sql = "ALTER TABLE jobs ADD COLUMN state TEXT NOT NULL DEFAULT 'queued'"
+               " CHECK (state IN ('queued', 'running', 'pausing', 'paused', 'canceling', 'succeeded', 'failed', 'canceled'));"
+               "UPDATE jobs SET state = status;"
+               "DROP INDEX jobs_status; DROP INDEX jobs_owner_status; DROP INDEX jobs_queue;"
+               "ALTER TABLE jobs DROP COLUMN status;"
+               "ALTER TABLE jobs RENAME COLUMN state TO status;"
+               "CREATE INDEX jobs_status ON jobs (status, id);"
+               "CREATE INDEX jobs_owner_status ON jobs (owner, status, id);"
+               "CREATE INDEX jobs_queue ON jobs (priority DESC, id) WHERE status = 'queued';"
+               "PRAGMA user_version = 11;"},
+    {.version = 12, /* artifacts are found by their own ids, too */
+        .sql = "ALTER TABLE artifacts ADD COLUMN owner TEXT NOT NULL DEFAULT 'default';"
+               "UPDATE artifacts SET owner = (SELECT owner FROM jobs WHERE jobs.id = artifacts.job);"
+               "CREATE UNIQUE INDEX artifacts_owner ON artifacts (owner, id);"
+               "PRAGMA user_version = 12;"},
     {0},
 };
 

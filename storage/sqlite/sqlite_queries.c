@@ -7,7 +7,7 @@
 
 #define ASSET_ROW "id, owner, name, info, produced_by, created_ms, n_files, version, revision, labels, description"
 #define ASSET_COLUMNS ASSET_ROW ", (SELECT group_concat(alias) FROM (SELECT alias FROM aliases WHERE aliases.asset = assets.id ORDER BY alias))"
-#define ARTIFACT_COLUMNS "id, job, name, media_type, sha256, n_bytes, created_ms"
+#define ARTIFACT_COLUMNS "id, job, owner, name, media_type, sha256, n_bytes, created_ms"
 #define KEY_COLUMNS "id, owner, name, scopes, hash, created_ms, expires_ms, revoked_ms, last_used_ms"
 #define UPLOAD_COLUMNS "id, owner, name, metadata, part, n_total, n_synced, sha256, created_ms, expires_ms"
 #define EVENT_COLUMNS "subject, seq, cursor, at_ms, type, level, data"
@@ -22,7 +22,7 @@
 	"SELECT " ASSET_COLUMNS " FROM assets INDEXED BY assets_name WHERE owner = ?1 AND kind = ?2 AND id > ?3 AND id < ?4 AND name = ?6 ORDER BY id " direction " LIMIT ?5"
 #define TEXT_OF(n) TEXT_OF_(n)
 #define TEXT_OF_(n) #n
-#define UNENDED "status IN ('queued', 'running', 'canceling')"
+#define UNENDED "status IN ('queued', 'running', 'pausing', 'paused', 'canceling')"
 
 const char *const sqlite_query_table[N_QUERIES] = {
     [Q_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -67,7 +67,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_LABELS_REMOVE] = "DELETE FROM job_labels WHERE job = ?1",
     [Q_JOB_REMOVE] = "DELETE FROM jobs WHERE id = ?1",
     [Q_JOB_NEXT_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1",
-    [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'canceling') AND lease_until <= ?1 LIMIT 1",
+    [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'pausing', 'canceling') AND lease_until <= ?1 LIMIT 1",
     [Q_JOB_AHEAD] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority > ?1 "
                     "UNION ALL SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority = ?1 AND id < ?2 LIMIT " TEXT_OF(STORE_POSITION_MAX) ")",
     [Q_JOB_QUEUE] = "SELECT id FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' ORDER BY priority DESC, id LIMIT " TEXT_OF(STORE_POSITION_MAX),
@@ -85,10 +85,13 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_FEED_LIST] = "SELECT " EVENT_COLUMNS " FROM events INDEXED BY events_feed WHERE owner = ?1 AND cursor > ?2 ORDER BY cursor LIMIT ?3",
     [Q_CURSOR_NEXT] = "UPDATE meta SET value = value + 1 WHERE name = 'event_cursor' RETURNING value",
     [Q_CURSOR] = "SELECT value FROM meta WHERE name = 'event_cursor'",
-    [Q_ARTIFACT_INSERT] = "INSERT INTO artifacts (" ARTIFACT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [Q_ARTIFACT_INSERT] = "INSERT INTO artifacts (" ARTIFACT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [Q_ARTIFACT_COUNT] = "SELECT count(*) FROM artifacts WHERE job = ?1",
     [Q_ARTIFACT_LIST] = "SELECT " ARTIFACT_COLUMNS " FROM artifacts WHERE job = ?1 ORDER BY id LIMIT ?2",
     [Q_ARTIFACT_LOAD] = "SELECT " ARTIFACT_COLUMNS " FROM artifacts WHERE job = ?1 AND name = ?2",
+
+    [Q_ARTIFACT_FIND] = "SELECT " ARTIFACT_COLUMNS " FROM artifacts INDEXED BY artifacts_owner WHERE owner = ?1 AND id = ?2",
+    [Q_ARTIFACT_REMOVE] = "DELETE FROM artifacts WHERE id = ?1",
 
     [Q_IDEM_PURGE] = "DELETE FROM idempotency WHERE created_ms <= ?1",
     [Q_IDEM_LOAD] = "SELECT job, fingerprint FROM idempotency WHERE owner = ?1 AND scope = ?2 AND key = ?3",

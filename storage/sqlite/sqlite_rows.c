@@ -448,6 +448,7 @@ static enum pare_code artifact_insert(struct store_tx *tx, const struct store_ar
 
 	sqlite_bind_str(&u, a->id);
 	sqlite_bind_str(&u, a->job);
+	sqlite_bind_str(&u, a->owner);
 	sqlite_bind_str(&u, a->name);
 	sqlite_bind_str(&u, a->media_type);
 	sqlite_bind_str(&u, a->sha256);
@@ -464,6 +465,7 @@ static enum pare_code read_artifact(struct use *u, struct store_artifact *out, s
 
 	sqlite_copy(u, a.id, sizeof a.id);
 	sqlite_copy(u, a.job, sizeof a.job);
+	sqlite_copy(u, a.owner, sizeof a.owner);
 	a.name = sqlite_str(u);
 	a.media_type = sqlite_str(u);
 	sqlite_copy(u, a.sha256, sizeof a.sha256);
@@ -499,18 +501,38 @@ static enum pare_code artifact_page(struct store_tx *tx, const char *job, int li
 	return code != PARE_OK ? code : ended;
 }
 
+static enum pare_code one_artifact(struct use *u, const char *name, struct store_artifact *out, struct pare_err *err)
+{
+	enum pare_code code, ended;
+
+	if (!sqlite_row(u))
+		return none(u, "artifact", name, "reading an artifact", err);
+	code = read_artifact(u, out, err);
+	ended = sqlite_use_end(u, "reading an artifact", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
+}
+
 static enum pare_code artifact_load(struct store_tx *tx, const char *job, const char *name, struct store_artifact *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_ARTIFACT_LOAD);
-	enum pare_code code, ended;
 
 	sqlite_bind_str(&u, job);
 	sqlite_bind_str(&u, name);
-	if (!sqlite_row(&u))
-		return none(&u, "artifact", name, "reading an artifact", err);
-	code = read_artifact(&u, out, err);
-	ended = sqlite_use_end(&u, "reading an artifact", code == PARE_OK ? err : NULL);
-	return code != PARE_OK ? code : ended;
+	return one_artifact(&u, name, out, err);
+}
+
+static enum pare_code artifact_find(struct store_tx *tx, const char *owner, const char *id, struct store_artifact *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_ARTIFACT_FIND);
+
+	sqlite_bind_str(&u, owner);
+	sqlite_bind_str(&u, id);
+	return one_artifact(&u, id, out, err);
+}
+
+static enum pare_code artifact_remove(struct store_tx *tx, const char *id, struct pare_err *err)
+{
+	return run_on(tx, Q_ARTIFACT_REMOVE, id, "deleting an artifact", err);
 }
 
 /* --- what is old */
@@ -632,6 +654,8 @@ const struct store_ops sqlite_ops = {
     .artifact_insert = artifact_insert,
     .artifact_count = artifact_count,
     .artifact_page = artifact_page,
+    .artifact_find = artifact_find,
+    .artifact_remove = artifact_remove,
     .artifact_load = artifact_load,
     .idem_purge = idem_purge,
     .idem_load = idem_load,

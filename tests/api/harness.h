@@ -32,7 +32,9 @@ struct world {
 	/* the fake engine */
 	enum pare_code engine_code; /* not PARE_OK: inspect and build fail with it */
 	int n_drains; /* begun less ended */
-	int n_inspected, n_analyzed, n_built, n_added, n_canceled, n_events, n_alive, n_deliveries_added;
+	int n_inspected, n_analyzed, n_built, n_added, n_asked, n_events, n_alive, n_deliveries_added;
+	struct api_worker workers[4]; /* the first n_alive */
+	enum store_job_status asked; /* of the worker, last */
 	char options[256]; /* of the last inspection */
 	char file_names[256];
 };
@@ -123,10 +125,13 @@ static inline void world_added(void *ctx)
 	((struct world *)ctx)->n_added++;
 }
 
-static inline void world_canceled(void *ctx, const char *id)
+static inline void world_asked(void *ctx, const char *id, enum store_job_status asked)
 {
+	struct world *w = ctx;
+
 	(void)id;
-	((struct world *)ctx)->n_canceled++;
+	w->asked = asked;
+	w->n_asked++;
 }
 
 static inline void world_events(void *ctx, const char *id)
@@ -159,6 +164,15 @@ static inline void world_workers(void *ctx, int *alive, int *busy, const char **
 	*sandbox = "seccomp";
 }
 
+static inline int world_each_worker(void *ctx, struct api_worker *out, int cap)
+{
+	struct world *w = ctx;
+	int n = w->n_alive < cap ? w->n_alive : cap;
+
+	memcpy(out, w->workers, (size_t)n * sizeof *out);
+	return n;
+}
+
 /* Opens the stores; world_start makes the api, after the test has set w->opt as it wants. */
 static inline void world_init(struct world *w)
 {
@@ -171,7 +185,7 @@ static inline void world_init(struct world *w)
 	ck_assert_int_eq(store_memory_open(&w->env, &w->store, NULL), PARE_OK);
 	ck_assert_int_eq(blob_fs_open(w->dir, &w->env, &w->blobs, NULL), PARE_OK);
 	w->opt = (struct api_options){.env = &w->env, .store = w->store, .blobs = w->blobs, .public_url = "", .openapi = "openapi: 3.1.0\n", .version = "0.1.0",
-	    .engine = {.inspect = world_inspect, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_canceled = world_canceled, .events_added = world_events, .workers = world_workers, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .drain = world_drain, .ctx = w},
+	    .engine = {.inspect = world_inspect, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_asked = world_asked, .events_added = world_events, .workers = world_workers, .each_worker = world_each_worker, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .drain = world_drain, .ctx = w},
 	    .limits = {.max_upload_bytes = 1 << 20, .max_json_bytes = 65536, .min_free_bytes = 0, .max_queued_jobs = 100, .max_uploads = 5, .upload_ms = 3600000, .default_threads = 2, .max_threads = 4, .max_crashes = 3}};
 }
 

@@ -301,7 +301,8 @@ START_TEST(cancels_and_deletes)
 	a = request(&w, "POST", cancel, NULL, NULL, 0);
 	assert_status(&a, 202);
 	ck_assert_str_eq(text_at(a.json, "status"), "canceled");
-	ck_assert_int_eq(w.n_canceled, 1);
+	ck_assert_int_eq(w.n_asked, 1);
+	ck_assert_int_eq(w.asked, STORE_CANCELING);
 	ck_assert_int_ge(w.n_events, 1);
 	answer_done(&a);
 	a = request(&w, "POST", cancel, H(JSON_TYPE), " {} ", 4); /* again: nothing changes */
@@ -315,10 +316,70 @@ START_TEST(cancels_and_deletes)
 }
 END_TEST
 
+START_TEST(pauses_and_resumes)
+{
+	char id[PARE_ID_MAX], path[64], pause[128], resume[128], cancel[128];
+	struct store_job j;
+	struct answer a;
+	bool found;
+
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	(void)snprintf(pause, sizeof pause, "%s/pause", path);
+	(void)snprintf(resume, sizeof resume, "%s/resume", path);
+	(void)snprintf(cancel, sizeof cancel, "%s/cancel", path);
+	for (int i = 0; i < 2; i++) { /* the second time nothing changes */
+		a = request(&w, "POST", pause, NULL, NULL, 0);
+		assert_status(&a, 202);
+		ck_assert_str_eq(text_at(a.json, "status"), "paused");
+		ck_assert(json_is_null(json_object_get(a.json, "queue_position")));
+		ck_assert_str_eq(header(&a, "ETag"), "\"2\"");
+		answer_done(&a);
+	}
+	a = get(&w, "/v1/queue");
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "paused")), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "runnable")), 0);
+	answer_done(&a);
+	a = request(&w, "POST", resume, H(JSON_TYPE), "{\"now\":true}", 12);
+	assert_problem(&a, 422, "validation_failed");
+	answer_done(&a);
+	ck_assert_int_eq(w.n_added, 1);
+	for (int i = 0; i < 2; i++) {
+		a = request(&w, "POST", resume, NULL, NULL, 0);
+		assert_status(&a, 202);
+		ck_assert_str_eq(text_at(a.json, "status"), "queued");
+		answer_done(&a);
+	}
+	ck_assert_int_eq(w.n_added, 2); /* a worker is woken, once */
+	ck_assert_int_eq(store_job_claim(w.store, "test", 30000, &j, &found, NULL), PARE_OK);
+	store_job_done(&j);
+	a = request(&w, "POST", pause, NULL, NULL, 0);
+	assert_status(&a, 202);
+	ck_assert_str_eq(text_at(a.json, "status"), "pausing");
+	ck_assert_int_eq(w.asked, STORE_PAUSING);
+	answer_done(&a);
+	a = get(&w, "/v1/jobs?status=pausing");
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 1);
+	answer_done(&a);
+	a = request(&w, "POST", resume, NULL, NULL, 0);
+	assert_status(&a, 202);
+	ck_assert_str_eq(text_at(a.json, "status"), "running");
+	ck_assert_int_eq(w.asked, STORE_RUNNING);
+	answer_done(&a);
+	a = request(&w, "POST", cancel, NULL, NULL, 0);
+	assert_status(&a, 202);
+	answer_done(&a);
+	refuses(&w, "POST", pause, NULL, 409, "conflict");
+	refuses(&w, "POST", resume, NULL, 409, "conflict");
+	refuses(&w, "POST", "/v1/jobs/nothing/pause", NULL, 404, "not_found");
+	refuses(&w, "POST", "/v1/jobs/job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E/resume", NULL, 404, "not_found");
+}
+END_TEST
+
 /* A kept state is shown while there is a job that may need it; it goes with the job's end. */
 START_TEST(shows_checkpoints)
 {
-	char id[PARE_ID_MAX], path[128], cancel[128];
+	char id[PARE_ID_MAX], path[64], cancel[128], list[128];
 	struct store_job j;
 	struct blob_ref ref;
 	struct answer a;
@@ -344,12 +405,22 @@ START_TEST(shows_checkpoints)
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(c, "place"), "epoch")), 2);
 	ck_assert_ptr_nonnull(text_at(c, "at"));
 	answer_done(&a);
+	(void)snprintf(list, sizeof list, "%s/checkpoints", path);
+	a = get(&w, list);
+	assert_status(&a, 200);
+	c = json_array_get(json_object_get(a.json, "data"), 0);
+	ck_assert_str_eq(text_at(c, "sha256"), ref.sha256);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(c, "place"), "epoch")), 2);
+	answer_done(&a);
 	ck_assert_int_eq(world_blobs(&w), n_blobs + 1);
 	a = request(&w, "POST", cancel, NULL, NULL, 0);
 	assert_status(&a, 202);
 	ck_assert(json_is_null(json_object_get(a.json, "checkpoint")));
 	answer_done(&a);
 	ck_assert_int_eq(world_blobs(&w), n_blobs);
+	a = get(&w, list);
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 0);
+	answer_done(&a);
 }
 END_TEST
 
@@ -390,6 +461,95 @@ START_TEST(serves_artifacts_and_report)
 	ck_assert_ptr_nonnull(strstr(header(&a, "Content-Security-Policy"), "default-src 'none'"));
 	answer_done(&a);
 	refuses(&w, "GET", path, H("Accept", "image/png"), 406, "not_acceptable");
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s/report?format=md", id);
+	a = request(&w, "GET", path, H("Accept", "image/png"), NULL, 0);
+	assert_status(&a, 200);
+	ck_assert_str_eq(a.body, "# Report\n");
+	answer_done(&a);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s/report?format=pdf", id);
+	refuses(&w, "GET", path, NULL, 400, "bad_request");
+}
+END_TEST
+
+START_TEST(serves_artifacts_by_their_ids)
+{
+	char id[PARE_ID_MAX], path[128], artifact[PARE_ID_MAX], content[160], etag[80];
+	const json_t *list;
+	struct answer a;
+	int n_blobs;
+
+	make_job(&w, id);
+	finish_job(&w);
+	n_blobs = world_blobs(&w);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	a = get(&w, path);
+	list = json_object_get(a.json, "artifacts");
+	(void)snprintf(artifact, sizeof artifact, "%s", text_at(json_array_get(list, 0), "id"));
+	(void)snprintf(content, sizeof content, "%s", text_at(json_object_get(json_array_get(list, 0), "urls"), "content"));
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "revision")), 4);
+	answer_done(&a);
+	(void)snprintf(path, sizeof path, "/v1/artifacts/%s", artifact);
+	a = get(&w, path);
+	assert_status(&a, 200);
+	ck_assert_str_eq(text_at(a.json, "name"), "model.onnx");
+	ck_assert_str_eq(text_at(a.json, "job"), id);
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	a = request(&w, "GET", content, H("Range", "bytes=-5"), NULL, 0);
+	assert_status(&a, 206);
+	ck_assert_str_eq(a.body, "model");
+	ck_assert_str_eq(header(&a, "Content-Disposition"), "attachment; filename=\"model.onnx\"");
+	ck_assert_ptr_nonnull(strstr(header(&a, "Repr-Digest"), "sha-256=:"));
+	answer_done(&a);
+	a = request(&w, "HEAD", content, NULL, NULL, 0);
+	assert_status(&a, 200);
+	ck_assert(a.reply->head_only);
+	answer_done(&a);
+	refuses(&w, "DELETE", path, H("If-Match", "\"other\""), 412, "precondition_failed");
+	a = request(&w, "DELETE", path, H("If-Match", etag), NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+	ck_assert_int_eq(world_blobs(&w), n_blobs - 1);
+	refuses(&w, "GET", path, NULL, 404, "not_found");
+	refuses(&w, "GET", content, NULL, 404, "not_found");
+	refuses(&w, "DELETE", path, NULL, 404, "not_found");
+	refuses(&w, "GET", "/v1/artifacts/nothing", NULL, 404, "not_found");
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	a = get(&w, path); /* the job has changed, and its other artifacts are there */
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "artifacts")), 3);
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "revision")), 5);
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(tells_of_workers)
+{
+	struct answer a;
+	const json_t *busy, *idle, *foreign;
+
+	w.workers[0] = (struct api_worker){.slot = 0, .name = "pared-1-0", .job = "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", .owner = STORE_DEFAULT_OWNER, .attempt = 2, .pid = 77, .claimed_ms = w.now_ms - 4500,
+	    .renewed_ms = w.now_ms - 1000, .lease_until_ms = w.now_ms + 29000};
+	w.workers[1] = (struct api_worker){.slot = 1, .name = "pared-1-1"};
+	w.workers[2] = w.workers[0];
+	(void)snprintf(w.workers[2].owner, sizeof w.workers[2].owner, "other");
+	w.n_alive = 3;
+	a = get(&w, "/v1/workers");
+	assert_status(&a, 200);
+	ck_assert_str_eq(header(&a, "Cache-Control"), "no-store");
+	busy = json_array_get(json_object_get(a.json, "data"), 0);
+	idle = json_array_get(json_object_get(a.json, "data"), 1);
+	foreign = json_array_get(json_object_get(a.json, "data"), 2);
+	ck_assert_str_eq(text_at(busy, "state"), "busy");
+	ck_assert_str_eq(text_at(busy, "job"), "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E");
+	ck_assert_int_eq(json_integer_value(json_object_get(busy, "pid")), 77);
+	ck_assert_int_eq(json_integer_value(json_object_get(busy, "attempt")), 2);
+	ck_assert_int_eq(json_integer_value(json_object_get(busy, "lease_age_seconds")), 4);
+	ck_assert_str_eq(text_at(busy, "lease_expires_at"), "2026-11-22T01:22:32.000Z");
+	ck_assert_str_eq(text_at(idle, "state"), "idle");
+	ck_assert(json_is_null(json_object_get(idle, "job")) && json_is_null(json_object_get(idle, "pid")) && json_is_null(json_object_get(idle, "claimed_at")));
+	ck_assert_str_eq(text_at(foreign, "state"), "busy");
+	ck_assert(json_is_null(json_object_get(foreign, "job")) && json_is_null(json_object_get(foreign, "attempt")));
+	answer_done(&a);
 }
 END_TEST
 
@@ -619,6 +779,7 @@ int main(void)
 	tcase_add_test(t, pages_and_filters);
 	tcase_add_test(t, changes_its_etag_with_the_job);
 	tcase_add_test(t, cancels_and_deletes);
+	tcase_add_test(t, pauses_and_resumes);
 	tcase_add_test(t, shows_checkpoints);
 	tcase_add_test(t, changes_what_a_job_is_called);
 	tcase_add_loop_test(t, refuses_wrong_changes, 0, (int)(sizeof patch_table / sizeof *patch_table));
@@ -626,6 +787,8 @@ int main(void)
 	tcase_add_loop_test(t, refuses_wrong_filters, 0, (int)(sizeof bad_queries / sizeof *bad_queries));
 	tcase_add_test(t, expands_one_level);
 	tcase_add_test(t, serves_artifacts_and_report);
+	tcase_add_test(t, serves_artifacts_by_their_ids);
+	tcase_add_test(t, tells_of_workers);
 	tcase_add_test(t, removes_artifacts_with_their_job);
 	suite_add_tcase(s, t);
 	return run_suite(s);

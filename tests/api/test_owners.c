@@ -8,7 +8,7 @@
 #define OWNER "Bearer pare_mine_0123456789abcdef0123"
 #define KEYS "pare_beta_0123456789abcdef0123 owner=beta scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin\npare_mine_0123456789abcdef0123\n"
 
-enum belongs { MODEL, DATASET, JOB, UPLOAD, BLOB, WEBHOOK, MODEL_NAME, DATASET_NAME, N_OWNED, NOBODY };
+enum belongs { MODEL, DATASET, JOB, UPLOAD, BLOB, WEBHOOK, ARTIFACT, MODEL_NAME, DATASET_NAME, N_OWNED, NOBODY };
 static const struct {
 	const char *prefix; /* of the route's path */
 	enum belongs to;
@@ -21,13 +21,14 @@ static const struct {
     {"/v1/uploads/{id}", UPLOAD},
     {"/v1/blobs/{digest}", BLOB},
     {"/v1/webhooks/{id}", WEBHOOK},
+    {"/v1/artifacts/{id}", ARTIFACT},
     {"/v1/keys/{id}", NOBODY}, /* of all owners: admins only */
     {"/problems/{code}", NOBODY},
     {"/v1/methods/{name}", NOBODY},
     {"/v1/recipes/{name}", NOBODY}, /* shipped with the service, the same for all */
 };
 static const char *const unknown_ids[N_OWNED] = {"mdl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "dst_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "upl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E",
-    "sha256:00000000000000000000000000000000000000000000000000000000000000aa", "whk_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "linen", "airs"};
+    "sha256:00000000000000000000000000000000000000000000000000000000000000aa", "whk_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "art_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "linen", "airs"};
 
 static struct world w;
 #define ID_MAX 80
@@ -54,6 +55,7 @@ static enum belongs owner_of(const struct api_route *r)
 static void setup(void)
 {
 	static char path[128];
+	struct store_artifact artifact;
 	char text[512];
 	struct answer a;
 	FILE *f;
@@ -67,6 +69,9 @@ static void setup(void)
 	(void)snprintf(ids[JOB], ID_MAX, "%s", text_at(a.json, "id"));
 	answer_done(&a);
 	finish_job(&w);
+	ck_assert_int_eq(store_artifact_get((struct store_view){w.store, STORE_DEFAULT_OWNER}, ids[JOB], "model.onnx", &artifact, NULL), PARE_OK);
+	(void)snprintf(ids[ARTIFACT], ID_MAX, "%s", artifact.id);
+	store_artifact_done(&artifact);
 	a = request(&w, "POST", "/v1/uploads", H("Tus-Resumable", "1.0.0", "Upload-Length", "10"), NULL, 0);
 	assert_status(&a, 201);
 	(void)snprintf(ids[UPLOAD], ID_MAX, "%s", strstr(header(&a, "Location"), "upl_"));

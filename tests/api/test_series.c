@@ -185,12 +185,37 @@ START_TEST(the_log_is_one_line_per_event)
 }
 END_TEST
 
+START_TEST(from_a_step_on)
+{
+	struct answer a;
+
+	tell("job.metrics", "{\"kind\":\"epoch\",\"step\":1,\"loss\":3}");
+	tell("job.metrics", "{\"kind\":\"epoch\",\"step\":2,\"loss\":2}");
+	tell("job.metrics", "{\"kind\":\"epoch\",\"loss\":9}");
+	tell("job.metrics", "{\"kind\":\"epoch\",\"step\":3,\"loss\":1}");
+	a = ask("metrics?step_from=2&names=step", "application/json");
+	ck_assert_uint_eq(json_array_size(points(&a)), 2);
+	ck_assert_int_eq(int_at(points(&a), 0, "step"), 2);
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "n_points")), 2);
+	answer_done(&a);
+	a = ask("metrics?step_from=3", "text/csv");
+	assert_status(&a, 200);
+	ck_assert_ptr_nonnull(strstr(a.body, ",3,1\r\n"));
+	ck_assert_ptr_null(strstr(a.body, ",2,2\r\n"));
+	answer_done(&a);
+	a = ask("metrics?step_from=x", "application/json");
+	assert_problem(&a, 400, "bad_request");
+	answer_done(&a);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("series");
 	TCase *t = tcase_create("series");
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, from_a_step_on);
 	tcase_add_test(t, points_in_order);
 	tcase_add_test(t, a_long_series_is_thinned);
 	tcase_add_test(t, the_same_as_csv);

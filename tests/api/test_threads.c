@@ -36,6 +36,13 @@ static void quiet_id(void *ctx, const char *id)
 	(void)id;
 }
 
+static void quiet_asked(void *ctx, const char *id, enum store_job_status asked)
+{
+	(void)ctx;
+	(void)id;
+	(void)asked;
+}
+
 static void expect(bool holds)
 {
 	if (!holds)
@@ -47,7 +54,7 @@ static void setup(void)
 	world_init(&w);
 	w.opt.engine.inspect = thread_inspect;
 	w.opt.engine.job_added = quiet;
-	w.opt.engine.job_canceled = quiet_id;
+	w.opt.engine.job_asked = quiet_asked;
 	w.opt.engine.events_added = quiet_id;
 	atomic_store(&n_wrong, 0);
 	world_start(&w);

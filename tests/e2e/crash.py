@@ -188,5 +188,73 @@ def goes_on():
         print(f"gone on {resumed} times: " + ", ".join(f"step {p['step']} round {p['round']} epoch {p['epoch']} fold {p['fold']}" for p in places))
 
 
+def pauses():
+    """A paused job frees its worker at once and keeps its state over kill -9; resumed it ends in the bytes of a job that was never paused."""
+    with Daemon("--workers", "1", "--job-threads", "1", "--checkpoint-seconds", "600") as d:
+        model, dataset = d.iris_model(), d.iris_data()
+        body = {"model": model, "dataset": dataset, "seed": 3, "threads": 1, "data": {"validation": 0.2}, "recipe": long_recipe()}
+
+        def post():
+            r = d.post_json("/v1/jobs", body)
+            assert r.status == 201, r
+            return r.json()["id"]
+
+        def ask(job, verb, status=202):
+            r = d.request("POST", f"/v1/jobs/{job}/{verb}")
+            assert r.status == status, r
+            return r.json()
+
+        def paused(job):
+            wait_for(lambda: d.status(job) != "pausing", 35, "the job to be paused")
+            j = d.get(f"/v1/jobs/{job}").json()
+            assert j["status"] == "paused" and j["checkpoint"] and j["started_at"] is None, j
+            wait_for(lambda: d.engines() == [], 5, "the engine to be gone")
+            return j["checkpoint"]["place"]
+
+        def outcome(job):
+            assert d.wait_job(job, 120)["status"] == "succeeded", d.get(f"/v1/jobs/{job}")
+            check_events(d.events(job))
+            return d.get(f"/v1/jobs/{job}/artifacts/model.onnx").body, figures(d.get(f"/v1/jobs/{job}/report").json())
+
+        want = outcome(post())
+        job = post()
+        wait_for(lambda: any(e["type"] == "job.metrics" for e in d.events(job)), 20, "an epoch")
+        worker, = d.get("/v1/workers").json()["data"]
+        assert worker["job"] == job and worker["attempt"] == 1 and worker["pid"] in d.engines() and worker["lease_expires_at"], worker
+        assert ask(job, "pause")["status"] in ("pausing", "paused")
+        places = [paused(job)]
+        assert [c["place"] for c in d.get(f"/v1/jobs/{job}/checkpoints").json()["data"]] == places
+        assert d.get("/v1/workers").json()["data"][0]["state"] == "idle"
+        assert ask(job, "pause")["status"] == "paused"
+        waiting = d.job(model, dataset).json()["id"]  # the worker is free for others
+        assert d.wait_job(waiting)["status"] == "succeeded"
+        d.kill()
+        d.start()
+        assert d.status(job) == "paused"
+        assert d.get("/v1/queue").json()["paused"] == 1
+        ask(job, "resume")
+        wait_for(lambda: d.status(job) == "running", 10, "it to go on")
+        ask(job, "pause")
+        d.kill()  # while it pauses, or just after
+        d.start()
+        assert d.status(job) == "paused"
+        ask(job, "resume")
+        got = outcome(job)
+        resumed = [e["data"] for e in d.events(job) if e["type"] == "job.resumed"]
+        assert resumed and all(resumed[0][k] == places[0][k] for k in resumed[0]), (resumed, places)
+        assert got[0] == want[0], "the model is another"
+        assert got[1] == want[1], "the figures are others"
+        ask(job, "resume", 409)
+        gone = post()
+        wait_for(lambda: any(e["type"] == "job.metrics" for e in d.events(gone)), 20, "an epoch")
+        ask(gone, "pause")
+        paused(gone)
+        assert ask(gone, "cancel")["status"] == "canceled"
+        check_events(d.events(gone))
+        d.stop()
+        d.start()
+        wait_for(lambda: "store.swept blobs_removed=0" in d.tail(3), 5, "the sweep to find nothing")
+
+
 if __name__ == "__main__":
-    main({"kills": kills, "goes_on": goes_on})
+    main({"pauses": pauses, "kills": kills, "goes_on": goes_on})

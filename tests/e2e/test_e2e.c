@@ -46,6 +46,7 @@ static const struct {
     {"sandbox", "attacks", 60},
     {"crash", "kills", 600},
     {"crash", "goes_on", 240},
+    {"crash", "pauses", 240},
     {"bad_input", "truncated_onnx", 60},
     {"bad_input", "bit_flips", 60},
     {"bad_input", "nested_subgraphs", 60},

@@ -50,6 +50,8 @@ START_TEST(every_verb_by_id)
 	SAME(model, no_model, store_asset_delete(THEIRS, STORE_MODEL, with, e)); /* in use: a conflict would tell */
 	SAME(waiting, no_job, store_job_get(THEIRS, with, &j, e));
 	SAME(waiting, no_job, store_job_cancel(THEIRS, with, &j, e));
+	SAME(waiting, no_job, store_job_pause(THEIRS, with, &j, e));
+	SAME(waiting, no_job, store_job_resume(THEIRS, with, &j, e));
 	SAME(waiting, no_job, store_job_change(THEIRS, with, &change, &j, e));
 	SAME(waiting, no_job, store_job_delete(THEIRS, with, e));
 	SAME(done, no_job, store_job_cancel(THEIRS, with, &j, e));
@@ -57,6 +59,8 @@ START_TEST(every_verb_by_id)
 	SAME(done, no_job, store_event_list(THEIRS, with, 0, 10, &events, &n, &final, e));
 	SAME(done, no_job, store_artifact_list(THEIRS, with, &arts, &n, e));
 	SAME(done, no_job, store_artifact_get(THEIRS, with, "a", &one, e));
+	SAME(art.id, "art_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", store_artifact_find(THEIRS, with, &one, e));
+	SAME(art.id, "art_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", store_artifact_delete(THEIRS, with, e));
 	/* and nothing has happened to them */
 	ck_assert_int_eq(status_of(done), STORE_SUCCEEDED);
 	ck_assert_int_eq(status_of(waiting), STORE_QUEUED);

@@ -192,6 +192,7 @@ static enum pare_code main_path(void)
 	struct store_page page = {.limit = 5};
 	struct store_asset *assets;
 	struct store_event *events;
+	enum store_job_status asked;
 	bool flag, found;
 	int64_t token = 0;
 	int n;
@@ -215,7 +216,7 @@ static enum pare_code main_path(void)
 	if (code == PARE_OK) {
 		token = got.lease_token;
 		store_job_done(&got);
-		code = store_job_renew(s, j.id, token, 1000, &flag, &err);
+		code = store_job_renew(s, j.id, token, 1000, &asked, &err);
 	}
 	if (code == PARE_OK)
 		code = store_job_finish(s, j.id, token, &failed, &err);

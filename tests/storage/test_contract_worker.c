@@ -9,7 +9,8 @@ START_TEST(claim_and_renew)
 	char a[PARE_ID_MAX], b[PARE_ID_MAX];
 	struct store_job j;
 	int64_t revision;
-	bool found, canceling;
+	enum store_job_status asked;
+	bool found;
 	int n;
 
 	begin(_i);
@@ -28,11 +29,11 @@ START_TEST(claim_and_renew)
 	ck_assert_str_eq(j.request, "{\"recipe\":\"x\"}");
 	expect_events(a, "job.queued job.started");
 	revision = j.revision;
-	ck_assert_int_eq(store_job_renew(s, a, j.lease_token + 1, 1000, &canceling, &err), PARE_E_LEASE_LOST);
-	ck_assert_int_eq(store_job_renew(s, b, 0, 1000, &canceling, &err), PARE_E_LEASE_LOST);
-	ck_assert_int_eq(store_job_renew(s, "job_no", j.lease_token, 1000, &canceling, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_renew(s, a, j.lease_token + 1, 1000, &asked, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_renew(s, b, 0, 1000, &asked, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_renew(s, "job_no", j.lease_token, 1000, &asked, &err), PARE_E_LEASE_LOST);
 	fake_mono += 900;
-	MUST(store_job_renew(s, a, j.lease_token, 1000, &canceling, &err));
+	MUST(store_job_renew(s, a, j.lease_token, 1000, &asked, &err));
 	fake_mono += 999;
 	MUST(store_expire(s, &n, &err));
 	ck_assert_int_eq(n, 0);
@@ -141,6 +142,20 @@ START_TEST(finish_is_one_change)
 	ck_assert_str_eq(one.media_type, "application/json");
 	store_artifact_done(&one);
 	ck_assert_int_eq(store_artifact_get(MINE(s), id, "nope", &one, &err), PARE_E_NOT_FOUND);
+	/* by their own ids; deleting one is a change of the job */
+	MUST(store_artifact_find(MINE(s), art[0].id, &one, &err));
+	ck_assert_str_eq(one.name, "model.onnx");
+	ck_assert_str_eq(one.owner, STORE_DEFAULT_OWNER);
+	store_artifact_done(&one);
+	MUST(store_artifact_delete(MINE(s), art[0].id, &err));
+	ck_assert_int_eq(store_artifact_delete(MINE(s), art[0].id, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_artifact_find(MINE(s), art[0].id, &one, &err), PARE_E_NOT_FOUND);
+	MUST(store_artifact_list(MINE(s), id, &list, &n, &err));
+	ck_assert_int_eq(n, 1);
+	store_artifact_list_done(list, n);
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.revision, 5);
+	store_job_done(&j);
 	/* once only */
 	ck_assert_int_eq(store_job_finish(s, id, token, &o, &err), PARE_E_LEASE_LOST);
 	end();
@@ -182,7 +197,8 @@ START_TEST(release_and_fencing)
 	char id[PARE_ID_MAX];
 	struct store_event *list;
 	struct store_job j;
-	bool canceling, final;
+	enum store_job_status asked;
+	bool final;
 	int n;
 
 	begin(_i);
@@ -207,7 +223,7 @@ START_TEST(release_and_fencing)
 	now = claim(id);
 	ck_assert_int_ne(now, old);
 	/* the first worker comes back from the dead */
-	ck_assert_int_eq(store_job_renew(s, id, old, 1000, &canceling, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_renew(s, id, old, 1000, &asked, &err), PARE_E_LEASE_LOST);
 	ck_assert_int_eq(store_job_event(s, id, old, "job.log", "info", "{}", NULL, NULL, &err), PARE_E_LEASE_LOST);
 	ck_assert_int_eq(store_job_release(s, id, old, true, "x", &err), PARE_E_LEASE_LOST);
 	ck_assert_int_eq(store_job_finish(s, id, old, &o, &err), PARE_E_LEASE_LOST);
@@ -338,10 +354,136 @@ START_TEST(recover_and_expire)
 }
 END_TEST
 
+/* Asked for from any status; what the worker hears, and what comes of it however it ends. */
+START_TEST(pause_and_resume)
+{
+	char id[PARE_ID_MAX], other[PARE_ID_MAX], got[PARE_ID_MAX];
+	enum store_job_status asked;
+	struct store_job j;
+	int64_t token, revision;
+	int n;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	put_job(s, model, dataset, other);
+	/* queued: at once; nobody claims it, and it comes back to its old place */
+	MUST(store_job_pause(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_PAUSED);
+	revision = j.revision;
+	store_job_done(&j);
+	MUST(store_job_pause(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.revision, revision);
+	store_job_done(&j);
+	ck_assert_int_eq(store_job_delete(MINE(s), id, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_asset_delete(MINE(s), STORE_MODEL, model, &err), PARE_E_CONFLICT);
+	token = claim(got);
+	ck_assert_str_eq(got, other);
+	finish(got, token, STORE_SUCCEEDED);
+	put_job(s, model, dataset, other);
+	MUST(store_job_resume(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_QUEUED);
+	store_job_done(&j);
+	ck_assert_int_eq(position_of(id), 0);
+	MUST(store_job_resume(MINE(s), id, &j, &err));
+	store_job_done(&j);
+	/* running: its worker hears of it, and keeps its state until it gives it back */
+	token = claim(got);
+	ck_assert_str_eq(got, id);
+	MUST(store_job_resume(MINE(s), id, &j, &err)); /* nothing to do */
+	ck_assert_int_eq(j.status, STORE_RUNNING);
+	store_job_done(&j);
+	MUST(store_job_pause(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_PAUSING);
+	store_job_done(&j);
+	MUST(store_job_renew(s, id, token, 1000, &asked, &err));
+	ck_assert_int_eq(asked, STORE_PAUSING);
+	MUST(store_job_resume(MINE(s), id, &j, &err)); /* thought better of */
+	store_job_done(&j);
+	MUST(store_job_renew(s, id, token, 1000, &asked, &err));
+	ck_assert_int_eq(asked, STORE_RUNNING);
+	MUST(store_job_pause(MINE(s), id, &j, &err));
+	store_job_done(&j);
+	MUST(store_job_event(s, id, token, "job.progress", "info", "{}", "train", "{\"p\":1}", &err));
+	MUST(store_job_checkpoint(s, id, token, CHECKPOINT_1, 10, "{}", &err));
+	MUST(store_job_release(s, id, token, false, "it was asked to", &err));
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_PAUSED);
+	ck_assert_str_eq(j.phase, "");
+	ck_assert_str_eq(j.progress, "{\"p\":1}");
+	ck_assert_str_eq(j.checkpoint, CHECKPOINT_1);
+	ck_assert_int_eq(j.started_ms, 0);
+	ck_assert_int_eq(j.crashes, 0);
+	store_job_done(&j);
+	MUST(store_recover(s, &n, &err)); /* a restart is nothing to a paused job */
+	ck_assert_int_eq(n, 0);
+	MUST(store_job_resume(MINE(s), id, &j, &err));
+	ck_assert_str_eq(j.progress, "");
+	store_job_done(&j);
+	token = claim(got);
+	ck_assert_str_eq(got, id);
+	/* the service dies while it pauses */
+	MUST(store_job_pause(MINE(s), id, &j, &err));
+	store_job_done(&j);
+	MUST(store_recover(s, &n, &err));
+	ck_assert_int_eq(n, 1);
+	ck_assert_int_eq(status_of(id), STORE_PAUSED);
+	MUST(store_job_cancel(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_CANCELED);
+	ck_assert_str_eq(j.checkpoint, "");
+	store_job_done(&j);
+	ck_assert_int_eq(store_job_pause(MINE(s), id, &j, &err), PARE_E_CONFLICT);
+	ck_assert_ptr_nonnull(strstr(err.message, "canceled"));
+	ck_assert_int_eq(store_job_resume(MINE(s), id, &j, &err), PARE_E_CONFLICT);
+	expect_events(id, "job.queued job.paused job.queued job.started job.progress job.checkpoint job.paused job.queued job.started job.paused job.canceled");
+	end();
+}
+END_TEST
+
+/* How a run may end while it is asked to pause. */
+START_TEST(ends_while_pausing)
+{
+	char id[PARE_ID_MAX];
+	struct store_job j;
+	int64_t token;
+
+	begin(_i);
+	for (int how = 0; how < 4; how++) {
+		static const enum store_job_status outcome[] = {STORE_SUCCEEDED, STORE_FAILED, STORE_CANCELED, STORE_FAILED};
+
+		put_job(s, model, dataset, id);
+		token = claim(id);
+		MUST(store_job_pause(MINE(s), id, &j, &err));
+		store_job_done(&j);
+		if (how < 2) {
+			finish(id, token, outcome[how]);
+		} else if (how == 2) {
+			MUST(store_job_cancel(MINE(s), id, &j, &err));
+			ck_assert_int_eq(j.status, STORE_CANCELING);
+			store_job_done(&j);
+			ck_assert_int_eq(store_job_resume(MINE(s), id, &j, &err), PARE_E_CONFLICT);
+			MUST(store_job_release(s, id, token, false, "x", &err));
+		} else { /* crashes count while it pauses, too */
+			for (int k = 0; k < 2; k++) {
+				MUST(store_job_release(s, id, token, true, "died", &err));
+				ck_assert_int_eq(status_of(id), STORE_PAUSED);
+				MUST(store_job_resume(MINE(s), id, &j, &err));
+				store_job_done(&j);
+				token = claim(id);
+				MUST(store_job_pause(MINE(s), id, &j, &err));
+				store_job_done(&j);
+			}
+			MUST(store_job_release(s, id, token, true, "died", &err));
+		}
+		ck_assert_int_eq(status_of(id), outcome[how]);
+	}
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {claim_and_renew, events_of_a_job, finish_is_one_change, failure_is_told, release_and_fencing, crashes_count,
-	    recover_and_expire, checkpoints};
+	    recover_and_expire, checkpoints, pause_and_resume, ends_while_pausing};
 
 	return run_over_backends("store contract: workers", tests, sizeof tests / sizeof *tests) != 0;
 }
