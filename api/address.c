@@ -162,9 +162,25 @@ bool api_networks_has(const struct api_networks *n, const char *address)
 	return api_address_parse(address, strlen(address), bytes, &v4) && holds(n, bytes);
 }
 
-const char *api_address_refused(const uint8_t address[API_ADDRESS_BYTES], const struct api_networks *allowed)
+enum pare_code api_outgoing_parse(const char *allow, const char *deny, struct api_outgoing *out, struct pare_err *err)
 {
-	if (holds(allowed, address))
+	enum pare_code code = api_networks_parse("webhook-allow", allow != NULL ? allow : "", &out->allow, err);
+
+	return code == PARE_OK ? api_networks_parse("webhook-deny", deny != NULL ? deny : "", &out->deny, err) : code;
+}
+
+void api_outgoing_done(struct api_outgoing *o)
+{
+	api_networks_free(o->allow);
+	api_networks_free(o->deny);
+	o->allow = o->deny = NULL;
+}
+
+const char *api_address_refused(const uint8_t address[API_ADDRESS_BYTES], const struct api_outgoing *o)
+{
+	if (holds(o->deny, address))
+		return "denied by the operator";
+	if (holds(o->allow, address))
 		return NULL;
 	for (size_t i = 0; i < sizeof refused_table / sizeof refused_table[0]; i++)
 		if (within(&refused_table[i].net, address))

@@ -21,8 +21,14 @@ void api_networks_free(struct api_networks *n);
 /* address: text of an IPv4 or IPv6 address, or "local". n NULL: no network. */
 bool api_networks_has(const struct api_networks *n, const char *address);
 
-/* Why the service does not call this address ("loopback", "private", …); NULL: it does. allowed: networks that are called all the same. An IPv6
- * address that holds an IPv4 address in it is refused as a kind, for what it holds reaches wherever the gateway is. */
-const char *api_address_refused(const uint8_t address[API_ADDRESS_BYTES], const struct api_networks *allowed);
+/* Which addresses are called: those of the public Internet, and those of allow, but none of deny. */
+struct api_outgoing {
+	struct api_networks *allow, *deny; /* NULL: none */
+};
+PARE_MUST_USE enum pare_code api_outgoing_parse(const char *allow, const char *deny, struct api_outgoing *out, struct pare_err *err); /* NULL: none */
+void api_outgoing_done(struct api_outgoing *o);
+/* Why the service does not call this address ("loopback", "private", …); NULL: it does. An IPv6 address that holds an IPv4 address in it is refused
+ * as a kind, for what it holds reaches wherever the gateway is. */
+const char *api_address_refused(const uint8_t address[API_ADDRESS_BYTES], const struct api_outgoing *o);
 
 #endif

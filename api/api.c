@@ -61,8 +61,8 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 	if (rc == PARE_OK)
 		rc = api_networks_parse("trusted-proxies", opt->trusted_proxies != NULL ? opt->trusted_proxies : "", &api->trusted, err);
 	if (rc == PARE_OK)
-		rc = api_networks_parse("webhook-allow", opt->webhook_allow != NULL ? opt->webhook_allow : "", &api->webhook_allow, err);
-	api->opt.trusted_proxies = api->opt.webhook_allow = NULL; /* borrowed, and read */
+		rc = api_outgoing_parse(opt->webhook_allow, opt->webhook_deny, &api->outgoing, err);
+	api->opt.trusted_proxies = api->opt.webhook_allow = api->opt.webhook_deny = NULL; /* borrowed, and read */
 	if (rc == PARE_OK && api->opt.api_key_file != NULL)
 		rc = api_keys_load(api->opt.api_key_file, &api->keys, err);
 	if (rc == PARE_OK)
@@ -91,7 +91,7 @@ void api_free(struct api *api)
 	api_keys_free(api->keys);
 	api_keys_free(api->made);
 	api_networks_free(api->trusted);
-	api_networks_free(api->webhook_allow);
+	api_outgoing_done(&api->outgoing);
 	api_metrics_free(api->metrics);
 	api_rates_free(api->rates);
 	api_wait_done(&api->waiters);

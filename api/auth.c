@@ -395,7 +395,7 @@ static struct key *find_any(const struct api_keys *file, const struct api_keys *
 
 	if (key != NULL || strlen(id) != MADE_DIGITS)
 		return key;
-	(void)snprintf(full, sizeof full, MADE_PREFIX "%s", id);
+	(void)snprintf(full, sizeof full, MADE_PREFIX "%.*s", MADE_DIGITS, id);
 	return find(made, full);
 }
 

@@ -64,9 +64,9 @@ static enum pare_code check_characters(const char *url, struct pare_err *err)
 	return PARE_OK;
 }
 
-static enum pare_code check_address(const uint8_t address[API_ADDRESS_BYTES], const struct api_networks *allowed, struct pare_err *err)
+static enum pare_code check_address(const uint8_t address[API_ADDRESS_BYTES], const struct api_outgoing *outgoing, struct pare_err *err)
 {
-	const char *why = api_address_refused(address, allowed);
+	const char *why = api_address_refused(address, outgoing);
 
 	if (why == NULL)
 		return PARE_OK;
@@ -80,7 +80,7 @@ static bool is_localhost(const char *host, size_t n)
 }
 
 /* A host without brackets and port. */
-static enum pare_code check_host(const char *host, size_t n, const struct api_networks *allowed, struct pare_err *err)
+static enum pare_code check_host(const char *host, size_t n, const struct api_outgoing *outgoing, struct pare_err *err)
 {
 	uint8_t address[API_ADDRESS_BYTES] = {0};
 	struct in_addr loose;
@@ -94,22 +94,22 @@ static enum pare_code check_host(const char *host, size_t n, const struct api_ne
 	if (strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._") != n || text[0] == '.')
 		return bad_url(err, "a host is made of letters, digits, hyphens and dots");
 	if (api_address_parse(text, n, address, &v4))
-		return check_address(address, allowed, err);
+		return check_address(address, outgoing, err);
 	if (inet_aton(text, &loose) != 0)
 		return bad_url(err, "write an IPv4 address as four decimal numbers, like 192.0.2.1");
 	if (is_localhost(text, n) && api_address_parse("127.0.0.1", 9, address, &v4))
-		return check_address(address, allowed, err);
+		return check_address(address, outgoing, err);
 	return PARE_OK;
 }
 
-static enum pare_code check_ipv6(const char *host, size_t n, const struct api_networks *allowed, struct pare_err *err)
+static enum pare_code check_ipv6(const char *host, size_t n, const struct api_outgoing *outgoing, struct pare_err *err)
 {
 	uint8_t address[API_ADDRESS_BYTES];
 	bool v4;
 
 	if (!api_address_parse(host, n, address, &v4) || v4)
 		return bad_url(err, "between the brackets of a host stands an IPv6 address");
-	return check_address(address, allowed, err);
+	return check_address(address, outgoing, err);
 }
 
 static enum pare_code check_port(const char *s, size_t n, struct pare_err *err)
@@ -125,7 +125,7 @@ static enum pare_code check_port(const char *s, size_t n, struct pare_err *err)
 	return PARE_OK;
 }
 
-enum pare_code api_hook_url_check(const char *url, const struct api_networks *allowed, struct pare_err *err)
+enum pare_code api_hook_url_check(const char *url, const struct api_outgoing *outgoing, struct pare_err *err)
 {
 	enum pare_code rc = check_characters(url, err);
 	const char *host, *port;
@@ -143,11 +143,11 @@ enum pare_code api_hook_url_check(const char *url, const struct api_networks *al
 		n_host = strcspn(host, "]");
 		if (n_host >= n)
 			return bad_url(err, "the host has a bracket that is not closed");
-		rc = check_ipv6(host + 1, n_host - 1, allowed, err);
+		rc = check_ipv6(host + 1, n_host - 1, outgoing, err);
 		n_host++;
 	} else {
 		n_host = strcspn(host, ":/?");
-		rc = check_host(host, n_host, allowed, err);
+		rc = check_host(host, n_host, outgoing, err);
 	}
 	if (rc != PARE_OK)
 		return rc;

@@ -23,7 +23,7 @@ extern const struct api_event_type api_event_type_table[];
 /* --- URLs: http or https, a host, nothing of a user, no fragment, no port of another service. A host that is an address, in whatever form, must be one that is called.
  * PARE_E_INVALID says what is wrong; the address that a name leads to is checked when it is called. */
 #define API_HOOK_URL_MAX 2048
-PARE_MUST_USE enum pare_code api_hook_url_check(const char *url, const struct api_networks *allowed, struct pare_err *err);
+PARE_MUST_USE enum pare_code api_hook_url_check(const char *url, const struct api_outgoing *outgoing, struct pare_err *err);
 
 /* --- secrets: "whsec_" and 24 to 64 bytes in base 64 */
 #define API_HOOK_SECRET_MAX 100

@@ -147,7 +147,7 @@ static void read_url(struct form *f, const json_t *v)
 
 	if (s == NULL)
 		return;
-	if (api_hook_url_check(s, f->x->api->webhook_allow, &err) == PARE_OK)
+	if (api_hook_url_check(s, &f->x->api->outgoing, &err) == PARE_OK)
 		f->h->url = keep(f, s, strlen(s));
 	else
 		wrong(f, "/url", "bad_url", "%.239s", err.message);
@@ -247,6 +247,18 @@ static void read_secret(struct form *f, const json_t *v)
 		wrong(f, "/secret", "out_of_range", "must be \"whsec_\" and 24 to 64 bytes in base 64; leave it out to have one made");
 }
 
+static void read_job(struct form *f, const json_t *v)
+{
+	const char *s = text_of(f, "/job", v);
+
+	if (s == NULL)
+		return;
+	if (pare_id_check(s, "job"))
+		(void)snprintf(f->h->job, sizeof f->h->job, "%s", s);
+	else
+		wrong(f, "/job", "not_found", "there is no job \"%.60s\"", s);
+}
+
 static const struct {
 	const char *name;
 	bool at_birth; /* not to be changed later */
@@ -258,6 +270,7 @@ static const struct {
     {"description", false, read_description},
     {"enabled", false, read_enabled},
     {"secret", true, read_secret},
+    {"job", true, read_job},
 };
 #define N_FIELDS (sizeof field_table / sizeof field_table[0])
 
@@ -339,6 +352,8 @@ enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err)
 		rc = read_form(x, &h, true, err);
 	if (rc == PARE_OK)
 		rc = store_hook_put(x->view, &h, err);
+	if (rc == PARE_E_NOT_FOUND) /* a wrong field of this request, not a missing page */
+		return pare_err_set(err, PARE_E_INVALID, "/job", "there is no job \"%.60s\"", h.job);
 	if (rc != PARE_OK)
 		return rc;
 	api_set_location(x, "/v1/webhooks/%s", h.id);

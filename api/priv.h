@@ -49,7 +49,7 @@ struct api {
 	atomic_flag collecting; /* one collection at a time */
 	pthread_mutex_t making; /* a key is made or revoked, and the list of them renewed */
 	struct api_networks *trusted; /* proxies that are believed */
-	struct api_networks *webhook_allow;
+	struct api_outgoing outgoing;
 	struct api_metrics *metrics;
 	struct api_rates *rates; /* NULL: no limit */
 	struct api_waiters waiters;

@@ -64,6 +64,7 @@ static const struct row config_table[] = {
     {"idle-timeout-seconds", COUNT, AT(idle_timeout_seconds), "75", 1, 86400, NULL, "connections on which nothing happens are closed"},
     {"min-body-rate", BYTES, AT(min_body_rate), "1k", 0, 1 << 30, NULL, "bytes per second below which an upload or a download is cut off (mean of 10 seconds); 0: never"},
     {"webhook-allow", TEXT, AT(webhook_allow), "", 0, 0, NULL, "networks that webhooks may lead to although they are not public: 10.1.0.0/16, 127.0.0.1"},
+    {"webhook-deny", TEXT, AT(webhook_deny), "", 0, 0, NULL, "networks that webhooks must not lead to, public or allowed; 0.0.0.0/0, ::/0: nothing is called at all"},
     {"webhook-ca-file", TEXT, AT(webhook_ca_file), "", 0, 0, NULL, "certificates (PEM) that receivers of webhooks are checked against; empty: those of the system"},
     {"webhook-retry-seconds", TEXT, AT(webhook_retry_seconds), "0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400", 0, 0, NULL, "pauses before the attempts to deliver a webhook; so many are made"},
     {"webhook-keep-days", COUNT, AT(webhook_keep_days), "7", 1, 3650, NULL, "deliveries that ended are forgotten after so many days"},

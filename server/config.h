@@ -15,7 +15,7 @@ enum srv_action { SRV_RUN, SRV_HELP, SRV_VERSION, SRV_PRINT_CONFIG, SRV_HEALTHCH
 /* One field per row of the table in config.c; texts are owned and never NULL ("" is unset), numbers are checked against their bounds. */
 struct srv_config {
 	enum srv_action action;
-	char *listen, *data_dir, *core, *public_url, *trusted_proxies, *api_key_file, *log_level, *webhook_allow, *webhook_ca_file, *webhook_retry_seconds;
+	char *listen, *data_dir, *core, *public_url, *trusted_proxies, *api_key_file, *log_level, *webhook_allow, *webhook_deny, *webhook_ca_file, *webhook_retry_seconds;
 	int64_t port, workers, job_threads, http_threads, max_connections;
 	int64_t max_upload_bytes, max_uploads, upload_seconds, max_json_bytes, min_free_bytes, max_memory_bytes;
 	int64_t keep_jobs_seconds, keep_artifacts_seconds;

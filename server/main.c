@@ -201,7 +201,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
-	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
+	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .webhook_deny = c->webhook_deny, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
 	struct api *api = NULL;
 	enum pare_code code = api_new(&o, &api, err);
@@ -218,7 +218,7 @@ static enum pare_code make_workers(struct daemon *d, struct pare_err *err)
 	struct srv_pool_options pool = {.store = d->store, .blobs = d->blobs, .core = c->core, .workers = (int)c->workers, .memory_bytes = c->max_memory_bytes,
 	    .max_runtime_seconds = c->max_runtime_seconds, .checkpoint_ms = c->checkpoint_seconds * 1000, .max_artifact_bytes = 2 * c->max_upload_bytes + ((int64_t)64 << 20), .events_added = on_events, .ctx = d};
 
-	struct srv_webhook_options hooks = {.store = d->store, .allow = c->webhook_allow, .retry = c->webhook_retry_seconds, .ca_file = c->webhook_ca_file, .link_base = c->public_url,
+	struct srv_webhook_options hooks = {.store = d->store, .allow = c->webhook_allow, .deny = c->webhook_deny, .retry = c->webhook_retry_seconds, .ca_file = c->webhook_ca_file, .link_base = c->public_url,
 	    .keep_ms = c->webhook_keep_days * 86400000};
 
 	if (stat(c->core, &st) != 0 || !S_ISREG(st.st_mode) || access(c->core, X_OK) != 0)

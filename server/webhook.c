@@ -68,7 +68,7 @@ struct transfer {
 struct srv_webhook {
 	struct srv_webhook_options opt;
 	char *ca_file, *link_base;
-	struct api_networks *allow;
+	struct api_outgoing outgoing;
 	int n_delays;
 	int64_t delays_ms[MAX_TRIES];
 	CURLM *multi;
@@ -106,7 +106,7 @@ static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_so
 	const char *why = "not of the Internet";
 
 	if (purpose == CURLSOCKTYPE_IPCXN && address_bytes(&a->addr, address))
-		why = api_address_refused(address, t->w->allow);
+		why = api_address_refused(address, &t->w->outgoing);
 	t->refused[0] = '\0';
 	if (why == NULL)
 		return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
@@ -510,7 +510,7 @@ enum pare_code srv_webhook_new(const struct srv_webhook_options *opt, struct srv
 	w->link_base = pare_strdup(opt->link_base);
 	rc = w->ca_file != NULL && w->link_base != NULL ? PARE_OK : pare_err_nomem(err, 0);
 	if (rc == PARE_OK)
-		rc = api_networks_parse("webhook-allow", opt->allow, &w->allow, err);
+		rc = api_outgoing_parse(opt->allow, opt->deny, &w->outgoing, err);
 	if (rc == PARE_OK)
 		rc = parse_delays(w, opt->retry, err);
 	if (rc == PARE_OK && w->ca_file[0] != '\0' && access(w->ca_file, R_OK) != 0)
@@ -568,7 +568,7 @@ void srv_webhook_free(struct srv_webhook *w)
 	}
 	if (w->multi != NULL)
 		(void)curl_multi_cleanup(w->multi);
-	api_networks_free(w->allow);
+	api_outgoing_done(&w->outgoing);
 	pare_free(w->ca_file);
 	pare_free(w->link_base);
 	pare_free(w);

@@ -15,7 +15,7 @@
 struct srv_webhook;
 struct srv_webhook_options {
 	struct store *store;
-	const char *allow;     /* networks that are called although they are not public */
+	const char *allow, *deny; /* networks that are called although they are not public, and that are not called */
 	const char *retry;     /* "0, 5, 300": seconds before each attempt; so many are made */
 	const char *ca_file;   /* certificates to trust instead of the system's; "": the system's */
 	const char *link_base; /* what links in messages begin with; "": the server */

@@ -140,25 +140,29 @@ static const struct {
 START_TEST(special_addresses_are_not_called)
 {
 	uint8_t bytes[API_ADDRESS_BYTES];
-	struct api_networks *some;
+	struct api_outgoing some = {0};
 	bool v4;
 
 	for (size_t i = 0; i < sizeof address_table / sizeof address_table[0]; i++) {
 		const char *s = address_table[i].address;
 
 		ck_assert_msg(api_address_parse(s, strlen(s), bytes, &v4), "%s", s);
-		ck_assert_msg((api_address_refused(bytes, NULL) != NULL) == address_table[i].refused, "%s", s);
+		ck_assert_msg((api_address_refused(bytes, &(struct api_outgoing){0}) != NULL) == address_table[i].refused, "%s", s);
 	}
-	ck_assert_int_eq(api_networks_parse("webhook-allow", "10.1.0.0/16, ::1", &some, NULL), PARE_OK);
+	ck_assert_int_eq(api_outgoing_parse("10.1.0.0/16, ::1", "10.1.9.0/24, 8.8.8.8", &some, NULL), PARE_OK);
 	ck_assert(api_address_parse("10.1.2.3", 8, bytes, &v4));
-	ck_assert_ptr_null(api_address_refused(bytes, some));
+	ck_assert_ptr_null(api_address_refused(bytes, &some));
 	ck_assert(api_address_parse("::ffff:10.1.2.3", 15, bytes, &v4));
-	ck_assert_ptr_null(api_address_refused(bytes, some));
+	ck_assert_ptr_null(api_address_refused(bytes, &some));
 	ck_assert(api_address_parse("10.2.2.3", 8, bytes, &v4));
-	ck_assert_str_eq(api_address_refused(bytes, some), "private");
+	ck_assert_str_eq(api_address_refused(bytes, &some), "private");
 	ck_assert(api_address_parse("::1", 3, bytes, &v4));
-	ck_assert_ptr_null(api_address_refused(bytes, some));
-	api_networks_free(some);
+	ck_assert_ptr_null(api_address_refused(bytes, &some));
+	ck_assert(api_address_parse("10.1.9.1", 8, bytes, &v4));
+	ck_assert_str_eq(api_address_refused(bytes, &some), "denied by the operator");
+	ck_assert(api_address_parse("8.8.8.8", 7, bytes, &v4));
+	ck_assert_str_eq(api_address_refused(bytes, &some), "denied by the operator");
+	api_outgoing_done(&some);
 }
 END_TEST
 
@@ -226,7 +230,7 @@ static const struct {
 START_TEST(urls)
 {
 	struct pare_err err = {.code = PARE_OK};
-	enum pare_code rc = api_hook_url_check(url_table[_i].url, NULL, &err);
+	enum pare_code rc = api_hook_url_check(url_table[_i].url, &(struct api_outgoing){0}, &err);
 
 	if (url_table[_i].says == NULL) {
 		ck_assert_msg(rc == PARE_OK, "%s: %s", url_table[_i].url, err.message);
@@ -349,6 +353,27 @@ START_TEST(all_that_is_wrong_is_told_at_once)
 	a = post_json(&w, "/v1/webhooks", many);
 	assert_problem(&a, 422, "validation_failed");
 	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "errors")), PARE_MAX_ISSUES);
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(it_can_be_for_one_job)
+{
+	char job[PARE_ID_MAX], text[200];
+	struct answer a;
+
+	make_job(&w, job);
+	(void)snprintf(text, sizeof text, "{\"url\":\"https://a.example/\",\"job\":\"%s\"}", job);
+	a = post_json(&w, "/v1/webhooks", text);
+	assert_status(&a, 201);
+	ck_assert_str_eq(text_at(a.json, "job"), job);
+	answer_done(&a);
+	a = post_json(&w, "/v1/webhooks", "{\"url\":\"https://a.example/\",\"job\":\"job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E\"}");
+	assert_problem(&a, 422, "validation_failed");
+	expect_issue(&a, "/job", "validation_failed", "there is no job");
+	answer_done(&a);
+	a = post_json(&w, "/v1/webhooks", "{\"url\":\"https://a.example/\",\"job\":\"mine\"}");
+	expect_issue(&a, "/job", "not_found", "there is no job");
 	answer_done(&a);
 }
 END_TEST
@@ -503,6 +528,7 @@ int main(void)
 	tcase_add_checked_fixture(resource, start_plain, stop);
 	tcase_add_test(resource, a_secret_is_told_once);
 	tcase_add_test(resource, all_that_is_wrong_is_told_at_once);
+	tcase_add_test(resource, it_can_be_for_one_job);
 	tcase_add_test(resource, it_can_be_changed);
 	tcase_add_test(resource, deliveries_are_told_and_sent_again);
 	tcase_add_test(resource, the_feed_comes_in_three_forms);

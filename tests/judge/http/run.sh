@@ -16,9 +16,10 @@ cleanup() {
 trap cleanup EXIT
 
 key=pare_judge_0123456789abcdefghijklmnopqrstuvwxyzABCDEF
-echo "$key scopes=models:rw,datasets:rw,jobs:rw,metrics:r,admin" >"$work/keys"
+echo "$key scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin" >"$work/keys"
 chmod 600 "$work/keys"
-"$build/pared" --port 0 --data-dir "$work/data" --core "$build/pare-core" --api-key-file "$work/keys" >"$work/out" 2>&1 &
+"$build/pared" --port 0 --data-dir "$work/data" --core "$build/pare-core" --api-key-file "$work/keys" \
+	--webhook-deny "0.0.0.0/0, ::/0" --webhook-retry-seconds 0 >"$work/out" 2>&1 &
 daemon=$!
 tries=0
 until url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$work/out" | head -n 1) && [ -n "$url" ]; do
