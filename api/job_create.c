@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/jobs.h"
+#include "api/recipes.h"
 #include "api/text.h"
 #include "storage/registry.h"
 
@@ -99,11 +100,13 @@ static enum pare_code parse(struct api_exchange *x, struct pare_job **out, struc
 {
 	struct pare_issues *issues = pare_arena_alloc(&x->arena, sizeof *issues);
 	const char *text = x->body.data != NULL ? x->body.data : "";
+	struct pare_recipe_source source;
 	enum pare_code rc;
 
 	if (issues == NULL)
 		return pare_err_nomem(err, sizeof *issues);
-	rc = pare_job_parse(text, x->body.len, out, issues, err);
+	source = api_recipe_source(x);
+	rc = pare_job_parse_with(text, x->body.len, &source, out, issues, err);
 	if (rc == PARE_E_INVALID && issues->n > 0)
 		x->issues = issues;
 	return rc;

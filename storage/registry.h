@@ -10,10 +10,10 @@
 
 /* May an asset be called that? 1 to 128 bytes of UTF-8 without control characters and none of / \ : @, no blank at an end, not "." or "..", not like an id. */
 bool store_name_ok(const char *name);
-/* [A-Za-z0-9_-][A-Za-z0-9._-]{0,63} */
+/* [A-Za-z0-9_-][A-Za-z0-9._-]{0,63}, not of digits alone, which would be a version */
 bool store_alias_ok(const char *alias);
 
-/* What a reference means: an id, "name" (the newest version that there is), "name:3" or "name@alias". An id is handed through. PARE_E_NOT_FOUND. */
+/* What a reference means: an id, "name" (the newest version that there is), "name:3" (or "name@3") or "name@alias". An id is handed through. PARE_E_NOT_FOUND. */
 PARE_MUST_USE enum pare_code store_asset_resolve(struct store_view v, enum store_asset_kind kind, const char *reference, char out_id[PARE_ID_MAX], struct pare_err *err);
 
 /* Lets name@alias mean the asset id, which must have that name (PARE_E_INVALID). expected: what it must mean now, "" nothing at all, NULL whatever

@@ -48,7 +48,7 @@ static enum pare_code put_asset(struct store *s, struct store_tx *tx, const stru
 	struct pare_buf data;
 	enum pare_code code = s->ops->asset_insert(tx, a, err);
 
-	if (code != PARE_OK)
+	if (code != PARE_OK || a->kind == STORE_RECIPE) /* nobody waits for a recipe */
 		return code;
 	memcpy(e.subject, a->id, sizeof e.subject);
 	pare_buf_init(&data, EVENT_DATA_CAP);

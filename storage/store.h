@@ -52,8 +52,8 @@ void store_close(struct store *s);
 /* Can it still be written to? For readyz. */
 PARE_MUST_USE enum pare_code store_ping(struct store *s, struct pare_err *err);
 
-/* --- assets: models and data sets are the same thing to the store */
-enum store_asset_kind { STORE_MODEL, STORE_DATASET };
+/* --- assets: models and data sets are the same thing to the store; a saved recipe is one without files, whose text is its info */
+enum store_asset_kind { STORE_MODEL, STORE_DATASET, STORE_RECIPE };
 struct store_file {
 	const char *path; /* "model.onnx", "train-images-idx3-ubyte" */
 	char sha256[STORE_SHA256_HEX];
@@ -75,7 +75,7 @@ struct store_asset {
 	const struct store_file *files;
 	void *memory;
 };
-/* Makes the id ("mdl_", "dst_"), version, revision and created_ms, written into a. PARE_E_QUOTA_BYTES. What is stored belongs to the view's owner. PARE_E_INVALID, where "/name": it may not be called that. */
+/* Makes the id ("mdl_", "dst_", "rcp_"), version, revision and created_ms, written into a. PARE_E_QUOTA_BYTES. What is stored belongs to the view's owner. PARE_E_INVALID, where "/name": it may not be called that. */
 PARE_MUST_USE enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
 /* PARE_E_NOT_FOUND; PARE_E_CONFLICT while a job that has not ended uses it, or an alias means it (message names it). */

@@ -36,6 +36,7 @@ static const struct {
 } kind_table[] = {
     [STORE_MODEL] = {.prefix = "mdl", .noun = "model"},
     [STORE_DATASET] = {.prefix = "dst", .noun = "dataset"},
+    [STORE_RECIPE] = {.prefix = "rcp", .noun = "recipe"},
 };
 
 #define JOB(f) offsetof(struct store_job_row, j.f)

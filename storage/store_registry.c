@@ -9,7 +9,7 @@
 
 static bool looks_like_id(const char *s)
 {
-	return pare_id_check(s, "mdl") || pare_id_check(s, "dst");
+	return pare_id_check(s, "mdl") || pare_id_check(s, "dst") || pare_id_check(s, "rcp");
 }
 
 bool store_name_ok(const char *name)
@@ -26,7 +26,7 @@ bool store_alias_ok(const char *alias)
 	static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
 	size_t n = strlen(alias);
 
-	return n > 0 && n < STORE_ALIAS_MAX && alias[0] != '.' && strspn(alias, chars) == n;
+	return n > 0 && n < STORE_ALIAS_MAX && alias[0] != '.' && strspn(alias, chars) == n && strspn(alias, "0123456789") < n;
 }
 
 struct reference {
@@ -45,10 +45,9 @@ static bool read_reference(const char *s, struct reference *out)
 	if (n == 0 || n >= sizeof out->name)
 		return false;
 	memcpy(out->name, s, n);
-	if (mark != NULL && *mark == '@')
-		out->alias = mark + 1;
-	if (mark != NULL && *mark == ':')
+	if (mark != NULL && (*mark == ':' || strspn(mark + 1, "0123456789") == strlen(mark + 1)))
 		return pare_parse_i64(mark + 1, strlen(mark + 1), 1, INT64_MAX, &out->version);
+	out->alias = mark != NULL ? mark + 1 : NULL;
 	return out->alias == NULL || store_alias_ok(out->alias);
 }
 

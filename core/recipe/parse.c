@@ -55,9 +55,9 @@ static void check_other(struct recipe_check *c, const char *object, const json_t
 	job->args = recipe_check_object(c, pare_catalog_find(PARE_KIND_OBJECT, object), root, false);
 }
 
-static enum pare_code parse(const char *object, const char *text, size_t len, struct pare_job **out, struct pare_issues *issues, struct pare_err *err)
+static enum pare_code parse(const char *object, const char *text, size_t len, const struct pare_recipe_source *source, struct pare_job **out, struct pare_issues *issues, struct pare_err *err)
 {
-	struct recipe_check c = {.issues = issues};
+	struct recipe_check c = {.issues = issues, .source = source, .err = err};
 	struct pare_job *job = NULL;
 	json_t *root = NULL;
 	enum pare_code code;
@@ -79,7 +79,9 @@ static enum pare_code parse(const char *object, const char *text, size_t len, st
 		check_other(&c, object, root, job);
 	else
 		check_job(&c, root, job);
-	if (c.nomem) {
+	if (c.failed != PARE_OK) {
+		code = c.failed;
+	} else if (c.nomem) {
 		code = pare_err_nomem(err, 0);
 	} else if (issues->n != 0) {
 		report(issues, err);
@@ -98,14 +100,21 @@ enum pare_code pare_job_parse(const char *text, size_t len, struct pare_job **ou
 {
 	struct pare_issues own;
 
-	return parse(NULL, text, len, out, issues != NULL ? issues : &own, err);
+	return parse(NULL, text, len, NULL, out, issues != NULL ? issues : &own, err);
+}
+
+enum pare_code pare_job_parse_with(const char *text, size_t len, const struct pare_recipe_source *source, struct pare_job **out, struct pare_issues *issues, struct pare_err *err)
+{
+	struct pare_issues own;
+
+	return parse(NULL, text, len, source, out, issues != NULL ? issues : &own, err);
 }
 
 enum pare_code pare_object_parse(const char *object, const char *text, size_t len, struct pare_job **out, struct pare_issues *issues, struct pare_err *err)
 {
 	struct pare_issues own;
 
-	return parse(object, text, len, out, issues != NULL ? issues : &own, err);
+	return parse(object, text, len, NULL, out, issues != NULL ? issues : &own, err);
 }
 
 void pare_job_free(struct pare_job *job)

@@ -57,6 +57,15 @@ struct pare_job;
 PARE_MUST_USE enum pare_code pare_job_parse(const char *text, size_t len, struct pare_job **out, struct pare_issues *issues, struct pare_err *err);
 /* The same for another object of the catalog ("architecture", "data"): the result has arguments and no steps. */
 PARE_MUST_USE enum pare_code pare_object_parse(const char *object, const char *text, size_t len, struct pare_job **out, struct pare_issues *issues, struct pare_err *err);
+/* Recipes beside the built-in ones, which come first: the file of a name (pare_free) and what the job shall call it. PARE_E_NOT_FOUND; other errors end the parse. */
+#define PARE_RECIPE_NAME_MAX 160
+struct pare_recipe_source {
+	enum pare_code (*find)(void *ctx, const char *name, char **out_text, char out_name[PARE_RECIPE_NAME_MAX], struct pare_err *err);
+	void *ctx;
+};
+PARE_MUST_USE enum pare_code pare_job_parse_with(const char *text, size_t len, const struct pare_recipe_source *source, struct pare_job **out, struct pare_issues *issues, struct pare_err *err);
+/* Is the text a recipe that a job can name, as recipes/NAME.json are? With all its parameters at their defaults it must be right. Issues have pointers within it. */
+PARE_MUST_USE enum pare_code pare_recipe_check(const char *text, size_t len, struct pare_issues *issues, struct pare_err *err);
 void pare_job_free(struct pare_job *job);
 const struct pare_args *pare_job_args(const struct pare_job *job); /* method: the PARE_KIND_JOB row: model, dataset, seed, threads, … */
 /* The steps in order; each args->method is a PARE_KIND_STEP row. */

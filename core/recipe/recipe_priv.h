@@ -29,6 +29,9 @@ struct recipe_check {
 	struct pare_arena *arena;
 	struct pare_issues *issues;
 	bool nomem;
+	const struct pare_recipe_source *source; /* of recipes that are not built in, or NULL */
+	enum pare_code failed; /* of the source, in err */
+	struct pare_err *err;
 	size_t path_len;
 	char path[160];
 };
@@ -51,6 +54,9 @@ void recipe_check_rules(struct recipe_check *c, const struct pare_args *job);
 
 /* Replaces a recipe name by its steps and consumes "params"; new reference, or NULL after an issue or without memory. */
 json_t *recipe_resolve(struct recipe_check *c, const json_t *job);
+
+/* What the file of a recipe makes of a job that names it. */
+void recipe_resolve_file(struct recipe_check *c, json_t *job, const json_t *file, const char *name);
 
 /* The names that a sweep says, looked up: file_job is the job of the named recipe, or NULL. Then, of a job that is right by itself, what its variants would
  * be told (sweep.c). */

@@ -13,6 +13,7 @@
  * those who post the same text again and again.
  *
  * What the user's job says beside the recipe wins over the recipe's job; the objects are merged field by field. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/recipe/json_text.h"
@@ -71,23 +72,36 @@ const char *pare_recipe_text_at(size_t i)
 	return recipes_embedded[i].text;
 }
 
-/* False: there is none of that name. */
-static bool find(struct recipe_check *c, const char *name, size_t *out)
+/* The file of that name, built in or saved (*out_name: of which version); NULL after an issue. New reference. */
+static json_t *find(struct recipe_check *c, const char *name, char out_name[PARE_RECIPE_NAME_MAX])
 {
 	struct pare_nearest near;
+	json_t *file = NULL;
+	char *text = NULL;
 
 	pare_nearest_init(&near, name);
 	for (size_t i = 0; i < N_RECIPES; i++) {
-		*out = i;
-		if (strcmp(recipes_embedded[i].name, name) == 0)
-			return true;
+		if (strcmp(recipes_embedded[i].name, name) == 0) {
+			(void)snprintf(out_name, PARE_RECIPE_NAME_MAX, "%s", name);
+			file = load(i);
+			c->nomem |= file == NULL;
+			return file;
+		}
 		pare_nearest_try(&near, recipes_embedded[i].name);
 	}
+	if (c->source != NULL)
+		c->failed = c->source->find(c->source->ctx, name, &text, out_name, c->err);
+	if (text != NULL)
+		c->failed = pare_json_load(text, strlen(text), RECIPE_TEXT_MAX, &file, NULL, c->err);
+	pare_free(text);
+	if (file != NULL || (c->failed != PARE_OK && c->failed != PARE_E_NOT_FOUND))
+		return file;
+	c->failed = PARE_OK;
 	if (near.best != NULL)
 		recipe_issue_at(c, "recipe", "unknown_value", "no such recipe; did you mean \"%s\"?", near.best);
 	else
 		recipe_issue_at(c, "recipe", "unknown_value", "no such recipe; GET /v1/recipes lists them");
-	return false;
+	return NULL;
 }
 
 static struct pare_param param_of(const json_t *def)
@@ -229,27 +243,27 @@ static void merge(struct recipe_check *c, json_t *job, const json_t *from)
 	}
 }
 
-static void resolve_named(struct recipe_check *c, json_t *job, const char *name)
+void recipe_resolve_file(struct recipe_check *c, json_t *job, const json_t *file, const char *name)
 {
-	json_t *file, *values, *part;
-	size_t i;
+	json_t *values = values_of(c, json_object_get(file, "params"), json_object_get(job, "params"));
+	json_t *part = substitute(c, json_object_get(file, "job"), values);
 
-	(void)json_object_del(job, "recipe");
-	if (!find(c, name, &i))
-		return;
-	file = load(i);
-	if (file == NULL) {
-		c->nomem = true;
-		return;
-	}
-	values = values_of(c, json_object_get(file, "params"), json_object_get(job, "params"));
-	part = substitute(c, json_object_get(file, "job"), values);
 	merge(c, job, part);
 	if (json_object_set_new(json_object_get(job, "recipe"), "name", json_string(name)) != 0)
 		c->nomem = true;
 	recipe_sweep_resolve(c, job, json_object_get(file, "job"));
 	json_decref(part);
 	json_decref(values);
+}
+
+static void resolve_named(struct recipe_check *c, json_t *job, const char *name)
+{
+	char own_name[PARE_RECIPE_NAME_MAX];
+	json_t *file = find(c, name, own_name);
+
+	(void)json_object_del(job, "recipe"); /* not before: the name stands there */
+	if (file != NULL)
+		recipe_resolve_file(c, job, file, own_name);
 	json_decref(file);
 }
 

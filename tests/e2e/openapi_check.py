@@ -272,6 +272,26 @@ def registry(model):
     expect(404, "DELETE", url)
 
 
+def recipes():
+    """Saved ones: versions that do not change, names that are taken, what is wrong with its place."""
+    mine = {"doc": "ours", "params": {"share": {"type": "number", "min": 0, "max": 1, "default": 0.5}}, "job": {"recipe": {"steps": [{"prune": {"sparsity": {"$param": "share"}}}]}}}
+    saved = expect(201, "POST", "/v1/recipes", {"name": "ours", "recipe": mine})[1]
+    expect(200, "PUT", "/v1/recipes/ours", {"recipe": mine})
+    expect(201, "PUT", "/v1/recipes/ours", {"recipe": {"steps": [{"prune": {"sparsity": 0.5}}]}})
+    expect(409, "PUT", "/v1/recipes/ours@1", {"recipe": {"steps": [{"prune": {"sparsity": 0.5}}]}})
+    expect(404, "PUT", "/v1/recipes/ours@9", {"recipe": mine})
+    expect(409, "POST", "/v1/recipes", {"name": "weight-magnitude", "recipe": mine})
+    expect(409, "DELETE", "/v1/recipes/weight-magnitude")
+    wrong = expect(422, "POST", "/v1/recipes", {"name": "ours", "recipe": {"steps": [{"prune": {"sparsty": 0.5}}]}})[1]
+    if wrong["errors"][0]["pointer"] != "/recipe/steps/0/prune/sparsty":
+        WRONG.append(f"a wrong recipe has its place at {wrong['errors']}")
+    revalidate("/v1/recipes/ours@1")
+    revalidate("/v1/recipes/" + saved["id"])
+    revalidate("/v1/recipes?name=ours")
+    expect(204, "DELETE", "/v1/recipes/ours@2")
+    expect(404, "DELETE", "/v1/recipes/ours@2")
+
+
 def begin_upload(**headers):
     return expect(201, "POST", "/v1/uploads", b"", **headers)[0]["Location"]
 
@@ -391,7 +411,7 @@ def results(job):
         revalidate(f"/v1/artifacts/{artifact['id']}")
         check_blob(f"/v1/artifacts/{artifact['id']}/content")
     expect(404, "GET", f"/v1/jobs/{job}/artifacts/nothing")
-    check_blob(f"/v1/jobs/{job}/report")
+    revalidate(f"/v1/jobs/{job}/report")  # chosen by Accept: no ranges
     expect(200, "GET", f"/v1/jobs/{job}/report", Accept="text/markdown")
     expect(406, "GET", f"/v1/jobs/{job}/report", Accept="image/png")
     expect(200, "GET", f"/v1/jobs/{job}/report?format=md", Accept="image/png")
@@ -462,6 +482,7 @@ def main():
     if KEY:
         expect(401, "GET", "/v1/jobs", key=False)
     uploads()
+    recipes()
     model, dataset = assets()
     registry(model)
     job = jobs(model, dataset)
