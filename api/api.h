@@ -46,6 +46,8 @@ struct api_engine {
 	/* Looks at uploaded files in the sandbox. options: JSON or NULL. On success *out_info is a JSON object (pare_free). The engine's own error comes back as it is;
 	 * PARE_E_WORKER_CRASHED, PARE_E_TIMEOUT, PARE_E_BUSY are possible. */
 	enum pare_code (*inspect)(void *ctx, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err);
+	/* The first rows of a data set, as a JSON object (pare_free): what they hold, fewer if they are large. Errors as above. */
+	enum pare_code (*sample)(void *ctx, const struct store_file *files, int n_files, const char *options, int n_rows, char **out_rows, struct pare_err *err);
 	/* What a job (its canonical text) would do with these inputs, as a JSON object (pare_free). Errors as above. */
 	enum pare_code (*analyze)(void *ctx, const char *job, const struct api_engine_input *inputs, int n_inputs, char **out_info, struct pare_err *err);
 	/* Builds a model from an architecture description (JSON text) into a new blob. */

@@ -187,6 +187,8 @@ enum pare_code api_get_model(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_dataset(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_delete_model(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_delete_dataset(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_validate_model(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_dataset_sample(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_patch_model(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_patch_dataset(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_model_versions(struct api_exchange *x, struct pare_err *err);

@@ -11,6 +11,7 @@ static const char *const q_assets[] = {"limit", "after", "before", "order", "nam
 static const char *const q_upload[] = {"name", NULL};
 static const char *const q_model[] = {"name", "filename", NULL};
 static const char *const q_dataset[] = {"name", "filename", "label", "task", NULL};
+static const char *const q_sample[] = {"n", "label", NULL};
 static const char *const q_path[] = {"path", NULL};
 static const char *const q_report[] = {"format", NULL};
 static const char *const q_metrics[] = {"names", "step_from", "after", "max_points", NULL};
@@ -58,6 +59,7 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/models/{name}/aliases/{alias}", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_model_alias},
     {"PUT", "/v1/models/{name}/aliases/{alias}", API_WANT_JSON, API_MODELS_WRITE, API_WAIT_DISK, false, false, NULL, api_put_model_alias},
     {"DELETE", "/v1/models/{name}/aliases/{alias}", API_WANT_NONE, API_MODELS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_model_alias},
+    {"POST", "/v1/models/{id}/validate", API_WANT_EMPTY, API_MODELS_READ, API_WAIT_ENGINE, false, false, NULL, api_validate_model},
     {"GET", "/v1/models/{id}/graph", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, NULL, api_get_model_graph},
     {"GET", "/v1/models/{id}/content", API_WANT_NONE, API_MODELS_READ, API_WAIT_NOTHING, false, false, q_path, api_get_model_content},
     {"POST", "/v1/datasets", API_WANT_UPLOAD, API_DATASETS_WRITE, API_WAIT_ENGINE, false, true, q_dataset, api_post_dataset},
@@ -66,6 +68,7 @@ const struct api_route api_route_table[] = {
     {"DELETE", "/v1/datasets/{id}", API_WANT_NONE, API_DATASETS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_dataset},
     {"PATCH", "/v1/datasets/{id}", API_WANT_JSON, API_DATASETS_WRITE, API_WAIT_DISK, false, false, NULL, api_patch_dataset},
     {"GET", "/v1/datasets/{name}/versions", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, q_page, api_get_dataset_versions},
+    {"GET", "/v1/datasets/{id}/sample", API_WANT_NONE, API_DATASETS_READ, API_WAIT_ENGINE, false, false, q_sample, api_get_dataset_sample},
     {"GET", "/v1/datasets/{id}/content", API_WANT_NONE, API_DATASETS_READ, API_WAIT_NOTHING, false, false, q_path, api_get_dataset_content},
     {"POST", "/v1/jobs", API_WANT_JSON, API_JOBS_WRITE, API_WAIT_DISK, true, true, q_job, api_post_job},
     {"GET", "/v1/jobs", API_WANT_NONE, API_JOBS_READ, API_WAIT_NOTHING, false, false, q_jobs, api_get_jobs},

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -234,6 +235,15 @@ enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, 
 	struct talk t = {.start = {.kind = model ? "inspect-model" : "inspect-dataset", .options = options}, .may_spill = !model};
 
 	return finish(l, &t, add_files(l, &t, model ? "model" : "data", files, n_files, err), out_info, err);
+}
+
+enum pare_code srv_look_sample(struct srv_look *l, const struct store_file *files, int n_files, const char *options, int n_rows, char **out_rows, struct pare_err *err)
+{
+	char job[32];
+	struct talk t = {.start = {.kind = "sample-dataset", .job = job, .options = options}, .may_spill = true};
+
+	snprintf(job, sizeof job, "{\"rows\":%d}", n_rows);
+	return finish(l, &t, add_files(l, &t, "data", files, n_files, err), out_rows, err);
 }
 
 enum pare_code srv_look_analyze(struct srv_look *l, const char *job, const struct api_engine_input *inputs, int n_inputs, char **out_info, struct pare_err *err)

@@ -58,6 +58,11 @@ static enum pare_code on_inspect(void *ctx, enum store_asset_kind kind, const st
 	return srv_look_inspect(((struct daemon *)ctx)->look, kind, files, n, options, out_info, err);
 }
 
+static enum pare_code on_sample(void *ctx, const struct store_file *files, int n, const char *options, int n_rows, char **out_rows, struct pare_err *err)
+{
+	return srv_look_sample(((struct daemon *)ctx)->look, files, n, options, n_rows, out_rows, err);
+}
+
 static enum pare_code on_analyze(void *ctx, const char *job, const struct api_engine_input *inputs, int n, char **out_info, struct pare_err *err)
 {
 	return srv_look_analyze(((struct daemon *)ctx)->look, job, inputs, n, out_info, err);
@@ -197,7 +202,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	const struct srv_config *c = &d->config;
 	struct api_options o = {
 	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
-	    .engine = {on_inspect, on_analyze, on_build, on_job_added, on_job_asked, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, on_each_worker, d},
+	    .engine = {on_inspect, on_sample, on_analyze, on_build, on_job_added, on_job_asked, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, on_each_worker, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},

@@ -52,6 +52,7 @@ struct job_answer {
 PARE_MUST_USE enum pare_code job_run(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_inspect_model(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_inspect_dataset(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_sample_dataset(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_analyze(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_build(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_pack(struct job_worker *w, struct job_answer *a, struct pare_err *err);

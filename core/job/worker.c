@@ -139,6 +139,7 @@ static const struct {
     {"run", job_run},
     {"inspect-model", job_inspect_model},
     {"inspect-dataset", job_inspect_dataset},
+    {"sample-dataset", job_sample_dataset},
     {"analyze", job_analyze},
     {"build", job_build},
     {"pack", job_pack},

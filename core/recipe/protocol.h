@@ -2,8 +2,8 @@
  * PARE_LINE_MAX bytes each. Both sides use this file, nothing else writes or reads the lines.
  *
  * daemon -> engine, once:
- *   {"type":"start","kind":"run|analyze|inspect-model|inspect-dataset|build|pack|unpack","job":{…canonical job…} | null,
- *    "architecture":{…} (build), "options":{…} (inspect-dataset: label, task),
+ *   {"type":"start","kind":"run|analyze|inspect-model|inspect-dataset|sample-dataset|build|pack|unpack","job":{…canonical job…} | null,
+ *    "architecture":{…} (build), "options":{…} (inspect-dataset, sample-dataset: label, task; the job of the latter is {"rows":5}),
  *    "inputs":[{"role":"model|teacher|data|checkpoint","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016,"sha256":"…" (or absent)}, …],
  *    "limits":{"memory_bytes":N,"cpu_seconds":N},"checkpoint_ms":N,"trials":null | [{…run of the sweep and its outcome…}, …]}
  *   Of several files of a model the one called *.onnx is the model, the others are its external data. The fds are inherited,

@@ -77,6 +77,18 @@ static inline enum pare_code world_inspect(void *ctx, enum store_asset_kind kind
 	return *out_info != NULL ? PARE_OK : pare_err_nomem(err, 0);
 }
 
+static inline enum pare_code world_sample(void *ctx, const struct store_file *files, int n_files, const char *options, int n_rows, char **out_rows, struct pare_err *err)
+{
+	struct world *w = ctx;
+
+	(void)snprintf(w->options, sizeof w->options, "%s %d", options, n_rows);
+	(void)snprintf(w->file_names, sizeof w->file_names, "%d:%s", n_files, files[0].path);
+	if (w->engine_code != PARE_OK)
+		return pare_err_set(err, w->engine_code, "line 7", "the engine says no");
+	*out_rows = pare_strdup("{\"n_rows\":150,\"rows\":[]}");
+	return *out_rows != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
 static inline enum pare_code world_analyze(void *ctx, const char *job, const struct api_engine_input *inputs, int n_inputs, char **out_info, struct pare_err *err)
 {
 	struct world *w = ctx;
@@ -185,7 +197,7 @@ static inline void world_init(struct world *w)
 	ck_assert_int_eq(store_memory_open(&w->env, &w->store, NULL), PARE_OK);
 	ck_assert_int_eq(blob_fs_open(w->dir, &w->env, &w->blobs, NULL), PARE_OK);
 	w->opt = (struct api_options){.env = &w->env, .store = w->store, .blobs = w->blobs, .public_url = "", .openapi = "openapi: 3.1.0\n", .version = "0.1.0",
-	    .engine = {.inspect = world_inspect, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_asked = world_asked, .events_added = world_events, .workers = world_workers, .each_worker = world_each_worker, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .drain = world_drain, .ctx = w},
+	    .engine = {.inspect = world_inspect, .sample = world_sample, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_asked = world_asked, .events_added = world_events, .workers = world_workers, .each_worker = world_each_worker, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .drain = world_drain, .ctx = w},
 	    .limits = {.max_upload_bytes = 1 << 20, .max_json_bytes = 65536, .min_free_bytes = 0, .max_queued_jobs = 100, .max_uploads = 5, .upload_ms = 3600000, .default_threads = 2, .max_threads = 4, .max_crashes = 3}};
 }
 

@@ -39,7 +39,7 @@ START_TEST(versions_and_references)
 	r = get(&w, "/v1/models/lenet/versions?limit=1");
 	assert_status(&r, 200);
 	ck_assert_str_eq(text_at(json_array_get(json_object_get(r.json, "data"), 0), "id"), b);
-	ck_assert_ptr_nonnull(strstr(header(&r, "Link"), "</v1/models/lenet/versions?limit=1&after="));
+	ck_assert_ptr_nonnull(strstr(header(&r, "Link"), "</v1/models/lenet/versions?after="));
 	answer_done(&r);
 	r = get(&w, "/v1/models?name=lenet&limit=1");
 	ck_assert_ptr_nonnull(strstr(header(&r, "Link"), "&name=lenet"));
@@ -182,6 +182,40 @@ START_TEST(changes)
 }
 END_TEST
 
+START_TEST(looks_again)
+{
+	char a[PARE_ID_MAX], d[PARE_ID_MAX];
+	struct answer r;
+
+	make_model(&w, a);
+	make_dataset(&w, d);
+	r = request(&w, "POST", "/v1/models/lenet/validate", NULL, NULL, 0);
+	assert_status(&r, 200);
+	ck_assert(json_is_true(json_object_get(r.json, "valid")));
+	ck_assert_int_eq((int)json_array_size(json_object_get(r.json, "warnings")), 2); /* the fake engine's model can do nothing */
+	answer_done(&r);
+	r = get(&w, "/v1/datasets/iris/sample?n=7&label=c");
+	assert_status(&r, 200);
+	ck_assert_str_eq(w.options, "{\"label\":\"c\"} 7");
+	ck_assert_str_eq(w.file_names, "1:iris.csv");
+	answer_done(&r);
+	w.engine_code = PARE_E_MODEL;
+	r = request(&w, "POST", "/v1/models/lenet/validate", NULL, NULL, 0);
+	assert_status(&r, 200);
+	ck_assert(json_is_false(json_object_get(r.json, "valid")));
+	ck_assert_str_eq(text_at(json_object_get(r.json, "error"), "code"), "invalid_model");
+	answer_done(&r);
+	w.engine_code = PARE_E_BUSY;
+	r = request(&w, "POST", "/v1/models/lenet/validate", NULL, NULL, 0);
+	assert_problem(&r, 503, "busy");
+	answer_done(&r);
+	w.engine_code = PARE_E_DATASET;
+	r = get(&w, "/v1/datasets/iris/sample");
+	assert_problem(&r, 422, "invalid_dataset");
+	answer_done(&r);
+}
+END_TEST
+
 START_TEST(jobs_keep_the_id)
 {
 	char a[PARE_ID_MAX], b[PARE_ID_MAX], d[PARE_ID_MAX];
@@ -224,6 +258,7 @@ int main(void)
 	tcase_add_loop_test(tc, aliases_that_are_wrong, 0, (int)(sizeof wrong_alias / sizeof wrong_alias[0]));
 	tcase_add_test(tc, names_that_attack);
 	tcase_add_test(tc, changes);
+	tcase_add_test(tc, looks_again);
 	tcase_add_test(tc, jobs_keep_the_id);
 	suite_add_tcase(s, tc);
 	return run_suite(s);

@@ -79,6 +79,8 @@ def check_body(where, content, kind, body):
         WRONG.append(f"{where}: media type {kind} is not documented")
         return None
     value = "" if kind in ("application/onnx", "application/octet-stream") else body.decode("utf-8")
+    if kind == "application/yaml":
+        value = yaml.safe_load(body)
     if kind.endswith(("/json", "+json")) and not where.endswith(" 206"):
         value = json.loads(value)
     WRONG.extend(f"{where}: {f}" for f in findings(content[kind]["schema"], value))
@@ -254,6 +256,15 @@ def registry(model):
     expect(422, "PATCH", f"/v1/models/{model}", {"name": "a/b"})
     expect(404, "PATCH", "/v1/models/nothing", {})
     expect(200, "PATCH", "/v1/datasets/points", {"description": "points"})
+    if not expect(200, "POST", f"/v1/models/{model}/validate")[1]["prunable"]:
+        WRONG.append("a network without prunable layers")
+    expect(404, "POST", "/v1/models/nothing/validate")
+    rows_of = revalidate("/v1/datasets/points/sample?n=3&label=label")["sample"]
+    if rows_of["n_rows"] != 300 or [r["targets"][0]["values"] for r in rows_of["rows"]] != [["0"], ["1"], ["2"]] or len(rows_of["rows"][0]["inputs"][0]["values"]) != 3:
+        WRONG.append(f"a sample of the points is {rows_of}")
+    expect(400, "GET", "/v1/datasets/points/sample?n=0")
+    expect(422, "GET", "/v1/datasets/points/sample?label=nothing")
+    expect(404, "GET", "/v1/datasets/nothing/sample")
     revalidate("/v1/models/small/versions")
     revalidate("/v1/models?name=small")
     expect(404, "GET", "/v1/models/nothing/versions")
