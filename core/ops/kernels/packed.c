@@ -1,8 +1,10 @@
 /* A panel of a packed matrix is two vectors of columns wide and lies row after row, which is what the tiles of conv_tile.h
- * read. BLAS packs its right side on every call: with the few rows of a batch that meet R at a step this costs as much as a
+ * read, and the strips of strip.h. BLAS packs its right side on every call: with the few rows of a batch that meet R at a step this costs as much as a
  * third of the product. A part of a panel stays in the first cache while the rows go by, and as many rows go by as stay in
  * the second until the last panel has met them. */
 #include "core/ops/kernels/packed.h"
+
+#include "core/ops/kernels/strip.h"
 
 #define CACHED_FLOATS 6144 /* of a panel: 24 KiB */
 #define BLOCK_FLOATS 32768 /* of a: 128 KiB */
@@ -36,27 +38,54 @@ void pare_pack(bool tb, int64_t k, int64_t n, const float *b, float *out)
 
 		width = panel_width(n, first);
 		filled = n - first < width ? n - first : width;
+		if (pare_strip() != NULL) {
+			pare_strip()->pack(k, filled, width, b + first * n_step, k_step, n_step, 1.0f, out);
+			out += k * width;
+			continue;
+		}
 		for (int64_t i = 0; i < k; i++, out += width)
 			for (int64_t j = 0; j < width; j++)
 				out[j] = j < filled ? b[i * k_step + (first + j) * n_step] : 0.0f;
 	}
 }
 
+/* Parts of nearly equal size, none above `most`: where part i of n ends. */
+static int64_t part_end(int64_t n, int64_t most, int64_t i)
+{
+	return n * (i + 1) / ((n + most - 1) / most);
+}
+
 /* One panel, in parts of k that stay in the first cache. */
-static void panel_mul(struct pare_dot *d, int64_t m, int64_t k, int64_t width, const float *a, const float *panel, const struct pare_conv_finish *finish,
+static void panel_dot(struct pare_dot *d, int64_t m, int64_t k, int64_t width, const float *a, const float *panel, const struct pare_conv_finish *finish,
     float *c)
 {
-	int64_t part = CACHED_FLOATS / width;
 	struct pare_segment_run run = {.off = 0};
 
 	/* cppcheck-suppress autoVariables ; d is of this call alone: who owns it does not look at its segments */
 	d->segments = &run;
 	d->n_segments = 1;
-	for (int64_t at = 0; at < k; at += part) {
-		run.len = k - at < part ? k - at : part;
+	for (int64_t i = 0, at = 0; at < k; at += run.len) {
+		run.len = part_end(k, CACHED_FLOATS / width, i++) - at;
 		d->finish = at + run.len == k ? finish : NULL;
 		pare_tile()->dot(d, m, a + at, panel + at * width, c, finish != NULL ? finish->add : NULL);
 		d->acc = true;
+	}
+}
+
+/* The same by strips: of one panel, or of one row and four. */
+static void panel_strip(struct pare_strip *s, int64_t m, int64_t k, int64_t width, const float *a, const float *panel, const struct pare_conv_finish *finish,
+    float *c)
+{
+	int64_t panels = width / PARE_STRIP_WIDTH, wide = panels > 1 ? PARE_STRIP_WIDTH : width;
+
+	for (int64_t i = 0, at = 0, end; at < k; at = end) {
+		end = part_end(k, CACHED_FLOATS / wide, i++);
+		s->finish = end == k ? finish : NULL;
+		if (panels > 1)
+			pare_strip()->four(s, end - at, a + at, panel + at * wide, k * wide, c, s->finish != NULL ? finish->add : NULL);
+		else
+			pare_strip()->mul(s, m, end - at, a + at, panel + at * wide, c, s->finish != NULL ? finish->add : NULL);
+		s->acc = true;
 	}
 }
 
@@ -68,14 +97,25 @@ static void block_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t l
 
 	for (int64_t first = 0, width; first < n; first += width) {
 		struct pare_conv_finish part = finish != NULL ? *finish : (struct pare_conv_finish){0};
-		struct pare_dot d = {.xs = lda, .ys = ldc, .acc = acc};
+		const struct pare_conv_finish *then = finish != NULL ? &part : NULL;
+		int vectors;
+		int64_t tail;
 
 		part.bias = part.bias != NULL ? part.bias + first : NULL;
 		part.add = part.add != NULL ? part.add + first : NULL;
 		width = panel_width(n, first);
-		d.vectors = (int)(width / vector);
-		d.tail = (n - first < width ? n - first : width) - width + vector;
-		panel_mul(&d, m, k, width, a, packed, finish != NULL ? &part : NULL, c + first);
+		vectors = (int)(width / vector);
+		tail = (n - first < width ? n - first : width) - width + vector;
+		if (pare_strip() != NULL) {
+			struct pare_strip s = {.row = lda, .step = 1, .ys = ldc, .vectors = vectors, .tail = tail, .acc = acc};
+
+			width *= m == 1 && n - first >= 4 * PARE_STRIP_WIDTH ? 4 : 1;
+			panel_strip(&s, m, k, width, a, packed, then, c + first);
+		} else {
+			struct pare_dot d = {.xs = lda, .ys = ldc, .vectors = vectors, .tail = tail, .acc = acc};
+
+			panel_dot(&d, m, k, width, a, packed, then, c + first);
+		}
 		packed += k * width;
 	}
 }
