@@ -78,12 +78,12 @@ static void gemm(const struct work *w)
 
 static void unary(const struct work *w)
 {
-	w->unary->f((size_t)w->n, 1.0f, 0.0f, w->a, w->c);
+	w->unary->f((size_t)w->n, 0.0f, 0.0f, w->a, w->c);
 }
 
 static void unary_grad(const struct work *w)
 {
-	w->unary->df((size_t)w->n, 1.0f, 0.0f, w->a, w->b, w->b, false, w->c);
+	w->unary->df((size_t)w->n, 0.0f, 0.0f, w->a, w->b, w->b, false, w->c);
 }
 
 static void softmax(const struct work *w)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/multiarch.h"
+#include "core/ops/kernels/curves.h"
 #include "core/ops/kernels/float_math.h"
 
 #define LANES 16
@@ -127,10 +128,9 @@ PARE_MULTIARCH void pare_k_fill_rows(size_t rows, size_t cols, const float *row,
 			out[i * cols + j] = scale * row[j];
 }
 
-PARE_MULTIARCH void pare_k_exp(size_t n, const float *x, float *y)
+void pare_k_exp(size_t n, const float *x, float *y)
 {
-	PARE_LANES for (size_t i = 0; i < n; i++)
-		y[i] = exp1(x[i]);
+	pare_curves()->exp(n, x, 0.0f, y);
 }
 
 PARE_MULTIARCH void pare_k_clamp(size_t n, float lo, float hi, const float *x, float *y)
@@ -154,16 +154,14 @@ PARE_MULTIARCH void pare_k_relu(size_t n, const float *x, float *y)
 		y[i] = x[i] < 0.0f ? 0.0f : x[i];
 }
 
-PARE_MULTIARCH void pare_k_sigmoid(size_t n, const float *x, float *y)
+void pare_k_sigmoid(size_t n, const float *x, float *y)
 {
-	PARE_LANES for (size_t i = 0; i < n; i++)
-		y[i] = 1.0f / (1.0f + exp1(-x[i]));
+	pare_curves()->sigmoid(n, x, y);
 }
 
-PARE_MULTIARCH void pare_k_tanh(size_t n, const float *x, float *y)
+void pare_k_tanh(size_t n, const float *x, float *y)
 {
-	PARE_LANES for (size_t i = 0; i < n; i++)
-		y[i] = tanh1(x[i]);
+	pare_curves()->tanh(n, x, y);
 }
 
 PARE_MULTIARCH void pare_k_relu_grad(size_t n, const float *y, const float *dy, bool acc, float *dx)
@@ -215,10 +213,9 @@ PARE_MULTIARCH static float row_max(size_t n, const float *x)
 	return lane[0] > max ? lane[0] : max;
 }
 
-PARE_MULTIARCH static float exp_shifted(size_t n, const float *x, float shift, float *y)
+static float exp_shifted(size_t n, const float *x, float shift, float *y)
 {
-	PARE_LANES for (size_t i = 0; i < n; i++)
-		y[i] = exp1(x[i] - shift);
+	pare_curves()->exp(n, x, shift, y);
 	return pare_k_sum(n, y);
 }
 

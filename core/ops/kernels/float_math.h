@@ -15,6 +15,14 @@
 #include <stdint.h>
 #include <string.h>
 
+/* a b + c: in one rounding where a file has chosen an instruction set that has it (simd.h), else in two, so that what every set
+ * compiles rounds alike. */
+#if defined(PARE_SIMD) && PARE_SIMD >= 256
+#define MUL_ADD(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define MUL_ADD(a, b, c) ((a) * (b) + (c))
+#endif
+
 static inline float bits_float(uint32_t u)
 {
 	float f;
@@ -39,17 +47,17 @@ static inline float exp1(float x)
 	int32_t i, half;
 
 	c = c < -104.0f ? -104.0f : c;
-	t = c * 1.44269504088896341f + magic;
+	t = MUL_ADD(c, 1.44269504088896341f, magic);
 	n = t - magic;
-	r = c - n * 0.693359375f;
-	r = r - n * -2.12194440e-4f;
+	r = MUL_ADD(-n, 0.693359375f, c);
+	r = MUL_ADD(n, 2.12194440e-4f, r);
 	p = 1.9875691500e-4f;
-	p = p * r + 1.3981999507e-3f;
-	p = p * r + 8.3334519073e-3f;
-	p = p * r + 4.1665795894e-2f;
-	p = p * r + 1.6666665459e-1f;
-	p = p * r + 5.0000001201e-1f;
-	p = p * (r * r) + r + 1.0f;
+	p = MUL_ADD(p, r, 1.3981999507e-3f);
+	p = MUL_ADD(p, r, 8.3334519073e-3f);
+	p = MUL_ADD(p, r, 4.1665795894e-2f);
+	p = MUL_ADD(p, r, 1.6666665459e-1f);
+	p = MUL_ADD(p, r, 5.0000001201e-1f);
+	p = MUL_ADD(p, r * r, r) + 1.0f;
 	i = (int32_t)(float_bits(t) - float_bits(magic));
 	half = i >> 1;
 	return p * bits_float((uint32_t)(half + 127) << 23) * bits_float((uint32_t)(i - half + 127) << 23);
@@ -59,15 +67,15 @@ static inline float exp1(float x)
 static inline float exp_mid(float x)
 {
 	const float magic = 12582912.0f;
-	float t = x * 1.44269504088896341f + magic, n = t - magic, r = x - n * 0.693359375f, p = 1.9875691500e-4f;
+	float t = MUL_ADD(x, 1.44269504088896341f, magic), n = t - magic, r = MUL_ADD(-n, 0.693359375f, x), p = 1.9875691500e-4f;
 
-	r = r - n * -2.12194440e-4f;
-	p = p * r + 1.3981999507e-3f;
-	p = p * r + 8.3334519073e-3f;
-	p = p * r + 4.1665795894e-2f;
-	p = p * r + 1.6666665459e-1f;
-	p = p * r + 5.0000001201e-1f;
-	p = p * (r * r) + r + 1.0f;
+	r = MUL_ADD(n, 2.12194440e-4f, r);
+	p = MUL_ADD(p, r, 1.3981999507e-3f);
+	p = MUL_ADD(p, r, 8.3334519073e-3f);
+	p = MUL_ADD(p, r, 4.1665795894e-2f);
+	p = MUL_ADD(p, r, 1.6666665459e-1f);
+	p = MUL_ADD(p, r, 5.0000001201e-1f);
+	p = MUL_ADD(p, r * r, r) + 1.0f;
 	return p * bits_float((float_bits(t) - float_bits(magic) + 127) << 23);
 }
 
@@ -77,11 +85,11 @@ static inline float tanh1(float x)
 	float big = 1.0f - 2.0f / (exp_mid(a > 20.0f ? 40.0f : 2.0f * a) + 1.0f);
 	float p = -5.70498872745e-3f;
 
-	p = p * z + 2.06390887954e-2f;
-	p = p * z - 5.37397155531e-2f;
-	p = p * z + 1.33314422036e-1f;
-	p = p * z - 3.33332819422e-1f;
-	p = p * z * x + x;
+	p = MUL_ADD(p, z, 2.06390887954e-2f);
+	p = MUL_ADD(p, z, -5.37397155531e-2f);
+	p = MUL_ADD(p, z, 1.33314422036e-1f);
+	p = MUL_ADD(p, z, -3.33332819422e-1f);
+	p = MUL_ADD(p * z, x, x);
 	return a < 0.625f ? p : x < 0 ? -big : big;
 }
 
@@ -89,18 +97,18 @@ static inline float erf1(float x)
 {
 	float a = fabsf(x), z = x * x, p = -6.0901363e-4f, q = 1.97180987e-4f, big;
 
-	p = p * z + 5.01196311e-3f;
-	p = p * z - 2.67789085e-2f;
-	p = p * z + 1.12821405e-1f;
-	p = p * z - 3.76125238e-1f;
-	p = p * z + 1.12837916e+0f;
+	p = MUL_ADD(p, z, 5.01196311e-3f);
+	p = MUL_ADD(p, z, -2.67789085e-2f);
+	p = MUL_ADD(p, z, 1.12821405e-1f);
+	p = MUL_ADD(p, z, -3.76125238e-1f);
+	p = MUL_ADD(p, z, 1.12837916e+0f);
 	a = a > 4.0f ? 4.0f : a;
-	q = q * a - 3.05560685e-3f;
-	q = q * a + 2.22770844e-2f;
-	q = q * a - 1.04037356e-1f;
-	q = q * a - 6.37059760e-1f;
-	q = q * a - 1.12774956e+0f;
-	q = q * a - 1.77495496e-4f;
+	q = MUL_ADD(q, a, -3.05560685e-3f);
+	q = MUL_ADD(q, a, 2.22770844e-2f);
+	q = MUL_ADD(q, a, -1.04037356e-1f);
+	q = MUL_ADD(q, a, -6.37059760e-1f);
+	q = MUL_ADD(q, a, -1.12774956e+0f);
+	q = MUL_ADD(q, a, -1.77495496e-4f);
 	big = 1.0f - exp_mid(q);
 	return a < 0.9f ? p * x : x != x ? x : x < 0.0f ? -big : big;
 }
