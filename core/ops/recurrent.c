@@ -310,6 +310,9 @@ static struct pare_recurrent direction(const struct pare_run *r, const struct la
 	    .n_in = (int64_t)l->n_in, .n_hidden = (int64_t)l->hidden, .w = r->in[IN_W] + at * l->width * l->n_in,
 	    .r = r->in[IN_R] + at * l->width * l->hidden, .lens = optional(r, IN_LENS), .x = x, .row = row, .packed = r->scratch};
 
+	if (r->prepared != NULL)
+		q.prepared = r->prepared + at * pare_recurrent_prepared(q.cell, q.n_in, q.n_hidden);
+
 	memcpy(q.act, l->a->act[d], sizeof q.act);
 	if (optional(r, IN_B) != NULL)
 		q.b = r->in[IN_B] + at * 2 * l->width;
@@ -324,6 +327,27 @@ static struct pare_recurrent direction(const struct pare_run *r, const struct la
 	}
 	q.extra = q.cell == PARE_CELL_RNN ? NULL : kept;
 	return q;
+}
+
+/* W and R are packed once where they stay. */
+static size_t recurrent_prepared(const struct pare_run *r)
+{
+	struct layer l = layer_of(r);
+
+	return (size_t)l.a->n_dirs * pare_recurrent_prepared(l.a->cell, (int64_t)l.n_in, (int64_t)l.hidden);
+}
+
+static void recurrent_prepare(const struct pare_run *r, float *to)
+{
+	struct layer l = layer_of(r);
+
+	for (int64_t d = 0; d < l.a->n_dirs; d++) {
+		size_t at = (size_t)d;
+		struct pare_recurrent q = {.cell = l.a->cell, .n_in = (int64_t)l.n_in, .n_hidden = (int64_t)l.hidden, .w = r->in[IN_W] + at * l.width * l.n_in,
+		    .r = r->in[IN_R] + at * l.width * l.hidden};
+
+		pare_recurrent_prepare(&q, to + at * pare_recurrent_prepared(q.cell, q.n_in, q.n_hidden));
+	}
 }
 
 /* Where row i of direction d stands in a state tensor of that many rows. */
@@ -609,7 +633,7 @@ static const struct pare_arg_spec gru_arg_table[] = {COMMON_ARGS, FLAG("linear_b
 	.weight_in = PARE_BIT(IN_W) | PARE_BIT(IN_R), .any_dtype_in = PARE_BIT(IN_LENS), \
 	.grad_uses_in = PARE_BIT(IN_X) | PARE_BIT(IN_W) | PARE_BIT(IN_R) | PARE_BIT(IN_LENS) | PARE_BIT(IN_P), \
 	.scratch = recurrent_scratch, .state = recurrent_state, .forward = recurrent_forward, .backward = recurrent_backward, .couple = recurrent_couple, \
-	.resize = recurrent_resize, \
+	.prepare_in = PARE_BIT(IN_W) | PARE_BIT(IN_R), .prepared = recurrent_prepared, .prepare = recurrent_prepare, .resize = recurrent_resize, \
 	.macs = recurrent_macs
 
 const struct pare_op pare_op_recurrent_table[] = {

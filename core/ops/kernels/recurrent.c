@@ -38,6 +38,11 @@ static struct step step_at(const struct pare_recurrent *q, int64_t t)
 	return s;
 }
 
+static const float *forward_r(const struct pare_recurrent *q)
+{
+	return q->prepared != NULL ? q->prepared + pare_packed_floats(q->n_in, pare_cell_gates(q->cell) * q->n_hidden) : q->packed;
+}
+
 /* h = a + s * (b - a) and the like stay in the loops below: each is one pass over a row that is in the first-level cache. */
 PARE_MULTIARCH static void mix_state(size_t n, const float *restrict f, const float *restrict old, const float *restrict i, const float *restrict g,
     float *restrict c)
@@ -67,16 +72,21 @@ static void lstm_row(const struct pare_recurrent *q, float *i, const float *c_ol
 		pare_k_acc_mul(n, q->p, c_old, i);
 		pare_k_acc_mul(n, q->p + 2 * n, c_old, f);
 	}
-	pare_gate_apply(&q->act[0], n, i, i);
-	if (q->input_forget)
-		one_minus(n, i, f);
-	else
-		pare_gate_apply(&q->act[0], n, f, f);
+	if (q->p != NULL || q->input_forget) {
+		pare_gate_apply(&q->act[0], n, i, i);
+		if (q->input_forget)
+			one_minus(n, i, f);
+		else
+			pare_gate_apply(&q->act[0], n, f, f);
+	} else {
+		pare_gate_apply(&q->act[0], 3 * n, i, i);
+	}
 	pare_gate_apply(&q->act[1], n, g, g);
 	mix_state(n, f, c_old, i, g, c);
 	if (q->p != NULL)
 		pare_k_acc_mul(n, q->p + n, c, o);
-	pare_gate_apply(&q->act[0], n, o, o);
+	if (q->p != NULL || q->input_forget)
+		pare_gate_apply(&q->act[0], n, o, o);
 	pare_gate_apply(&q->act[2], n, c, th);
 	pare_k_mul(n, o, th, h);
 }
@@ -99,7 +109,7 @@ static void lstm_step(const struct pare_recurrent *q, int64_t t)
 	int64_t n = q->n_hidden;
 	struct step s = step_at(q, t);
 
-	pare_packed_mul(q->n_rows, 4 * n, n, s.h_old, n, q->packed, NULL, s.gates, 4 * n, true);
+	pare_packed_mul(q->n_rows, 4 * n, n, s.h_old, n, forward_r(q), NULL, s.gates, 4 * n, true);
 	for (int64_t i = 0; i < q->n_rows; i++)
 		if (pare_recurrent_counts(q, t, i))
 			lstm_row(q, s.gates + i * 4 * n, s.c_old + i * n, s.c_new + i * n, s.extra + i * n, s.h_new + i * n);
@@ -112,7 +122,7 @@ static void rnn_step(const struct pare_recurrent *q, int64_t t)
 	int64_t n = q->n_hidden;
 	struct step s = step_at(q, t);
 
-	pare_packed_mul(q->n_rows, n, n, s.h_old, n, q->packed, NULL, s.gates, n, true);
+	pare_packed_mul(q->n_rows, n, n, s.h_old, n, forward_r(q), NULL, s.gates, n, true);
 	for (int64_t i = 0; i < q->n_rows; i++)
 		if (pare_recurrent_counts(q, t, i)) {
 			pare_gate_apply(&q->act[0], (size_t)n, s.gates + i * n, s.gates + i * n);
@@ -127,9 +137,9 @@ static void gru_step(const struct pare_recurrent *q, int64_t t)
 	int64_t n = q->n_hidden, rows = q->n_rows;
 	size_t len = (size_t)n;
 	struct step s = step_at(q, t);
-	const float *rh = q->packed + pare_packed_floats(n, 2 * n);
+	const float *rh = forward_r(q) + pare_packed_floats(n, 2 * n);
 
-	pare_packed_mul(rows, 2 * n, n, s.h_old, n, q->packed, NULL, s.gates, 3 * n, true);
+	pare_packed_mul(rows, 2 * n, n, s.h_old, n, forward_r(q), NULL, s.gates, 3 * n, true);
 	for (int64_t i = 0; i < rows; i++)
 		pare_gate_apply(&q->act[0], 2 * len, s.gates + i * 3 * n, s.gates + i * 3 * n);
 	if (q->linear_before_reset) {
@@ -185,13 +195,28 @@ size_t pare_recurrent_packed(enum pare_cell cell, int64_t n_in, int64_t n)
 	return w > most ? w : most;
 }
 
-static void pack(const struct pare_recurrent *q, bool forward)
+static void pack(const struct pare_recurrent *q, bool forward, float *to)
 {
 	int64_t n = q->n_hidden, first = first_rows(q->cell, n), rest = pare_cell_gates(q->cell) * n - first;
 
-	pare_pack(forward, forward ? n : first, forward ? first : n, q->r, q->packed);
+	pare_pack(forward, forward ? n : first, forward ? first : n, q->r, to);
 	if (rest > 0)
-		pare_pack(forward, n, n, q->r + first * n, q->packed + pare_packed_floats(forward ? n : first, forward ? first : n));
+		pare_pack(forward, n, n, q->r + first * n, to + pare_packed_floats(forward ? n : first, forward ? first : n));
+}
+
+size_t pare_recurrent_prepared(enum pare_cell cell, int64_t n_in, int64_t n)
+{
+	int64_t first = first_rows(cell, n), rest = pare_cell_gates(cell) * n - first;
+
+	return pare_packed_floats(n_in, first + rest) + pare_packed_floats(n, first) + pare_packed_floats(n, rest);
+}
+
+void pare_recurrent_prepare(const struct pare_recurrent *q, float *to)
+{
+	int64_t width = pare_cell_gates(q->cell) * q->n_hidden;
+
+	pare_pack(true, q->n_in, width, q->w, to);
+	pack(q, true, to + pare_packed_floats(q->n_in, width));
 }
 
 void pare_recurrent_forward(const struct pare_recurrent *q)
@@ -201,9 +226,12 @@ void pare_recurrent_forward(const struct pare_recurrent *q)
 	int64_t all = q->n_steps * q->n_rows, width = pare_cell_gates(q->cell) * q->n_hidden;
 
 	join_biases(q);
-	pare_pack(true, q->n_in, width, q->w, q->packed);
-	pare_packed_mul(all, width, q->n_in, q->x, q->n_in, q->packed, &(struct pare_conv_finish){.bias = q->row}, q->gates, width, false);
-	pack(q, true);
+	if (q->prepared == NULL)
+		pare_pack(true, q->n_in, width, q->w, q->packed);
+	pare_packed_mul(all, width, q->n_in, q->x, q->n_in, q->prepared != NULL ? q->prepared : q->packed, &(struct pare_conv_finish){.bias = q->row},
+	    q->gates, width, false);
+	if (q->prepared == NULL)
+		pack(q, true, q->packed);
 	for (int64_t i = 0; i < q->n_steps; i++)
 		step_table[q->cell](q, q->reverse ? q->n_steps - 1 - i : i);
 }
@@ -407,7 +435,7 @@ void pare_recurrent_backward(const struct pare_recurrent *q, const struct pare_r
 	    [PARE_CELL_RNN] = rnn_step_grad, [PARE_CELL_LSTM] = lstm_step_grad, [PARE_CELL_GRU] = gru_step_grad};
 	float *dh = g->dh, *other = g->spare;
 
-	pack(q, false);
+	pack(q, false, q->packed);
 	if (g->dp != NULL && !g->acc_p)
 		memset(g->dp, 0, 3 * (size_t)q->n_hidden * sizeof *g->dp);
 	for (int64_t i = 0; i < q->n_steps; i++) {

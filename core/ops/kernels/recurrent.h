@@ -37,6 +37,7 @@ struct pare_recurrent {
 	float *extra; /* LSTM, GRU: [n_steps, n_rows, n_hidden] */
 	float *row;   /* [2 * gates * n_hidden] */
 	float *packed; /* pare_recurrent_packed floats */
+	const float *prepared; /* by pare_recurrent_prepare; NULL: forward packs W and R itself */
 };
 
 struct pare_recurrent_grads {
@@ -71,6 +72,9 @@ static inline bool pare_recurrent_counts(const struct pare_recurrent *q, int64_t
 
 /* Floats that W or R take when they are packed, in either direction. */
 size_t pare_recurrent_packed(enum pare_cell cell, int64_t n_in, int64_t n_hidden);
+/* Floats of W and R as forward reads them, for nets whose weights stay; and that done: to[...] from q's w, r and sizes. */
+size_t pare_recurrent_prepared(enum pare_cell cell, int64_t n_in, int64_t n_hidden);
+void pare_recurrent_prepare(const struct pare_recurrent *q, float *to);
 /* Fills h (and c). Rows for which a step does not count keep their state. */
 void pare_recurrent_forward(const struct pare_recurrent *q);
 void pare_recurrent_backward(const struct pare_recurrent *q, const struct pare_recurrent_grads *g);
