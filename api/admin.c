@@ -1,6 +1,13 @@
-/* What an operator asks of a running service: to remove what is not needed, to take no new work for a while. Needs the scope admin. */
+/* What an operator asks of a running service: to remove what is not needed, to make a backup, to take no new work for a while. Needs the scope admin. */
 #include "api/jobs.h"
 #include "storage/uploads.h"
+
+static enum pare_code begin_upkeep(struct api *api, struct pare_err *err)
+{
+	if (atomic_flag_test_and_set(&api->upkeep))
+		return pare_err_set(err, PARE_E_CONFLICT, NULL, "a collection or a backup is running already: wait for its answer");
+	return PARE_OK;
+}
 
 /* --- collection: what is too old first, uploads that nobody has come back for, then bytes that nothing names */
 static void write_freed(struct pare_buf *b, const struct store_freed *f, int n_uploads)
@@ -32,18 +39,50 @@ enum pare_code api_post_gc(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	if (atomic_flag_test_and_set(&api->collecting))
-		return pare_err_set(err, PARE_E_CONFLICT, NULL, "a collection is running already: wait for its answer");
+	rc = begin_upkeep(api, err);
+	if (rc != PARE_OK)
+		return rc;
 	rc = store_retain(api->opt.store, api->opt.blobs, &api->opt.limits.retention, goes_on, api, &freed, err);
 	if (rc == PARE_OK)
 		rc = store_uploads_collect(api->opt.store, api->opt.blobs, &n_uploads, err);
 	if (rc == PARE_OK)
 		rc = store_collect(api->opt.store, api->opt.blobs, goes_on, api, &freed, err);
-	atomic_flag_clear(&api->collecting);
+	atomic_flag_clear(&api->upkeep);
 	if (rc != PARE_OK)
 		return rc;
 	api_set_header(x, "Cache-Control", "no-store");
 	write_freed(&x->out, &freed, n_uploads);
+	return api_reply_json(x, 200, err);
+}
+
+/* --- backup */
+enum pare_code api_post_backup(struct api_exchange *x, struct pare_err *err)
+{
+	struct api *api = x->api;
+	struct store_freed freed = {.n_jobs = 0};
+	struct store_backup made;
+	enum pare_code rc = api_check_empty(x, err);
+
+	if (rc == PARE_OK && api->opt.backup_dir == NULL)
+		rc = pare_err_set(err, PARE_E_CONFLICT, NULL, "this server has no place for backups");
+	if (rc == PARE_OK)
+		rc = begin_upkeep(api, err);
+	if (rc != PARE_OK)
+		return rc;
+	rc = store_backup(api->opt.store, api->opt.blobs, api->opt.backup_dir, &made, err);
+	if (rc == PARE_OK) /* what was to be removed meanwhile and could not */
+		rc = store_collect(api->opt.store, api->opt.blobs, goes_on, api, &freed, err);
+	atomic_flag_clear(&api->upkeep);
+	if (rc != PARE_OK)
+		return rc;
+	api_set_header(x, "Cache-Control", "no-store");
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "backup");
+	api_json_str(&x->out, "name", made.name);
+	api_json_int(&x->out, "database_bytes", made.n_db_bytes);
+	api_json_int(&x->out, "blobs", made.n_blobs);
+	api_json_int(&x->out, "blob_bytes", made.n_blob_bytes);
+	api_json_close(&x->out, '}');
 	return api_reply_json(x, 200, err);
 }
 

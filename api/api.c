@@ -14,7 +14,7 @@ static enum pare_code copy_text(const char **s, struct pare_err *err)
 
 static enum pare_code copy_options(struct api *api, const struct api_options *opt, struct pare_err *err)
 {
-	const char **texts[] = {&api->opt.public_url, &api->opt.openapi, &api->opt.version, &api->opt.api_key_file};
+	const char **texts[] = {&api->opt.backup_dir, &api->opt.public_url, &api->opt.openapi, &api->opt.version, &api->opt.api_key_file};
 	enum pare_code rc = PARE_OK;
 	size_t n;
 
@@ -45,7 +45,7 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 	(void)pthread_rwlock_init(&api->keys_lock, NULL);
 	(void)pthread_mutex_init(&api->making, NULL);
 	atomic_init(&api->queue_bound, -1);
-	atomic_flag_clear(&api->collecting);
+	atomic_flag_clear(&api->upkeep);
 	rc = api_wait_init(&api->waiters, err);
 	if (rc == PARE_OK)
 		rc = copy_options(api, opt, err);
@@ -85,6 +85,7 @@ void api_free(struct api *api)
 	if (api == NULL)
 		return;
 	free_text(api->opt.public_url);
+	free_text(api->opt.backup_dir);
 	free_text(api->opt.openapi);
 	free_text(api->opt.version);
 	free_text(api->opt.api_key_file);

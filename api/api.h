@@ -89,6 +89,7 @@ struct api_options {
 	const char *public_url;  /* "" or "https://host/prefix": put before every link */
 	const char *trusted_proxies; /* networks whose Forwarded and X-Forwarded-* headers are believed; NULL: none */
 	const char *webhook_allow, *webhook_deny; /* networks that webhooks may lead to although they are not public, and must not; NULL: none */
+	const char *backup_dir;      /* where POST /v1/admin/backup makes its directories; NULL: nowhere */
 	const char *openapi;     /* the document's text (YAML) */
 	const char *version;
 	const char *api_key_file; /* NULL: no authentication. One key per line: pare_<id>_<secret>, or its stored form id:sha256hex; # comments */

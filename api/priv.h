@@ -46,7 +46,7 @@ struct api {
 	pthread_rwlock_t keys_lock;
 	struct api_keys *keys; /* of the file; NULL: no authentication */
 	struct api_keys *made; /* of the store */
-	atomic_flag collecting; /* one collection at a time */
+	atomic_flag upkeep; /* one collection or backup at a time */
 	pthread_mutex_t making; /* a key is made or revoked, and the list of them renewed */
 	struct api_networks *trusted; /* proxies that are believed */
 	struct api_outgoing outgoing;
@@ -159,6 +159,7 @@ enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_problem(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_metrics(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_post_backup(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_gc(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_drain(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_delete_drain(struct api_exchange *x, struct pare_err *err);

@@ -34,6 +34,7 @@ const struct api_route api_route_table[] = {
     {"GET", "/v1/keys/{id}", API_WANT_NONE, API_ADMIN, API_WAIT_NOTHING, false, false, NULL, api_get_key},
     {"DELETE", "/v1/keys/{id}", API_WANT_NONE, API_ADMIN, API_WAIT_DISK, false, false, NULL, api_delete_key},
     {"POST", "/v1/admin/gc", API_WANT_EMPTY, API_ADMIN, API_WAIT_ENGINE, false, false, NULL, api_post_gc},
+    {"POST", "/v1/admin/backup", API_WANT_EMPTY, API_ADMIN, API_WAIT_ENGINE, false, false, NULL, api_post_backup},
     {"POST", "/v1/admin/drain", API_WANT_EMPTY, API_ADMIN, API_WAIT_NOTHING, false, false, NULL, api_post_drain},
     {"DELETE", "/v1/admin/drain", API_WANT_NONE, API_ADMIN, API_WAIT_NOTHING, false, false, NULL, api_delete_drain},
     {"GET", "/v1/methods", API_WANT_NONE, API_KEY, API_WAIT_NOTHING, false, false, NULL, api_get_methods},

@@ -208,8 +208,13 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
 	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .webhook_deny = c->webhook_deny, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
+	char backups[4096 + sizeof "/backups"];
 	struct api *api = NULL;
-	enum pare_code code = api_new(&o, &api, err);
+	enum pare_code code;
+
+	(void)snprintf(backups, sizeof backups, "%.4096s/backups", c->data_dir);
+	o.backup_dir = backups;
+	code = api_new(&o, &api, err);
 
 	atomic_store(&d->api, api);
 	return code;

@@ -68,6 +68,11 @@ PARE_MUST_USE enum pare_code blob_get(struct blob_store *b, const char *sha256, 
 /* PARE_E_CONFLICT, and nothing happens, while somebody holds it or used() says that it is named (or that it cannot tell). Nothing can be committed and named between
  * that answer and the removal. See store_blob_drop. */
 PARE_MUST_USE enum pare_code blob_remove(struct blob_store *b, const char *sha256, bool (*used)(void *ctx, const char *sha256), void *ctx, struct pare_err *err);
+/* Between the two nothing is removed (blob_remove: PARE_E_CONFLICT). They nest. */
+void blob_pin(struct blob_store *b);
+void blob_unpin(struct blob_store *b);
+/* Gives a blob a second name, dir/blobs/ab/cdef…, on the same file system; one that is there already stays. PARE_E_NOT_FOUND. */
+PARE_MUST_USE enum pare_code blob_link(struct blob_store *b, const char *sha256, int dir_fd, int64_t *out_bytes, struct pare_err *err);
 /* Calls fn for every blob; fn returning false stops. What is committed or removed meanwhile may be seen or not. */
 PARE_MUST_USE enum pare_code blob_each(struct blob_store *b, bool (*fn)(void *ctx, const char *sha256), void *ctx, struct pare_err *err);
 /* Free bytes of the file system; -1 if it cannot be told. */

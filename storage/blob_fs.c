@@ -438,12 +438,52 @@ enum pare_code blob_remove(struct blob_store *b, const char *sha256, bool (*used
 	enum pare_code code;
 
 	(void)pthread_mutex_lock(&b->lock);
-	if (*find_hold(b, sha256) != NULL || used(ctx, sha256))
+	if (b->n_pins > 0 || *find_hold(b, sha256) != NULL || used(ctx, sha256))
 		code = pare_err_set(err, PARE_E_CONFLICT, NULL, "the blob \"%.64s\" is in use", sha256);
 	else
 		code = unlink_blob(b, sha256, err);
 	(void)pthread_mutex_unlock(&b->lock);
 	return code;
+}
+
+static void add_pins(struct blob_store *b, int n)
+{
+	(void)pthread_mutex_lock(&b->lock);
+	b->n_pins += n;
+	(void)pthread_mutex_unlock(&b->lock);
+}
+
+void blob_pin(struct blob_store *b)
+{
+	add_pins(b, 1);
+}
+
+void blob_unpin(struct blob_store *b)
+{
+	add_pins(b, -1);
+}
+
+enum pare_code blob_link(struct blob_store *b, const char *sha256, int dir_fd, int64_t *out_bytes, struct pare_err *err)
+{
+	struct place at;
+	struct stat st;
+	int from = dir_of(b, sha256, &at), to = -1, errnum = 0;
+	char path[sizeof "blobs/" + sizeof at.dir];
+
+	if (from < 0)
+		return errno == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errno, "opening a blob directory");
+	(void)snprintf(path, sizeof path, "blobs/%s", at.dir);
+	if ((mkdirat(dir_fd, "blobs", 0700) == 0 || errno == EEXIST) && (mkdirat(dir_fd, path, 0700) == 0 || errno == EEXIST))
+		to = openat(dir_fd, path, DIR_FLAGS);
+	if (to < 0 || fstatat(from, at.file, &st, AT_SYMLINK_NOFOLLOW) != 0 || (linkat(from, at.file, to, at.file, 0) != 0 && errno != EEXIST))
+		errnum = errno;
+	close_fd(to);
+	close_fd(from);
+	if (errnum == 0)
+		*out_bytes = st.st_size;
+	if (errnum == 0 || errnum != ENOENT)
+		return errnum == 0 ? PARE_OK : pare_err_errno(err, errnum, "linking a blob");
+	return no_blob(sha256, err);
 }
 
 /* False: fn said stop. */

@@ -24,6 +24,7 @@ struct blob_store {
 	atomic_uint_fast64_t n_staged; /* names of staging files */
 	pthread_mutex_t lock; /* of holds and parts, and for removals */
 	struct hold *holds;
+	int n_pins; /* while there are any, nothing is removed */
 	struct part *parts;       /* those that this process has touched */
 	bool parts_trusted;       /* the system has been up since they were written: what was written is there */
 	char boot[BLOB_BOOT_MAX]; /* names this run of the system; "" when it cannot be told */

@@ -50,6 +50,8 @@ struct store_ops {
 	enum pare_code (*begin)(struct store *s, bool write, struct store_tx **out, struct pare_err *err);
 	/* Commits if code is PARE_OK, else undoes everything; returns the first error of both. Ends tx in any case. */
 	enum pare_code (*end)(struct store_tx *tx, enum pare_code code, struct pare_err *err);
+	/* Copies the database to a new file, and names every blob that the copy names, until blob says false. NULL: there is no such thing. */
+	enum pare_code (*backup)(struct store *s, const char *path, bool (*blob)(void *ctx, const char *sha256), void *ctx, struct pare_err *err);
 	enum pare_code (*touch)(struct store_tx *tx, int64_t now_ms, struct pare_err *err);
 
 	enum pare_code (*asset_insert)(struct store_tx *tx, const struct store_asset *a, struct pare_err *err);

@@ -74,6 +74,7 @@ enum query {
 	Q_IDEM_LOAD,
 	Q_IDEM_INSERT,
 	Q_BLOB_USED,
+	Q_BLOB_LIST, /* of the same places; of a backup */
 	Q_BLOB_KNOWN,
 	Q_KEY_INSERT,
 	Q_KEY_LOAD,
@@ -178,6 +179,7 @@ enum pare_code sqlite_fail(struct store_tx *c, int rc, const char *doing, struct
 enum pare_code sqlite_begin(struct store *s, bool write, struct store_tx **out, struct pare_err *err);
 enum pare_code sqlite_end(struct store_tx *tx, enum pare_code code, struct pare_err *err);
 void sqlite_close_store(struct store *s);
+enum pare_code sqlite_backup(struct store *s, const char *path, bool (*blob)(void *ctx, const char *sha256), void *ctx, struct pare_err *err);
 
 /* A use of one statement: bind in order, step, read columns in order, finish. Errors stick in rc and are worded by sqlite_use_end. */
 struct use {

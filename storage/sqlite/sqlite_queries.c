@@ -98,6 +98,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_IDEM_INSERT] = "INSERT INTO idempotency (owner, scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) "
                     "OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint = ?1 AND checkpoint <> '') OR EXISTS (SELECT 1 FROM uploads WHERE sha256 = ?1 AND sha256 <> '')",
+    [Q_BLOB_LIST] = "SELECT sha256 FROM asset_files UNION SELECT sha256 FROM artifacts UNION SELECT checkpoint FROM jobs WHERE checkpoint <> '' "
+                    "UNION SELECT sha256 FROM uploads WHERE sha256 <> ''",
 
     [Q_KEY_INSERT] = "INSERT INTO keys (" KEY_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [Q_KEY_LOAD] = "SELECT " KEY_COLUMNS " FROM keys WHERE id = ?1",

@@ -623,6 +623,7 @@ const struct store_ops sqlite_ops = {
     .close = sqlite_close_store,
     .begin = sqlite_begin,
     .end = sqlite_end,
+    .backup = sqlite_backup,
     .touch = touch,
     .asset_insert = asset_insert,
     .asset_load = asset_load,

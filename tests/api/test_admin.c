@@ -24,7 +24,7 @@ static int64_t number(const struct answer *a, const char *key)
 
 START_TEST(admins_only)
 {
-	static const char *const routes[][2] = {{"POST", "/v1/admin/gc"}, {"POST", "/v1/admin/drain"}, {"DELETE", "/v1/admin/drain"}};
+	static const char *const routes[][2] = {{"POST", "/v1/admin/gc"}, {"POST", "/v1/admin/backup"}, {"POST", "/v1/admin/drain"}, {"DELETE", "/v1/admin/drain"}};
 	char path[128];
 	FILE *f;
 
@@ -145,6 +145,31 @@ START_TEST(drains_and_takes_it_back)
 }
 END_TEST
 
+/* What a backup is, tests/storage/test_backup.c and tests/e2e/admin.py say; a store in memory has none. */
+START_TEST(backups_need_a_place)
+{
+	char path[128];
+	struct answer a = request(&w, "POST", "/v1/admin/backup", NULL, NULL, 0);
+
+	assert_problem(&a, 409, "conflict");
+	answer_done(&a);
+	api_free(w.api);
+	(void)snprintf(path, sizeof path, "%s/backups", w.dir);
+	w.opt.backup_dir = path;
+	world_start(&w);
+	a = request(&w, "POST", "/v1/admin/backup", NULL, NULL, 0);
+	assert_problem(&a, 422, "unsupported");
+	answer_done(&a);
+	/* and one that failed does not keep the next from running */
+	a = post_json(&w, "/v1/admin/gc", "{}");
+	assert_status(&a, 200);
+	answer_done(&a);
+	a = post_json(&w, "/v1/admin/backup", "{\"to\":\"/tmp\"}");
+	assert_problem(&a, 422, "validation_failed");
+	answer_done(&a);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("admin");
@@ -155,6 +180,7 @@ int main(void)
 	tcase_add_test(t, collects);
 	tcase_add_test(t, applies_retention);
 	tcase_add_test(t, drains_and_takes_it_back);
+	tcase_add_test(t, backups_need_a_place);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

@@ -1,6 +1,9 @@
-"""What an operator asks of a running service: draining, collecting, retention."""
+"""What an operator asks of a running service: draining, collecting, retention, backups."""
 import os
+import shutil
+import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
 from daemon import Daemon, main, wait_for  # noqa: E402
@@ -61,5 +64,44 @@ def retention():
         d.stop()
 
 
+def backup():
+    """A backup that was made under load is started on, in another place, and has everything: the original's end changes nothing."""
+    with Daemon() as d:
+        model, data = d.iris_model(), d.iris_data()
+        done = d.job(model, data).json()["id"]
+        wait_for(lambda: status(d, done) == "succeeded", 60, "a job")
+        artifact = d.get(f"/v1/jobs/{done}/artifacts/model.onnx")
+        stop, made = threading.Event(), []
+
+        def load():
+            while not stop.is_set():
+                made.append(d.job(model, data, epochs=1).json().get("id"))
+                d.request("DELETE", f"/v1/models/{d.iris_model()}")
+        thread = threading.Thread(target=load)
+        thread.start()
+        backups = [d.request("POST", "/v1/admin/backup") for _ in range(3)]
+        stop.set()
+        thread.join()
+        for r in backups:
+            assert r.status == 200 and r.json()["blobs"] >= 5, r
+        places = [os.path.join(d.data, "backups", r.json()["name"]) for r in backups]
+        for place in places:
+            subprocess.run(["sha256sum", "--quiet", "-c", "blobs.txt"], cwd=place, check=True)
+            assert os.stat(place).st_mode & 0o777 == 0o700
+        restored = Daemon()
+        shutil.copytree(places[-1], restored.data)
+        # the original loses all it has, and its links with it
+        d.kill()
+        shutil.rmtree(d.data)
+        with restored:
+            assert restored.get(f"/v1/jobs/{done}").json()["status"] == "succeeded"
+            again = restored.get(f"/v1/jobs/{done}/artifacts/model.onnx")
+            assert again.body == artifact.body and again.headers["ETag"] == artifact.headers["ETag"]
+            # what waited or ran then goes on
+            wait_for(lambda: restored.get("/v1/queue").json()["runnable"] == 0 == restored.get("/v1/queue").json()["running"], 60, "its jobs")
+            assert all(j["status"] == "succeeded" for j in restored.get("/v1/jobs?limit=200").json()["data"])
+            restored.stop()
+
+
 if __name__ == "__main__":
-    main({"drain": drain, "retention": retention})
+    main({"drain": drain, "retention": retention, "backup": backup})

@@ -203,6 +203,8 @@ def keys():
 def admin():
     expect(200, "POST", "/v1/admin/gc")
     expect(422, "POST", "/v1/admin/gc", {"x": 1})
+    expect(200, "POST", "/v1/admin/backup")
+    expect(422, "POST", "/v1/admin/backup", {"x": 1})
     if not expect(200, "POST", "/v1/admin/drain", {})[1]["draining"]:
         WRONG.append("a drained server does not say so")
     expect(503, "GET", "/readyz")

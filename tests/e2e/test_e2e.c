@@ -92,6 +92,7 @@ static const struct {
     {"auth", "unix_socket", 60},
     {"admin", "drain", 90},
     {"admin", "retention", 120},
+    {"admin", "backup", 120},
     {"systemd", "notify", 60},
     {"systemd", "listen_fds", 60},
     {"proxy", "nginx", 120},
