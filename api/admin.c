@@ -98,7 +98,7 @@ static enum pare_code reply_drain(struct api_exchange *x, struct pare_err *err)
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "drain");
 	api_json_bool(&x->out, "draining", atomic_load(&x->api->draining) != 0);
-	api_json_int(&x->out, "running", counts[STORE_RUNNING] + counts[STORE_CANCELING]);
+	api_json_int(&x->out, "running", counts[STORE_RUNNING] + counts[STORE_PAUSING] + counts[STORE_CANCELING]);
 	api_json_int(&x->out, "queued", counts[STORE_QUEUED]);
 	api_json_close(&x->out, '}');
 	return api_reply_json(x, 200, err);
