@@ -47,6 +47,7 @@
 #define IDLE_MS 30000               /* look at the outbox even if nobody says that there is something */
 #define TROUBLE_MS 5000             /* rest after the store has failed */
 #define GRACE_MS 2000               /* at the end, for what is under way */
+#define GRACE_STEP_MS 50
 #define PURGE_MS 3600000
 
 struct transfer {
@@ -453,13 +454,14 @@ static int64_t pause_ms(const struct srv_webhook *w)
 	return ms < 0 ? 0 : ms;
 }
 
-static void turn(struct srv_webhook *w, int64_t wait_ms)
+/* How long to sleep is asked last: what has just ended may have made room, or have its next attempt soon. */
+static void turn(struct srv_webhook *w)
 {
 	int running;
 
 	(void)curl_multi_perform(w->multi, &running);
 	finish_done(w);
-	(void)curl_multi_poll(w->multi, NULL, 0, (int)wait_ms, NULL);
+	(void)curl_multi_poll(w->multi, NULL, 0, (int)(atomic_load(&w->stopping) ? GRACE_STEP_MS : pause_ms(w)), NULL);
 }
 
 static void *webhook_main(void *arg)
@@ -470,13 +472,13 @@ static void *webhook_main(void *arg)
 	while (!atomic_load(&w->stopping)) {
 		begin_due(w);
 		purge(w);
-		turn(w, pause_ms(w));
+		turn(w);
 		if (w->n_active == 0 && pause_ms(w) == IDLE_MS)
 			atomic_store(&w->looks, true);
 	}
 	until = srv_env.mono_ms(NULL) + GRACE_MS;
 	while (w->n_active > 0 && srv_env.mono_ms(NULL) < until)
-		turn(w, 50);
+		turn(w);
 	return NULL;
 }
 

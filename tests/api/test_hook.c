@@ -453,7 +453,7 @@ START_TEST(deliveries_are_told_and_sent_again)
 	}
 	a = get(&w, path_of(id, "/deliveries?limit=2"));
 	ck_assert(json_is_true(json_object_get(a.json, "has_more")));
-	ck_assert_ptr_nonnull(strstr(header(&a, "Link"), path_of(id, "/deliveries?limit=2&after=dlv_")));
+	ck_assert_ptr_nonnull(strstr(header(&a, "Link"), path_of(id, "/deliveries?after=dlv_")));
 	answer_done(&a);
 	refuses(&w, "POST", path_of(id, "/deliveries/dlv_01JD8Z3M2V9Q4T6R8W0Y2A4C6E/redeliver"), H("Content-Length", "0"), 404, "not_found");
 }
