@@ -90,6 +90,7 @@ struct store_page {
 	bool ascending;
 	/* Jobs only. Filters hold together; NULL, 0: any. */
 	unsigned statuses; /* bits 1 << enum store_job_status */
+	const char *parent; /* the children of that job; NULL: jobs that are nobody's */
 	const char *kind, *model, *dataset;
 	const char *const *labels; /* "key=value", each of which the job has */
 	int n_labels; /* at most STORE_FILTER_LABELS */
@@ -129,6 +130,10 @@ struct store_job {
 	char checkpoint[STORE_SHA256_HEX]; /* the blob to go on from, "" when there is none: always so in a final status */
 	int64_t checkpoint_bytes, checkpoint_ms; /* 0 without one */
 	const char *checkpoint_place; /* JSON or "" */
+	char parent[PARE_ID_MAX];   /* the job that it is a run of, "": none */
+	const char *trial;          /* which run, JSON; "" without a parent */
+	int trials_all, trials_ahead; /* of a job that has had children: how many runs it needs in all, how many it has yet to make jobs of; else 0 */
+	char retry_of[PARE_ID_MAX]; /* the ended job that it does again, "": none */
 	void *memory;
 };
 void store_job_done(struct store_job *j);
@@ -139,7 +144,7 @@ struct store_idempotency {
 	const char *scope; /* within the owner: API key id, "" without auth */
 	uint8_t fingerprint[STORE_SHA256_BYTES];
 };
-/* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes; makes id, created_ms.
+/* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes, retry_of; makes id, created_ms.
  * PARE_E_QUOTA when the owner has as many open jobs as it may.
  * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
  * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with
@@ -149,13 +154,13 @@ PARE_MUST_USE enum pare_code store_job_get(struct store_view v, const char *id, 
 PARE_MUST_USE enum pare_code store_job_list(struct store_view v, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err);
 void store_job_list_done(struct store_job *list, int n);
 /* Queued and paused -> canceled at once (with its event); running and pausing -> canceling; canceling and canceled: PARE_OK, nothing changes;
- * succeeded or failed -> PARE_E_CONFLICT. */
+ * succeeded or failed -> PARE_E_CONFLICT. One that waits for its children, or is paused while it does, is canceled at once, and they are with it. */
 PARE_MUST_USE enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
-/* Queued -> paused at once, event job.paused; running -> pausing, until its worker gives it back; pausing and paused: nothing changes; else PARE_E_CONFLICT. */
+/* Queued -> paused at once, event job.paused; running -> pausing, until its worker gives it back; one that waits -> paused, its queued children with it, the others come to their end; pausing and paused: nothing changes; else PARE_E_CONFLICT. */
 PARE_MUST_USE enum pare_code store_job_pause(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
-/* Paused -> queued, at its old place, event job.queued; pausing -> running; queued and running: nothing changes; else PARE_E_CONFLICT. */
+/* Paused -> queued, at its old place, event job.queued; or to waiting, its children queued again, when some are open; pausing -> running; queued and running: nothing changes; else PARE_E_CONFLICT. */
 PARE_MUST_USE enum pare_code store_job_resume(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
-/* Final jobs only (PARE_E_CONFLICT); takes events and artifacts with it. */
+/* Final jobs only (PARE_E_CONFLICT); takes events, artifacts and children with it. */
 PARE_MUST_USE enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err);
 /* What of a job may be changed at any time. NULL: stays. No event tells of it. */
 struct store_job_change {
@@ -208,6 +213,20 @@ PARE_MUST_USE enum pare_code store_job_release(struct store *s, const char *id, 
 PARE_MUST_USE enum pare_code store_recover(struct store *s, int *out_n, struct pare_err *err);
 /* Jobs whose lease ran out are given back in the same way (event job.retrying, job.canceled, job.paused). */
 PARE_MUST_USE enum pare_code store_expire(struct store *s, int *out_n, struct pare_err *err);
+
+/* --- a job whose runs are jobs: its children. It waits for them as a running job that nobody holds; when the last one has ended it is queued again in the
+ * same transaction, and finds what came of them by store_job_list. Children have the owner, model, data set, name, labels, priority and max_crashes of their parent. */
+struct store_child {
+	const char *kind, *request, *trial; /* of one parent's children each has another trial */
+};
+/* Stores n > 0 children of a held job and lets go of it, together; event job.waiting. all: runs that the job needs in all, ahead: those of them that are neither made by now nor
+ * among these. Each end of a child is an event job.trial of the parent, with {"job", "status", "trial", "done", "all"} and its result or its error, and moves its
+ * progress on. A job that is being paused is paused and makes none. PARE_E_CANCELED: it is being canceled. PARE_E_CONFLICT: there is a child of that trial already. */
+PARE_MUST_USE enum pare_code store_job_fork(struct store *s, const char *id, int64_t token, const struct store_child *children, int n, int all, int ahead, struct pare_err *err);
+/* Does it wait? */
+bool store_job_waits(const struct store_job *j);
+/* Its children by status. */
+PARE_MUST_USE enum pare_code store_job_children(struct store_view v, const char *id, int64_t out[STORE_N_STATUS], struct pare_err *err);
 
 /* --- events and artifacts */
 struct store_event {

@@ -6,6 +6,8 @@
  *        \       +-----> queued (again), or failed: worker_crashed after max_crashes       release, expire, recover
  *         +-> canceled, paused                                  cancel, pause; paused -> queued by resume
  *
+ * A job that has made jobs of the runs of its sweep is running without being held (store_children.c).
+ *
  * Each change loads the row, changes it, appends the event and writes both in one transaction, so state and history cannot disagree;
  * next_seq lives in the row, so events have no gaps. The rejected alternative, one UPDATE ... WHERE per transition in each backend's
  * SQL, saves a row read and writes the rules down three times.
@@ -37,26 +39,28 @@ static const char *or_empty(const char *s)
 	return s != NULL ? s : "";
 }
 
-static enum pare_code append(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
+enum pare_code store_job_append(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
 {
 	struct store_event e = {.seq = r->next_seq++, .at_ms = wall(s), .type = type, .level = level, .data = data, .memory = NULL};
 	enum pare_code code;
 
 	memcpy(e.subject, r->j.id, sizeof e.subject);
 	code = s->ops->event_insert(tx, r->j.owner, &e, err);
+	if (r->j.parent[0] != '\0') /* what it comes to its parent tells */
+		return code;
 	return code == PARE_OK ? store_tell(s, tx, r->j.owner, &e, err) : code;
 }
 
 /* The row as it now is, and the event that tells of it. */
-static enum pare_code save(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
+enum pare_code store_job_save(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err)
 {
-	enum pare_code code = append(s, tx, r, type, level, data, err);
+	enum pare_code code = store_job_append(s, tx, r, type, level, data, err);
 
 	r->j.revision++;
 	return code == PARE_OK ? s->ops->job_update(tx, r, err) : code;
 }
 
-static void drop_lease(struct store_job_row *r, enum store_job_status st)
+void store_job_let_go(struct store_job_row *r, enum store_job_status st)
 {
 	r->j.status = st;
 	r->j.phase = "";
@@ -74,10 +78,13 @@ static void drop_checkpoint(struct store_job_row *r)
 
 static enum pare_code save_ended(struct store *s, struct store_tx *tx, struct store_job_row *r, enum store_job_status st, struct pare_err *err)
 {
-	drop_lease(r, st);
+	enum pare_code code;
+
+	store_job_let_go(r, st);
 	drop_checkpoint(r);
 	r->j.finished_ms = wall(s);
-	return save(s, tx, r, st == STORE_SUCCEEDED ? "job.succeeded" : "job.canceled", "info", "{}", err);
+	code = store_job_save(s, tx, r, st == STORE_SUCCEEDED ? "job.succeeded" : "job.canceled", "info", "{}", err);
+	return code == PARE_OK ? store_child_ended(s, tx, r, err) : code;
 }
 
 static enum pare_code save_failed(struct store *s, struct store_tx *tx, struct store_job_row *r, enum pare_code why, const char *message, const char *where, struct pare_err *err)
@@ -85,7 +92,7 @@ static enum pare_code save_failed(struct store *s, struct store_tx *tx, struct s
 	struct pare_buf data;
 	enum pare_code code;
 
-	drop_lease(r, STORE_FAILED);
+	store_job_let_go(r, STORE_FAILED);
 	drop_checkpoint(r);
 	r->j.finished_ms = wall(s);
 	r->j.error_code = pare_code_string(why);
@@ -99,9 +106,9 @@ static enum pare_code save_failed(struct store *s, struct store_tx *tx, struct s
 	(void)pare_buf_str(&data, "}");
 	code = pare_buf_status(&data, err);
 	if (code == PARE_OK)
-		code = save(s, tx, r, "job.failed", "error", data.data, err);
+		code = store_job_save(s, tx, r, "job.failed", "error", data.data, err);
 	pare_buf_done(&data);
-	return code;
+	return code == PARE_OK ? store_child_ended(s, tx, r, err) : code;
 }
 
 static enum pare_code save_retrying(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *reason, struct pare_err *err)
@@ -109,7 +116,7 @@ static enum pare_code save_retrying(struct store *s, struct store_tx *tx, struct
 	struct pare_buf data;
 	enum pare_code code;
 
-	drop_lease(r, STORE_QUEUED);
+	store_job_let_go(r, STORE_QUEUED);
 	r->j.started_ms = 0;
 	r->j.progress = "";
 	pare_buf_init(&data, EVENT_DATA_CAP);
@@ -118,16 +125,16 @@ static enum pare_code save_retrying(struct store *s, struct store_tx *tx, struct
 	(void)pare_buf_printf(&data, ",\"attempt\":%d}", r->j.attempt);
 	code = pare_buf_status(&data, err);
 	if (code == PARE_OK)
-		code = save(s, tx, r, "job.retrying", "warning", data.data, err);
+		code = store_job_save(s, tx, r, "job.retrying", "warning", data.data, err);
 	pare_buf_done(&data);
 	return code;
 }
 
-static enum pare_code save_paused(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+enum pare_code store_job_save_paused(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
 {
-	drop_lease(r, STORE_PAUSED);
+	store_job_let_go(r, STORE_PAUSED);
 	r->j.started_ms = 0;
-	return save(s, tx, r, "job.paused", "info", "{}", err);
+	return store_job_save(s, tx, r, "job.paused", "info", "{}", err);
 }
 
 static enum pare_code give_back(struct store *s, struct store_tx *tx, struct store_job_row *r, bool crashed, const char *reason, struct pare_err *err)
@@ -139,7 +146,7 @@ static enum pare_code give_back(struct store *s, struct store_tx *tx, struct sto
 	if (crashed && r->j.crashes >= r->j.max_crashes)
 		return save_failed(s, tx, r, PARE_E_WORKER_CRASHED, reason, NULL, err);
 	if (r->j.status == STORE_PAUSING)
-		return save_paused(s, tx, r, err);
+		return store_job_save_paused(s, tx, r, err);
 	return save_retrying(s, tx, r, reason, err);
 }
 
@@ -172,6 +179,18 @@ static enum pare_code replay(struct store_view v, struct store_tx *tx, const str
 	return ops->job_load(tx, v.owner, known.job, r, err);
 }
 
+enum pare_code store_job_insert(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+{
+	enum pare_code code;
+
+	store_new_id(s, "job", r->j.id);
+	r->j.created_ms = wall(s);
+	r->next_seq = 2; /* the first event is inserted after the row it hangs on */
+	code = s->ops->job_insert(tx, r, err);
+	r->next_seq = 1;
+	return code == PARE_OK ? store_job_append(s, tx, r, "job.queued", "info", "{}", err) : code;
+}
+
 static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct store_job_row *r, const struct store_idempotency *k, struct pare_err *err)
 {
 	struct store *s = v.store;
@@ -183,32 +202,31 @@ static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct s
 		code = store_quota_job(v, tx, err);
 	if (code != PARE_OK)
 		return code;
-	store_new_id(s, "job", r->j.id);
 	memcpy(r->j.owner, v.owner, strlen(v.owner) + 1);
-	r->j.created_ms = wall(s);
-	r->next_seq = 2; /* the first event is inserted after the row it hangs on */
-	code = s->ops->job_insert(tx, r, err);
-	r->next_seq = 1;
-	if (code == PARE_OK)
-		code = append(s, tx, r, "job.queued", "info", "{}", err);
+	code = store_job_insert(s, tx, r, err);
 	if (code == PARE_OK && k != NULL)
 		code = s->ops->idem_insert(tx, v.owner, k, r->j.id, r->j.created_ms, err);
 	return code == PARE_OK ? store_job_own(r, err) : code;
 }
 
-static struct store_job_row new_row(const struct store_job *j)
+struct store_job_row store_job_new_row(const struct store_job *j)
 {
-	return (struct store_job_row){
+	struct store_job_row r = {
 	    .j = {.status = STORE_QUEUED, .phase = "", .revision = 1, .max_crashes = j->max_crashes, .kind = or_empty(j->kind), .name = or_empty(j->name), .labels = or_empty(j->labels), .priority = j->priority, .model = or_empty(j->model),
-	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = "", .checkpoint_place = ""},
+	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = "", .checkpoint_place = "", .trial = or_empty(j->trial)},
 	    .worker = ""};
+
+	memcpy(r.j.owner, j->owner, sizeof r.j.owner);
+	memcpy(r.j.parent, j->parent, sizeof r.j.parent);
+	memcpy(r.j.retry_of, j->retry_of, sizeof r.j.retry_of);
+	return r;
 }
 
 enum pare_code store_job_put(struct store_view v, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err)
 {
 	struct store *s = v.store;
 	struct store_idempotency k = {.key = NULL};
-	struct store_job_row r = {.j = {.memory = NULL}}, fresh = new_row(j);
+	struct store_job_row r = {.j = {.memory = NULL}}, fresh = store_job_new_row(j);
 	struct store_tx *tx;
 	bool known = false;
 	enum pare_code code;
@@ -279,12 +297,15 @@ static enum pare_code ask_worker(struct store *s, struct store_tx *tx, struct st
 	return s->ops->job_update(tx, r, err);
 }
 
-static enum pare_code cancel(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+enum pare_code store_job_cancel_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
 {
-	switch (r->j.status) {
+	enum pare_code code;
+
+	switch (store_job_waits(&r->j) ? STORE_QUEUED : r->j.status) {
 	case STORE_QUEUED:
 	case STORE_PAUSED:
-		return save_ended(s, tx, r, STORE_CANCELED, err);
+		code = save_ended(s, tx, r, STORE_CANCELED, err); /* before its children: then the end of none queues it */
+		return code == PARE_OK ? store_children_cancel(s, tx, r, err) : code;
 	case STORE_RUNNING:
 	case STORE_PAUSING:
 		return ask_worker(s, tx, r, STORE_CANCELING, err);
@@ -301,11 +322,14 @@ static enum pare_code cannot(const struct store_job *j, const char *only, struct
 	return pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s is %s: only a %s job can be %s", j->id, store_job_status_name(j->status), only, strcmp(only, "paused") == 0 ? "resumed" : "paused");
 }
 
-static enum pare_code pause_job(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+enum pare_code store_job_pause_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
 {
-	switch (r->j.status) {
+	enum pare_code code;
+
+	switch (store_job_waits(&r->j) ? STORE_QUEUED : r->j.status) {
 	case STORE_QUEUED:
-		return save_paused(s, tx, r, err);
+		code = store_job_save_paused(s, tx, r, err);
+		return code == PARE_OK ? store_children_pause(s, tx, r, err) : code;
 	case STORE_RUNNING:
 		return ask_worker(s, tx, r, STORE_PAUSING, err);
 	case STORE_PAUSING:
@@ -316,13 +340,19 @@ static enum pare_code pause_job(struct store *s, struct store_tx *tx, struct sto
 	}
 }
 
-static enum pare_code resume(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
+enum pare_code store_job_resume_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
 {
+	enum pare_code code;
+	bool waits = false;
+
 	switch (r->j.status) {
 	case STORE_PAUSED:
+		code = store_children_resume(s, tx, r, &waits, err);
+		if (code != PARE_OK || waits)
+			return code;
 		r->j.status = STORE_QUEUED;
 		r->j.progress = "";
-		return save(s, tx, r, "job.queued", "info", "{}", err);
+		return store_job_save(s, tx, r, "job.queued", "info", "{}", err);
 	case STORE_PAUSING:
 		return ask_worker(s, tx, r, STORE_RUNNING, err);
 	case STORE_QUEUED:
@@ -357,17 +387,17 @@ static enum pare_code change_status(struct store_view v, const char *id, row_cha
 
 enum pare_code store_job_cancel(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
 {
-	return change_status(v, id, cancel, out, err);
+	return change_status(v, id, store_job_cancel_row, out, err);
 }
 
 enum pare_code store_job_pause(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
 {
-	return change_status(v, id, pause_job, out, err);
+	return change_status(v, id, store_job_pause_row, out, err);
 }
 
 enum pare_code store_job_resume(struct store_view v, const char *id, struct store_job *out, struct pare_err *err)
 {
-	return change_status(v, id, resume, out, err);
+	return change_status(v, id, store_job_resume_row, out, err);
 }
 
 enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err)
@@ -430,14 +460,15 @@ static enum pare_code claim(struct store *s, struct store_tx *tx, const char *wo
 	r->j.lease_token = (int64_t)(token >> 1) | 1;
 	r->j.status = STORE_RUNNING;
 	r->j.attempt++;
-	r->j.started_ms = wall(s);
+	if (r->j.started_ms == 0) /* else it comes back from waiting for its children */
+		r->j.started_ms = wall(s);
 	r->worker = or_empty(worker);
 	r->lease_until = mono(s) + lease_ms;
 	pare_buf_init(&data, EVENT_DATA_CAP);
 	(void)pare_buf_printf(&data, "{\"attempt\":%d}", r->j.attempt);
 	code = pare_buf_status(&data, err);
 	if (code == PARE_OK)
-		code = save(s, tx, r, "job.started", "info", data.data, err);
+		code = store_job_save(s, tx, r, "job.started", "info", data.data, err);
 	pare_buf_done(&data);
 	return code;
 }
@@ -465,7 +496,7 @@ enum pare_code store_job_claim(struct store *s, const char *worker, int64_t leas
 }
 
 /* The row of a job that is held under this token. */
-static enum pare_code load_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err)
+enum pare_code store_job_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err)
 {
 	enum pare_code code = s->ops->job_load(tx, NULL, id, r, err);
 
@@ -487,7 +518,7 @@ enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, i
 
 	if (code != PARE_OK)
 		return code;
-	code = load_held(s, tx, id, token, &r, err);
+	code = store_job_held(s, tx, id, token, &r, err);
 	status = r.j.status;
 	if (code == PARE_OK) {
 		r.lease_until = mono(s) + lease_ms;
@@ -508,11 +539,11 @@ enum pare_code store_job_event(struct store *s, const char *id, int64_t token, c
 
 	if (code != PARE_OK)
 		return code;
-	code = load_held(s, tx, id, token, &r, err);
+	code = store_job_held(s, tx, id, token, &r, err);
 	if (code == PARE_OK) {
 		r.j.phase = phase != NULL ? phase : r.j.phase;
 		r.j.progress = progress != NULL ? progress : r.j.progress;
-		code = save(s, tx, &r, type, level, data != NULL ? data : "{}", err);
+		code = store_job_save(s, tx, &r, type, level, data != NULL ? data : "{}", err);
 	}
 	store_job_done(&r.j);
 	return s->ops->end(tx, code, err);
@@ -529,13 +560,13 @@ enum pare_code store_job_checkpoint(struct store *s, const char *id, int64_t tok
 	code = s->ops->begin(s, true, &tx, err);
 	if (code != PARE_OK)
 		return code;
-	code = load_held(s, tx, id, token, &r, err);
+	code = store_job_held(s, tx, id, token, &r, err);
 	if (code == PARE_OK) {
 		memcpy(r.j.checkpoint, sha256, sizeof r.j.checkpoint);
 		r.j.checkpoint_bytes = n_bytes;
 		r.j.checkpoint_ms = wall(s);
 		r.j.checkpoint_place = place;
-		code = save(s, tx, &r, "job.checkpoint", "info", place, err);
+		code = store_job_save(s, tx, &r, "job.checkpoint", "info", place, err);
 	}
 	store_job_done(&r.j);
 	return s->ops->end(tx, code, err);
@@ -588,7 +619,7 @@ enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, 
 		code = s->ops->begin(s, true, &tx, err);
 	if (code != PARE_OK)
 		return code;
-	code = load_held(s, tx, id, token, &r, err);
+	code = store_job_held(s, tx, id, token, &r, err);
 	if (code == PARE_OK)
 		code = finish(s, tx, &r, o, err);
 	store_job_done(&r.j);
@@ -603,7 +634,7 @@ enum pare_code store_job_release(struct store *s, const char *id, int64_t token,
 
 	if (code != PARE_OK)
 		return code;
-	code = load_held(s, tx, id, token, &r, err);
+	code = store_job_held(s, tx, id, token, &r, err);
 	if (code == PARE_OK)
 		code = give_back(s, tx, &r, crashed, reason, err);
 	store_job_done(&r.j);

@@ -17,7 +17,7 @@ struct store_job_row {
 	const char *worker;  /* who holds it, "" when nobody does */
 	int64_t lease_until; /* env's mono_ms; of use only while this process lives */
 	int64_t next_seq;    /* of its next event */
-	enum store_job_status loaded_status; /* as the row still is; while it equals j.status only phase, revision, progress, lease_until, next_seq and the checkpoint change */
+	enum store_job_status loaded_status; /* as the row still is; while it equals j.status only phase, revision, progress, lease_until, next_seq and the checkpoint change; STORE_N_STATUS: all may */
 };
 
 /* A page, worked out: ids in (above, below), in one direction, at most limit rows. NULL filters: any. */
@@ -27,6 +27,7 @@ struct store_range {
 	bool ascending;
 	int limit;
 	unsigned statuses;
+	const char *parent; /* NULL: of none */
 	const char *kind, *model, *dataset, *name;
 	const char *const *labels;
 	int n_labels;
@@ -84,6 +85,10 @@ struct store_ops {
 	/* How many queued jobs are before this one; at most STORE_POSITION_MAX are counted. And the ids of the first STORE_POSITION_MAX, in their order. */
 	enum pare_code (*job_ahead)(struct store_tx *tx, const struct store_job *j, int64_t *out, struct pare_err *err);
 	enum pare_code (*job_queue)(struct store_tx *tx, char (*out)[PARE_ID_MAX], int *out_n, struct pare_err *err);
+	/* Children: some one that has one of n (at most 4) statuses, how many in which, is there one of that trial? */
+	enum pare_code (*job_child_in)(struct store_tx *tx, const char *parent, const enum store_job_status *statuses, int n, struct store_job_row *out, struct pare_err *err);
+	enum pare_code (*job_children)(struct store_tx *tx, const char *parent, int64_t out[STORE_N_STATUS], struct pare_err *err);
+	enum pare_code (*job_has_child)(struct store_tx *tx, const char *parent, const char *trial, bool *out, struct pare_err *err);
 	enum pare_code (*job_counts)(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
 
 	enum pare_code (*event_insert)(struct store_tx *tx, const char *owner, struct store_event *e, struct pare_err *err); /* sets its cursor */
@@ -150,6 +155,26 @@ struct store {
 	struct store_quota quota;
 	char last_id[STORE_ID_DIGITS + 1]; /* of any kind; touched in writing transactions only */
 };
+
+/* What store_jobs.c and store_children.c share. An event of the job; the same and the row as it now is; a new job, its row and its first event; that nobody holds it
+ * any more; the row that is held under a token. */
+PARE_MUST_USE enum pare_code store_job_append(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_save(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_insert(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
+void store_job_let_go(struct store_job_row *r, enum store_job_status st);
+PARE_MUST_USE enum pare_code store_job_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err);
+/* What the client's verbs do to a row; and that a job that is held is paused. */
+PARE_MUST_USE enum pare_code store_job_cancel_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_pause_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_resume_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_job_save_paused(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
+struct store_job_row store_job_new_row(const struct store_job *j);
+/* After r has ended: its parent, if it has one, is told, and queued when it waits and r was the last. */
+PARE_MUST_USE enum pare_code store_child_ended(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
+/* The open children of a job are cancelled with it; those that are queued are paused with it, and queued again. *out_waits: some are open, and r, which was paused, waits for them now. */
+PARE_MUST_USE enum pare_code store_children_cancel(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_children_pause(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_children_resume(struct store *s, struct store_tx *tx, struct store_job_row *r, bool *out_waits, struct pare_err *err);
 
 /* A new id, greater than every one this store made before: ids of one millisecond keep their order. In a writing transaction. */
 void store_new_id(struct store *s, const char *prefix, char out[PARE_ID_MAX]);

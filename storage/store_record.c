@@ -41,7 +41,7 @@ static const struct {
 
 #define JOB(f) offsetof(struct store_job_row, j.f)
 static const size_t job_strings[] = {JOB(phase), JOB(kind), JOB(name), JOB(labels), JOB(model), JOB(dataset), JOB(request), JOB(progress), JOB(result),
-    JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), offsetof(struct store_job_row, worker)};
+    JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), JOB(trial), offsetof(struct store_job_row, worker)};
 static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
 static const size_t hook_strings[] = {offsetof(struct store_hook, url), offsetof(struct store_hook, description), offsetof(struct store_hook, events),
     offsetof(struct store_hook, disabled_why), offsetof(struct store_hook, secret), offsetof(struct store_hook, old_secret)};
@@ -457,6 +457,7 @@ enum pare_code store_range_of(struct store_view v, const struct store_page *page
 	out->model = page->model;
 	out->dataset = page->dataset;
 	out->name = page->name;
+	out->parent = page->parent;
 	out->labels = page->labels;
 	out->n_labels = page->n_labels < STORE_FILTER_LABELS ? page->n_labels : STORE_FILTER_LABELS;
 	bound_by_time(page, out);

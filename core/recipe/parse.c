@@ -154,7 +154,7 @@ enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const ch
 	return PARE_OK;
 }
 
-const char *const pare_job_kinds[] = {"sweep", "search", "prune", "quantize", "cluster", "train", "evaluate", NULL};
+const char *const pare_job_kinds[] = {"trial", "sweep", "search", "prune", "quantize", "cluster", "train", "evaluate", NULL};
 
 static bool has_step(const struct pare_job *job, const char *name)
 {
@@ -168,6 +168,9 @@ const char *pare_job_kind(const struct pare_job *job)
 {
 	const char *const *kind = pare_job_kinds;
 
+	if (pare_args_has(job->args, "trial"))
+		return *kind;
+	kind++;
 	if (pare_args_has(job->args, "sweep"))
 		return *kind;
 	do

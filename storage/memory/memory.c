@@ -305,17 +305,31 @@ static void drop_where_job(struct store_tx *tx, enum table_name t, size_t offset
 			drop_row(tx, t, i);
 }
 
+static void remove_job(struct store_tx *tx, const char *id)
+{
+	memory_events_drop(tx, id);
+	memory_hooks_drop_job(tx, id);
+	drop_where_job(tx, T_ARTIFACTS, offsetof(struct store_artifact, job), id);
+	drop_where_job(tx, T_IDEM, offsetof(struct idem_row, r.job), id);
+	drop_where_job(tx, T_JOBS, offsetof(struct store_job_row, j.id), id);
+}
+
+/* Children have none of their own. */
 static enum pare_code job_remove(struct store_tx *tx, const char *id, struct pare_err *err)
 {
-	char own_id[PARE_ID_MAX];
+	char own_id[PARE_ID_MAX], child[PARE_ID_MAX];
 
 	(void)err;
 	memcpy(own_id, find_job(tx, id)->j.id, sizeof own_id);
-	memory_events_drop(tx, own_id);
-	memory_hooks_drop_job(tx, own_id);
-	drop_where_job(tx, T_ARTIFACTS, offsetof(struct store_artifact, job), own_id);
-	drop_where_job(tx, T_IDEM, offsetof(struct idem_row, r.job), own_id);
-	drop_where_job(tx, T_JOBS, offsetof(struct store_job_row, j.id), own_id);
+	for (int i = n_rows(tx, T_JOBS) - 1; i >= 0; i--) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		if (strcmp(r->j.parent, own_id) != 0)
+			continue;
+		memcpy(child, r->j.id, sizeof child);
+		remove_job(tx, child);
+	}
+	remove_job(tx, own_id);
 	return PARE_OK;
 }
 
@@ -340,7 +354,7 @@ static bool has_labels(const struct store_range *r, const struct store_job *j)
 
 static bool matches(const struct store_range *r, const struct store_job *j)
 {
-	return within(r, j->id) && strcmp(j->owner, r->owner) == 0 && (r->statuses == 0 || (r->statuses & (1U << j->status)) != 0) && (r->kind == NULL || strcmp(j->kind, r->kind) == 0) && has_labels(r, j) &&
+	return within(r, j->id) && strcmp(j->parent, r->parent != NULL ? r->parent : "") == 0 && strcmp(j->owner, r->owner) == 0 && (r->statuses == 0 || (r->statuses & (1U << j->status)) != 0) && (r->kind == NULL || strcmp(j->kind, r->kind) == 0) && has_labels(r, j) &&
 	       (r->model == NULL || strcmp(j->model, r->model) == 0) && (r->dataset == NULL || strcmp(j->dataset, r->dataset) == 0);
 }
 
@@ -393,7 +407,7 @@ static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct 
 	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
 		const struct store_job_row *r = row_at(tx, T_JOBS, i);
 
-		if ((r->j.status == STORE_RUNNING || r->j.status == STORE_PAUSING || r->j.status == STORE_CANCELING) && r->lease_until <= limit)
+		if (r->j.lease_token != 0 && r->lease_until <= limit)
 			return copy_job(r, out, err);
 	}
 	return none("job", "held", err);
@@ -418,6 +432,44 @@ static enum pare_code job_queue(struct store_tx *tx, char (*out)[PARE_ID_MAX], i
 	(void)err;
 	for (; r != NULL && *out_n < STORE_POSITION_MAX; r = next_queued(tx, &r->j))
 		memcpy(out[(*out_n)++], r->j.id, PARE_ID_MAX);
+	return PARE_OK;
+}
+
+static enum pare_code job_child_in(struct store_tx *tx, const char *parent, const enum store_job_status *statuses, int n, struct store_job_row *out, struct pare_err *err)
+{
+	unsigned wanted = 0;
+
+	for (int i = 0; i < n; i++)
+		wanted |= 1U << statuses[i];
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		if (strcmp(r->j.parent, parent) == 0 && (wanted & (1U << r->j.status)) != 0)
+			return copy_job(r, out, err);
+	}
+	return none("job", "child", err);
+}
+
+static enum pare_code job_children(struct store_tx *tx, const char *parent, int64_t out[STORE_N_STATUS], struct pare_err *err)
+{
+	(void)err;
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		out[r->j.status] += strcmp(r->j.parent, parent) == 0;
+	}
+	return PARE_OK;
+}
+
+static enum pare_code job_has_child(struct store_tx *tx, const char *parent, const char *trial, bool *out, struct pare_err *err)
+{
+	(void)err;
+	*out = false;
+	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
+		const struct store_job_row *r = row_at(tx, T_JOBS, i);
+
+		*out |= strcmp(r->j.parent, parent) == 0 && strcmp(r->j.trial, trial) == 0;
+	}
 	return PARE_OK;
 }
 
@@ -661,7 +713,7 @@ static enum pare_code owner_open_jobs(struct store_tx *tx, const char *owner, in
 	for (int i = 0; i < n_rows(tx, T_JOBS) && *out < max; i++) {
 		const struct store_job_row *r = row_at(tx, T_JOBS, i);
 
-		*out += !store_job_status_final(r->j.status) && strcmp(r->j.owner, owner) == 0;
+		*out += !store_job_status_final(r->j.status) && r->j.parent[0] == '\0' && strcmp(r->j.owner, owner) == 0;
 	}
 	return PARE_OK;
 }
@@ -693,6 +745,9 @@ static const struct store_ops memory_ops = {
     .job_held_until = job_held_until,
     .job_ahead = job_ahead,
     .job_queue = job_queue,
+    .job_child_in = job_child_in,
+    .job_children = job_children,
+    .job_has_child = job_has_child,
     .job_counts = job_counts,
     .event_insert = memory_event_insert,
     .event_page = memory_event_page,

@@ -14,21 +14,22 @@
 
 #define TEXT_CAP ((size_t)64 << 10)
 
-enum list_drive { BY_LABEL, BY_MODEL, BY_DATASET, BY_STATUS, BY_KIND, BY_OWNER, N_DRIVES };
+enum list_drive { BY_LABEL, BY_MODEL, BY_DATASET, BY_STATUS, BY_KIND, BY_OWNER, BY_PARENT, N_DRIVES };
 
-/* Parameters: ?1 owner, ?2 above, ?3 below, ?4 limit, ?5 model, ?6 dataset, ?7 kind, ?8 … labels. */
-#define FIRST_LABEL 8
+/* Parameters: ?1 owner, ?2 above, ?3 below, ?4 limit, ?5 model, ?6 dataset, ?7 kind, ?8 parent, ?9 … labels. */
+#define FIRST_LABEL 9
 
 static const struct {
 	const char *from, *where; /* where: without the bounds of ids */
 	const char *id;
 } drive_table[N_DRIVES] = {
-    [BY_LABEL] = {"job_labels AS l CROSS JOIN jobs ON jobs.id = l.job", "l.holder = ?1 AND l.label = ?8", "l.job"},
+    [BY_LABEL] = {"job_labels AS l CROSS JOIN jobs ON jobs.id = l.job", "l.holder = ?1 AND l.label = ?9", "l.job"},
     [BY_MODEL] = {"jobs INDEXED BY jobs_model", "owner = ?1 AND model = ?5", "id"},
     [BY_DATASET] = {"jobs INDEXED BY jobs_dataset", "owner = ?1 AND dataset = ?6", "id"},
     [BY_STATUS] = {"jobs INDEXED BY jobs_owner_status", "owner = ?1", "id"},
     [BY_KIND] = {"jobs INDEXED BY jobs_owner_kind", "owner = ?1 AND kind = ?7", "id"},
-    [BY_OWNER] = {"jobs INDEXED BY jobs_owner", "owner = ?1", "id"},
+    [BY_OWNER] = {"jobs INDEXED BY jobs_owner_top", "owner = ?1", "id"},
+    [BY_PARENT] = {"jobs INDEXED BY jobs_parent", "owner = ?1", "id"},
 };
 
 static bool has_filter(const struct store_range *r, enum list_drive d)
@@ -95,7 +96,9 @@ static enum pare_code choose_drive(struct store_tx *tx, const struct store_range
 	int n_filters = 0;
 	enum pare_code code = PARE_OK;
 
-	*out = BY_OWNER;
+	*out = r->parent != NULL ? BY_PARENT : BY_OWNER; /* a job has few children beside what any other filter leaves */
+	if (r->parent != NULL)
+		return code;
 	for (int d = 0; d < BY_OWNER; d++)
 		if (has_filter(r, (enum list_drive)d)) {
 			*out = (enum list_drive)d;
@@ -131,6 +134,7 @@ static void write_walk(struct pare_buf *b, const struct store_range *r, enum lis
 	const char *id = drive_table[d].id;
 
 	(void)pare_buf_printf(b, "SELECT " JOB_COLUMNS " FROM %s WHERE %s AND %s > ?2 AND %s < ?3", drive_table[d].from, drive_table[d].where, id, id);
+	(void)pare_buf_str(b, r->parent != NULL ? " AND parent = ?8" : " AND parent IS NULL");
 	if (statuses != 0)
 		write_statuses(b, statuses);
 	if (r->model != NULL && d != BY_MODEL)
@@ -213,6 +217,7 @@ static void bind_filters(struct use *u, const struct store_range *r)
 	bind_if(u, 5, r->model);
 	bind_if(u, 6, r->dataset);
 	bind_if(u, 7, r->kind);
+	bind_if(u, 8, r->parent);
 	for (int i = 0; i < r->n_labels; i++)
 		bind_if(u, FIRST_LABEL + i, r->labels[i]);
 }

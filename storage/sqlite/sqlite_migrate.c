@@ -165,6 +165,18 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "UPDATE artifacts SET owner = (SELECT owner FROM jobs WHERE jobs.id = artifacts.job);"
                "CREATE UNIQUE INDEX artifacts_owner ON artifacts (owner, id);"
                "PRAGMA user_version = 12;"},
+    /* A parent is NULL and not '' where there is none, so that deleting it takes its children along. */
+    {.version = 13,
+        .sql = "ALTER TABLE jobs ADD COLUMN parent TEXT REFERENCES jobs (id) ON DELETE CASCADE;"
+               "ALTER TABLE jobs ADD COLUMN trial TEXT NOT NULL DEFAULT '';"
+               "ALTER TABLE jobs ADD COLUMN trials_all INTEGER NOT NULL DEFAULT 0;"
+               "ALTER TABLE jobs ADD COLUMN trials_ahead INTEGER NOT NULL DEFAULT 0;"
+               "ALTER TABLE jobs ADD COLUMN retry_of TEXT NOT NULL DEFAULT '';"
+               "CREATE UNIQUE INDEX jobs_parent_trial ON jobs (parent, trial) WHERE parent IS NOT NULL;"
+               "CREATE INDEX jobs_parent ON jobs (parent, id) WHERE parent IS NOT NULL;"
+               "CREATE INDEX jobs_parent_status ON jobs (parent, status) WHERE parent IS NOT NULL;"
+               "CREATE INDEX jobs_owner_top ON jobs (owner, id) WHERE parent IS NULL;"
+               "PRAGMA user_version = 13;"},
     {0},
 };
 

@@ -50,6 +50,9 @@ enum query {
 	Q_JOB_HELD_UNTIL,
 	Q_JOB_AHEAD,
 	Q_JOB_QUEUE,
+	Q_CHILD_IN,
+	Q_CHILDREN,
+	Q_CHILD_OF,
 	Q_JOB_COUNTS,
 	Q_JOB_OLDEST_MS,
 	/* How many rows of a list an index would give, by enum list_drive. */
@@ -118,7 +121,7 @@ enum query {
 
 #define JOB_COLUMNS \
 	"id, owner, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, kind, name, labels, priority, model, dataset, request, progress, result, " \
-	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place"
+	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place, parent, trial, trials_all, trials_ahead, retry_of"
 
 /* Lists of jobs are statements made as they are asked for (sqlite_lists.c); the last few are kept prepared. */
 #define SQLITE_N_LISTS 8

@@ -54,12 +54,12 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
     [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
 
-    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_JOB_LOAD] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
     [Q_JOB_LOAD_OWN] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_owner WHERE owner = ?2 AND id = ?1",
     [Q_JOB_UPDATE] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
                      "checkpoint_ms = ?9, checkpoint_place = ?10, status = ?11, started_ms = ?12, finished_ms = ?13, attempt = ?14, crashes = ?15, result = ?16, "
-                     "error_code = ?17, error_message = ?18, error_where = ?19, lease_token = ?20, worker = ?21 WHERE id = ?6",
+                     "error_code = ?17, error_message = ?18, error_where = ?19, lease_token = ?20, worker = ?21, trials_all = ?22, trials_ahead = ?23 WHERE id = ?6",
     [Q_JOB_PROGRESS] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
                        "checkpoint_ms = ?9, checkpoint_place = ?10 WHERE id = ?6",
     [Q_JOB_RECORD] = "UPDATE jobs SET name = ?1, labels = ?2, priority = ?3, revision = ?4 WHERE id = ?5",
@@ -67,10 +67,13 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_LABELS_REMOVE] = "DELETE FROM job_labels WHERE job = ?1",
     [Q_JOB_REMOVE] = "DELETE FROM jobs WHERE id = ?1",
     [Q_JOB_NEXT_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1",
-    [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'pausing', 'canceling') AND lease_until <= ?1 LIMIT 1",
+    [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'pausing', 'canceling') AND lease_token <> 0 AND lease_until <= ?1 LIMIT 1",
     [Q_JOB_AHEAD] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority > ?1 "
                     "UNION ALL SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority = ?1 AND id < ?2 LIMIT " TEXT_OF(STORE_POSITION_MAX) ")",
     [Q_JOB_QUEUE] = "SELECT id FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' ORDER BY priority DESC, id LIMIT " TEXT_OF(STORE_POSITION_MAX),
+    [Q_CHILD_IN] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_parent_status WHERE parent = ?1 AND status IN (?2, ?3, ?4, ?5) LIMIT 1",
+    [Q_CHILDREN] = "SELECT status, count(*) FROM jobs INDEXED BY jobs_parent_status WHERE parent = ?1 GROUP BY status",
+    [Q_CHILD_OF] = "SELECT 1 FROM jobs INDEXED BY jobs_parent_trial WHERE parent = ?1 AND trial = ?2",
     [Q_JOB_COUNTS] = "SELECT status, count(*) FROM jobs GROUP BY status",
     [Q_JOB_OLDEST_MS] = "SELECT created_ms FROM jobs WHERE status = 'queued' ORDER BY id LIMIT 1",
     [Q_PROBE_LABEL] = PROBE("job_labels", "job", "holder = ?1 AND label = ?4"),
@@ -123,7 +126,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_ARTIFACT_OLD] = "SELECT job FROM artifacts WHERE created_ms <= ?1 ORDER BY created_ms LIMIT 1",
     [Q_ARTIFACTS_REMOVE] = "DELETE FROM artifacts WHERE job = ?1",
     [Q_OWNER_BYTES] = "SELECT bytes FROM owner_usage WHERE owner = ?1",
-    [Q_OWNER_OPEN_JOBS] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_owner_status WHERE owner = ?1 AND " UNENDED " LIMIT ?2)",
+    [Q_OWNER_OPEN_JOBS] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_owner_status WHERE owner = ?1 AND parent IS NULL AND " UNENDED " LIMIT ?2)",
     [Q_HOOK_INSERT] = "INSERT INTO webhooks (id, owner, job, created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms) "
                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     [Q_HOOK_LOAD] = "SELECT " HOOK_COLUMNS " FROM webhooks WHERE id = ?1",

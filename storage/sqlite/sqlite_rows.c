@@ -232,6 +232,11 @@ enum pare_code sqlite_read_job(struct use *u, struct store_job_row *out, struct 
 	r.j.checkpoint_bytes = sqlite_int(u);
 	r.j.checkpoint_ms = sqlite_int(u);
 	r.j.checkpoint_place = sqlite_str(u);
+	sqlite_copy(u, r.j.parent, sizeof r.j.parent);
+	r.j.trial = sqlite_str(u);
+	r.j.trials_all = (int)sqlite_int(u);
+	r.j.trials_ahead = (int)sqlite_int(u);
+	sqlite_copy(u, r.j.retry_of, sizeof r.j.retry_of);
 	code = store_job_own(&r, err);
 	if (code == PARE_OK)
 		*out = r;
@@ -297,6 +302,11 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	sqlite_bind_int(&u, r->lease_until);
 	sqlite_bind_int(&u, r->next_seq);
 	bind_checkpoint(&u, &r->j);
+	sqlite_bind_str(&u, r->j.parent[0] != '\0' ? r->j.parent : NULL);
+	sqlite_bind_str(&u, r->j.trial);
+	sqlite_bind_int(&u, r->j.trials_all);
+	sqlite_bind_int(&u, r->j.trials_ahead);
+	sqlite_bind_str(&u, r->j.retry_of);
 	(void)sqlite_row(&u);
 	code = sqlite_use_end(&u, "storing a job", err);
 	return code == PARE_OK ? insert_labels(tx, &r->j, err) : code;
@@ -326,6 +336,8 @@ static enum pare_code job_update(struct store_tx *tx, const struct store_job_row
 		sqlite_bind_str(&u, r->j.error_where);
 		sqlite_bind_int(&u, r->j.lease_token);
 		sqlite_bind_str(&u, r->worker);
+		sqlite_bind_int(&u, r->j.trials_all);
+		sqlite_bind_int(&u, r->j.trials_ahead);
 	}
 	(void)sqlite_row(&u);
 	return sqlite_use_end(&u, "changing a job", err);
@@ -421,18 +433,52 @@ static enum pare_code job_queue(struct store_tx *tx, char (*out)[PARE_ID_MAX], i
 	return sqlite_use_end(&u, "listing the queue", err);
 }
 
+static enum pare_code job_child_in(struct store_tx *tx, const char *parent, const enum store_job_status *statuses, int n, struct store_job_row *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_CHILD_IN);
+
+	sqlite_bind_str(&u, parent);
+	for (int i = 0; i < 4; i++)
+		sqlite_bind_str(&u, i < n ? store_job_status_name(statuses[i]) : NULL);
+	return one_job(&u, "child", out, err);
+}
+
+static void read_counts(struct use *u, int64_t out[STORE_N_STATUS])
+{
+	while (sqlite_row(u)) {
+		const char *name = sqlite_str(u);
+		enum store_job_status st = store_job_status_parse(name != NULL ? name : "");
+
+		if (st != STORE_N_STATUS)
+			out[st] = sqlite_int(u);
+	}
+}
+
+static enum pare_code job_children(struct store_tx *tx, const char *parent, int64_t out[STORE_N_STATUS], struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_CHILDREN);
+
+	sqlite_bind_str(&u, parent);
+	read_counts(&u, out);
+	return sqlite_use_end(&u, "counting children", err);
+}
+
+static enum pare_code job_has_child(struct store_tx *tx, const char *parent, const char *trial, bool *out, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_CHILD_OF);
+
+	sqlite_bind_str(&u, parent);
+	sqlite_bind_str(&u, trial);
+	*out = sqlite_row(&u);
+	return sqlite_use_end(&u, "looking for a child", err);
+}
+
 static enum pare_code job_counts(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_JOB_COUNTS);
 	enum pare_code code;
 
-	while (sqlite_row(&u)) {
-		const char *name = sqlite_str(&u);
-		enum store_job_status st = store_job_status_parse(name != NULL ? name : "");
-
-		if (st != STORE_N_STATUS)
-			out[st] = sqlite_int(&u);
-	}
+	read_counts(&u, out);
 	code = sqlite_use_end(&u, "counting jobs", err);
 	if (code != PARE_OK)
 		return code;
@@ -647,6 +693,9 @@ const struct store_ops sqlite_ops = {
     .job_held_until = job_held_until,
     .job_ahead = job_ahead,
     .job_queue = job_queue,
+    .job_child_in = job_child_in,
+    .job_children = job_children,
+    .job_has_child = job_has_child,
     .job_counts = job_counts,
     .event_insert = sqlite_event_insert,
     .event_page = sqlite_event_page,
