@@ -69,8 +69,10 @@ static void set_job(struct srv_slot *s, const struct store_job *job)
 	memcpy(w.name, s->now.name, sizeof w.name);
 	s->now = w;
 	s->asked = STORE_RUNNING;
+	s->parent[0] = '\0';
 	if (job != NULL) {
 		memcpy(s->now.job, job->id, sizeof s->now.job);
+		memcpy(s->parent, job->parent, sizeof s->parent);
 		memcpy(s->now.owner, job->owner, sizeof s->now.owner);
 		s->now.attempt = job->attempt;
 		s->now.claimed_ms = job->started_ms;
@@ -214,7 +216,7 @@ void srv_pool_ask(struct srv_pool *p, const char *id, enum store_job_status aske
 {
 	pthread_mutex_lock(&p->lock);
 	for (int i = 0; i < p->n_slots; i++)
-		if (strcmp(p->slots[i].now.job, id) == 0) {
+		if (strcmp(p->slots[i].now.job, id) == 0 || (strcmp(p->slots[i].parent, id) == 0 && asked == STORE_CANCELING)) {
 			p->slots[i].asked = asked;
 			eventfd_write(p->slots[i].wake, 1);
 		}

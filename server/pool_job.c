@@ -5,6 +5,7 @@
  *   error; time is over; sandbox violation  -> finish FAILED
  *   cancelled, and the engine has stopped   -> finish CANCELED
  *   pausing, and a checkpoint is there      -> release, which pauses it
+ *   a sweep needs runs                      -> fork: they become jobs, and this one waits for them (pool_trials.c)
  *   the process died, or spoke rubbish      -> release, counted as a crash (the store fails the job at max_crashes)
  *   the daemon stops                        -> release, not counted
  *   the lease is gone                       -> nothing: the job is somebody else's now
@@ -30,6 +31,7 @@
 #include "server/log.h"
 #include "server/peek.h"
 #include "server/pool_priv.h"
+#include "server/pool_trials.h"
 #include "server/runner.h"
 
 #define CANCEL_GRACE_MS 5000
@@ -41,7 +43,7 @@
 #define MAX_EVENT_BYTES ((size_t)256 << 20)
 #define MAX_PLACE_BYTES ((size_t)4096) /* of what a checkpoint says of itself: it is part of the job as clients see it */
 
-enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST };
+enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS };
 
 struct output {
 	char name[72], media_type[72];
@@ -55,6 +57,7 @@ struct run {
 	const struct store_job *job;
 	struct srv_engine engine;
 	struct pare_msg_start start;
+	struct srv_trials trials;
 	struct output outputs[PARE_MAX_ARTIFACTS];
 	int n_outputs;
 	char *result;
@@ -140,13 +143,14 @@ static int64_t at_most(const struct pare_args *limits, const char *name, int64_t
 	return v < most ? v : most;
 }
 
-/* Limits, and the second model's id ("": none), as the job's text has them. */
+/* Limits, the second model's id ("": none), and what is known of a sweep, as the job's text has them. */
 static enum pare_code set_limits(struct run *r, char *teacher, size_t size)
 {
 	const struct srv_pool_options *opt = &r->slot->pool->opt;
 	struct pare_issues issues = {0};
 	struct pare_job *job = NULL;
 	const struct pare_args *limits;
+	enum pare_code code;
 	int64_t threads;
 
 	if (pare_job_parse(r->job->request, strlen(r->job->request), &job, &issues, &r->err) != PARE_OK)
@@ -158,8 +162,11 @@ static enum pare_code set_limits(struct run *r, char *teacher, size_t size)
 	r->start.memory_bytes = at_most(limits, "max_memory_bytes", opt->memory_bytes);
 	r->start.cpu_seconds = r->runtime_seconds * (threads > 0 ? threads : 1) + 1;
 	r->start.checkpoint_ms = opt->checkpoint_ms;
+	code = srv_trials_know(&r->trials, r->store, r->job, job, &r->err);
+	r->start.trials = r->trials.known;
+	r->start.n_trials = r->trials.n_known;
 	pare_job_free(job);
-	return PARE_OK;
+	return code;
 }
 
 static enum pare_code prepare(struct run *r)
@@ -408,6 +415,8 @@ static enum verdict obey(struct run *r, const struct pare_msg *m)
 	case PARE_MSG_ERROR:
 		r->err = m->error;
 		return r->canceling ? CANCELED : FAILED;
+	case PARE_MSG_TRIALS:
+		return srv_trials_take(&r->trials, m, &r->err) == PARE_OK ? FORKS : CRASHED;
 	default:
 		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine sent a message that is not its to send");
 		return CRASHED;
@@ -520,9 +529,9 @@ static enum verdict run_engine(struct run *r)
 		return CRASHED;
 	srv_pool_note_engine(r->slot, (int)r->engine.pid);
 	v = converse(r);
-	if (v != RESULT)
+	if (v != RESULT && v != FORKS)
 		srv_engine_signal(&r->engine, SIGKILL);
-	srv_engine_end(&r->engine, v == RESULT ? END_GRACE_MS : 0);
+	srv_engine_end(&r->engine, v == RESULT || v == FORKS ? END_GRACE_MS : 0);
 	srv_pool_note_engine(r->slot, 0);
 	return v == RESULT ? commit_outputs(r) : v;
 }
@@ -531,6 +540,14 @@ static enum verdict run_engine(struct run *r)
 static enum pare_code tell_once(struct run *r, enum verdict v, struct pare_err *err)
 {
 	struct store_outcome o = {.status = v == RESULT ? STORE_SUCCEEDED : v == CANCELED ? STORE_CANCELED : STORE_FAILED};
+	enum pare_code code;
+
+	if (v == FORKS) {
+		code = srv_trials_fork(&r->trials, r->store, r->job, err);
+		if (code != PARE_E_CANCELED) /* asked for meanwhile */
+			return code;
+		o.status = STORE_CANCELED;
+	}
 
 	if (v == CRASHED || v == STOPPED || v == PAUSED)
 		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == CRASHED ? r->err.message : v == PAUSED ? "it was asked to pause" : "the server is shutting down", err);
@@ -579,12 +596,16 @@ static enum pare_code tell(struct run *r, enum verdict v, struct pare_err *err)
 
 static void settle(struct run *r, enum verdict v)
 {
-	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost"};
+	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost", "waits"};
 	struct pare_err err = {0};
 	struct srv_log_line l;
 	enum pare_code code = v == LOST ? PARE_OK : tell(r, v, &err);
 
 	told(r);
+	if (r->job->parent[0] != '\0')
+		r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->job->parent);
+	if (v == FORKS || r->job->parent[0] != '\0') /* there are more jobs, or there may be one: the parent's */
+		srv_pool_wake(r->slot->pool);
 	srv_log_begin(&l, v == CRASHED || code != PARE_OK ? SRV_LOG_WARNING : SRV_LOG_INFO, code == PARE_OK ? "job.ended" : "job.abandoned");
 	srv_log_str(&l, "job", r->job->id);
 	srv_log_str(&l, "outcome", names[v]);
@@ -623,6 +644,7 @@ void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
 		blob_release(slot->pool->opt.blobs, r->artifacts[i].sha256);
 		(void)store_blob_drop(r->store, slot->pool->opt.blobs, r->artifacts[i].sha256);
 	}
+	srv_trials_done(&r->trials);
 	pare_free(r->result);
 	pare_free(r);
 }

@@ -19,6 +19,7 @@ struct srv_slot {
 	/* under pool->lock: */
 	struct api_worker now; /* job "" when idle */
 	enum store_job_status asked; /* RUNNING: nothing; PAUSING, CANCELING */
+	char parent[PARE_ID_MAX];    /* of its job */
 };
 
 struct srv_pool {

@@ -23,7 +23,6 @@
 #include "core/base/mem.h"
 #include "core/job/search_priv.h"
 #include "core/job/sweep_priv.h"
-#include "core/recipe/json_text.h"
 
 /* --- before the job runs */
 
@@ -349,10 +348,7 @@ static enum pare_code run_own(struct job_run *r, struct job_answer *a, struct pa
 		return code;
 	r->units_before = r->units_total;
 	code = job_progress(r, 0, 0, 0, true, err);
-	pare_buf_str(&a->result, "{");
-	pare_json_key(&a->result, "trial");
-	pare_trial_write(&a->result, &s->own, true);
-	pare_buf_str(&a->result, "}");
+	pare_trial_result_write(&a->result, &s->own);
 	return code;
 }
 

@@ -108,6 +108,25 @@ enum pare_code pare_trial_read(const char *text, size_t len, bool outcome, struc
 	return code;
 }
 
+void pare_trial_result_write(struct pare_buf *b, const struct pare_trial *t)
+{
+	pare_buf_str(b, "{");
+	pare_json_key(b, "trial");
+	pare_trial_write(b, t, true);
+	pare_buf_str(b, "}");
+}
+
+enum pare_code pare_trial_result_read(const char *text, size_t len, struct pare_trial *out, struct pare_err *err)
+{
+	json_t *o = NULL;
+	enum pare_code code = pare_json_load(text, len, RECIPE_TEXT_MAX, &o, NULL, err);
+
+	if (code == PARE_OK && (json_object_size(o) != 1 || !recipe_trial_read(json_object_get(o, "trial"), true, out)))
+		code = pare_err_set(err, PARE_E_SYNTAX, NULL, "this is no result of a run of a sweep: %.60s", text);
+	json_decref(o);
+	return code;
+}
+
 /* --- the loops */
 
 void pare_sweep_shape(const struct pare_job *job, struct pare_sweep_shape *out)

@@ -26,6 +26,9 @@ int pare_trial_compare(const struct pare_trial *a, const struct pare_trial *b);
 void pare_trial_write(struct pare_buf *b, const struct pare_trial *t, bool outcome);
 /* PARE_E_SYNTAX for anything else. */
 PARE_MUST_USE enum pare_code pare_trial_read(const char *text, size_t len, bool outcome, struct pare_trial *out, struct pare_err *err);
+/* The result of a job that is one run, {"trial": {…with its outcome…}}; and back. */
+void pare_trial_result_write(struct pare_buf *b, const struct pare_trial *t);
+PARE_MUST_USE enum pare_code pare_trial_result_read(const char *text, size_t len, struct pare_trial *out, struct pare_err *err);
 
 /* The loops of a job's sweep. In rung k of n_rungs what is left runs with eta^(k + 1 - n_rungs) of its epochs, and one of eta goes on. */
 #define PARE_SWEEP_RUNS_MAX 4096 /* variants x seeds x folds */
