@@ -312,7 +312,7 @@ out:
 	return rc;
 }
 
-/* A new job with the text of an ended one: the old one goes on telling what came of it. */
+/* A new job with the text of an ended one: the old one goes on telling what came of it. The runs of its sweep that found something are not made again. */
 enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
 {
 	struct store_job old, j = {0};
@@ -328,6 +328,7 @@ enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
 		rc = check_queue(x->api, err);
 	if (rc == PARE_OK) {
 		j = (struct store_job){.kind = old.kind, .name = old.name, .labels = old.labels, .priority = old.priority, .model = old.model, .dataset = old.dataset, .request = old.request, .max_crashes = x->api->opt.limits.max_crashes};
+		memcpy(j.retry_of, old.id, sizeof j.retry_of);
 		rc = put(x, &j, err);
 	}
 	store_job_done(&old);

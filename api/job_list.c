@@ -1,4 +1,5 @@
-/* The list of jobs: what its query says, as the filters of the store. */
+/* The list of jobs: what its query says, as the filters of the store. Runs of a sweep are listed with their parent's id and else not: thousands of them would hide the
+ * jobs that somebody has posted. */
 #include <string.h>
 
 #include "api/jobs.h"
@@ -129,6 +130,9 @@ static enum pare_code parse_filters(struct api_exchange *x, struct store_page *p
 		rc = parse_time(x, "created_after", &page->created_after_ms, err);
 	if (rc == PARE_OK)
 		rc = parse_time(x, "created_before", &page->created_before_ms, err);
+	page->parent = api_query(x, "parent");
+	if (rc == PARE_OK && page->parent != NULL && !pare_id_check(page->parent, "job"))
+		rc = pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "query parameter \"parent\" must be the id of a job, like job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E");
 	if (rc == PARE_OK)
 		rc = asset_filter(x, "model", STORE_MODEL, &page->model, err);
 	return rc == PARE_OK ? asset_filter(x, "dataset", STORE_DATASET, &page->dataset, err) : rc;

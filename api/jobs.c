@@ -173,6 +173,41 @@ static enum pare_code write_asset(struct api_exchange *x, const char *key, const
 	return rc;
 }
 
+static void write_link(struct pare_buf *b, const char *key, const char *id)
+{
+	api_json_str(b, key, id[0] != '\0' ? id : NULL);
+}
+
+/* How the runs stand that were made jobs of. What counts changes with the job's revision, so it is not told who of the open ones runs. */
+static enum pare_code write_children(struct api_exchange *x, const struct store_job *j, struct pare_err *err)
+{
+	struct pare_buf *b = &x->out;
+	int64_t n[STORE_N_STATUS], open;
+	enum pare_code rc;
+
+	if (j->trials_all == 0) {
+		api_json_raw(b, "children", NULL);
+		return PARE_OK;
+	}
+	rc = store_job_children(x->view, j->id, n, err);
+	if (rc == PARE_E_NOT_FOUND) { /* deleted since it was read */
+		api_json_raw(b, "children", NULL);
+		return PARE_OK;
+	}
+	if (rc != PARE_OK)
+		return rc;
+	open = n[STORE_QUEUED] + n[STORE_RUNNING] + n[STORE_CANCELING];
+	api_json_open(b, "children", '{');
+	api_json_int(b, "total", open + n[STORE_SUCCEEDED] + n[STORE_FAILED] + n[STORE_CANCELED]);
+	api_json_int(b, "open", open);
+	api_json_int(b, "succeeded", n[STORE_SUCCEEDED]);
+	api_json_int(b, "failed", n[STORE_FAILED]);
+	api_json_int(b, "canceled", n[STORE_CANCELED]);
+	api_json_int(b, "runs", j->trials_all);
+	api_json_close(b, '}');
+	return PARE_OK;
+}
+
 enum pare_code api_write_job(struct api_exchange *x, const struct store_job *j, struct api_expand expand, struct pare_err *err)
 {
 	struct pare_buf *b = &x->out;
@@ -198,6 +233,10 @@ enum pare_code api_write_job(struct api_exchange *x, const struct store_job *j, 
 	rc = write_asset(x, "model", j->model, STORE_MODEL, expand.model, err);
 	if (rc == PARE_OK)
 		rc = write_asset(x, "dataset", j->dataset, STORE_DATASET, expand.dataset, err);
+	write_link(b, "parent", j->parent);
+	write_link(b, "retry_of", j->retry_of);
+	if (rc == PARE_OK)
+		rc = write_children(x, j, err);
 	api_json_raw(b, "request", j->request);
 	api_json_raw(b, "progress", j->progress);
 	write_checkpoint(b, j);

@@ -5,7 +5,7 @@
 static const char *const q_verbose[] = {"verbose", NULL};
 static const char *const q_page[] = {"limit", "after", "before", "order", NULL};
 static const char *const q_job[] = {"dry_run", NULL};
-static const char *const q_jobs[] = {"limit", "after", "before", "order", "*status", "kind", "model", "dataset", "*label", "created_after", "created_before", "*expand[]", NULL};
+static const char *const q_jobs[] = {"limit", "after", "before", "order", "*status", "kind", "model", "dataset", "parent", "*label", "created_after", "created_before", "*expand[]", NULL};
 static const char *const q_expand[] = {"*expand[]", NULL};
 static const char *const q_assets[] = {"limit", "after", "before", "order", "name", NULL};
 static const char *const q_upload[] = {"name", NULL};

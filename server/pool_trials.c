@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/num.h"
 
 #define PAGE 200
 #define MAX_RETRIES 16 /* that are followed back */
@@ -98,24 +97,22 @@ static enum pare_code know_children(struct srv_trials *t, struct store_view v, c
 	return code;
 }
 
-static void sort(struct srv_trials *t)
-{
-	qsort(t->known, (size_t)t->n_known, sizeof *t->known, by_place);
-}
-
-/* *id becomes what that job does again, if it is the same job; else "". */
-static enum pare_code step_back(struct store_view v, const struct store_job *job, char id[PARE_ID_MAX], struct pare_err *err)
+/* One ended job back: what its runs found, if it is the same job, and *id becomes what that one does again; else "". */
+static enum pare_code step_back(struct srv_trials *t, struct store_view v, const struct store_job *job, char id[PARE_ID_MAX], struct pare_err *err)
 {
 	struct store_job old;
 	enum pare_code code = store_job_get(v, id, &old, err);
 
-	if (code == PARE_OK && strcmp(old.request, job->request) == 0)
+	id[0] = '\0';
+	if (code == PARE_E_NOT_FOUND) /* deleted since */
+		return PARE_OK;
+	if (code == PARE_OK && strcmp(old.request, job->request) == 0) {
 		memcpy(id, old.retry_of, PARE_ID_MAX);
-	else
-		id[0] = '\0';
-	if (code == PARE_OK)
-		store_job_done(&old);
-	return code == PARE_E_NOT_FOUND ? PARE_OK : code; /* deleted since */
+		qsort(t->known, (size_t)t->n_known, sizeof *t->known, by_place);
+		code = know_children(t, v, old.id, true, t->n_known, err);
+	}
+	store_job_done(&old);
+	return code;
 }
 
 enum pare_code srv_trials_know(struct srv_trials *t, struct store *s, const struct store_job *job, const struct pare_job *parsed, struct pare_err *err)
@@ -134,16 +131,9 @@ enum pare_code srv_trials_know(struct srv_trials *t, struct store *s, const stru
 	t->n_room = 1;
 	code = know_children(t, v, job->id, false, 0, err);
 	memcpy(id, job->retry_of, sizeof id);
-	for (int i = 0; i < MAX_RETRIES && id[0] != '\0' && code == PARE_OK; i++) {
-		char before[PARE_ID_MAX];
-
-		memcpy(before, id, sizeof before);
-		code = step_back(v, job, id, err);
-		sort(t);
-		if (code == PARE_OK)
-			code = know_children(t, v, before, true, t->n_known, err);
-	}
-	sort(t);
+	for (int i = 0; i < MAX_RETRIES && id[0] != '\0' && code == PARE_OK; i++)
+		code = step_back(t, v, job, id, err);
+	qsort(t->known, (size_t)t->n_known, sizeof *t->known, by_place);
 	return code;
 }
 
