@@ -58,6 +58,7 @@ def rubbish():
     fails("s.sendall(b'x' * (5 << 20)); time.sleep(60)", "worker_crashed", "not a message")
     fails("say(type='result', data={}, artifacts=['model.onnx']); time.sleep(60)", "worker_crashed", "never opened")
     fails("output('a'); say(type='result', data={}, artifacts=['a', 'a'])", "worker_crashed", "twice")
+    fails("say(type='trials', trials=[{'variant': 0, 'rung': 0, 'repeat': 0, 'fold': 0}], known=0, all=1); time.sleep(60)", "worker_crashed", "no sweep")
     fails("sys.stderr.write('last words\\n'); sys.exit(7)", "worker_crashed", "last words")
 
 
