@@ -173,7 +173,7 @@ enum pare_code store_child_ended(struct store *s, struct store_tx *tx, const str
 	if (r->j.parent[0] == '\0')
 		return PARE_OK;
 	code = s->ops->job_load(tx, NULL, r->j.parent, &parent, err);
-	if (code == PARE_OK && store_job_waits(&parent.j)) {
+	if (code == PARE_OK && (store_job_waits(&parent.j) || parent.j.status == STORE_PAUSED)) {
 		code = tell(s, tx, &parent, &r->j, err);
 	} else if (code == PARE_OK) { /* canceled: nothing follows its last event, and what it says of its children changes all the same */
 		parent.j.revision++;

@@ -113,7 +113,7 @@ START_TEST(every_end_changes_the_etag)
 	a = request(&w, "POST", cancel, NULL, NULL, 0);
 	assert_status(&a, 202);
 	ck_assert_str_eq(text_at(a.json, "status"), "canceled");
-	ck_assert_int_eq(w.n_canceled, 1);
+	ck_assert_int_eq(w.n_asked, 1);
 	answer_done(&a);
 	expect_children(2, 0, 0, 1, 1);
 	a = get(&w, path);

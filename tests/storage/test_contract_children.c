@@ -63,7 +63,8 @@ START_TEST(a_parent_waits_and_holds_nobody)
 	struct store_job j, *list;
 	char other[PARE_ID_MAX];
 	int64_t started, priority = 0;
-	bool more, canceling;
+	enum store_job_status asked;
+	bool more;
 	int n;
 
 	begin_held(_i);
@@ -83,7 +84,7 @@ START_TEST(a_parent_waits_and_holds_nobody)
 	ck_assert_int_eq(j.started_ms, started);
 	ck_assert_str_eq(j.progress, "{\"fraction\":0.0000,\"trials_done\":0,\"trials\":5,\"eta_seconds\":null}");
 	store_job_done(&j);
-	ck_assert_int_eq(store_job_renew(s, parent, parent_token, 1000, &canceling, &err), PARE_E_LEASE_LOST);
+	ck_assert_int_eq(store_job_renew(s, parent, parent_token, 1000, &asked, &err), PARE_E_LEASE_LOST);
 	/* time does not give back what nobody holds, nor does a restart */
 	fake_mono += HOUR_MS;
 	MUST(store_expire(s, &n, &err));
@@ -221,7 +222,7 @@ START_TEST(canceling_the_parent_cancels_them_all)
 	char ids[2][PARE_ID_MAX];
 	struct store_job j;
 	int64_t token;
-	bool canceling;
+	enum store_job_status asked;
 
 	begin_held(_i);
 	fork_some(0, 4, 4, 0);
@@ -232,8 +233,8 @@ START_TEST(canceling_the_parent_cancels_them_all)
 	store_job_done(&j);
 	expect_counts(0, 1, 1, 0, 2);
 	expect_events(parent, "job.queued job.started job.waiting job.trial job.canceled");
-	MUST(store_job_renew(s, ids[1], token, 1000, &canceling, &err));
-	ck_assert(canceling);
+	MUST(store_job_renew(s, ids[1], token, 1000, &asked, &err));
+	ck_assert_int_eq(asked, STORE_CANCELING);
 	MUST(store_job_cancel(MINE(s), parent, &j, &err)); /* again: nothing changes */
 	store_job_done(&j);
 	/* the end of the last one does not wake the dead */
@@ -296,6 +297,99 @@ START_TEST(a_restart_loses_nothing)
 }
 END_TEST
 
+/* Pausing a parent that waits keeps its children in the queue from being claimed; what runs comes to its end and is told of, and wakes nobody. */
+START_TEST(pausing_the_parent_pauses_what_is_queued)
+{
+	char ids[2][PARE_ID_MAX];
+	struct store_job j;
+	int64_t token;
+	bool found;
+
+	begin_held(_i);
+	fork_some(0, 3, 3, 0);
+	token = claim(ids[0]);
+	MUST(store_job_pause(MINE(s), parent, &j, &err));
+	ck_assert_int_eq(j.status, STORE_PAUSED);
+	store_job_done(&j);
+	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
+	ck_assert(!found);
+	finish(ids[0], token, STORE_SUCCEEDED);
+	ck_assert_int_eq(status_of(parent), STORE_PAUSED);
+	expect_counts(0, 0, 1, 0, 0);
+	MUST(store_job_resume(MINE(s), parent, &j, &err));
+	ck_assert(store_job_waits(&j));
+	ck_assert_str_eq(j.phase, "sweep");
+	store_job_done(&j);
+	expect_counts(2, 0, 1, 0, 0);
+	/* the last one runs while the parent is paused: it is queued when it is resumed */
+	finish(ids[0], claim(ids[0]), STORE_SUCCEEDED);
+	token = claim(ids[1]);
+	MUST(store_job_pause(MINE(s), parent, &j, &err));
+	store_job_done(&j);
+	finish(ids[1], token, STORE_SUCCEEDED);
+	ck_assert_int_eq(status_of(parent), STORE_PAUSED);
+	MUST(store_job_resume(MINE(s), parent, &j, &err));
+	ck_assert_int_eq(j.status, STORE_QUEUED);
+	store_job_done(&j);
+	expect_events(parent, "job.queued job.started job.waiting job.paused job.trial job.waiting job.trial job.paused job.trial job.queued");
+	end();
+}
+END_TEST
+
+START_TEST(canceling_a_paused_parent_cancels_what_is_paused)
+{
+	struct store_job j;
+
+	begin_held(_i);
+	fork_some(0, 2, 2, 0);
+	MUST(store_job_pause(MINE(s), parent, &j, &err));
+	store_job_done(&j);
+	MUST(store_job_cancel(MINE(s), parent, &j, &err));
+	ck_assert_int_eq(j.status, STORE_CANCELED);
+	store_job_done(&j);
+	expect_counts(0, 0, 0, 0, 2);
+	end();
+}
+END_TEST
+
+/* Asked to pause while it is held: it is paused in the place of forking, and forks when it has been resumed. */
+START_TEST(a_parent_that_is_being_paused_does_not_fork)
+{
+	char id[PARE_ID_MAX];
+	struct store_job j;
+
+	begin_held(_i);
+	MUST(store_job_pause(MINE(s), parent, &j, &err));
+	ck_assert_int_eq(j.status, STORE_PAUSING);
+	store_job_done(&j);
+	fork_some(0, 2, 2, 0);
+	ck_assert_int_eq(status_of(parent), STORE_PAUSED);
+	expect_counts(0, 0, 0, 0, 0);
+	MUST(store_job_resume(MINE(s), parent, &j, &err));
+	ck_assert_int_eq(j.status, STORE_QUEUED);
+	store_job_done(&j);
+	parent_token = claim(id);
+	fork_some(0, 2, 2, 0);
+	expect_counts(2, 0, 0, 0, 0);
+	end();
+}
+END_TEST
+
+/* Children are not among an owner's open jobs, and no endpoint hears of them. */
+START_TEST(children_are_not_counted_against_their_owner)
+{
+	struct store_job j = {.max_crashes = 3, .kind = "prune", .model = model, .request = "{}"};
+	bool replayed;
+
+	begin_held(_i);
+	fork_some(0, 3, 3, 0);
+	store_set_quota(s, &(struct store_quota){.max_open_jobs = 2});
+	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
+	store_job_done(&j);
+	end();
+}
+END_TEST
+
 START_TEST(a_retry_says_whose)
 {
 	struct store_job j = {.max_crashes = 3, .kind = "sweep", .model = model, .request = "{}"}, back;
@@ -316,7 +410,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {a_parent_waits_and_holds_nobody, whichever_ends_last_queues_the_parent, a_child_is_forked_once, canceling_the_parent_cancels_them_all,
-	    a_parent_that_is_being_canceled_does_not_fork, a_restart_loses_nothing, a_retry_says_whose};
+	    a_parent_that_is_being_canceled_does_not_fork, a_restart_loses_nothing, pausing_the_parent_pauses_what_is_queued, canceling_a_paused_parent_cancels_what_is_paused,
+	    a_parent_that_is_being_paused_does_not_fork, children_are_not_counted_against_their_owner, a_retry_says_whose};
 
 	return run_over_backends("storage/contract_children", tests, sizeof tests / sizeof *tests) != 0;
 }
