@@ -435,44 +435,6 @@ static enum pare_code job_queue(struct store_tx *tx, char (*out)[PARE_ID_MAX], i
 	return PARE_OK;
 }
 
-static enum pare_code job_child_in(struct store_tx *tx, const char *parent, const enum store_job_status *statuses, int n, struct store_job_row *out, struct pare_err *err)
-{
-	unsigned wanted = 0;
-
-	for (int i = 0; i < n; i++)
-		wanted |= 1U << statuses[i];
-	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
-		const struct store_job_row *r = row_at(tx, T_JOBS, i);
-
-		if (strcmp(r->j.parent, parent) == 0 && (wanted & (1U << r->j.status)) != 0)
-			return copy_job(r, out, err);
-	}
-	return none("job", "child", err);
-}
-
-static enum pare_code job_children(struct store_tx *tx, const char *parent, int64_t out[STORE_N_STATUS], struct pare_err *err)
-{
-	(void)err;
-	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
-		const struct store_job_row *r = row_at(tx, T_JOBS, i);
-
-		out[r->j.status] += strcmp(r->j.parent, parent) == 0;
-	}
-	return PARE_OK;
-}
-
-static enum pare_code job_has_child(struct store_tx *tx, const char *parent, const char *trial, bool *out, struct pare_err *err)
-{
-	(void)err;
-	*out = false;
-	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
-		const struct store_job_row *r = row_at(tx, T_JOBS, i);
-
-		*out |= strcmp(r->j.parent, parent) == 0 && strcmp(r->j.trial, trial) == 0;
-	}
-	return PARE_OK;
-}
-
 static enum pare_code job_counts(struct store_tx *tx, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err)
 {
 	(void)err;
@@ -745,9 +707,9 @@ static const struct store_ops memory_ops = {
     .job_held_until = job_held_until,
     .job_ahead = job_ahead,
     .job_queue = job_queue,
-    .job_child_in = job_child_in,
-    .job_children = job_children,
-    .job_has_child = job_has_child,
+    .job_child_in = memory_child_in,
+    .job_children = memory_children,
+    .job_has_child = memory_has_child,
     .job_counts = job_counts,
     .event_insert = memory_event_insert,
     .event_page = memory_event_page,

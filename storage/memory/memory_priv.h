@@ -133,6 +133,11 @@ static inline int walk(const struct store_range *r, int k, int n)
 	return r->ascending ? k : n - 1 - k;
 }
 
+/* memory_children.c */
+enum pare_code memory_child_in(struct store_tx *tx, const char *parent, const enum store_job_status *statuses, int n, struct store_job_row *out, struct pare_err *err);
+enum pare_code memory_children(struct store_tx *tx, const char *parent, int64_t out[STORE_N_STATUS], struct pare_err *err);
+enum pare_code memory_has_child(struct store_tx *tx, const char *parent, const char *trial, bool *out, struct pare_err *err);
+
 /* memory_keys.c */
 void memory_free_key(void *row);
 enum pare_code memory_key_insert(struct store_tx *tx, const struct store_key *k, struct pare_err *err);
