@@ -8,7 +8,7 @@
 #define OWNER "Bearer pare_mine_0123456789abcdef0123"
 #define KEYS "pare_beta_0123456789abcdef0123 owner=beta scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin\npare_mine_0123456789abcdef0123\n"
 
-enum belongs { MODEL, DATASET, JOB, UPLOAD, BLOB, WEBHOOK, ARTIFACT, MODEL_NAME, DATASET_NAME, N_OWNED, NOBODY };
+enum belongs { MODEL, DATASET, JOB, UPLOAD, BLOB, WEBHOOK, ARTIFACT, RECIPE, MODEL_NAME, DATASET_NAME, N_OWNED, NOBODY };
 static const struct {
 	const char *prefix; /* of the route's path */
 	enum belongs to;
@@ -25,13 +25,15 @@ static const struct {
     {"/v1/keys/{id}", NOBODY}, /* of all owners: admins only */
     {"/problems/{code}", NOBODY},
     {"/v1/methods/{name}", NOBODY},
-    {"/v1/recipes/{name}", NOBODY}, /* shipped with the service, the same for all */
+    {"/v1/recipes/{name}", RECIPE},
 };
 static const char *const unknown_ids[N_OWNED] = {"mdl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "dst_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "upl_01JD8Z3M2V9Q4T6R8W0Y2A4C6E",
-    "sha256:00000000000000000000000000000000000000000000000000000000000000aa", "whk_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "art_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "linen", "airs"};
+    "sha256:00000000000000000000000000000000000000000000000000000000000000aa", "whk_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "art_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "rcp_01JD8Z3M2V9Q4T6R8W0Y2A4C6E", "linen", "airs"};
 
 static struct world w;
 #define ID_MAX 80
+#define STEPS "{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]}"
+#define SAVED(name) "{\"name\":\"" name "\",\"recipe\":" STEPS "}"
 #define ALIAS "{\"version\":1}"
 static char ids[N_OWNED][ID_MAX];
 
@@ -84,6 +86,10 @@ static void setup(void)
 	assert_status(&a, 201);
 	(void)snprintf(ids[WEBHOOK], ID_MAX, "%s", text_at(a.json, "id"));
 	answer_done(&a);
+	a = post_json(&w, "/v1/recipes", SAVED("ours"));
+	assert_status(&a, 201);
+	(void)snprintf(ids[RECIPE], ID_MAX, "%s", text_at(a.json, "id"));
+	answer_done(&a);
 	memcpy(ids[MODEL_NAME], "lenet", 6);
 	memcpy(ids[DATASET_NAME], "iris", 5);
 	a = request(&w, "PUT", "/v1/models/lenet/aliases/champion", H(JSON_TYPE), ALIAS, sizeof ALIAS - 1);
@@ -115,7 +121,7 @@ static void target_of(const struct api_route *r, const char *id, char out[256])
 
 static struct answer ask(const struct api_route *r, const char *target, const char *key)
 {
-	const char *body = r->want == API_WANT_NONE ? NULL : strcmp(r->method, "PUT") == 0 ? ALIAS : "{}";
+	const char *body = r->want == API_WANT_NONE ? NULL : strcmp(r->method, "PUT") != 0 ? "{}" : owner_of(r) == RECIPE ? "{\"recipe\":" STEPS "}" : ALIAS;
 
 	if (r->want == API_WANT_PART)
 		return request(&w, r->method, target, H("Authorization", key, "Tus-Resumable", "1.0.0", "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream"), "01234", 5);
@@ -183,6 +189,33 @@ START_TEST(a_foreign_id_answers_as_an_unknown_one)
 }
 END_TEST
 
+/* Names of recipes are each owner's: the same one means another thing, or nothing, and jobs go by it. */
+START_TEST(names_of_recipes_do_not_meet)
+{
+	static const char job[] = "{\"model\":\"%s\",\"recipe\":\"%s\"}";
+	char own[PARE_ID_MAX], text[2][4096], body[256];
+	struct answer a = request(&w, "POST", "/v1/models", H("Authorization", STRANGER), MODEL_BYTES, sizeof MODEL_BYTES - 1);
+
+	(void)snprintf(own, sizeof own, "%s", text_at(a.json, "id"));
+	answer_done(&a);
+	for (int unknown = 0; unknown < 2; unknown++) {
+		const char *name = unknown ? "none" : "ours";
+
+		(void)snprintf(body, sizeof body, job, own, name);
+		a = request(&w, "POST", "/v1/jobs", H("Authorization", STRANGER, JSON_TYPE), body, strlen(body));
+		assert_problem(&a, 422, "validation_failed");
+		describe(&a, name, text[unknown], sizeof text[0]);
+		answer_done(&a);
+	}
+	ck_assert_str_eq(text[0], text[1]);
+	a = request(&w, "POST", "/v1/recipes", H("Authorization", STRANGER, JSON_TYPE), SAVED("ours"), strlen(SAVED("ours")));
+	assert_status(&a, 201);
+	ck_assert_str_ne(text_at(a.json, "id"), ids[RECIPE]);
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "version")), 1);
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(lists_hold_the_owners_own)
 {
 	static const struct {
@@ -228,7 +261,7 @@ START_TEST(a_foreign_reference_answers_as_an_unknown_one)
 {
 	static const char *const targets[] = {"/v1/jobs", "/v1/jobs?dry_run=true"};
 	static const char *const uploads[N_OWNED] = {[MODEL] = "/v1/models", [DATASET] = "/v1/datasets?filename=a.csv"};
-	char own[N_OWNED][PARE_ID_MAX], text[2][4096], body[1024];
+	char own[N_OWNED][PARE_ID_MAX], text[2][4096], body[2048];
 	enum belongs to = reference_table[_i].to;
 	struct answer a;
 
@@ -264,6 +297,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_foreign_id_answers_as_an_unknown_one);
+	tcase_add_test(t, names_of_recipes_do_not_meet);
 	tcase_add_test(t, lists_hold_the_owners_own);
 	tcase_add_loop_test(t, a_foreign_reference_answers_as_an_unknown_one, 0, (int)(sizeof reference_table / sizeof *reference_table));
 	suite_add_tcase(s, t);
