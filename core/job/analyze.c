@@ -118,7 +118,7 @@ static void find_structures(struct job_run *r)
 
 	if (r->cut.gone == NULL && pare_cut_init(&r->cut, r->net, &why) != PARE_OK)
 		return;
-	for (int g = 0; g < 2; g++)
+	for (int g = 0; g < PARE_GRANULARITY_LAYER; g++)
 		if (r->structures[g] == NULL && pare_structures_new(r->net, (enum pare_granularity)g, &r->structures[g], &why) != PARE_OK)
 			r->structures[g] = NULL;
 }

@@ -155,7 +155,7 @@ struct job_run {
 	struct pare_net *net;
 	struct pare_dataset *data;
 	struct pare_mask mask;
-	struct pare_structures *structures[2]; /* by granularity; NULL until a step asks for them */
+	struct pare_structures *structures[PARE_N_GRANULARITIES]; /* by granularity; NULL until a step asks for them */
 	struct pare_cut cut;
 	struct job_shrunk shrunk;
 	struct job_quantized quantized;

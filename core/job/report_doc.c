@@ -163,7 +163,7 @@ static void group_rows(const struct job_run *r, struct job_doc *d, const struct 
 		job_doc_cell(d, "%.80s", gr->name);
 		job_doc_cell(d, "%d", gr->n);
 		job_doc_cell(d, "%lld", (long long)units);
-		job_doc_cell(d, "%lld", (long long)pare_net_param(r->net, gr->param)->dims[gr->axis]);
+		job_doc_cell(d, "%lld", (long long)(g->whole ? gr->n : pare_net_param(r->net, gr->param)->dims[gr->axis]));
 		job_doc_cell(d, "%lld", (long long)width);
 	}
 }
@@ -184,7 +184,7 @@ static void structures(const struct job_run *r, struct job_doc *d)
 	job_doc_column(d, true, "left");
 	job_doc_column(d, true, "width");
 	job_doc_column(d, true, "left");
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < PARE_N_GRANULARITIES; i++)
 		group_rows(r, d, r->structures[i], &left);
 	job_doc_table_end(d);
 	if (left > 0)

@@ -25,12 +25,19 @@ bool job_is_structural(const struct pare_args *prune)
 {
 	const char *g = pare_args_str(prune, "granularity");
 
-	return strcmp(g, "channel") == 0 || strcmp(g, "head") == 0;
+	return strcmp(g, "channel") == 0 || strcmp(g, "head") == 0 || strcmp(g, "layer") == 0;
 }
+
+static const char *const granularity_names[] = {[PARE_GRANULARITY_CHANNEL] = "channel", [PARE_GRANULARITY_HEAD] = "head", [PARE_GRANULARITY_LAYER] = "layer"};
 
 static enum pare_granularity granularity_of(const struct pare_args *prune)
 {
-	return strcmp(pare_args_str(prune, "granularity"), "head") == 0 ? PARE_GRANULARITY_HEAD : PARE_GRANULARITY_CHANNEL;
+	const char *name = pare_args_str(prune, "granularity");
+
+	for (int i = 0; i < PARE_N_GRANULARITIES; i++)
+		if (strcmp(granularity_names[i], name) == 0)
+			return (enum pare_granularity)i;
+	return PARE_GRANULARITY_CHANNEL;
 }
 
 static void options(const struct job_run *r, const struct pare_args *args, const struct pare_prune_options *o, struct pare_structure_options *out,
@@ -106,8 +113,8 @@ enum pare_code job_check_structures(struct job_run *r, const struct pare_args *a
 	pare_structures_count(r->net, g, &o, &r->cut, &n);
 	if (n.n_units > 0)
 		return PARE_OK;
-	return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no %s to remove: %s", granularity_of(args) == PARE_GRANULARITY_HEAD ? "heads" : "channels",
-	    g->n_units > 0 ? "all are excluded" : g->n_pinned > 0 ? g->pinned[0].why : "no weights are coupled to others");
+	return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no %ss to remove: %s", granularity_names[granularity_of(args)],
+	    g->n_units > 0 ? "all are excluded" : g->whole ? "no branch of a sum could be left out" : g->n_pinned > 0 ? g->pinned[0].why : "no weights are coupled to others");
 }
 
 /* What the criterion wants to know of the data. */
@@ -261,8 +268,6 @@ void job_structures_done(struct job_run *r)
 
 /* --- the report */
 
-static const char *const granularity_names[] = {[PARE_GRANULARITY_CHANNEL] = "channel", [PARE_GRANULARITY_HEAD] = "head"};
-
 int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis)
 {
 	const uint8_t *gone = r->cut.gone != NULL ? pare_cut_axis(&r->cut, p->value, axis) : NULL;
@@ -278,7 +283,7 @@ void job_group_left(const struct job_run *r, const struct pare_structures *g, co
 	*units = 0;
 	for (int u = gr->first; u < gr->first + gr->n; u++)
 		*units += !pare_cut_has(&r->cut, g, u);
-	*width = job_dim_final(r, pare_net_param(r->net, gr->param), gr->axis);
+	*width = g->whole ? *units : job_dim_final(r, pare_net_param(r->net, gr->param), gr->axis);
 }
 
 static void write_groups(const struct job_run *r, struct pare_buf *b, enum pare_granularity granularity)
@@ -297,7 +302,7 @@ static void write_groups(const struct job_run *r, struct pare_buf *b, enum pare_
 		pare_json_key_str(b, "granularity", granularity_names[granularity]);
 		pare_json_key_int(b, "units", gr->n);
 		pare_json_key_int(b, "units_final", units);
-		pare_json_key_int(b, "width", p->dims[gr->axis]);
+		pare_json_key_int(b, "width", g->whole ? gr->n : p->dims[gr->axis]);
 		pare_json_key_int(b, "width_final", width);
 		pare_buf_str(b, "}");
 	}
@@ -307,7 +312,7 @@ static void write_pinned(const struct job_run *r, struct pare_buf *b)
 {
 	const struct pare_structures *g = r->structures[0] != NULL ? r->structures[0] : r->structures[1];
 
-	for (int k = 0; k < g->n_pinned; k++) {
+	for (int k = 0; g != NULL && k < g->n_pinned; k++) {
 		const struct pare_pinned *pin = &g->pinned[k];
 
 		pare_json_sep(b);
@@ -324,7 +329,7 @@ void job_write_groups(const struct job_run *r, struct pare_buf *b)
 {
 	pare_json_key(b, "groups");
 	pare_buf_str(b, "[");
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < PARE_N_GRANULARITIES; i++)
 		write_groups(r, b, (enum pare_granularity)i);
 	pare_buf_str(b, "]");
 	pare_json_key(b, "pinned");

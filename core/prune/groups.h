@@ -30,8 +30,9 @@ struct pare_slices {
 
 /* Where an axis folds several that could each lose indices (the flat [heads * width] of an attention block), one has to be
  * chosen: channel takes the innermost (every head gets narrower), head the outermost (whole heads go). With head, only units
- * of such a choice are offered. */
-enum pare_granularity { PARE_GRANULARITY_CHANNEL, PARE_GRANULARITY_HEAD };
+ * of such a choice are offered. layer: the branches of core/prune/layers.h, each a unit and a group: every index of every parameter of its
+ * own. */
+enum pare_granularity { PARE_GRANULARITY_CHANNEL, PARE_GRANULARITY_HEAD, PARE_GRANULARITY_LAYER, PARE_N_GRANULARITIES };
 
 struct pare_structure {
 	uint32_t first, n; /* of groups->slices, ascending */
@@ -57,6 +58,7 @@ struct pare_structures {
 	struct pare_group *groups;
 	struct pare_pinned *pinned;
 	int n_units, n_groups, n_pinned;
+	bool whole; /* units are whole tensors: cutting them leaves axes without any index */
 	struct pare_arena arena;
 };
 
@@ -83,15 +85,16 @@ struct pare_cut {
 	struct pare_slices slices;
 	uint8_t *gone;  /* 1 or 0 */
 	uint32_t *left; /* by axis, as slices.base */
+	bool *whole;    /* likewise: of a parameter, which may go as a whole, with its layer */
 	bool any;
 };
 PARE_MUST_USE enum pare_code pare_cut_init(struct pare_cut *c, const struct pare_net *net, struct pare_err *err);
 void pare_cut_done(struct pare_cut *c);
 void pare_cut_clear(struct pare_cut *c);
 void pare_cut_copy(struct pare_cut *to, const struct pare_cut *from); /* both of the same net */
-/* Makes it what another cut of the same net was, given its gone[slices.n]; false, and it is clear, if an axis would be left without any index. */
+/* Makes it what another cut of the same net was, given its gone[slices.n]; false, and it is clear, if an axis that is no parameter's would be left without any index. */
 PARE_MUST_USE bool pare_cut_set(struct pare_cut *c, const uint8_t *gone);
-/* False, and nothing is done, if an axis would be left without any index. */
+/* False, and nothing is done, if an axis would be left without any index, unless units are whole tensors. */
 bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit);
 /* Is all of it gone already? */
 bool pare_cut_has(const struct pare_cut *c, const struct pare_structures *g, int unit);

@@ -16,6 +16,7 @@
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_view.h"
 #include "core/ops/op.h"
+#include "core/prune/layers.h"
 
 struct shrinker {
 	const struct pare_net *net;
@@ -24,6 +25,8 @@ struct shrinker {
 	struct pare_rewrite *rw;
 	struct pare_shape *shapes; /* by value, as they will be */
 	const char **written;      /* by value: the initializer that stands for a constant */
+	struct pare_branches branches;
+	bool *left_out;            /* by node: of a branch that is gone */
 	bool *by_shape;            /* by value: a constant that was computed from the shape of something that gets smaller */
 	struct pare_err *err;
 	enum pare_code code;
@@ -342,6 +345,8 @@ static void resize_step(struct shrinker *s, int i)
 	bool changed = false;
 
 	pare_net_step_at(s->net, i, &c.step);
+	if (s->left_out[c.step.index])
+		return;
 	view.args = c.step.args;
 	view.n_in = c.step.node->n_in < 64 ? c.step.node->n_in : 64;
 	view.n_out = c.step.node->n_out < 64 ? c.step.node->n_out : 64;
@@ -381,6 +386,50 @@ enum pare_code pare_shrink_check(const struct pare_model *m, struct pare_err *er
 	return PARE_OK;
 }
 
+/* --- branches that are gone */
+
+/* What stands for a value when the branches that are gone end in nothing. */
+static int32_t stands_for(const struct shrinker *s, int32_t value)
+{
+	for (int i = s->branches.n; i-- > 0;) {
+		const struct pare_branch *b = &s->branches.list[i];
+
+		if (b->sum == value && pare_branch_gone(b, s->net, s->cut))
+			value = b->kept;
+	}
+	return value;
+}
+
+/* Readers of a sum without its branch read what the branch was added to; branch and sum are then dead. */
+static enum pare_code leave_out(struct shrinker *s)
+{
+	const struct pare_graph *g = &s->m->graph;
+	enum pare_code code = pare_branches_find(s->net, &s->rw->arena, &s->branches, s->err);
+
+	s->left_out = pare_arena_array(&s->rw->arena, (size_t)g->n_nodes + 1, sizeof *s->left_out);
+	if (code == PARE_OK && s->left_out == NULL)
+		code = pare_err_nomem(s->err, 0);
+	for (int i = 0; i < s->branches.n && code == PARE_OK; i++)
+		for (int k = 0; k < s->branches.list[i].n_nodes && pare_branch_gone(&s->branches.list[i], s->net, s->cut); k++)
+			s->left_out[s->branches.list[i].nodes[k]] = true;
+	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++)
+		for (int k = 0; k < g->nodes[i].n_in && !s->left_out[i]; k++) {
+			int32_t v = g->nodes[i].in[k], now = v >= 0 ? stands_for(s, v) : v;
+
+			if (now != v)
+				edit(s, &(struct pare_node_edit){.node = i, .input = k, .name = g->values[now].name});
+		}
+	return code == PARE_OK ? s->code : code;
+}
+
+static bool is_empty(const struct pare_shape *shape)
+{
+	for (int k = 0; k < shape->n_dims; k++)
+		if (shape->dims[k] == 0)
+			return true;
+	return false;
+}
+
 static enum pare_code shrink(struct shrinker *s)
 {
 	const struct pare_graph *g = &s->m->graph;
@@ -393,10 +442,12 @@ static enum pare_code shrink(struct shrinker *s)
 	if (s->by_shape == NULL)
 		return pare_err_nomem(s->err, 0);
 	s->code = pare_shrink_check(s->m, s->err);
+	if (s->code == PARE_OK)
+		s->code = leave_out(s);
 	plan_shapes(s);
 	follow_shapes(s);
 	for (int32_t v = 0; v < g->n_values && s->code == PARE_OK; v++) {
-		if (!resized(s, v))
+		if (!resized(s, v) || is_empty(&s->shapes[v]))
 			continue;
 		s->rw->shapes[v] = &s->shapes[v];
 		if (g->values[v].init != NULL)

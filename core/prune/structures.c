@@ -167,7 +167,7 @@ static void rank_group(struct chooser *c, int k)
 	for (int u = gr->first; u < gr->first + gr->n; u++) {
 		struct choice *e = &c->list[u];
 
-		if (relative && n > 0 && total > 0)
+		if (relative && !c->g->whole && n > 0 && total > 0)
 			e->score = (float)((double)e->score / (total / n));
 		e->score = e->gone ? -INFINITY : isnan(c->raw[u]) ? INFINITY : e->score;
 	}
@@ -232,6 +232,8 @@ static int64_t units_for(const struct chooser *c, int k, int64_t width)
 	const struct pare_group *gr = &c->g->groups[k];
 	int64_t n = ceil_div(width * gr->n, gr->width);
 
+	if (c->g->whole)
+		return 0;
 	return n < 1 ? 1 : n > gr->n ? gr->n : n;
 }
 
@@ -242,7 +244,7 @@ static void plan_pools(struct chooser *c)
 
 		c->excluded[k] = is_excluded(c->net, c->g, c->opt, gr);
 		c->share[k] = c->opt->sparsity;
-		c->pool[k] = c->opt->scope == PARE_STRUCTURE_GLOBAL ? 0 : k + 1;
+		c->pool[k] = c->opt->scope == PARE_STRUCTURE_GLOBAL || c->g->whole ? 0 : k + 1;
 		for (int j = 0; j < k && c->opt->scope == PARE_STRUCTURE_ISOMORPHIC && c->pool[k] == k + 1; j++)
 			if (c->g->groups[j].kind == gr->kind && c->pool[j] > 0)
 				c->pool[k] = c->pool[j];
@@ -286,7 +288,7 @@ static void round_width(struct chooser *c, int k)
 	const struct pare_group *gr = &c->g->groups[k];
 	int64_t kept = c->kept[k];
 
-	while (kept < gr->n && kept * gr->width / gr->n % c->opt->round_to != 0)
+	while (kept < gr->n && !c->g->whole && kept * gr->width / gr->n % c->opt->round_to != 0)
 		kept++;
 	for (int i = c->g->n_units - 1; i >= 0 && c->kept[k] < kept; i--)
 		if (c->list[i].group == k && c->list[i].chosen && !c->list[i].gone) {

@@ -8,6 +8,7 @@
 
 #include "core/graph/graph_priv.h"
 #include "core/prune/groups_priv.h"
+#include "core/prune/layers.h"
 
 #define ARENA_CAP ((size_t)1 << 30)
 #define WHY_MAX 300
@@ -316,6 +317,44 @@ static enum pare_code build(struct builder *b, struct pare_err *err)
 	return code == PARE_OK ? list_pins(b, err) : code;
 }
 
+/* A unit is all that a branch has of its own, and a group by itself. */
+static enum pare_code build_layers(struct builder *b, struct pare_err *err)
+{
+	struct pare_structures *g = b->g;
+	struct pare_branches found;
+	size_t n = 0;
+	enum pare_code code = pare_slices_init(&g->slices, b->net, b->graph, err);
+
+	if (code == PARE_OK)
+		code = pare_branches_find(b->net, &g->arena, &found, err);
+	if (code != PARE_OK)
+		return code;
+	g->whole = true;
+	for (int i = 0; i < found.n; i++)
+		for (int k = 0; k < found.list[i].n_params; k++)
+			n += (size_t)pare_net_param(b->net, found.list[i].params[k])->dims[0];
+	g->member = pare_arena_array(&g->arena, n + 1, sizeof *g->member);
+	g->units = pare_arena_array(&g->arena, (size_t)found.n + 1, sizeof *g->units);
+	g->groups = pare_arena_array(&g->arena, (size_t)found.n + 1, sizeof *g->groups);
+	if (g->member == NULL || g->units == NULL || g->groups == NULL)
+		return pare_err_nomem(err, n * sizeof *g->member);
+	n = 0;
+	for (int i = 0; i < found.n; i++) {
+		struct pare_structure *u = &g->units[g->n_units++];
+
+		u->first = (uint32_t)n;
+		for (int k = 0; k < found.list[i].n_params; k++) {
+			const struct pare_param_info *p = pare_net_param(b->net, found.list[i].params[k]);
+
+			for (int64_t at = 0; at < p->dims[0]; at++)
+				g->member[n++] = g->slices.base[(size_t)p->value * PARE_MAX_DIMS] + (uint32_t)at;
+		}
+		u->n = (uint32_t)n - u->first;
+		g->groups[g->n_groups++] = (struct pare_group){.name = pare_net_param(b->net, found.list[i].params[0])->name, .param = found.list[i].params[0], .first = i, .n = 1, .width = 1};
+	}
+	return PARE_OK;
+}
+
 enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_structures **out, struct pare_err *err)
 {
 	struct builder b = {.net = net, .graph = &pare_net_model(net)->graph, .granularity = granularity};
@@ -325,7 +364,7 @@ enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granula
 	if (b.g == NULL)
 		return pare_err_nomem(err, sizeof *b.g);
 	pare_arena_init(&b.g->arena, ARENA_CAP);
-	code = build(&b, err);
+	code = granularity == PARE_GRANULARITY_LAYER ? build_layers(&b, err) : build(&b, err);
 	pare_joiner_done(&b.j);
 	pare_free(b.use);
 	pare_free(b.unit_of);
@@ -388,8 +427,11 @@ enum pare_code pare_cut_init(struct pare_cut *c, const struct pare_net *net, str
 		return code;
 	c->gone = pare_calloc((size_t)c->slices.n + 1, 1);
 	c->left = pare_calloc((size_t)c->slices.n_values * PARE_MAX_DIMS + 1, sizeof *c->left);
-	if (c->gone == NULL || c->left == NULL)
+	c->whole = pare_calloc((size_t)c->slices.n_values * PARE_MAX_DIMS + 1, sizeof *c->whole);
+	if (c->gone == NULL || c->left == NULL || c->whole == NULL)
 		return pare_err_nomem(err, c->slices.n);
+	for (int p = 0; p < pare_net_n_params(net); p++)
+		memset(c->whole + (size_t)pare_net_param(net, p)->value * PARE_MAX_DIMS, 1, PARE_MAX_DIMS);
 	pare_cut_clear(c);
 	return PARE_OK;
 }
@@ -399,6 +441,8 @@ void pare_cut_done(struct pare_cut *c)
 	pare_slices_done(&c->slices);
 	pare_free(c->gone);
 	pare_free(c->left);
+	pare_free(c->whole);
+	c->whole = NULL;
 	c->gone = NULL;
 	c->left = NULL;
 }
@@ -435,7 +479,7 @@ bool pare_cut_set(struct pare_cut *c, const uint8_t *gone)
 
 		if (gone[i] == 0)
 			continue;
-		if (c->left[at] <= 1) {
+		if (c->left[at] == 0 || (c->left[at] == 1 && !c->whole[at])) {
 			pare_cut_clear(c);
 			return false;
 		}
@@ -457,7 +501,7 @@ bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit
 
 		for (; i < u->n && member[i] < end; i++)
 			going += c->gone[member[i]] == 0;
-		if (going >= c->left[at])
+		if (going > 0 && going >= c->left[at] && !g->whole)
 			return false;
 	}
 	for (uint32_t i = 0; i < u->n; i++) {

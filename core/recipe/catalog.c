@@ -26,7 +26,7 @@ static const char *const channels_choices[] = {"first", "last", NULL};
 static const char *const teacher_choices[] = {"input", "dense", "model", NULL};
 static const char *const distill_loss_choices[] = {"kl", "mse", NULL};
 static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
-static const char *const granularity_choices[] = {"weight", "block", "channel", "head", NULL};
+static const char *const granularity_choices[] = {"weight", "block", "channel", "head", "layer", NULL};
 static const char *const search_granularity_choices[] = {"weight", "channel", "head", NULL};
 static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
@@ -157,8 +157,8 @@ static const struct pare_param recover_params[] = {TRAINING(1)};
 
 static const struct pare_param prune_params[] = {
     {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
-    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero, and the tensors keep their shapes; channel (of convolutions, neurons of linear layers, hidden units) and head take whole structures out of the graph, with all that is coupled to them"},
-    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer; erk, for single weights with sparsity: large layers lose more, by the sum of their dimensions over the product (Erdos-Renyi kernel); isomorphic, for structures: one ranking for all layers that are coupled alike"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero, and the tensors keep their shapes; channel (of convolutions, neurons of linear layers, hidden units) and head take whole structures out of the graph, with all that is coupled to them; layer takes whole branches of residual sums out of it"},
+    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer; erk, for single weights with sparsity: large layers lose more, by the sum of their dimensions over the product (Erdos-Renyi kernel); isomorphic, for structures: one ranking for all layers that are coupled alike; branches (granularity layer) have one ranking"},
     {NUMBER("sparsity", 0, 1, "Share of the prunable weights (or blocks) that is zero afterwards, or of the structures that are gone"), .open_max = true, .group = "amount"},
     {NUMBER("threshold", 0, 1e9, "Weights whose score is below this go"), .group = "amount"},
     {.name = "pattern", .type = PARE_PARAM_STRING, .group = "amount", .doc = "N:M, such as 2:4 or 4:8: of every M consecutive inputs of an output N stay"},
@@ -171,8 +171,8 @@ static const struct pare_param prune_params[] = {
     {INTEGER("rewind", 0, 100000, "After every round all that is left goes back to what it was after so many epochs of the job's first training (or at its end, if it had fewer), and recover trains it again; 0: to the uploaded weights; absent: it stays")},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
-    {INTEGER("round_to", 1, 65536, "For structures: widths are multiples of this, rounded up; absent: 1")},
-    {INTEGER("min_width", 1, MAX_INT, "For structures: no layer gets narrower than this; absent: 1")},
+    {INTEGER("round_to", 1, 65536, "For channels and heads: widths are multiples of this, rounded up; absent: 1, any width, since what is fast differs between machines")},
+    {INTEGER("min_width", 1, MAX_INT, "For channels and heads: no layer gets narrower than this; absent: 1")},
     {.name = "ratios", .type = PARE_PARAM_OBJECTS, .object = "ratio", .max_items = 64, .doc = "For structures: layers with a share of their own in the place of sparsity"},
     END};
 

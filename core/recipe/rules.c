@@ -48,7 +48,7 @@ static void structure_rules(struct recipe_check *c, const struct pare_args *prun
 	static const char *const only[] = {"round_to", "min_width", "ratios"};
 	bool search = strcmp(prune->method->name, "search") == 0;
 	const char *granularity = pare_args_str(prune, "granularity");
-	bool structures = strcmp(granularity, "channel") == 0 || strcmp(granularity, "head") == 0;
+	bool structures = strcmp(granularity, "channel") == 0 || strcmp(granularity, "head") == 0 || strcmp(granularity, "layer") == 0;
 	const struct pare_method *criterion = pare_args_obj(prune, "criterion")->method;
 
 	if (!search && structures && pare_args_has(prune, "pattern"))
@@ -59,7 +59,7 @@ static void structure_rules(struct recipe_check *c, const struct pare_args *prun
 		recipe_issue_at(c, "scope", "unsupported", "isomorphic is for granularity channel and head");
 	if (!search && structures && pare_args_bool(prune, "regrow"))
 		recipe_issue_at(c, "regrow", "unsupported", "is for single weights, patterns and blocks; a %s that went is gone", granularity);
-	for (size_t i = 0; i < sizeof only / sizeof only[0] - search && !structures; i++)
+	for (size_t i = 0; i < sizeof only / sizeof only[0] - search && (!structures || strcmp(granularity, "layer") == 0); i++)
 		if (pare_args_has(prune, only[i]))
 			recipe_issue_at(c, only[i], "unsupported", "is for granularity channel and head");
 }

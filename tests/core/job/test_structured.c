@@ -3,6 +3,9 @@
 #include <math.h>
 
 #include "tests/core/job/job_support.h"
+#include "tests/support/graph_builder.h"
+#include "tests/support/graph_onnx.h"
+#include "tests/support/net_check.h"
 
 #define ARCH "{\"input\":[4],\"layers\":[{\"units\":24,\"activation\":\"sigmoid\"},{\"units\":16,\"activation\":\"relu\"},{\"units\":3}],\"seed\":3}"
 #define HEAD "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"normalize\":\"standard\"},\"recipe\":{\"steps\":["
@@ -97,6 +100,8 @@ static const struct {
     {"{\"prune\":{\"granularity\":\"head\",\"sparsity\":0.5}}", "/recipe/steps/1/prune", "no heads to remove"},
     {"{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5,\"exclude\":[\"fc*\"]}}", "/recipe/steps/1/prune", "all are excluded"},
     {"{\"prune\":{\"granularity\":\"channel\",\"criterion\":\"bn_scale\",\"sparsity\":0.5}}", "/recipe/steps/1/prune", "no norms with a scale"},
+    {"{\"prune\":{\"granularity\":\"layer\",\"sparsity\":0.5}}", "/recipe/steps/1/prune", "no branch of a sum"},
+    {"{\"prune\":{\"granularity\":\"layer\",\"sparsity\":0.5,\"min_width\":2}}", "/recipe/steps/1/prune/min_width", "channel and head"},
     {"{\"prune\":{\"criterion\":\"fpgm\",\"sparsity\":0.5}}", "/recipe/steps/1/prune/criterion", "scores structures"},
     {"{\"prune\":{\"sparsity\":0.5,\"round_to\":8}}", "/recipe/steps/1/prune/round_to", "channel and head"},
     {"{\"prune\":{\"sparsity\":0.5,\"scope\":\"isomorphic\"}}", "/recipe/steps/1/prune/scope", "channel and head"},
@@ -142,6 +147,96 @@ START_TEST(dead_units_go)
 }
 END_TEST
 
+static void dense(struct gb *b, const char *name, int n, int m, const char *in, const char *out)
+{
+	char w[16], bias[16], shape[16], all[64];
+	float v[256];
+
+	(void)snprintf(w, sizeof w, "%s.weight", name);
+	(void)snprintf(bias, sizeof bias, "%s.bias", name);
+	(void)snprintf(shape, sizeof shape, "%d %d", n, m);
+	(void)snprintf(all, sizeof all, "%s %s %s", in, w, bias);
+	nc_fill(v, (size_t)(n * m), (uint64_t)(n * m) + (uint64_t)name[2]);
+	gb_init(b, w, shape, v);
+	(void)snprintf(shape, sizeof shape, "%d", m);
+	gb_init(b, bias, shape, NULL);
+	gb_node(b, "Gemm", name, all, out);
+}
+
+/* x - fc0 - Relu - (+ fc1 Relu fc2) - (+ fc3 Sigmoid fc4) - Relu - fc5 */
+static void make_residual(struct pare_buf *file)
+{
+	struct gb *b = gb_new(17);
+
+	gb_input(b, "x", "N 4");
+	dense(b, "fc0", 4, 16, "x", "h0");
+	gb_node(b, "Relu", "relu0", "h0", "a");
+	dense(b, "fc1", 16, 16, "a", "h1");
+	gb_node(b, "Relu", "relu1", "h1", "r1");
+	dense(b, "fc2", 16, 16, "r1", "h2");
+	gb_node(b, "Add", "sum1", "a h2", "s1");
+	dense(b, "fc3", 16, 16, "s1", "h3");
+	gb_node(b, "Sigmoid", "sig", "h3", "r3");
+	dense(b, "fc4", 16, 16, "r3", "h4");
+	gb_node(b, "Add", "sum2", "h4 s1", "s2");
+	gb_node(b, "Relu", "relu2", "s2", "r4");
+	dense(b, "fc5", 16, 3, "r4", "y");
+	gb_output(b, "y");
+	graph_onnx(gb_model(b), file);
+	gb_free(b);
+}
+
+static const struct {
+	const char *how;
+	int branches, width; /* that are left: branches, and channels of the stream; 0: as it was */
+} layer_table[] = {
+    {"\"criterion\":\"l1\",\"sparsity\":0.5", 1, 0},
+    {"\"criterion\":\"taylor\",\"sparsity\":0.5", 1, 0},
+    {"\"criterion\":{\"name\":\"ablation\",\"rows\":60},\"sparsity\":0.9,\"schedule\":{\"name\":\"linear\",\"rounds\":2}", 0, 0},
+    {"\"criterion\":\"random\",\"sparsity\":0.5,\"exclude\":[\"fc3.*\"]", 1, 0},
+    {"\"criterion\":\"magnitude\",\"sparsity\":0.5" RECOVER "}},{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5", 1, 8},
+};
+
+/* Branches leave the graph, with what is theirs alone; widths may shrink after them. */
+START_TEST(layers_go)
+{
+	struct pare_buf file;
+	char job[1024];
+	json_t *v, *groups;
+	int left = 0, branches = 0;
+
+	pare_buf_init(&file, (size_t)1 << 20);
+	make_residual(&file);
+	(void)snprintf(job, sizeof job, HEAD TRAIN ",{\"prune\":{\"granularity\":\"layer\",%s" RECOVER "}}]}}", layer_table[_i].how);
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = job;
+	rig_input(&r, "model", "m", file.data, file.len);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	groups = json_object_get(json_object_get(v, "structures"), "groups");
+	for (size_t i = 0; i < json_array_size(groups); i++) {
+		json_t *g = json_array_get(groups, i);
+
+		if (strcmp(json_string_value(json_object_get(g, "granularity")), "layer") != 0)
+			continue;
+		branches++;
+		left += (int)json_integer_value(json_object_get(g, "units_final"));
+	}
+	ck_assert_int_eq(branches, 2);
+	ck_assert_int_eq(left, layer_table[_i].branches);
+	if (layer_table[_i].width == 0)
+		ck_assert_double_eq(rig_num(v, "final.n_params"), rig_num(v, "dense.n_params") - 544 * (2 - left));
+	else
+		ck_assert_double_lt(rig_num(v, "final.macs"), rig_num(v, "dense.macs") - 512);
+	ck_assert_double_le(rig_num(v, "structures.proof.largest_difference"), rig_num(v, "structures.proof.tolerance"));
+	ck_assert_msg(rig_num(v, "final.accuracy") >= 0.8, "job %d: accuracy %g", _i, rig_num(v, "final.accuracy"));
+	json_decref(v);
+	pare_buf_done(&file);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/structured");
@@ -151,6 +246,7 @@ int main(int argc, char **argv)
 		return pare_worker_main();
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, dead_units_go);
+	tcase_add_loop_test(t, layers_go, 0, (int)(sizeof layer_table / sizeof layer_table[0]));
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, the_model_shrinks, 0, (int)(sizeof job_table / sizeof job_table[0]));
 	tcase_add_test(t, same_job_same_bytes_folds_or_not);

@@ -76,6 +76,28 @@ static int cut_some(struct pare_cut *cut, const struct pare_structures *g, struc
 	return n;
 }
 
+/* Each with even odds. */
+static int cut_layers(struct pare_cut *cut, const struct pare_structures *g, struct pare_rng *r)
+{
+	int n = 0;
+
+	for (int u = 0; u < g->n_units; u++)
+		if ((double)pare_rng_uniform(r) < 0.5) {
+			ck_assert(pare_cut_unit(cut, g, u));
+			ck_assert(pare_cut_has(cut, g, u));
+			n++;
+		}
+	return n;
+}
+
+/* Layers first, or last. */
+static enum pare_granularity granularity_at(uint64_t seed, int step)
+{
+	if (step == ((seed & 1) == 0 ? 0 : 2))
+		return PARE_GRANULARITY_LAYER;
+	return (seed >> 1 & 1) == (uint64_t)(step == 1) ? PARE_GRANULARITY_CHANNEL : PARE_GRANULARITY_HEAD;
+}
+
 static int64_t n_params(const struct pare_net *net)
 {
 	int64_t n = 0;
@@ -120,7 +142,7 @@ static void compare(const float *a, const float *b, size_t n, uint64_t seed)
 }
 
 struct tally {
-	int units, groups, graphs, unpruned;
+	int units, layers, groups, graphs, unpruned;
 };
 
 /* Shapes of all that is computed, so that the file has value_info to be kept right. */
@@ -162,11 +184,15 @@ static void one_graph(uint64_t seed, struct tally *t)
 	open_half(&was, seed);
 	ck_ok(pare_mask_init(&mask, was.net, &err));
 	ck_ok(pare_cut_init(&cut, was.net, &err));
-	for (int step = 0; step < 2; step++) {
+	for (int step = 0; step < 3; step++) {
+		enum pare_granularity what = granularity_at(seed, step);
 		struct pare_structures *g = NULL;
 
-		ck_ok(pare_structures_new(was.net, (seed >> 1 & 1) == (uint64_t)step ? PARE_GRANULARITY_CHANNEL : PARE_GRANULARITY_HEAD, &g, &err));
-		n += cut_some(&cut, g, &r);
+		ck_ok(pare_structures_new(was.net, what, &g, &err));
+		if (what == PARE_GRANULARITY_LAYER)
+			t->layers += cut_layers(&cut, g, &r);
+		else
+			n += cut_some(&cut, g, &r);
 		t->groups += g->n_groups;
 		pare_structures_free(g);
 	}
@@ -201,8 +227,8 @@ START_TEST(shrunk_is_masked)
 
 	for (uint64_t seed = first; seed <= last; seed++)
 		one_graph(seed, &t);
-	printf("shrunk %d graphs: %d groups, %d units removed, %d graphs without\n", t.graphs, t.groups, t.units, t.unpruned);
-	ck_assert(only != NULL || (t.units > 5 * t.graphs && t.unpruned < t.graphs / 10));
+	printf("shrunk %d graphs: %d groups, %d units and %d layers removed, %d graphs without units\n", t.graphs, t.groups, t.units, t.layers, t.unpruned);
+	ck_assert(only != NULL || (t.layers > t.graphs / 20 && t.units > 5 * t.graphs && t.unpruned < t.graphs / 10));
 }
 END_TEST
 
