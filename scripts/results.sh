@@ -44,6 +44,8 @@ rows() {
 		784-128-64-10|importance-l2|mnist|-|$few|.error < $(twin 784-128-64-10 importance-l2)
 		784-128-64-10|random@gradient-sgd|mnist|-|$few|.error > .dense_error + 1
 		784-128-64-10|gradient-sgd|mnist|-|$few|.error < $(twin 784-128-64-10 gradient-sgd)
+		784-128-64-10|random@growing-regularization|mnist|-|$few|.error > .dense_error + 1
+		784-128-64-10|growing-regularization|mnist|-|$few|.error < $(twin 784-128-64-10 growing-regularization)
 		784-10-10-10|random@entropy|mnist|-|{}|.error > .dense_error
 		784-10-10-10|entropy|mnist|-|{}|.error <= .dense_error + 1 and .error < $(twin 784-10-10-10 entropy)
 		784-128-10|gradient-clip|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 2.4
@@ -51,7 +53,7 @@ rows() {
 		784-128-10|sparse-representation|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 1.1
 		784-300-100-10|ridge-reconstruct|mnist|-|{"sparsity":0.9}|.error <= .dense_error + 0.5 and .compression >= 9.9
 		784-300-100-10|ridge-reconstruct|mnist|-|{"sparsity":0.95}|.error <= .dense_error + 1 and .compression >= 19.9
-		LeNet-300-100|lottery-ticket|mnist|-|{}|.error <= .dense_error + 0.3 and .compression >= 19.9
+		LeNet-300-100|lottery-ticket|mnist|-|{"rounds":4,"epochs":5}|.error <= .dense_error + 1 and .compression >= 19.9
 		LeNet-300-100|rigl|mnist|-|{}|.error <= 2.2 and .compression >= 19.9
 		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
 	ROWS

@@ -135,9 +135,11 @@ START_TEST(neurons_beat_random)
 {
 	static const char params[] = "{\"sparsity\":0.85,\"epochs\":4,\"rounds\":1,\"finetune_epochs\":1}";
 	double chance = validated("random-neuron", params), spread = validated("activation-neuron", params), entropy = validated("entropy", params);
+	double faded = validated("growing-regularization", params);
 
 	ck_assert_msg(spread > chance + 0.003, "activation-neuron: %g, random-neuron: %g", spread, chance);
 	ck_assert_msg(entropy > chance + 0.003, "entropy: %g, random-neuron: %g", entropy, chance);
+	ck_assert_msg(faded > chance + 0.015, "growing-regularization: %g, random-neuron: %g", faded, chance);
 }
 END_TEST
 
