@@ -15,6 +15,9 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from seen import note  # noqa: E402
+
 BIN = os.environ["PARED_BIN"]
 SRC = os.environ["PARED_SRC"]
 IRIS = os.path.join(SRC, "tests/data/iris.csv")
@@ -135,6 +138,7 @@ class Daemon:
         try:
             c.request(method, path, body, h)
             r = c.getresponse()
+            note(method, path, r.status)
             return Reply(r.status, r.headers, r.read())
         finally:
             c.close()

@@ -1,0 +1,256 @@
+/* The answers that any route may give, tried on every row of the table: a parameter that it does not know, a body that it does not
+ * want, no key, a key that may not, too many requests, headers without end, no memory. What is particular to a resource stands in its
+ * own tests. Together they are to have seen every status that openapi.yaml documents (tests/support/py/seen.py). */
+#include "api/router.h"
+#include "storage/store_priv.h"
+#include "tests/api/harness.h"
+#include "tests/support/fail_alloc.h"
+
+#define ALL "Bearer pare_all_0123456789abcdef0123"
+#define NONE "Bearer pare_none_0123456789abcdef0123"
+#define KEYS "pare_all_0123456789abcdef0123 scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin\n" \
+	"pare_none_0123456789abcdef0123 owner=other scopes=metrics:r\n"
+#define TARGET_MAX 256
+
+static struct world w;
+
+static void start(int64_t n_requests)
+{
+	static char path[128];
+	FILE *f;
+
+	world_init(&w);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(fputs(KEYS, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+	w.opt.api_key_file = path;
+	w.opt.limits.owner_requests = n_requests;
+	w.opt.limits.owner_window_seconds = 60;
+	world_start(&w);
+}
+
+static void setup(void)
+{
+	start(0);
+}
+
+static void teardown(void)
+{
+	world_done(&w);
+}
+
+#define ULID "01JD8Z3M2V9Q4T6R8W0Y2A4C6E"
+static const struct {
+	const char *prefix, *id;
+} id_table[] = {
+    {"/v1/models/{id}", "mdl_" ULID},  {"/v1/datasets/{id}", "dst_" ULID}, {"/v1/jobs/", "job_" ULID}, {"/v1/uploads/", "upl_" ULID},
+    {"/v1/webhooks/", "whk_" ULID},    {"/v1/keys/", "key_" ULID},         {"/v1/artifacts/", "art_" ULID}, {"/v1/recipes/{id}", "rcp_" ULID},
+    {"/v1/blobs/", "sha256:00000000000000000000000000000000000000000000000000000000000000aa"},
+};
+
+static const char *id_of(const char *path)
+{
+	for (size_t i = 0; i < sizeof id_table / sizeof id_table[0]; i++)
+		if (strncmp(path, id_table[i].prefix, strlen(id_table[i].prefix)) == 0)
+			return id_table[i].id;
+	return "nothing";
+}
+
+/* Some target of a route: what its parameters mean is not there. */
+static void target_of(const struct api_route *r, const char *query, char out[TARGET_MAX])
+{
+	size_t n = 0;
+
+	for (const char *p = r->path; *p != '\0' && n + 80 < TARGET_MAX;) {
+		if (*p != '{') {
+			out[n++] = *p++;
+			continue;
+		}
+		n += (size_t)snprintf(out + n, TARGET_MAX - n, "%s", id_of(r->path));
+		p = strchr(p, '}') + 1;
+	}
+	(void)snprintf(out + n, TARGET_MAX - n, "%s", query);
+}
+
+static bool wants_json(const struct api_route *r)
+{
+	return r->want != API_WANT_NONE && r->want != API_WANT_UPLOAD && r->want != API_WANT_PART;
+}
+
+/* A request that is in order but for what the test adds. */
+static struct answer ask(const struct api_route *r, const char *query, const char *const *headers)
+{
+	char target[TARGET_MAX];
+	const char *body = r->want == API_WANT_NONE || r->want == API_WANT_EMPTY ? NULL : "{}";
+
+	target_of(r, query, target);
+	return request(&w, r->method, target, headers, body, body != NULL ? 2 : 0);
+}
+
+static bool is_open(const struct api_route *r)
+{
+	return r->scope == API_OPEN;
+}
+
+START_TEST(unknown_parameters)
+{
+	const struct api_route *r = &api_route_table[_i];
+	struct answer a = ask(r, "?no_such_thing=1", H("Authorization", ALL, JSON_TYPE));
+
+	assert_problem(&a, 400, "bad_request");
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(endless_headers)
+{
+	const struct api_route *r = &api_route_table[_i];
+	const char *headers[2 * 150 + 3] = {"Authorization", ALL};
+	struct answer a;
+
+	for (size_t i = 1; i < 150; i++) {
+		headers[2 * i] = "X-More";
+		headers[2 * i + 1] = "1";
+	}
+	a = ask(r, "", headers);
+	assert_problem(&a, 431, "headers_too_large");
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(keys_that_may_not)
+{
+	const struct api_route *r = &api_route_table[_i];
+	struct answer a = ask(r, "", H(JSON_TYPE));
+
+	if (is_open(r)) {
+		ck_assert_int_ne(a.status, 401);
+		answer_done(&a);
+		return;
+	}
+	assert_problem(&a, 401, "unauthorized");
+	answer_done(&a);
+	a = ask(r, "", H("Authorization", NONE, JSON_TYPE));
+	if (r->scope != API_KEY && r->scope != API_METRICS_READ)
+		assert_problem(&a, 403, "forbidden");
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(bodies_of_another_kind)
+{
+	const struct api_route *r = &api_route_table[_i];
+	char target[TARGET_MAX], *large;
+	struct answer a;
+	size_t n = (size_t)w.opt.limits.max_json_bytes + 1;
+
+	target_of(r, "", target);
+	if (r->want == API_WANT_NONE) {
+		a = request(&w, r->method, target, H("Authorization", ALL), "x", 1);
+		assert_problem(&a, 400, "bad_request");
+		answer_done(&a);
+	}
+	if (!wants_json(r))
+		return;
+	a = request(&w, r->method, target, H("Authorization", ALL, "Content-Type", "text/xml"), "<a/>", 4);
+	assert_problem(&a, 415, "unsupported_media_type");
+	answer_done(&a);
+	large = calloc(1, n);
+	ck_assert_ptr_nonnull(large);
+	a = request(&w, r->method, target, H("Authorization", ALL, JSON_TYPE), large, n);
+	assert_problem(&a, 413, "too_large");
+	answer_done(&a);
+	a = request(&w, r->method, target, H("Authorization", ALL, JSON_TYPE), "{", 1);
+	ck_assert_msg(a.status == 400 || a.status == 404, "status %d: %s", a.status, a.body); /* some look first at what the path names */
+	answer_done(&a);
+	free(large);
+}
+END_TEST
+
+START_TEST(too_many_requests)
+{
+	const struct api_route *r = &api_route_table[_i];
+	struct answer a;
+
+	if (is_open(r))
+		return;
+	teardown();
+	start(1);
+	a = ask(r, "", H("Authorization", ALL, JSON_TYPE));
+	answer_done(&a);
+	a = ask(r, "", H("Authorization", ALL, JSON_TYPE));
+	assert_problem(&a, 429, "quota_exceeded");
+	ck_assert_str_ne(header(&a, "Retry-After"), "");
+	answer_done(&a);
+}
+END_TEST
+
+/* Whichever allocation fails first, the answer is a problem that says to come again. */
+START_TEST(no_memory)
+{
+	const struct api_route *r = &api_route_table[_i];
+	int seen = 0;
+
+	for (long nth = 1; nth <= 3; nth++) {
+		struct answer a;
+		char target[TARGET_MAX];
+		const char *body = r->want == API_WANT_NONE || r->want == API_WANT_EMPTY ? NULL : "{}";
+		struct api_exchange *x;
+
+		target_of(r, "", target);
+		fail_alloc_install(nth);
+		x = exchange(&w, r->method, target, H("Authorization", ALL, JSON_TYPE), body, body != NULL ? 2 : 0);
+		fail_alloc_remove();
+		a = answer_of(x);
+		note_seen(r->method, target, a.status);
+		seen += a.status == 503;
+		answer_done(&a);
+	}
+	ck_assert_int_gt(seen, 0);
+}
+END_TEST
+
+static enum pare_code no_transaction(struct store *s, bool write, struct store_tx **out, struct pare_err *err)
+{
+	(void)s, (void)write, (void)out;
+	return pare_err_set(err, PARE_E_STORE, NULL, "disk I/O error");
+}
+
+/* A database that cannot be read: 500 for whoever needs it. */
+START_TEST(store_fails)
+{
+	const struct api_route *r = &api_route_table[_i];
+	const struct store_ops *good = w.store->ops;
+	struct store_ops bad = *good;
+	struct answer a;
+
+	bad.begin = no_transaction;
+	w.store->ops = &bad;
+	a = ask(r, "", H("Authorization", ALL, JSON_TYPE));
+	w.store->ops = good;
+	ck_assert_msg(a.status < 500 || a.status == 503 || a.status == 500, "status %d: %s", a.status, a.body);
+	if (a.status == 500)
+		assert_problem(&a, 500, "store_error");
+	answer_done(&a);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("statuses");
+	TCase *t = tcase_create("every route");
+	int n = (int)api_route_count();
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_loop_test(t, unknown_parameters, 0, n);
+	tcase_add_loop_test(t, endless_headers, 0, n);
+	tcase_add_loop_test(t, keys_that_may_not, 0, n);
+	tcase_add_loop_test(t, bodies_of_another_kind, 0, n);
+	tcase_add_loop_test(t, too_many_requests, 0, n);
+	tcase_add_loop_test(t, no_memory, 0, n);
+	tcase_add_loop_test(t, store_fails, 0, n);
+	suite_add_tcase(s, t);
+	return run_suite(s);
+}
