@@ -67,25 +67,20 @@ static enum pare_code reply_alias(struct api_exchange *x, const struct store_ass
 	return api_reply_json(x, status, err);
 }
 
-/* The reference name@alias of the path; NULL: no memory, or longer than any. */
-static const char *path_reference(struct api_exchange *x)
+/* What name@alias of the path means. */
+static enum pare_code find_alias(struct api_exchange *x, struct store_asset *out, struct pare_err *err)
 {
 	struct pare_buf b;
-	const char *s = NULL;
+	enum pare_code rc;
 
 	pare_buf_init(&b, 512);
 	(void)pare_buf_printf(&b, "%s@%s", x->params[0], x->params[1]);
-	if (!b.failed && strpbrk(x->params[0], ":@") == NULL)
-		s = pare_arena_strndup(&x->arena, b.data, b.len);
+	rc = pare_buf_status(&b, err);
+	if (rc == PARE_E_LIMIT || strpbrk(x->params[0], ":@") != NULL) /* longer than any, or not a name */
+		rc = PARE_E_NOT_FOUND;
+	if (rc == PARE_OK)
+		rc = api_asset_find(x, STORE_MODEL, b.data, out, err);
 	pare_buf_done(&b);
-	return s;
-}
-
-static enum pare_code find_alias(struct api_exchange *x, struct store_asset *out, struct pare_err *err)
-{
-	const char *reference = path_reference(x);
-	enum pare_code rc = reference != NULL ? api_asset_find(x, STORE_MODEL, reference, out, err) : PARE_E_NOT_FOUND;
-
 	return rc == PARE_E_NOT_FOUND ? pare_err_set(err, rc, NULL, "there is no alias \"%.64s\" of a model \"%.80s\"", x->params[1], x->params[0]) : rc;
 }
 
@@ -161,8 +156,10 @@ static enum pare_code wanted(struct api_exchange *x, struct store_asset *out, st
 	else
 		rc = pare_err_set(err, PARE_E_INVALID, NULL, "say what it shall mean: {\"version\": 3}, or {\"model\": a reference}");
 	if (rc == PARE_OK)
-		rc = b.failed ? PARE_E_NOT_FOUND : api_asset_find(x, STORE_MODEL, b.data, out, err);
-	if (rc == PARE_E_NOT_FOUND)
+		rc = pare_buf_status(&b, err);
+	if (rc == PARE_OK)
+		rc = api_asset_find(x, STORE_MODEL, b.data, out, err);
+	if (rc == PARE_E_NOT_FOUND || rc == PARE_E_LIMIT)
 		rc = pare_err_set(err, PARE_E_INVALID, model != NULL ? "/model" : "/version", "there is no such model");
 	pare_buf_done(&b);
 	json_decref(root);

@@ -1,4 +1,6 @@
 /* Memory fails at every allocation of a request in turn: the answer is right or a 503, never a crash, never a leak, and the next request is served. */
+#include <dirent.h>
+
 #include "tests/api/harness.h"
 #include "tests/support/fail_alloc.h"
 
@@ -113,6 +115,69 @@ START_TEST(upload_survives)
 }
 END_TEST
 
+/* Files in the directory of parts, once nothing is being received. */
+static int n_parts(void)
+{
+	char path[80];
+	struct dirent *e;
+	DIR *d;
+	int n = 0;
+
+	(void)snprintf(path, sizeof path, "%s/parts", w.dir);
+	d = opendir(path);
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.' && strcmp(e->d_name, "boot") != 0;
+	(void)closedir(d);
+	return n;
+}
+
+START_TEST(resumable_uploads_survive)
+{
+	static const char *const begin_tus[] = {"Tus-Resumable", "1.0.0", "Upload-Length", "11", "Upload-Metadata", "filename bmV0Lm9ubng=", NULL};
+	struct answer a;
+	char url[64], text[200], sha256[STORE_SHA256_HEX];
+
+	api_free(w.api);
+	w.opt.limits.max_uploads = 100000;
+	world_start(&w);
+	torture(&(struct trial){"POST", "/v1/uploads", begin_tus, NULL, 201});
+	torture(&(struct trial){"POST", "/v1/uploads", NULL, "\x08\x07 bytes", 201});
+	ck_assert_int_eq(n_parts(), 0); /* those that were refused have left nothing */
+	a = request(&w, "POST", "/v1/uploads", NULL, "\x08\x07 bytes", 8);
+	(void)snprintf(url, sizeof url, "%s", header(&a, "Location"));
+	(void)snprintf(sha256, sizeof sha256, "%s", text_at(a.json, "sha256"));
+	answer_done(&a);
+	torture(&(struct trial){"HEAD", url, NULL, NULL, 200});
+	(void)snprintf(text, sizeof text, "{\"name\":\"a\",\"files\":[{\"path\":\"a.onnx\",\"upload\":\"%s\"},{\"path\":\"b\",\"blob\":\"sha256:%s\"}]}", url + strlen("/v1/uploads/"), sha256);
+	torture(&(struct trial){"POST", "/v1/models", H(JSON_TYPE), text, 201});
+	ck_assert_int_eq(world_blobs(&w), 1);
+}
+END_TEST
+
+START_TEST(names_and_recipes_survive)
+{
+	static const char recipe[] = "{\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]}}";
+	char id[PARE_ID_MAX];
+	struct answer a;
+
+	make_model(&w, id);
+	a = request(&w, "PUT", "/v1/models/lenet/aliases/best", H(JSON_TYPE), "{\"version\":1}", 13);
+	assert_status(&a, 201);
+	answer_done(&a);
+	a = request(&w, "PUT", "/v1/recipes/ours", H(JSON_TYPE), recipe, sizeof recipe - 1);
+	assert_status(&a, 201);
+	answer_done(&a);
+	torture(&(struct trial){"GET", "/v1/models/lenet@best", NULL, NULL, 200});
+	torture(&(struct trial){"GET", "/v1/models/lenet/versions", NULL, NULL, 200});
+	torture(&(struct trial){"PUT", "/v1/models/lenet/aliases/best", H(JSON_TYPE), "{\"version\":1}", 200});
+	torture(&(struct trial){"PATCH", "/v1/models/lenet", H(JSON_TYPE), "{\"description\":\"d\",\"labels\":{\"a\":\"b\"}}", 200});
+	torture(&(struct trial){"POST", "/v1/models/lenet/validate", NULL, NULL, 200});
+	torture(&(struct trial){"PUT", "/v1/recipes/ours", H(JSON_TYPE), recipe, 200});
+	torture(&(struct trial){"GET", "/v1/recipes/ours@1", NULL, NULL, 200});
+}
+END_TEST
+
 /* What a request has taken is given back when it ends, answered or not. */
 START_TEST(get_leaks_nothing)
 {
@@ -186,10 +251,12 @@ int main(void)
 	tcase_add_test(t, post_job_survives);
 	tcase_add_test(t, upload_survives);
 	tcase_add_test(t, keys_survive);
+	tcase_add_test(t, resumable_uploads_survive);
+	tcase_add_test(t, names_and_recipes_survive);
 	tcase_add_test(t, get_leaks_nothing);
 	tcase_add_test(t, construction_survives);
 	tcase_add_test(t, answers_when_not_even_the_exchange_fits);
-	tcase_set_timeout(t, 20);
+	tcase_set_timeout(t, 60);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
