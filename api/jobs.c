@@ -182,7 +182,7 @@ static void write_link(struct pare_buf *b, const char *key, const char *id)
 static enum pare_code write_children(struct api_exchange *x, const struct store_job *j, struct pare_err *err)
 {
 	struct pare_buf *b = &x->out;
-	int64_t n[STORE_N_STATUS], open;
+	int64_t n[STORE_N_STATUS], open = 0;
 	enum pare_code rc;
 
 	if (j->trials_all == 0) {
@@ -196,7 +196,8 @@ static enum pare_code write_children(struct api_exchange *x, const struct store_
 	}
 	if (rc != PARE_OK)
 		return rc;
-	open = n[STORE_QUEUED] + n[STORE_RUNNING] + n[STORE_CANCELING];
+	for (int st = 0; st < STORE_N_STATUS; st++)
+		open += store_job_status_final((enum store_job_status)st) ? 0 : n[st];
 	api_json_open(b, "children", '{');
 	api_json_int(b, "total", open + n[STORE_SUCCEEDED] + n[STORE_FAILED] + n[STORE_CANCELED]);
 	api_json_int(b, "open", open);

@@ -385,7 +385,7 @@ START_TEST(it_can_be_changed)
 
 	make_hook("{\"url\":\"https://a.example/\"}", id);
 	a = get(&w, path_of(id, ""));
-	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "events")), 8); /* those that tell of progress must be asked for */
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "events")), 9); /* those that tell of progress must be asked for */
 	ck_assert_str_eq(header(&a, "ETag"), "\"1\"");
 	answer_done(&a);
 	a = patch(id, "\"1\"", "{\"events\":[\"job.metrics\"],\"format\":\"cloudevents\",\"enabled\":false}");

@@ -187,6 +187,27 @@ def cancel_together():
         assert got == alone(d, again, model, dataset)
 
 
+def pause():
+    """A paused sweep begins no more runs; those under way come to their end. Resumed, it goes on with what is left to the same bytes."""
+    with Daemon("--workers", "2", "--job-threads", "1") as d:
+        model, dataset = d.iris_model(), d.iris_data()
+        job = post(d, sweep_job(model, dataset, epochs=20000))
+        wait_for(lambda: any(r["status"] == "running" for r in children(d, job)), 60, "a run")
+        r = d.post_json(f"/v1/jobs/{job}/pause", {})
+        assert r.status == 202 and r.json()["status"] == "paused", r
+        wait_for(lambda: all(c["status"] in FINAL + ("paused",) for c in children(d, job)), 60, "what runs to end")
+        runs = children(d, job)
+        left = [c["id"] for c in runs if c["status"] == "paused"]
+        assert left and get(d, job)["status"] == "paused" and get(d, job)["children"]["open"] == len(left), [c["status"] for c in runs]
+        d.stop()
+        d.start()  # a restart wakes nothing
+        assert get(d, job)["status"] == "paused" and [c["id"] for c in children(d, job) if c["status"] == "paused"] == left
+        r = d.post_json(f"/v1/jobs/{job}/resume", {})
+        assert r.status == 202 and r.json()["status"] == "running" and r.json()["phase"] == "sweep", r
+        assert outcome(d, job) == alone(d, job, model, dataset)
+        assert [c["id"] for c in children(d, job)] == [c["id"] for c in runs]
+
+
 def crashed_runs():
     """A run whose engine dies max-crashes times is a failed run, and the sweep goes on; one that is canceled by hand is, too."""
     with Daemon("--workers", "1", "--job-threads", "1", "--max-crashes", "2") as d:
@@ -208,4 +229,4 @@ def crashed_runs():
 
 
 if __name__ == "__main__":
-    main({"same_bytes": same_bytes, "one_worker": one_worker, "killed": killed, "cancel_together": cancel_together, "crashed_runs": crashed_runs})
+    main({"same_bytes": same_bytes, "one_worker": one_worker, "killed": killed, "cancel_together": cancel_together, "pause": pause, "crashed_runs": crashed_runs})

@@ -51,6 +51,7 @@ static const struct {
     {"sweeps", "one_worker", 120},
     {"sweeps", "killed", 240},
     {"sweeps", "cancel_together", 120},
+    {"sweeps", "pause", 120},
     {"sweeps", "crashed_runs", 120},
     {"bad_input", "truncated_onnx", 60},
     {"bad_input", "bit_flips", 60},

@@ -15,7 +15,7 @@ from receiver import Receiver, certificate, fails_often, node, verify  # noqa: E
 
 OFTEN = "0" + ", 0.05" * 30  # so many attempts that 30 % failures never use them up
 JOBS = int(os.environ.get("PARED_WEBHOOK_JOBS", "120"))
-TOLD = ("job.queued", "job.started", "job.retrying", "job.succeeded", "job.failed", "job.canceled", "model.ready", "dataset.ready")
+TOLD = ("job.queued", "job.started", "job.retrying", "job.paused", "job.succeeded", "job.failed", "job.canceled", "model.ready", "dataset.ready")
 
 
 def hook(d, url, **more):
@@ -319,7 +319,7 @@ es.addEventListener('error', e => { if (es.readyState === 2) { console.log('clos
 class Follower(threading.Thread):
     def __init__(self, url):
         super().__init__(daemon=True)
-        types = ",".join(TOLD + ("job.phase", "job.progress", "job.metrics", "job.log", "job.checkpoint", "job.resumed"))
+        types = ",".join(TOLD + ("job.phase", "job.progress", "job.metrics", "job.log", "job.checkpoint", "job.resumed", "job.waiting", "job.trial"))
         self.process = node(FOLLOW, url, types, background=True)
         self.lines = []
         self.start()
