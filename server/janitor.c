@@ -11,6 +11,7 @@
 #include "storage/uploads.h"
 
 #define ROUND_SECONDS 60
+#define SWEEP_ROUNDS 1440 /* once a day, for what no deletion has thought of */
 
 struct srv_janitor {
 	struct srv_janitor_options opt;
@@ -99,8 +100,11 @@ static void *janitor_main(void *arg)
 {
 	struct srv_janitor *j = arg;
 
-	sweep(j);
+	int n = 0;
+
 	do {
+		if (n++ % SWEEP_ROUNDS == 0)
+			sweep(j);
 		round_of(j);
 		collect(j);
 		retain(j);

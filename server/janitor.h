@@ -1,5 +1,5 @@
-/* What has to be done now and then beside everything else, on a thread of its own: removing bytes that no row names (once, at the start: what a crash left
- * between a blob and its row), uploads that nobody has come back for, what is older than it is to be kept, and what the api keeps in memory for a while (api_housekeep). */
+/* What has to be done now and then beside everything else, on a thread of its own: removing bytes that no row names (at the start, for what a crash left
+ * between a blob and its row, and once a day), uploads that nobody has come back for, what is older than it is to be kept, and what the api keeps in memory for a while (api_housekeep). */
 #ifndef SERVER_JANITOR_H
 #define SERVER_JANITOR_H
 

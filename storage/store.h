@@ -32,7 +32,7 @@ struct store_view {
 /* What each owner may have; 0: no limit. To be set before the store is used by several threads; without it there are no limits. */
 struct store_quota {
 	int64_t max_bytes;     /* files of models and data sets, and artifacts. Work that is done is never thrown away for it: artifacts are counted and not refused */
-	int64_t max_open_jobs; /* not ended */
+	int64_t max_open_jobs; /* not ended; children count with their parent as one */
 };
 void store_set_quota(struct store *s, const struct store_quota *q);
 /* PARE_E_QUOTA_BYTES if n_bytes more are not allowed to the view's owner. The verbs that store bytes and jobs check by themselves, within their transactions; this is for those

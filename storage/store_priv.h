@@ -106,7 +106,7 @@ struct store_ops {
 	enum pare_code (*idem_load)(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
 	enum pare_code (*idem_insert)(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err);
 
-	/* The id of the job that ended first, if it did by then, or of some job with artifacts that were made by then; *out_id stays as it is when there is none. */
+	/* The id of the job without a parent that ended first, if it did by then, or of some job with artifacts that were made by then and no parent that runs; *out_id stays as it is when there is none. */
 	enum pare_code (*job_ended)(struct store_tx *tx, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err);
 	enum pare_code (*artifact_old)(struct store_tx *tx, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err);
 	enum pare_code (*artifacts_remove)(struct store_tx *tx, const char *job, struct pare_err *err); /* a transaction's last step */

@@ -1,5 +1,8 @@
 /* Retention and collection. Rows go first, then bytes: whatever happens in between, no row names bytes that are gone, and bytes that no row names any more are
- * found by the next collection. */
+ * found by the next collection.
+ *
+ * A job that belongs to another is as old as that one: it goes with it, never before, and keeps its artifacts as long as that one runs. What the children had is
+ * looked for by a collection. */
 #include "storage/upkeep.h"
 
 #include <unistd.h>
@@ -31,6 +34,7 @@ static void drop(struct store *s, struct blob_store *b, const char *sha256, stru
 /* --- retention */
 struct old_job {
 	bool found;
+	bool family; /* it had children, which have gone with it */
 	struct store_artifact *artifacts;
 	int n;
 };
@@ -51,13 +55,18 @@ static enum pare_code artifacts_of(struct store *s, struct store_tx *tx, const c
 /* The oldest job that ended by then, as a whole. */
 static enum pare_code take_job(struct store *s, struct store_tx *tx, int64_t before_ms, struct old_job *out, struct pare_err *err)
 {
+	int64_t children[STORE_N_STATUS] = {0};
 	char id[PARE_ID_MAX] = "";
 	enum pare_code code = s->ops->job_ended(tx, before_ms, id, err);
 
 	out->found = id[0] != '\0';
 	if (code != PARE_OK || !out->found)
 		return code;
-	code = artifacts_of(s, tx, id, out, err);
+	code = s->ops->job_children(tx, id, children, err);
+	for (int i = 0; i < STORE_N_STATUS; i++)
+		out->family = out->family || children[i] > 0;
+	if (code == PARE_OK)
+		code = artifacts_of(s, tx, id, out, err);
 	return code == PARE_OK ? s->ops->job_remove(tx, id, err) : code;
 }
 
@@ -102,6 +111,7 @@ enum pare_code store_retain(struct store *s, struct blob_store *b, const struct 
 		bool whole;
 	} rules[] = {{r->jobs_ms, take_job, true}, {r->artifacts_ms, take_artifacts, false}};
 	int64_t now = s->env.wall_ms(s->env.ctx);
+	bool families = false;
 	enum pare_code code = PARE_OK;
 
 	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -112,6 +122,7 @@ enum pare_code store_retain(struct store *s, struct blob_store *b, const struct 
 
 			code = take_one(s, rules[i].take, now - rules[i].keep_ms, &old, err);
 			more = code == PARE_OK && old.found;
+			families = families || (more && old.family);
 			freed->n_jobs += more && rules[i].whole;
 			freed->n_artifacts += more && !rules[i].whole ? old.n : 0;
 			for (int k = 0; k < old.n && more; k++)
@@ -119,7 +130,7 @@ enum pare_code store_retain(struct store *s, struct blob_store *b, const struct 
 			store_artifact_list_done(old.artifacts, old.n);
 		}
 	}
-	return code;
+	return code == PARE_OK && families ? store_collect(s, b, go_on, ctx, freed, err) : code;
 }
 
 /* --- collection */

@@ -14,7 +14,7 @@ struct store_freed {
 	int64_t n_artifacts; /* of jobs that stay */
 	int64_t n_blobs, n_bytes;
 };
-/* Removes what is older, a job at a time, each in a transaction of its own, and drops the bytes that nothing names any more. The revision of a job that loses its artifacts grows.
+/* Removes what is older (children go with their parent, and keep their artifacts while it runs), a job at a time, each in a transaction of its own, and drops the bytes that nothing names any more. The revision of a job that loses its artifacts grows.
  * go_on (NULL: always) is asked between two jobs. What was done is added to freed, also when an error ends it. */
 PARE_MUST_USE enum pare_code store_retain(struct store *s, struct blob_store *b, const struct store_retention *r, bool (*go_on)(void *ctx), void *ctx, struct store_freed *freed, struct pare_err *err);
 /* Drops every blob that nothing names and nobody holds. Safe at any time beside uploads and running jobs (store_blob_drop). */

@@ -297,12 +297,12 @@ def list_part():
         ready(d)  # its id is the oldest: it keeps the worker busy after the restart, too
         d.stop()
         db = sqlite3.connect(os.path.join(d.data, "pared.db"))
-        columns = [row[1:3] + row[4:6] for row in db.execute("PRAGMA table_info(jobs)")]
+        columns = list(db.execute("PRAGMA table_info(jobs)"))
         known = {"id": "'job_02' || printf('%024d', i)", "status": "CASE WHEN i % 10 THEN 'queued' ELSE 'succeeded' END", "revision": "1", "created_ms": "1795000000000 + i",
                  "max_crashes": "3", "model": "'mdl_x'", "dataset": "'dst_x'", "request": """'{"recipe":"ridge-magnitude","seed":42}'""", "next_seq": "2"}
-        values = [known.get(name, "0" if kind == "INTEGER" else "''") for name, kind, default, _ in columns]
+        values = [known.get(name, default or ("NULL" if not notnull else "0" if kind == "INTEGER" else "''")) for _, name, kind, notnull, default, _ in columns]
         with db:
-            db.execute(f"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {JOBS}) INSERT INTO jobs ({', '.join(c[0] for c in columns)}) SELECT {', '.join(values)} FROM c")
+            db.execute(f"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {JOBS}) INSERT INTO jobs ({', '.join(c[1] for c in columns)}) SELECT {', '.join(values)} FROM c")
         db.close()
         d.start()
         began = d.ready_seconds

@@ -622,7 +622,7 @@ static enum pare_code job_ended(struct store_tx *tx, int64_t before_ms, char out
 	for (int i = n_rows(tx, T_JOBS) - 1; i >= 0; i--) {
 		const struct store_job *j = &((const struct store_job_row *)row_at(tx, T_JOBS, i))->j;
 
-		if (j->finished_ms == 0 || j->finished_ms > first)
+		if (j->finished_ms == 0 || j->finished_ms > first || j->parent[0] != '\0')
 			continue;
 		first = j->finished_ms;
 		memcpy(out_id, j->id, PARE_ID_MAX);
@@ -636,7 +636,9 @@ static enum pare_code artifact_old(struct store_tx *tx, int64_t before_ms, char 
 	for (int i = 0; i < n_rows(tx, T_ARTIFACTS); i++) {
 		const struct store_artifact *a = row_at(tx, T_ARTIFACTS, i);
 
-		if (a->created_ms <= before_ms)
+		const char *parent = find_job(tx, a->job)->j.parent;
+
+		if (a->created_ms <= before_ms && (parent[0] == '\0' || find_job(tx, parent)->j.finished_ms != 0))
 			memcpy(out_id, a->job, PARE_ID_MAX);
 	}
 	return PARE_OK;

@@ -177,6 +177,10 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE INDEX jobs_parent_status ON jobs (parent, status) WHERE parent IS NOT NULL;"
                "CREATE INDEX jobs_owner_top ON jobs (owner, id) WHERE parent IS NULL;"
                "PRAGMA user_version = 13;"},
+    {.version = 14, /* children are as old as their parents */
+        .sql = "DROP INDEX jobs_finished;"
+               "CREATE INDEX jobs_finished ON jobs (finished_ms) WHERE finished_ms <> 0 AND parent IS NULL;"
+               "PRAGMA user_version = 14;"},
     {0},
 };
 

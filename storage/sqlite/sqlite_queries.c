@@ -122,8 +122,9 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_UPLOAD_EXPIRED] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT 1",
     [Q_UPLOAD_OF_PART] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE part = ?1",
 
-    [Q_JOB_ENDED] = "SELECT id FROM jobs WHERE finished_ms <> 0 AND finished_ms <= ?1 ORDER BY finished_ms LIMIT 1",
-    [Q_ARTIFACT_OLD] = "SELECT job FROM artifacts WHERE created_ms <= ?1 ORDER BY created_ms LIMIT 1",
+    [Q_JOB_ENDED] = "SELECT id FROM jobs INDEXED BY jobs_finished WHERE finished_ms <> 0 AND parent IS NULL AND finished_ms <= ?1 ORDER BY finished_ms LIMIT 1",
+    [Q_ARTIFACT_OLD] = "SELECT job FROM artifacts a WHERE created_ms <= ?1 AND NOT EXISTS (SELECT 1 FROM jobs j JOIN jobs p ON p.id = j.parent WHERE j.id = a.job AND p.finished_ms = 0) "
+                       "ORDER BY created_ms LIMIT 1",
     [Q_ARTIFACTS_REMOVE] = "DELETE FROM artifacts WHERE job = ?1",
     [Q_OWNER_BYTES] = "SELECT bytes FROM owner_usage WHERE owner = ?1",
     [Q_OWNER_OPEN_JOBS] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_owner_status WHERE owner = ?1 AND parent IS NULL AND " UNENDED " LIMIT ?2)",

@@ -145,6 +145,48 @@ START_TEST(old_artifacts_go)
 }
 END_TEST
 
+/* A child goes with its parent and not before, however long ago it ended. */
+START_TEST(families_go_together)
+{
+	struct store_retention keep = {.jobs_ms = DAY_MS, .artifacts_ms = DAY_MS};
+	struct store_freed freed = {.n_jobs = 0};
+	struct store_child child = {.kind = "trial", .request = "{}", .trial = "{}"};
+	struct store_artifact art = {.name = "a", .media_type = "x/y", .n_bytes = 5};
+	struct store_outcome o = {.status = STORE_SUCCEEDED, .result = "{}", .n_artifacts = 1, .artifacts = &art};
+	char parent[PARE_ID_MAX], id[PARE_ID_MAX], sha[STORE_SHA256_HEX];
+	struct store_usage u;
+	struct store_job j;
+	int64_t token;
+
+	begin_with_blobs(_i);
+	put_job(s, model, dataset, parent);
+	MUST(store_job_fork(s, parent, claim(parent), &child, 1, 1, 0, &err));
+	MUST(store_usage(MINE(s), &u, &err));
+	ck_assert_int_eq(u.open_jobs, 1); /* they count as one */
+	token = claim(id);
+	ck_assert_str_ne(id, parent);
+	put_blob("child", false, sha);
+	memcpy(art.sha256, sha, sizeof art.sha256);
+	MUST(store_job_finish(s, id, token, &o, &err));
+	fake_wall += 3 * DAY_MS;
+	MUST(store_retain(s, blobs, &keep, NULL, NULL, &freed, &err));
+	ck_assert(freed.n_jobs == 0 && freed.n_artifacts == 0 && is_there(sha)); /* the parent needs it */
+	token = claim(id);
+	ck_assert_str_eq(id, parent);
+	finish(parent, token, STORE_SUCCEEDED);
+	keep.artifacts_ms = 0;
+	fake_wall += DAY_MS;
+	MUST(store_retain(s, blobs, &keep, NULL, NULL, &freed, &err));
+	ck_assert_int_eq(freed.n_jobs, 1);
+	ck_assert_int_eq(freed.n_blobs, 1);
+	ck_assert(!is_there(sha));
+	ck_assert_int_eq(store_job_get(MINE(s), parent, &j, &err), PARE_E_NOT_FOUND);
+	MUST(store_usage(MINE(s), &u, &err));
+	ck_assert_int_eq(u.bytes, 14);
+	end_with_blobs();
+}
+END_TEST
+
 START_TEST(what_nothing_names_goes)
 {
 	struct store_freed freed = {.n_jobs = 0};
@@ -222,7 +264,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {old_jobs_go, old_artifacts_go, what_nothing_names_goes, beside_uploads};
+	const TTest *const tests[] = {old_jobs_go, old_artifacts_go, families_go_together, what_nothing_names_goes, beside_uploads};
 
 	return run_over_backends("store contract: upkeep", tests, sizeof tests / sizeof *tests) != 0;
 }
