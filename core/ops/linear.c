@@ -6,7 +6,10 @@
  * A Gemm is one BLAS call: C is written into y first and the product is added by beta = 1, so the bias costs no pass of
  * its own. dC of a row vector is a column sum; other shapes of C (scalar, column, matrix) go through the reduction that
  * broadcasting uses. MatMul with an unbatched right side, which is every linear layer, is one product over all leading
- * dimensions; only genuinely batched products loop. */
+ * dimensions; only genuinely batched products loop.
+ *
+ * With many rows the weights are packed first, once for the product, and the bias is added to sums in registers; a row that is added
+ * to a MatMul is such a bias, also in nets that train. */
 #include <string.h>
 
 #include "core/ops/broadcast.h"
@@ -34,7 +37,7 @@ struct matmul_args {
 
 static bool absorb(struct steps *s, const struct pare_step *step, bool training)
 {
-	if (training || s->clamped || (s->added && step->kind != PARE_STEP_CLAMP))
+	if ((training && step->kind != PARE_STEP_BIAS) || s->clamped || (s->added && step->kind != PARE_STEP_CLAMP))
 		return false;
 	switch (step->kind) {
 	case PARE_STEP_BIAS:
@@ -139,11 +142,19 @@ static bool gemm_is_sparse(const struct pare_run *r)
 	return r->sparse != NULL && g->trans_a == 0 && g->alpha == 1.0f && row;
 }
 
+/* For a matrix of weights, in one of its two forms: sparse, or packed for one product. */
+static size_t weight_scratch(int64_t m, const struct pare_shape *b)
+{
+	size_t sparse = pare_sparse_scratch(m, b->dims[0], b->dims[1]), packed = pare_packed_floats(b->dims[0], b->dims[1]),
+	       turned = pare_packed_floats(b->dims[1], b->dims[0]);
+
+	packed = packed > turned ? packed : turned;
+	return sparse > packed || !pare_packing_pays(m, b->dims[1], b->dims[0]) ? sparse : packed;
+}
+
 static size_t gemm_scratch(const struct pare_run *r)
 {
-	const struct pare_shape *b = r->in_shape[1];
-
-	return pare_sparse_scratch(r->out_shape[0]->dims[0], b->dims[0], b->dims[1]);
+	return weight_scratch(r->out_shape[0]->dims[0], r->in_shape[1]);
 }
 
 static bool is_one(float f)
@@ -151,15 +162,23 @@ static bool is_one(float f)
 	return !(f < 1.0f || f > 1.0f);
 }
 
-/* Weights that are packed once: of plain linear layers. */
-static size_t gemm_prepared(const struct pare_run *r)
+/* A plain linear layer, which is what packed weights serve. */
+static bool gemm_is_plain(const struct pare_run *r)
 {
 	const struct gemm_args *g = r->args;
-	const struct pare_shape *y = r->out_shape[0];
-	int64_t n = y->dims[1], k = r->in_shape[0]->dims[g->trans_a != 0 ? 0 : 1];
-	bool row = r->n_in < 3 || r->in_shape[2] == NULL || (is_row(r->in_shape[2], n) && is_one(g->beta));
+	bool row = r->n_in < 3 || r->in_shape[2] == NULL || (is_row(r->in_shape[2], r->out_shape[0]->dims[1]) && is_one(g->beta));
 
-	return g->trans_a == 0 && is_one(g->alpha) && row && pare_packed_pays(y->dims[0], n, k) ? pare_packed_floats(k, n) : 0;
+	return g->trans_a == 0 && is_one(g->alpha) && row;
+}
+
+/* Weights that are packed once. */
+static size_t gemm_prepared(const struct pare_run *r)
+{
+	const struct pare_shape *y = r->out_shape[0];
+
+	if (!gemm_is_plain(r) || !pare_packed_pays(y->dims[0], y->dims[1], r->in_shape[0]->dims[1]))
+		return 0;
+	return pare_packed_floats(r->in_shape[0]->dims[1], y->dims[1]);
 }
 
 static void gemm_prepare(const struct pare_run *r, float *to)
@@ -169,11 +188,18 @@ static void gemm_prepare(const struct pare_run *r, float *to)
 	pare_pack(g->trans_b != 0, r->in_shape[0]->dims[1], r->out_shape[0]->dims[1], r->in[1], to);
 }
 
-static void packed_product(const struct pare_run *r, const struct steps *s, int max_in, int64_t m, int64_t n, int64_t k, const float *bias)
+static void packed_product(const struct pare_run *r, const struct steps *s, int max_in, int64_t m, int64_t n, int64_t k, const float *packed, const float *bias)
 {
 	struct pare_conv_finish finish = {.bias = bias, .add = added(r, s, max_in), .clamp = s->clamped, .lo = s->lo, .hi = s->hi};
 
-	pare_packed_mul(m, n, k, r->in[0], k, r->prepared, &finish, r->out[0], n, false);
+	pare_packed_mul(m, n, k, r->in[0], k, packed, &finish, r->out[0], n, false);
+}
+
+/* Of [m, n] = [m, k] [k, n] with weights stored [n, k] when tb: dx. */
+static void packed_input_grad(const struct pare_run *r, bool tb, int64_t m, int64_t n, int64_t k)
+{
+	pare_pack(!tb, n, k, r->in[1], r->scratch);
+	pare_packed_mul(m, k, n, r->grad_out[0], n, r->scratch, NULL, r->grad_in[0], k, r->accumulate[0]);
 }
 
 static void gemm_forward(const struct pare_run *r)
@@ -186,7 +212,11 @@ static void gemm_forward(const struct pare_run *r)
 		pare_sparse_product(r->sparse, r->in[1], g->trans_b != 0, y->dims[0], r->in[0], bias ? r->in[2] : NULL, g->beta, false, r->out[0],
 		    r->scratch);
 	} else if (r->prepared != NULL) {
-		packed_product(r, &g->then, GEMM_MAX_IN, y->dims[0], y->dims[1], a->dims[1], bias ? r->in[2] : NULL);
+		packed_product(r, &g->then, GEMM_MAX_IN, y->dims[0], y->dims[1], a->dims[1], r->prepared, bias ? r->in[2] : NULL);
+		return;
+	} else if (gemm_is_plain(r) && pare_packing_pays(y->dims[0], y->dims[1], a->dims[1])) {
+		gemm_prepare(r, r->scratch);
+		packed_product(r, &g->then, GEMM_MAX_IN, y->dims[0], y->dims[1], a->dims[1], r->scratch, bias ? r->in[2] : NULL);
 		return;
 	} else {
 		if (bias)
@@ -223,7 +253,9 @@ static void dense_backward(const struct pare_run *r, int64_t m, int64_t n, int64
 	const float *a = r->in[0], *b = r->in[1], *dy = r->grad_out[0];
 	float acc0 = r->accumulate[0] ? 1.0f : 0.0f, acc1 = r->accumulate[1] ? 1.0f : 0.0f;
 
-	if (r->grad_in[0] != NULL && ta)
+	if (r->grad_in[0] != NULL && gemm_is_plain(r) && pare_packing_pays(m, k, n))
+		packed_input_grad(r, tb, m, n, k);
+	else if (r->grad_in[0] != NULL && ta)
 		pare_gemm(tb, true, k, m, n, g->alpha, b, dy, acc0, r->grad_in[0]);
 	else if (r->grad_in[0] != NULL)
 		pare_gemm(false, !tb, m, k, n, g->alpha, dy, b, acc0, r->grad_in[0]);
@@ -356,7 +388,7 @@ static size_t matmul_scratch(const struct pare_run *r)
 	struct matmul mm;
 
 	matmul_plan(r, &mm);
-	return b->n_dims == 2 ? pare_sparse_scratch(mm.m, b->dims[0], b->dims[1]) : 0;
+	return b->n_dims == 2 ? weight_scratch(mm.m, b) : 0;
 }
 
 static size_t matmul_prepared(const struct pare_run *r)
@@ -403,7 +435,11 @@ static void matmul_forward(const struct pare_run *r)
 	if (r->sparse != NULL) {
 		pare_sparse_product(r->sparse, r->in[1], false, mm.m, r->in[0], bias, 1.0f, false, r->out[0], r->scratch);
 	} else if (r->prepared != NULL) {
-		packed_product(r, &args->then, MATMUL_MAX_IN, mm.m, mm.n, mm.k, bias);
+		packed_product(r, &args->then, MATMUL_MAX_IN, mm.m, mm.n, mm.k, r->prepared, bias);
+		return;
+	} else if (r->in_shape[1]->n_dims == 2 && pare_packing_pays(mm.m, mm.n, mm.k)) {
+		matmul_prepare(r, r->scratch);
+		packed_product(r, &args->then, MATMUL_MAX_IN, mm.m, mm.n, mm.k, r->scratch, bias);
 		return;
 	} else {
 		dense_matmul(r, &mm, bias);
@@ -418,35 +454,52 @@ static bool matmul_absorb(void *args, const struct pare_step *step, bool trainin
 	return absorb(&a->then, step, training);
 }
 
-static void matmul_backward(const struct pare_run *r)
+static void batched_backward(const struct pare_run *r, const struct matmul *mm, float *const grad_in[2])
 {
 	struct pare_broadcast_walk w;
-	struct matmul mm;
 	float keep[2];
+
+	/* A product of its own for every matrix of an operand overwrites; matrices that were broadcast collect. */
+	for (int i = 0; i < 2; i++) {
+		bool own = pare_shape_elems(i == 0 ? &mm->a_batch : &mm->b_batch) == pare_shape_elems(&mm->y_batch);
+
+		keep[i] = own && !r->accumulate[i] ? 0.0f : 1.0f;
+		if (grad_in[i] != NULL && !r->accumulate[i] && !own)
+			memset(grad_in[i], 0, pare_shape_elems(r->in_shape[i]) * sizeof(float));
+	}
+	pare_broadcast_start(&w, &mm->y_batch, &mm->a_batch, &mm->b_batch);
+	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w)) {
+		int64_t oa = (int64_t)w.a * mm->m * mm->k, ob = (int64_t)w.b * mm->k * mm->n;
+		const float *dy = r->grad_out[0] + (int64_t)i * mm->m * mm->n;
+
+		if (grad_in[1] != NULL)
+			pare_gemm(true, false, mm->k, mm->n, mm->m, 1.0f, r->in[0] + oa, dy, keep[1], grad_in[1] + ob);
+		if (grad_in[0] != NULL)
+			pare_gemm(false, true, mm->m, mm->k, mm->n, 1.0f, dy, r->in[1] + ob, keep[0], grad_in[0] + oa);
+	}
+}
+
+static void matmul_backward(const struct pare_run *r)
+{
+	const struct matmul_args *args = r->args;
+	const struct pare_shape *y = r->out_shape[0];
+	int at = MATMUL_MAX_IN + PARE_STEP_BIAS_AT;
+	float *grad_in[2] = {r->grad_in[0], r->grad_in[1]};
+	struct matmul mm;
 
 	matmul_plan(r, &mm);
 	if (r->sparse != NULL) {
 		sparse_backward(r, false, mm.m);
-		return;
+	} else {
+		if (grad_in[0] != NULL && r->in_shape[1]->n_dims == 2 && pare_packing_pays(mm.m, mm.k, mm.n)) {
+			packed_input_grad(r, false, mm.m, mm.n, mm.k);
+			grad_in[0] = NULL;
+		}
+		batched_backward(r, &mm, grad_in);
 	}
-	/* A product of its own for every matrix of an operand overwrites; matrices that were broadcast collect. */
-	for (int i = 0; i < 2; i++) {
-		bool own = pare_shape_elems(i == 0 ? &mm.a_batch : &mm.b_batch) == pare_shape_elems(&mm.y_batch);
-
-		keep[i] = own && !r->accumulate[i] ? 0.0f : 1.0f;
-		if (r->grad_in[i] != NULL && !r->accumulate[i] && !own)
-			memset(r->grad_in[i], 0, pare_shape_elems(r->in_shape[i]) * sizeof(float));
-	}
-	pare_broadcast_start(&w, &mm.y_batch, &mm.a_batch, &mm.b_batch);
-	for (size_t i = 0; i < w.n; i++, pare_broadcast_next(&w)) {
-		int64_t oa = (int64_t)w.a * mm.m * mm.k, ob = (int64_t)w.b * mm.k * mm.n;
-		const float *dy = r->grad_out[0] + (int64_t)i * mm.m * mm.n;
-
-		if (r->grad_in[1] != NULL)
-			pare_gemm(true, false, mm.k, mm.n, mm.m, 1.0f, r->in[0] + oa, dy, keep[1], r->grad_in[1] + ob);
-		if (r->grad_in[0] != NULL)
-			pare_gemm(false, true, mm.m, mm.k, mm.n, 1.0f, dy, r->in[1] + ob, keep[0], r->grad_in[0] + oa);
-	}
+	if (args->then.biased && r->grad_in[at] != NULL)
+		pare_k_col_sum((size_t)pare_shape_product(y, 0, y->n_dims - 1), (size_t)y->dims[y->n_dims - 1], r->grad_out[0], 1.0f, r->accumulate[at],
+		    r->grad_in[at]);
 }
 
 /* Data times a matrix: every linear layer without a bias of its own. */

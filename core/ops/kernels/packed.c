@@ -6,6 +6,7 @@
 
 #include "core/ops/kernels/strip.h"
 
+#define PACKED_ONCE 262144 /* 1 MiB */
 #define CACHED_FLOATS 6144 /* of a panel: 24 KiB */
 #define BLOCK_FLOATS 32768 /* of a: 128 KiB */
 #define BLOCK_ROWS 28      /* at least: fewer would read panels too often */
@@ -136,4 +137,10 @@ void pare_packed_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t ld
 bool pare_packed_pays(int64_t m, int64_t n, int64_t k)
 {
 	return pare_tile() != &pare_tile_plain && k > 0 && 3 * padded(n) <= 4 * n && (k < 1024 || m < 128);
+}
+
+/* With rows enough that pare_gemm would pack, or clear, several times. */
+bool pare_packing_pays(int64_t m, int64_t n, int64_t k)
+{
+	return pare_strip() != NULL && m >= 512 && n >= 64 && k >= 64 && n * k <= PACKED_ONCE;
 }

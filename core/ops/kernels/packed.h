@@ -19,5 +19,7 @@ void pare_packed_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t ld
     int64_t ldc, bool acc);
 /* Is that faster than pare_gemm, which packs by itself? Measured (bench/kernels.c). */
 bool pare_packed_pays(int64_t m, int64_t n, int64_t k);
+/* Is it even with packing for this one product? Never for more than a megabyte of weights. */
+bool pare_packing_pays(int64_t m, int64_t n, int64_t k);
 
 #endif

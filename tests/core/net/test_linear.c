@@ -1,5 +1,4 @@
-/* Linear layers of nets that do not train, with their weights packed and what follows done on the way, against the same nets
- * node by node on BLAS: random shapes, every form of Gemm and MatMul that is packed and some that are not. */
+/* Linear layers with their weights packed and what follows done on the way, against the same nets node by node on BLAS: random shapes, every form of Gemm and MatMul that is packed and some that are not. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -132,6 +131,62 @@ START_TEST(packed_is_the_same)
 }
 END_TEST
 
+/* The same gradients, where weights are packed for one product and a row that follows it is its bias, as in the net node by node. */
+START_TEST(training_is_the_same)
+{
+	static float grads[2][MOST * MOST];
+	const float *const in[1] = {data};
+	bool gemm = _i != 0;
+	int64_t rows = gemm ? 640 : 64;
+	struct gb *b = gb_new(13);
+	struct pare_net *net, *plain;
+	double largest = 0;
+	size_t n;
+
+	gb_input(b, "x", gemm ? "N 96" : "N 10 96");
+	init(b, "w", gemm ? "72 96" : "96 72", 96 * 72);
+	init(b, "c", "72", 72);
+	init(b, "v", gemm ? "65 72" : "72 65", 72 * 65);
+	init(b, "d", "65", 65);
+	gb_node(b, gemm ? "Gemm" : "MatMul", "first", gemm ? "x w c" : "x w", gemm ? "q" : "p");
+	if (gemm)
+		gb_attr_int(b, "transB", 1);
+	else
+		gb_node(b, "Add", "row", "p c", "q");
+	gb_node(b, "Tanh", "act", "q", "a");
+	gb_node(b, gemm ? "Gemm" : "MatMul", "second", gemm ? "a v d" : "a v", gemm ? "y" : "r");
+	if (gemm)
+		gb_attr_int(b, "transB", 1);
+	else
+		gb_node(b, "Add", "row2", "d r", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, rows, true);
+	plain = nc_plain_net(b, 1, rows, true);
+	ck_assert_int_eq(plain->n_nodes - net->n_nodes, gemm ? 0 : 2);
+	nc_fill(data, sizeof data / sizeof *data, 3);
+	check_same(net, plain, rows);
+	check_same(net, plain, rows / 4);
+	n = pare_net_slab_len(net);
+	ck_assert_uint_le(n, MOST * MOST);
+	ck_assert_uint_eq(pare_net_slab_len(plain), n);
+	nc_forward(net, in, rows, PARE_MODE_TRAIN, 0);
+	nc_backward(net, rows, grads[0]);
+	pare_tile_force(&pare_tile_plain); /* by BLAS */
+	nc_forward(plain, in, rows, PARE_MODE_TRAIN, 0);
+	nc_backward(plain, rows, grads[1]);
+	pare_tile_force(NULL);
+	for (size_t i = 0; i < n; i++)
+		largest = fmax(largest, fabs((double)grads[1][i]));
+	ck_assert(largest > 0);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_msg(fabs((double)grads[0][i] - (double)grads[1][i]) <= TOLERANCE * largest, "gradient %zu of %zu: %.9g, by BLAS %.9g", i, n,
+		    (double)grads[0][i], (double)grads[1][i]);
+	pare_net_free(net);
+	pare_net_free(plain);
+	gb_free(b);
+}
+END_TEST
+
 /* Where it pays, and only in nets that do not train. */
 START_TEST(packing_is_for_inference)
 {
@@ -152,7 +207,7 @@ START_TEST(packing_is_for_inference)
 	ck_assert_uint_eq(net->nodes[1].n_prepared, 0);
 	pare_net_free(net);
 	net = nc_net(b, 1, 64, true);
-	ck_assert_int_eq(net->n_nodes, 3);
+	ck_assert_int_eq(net->n_nodes, 2);
 	ck_assert_uint_eq(net->n_prepared, 0);
 	pare_net_free(net);
 	gb_free(b);
@@ -229,6 +284,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	pare_rng_init(&rng, 7, "linear", 100);
 	tcase_add_loop_test(t, packed_is_the_same, 0, sizeof tile_table / sizeof tile_table[0]);
+	tcase_add_loop_test(t, training_is_the_same, 0, 2);
 	tcase_add_test(t, packing_is_for_inference);
 	tcase_add_test(t, blocks_and_zeros_are_the_same);
 	tcase_add_test(t, product_of_a_convolution);
