@@ -389,7 +389,7 @@ static struct transfer *free_transfer(struct srv_webhook *w)
 /* One look at the outbox: begins what fits. True: another look may find more. */
 static bool begin_some(struct srv_webhook *w)
 {
-	const char *busy[N_TRANSFERS];
+	const char *busy[N_TRANSFERS] = {NULL};
 	struct store_due *list;
 	struct pare_err err = {0};
 	int n, n_begun = 0, n_busy = full_hooks(w, busy), limit = 2 * N_TRANSFERS;
