@@ -356,6 +356,8 @@ enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err)
 		return pare_err_set(err, PARE_E_INVALID, "/job", "there is no job \"%.60s\"", h.job);
 	if (rc != PARE_OK)
 		return rc;
+	if (h.job[0] != '\0')
+		wake(x);
 	api_set_location(x, "/v1/webhooks/%s", h.id);
 	return reply_hook(x, &h, 201, true, err);
 }

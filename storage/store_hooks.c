@@ -43,6 +43,17 @@ static struct store_delivery new_delivery(struct store *s, const struct store_ho
 	return d;
 }
 
+static enum pare_code put_delivery(struct store *s, struct store_tx *tx, const struct store_hook *h, const struct store_event *e, struct pare_err *err)
+{
+	struct store_delivery d;
+
+	if (!wants(h, e->type))
+		return PARE_OK;
+	d = new_delivery(s, h, e);
+	(void)snprintf(d.event, sizeof d.event, "%s-%lld", e->subject, (long long)e->seq);
+	return s->ops->delivery_insert(tx, &d, err);
+}
+
 /* Of those who hear of one job ("": of everything). */
 static enum pare_code tell_those(struct store *s, struct store_tx *tx, const char *owner, const char *job, const struct store_event *e, struct pare_err *err)
 {
@@ -57,12 +68,7 @@ static enum pare_code tell_those(struct store *s, struct store_tx *tx, const cha
 		if (code != PARE_OK || !found)
 			break;
 		memcpy(after, h.id, sizeof after);
-		if (wants(&h, e->type)) {
-			struct store_delivery d = new_delivery(s, &h, e);
-
-			(void)snprintf(d.event, sizeof d.event, "%s-%lld", e->subject, (long long)e->seq);
-			code = s->ops->delivery_insert(tx, &d, err);
-		}
+		code = put_delivery(s, tx, &h, e, err);
 		store_hook_done(&h);
 	}
 	return code;
@@ -76,6 +82,23 @@ enum pare_code store_tell(struct store *s, struct store_tx *tx, const char *owne
 }
 
 /* --- endpoints */
+
+/* An endpoint for a job that has ended while it was being made hears of the end all the same. */
+static enum pare_code tell_end(struct store *s, struct store_tx *tx, const struct store_hook *h, const struct store_job_row *r, struct pare_err *err)
+{
+	struct store_event e = {.memory = NULL};
+	int n = 0;
+	enum pare_code code;
+
+	if (!h->enabled || !store_job_status_final(r->j.status))
+		return PARE_OK;
+	code = s->ops->event_page(tx, r->j.id, r->next_seq - 2, 1, &e, &n, err);
+	if (code == PARE_OK && n == 1)
+		code = put_delivery(s, tx, h, &e, err);
+	pare_free(e.memory);
+	return code;
+}
+
 static enum pare_code put(struct store_view v, struct store_tx *tx, struct store_hook *h, struct pare_err *err)
 {
 	const struct store_ops *ops = v.store->ops;
@@ -83,13 +106,16 @@ static enum pare_code put(struct store_view v, struct store_tx *tx, struct store
 	int64_t n = 0;
 	enum pare_code code = h->job[0] != '\0' ? ops->job_load(tx, v.owner, h->job, &r, err) : ops->hook_count(tx, v.owner, &n, err);
 
-	store_job_done(&r.j);
 	if (code == PARE_OK && n >= STORE_MAX_HOOKS)
-		return pare_err_set(err, PARE_E_LIMIT, NULL, "%d webhooks are there, which is the limit: delete one first", STORE_MAX_HOOKS);
-	if (code != PARE_OK)
-		return code;
-	store_new_id(v.store, "whk", h->id);
-	return ops->hook_insert(tx, h, err);
+		code = pare_err_set(err, PARE_E_LIMIT, NULL, "%d webhooks are there, which is the limit: delete one first", STORE_MAX_HOOKS);
+	if (code == PARE_OK) {
+		store_new_id(v.store, "whk", h->id);
+		code = ops->hook_insert(tx, h, err);
+	}
+	if (code == PARE_OK && h->job[0] != '\0')
+		code = tell_end(v.store, tx, h, &r, err);
+	store_job_done(&r.j);
+	return code;
 }
 
 enum pare_code store_hook_put(struct store_view v, struct store_hook *h, struct pare_err *err)

@@ -90,6 +90,32 @@ START_TEST(an_event_and_its_delivery_come_together)
 }
 END_TEST
 
+/* A short job may end before somebody has said that they want to hear of its end. */
+START_TEST(an_end_that_came_too_soon_is_told)
+{
+	struct store_hook h;
+	char job[PARE_ID_MAX], want[64];
+	struct store_delivery d;
+	int64_t token;
+
+	begin(_i);
+	put_job(s, model, dataset, job);
+	token = claim(job);
+	hook_of(MINE(s), ENDINGS, job, &h);
+	(void)expect_due(NULL, 0, "");
+	finish(job, token, STORE_SUCCEEDED);
+	hook_of(MINE(s), ENDINGS, job, &h);
+	(void)expect_due(NULL, 0, "job.succeeded job.succeeded");
+	only_delivery(h.id, &d);
+	(void)snprintf(want, sizeof want, "%s-3", job);
+	ck_assert_str_eq(d.event, want);
+	store_delivery_done(&d);
+	hook_of(MINE(s), " job.failed ", job, &h);
+	(void)expect_due(NULL, 0, "job.succeeded job.succeeded");
+	end();
+}
+END_TEST
+
 /* A type that is part of another one's name is not meant by it. */
 START_TEST(names_are_whole)
 {
@@ -420,7 +446,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {an_event_and_its_delivery_come_together, names_are_whole, a_delivery_lives_until_it_is_taken, the_log_keeps_the_last_attempts, gone_disables,
+	const TTest *const tests[] = {an_event_and_its_delivery_come_together, an_end_that_came_too_soon_is_told, names_are_whole, a_delivery_lives_until_it_is_taken, the_log_keeps_the_last_attempts, gone_disables,
 	    endpoints_are_the_owners, endpoints_are_limited, the_feed_has_everything_of_its_owner_in_order, no_memory_anywhere};
 
 	return run_over_backends("webhooks", tests, sizeof tests / sizeof *tests) != 0;
