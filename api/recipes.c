@@ -237,8 +237,8 @@ enum pare_code api_post_recipe(struct api_exchange *x, struct pare_err *err)
 	const char *name = NULL, *text = NULL;
 	enum pare_code rc = read_body(x, &name, &text, err);
 
-	if (rc == PARE_OK && name == NULL)
-		rc = pare_err_set(err, PARE_E_INVALID, "/name", "name is missing");
+	if (rc == PARE_OK && (name == NULL || name[0] == '\0'))
+		rc = pare_err_set(err, PARE_E_INVALID, "/name", "a recipe needs a name");
 	return rc == PARE_OK ? save(x, name, text, err) : rc;
 }
 

@@ -88,6 +88,7 @@ static const struct {
 	const char *body, *pointer;
 } wrong_table[] = {
     {"{\"recipe\":" STEPS "}", "/name"},
+    {"{\"name\":\"\",\"recipe\":" STEPS "}", "/name"},
     {"{\"name\":\"a/b\",\"recipe\":" STEPS "}", "/name"},
     {"{\"name\":\"..\",\"recipe\":" STEPS "}", "/name"},
     {"{\"name\":7,\"recipe\":" STEPS "}", "/name"},

@@ -199,6 +199,9 @@ START_TEST(looks_again)
 	ck_assert_str_eq(w.options, "{\"label\":\"c\"} 7");
 	ck_assert_str_eq(w.file_names, "1:iris.csv");
 	answer_done(&r);
+	r = post_json(&w, "/v1/models/lenet/validate", "{\"colour\":1}");
+	assert_problem(&r, 422, "validation_failed");
+	answer_done(&r);
 	w.engine_code = PARE_E_MODEL;
 	r = request(&w, "POST", "/v1/models/lenet/validate", NULL, NULL, 0);
 	assert_status(&r, 200);

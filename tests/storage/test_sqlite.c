@@ -1,4 +1,5 @@
 /* What only a database on a disk has to answer for: reopening, the lock, other schemas, damage, kill -9, a full disk, size. */
+#include "storage/registry.h"
 #include "storage/sqlite/sqlite_priv.h"
 #include "tests/storage/fixture.h"
 
@@ -183,7 +184,7 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	ck_assert_int_eq(unlink(db_path), 0);
 	ck_assert_int_eq(sqlite_migration_table[0].version, 1);
 	raw(sqlite_migration_table[0].sql);
-	raw("INSERT INTO assets VALUES ('mdl_1', 0, 'net', '{}', NULL, 1, 1); INSERT INTO asset_files VALUES ('mdl_1', 0, 'a.onnx', '" SHA_A "', 7);"
+	raw("INSERT INTO assets VALUES ('mdl_0', 0, 'net', '{}', NULL, 1, 0); INSERT INTO assets VALUES ('mdl_1', 0, 'net', '{}', NULL, 1, 1); INSERT INTO asset_files VALUES ('mdl_1', 0, 'a.onnx', '" SHA_A "', 7);"
 	    "INSERT INTO jobs VALUES ('job_1', 'queued', '', 1, 1, 0, 0, 0, 0, 3, 'n', 'mdl_1', '', '{}', '', '', '', '', '', 0, '', 0, 2);"
 	    "INSERT INTO events VALUES ('job_1', 1, 1, 'job.queued', 'info', '{}');"
 	    "INSERT INTO idempotency VALUES ('ci', 'k', x'01" ZEROES_31 "', 'job_1', 1795000000000);");
@@ -196,7 +197,10 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	MUST(store_asset_get(MINE(s), STORE_MODEL, "mdl_1", &a, &err));
 	ck_assert_str_eq(a.owner, STORE_DEFAULT_OWNER);
 	ck_assert_str_eq(a.files[0].sha256, SHA_A);
+	ck_assert_int_eq(a.version, 2);
 	store_asset_done(&a);
+	MUST(store_asset_resolve(MINE(s), STORE_MODEL, "net", id, &err));
+	ck_assert_str_eq(id, "mdl_1");
 	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
 	ck_assert(replayed);
 	ck_assert_str_eq(j.id, "job_1");
@@ -211,6 +215,12 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	ck_assert_str_eq(feed[1].subject, id);
 	ck_assert_int_eq(feed[1].cursor, 2);
 	store_event_list_done(feed, n);
+	a = (struct store_asset){.kind = STORE_DATASET, .name = "net"};
+	MUST(store_asset_put(MINE(s), &a, &err));
+	ck_assert_int_eq(a.version, 1);
+	a = (struct store_asset){.kind = STORE_MODEL, .name = "net"};
+	MUST(store_asset_put(MINE(s), &a, &err));
+	ck_assert_int_eq(a.version, 3); /* numbering goes on where it was */
 }
 END_TEST
 
@@ -219,12 +229,12 @@ static int steps_of(enum query q, const char *owner, const char *id, int *out_ro
 {
 	sqlite3 *db = raw_open();
 	sqlite3_stmt *st;
-	bool asset = q == Q_ASSET_LOAD || q == Q_ASSET_EXISTS;
+	bool asset = q == Q_ASSET_LOAD || q == Q_ASSET_EXISTS, owner_first = asset || q == Q_UPLOAD_LOAD;
 	int n;
 
 	ck_assert_int_eq(sqlite3_prepare_v2(db, sqlite_query_table[q], -1, &st, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_bind_text(st, asset ? 1 : 2, owner, -1, SQLITE_STATIC), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_bind_text(st, asset ? 2 : 1, id, -1, SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, owner_first ? 1 : 2, owner, -1, SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, owner_first ? 2 : 1, id, -1, SQLITE_STATIC), SQLITE_OK);
 	if (asset)
 		ck_assert_int_eq(sqlite3_bind_int(st, 3, STORE_MODEL), SQLITE_OK);
 	*out_rows = 0;
@@ -240,14 +250,16 @@ static int steps_of(enum query q, const char *owner, const char *id, int *out_ro
 START_TEST(a_foreign_id_costs_what_an_unknown_one_costs)
 {
 	struct store_hook hook = {.url = "u", .events = "", .description = "", .enabled = true, .disabled_why = "", .secret = "", .old_secret = ""};
+	struct store_upload upload = {.part = "00000000000000000000000000000001", .n_total = 1};
 	char job[PARE_ID_MAX], unknown[PARE_ID_MAX];
 	const struct {
 		enum query q;
 		const char *id;
-	} queries[] = {{Q_JOB_LOAD_OWN, job}, {Q_ASSET_LOAD, model}, {Q_ASSET_EXISTS, model}, {Q_HOOK_LOAD_OWN, hook.id}};
+	} queries[] = {{Q_JOB_LOAD_OWN, job}, {Q_ASSET_LOAD, model}, {Q_ASSET_EXISTS, model}, {Q_HOOK_LOAD_OWN, hook.id}, {Q_UPLOAD_LOAD, upload.id}};
 
 	put_job(s, model, dataset, job);
 	MUST(store_hook_put(MINE(s), &hook, &err));
+	MUST(store_upload_put(MINE(s), &upload, 1, &err));
 	close_store();
 	for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
 		const char *id = queries[i].id;
