@@ -169,7 +169,7 @@ START_TEST(whole_beside_everything_else)
 
 	atomic_store(&ends, false);
 	for (int i = 0; i < 30; i++) {
-		char text[16];
+		char text[32];
 
 		(void)snprintf(text, sizeof text, "stays %d", i);
 		ck_assert(put_model(text, id, sha));
