@@ -204,14 +204,14 @@ static int by_id(const void *a, const void *b)
 	return strcmp(((const struct key *)a)->who.id, ((const struct key *)b)->who.id);
 }
 
+static int id_to_key(const void *id, const void *key)
+{
+	return strcmp(id, ((const struct key *)key)->who.id);
+}
+
 static struct key *find(const struct api_keys *k, const char *id)
 {
-	struct key wanted;
-
-	if (k == NULL || k->n == 0)
-		return NULL;
-	(void)snprintf(wanted.who.id, sizeof wanted.who.id, "%s", id);
-	return bsearch(&wanted, k->list, k->n, sizeof wanted, by_id);
+	return k != NULL ? bsearch(id, k->list, k->n, sizeof *k->list, id_to_key) : NULL;
 }
 
 static struct api_keys *new_list(size_t size)
@@ -340,8 +340,10 @@ enum pare_code api_keys_of_store(struct store *s, const struct api_keys *old, st
 	struct store_page page = {.limit = 200, .ascending = true};
 	char last[PARE_ID_MAX];
 	bool more = true;
-	enum pare_code rc = k != NULL ? PARE_OK : pare_err_nomem(err, 0);
+	enum pare_code rc = PARE_OK;
 
+	if (k == NULL)
+		return pare_err_nomem(err, 0);
 	while (rc == PARE_OK && more) {
 		struct store_key *rows = NULL;
 		int n = 0;
