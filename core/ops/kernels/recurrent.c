@@ -189,10 +189,13 @@ static int64_t first_rows(enum pare_cell cell, int64_t n_hidden)
 size_t pare_recurrent_packed(enum pare_cell cell, int64_t n_in, int64_t n)
 {
 	int64_t first = first_rows(cell, n), rest = pare_cell_gates(cell) * n - first;
-	size_t forward = pare_packed_floats(n, first) + pare_packed_floats(n, rest), w = pare_packed_floats(n_in, first + rest);
-	size_t backward = pare_packed_floats(first, n) + pare_packed_floats(rest, n), most = forward > backward ? forward : backward;
+	size_t part_table[] = {pare_packed_floats(n, first) + pare_packed_floats(n, rest), pare_packed_floats(first, n) + pare_packed_floats(rest, n),
+	    pare_packed_floats(n_in, first + rest), pare_packed_floats(first + rest, n_in)};
+	size_t most = 0;
 
-	return w > most ? w : most;
+	for (size_t i = 0; i < sizeof part_table / sizeof *part_table; i++)
+		most = part_table[i] > most ? part_table[i] : most;
+	return most;
 }
 
 static void pack(const struct pare_recurrent *q, bool forward, float *to)
@@ -236,6 +239,32 @@ void pare_recurrent_forward(const struct pare_recurrent *q)
 		step_table[q->cell](q, q->reverse ? q->n_steps - 1 - i : i);
 }
 
+/* lstm_row_grad of the usual cell, in one pass. */
+PARE_MULTIARCH static void lstm_usual_grad(size_t n, float *restrict gates, const float *restrict c_old, const float *restrict th, const float *restrict dh,
+    float *restrict dc)
+{
+	float *i = gates, *o = i + n, *f = o + n, *u = f + n;
+
+	PARE_LANES for (size_t j = 0; j < n; j++) {
+		float d = dc[j] + dh[j] * o[j] * (1.0f - th[j] * th[j]), in = i[j], forget = f[j], update = u[j];
+
+		o[j] = dh[j] * th[j] * o[j] * (1.0f - o[j]);
+		i[j] = d * update * in * (1.0f - in);
+		f[j] = d * c_old[j] * forget * (1.0f - forget);
+		u[j] = d * in * (1.0f - update * update);
+		dc[j] = d * forget;
+	}
+}
+
+/* Sigmoid, tanh and tanh without clips, peepholes or coupled gates. */
+static bool is_usual_lstm(const struct pare_recurrent *q)
+{
+	bool clipped = q->act[0].clip > 0.0f || q->act[1].clip > 0.0f || q->act[2].clip > 0.0f;
+
+	return q->p == NULL && !q->input_forget && !clipped && q->act[0].kind == PARE_GATE_SIGMOID && q->act[1].kind == PARE_GATE_TANH &&
+	       q->act[2].kind == PARE_GATE_TANH;
+}
+
 /* d(sum) of one step, over its gates. dh and dc are those of the states it left; dc becomes that of the one it started from. */
 static void lstm_row_grad(const struct pare_recurrent *q, const struct pare_recurrent_grads *g, float *i, const float *c_old, const float *c,
     const float *th, const float *dh, float *dc, float *tmp)
@@ -243,6 +272,10 @@ static void lstm_row_grad(const struct pare_recurrent *q, const struct pare_recu
 	size_t n = (size_t)q->n_hidden;
 	float *o = i + n, *f = o + n, *u = f + n, *df = tmp + n;
 
+	if (is_usual_lstm(q)) {
+		lstm_usual_grad(n, i, c_old, th, dh, dc);
+		return;
+	}
 	pare_k_mul(n, dh, o, tmp);
 	pare_gate_grad(&q->act[2], n, th, tmp, tmp);
 	pare_k_acc(n, tmp, dc);
@@ -415,8 +448,12 @@ static void weight_grads(const struct pare_recurrent *q, const struct pare_recur
 
 	if (g->dw != NULL)
 		pare_gemm(true, false, width, q->n_in, all, 1.0f, q->gates, q->x, g->acc_w ? 1.0f : 0.0f, g->dw);
-	if (g->dx != NULL)
+	if (g->dx != NULL && pare_packing_pays(all, q->n_in, width)) {
+		pare_pack(false, width, q->n_in, q->w, q->packed);
+		pare_packed_mul(all, q->n_in, width, q->gates, width, q->packed, NULL, g->dx, q->n_in, g->acc_x);
+	} else if (g->dx != NULL) {
 		pare_gemm(false, false, all, q->n_in, width, 1.0f, q->gates, q->w, g->acc_x ? 1.0f : 0.0f, g->dx);
+	}
 	if (g->dr != NULL && q->cell != PARE_CELL_GRU) {
 		pare_gemm(true, false, width, h, all, 1.0f, q->gates, old, beta, g->dr);
 	} else if (g->dr != NULL) {
