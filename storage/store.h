@@ -162,7 +162,7 @@ PARE_MUST_USE enum pare_code store_job_pause(struct store_view v, const char *id
 PARE_MUST_USE enum pare_code store_job_resume(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 /* Final jobs only (PARE_E_CONFLICT); takes events, artifacts and children with it. */
 PARE_MUST_USE enum pare_code store_job_delete(struct store_view v, const char *id, struct pare_err *err);
-/* What of a job may be changed at any time. NULL: stays. No event tells of it. */
+/* What of a job may be changed at any time. NULL: stays. No event tells of it. Its children that wait in the queue get its priority. */
 struct store_job_change {
 	const char *name, *labels;
 	const int *priority;

@@ -20,6 +20,7 @@
 #include "core/base/mem.h"
 
 #define EVENT_DATA_CAP ((size_t)1 << 20) /* a child's result is in it */
+#define CHUNK 32 /* children that are read at once */
 
 bool store_job_waits(const struct store_job *j)
 {
@@ -235,6 +236,42 @@ enum pare_code store_children_resume(struct store *s, struct store_tx *tx, struc
 	r->j.phase = "sweep";
 	(void)snprintf(data, sizeof data, "{\"trials\":%lld,\"done\":%d,\"all\":%d}", (long long)open, r->j.trials_all - r->j.trials_ahead - (int)open, r->j.trials_all);
 	return store_job_save(s, tx, r, "job.waiting", "info", data, err);
+}
+
+static enum pare_code set_priority(struct store *s, struct store_tx *tx, const char *id, int priority, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.memory = NULL}};
+	enum pare_code code = s->ops->job_load(tx, NULL, id, &r, err);
+
+	if (code == PARE_OK) {
+		r.j.priority = priority;
+		r.j.revision++;
+		code = s->ops->job_update_record(tx, &r, err);
+	}
+	store_job_done(&r.j);
+	return code;
+}
+
+enum pare_code store_children_priority(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
+{
+	struct store_range range = {.owner = r->j.owner, .parent = r->j.id, .ascending = true, .limit = CHUNK, .statuses = 1U << STORE_QUEUED | 1U << STORE_PAUSED};
+	struct store_job list[CHUNK];
+	char last[PARE_ID_MAX] = "";
+	enum pare_code code = PARE_OK;
+	int n = r->j.trials_all > 0 ? CHUNK : 0;
+
+	while (code == PARE_OK && n == CHUNK) {
+		n = 0;
+		range.above = last[0] != '\0' ? last : NULL;
+		code = s->ops->job_page(tx, &range, list, &n, err);
+		for (int i = 0; i < n; i++) {
+			if (code == PARE_OK)
+				code = set_priority(s, tx, list[i].id, r->j.priority, err);
+			memcpy(last, list[i].id, sizeof last);
+			store_job_done(&list[i]);
+		}
+	}
+	return code;
 }
 
 enum pare_code store_job_children(struct store_view v, const char *id, int64_t out[STORE_N_STATUS], struct pare_err *err)

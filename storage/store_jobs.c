@@ -256,13 +256,16 @@ enum pare_code store_job_put(struct store_view v, struct store_job *j, const str
 
 static enum pare_code change(struct store *s, struct store_tx *tx, struct store_job_row *r, const struct store_job_change *c, struct pare_err *err)
 {
+	enum pare_code code;
+
 	if (c->if_revision != 0 && r->j.revision != c->if_revision)
 		return pare_err_set(err, PARE_E_PRECONDITION, NULL, "job %s has changed since: its revision is %lld by now", r->j.id, (long long)r->j.revision);
 	r->j.name = c->name != NULL ? c->name : r->j.name;
 	r->j.labels = c->labels != NULL ? c->labels : r->j.labels;
 	r->j.priority = c->priority != NULL ? *c->priority : r->j.priority;
 	r->j.revision++;
-	return s->ops->job_update_record(tx, r, err);
+	code = s->ops->job_update_record(tx, r, err);
+	return code == PARE_OK && c->priority != NULL ? store_children_priority(s, tx, r, err) : code;
 }
 
 /* Read again in the end, since what was written borrows the caller's strings. */

@@ -174,6 +174,8 @@ PARE_MUST_USE enum pare_code store_child_ended(struct store *s, struct store_tx 
 /* The open children of a job are cancelled with it; those that are queued are paused with it, and queued again. *out_waits: some are open, and r, which was paused, waits for them now. */
 PARE_MUST_USE enum pare_code store_children_cancel(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_children_pause(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
+/* Those that wait get the priority that it has now. */
+PARE_MUST_USE enum pare_code store_children_priority(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_children_resume(struct store *s, struct store_tx *tx, struct store_job_row *r, bool *out_waits, struct pare_err *err);
 
 /* A new id, greater than every one this store made before: ids of one millisecond keep their order. In a writing transaction. */

@@ -336,6 +336,43 @@ START_TEST(pausing_the_parent_pauses_what_is_queued)
 }
 END_TEST
 
+/* A sweep that is to hurry hurries with all that is left of it. */
+START_TEST(children_take_their_parents_new_priority)
+{
+	static char trials[70][16];
+	struct store_child children[70];
+	char other[PARE_ID_MAX], id[PARE_ID_MAX];
+	struct store_job_change change = {.priority = &(int){7}};
+	struct store_job j;
+
+	begin_held(_i);
+	for (int i = 0; i < 70; i++) {
+		(void)snprintf(trials[i], sizeof trials[i], "{\"t\":%d}", i);
+		children[i] = (struct store_child){"trial", "{}", trials[i]};
+	}
+	put_job(s, model, dataset, other);
+	MUST(store_job_fork(s, parent, parent_token, children, 70, 70, 0, &err));
+	ck_assert_int_eq(position_of(other), 0);
+	finish(id, claim(id), STORE_SUCCEEDED);
+	ck_assert_str_eq(id, other); /* it was there first */
+	put_job(s, model, dataset, other);
+	finish(id, claim(id), STORE_SUCCEEDED);
+	MUST(store_job_change(MINE(s), parent, &change, &j, &err));
+	ck_assert_int_eq(j.priority, 7);
+	store_job_done(&j);
+	for (int i = 0; i < 69; i++) {
+		(void)claim(id);
+		MUST(store_job_get(MINE(s), id, &j, &err));
+		ck_assert_int_eq(j.priority, 7);
+		ck_assert_str_eq(j.parent, parent);
+		store_job_done(&j);
+	}
+	(void)claim(id);
+	ck_assert_str_eq(id, other);
+	end();
+}
+END_TEST
+
 START_TEST(canceling_a_paused_parent_cancels_what_is_paused)
 {
 	struct store_job j;
@@ -410,7 +447,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {a_parent_waits_and_holds_nobody, whichever_ends_last_queues_the_parent, a_child_is_forked_once, canceling_the_parent_cancels_them_all,
-	    a_parent_that_is_being_canceled_does_not_fork, a_restart_loses_nothing, pausing_the_parent_pauses_what_is_queued, canceling_a_paused_parent_cancels_what_is_paused,
+	    a_parent_that_is_being_canceled_does_not_fork, a_restart_loses_nothing, pausing_the_parent_pauses_what_is_queued, children_take_their_parents_new_priority, canceling_a_paused_parent_cancels_what_is_paused,
 	    a_parent_that_is_being_paused_does_not_fork, children_are_not_counted_against_their_owner, a_retry_says_whose};
 
 	return run_over_backends("storage/contract_children", tests, sizeof tests / sizeof *tests) != 0;
