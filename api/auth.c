@@ -35,7 +35,7 @@ struct key {
 	_Atomic int64_t used_ms, taken_ms;   /* last use, and the last one that was written down */
 };
 struct api_keys {
-	size_t n;
+	size_t n, size;
 	struct key *list; /* by id */
 };
 
@@ -211,25 +211,28 @@ static int id_to_key(const void *id, const void *key)
 
 static struct key *find(const struct api_keys *k, const char *id)
 {
-	return k != NULL ? bsearch(id, k->list, k->n, sizeof *k->list, id_to_key) : NULL;
+	return k != NULL && k->n > 0 ? bsearch(id, k->list, k->n, sizeof *k->list, id_to_key) : NULL;
 }
 
-static struct api_keys *new_list(size_t size)
+/* The place of one more; NULL: no memory. */
+static struct key *push(struct api_keys *k)
 {
-	struct api_keys *k = pare_calloc(1, sizeof *k);
+	size_t size = k->size > 0 ? k->size * 2 : 16;
+	struct key *list = k->n == k->size ? pare_realloc(k->list, size * sizeof *list) : NULL;
 
-	if (k == NULL)
+	if (k->n == k->size && list == NULL)
 		return NULL;
-	k->list = pare_calloc(size > 0 ? size : 1, sizeof *k->list);
-	if (k->list != NULL)
-		return k;
-	pare_free(k);
-	return NULL;
+	if (list != NULL) {
+		k->list = list;
+		k->size = size;
+	}
+	memset(&k->list[k->n], 0, sizeof *k->list);
+	return &k->list[k->n++];
 }
 
 static enum pare_code add_line(struct api_keys *k, const char *s, size_t n, int line, struct pare_err *err)
 {
-	struct key key;
+	struct key key, *to;
 	size_t n_key = 0;
 	enum pare_code rc;
 
@@ -249,13 +252,16 @@ static enum pare_code add_line(struct api_keys *k, const char *s, size_t n, int 
 	for (size_t i = 0; i < k->n; i++)
 		if (strcmp(k->list[i].who.id, key.who.id) == 0)
 			return pare_err_set(err, PARE_E_INVALID, NULL, "API keys: line %d repeats the id %s", line, key.who.id);
-	k->list[k->n++] = key;
+	to = push(k);
+	if (to == NULL)
+		return pare_err_nomem(err, 0);
+	*to = key;
 	return PARE_OK;
 }
 
 enum pare_code api_keys_parse(const char *text, size_t n, struct api_keys **out, struct pare_err *err)
 {
-	struct api_keys *k = new_list(KEYS_MAX);
+	struct api_keys *k = pare_calloc(1, sizeof *k);
 	enum pare_code rc = PARE_OK;
 	int line = 1;
 
@@ -318,11 +324,13 @@ void api_keys_free(struct api_keys *k)
 
 /* --- keys of the store */
 
-static void take_row(struct api_keys *k, const struct store_key *row, const struct api_keys *old)
+static enum pare_code take_row(struct api_keys *k, const struct store_key *row, const struct api_keys *old, struct pare_err *err)
 {
-	struct key *key = &k->list[k->n++];
+	struct key *key = push(k);
 	const struct key *was = find(old, row->id);
 
+	if (key == NULL)
+		return pare_err_nomem(err, 0);
 	memcpy(key->who.id, row->id, sizeof row->id);
 	memcpy(key->who.owner, row->owner, sizeof row->owner);
 	if (!api_scopes_parse(row->scopes, strlen(row->scopes), &key->who.scopes))
@@ -332,11 +340,12 @@ static void take_row(struct api_keys *k, const struct store_key *row, const stru
 	key->revoked_ms = row->revoked_ms;
 	atomic_init(&key->taken_ms, was != NULL ? atomic_load(&was->taken_ms) : row->last_used_ms);
 	atomic_init(&key->used_ms, was != NULL ? atomic_load(&was->used_ms) : row->last_used_ms);
+	return PARE_OK;
 }
 
 enum pare_code api_keys_of_store(struct store *s, const struct api_keys *old, struct api_keys **out, struct pare_err *err)
 {
-	struct api_keys *k = new_list(STORE_MAX_KEYS);
+	struct api_keys *k = pare_calloc(1, sizeof *k);
 	struct store_page page = {.limit = 200, .ascending = true};
 	char last[PARE_ID_MAX];
 	bool more = true;
@@ -349,8 +358,8 @@ enum pare_code api_keys_of_store(struct store *s, const struct api_keys *old, st
 		int n = 0;
 
 		rc = store_key_list(s, &page, &rows, &n, &more, err);
-		for (int i = 0; i < n && k->n < STORE_MAX_KEYS; i++)
-			take_row(k, &rows[i], old);
+		for (int i = 0; i < n && rc == PARE_OK; i++)
+			rc = take_row(k, &rows[i], old, err);
 		if (n > 0)
 			memcpy(last, rows[n - 1].id, sizeof last);
 		page.after = n > 0 ? last : page.after;

@@ -1,4 +1,6 @@
 /* Keys that are made over HTTP: what they open, for whom, until when, and that their secrets are nowhere. */
+#include <pthread.h>
+
 #include "storage/keys.h"
 #include "tests/api/harness.h"
 
@@ -234,6 +236,49 @@ START_TEST(admin_has_to_be_named)
 }
 END_TEST
 
+/* A key goes on to be good, and its uses are not lost, while others are made and revoked. */
+static atomic_bool ends;
+static atomic_int n_asked, n_wrong;
+
+static void *ask_on(void *arg)
+{
+	while (!atomic_load(&ends)) {
+		struct answer a = as(arg, "GET", "/v1/keys/self", NULL);
+
+		atomic_fetch_add(&n_asked, 1);
+		atomic_fetch_add(&n_wrong, a.status != 200);
+		answer_done(&a);
+	}
+	return NULL;
+}
+
+START_TEST(lists_change_under_requests)
+{
+	char id[PARE_ID_MAX], bearer[128], other[PARE_ID_MAX], spare[128], target[64];
+	pthread_t threads[3];
+	struct answer a;
+
+	make_key("{\"scopes\":[\"jobs:r\"]}", id, bearer);
+	atomic_store(&ends, false);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_on, bearer), 0);
+	for (int i = 0; i < 50 || atomic_load(&n_asked) < 100; i++) {
+		make_key("{\"scopes\":[\"models:r\"]}", other, spare);
+		(void)snprintf(target, sizeof target, "/v1/keys/%s", other);
+		ck_assert_int_eq(status(ADMIN, "DELETE", target), 204);
+		ck_assert_int_eq(api_housekeep(w.api, NULL), PARE_OK);
+	}
+	atomic_store(&ends, true);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	ck_assert_int_eq(atomic_load(&n_wrong), 0);
+	(void)snprintf(target, sizeof target, "/v1/keys/%s", id);
+	a = as(ADMIN, "GET", target, NULL);
+	ck_assert_str_eq(text_at(a.json, "last_used_at"), "2026-11-22T01:22:03.000Z");
+	answer_done(&a);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("keys");
@@ -245,6 +290,7 @@ int main(void)
 	tcase_add_test(t, lists_and_last_use);
 	tcase_add_loop_test(t, what_is_wrong_is_pointed_at, 0, (int)(sizeof wrong_table / sizeof *wrong_table));
 	tcase_add_test(t, admin_has_to_be_named);
+	tcase_add_test(t, lists_change_under_requests);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
