@@ -1,5 +1,6 @@
 /* Parts: bytes that come in pieces, turns, sealing, and what a start makes of what the last run left. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "storage/blob.h"
@@ -99,6 +100,44 @@ START_TEST(the_newer_one_has_it)
 	blob_part_close(old);
 	blob_part_close(new);
 	expect_hello();
+}
+END_TEST
+
+/* Appends until somebody takes the part over. */
+static void *appender(void *arg)
+{
+	struct blob_part *p = arg;
+	enum pare_code code = PARE_OK;
+
+	while (code == PARE_OK)
+		code = blob_part_append(p, "old", 3, NULL);
+	ck_assert_int_eq(code, PARE_E_CONFLICT);
+	return NULL;
+}
+
+/* What the newer one sees when it has opened is what there is: nothing is added behind its back. */
+START_TEST(takeovers_beside_appends)
+{
+	struct blob_part *old = NULL, *new = NULL;
+	int64_t n = 0;
+
+	MUST(blob_part_open(b, name, &old, &err));
+	for (int i = 0; i < 50; i++) {
+		pthread_t thread;
+
+		ck_assert_int_eq(pthread_create(&thread, NULL, appender, old), 0);
+		while (blob_part_size(b, name) <= n + 30)
+			continue;
+		MUST(blob_part_open(b, name, &new, &err));
+		n = blob_part_bytes(new);
+		MUST(blob_part_append(new, "new", 3, &err));
+		ck_assert_int_eq(pthread_join(thread, NULL), 0);
+		n += 3;
+		ck_assert_int_eq(blob_part_size(b, name), n);
+		blob_part_close(old);
+		old = new;
+	}
+	blob_part_close(old);
 }
 END_TEST
 
@@ -238,6 +277,7 @@ int main(void)
 	tcase_add_test(tc, grows_over_requests_and_runs);
 	tcase_add_test(tc, digest_runs_along);
 	tcase_add_test(tc, the_newer_one_has_it);
+	tcase_add_test(tc, takeovers_beside_appends);
 	tcase_add_test(tc, cut_bytes_are_forgotten);
 	tcase_add_test(tc, removed_ones_take_nothing);
 	tcase_add_test(tc, names_are_not_paths);
