@@ -308,8 +308,9 @@ static enum pare_code read_form(struct api_exchange *x, struct store_hook *h, bo
 	if (rc == PARE_OK && !json_is_object(root))
 		rc = pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object");
 	if (rc == PARE_OK) {
-		json_object_foreach(root, key, v)
+		json_object_foreach(root, key, v) {
 			read_field(&f, key, v, birth);
+		}
 		if (birth && json_object_get(root, "url") == NULL)
 			wrong(&f, "/url", "missing", "a webhook needs a URL");
 	}
