@@ -10,7 +10,7 @@ FROM docker.io/library/debian:bookworm-slim AS build
 RUN apt-get update -qq && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
       gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libssl-dev \
-      libopenblas-pthread-dev libseccomp-dev zlib1g-dev libcurl4-openssl-dev ca-certificates >/dev/null
+      libopenblas-pthread-dev libseccomp-dev zlib1g-dev python3 python3-yaml libcurl4-openssl-dev ca-certificates >/dev/null
 WORKDIR /src
 COPY . .
 RUN make -j"$(nproc)" all && make install DESTDIR=/out PREFIX=/usr && strip /out/usr/bin/*

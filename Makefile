@@ -100,13 +100,18 @@ $(B)/%.o: %.c Makefile | generated
 	@mkdir -p $(@D)
 	$(Q)echo "  CC    $<"; $(CC) $(CFLAGS) $(CFLAGS_$(dir $<)) -c $< -o $@
 
-# --- files that are made: what the programs embed (the OpenAPI document, the named recipes)
-EMBED := $(B)/embed_openapi.inc $(B)/embed_recipes.inc
+# --- files that are made: what the programs embed (the OpenAPI document and the reference page made of it, the named recipes)
+PYTHON ?= /usr/bin/python3
+EMBED := $(B)/embed_openapi.inc $(B)/embed_recipes.inc $(B)/embed_docs.inc
 .PHONY: generated
 generated: $(EMBED)
 $(B)/embed_openapi.inc: openapi.yaml scripts/embed.sh
 	@mkdir -p $(@D)
 	sh scripts/embed.sh text openapi_yaml $< > $@.tmp && mv $@.tmp $@
+$(B)/embed_docs.inc: openapi.yaml scripts/openapi.py scripts/embed.sh
+	@mkdir -p $(@D)
+	for form in json html csp; do $(PYTHON) scripts/openapi.py $$form $< > $(B)/openapi.$$form || exit 1; done
+	for form in json html csp; do sh scripts/embed.sh text openapi_$$form $(B)/openapi.$$form || exit 1; done > $@.tmp && mv $@.tmp $@
 $(B)/embed_recipes.inc: $(wildcard recipes/*.json) scripts/embed.sh
 	@mkdir -p $(@D)
 	sh scripts/embed.sh table recipes $(sort $(wildcard recipes/*.json)) > $@.tmp && mv $@.tmp $@

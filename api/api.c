@@ -87,6 +87,7 @@ void api_free(struct api *api)
 	free_text(api->opt.public_url);
 	free_text(api->opt.backup_dir);
 	free_text(api->opt.openapi);
+	pare_free(atomic_load(&api->capabilities));
 	free_text(api->opt.version);
 	free_text(api->opt.api_key_file);
 	api_keys_free(api->keys);

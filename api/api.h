@@ -62,6 +62,8 @@ struct api_engine {
 	void (*deliveries)(void *ctx, int64_t out[API_N_HOOK_OUTCOMES]);
 	void (*drain)(void *ctx, bool on); /* claim no job until it is off again */
 	int (*each_worker)(void *ctx, struct api_worker *out, int cap); /* returns how many */
+	/* What the engine can do, as a JSON object (pare_free). Asked until it has been answered once. Errors as for inspect. */
+	enum pare_code (*capabilities)(void *ctx, char **out_info, struct pare_err *err);
 	void *ctx;
 };
 
@@ -91,6 +93,7 @@ struct api_options {
 	const char *webhook_allow, *webhook_deny; /* networks that webhooks may lead to although they are not public, and must not; NULL: none */
 	const char *backup_dir;      /* where POST /v1/admin/backup makes its directories; NULL: nowhere */
 	const char *openapi;     /* the document's text (YAML) */
+	const char *openapi_json, *docs, *docs_policy; /* the same as JSON, as a page, and the Content-Security-Policy under which that is shown; NULL: 404. Borrowed, for good */
 	const char *version;
 	const char *api_key_file; /* NULL: no authentication. One key per line: pare_<id>_<secret>, or its stored form id:sha256hex; # comments */
 };

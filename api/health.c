@@ -76,6 +76,22 @@ static enum pare_code not_ready(struct api_exchange *x, const struct check *c, c
 	return pare_err_set(err, failed == &c[3] ? PARE_E_DRAINING : PARE_E_BUSY, NULL, "not ready: %s: %s", failed->name, failed->detail);
 }
 
+static enum pare_code check_ready(struct api_exchange *x, struct check checks[N_CHECKS], bool verbose, struct pare_err *err)
+{
+	run_checks(x->api, checks);
+	for (int i = 0; i < N_CHECKS; i++)
+		if (!checks[i].ok)
+			return not_ready(x, checks, &checks[i], verbose, err);
+	return PARE_OK;
+}
+
+enum pare_code api_check_ready(struct api_exchange *x, struct pare_err *err)
+{
+	struct check checks[N_CHECKS];
+
+	return check_ready(x, checks, false, err);
+}
+
 enum pare_code api_get_readyz(struct api_exchange *x, struct pare_err *err)
 {
 	struct check checks[N_CHECKS];
@@ -83,12 +99,10 @@ enum pare_code api_get_readyz(struct api_exchange *x, struct pare_err *err)
 	enum pare_code rc = api_query_flag(x, "verbose", &verbose, err);
 
 	api_set_header(x, "Cache-Control", "no-store");
+	if (rc == PARE_OK)
+		rc = check_ready(x, checks, verbose, err);
 	if (rc != PARE_OK)
 		return rc;
-	run_checks(x->api, checks);
-	for (int i = 0; i < N_CHECKS; i++)
-		if (!checks[i].ok)
-			return not_ready(x, checks, &checks[i], verbose, err);
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "status", "ready");
 	if (verbose)
@@ -124,7 +138,7 @@ enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err)
 	static const struct {
 		const char *name, *path;
 	} links[] = {{"models", "/v1/models"}, {"datasets", "/v1/datasets"}, {"jobs", "/v1/jobs"}, {"queue", "/v1/queue"}, {"methods", "/v1/methods"}, {"recipes", "/v1/recipes"},
-	    {"openapi", "/openapi.yaml"}, {"health", "/readyz"}, {"metrics", "/metrics"}};
+	    {"openapi", "/openapi.yaml"}, {"docs", "/docs"}, {"capabilities", "/v1/capabilities"}, {"health", "/readyz"}, {"metrics", "/metrics"}};
 
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "service");
@@ -137,6 +151,27 @@ enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err)
 	api_json_close(&x->out, '}');
 	api_json_close(&x->out, '}');
 	return api_reply_json(x, 200, err);
+}
+
+/* A text that was made when the program was built. */
+static enum pare_code reply_built(struct api_exchange *x, const char *text, const char *media_type, struct pare_err *err)
+{
+	if (text == NULL)
+		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "this server was built without it");
+	(void)pare_buf_str(&x->out, text);
+	return api_reply_tagged(x, media_type, err);
+}
+
+enum pare_code api_get_openapi_json(struct api_exchange *x, struct pare_err *err)
+{
+	return reply_built(x, x->api->opt.openapi_json, "application/json", err);
+}
+
+enum pare_code api_get_docs(struct api_exchange *x, struct pare_err *err)
+{
+	if (x->api->opt.docs_policy != NULL)
+		api_set_header(x, "Content-Security-Policy", "%.*s", (int)strcspn(x->api->opt.docs_policy, "\n"), x->api->opt.docs_policy);
+	return reply_built(x, x->api->opt.docs, "text/html; charset=utf-8", err);
 }
 
 enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err)

@@ -53,6 +53,7 @@ struct api {
 	struct api_metrics *metrics;
 	struct api_rates *rates; /* NULL: no limit */
 	struct api_waiters waiters;
+	_Atomic(char *) capabilities; /* of the engine, once it has told them */
 	atomic_llong queue_bound; /* at least as many jobs are not queued; see jobs.c */
 };
 
@@ -106,6 +107,8 @@ void api_set_header(struct api_exchange *x, const char *name, const char *fmt, .
 /* Sends x->out as JSON; GET replies of 200 get an ETag of their bytes unless one was set, and answer If-None-Match. */
 PARE_MUST_USE enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_err *err);
 PARE_MUST_USE enum pare_code api_reply_text(struct api_exchange *x, int status, const char *media_type, struct pare_err *err);
+/* A 200 whose text stands in x->out and has a tag of its bytes; answers If-None-Match. */
+PARE_MUST_USE enum pare_code api_reply_tagged(struct api_exchange *x, const char *media_type, struct pare_err *err);
 void api_reply_empty(struct api_exchange *x, int status);
 /* True (and the reply is 304) if If-None-Match holds the tag. */
 bool api_not_modified(struct api_exchange *x, const char *etag);
@@ -124,6 +127,9 @@ void api_set_location(struct api_exchange *x, const char *fmt, ...) PARE_PRINTF(
 /* Query limit, after, before, order -> page (ids with that prefix); and the end of a list: has_more, next_after, Link. */
 PARE_MUST_USE enum pare_code api_page_parse(struct api_exchange *x, const char *prefix, struct store_page *out, struct pare_err *err);
 void api_page_end(struct api_exchange *x, bool more, const char *last_id);
+
+/* Can work be taken? The error says what is amiss (health.c). */
+PARE_MUST_USE enum pare_code api_check_ready(struct api_exchange *x, struct pare_err *err);
 
 /* --- uploads (upload.c) */
 PARE_MUST_USE enum pare_code api_upload_begin(struct api_exchange *x, struct pare_err *err);
@@ -155,6 +161,14 @@ enum pare_code api_get_livez(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_readyz(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_version(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_openapi_json(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_docs(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_capabilities(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_oip(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_oip_live(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_oip_ready(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_oip_model(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_oip_version(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_problem(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_metrics(struct api_exchange *x, struct pare_err *err);

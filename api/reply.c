@@ -205,6 +205,15 @@ enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_er
 	return api_reply_text(x, status, "application/json", err);
 }
 
+enum pare_code api_reply_tagged(struct api_exchange *x, const char *media_type, struct pare_err *err)
+{
+	enum pare_code rc = pare_buf_status(&x->out, err);
+
+	if (rc == PARE_OK && content_unchanged(x))
+		return PARE_OK;
+	return rc == PARE_OK ? api_reply_text(x, 200, media_type, err) : rc;
+}
+
 /* A range is GET's alone (RFC 9110, section 14.2). */
 static enum pare_code choose_part(struct api_exchange *x, int64_t n_bytes, const char *etag, bool whole, int *out_status, struct pare_err *err)
 {

@@ -6,7 +6,7 @@ set -eu
 apt_for() {
 	case $1 in
 	build) echo gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libsqlite3-dev libssl-dev \
-		libopenblas-pthread-dev libseccomp-dev zlib1g-dev libcurl4-openssl-dev ;;
+		libopenblas-pthread-dev libseccomp-dev zlib1g-dev python3 python3-yaml libcurl4-openssl-dev ;;
 	demo) echo ca-certificates curl jq npm ;;
 	test) echo ca-certificates curl jq npm check libonnx-testdata python3 python3-venv nginx-light caddy procps ;;
 	lint) echo clang-tidy-14 cppcheck npm libc6-dev binutils gawk ;;

@@ -275,3 +275,10 @@ enum pare_code srv_look_build(struct srv_look *l, const char *architecture, stru
 	*out_info = t.info;
 	return PARE_OK;
 }
+
+enum pare_code srv_look_capabilities(struct srv_look *l, char **out_info, struct pare_err *err)
+{
+	struct talk t = {.start = {.kind = "capabilities"}};
+
+	return finish(l, &t, PARE_OK, out_info, err);
+}

@@ -22,6 +22,7 @@ void srv_look_free(struct srv_look *l);
 /* As struct api_engine has them (api/api.h). Any thread. */
 PARE_MUST_USE enum pare_code srv_look_inspect(struct srv_look *l, enum store_asset_kind kind, const struct store_file *files, int n_files, const char *options, char **out_info, struct pare_err *err);
 PARE_MUST_USE enum pare_code srv_look_sample(struct srv_look *l, const struct store_file *files, int n_files, const char *options, int n_rows, char **out_rows, struct pare_err *err);
+PARE_MUST_USE enum pare_code srv_look_capabilities(struct srv_look *l, char **out_info, struct pare_err *err);
 PARE_MUST_USE enum pare_code srv_look_analyze(struct srv_look *l, const char *job, const struct api_engine_input *inputs, int n_inputs, char **out_info, struct pare_err *err);
 PARE_MUST_USE enum pare_code srv_look_build(struct srv_look *l, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err);
 

@@ -33,6 +33,7 @@
 #include "server/webhook.h"
 #include "storage/uploads.h"
 
+#include "embed_docs.inc"
 #include "embed_openapi.inc"
 
 #define LOOKS_AT_ONCE 2
@@ -71,6 +72,11 @@ static enum pare_code on_analyze(void *ctx, const char *job, const struct api_en
 static enum pare_code on_build(void *ctx, const char *architecture, struct blob_ref *out, char **out_info, struct pare_err *err)
 {
 	return srv_look_build(((struct daemon *)ctx)->look, architecture, out, out_info, err);
+}
+
+static enum pare_code on_capabilities(void *ctx, char **out_info, struct pare_err *err)
+{
+	return srv_look_capabilities(((struct daemon *)ctx)->look, out_info, err);
 }
 
 static void on_job_added(void *ctx)
@@ -202,11 +208,11 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	const struct srv_config *c = &d->config;
 	struct api_options o = {
 	    .env = &srv_env, .store = d->store, .blobs = d->blobs,
-	    .engine = {on_inspect, on_sample, on_analyze, on_build, on_job_added, on_job_asked, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, on_each_worker, d},
+	    .engine = {on_inspect, on_sample, on_analyze, on_build, on_job_added, on_job_asked, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, on_each_worker, on_capabilities, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
 		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
-	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .webhook_deny = c->webhook_deny, .openapi = openapi_yaml, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
+	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .webhook_deny = c->webhook_deny, .openapi = openapi_yaml, .openapi_json = openapi_json, .docs = openapi_html, .docs_policy = openapi_csp, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
 	char backups[4096 + sizeof "/backups"];
 	struct api *api = NULL;

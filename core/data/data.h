@@ -28,6 +28,7 @@
 
 enum pare_task { PARE_TASK_CLASSIFY, PARE_TASK_REGRESS, PARE_TASK_MULTILABEL, PARE_TASK_SEQUENCE, PARE_N_TASKS };
 extern const char *const pare_task_names[PARE_N_TASKS]; /* "classify" … */
+const char *pare_data_format_at(size_t i); /* "idx" …; NULL past the last */
 
 enum pare_split { PARE_SPLIT_TRAIN, PARE_SPLIT_VALIDATION, PARE_SPLIT_TEST, PARE_N_SPLITS };
 enum pare_normalize {

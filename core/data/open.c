@@ -215,6 +215,11 @@ static const struct format_row {
 };
 #define N_FORMATS (sizeof format_table / sizeof format_table[0])
 
+const char *pare_data_format_at(size_t i)
+{
+	return i < N_FORMATS ? format_table[i].name : NULL;
+}
+
 static enum pare_code unknown_format(struct pare_span s, const char *where, struct pare_err *err)
 {
 	char hex[16] = "";

@@ -56,6 +56,7 @@ PARE_MUST_USE enum pare_code job_sample_dataset(struct job_worker *w, struct job
 PARE_MUST_USE enum pare_code job_analyze(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_build(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_pack(struct job_worker *w, struct job_answer *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_capabilities(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_unpack(struct job_worker *w, struct job_answer *a, struct pare_err *err);
 /* Appends the packed form of a model's file (core/compress/pack.h). */
 PARE_MUST_USE enum pare_code job_pack_file(struct pare_span file, struct pare_buf *out, struct pare_err *err);

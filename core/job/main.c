@@ -55,6 +55,8 @@ static const char usage[] =
     "      entropy-codes a model file: small where weights are zero, shared or of few bits\n"
     "  pare-core unpack model.packed --out model.onnx\n"
     "      gives back exactly the bytes that were packed\n"
+    "  pare-core capabilities\n"
+    "      prints which operators, opsets, element types and data formats there are, as JSON\n"
     "  pare-core worker\n"
     "      what the daemon starts: a job over descriptor 3\n"
     "  pare-core --help | --version\n";
@@ -444,10 +446,19 @@ static int unpack(struct shell *s)
 	return convert(s, "unpack", "packed");
 }
 
+static int capabilities(struct shell *s)
+{
+	if (s->n_data > 0)
+		return misuse("capabilities takes no file", s->data[0]);
+	s->quiet = true;
+	s->start.kind = "capabilities";
+	return talk(s, ".", NULL);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct shell *s);
-} verb_table[] = {{"run", run}, {"analyze", analyze}, {"inspect", inspect}, {"build", build}, {"pack", pack}, {"unpack", unpack}};
+} verb_table[] = {{"run", run}, {"analyze", analyze}, {"inspect", inspect}, {"build", build}, {"pack", pack}, {"unpack", unpack}, {"capabilities", capabilities}};
 
 static const struct {
 	const char *name;

@@ -144,6 +144,7 @@ static const struct {
     {"build", job_build},
     {"pack", job_pack},
     {"unpack", job_unpack},
+    {"capabilities", job_capabilities},
 };
 
 static int64_t announced_bytes(const struct job_worker *w)

@@ -18,7 +18,7 @@
 #define MEDIA_TYPE_MAX ((size_t)100)
 
 static const char *const event_names[] = {"phase", "metrics", "log", "progress", "checkpoint", "resumed", NULL};
-static const char *const kinds[] = {"run", "analyze", "inspect-model", "inspect-dataset", "sample-dataset", "build", "pack", "unpack", NULL};
+static const char *const kinds[] = {"run", "analyze", "inspect-model", "inspect-dataset", "sample-dataset", "build", "pack", "unpack", "capabilities", NULL};
 static const char *const roles[] = {"model", "teacher", "data", "checkpoint", "packed", NULL};
 
 static bool among(const char *const *list, const char *s)

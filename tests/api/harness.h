@@ -32,7 +32,7 @@ struct world {
 	/* the fake engine */
 	enum pare_code engine_code; /* not PARE_OK: inspect and build fail with it */
 	int n_drains; /* begun less ended */
-	int n_inspected, n_analyzed, n_built, n_added, n_asked, n_events, n_alive, n_deliveries_added;
+	int n_inspected, n_analyzed, n_built, n_added, n_asked, n_events, n_alive, n_deliveries_added, n_asked_capabilities;
 	struct api_worker workers[4]; /* the first n_alive */
 	enum store_job_status asked; /* of the worker, last */
 	char options[256]; /* of the last inspection */
@@ -185,6 +185,17 @@ static inline int world_each_worker(void *ctx, struct api_worker *out, int cap)
 	return n;
 }
 
+static inline enum pare_code world_capabilities(void *ctx, char **out_info, struct pare_err *err)
+{
+	struct world *w = ctx;
+
+	w->n_asked_capabilities++;
+	if (w->engine_code != PARE_OK)
+		return pare_err_set(err, w->engine_code, NULL, "the engine says no");
+	*out_info = pare_strdup("{\"operators\":[]}");
+	return *out_info != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
 /* Opens the stores; world_start makes the api, after the test has set w->opt as it wants. */
 static inline void world_init(struct world *w)
 {
@@ -196,8 +207,8 @@ static inline void world_init(struct world *w)
 	ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	ck_assert_int_eq(store_memory_open(&w->env, &w->store, NULL), PARE_OK);
 	ck_assert_int_eq(blob_fs_open(w->dir, &w->env, &w->blobs, NULL), PARE_OK);
-	w->opt = (struct api_options){.env = &w->env, .store = w->store, .blobs = w->blobs, .public_url = "", .openapi = "openapi: 3.1.0\n", .version = "0.1.0",
-	    .engine = {.inspect = world_inspect, .sample = world_sample, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_asked = world_asked, .events_added = world_events, .workers = world_workers, .each_worker = world_each_worker, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .drain = world_drain, .ctx = w},
+	w->opt = (struct api_options){.env = &w->env, .store = w->store, .blobs = w->blobs, .public_url = "", .openapi = "openapi: 3.1.0\n", .openapi_json = "{\"openapi\":\"3.1.0\"}\n", .docs = "<!doctype html>\n", .docs_policy = "default-src 'none'\n", .version = "0.1.0",
+	    .engine = {.inspect = world_inspect, .sample = world_sample, .analyze = world_analyze, .build = world_build, .job_added = world_added, .job_asked = world_asked, .events_added = world_events, .workers = world_workers, .each_worker = world_each_worker, .capabilities = world_capabilities, .deliveries_added = world_deliveries_added, .deliveries = world_deliveries, .drain = world_drain, .ctx = w},
 	    .limits = {.max_upload_bytes = 1 << 20, .max_json_bytes = 65536, .min_free_bytes = 0, .max_queued_jobs = 100, .max_uploads = 5, .upload_ms = 3600000, .default_threads = 2, .max_threads = 4, .max_crashes = 3}};
 }
 

@@ -18,6 +18,7 @@ static const struct {
     {"/v1/models/{name}", MODEL_NAME},
     {"/v1/datasets/{name}", DATASET_NAME},
     {"/v1/jobs/{id}", JOB},
+    {"/v2/models/{name}", MODEL_NAME},
     {"/v1/uploads/{id}", UPLOAD},
     {"/v1/blobs/{digest}", BLOB},
     {"/v1/webhooks/{id}", WEBHOOK},
@@ -116,7 +117,7 @@ static void target_of(const struct api_route *r, const char *id, char out[256])
 	const char *open = strchr(r->path, '{'), *close = strchr(open, '}'), *second = strchr(close, '{');
 	int n = second != NULL ? (int)(second - close - 1) : (int)strlen(close + 1);
 
-	(void)snprintf(out, 256, "%.*s%s%.*s%s", (int)(open - r->path), r->path, id, n, close + 1, second == NULL ? "" : strcmp(second, "{alias}") == 0 ? "champion" : "model.onnx");
+	(void)snprintf(out, 256, "%.*s%s%.*s%s", (int)(open - r->path), r->path, id, n, close + 1, second == NULL ? "" : strcmp(second, "{alias}") == 0 ? "champion" : strcmp(second, "{version}") == 0 ? "1" : "model.onnx");
 }
 
 static struct answer ask(const struct api_route *r, const char *target, const char *key)

@@ -225,12 +225,94 @@ START_TEST(revalidates_json)
 }
 END_TEST
 
+/* The engine is asked until it has answered, and then no more. */
+START_TEST(tells_what_the_engine_can_do)
+{
+	struct answer a;
+
+	w.engine_code = PARE_E_TIMEOUT;
+	refuses(&w, "GET", "/v1/capabilities", NULL, 504, "timeout");
+	w.engine_code = PARE_OK;
+	for (int i = 0; i < 3; i++) {
+		a = get(&w, "/v1/capabilities");
+		assert_status(&a, 200);
+		ck_assert(json_is_array(json_object_get(json_object_get(a.json, "engine"), "operators")));
+		ck_assert_str_eq(json_string_value(json_array_get(json_object_get(a.json, "job_kinds"), 0)), pare_job_kinds[0]);
+		ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(a.json, "limits"), "max_threads")), 4);
+		answer_done(&a);
+	}
+	ck_assert_int_eq(w.n_asked_capabilities, 2);
+}
+END_TEST
+
+START_TEST(shows_its_document)
+{
+	struct answer a = get(&w, "/openapi.json");
+	char etag[80];
+
+	assert_status(&a, 200);
+	ck_assert_str_eq(text_at(a.json, "openapi"), "3.1.0");
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	a = request(&w, "GET", "/openapi.json", H("If-None-Match", etag), NULL, 0);
+	assert_status(&a, 304);
+	answer_done(&a);
+	a = get(&w, "/docs");
+	assert_status(&a, 200);
+	ck_assert_str_eq(header(&a, "Content-Type"), "text/html; charset=utf-8");
+	ck_assert_str_eq(header(&a, "Content-Security-Policy"), "default-src 'none'");
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(speaks_the_inference_protocol)
+{
+	char id[PARE_ID_MAX], path[128];
+	struct answer a;
+
+	a = get(&w, "/v2");
+	ck_assert_str_eq(text_at(a.json, "name"), "pared");
+	answer_done(&a);
+	a = get(&w, "/v2/health/live");
+	ck_assert(json_is_true(json_object_get(a.json, "live")));
+	answer_done(&a);
+	a = get(&w, "/v2/health/ready");
+	ck_assert(json_is_true(json_object_get(a.json, "ready")));
+	answer_done(&a);
+	make_model(&w, id);
+	make_model(&w, id);
+	a = get(&w, "/v2/models/lenet");
+	assert_status(&a, 200);
+	ck_assert_str_eq(text_at(a.json, "name"), "lenet");
+	ck_assert_str_eq(text_at(a.json, "platform"), "onnx_onnxv1");
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(a.json, "versions"), 0)), "2");
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "versions")), 2);
+	ck_assert(json_is_array(json_object_get(a.json, "inputs")));
+	answer_done(&a);
+	(void)snprintf(path, sizeof path, "/v2/models/%s", id);
+	a = get(&w, path);
+	assert_status(&a, 200);
+	answer_done(&a);
+	a = get(&w, "/v2/models/lenet/versions/1");
+	assert_status(&a, 200);
+	answer_done(&a);
+	refuses(&w, "GET", "/v2/models/lenet/versions/3", NULL, 404, "not_found");
+	refuses(&w, "GET", "/v2/models/lenet/versions/x", NULL, 404, "not_found");
+	refuses(&w, "GET", "/v2/models/nothing", NULL, 404, "not_found");
+	w.n_alive = 0;
+	refuses(&w, "GET", "/v2/health/ready", NULL, 503, "busy");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("pages");
 	TCase *t = tcase_create("pages");
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, tells_what_the_engine_can_do);
+	tcase_add_test(t, shows_its_document);
+	tcase_add_test(t, speaks_the_inference_protocol);
 	tcase_add_test(t, counts_requests_by_template);
 	tcase_add_test(t, keeps_the_text_format);
 	tcase_add_test(t, histogram_buckets_grow);

@@ -220,7 +220,7 @@ def admin():
 
 
 def pages():
-    for target in ("/livez", "/readyz", "/readyz?verbose", "/healthz", "/version", "/v1", "/openapi.yaml", "/problems/not_found", "/metrics", "/v1/methods", "/v1/methods/prune", "/v1/recipes"):
+    for target in ("/livez", "/readyz", "/readyz?verbose", "/healthz", "/version", "/v1", "/openapi.yaml", "/problems/not_found", "/metrics", "/v1/methods", "/v1/methods/prune", "/v1/recipes", "/v1/capabilities", "/openapi.json", "/docs", "/v2", "/v2/health/live", "/v2/health/ready"):
         revalidate(target)
     expect(404, "GET", "/problems/nothing")
     expect(404, "GET", "/v1/methods/nothing")
@@ -249,6 +249,14 @@ def assets():
         expect(404, "GET", f"/v1/{kind}/nothing")
         check_blob(f"/v1/{kind}/{asset}/content")
     revalidate(f"/v1/models/{model}/graph")
+    oip = revalidate("/v2/models/small")
+    if oip["versions"] != ["1"] or [t["datatype"] for t in oip["inputs"]] != ["FP32"] or revalidate("/v2/models/small/versions/1") != oip:
+        WRONG.append(f"the metadata of a model is odd: {oip}")
+    revalidate(f"/v2/models/{model}")
+    for other in ("nothing", "small/versions/2", "small/versions/x"):
+        expect(404, "GET", f"/v2/models/{other}")
+    if json.loads(json.dumps(DOC)) != expect(200, "GET", "/openapi.json")[1]:
+        WRONG.append("the document as JSON is another")
     expect(404, "GET", "/v1/models/nothing/graph")
     expect(404, "GET", f"/v1/datasets/{dataset}/content?path=nothing")
     expect(204, "DELETE", f"/v1/datasets/{second}")
