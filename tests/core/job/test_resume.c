@@ -22,7 +22,7 @@ static char path[96];
 static int kill_after; /* events until the worker is killed, counted from its first checkpoint; 0: never */
 static bool has_state;  /* there has been one */
 
-/* 4 inputs, 24 units with batch norm and dropout, 16 more, 3 classes. */
+/* 4 inputs, 24 units with batch norm and dropout, 16 more, a residual branch, 3 classes. */
 static void build_model(void)
 {
 	struct gb *b = gb_new(17);
@@ -44,6 +44,7 @@ static void build_model(void)
 	gb_init(b, "w2", "24 16", w);
 	gb_init(b, "b2", "16", zeros);
 	gb_init(b, "w3", "16 3", w);
+	gb_init(b, "w4", "16 16", w);
 	gb_init(b, "ratio", "", &(const float){0.2f});
 	gb_node(b, "Gemm", "fc1", "x w1 b1", "h1");
 	gb_node(b, "BatchNormalization", "bn", "h1 scale shift mean var", "h2");
@@ -51,7 +52,9 @@ static void build_model(void)
 	gb_node(b, "Dropout", "drop", "h3 ratio", "h4");
 	gb_node(b, "Gemm", "fc2", "h4 w2 b2", "h5");
 	gb_node(b, "Relu", "act2", "h5", "h6");
-	gb_node(b, "MatMul", "fc3", "h6 w3", "logits");
+	gb_node(b, "MatMul", "res", "h6 w4", "h7");
+	gb_node(b, "Add", "sum", "h7 h6", "h8");
+	gb_node(b, "MatMul", "fc3", "h8 w3", "logits");
 	gb_output(b, "logits");
 	pare_buf_init(&model, (size_t)1 << 20);
 	graph_onnx(gb_model(b), &model);
@@ -208,6 +211,8 @@ static const char *const job_table[] = {
 	PRUNE(RECOVER(",\"rewire\":{\"every\":5}") ",\"fade\":{\"epochs\":4},\"criterion\":\"movement_sum\"", "3") "]}}",
     HEAD("") "{\"train\":{\"epochs\":12," BATCH MOMENTUM "}}," PRUNE(RECOVER(""), "3") "]},\"sweep\":{\"halving\":2,\"folds\":2,\"seeds\":2,\"grid\":[{\"parameter\":\"/recipe/steps/0/train/regularizer/1/lambda\","
 	"\"values\":[1e-4,0.1,1e6]},{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.5,0.9]}]}}",
+    HEAD("") "{\"train\":{\"epochs\":12," BATCH ADAM "}},{\"prune\":{\"granularity\":\"layer\",\"sparsity\":0.9,\"criterion\":\"l1\"" RECOVER("") "}},{\"prune\":{\"sparsity\":0.93" RECOVER("") "}},"
+	"{\"remove_dead\":{}},{\"train\":{\"epochs\":20," BATCH ADAM "}},{\"evaluate\":{\"folds\":2}}]}}",
 };
 #define N_JOBS ((int)(sizeof job_table / sizeof job_table[0]))
 
