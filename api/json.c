@@ -41,7 +41,7 @@ void api_json_str(struct pare_buf *b, const char *key, const char *value)
 void api_json_int(struct pare_buf *b, const char *key, int64_t value)
 {
 	start(b, key);
-	(void)pare_buf_printf(b, "%lld", (long long)value);
+	(void)pare_buf_int(b, value);
 }
 
 void api_json_bool(struct pare_buf *b, const char *key, bool value)

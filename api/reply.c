@@ -284,18 +284,21 @@ static const char *link_text(struct api_exchange *x, const char *fmt, va_list ap
 
 void api_json_link(struct api_exchange *x, const char *key, const char *fmt, ...)
 {
-	struct pare_buf b;
-	const char *text;
+	char text[4608];
+	size_t n = strlen(x->link_base);
 	va_list ap;
+	int n_path = -1;
 
 	va_start(ap, fmt);
-	text = link_text(x, fmt, ap, &b);
+	if (n < sizeof text)
+		n_path = vsnprintf(text + n, sizeof text - n, fmt, ap);
 	va_end(ap);
-	if (text != NULL)
-		api_json_str(&x->out, key, text);
-	else
+	if (n_path < 0 || (size_t)n_path >= sizeof text - n) {
 		x->out.failed = true;
-	pare_buf_done(&b);
+		return;
+	}
+	memcpy(text, x->link_base, n);
+	api_json_str(&x->out, key, text);
 }
 
 void api_set_location(struct api_exchange *x, const char *fmt, ...)

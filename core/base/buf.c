@@ -74,19 +74,41 @@ bool pare_buf_str(struct pare_buf *b, const char *s)
 
 bool pare_buf_printf(struct pare_buf *b, const char *fmt, ...)
 {
+	size_t room = b->failed || b->data == NULL ? 0 : b->size - b->len;
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(room > 0 ? b->data + b->len : NULL, room, fmt, ap); /* nearly always there is room */
 	va_end(ap);
-	if (n < 0 || !reserve(b, (size_t)n))
+	if (n < 0 || !reserve(b, (size_t)n)) {
+		if (room > 0 && b->data != NULL)
+			b->data[b->len] = '\0';
 		return false;
+	}
+	if ((size_t)n < room) {
+		b->len += (size_t)n;
+		return true;
+	}
 	va_start(ap, fmt);
 	(void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	b->len += (size_t)n;
 	return true;
+}
+
+bool pare_buf_int(struct pare_buf *b, int64_t v)
+{
+	char digits[24];
+	uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	size_t at = sizeof digits;
+
+	do
+		digits[--at] = (char)('0' + left % 10);
+	while ((left /= 10) != 0);
+	if (v < 0)
+		digits[--at] = '-';
+	return pare_buf_add(b, digits + at, sizeof digits - at);
 }
 
 enum pare_code pare_buf_status(const struct pare_buf *b, struct pare_err *err)

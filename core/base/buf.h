@@ -24,6 +24,7 @@ void pare_buf_reset(struct pare_buf *b); /* length 0, memory kept, failure forgo
 bool pare_buf_add(struct pare_buf *b, const void *p, size_t n);
 bool pare_buf_str(struct pare_buf *b, const char *s);
 bool pare_buf_printf(struct pare_buf *b, const char *fmt, ...) PARE_PRINTF(2, 3);
+bool pare_buf_int(struct pare_buf *b, int64_t v); /* in decimal */
 /* PARE_OK, or PARE_E_NOMEM / PARE_E_LIMIT for what stuck. */
 PARE_MUST_USE enum pare_code pare_buf_status(const struct pare_buf *b, struct pare_err *err);
 /* Hands the bytes (NUL-terminated, pare_free) to the caller and leaves the buffer empty. NULL if it failed. */

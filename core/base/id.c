@@ -2,7 +2,6 @@
  * no locale and no global state. */
 #include "core/base/id.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/num.h"
@@ -49,6 +48,12 @@ bool pare_id_check(const char *s, const char *prefix)
 	return strspn(s + n + 1, crockford) == 26;
 }
 
+static void put_digits(char *out, int n, int64_t v)
+{
+	for (int i = n - 1; i >= 0; i--, v /= 10)
+		out[i] = (char)('0' + v % 10);
+}
+
 void pare_time_format(int64_t wall_ms, char out[PARE_TIME_MAX])
 {
 	int64_t ms = wall_ms % 1000, s = wall_ms / 1000;
@@ -69,9 +74,14 @@ void pare_time_format(int64_t wall_ms, char out[PARE_TIME_MAX])
 	day = doy - (153 * mp + 2) / 5 + 1;
 	month = mp < 10 ? mp + 3 : mp - 9;
 	year = yoe + era * 400 + (month <= 2 ? 1 : 0);
-	(void)snprintf(out, PARE_TIME_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ", (int)(year % 10000),
-	    (unsigned)month % 100, (unsigned)day % 100, (unsigned)(s / 3600) % 100, (unsigned)(s / 60 % 60),
-	    (unsigned)(s % 60), (unsigned)ms % 1000);
+	memcpy(out, "0000-00-00T00:00:00.000Z", 25);
+	put_digits(out, 4, year);
+	put_digits(out + 5, 2, month);
+	put_digits(out + 8, 2, day);
+	put_digits(out + 11, 2, s / 3600);
+	put_digits(out + 14, 2, s / 60 % 60);
+	put_digits(out + 17, 2, s % 60);
+	put_digits(out + 20, 3, ms);
 }
 
 /* Days since 1970-01-01 of the proleptic Gregorian calendar, with years that begin in March (Hinnant, 2013). */

@@ -230,7 +230,7 @@ void pare_json_num(struct pare_buf *b, double v)
 
 void pare_json_int(struct pare_buf *b, int64_t v)
 {
-	pare_buf_printf(b, "%lld", (long long)v);
+	pare_buf_int(b, v);
 }
 
 void pare_json_sep(struct pare_buf *b)

@@ -28,6 +28,25 @@ START_TEST(appending)
 }
 END_TEST
 
+START_TEST(numbers)
+{
+	struct pare_buf b;
+
+	pare_buf_init(&b, 100);
+	ck_assert(pare_buf_int(&b, 0));
+	ck_assert(pare_buf_str(&b, " "));
+	ck_assert(pare_buf_int(&b, INT64_MIN));
+	ck_assert(pare_buf_str(&b, " "));
+	ck_assert(pare_buf_int(&b, INT64_MAX));
+	ck_assert_str_eq(b.data, "0 -9223372036854775808 9223372036854775807");
+	ck_assert(pare_buf_printf(&b, "%050d", 1)); /* within what there is, and beyond */
+	ck_assert_uint_eq(b.len, 92);
+	ck_assert(!pare_buf_printf(&b, "%010d", 1));
+	ck_assert_uint_eq(strlen(b.data), b.len);
+	pare_buf_done(&b);
+}
+END_TEST
+
 START_TEST(taking_an_empty_buffer_gives_an_empty_text)
 {
 	struct pare_buf b;
@@ -114,6 +133,7 @@ int main(void)
 	SRunner *sr;
 	int failed;
 
+	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, appending);
 	tcase_add_test(tc, taking_an_empty_buffer_gives_an_empty_text);
 	tcase_add_test(tc, the_cap_is_exact_and_failure_sticks);
