@@ -2,6 +2,7 @@
  * requests run, so they stand behind a read-write lock; a key file that cannot be read leaves the old keys in force. */
 #include <string.h>
 
+#include "api/job_cache.h"
 #include "api/priv.h"
 
 static enum pare_code copy_text(const char **s, struct pare_err *err)
@@ -52,7 +53,8 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 	if (rc == PARE_OK) {
 		api->started_wall_ms = opt->env->wall_ms(opt->env->ctx);
 		api->metrics = api_metrics_new();
-		rc = api->metrics != NULL ? PARE_OK : pare_err_nomem(err, 0);
+		api->jobs = api_job_cache_new();
+		rc = api->metrics != NULL && api->jobs != NULL ? PARE_OK : pare_err_nomem(err, 0);
 	}
 	if (rc == PARE_OK && opt->limits.owner_requests > 0) {
 		api->rates = api_rates_new(opt->limits.owner_requests, opt->limits.owner_window_seconds);
@@ -88,6 +90,7 @@ void api_free(struct api *api)
 	free_text(api->opt.backup_dir);
 	free_text(api->opt.openapi);
 	pare_free(atomic_load(&api->capabilities));
+	api_job_cache_free(api->jobs);
 	free_text(api->opt.version);
 	free_text(api->opt.api_key_file);
 	api_keys_free(api->keys);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/assets.h"
+#include "api/job_cache.h"
 #include "api/range.h"
 
 enum pare_code api_find_job(struct api_exchange *x, struct store_job *out, struct pare_err *err)
@@ -303,7 +304,30 @@ static enum pare_code reply(struct api_exchange *x, const struct store_job *j, i
 		api_set_header(x, "ETag", "%s", etag);
 	}
 	rc = api_write_job(x, j, expand, err);
+	if (rc == PARE_OK && store_job_status_final(j->status) && !expand.model && !expand.dataset && !x->out.failed) {
+		struct api_job_key key = {x->view.owner, j->id, x->link_base, j->revision};
+
+		api_job_cache_put(x->api->jobs, &key, x->out.data, x->out.len);
+	}
 	return rc == PARE_OK ? api_reply_json(x, status, err) : rc;
+}
+
+/* A job that has ended and was told of before, without reading more of it than its revision. *out_done: answered. */
+static enum pare_code reply_known(struct api_exchange *x, bool *out_done, struct pare_err *err)
+{
+	struct store_job j = {.status = STORE_QUEUED};
+	struct api_job_key key = {x->view.owner, x->params[0], x->link_base, 0};
+	char etag[ETAG_MAX];
+
+	*out_done = false;
+	if (!pare_id_check(x->params[0], "job") || store_job_stamp(x->view, x->params[0], &j.status, &j.revision, NULL) != PARE_OK || !store_job_status_final(j.status))
+		return PARE_OK;
+	key.revision = j.revision;
+	if (!api_job_cache_get(x->api->jobs, &key, &x->out))
+		return PARE_OK;
+	*out_done = true;
+	job_etag(&j, true, etag);
+	return api_not_modified(x, etag) ? PARE_OK : api_reply_json(x, 200, err);
 }
 
 enum pare_code api_reply_job(struct api_exchange *x, struct store_job *j, int status, struct pare_err *err)
@@ -339,11 +363,14 @@ enum pare_code api_get_job(struct api_exchange *x, struct pare_err *err)
 {
 	struct api_expand expand;
 	struct store_job j;
+	bool done = false;
 	enum pare_code rc = api_parse_expand(x, &expand, err);
 
-	if (rc == PARE_OK)
+	if (rc == PARE_OK && !expand.model && !expand.dataset && x->waits_seconds == 0)
+		rc = reply_known(x, &done, err);
+	if (rc == PARE_OK && !done)
 		rc = api_find_job(x, &j, err);
-	if (rc != PARE_OK)
+	if (rc != PARE_OK || done)
 		return rc;
 	rc = api_wait_for_end(x, &j, err);
 	if (rc == PARE_OK)

@@ -54,6 +54,7 @@ struct api {
 	struct api_rates *rates; /* NULL: no limit */
 	struct api_waiters waiters;
 	_Atomic(char *) capabilities; /* of the engine, once it has told them */
+	struct api_job_cache *jobs; /* texts of ended ones */
 	atomic_llong queue_bound; /* at least as many jobs are not queued; see jobs.c */
 };
 

@@ -288,6 +288,16 @@ enum pare_code store_job_get(struct store_view v, const char *id, struct store_j
 	return code;
 }
 
+enum pare_code store_job_stamp(struct store_view v, const char *id, enum store_job_status *out_status, int64_t *out_revision, struct pare_err *err)
+{
+	struct store_tx *tx;
+	enum pare_code code = v.store->ops->begin(v.store, false, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	return v.store->ops->end(tx, v.store->ops->job_stamp(tx, v.owner, id, out_status, out_revision, err), err);
+}
+
 enum pare_code store_job_position(struct store_view v, struct store_job *j, struct pare_err *err)
 {
 	struct store *s = v.store;

@@ -151,6 +151,8 @@ struct store_idempotency {
  * their job. dataset may be NULL or "": none. On failure j is untouched. j is filled completely (store_job_done). */
 PARE_MUST_USE enum pare_code store_job_put(struct store_view v, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_get(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
+/* Status and revision alone: enough to tell whether what one knows of a job is still so. */
+PARE_MUST_USE enum pare_code store_job_stamp(struct store_view v, const char *id, enum store_job_status *out_status, int64_t *out_revision, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_list(struct store_view v, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err);
 void store_job_list_done(struct store_job *list, int n);
 /* Queued and paused -> canceled at once (with its event); running and pausing -> canceling; canceling and canceled: PARE_OK, nothing changes;

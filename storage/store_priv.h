@@ -75,6 +75,7 @@ struct store_ops {
 	enum pare_code (*job_insert)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
 	/* owner NULL: whoever owns it, for the worker's side. */
 	enum pare_code (*job_load)(struct store_tx *tx, const char *owner, const char *id, struct store_job_row *out, struct pare_err *err);
+	enum pare_code (*job_stamp)(struct store_tx *tx, const char *owner, const char *id, enum store_job_status *out_status, int64_t *out_revision, struct pare_err *err);
 	enum pare_code (*job_update)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
 	enum pare_code (*job_update_record)(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err); /* name, labels, priority, revision */
 	enum pare_code (*job_remove)(struct store_tx *tx, const char *id, struct pare_err *err); /* with all that hangs on it */

@@ -283,6 +283,17 @@ static enum pare_code job_load(struct store_tx *tx, const char *owner, const cha
 	return copy_job(r, out, err);
 }
 
+static enum pare_code job_stamp(struct store_tx *tx, const char *owner, const char *id, enum store_job_status *out_status, int64_t *out_revision, struct pare_err *err)
+{
+	const struct store_job_row *r = find_job(tx, id);
+
+	if (r == NULL || strcmp(r->j.owner, owner) != 0)
+		return none("job", id, err);
+	*out_status = r->j.status;
+	*out_revision = r->j.revision;
+	return PARE_OK;
+}
+
 static enum pare_code job_update(struct store_tx *tx, const struct store_job_row *r, struct pare_err *err)
 {
 	struct store_job_row *now = find_job(tx, r->j.id), row;
@@ -701,6 +712,7 @@ static const struct store_ops memory_ops = {
     .asset_user = asset_user,
     .job_insert = job_insert,
     .job_load = job_load,
+    .job_stamp = job_stamp,
     .job_update = job_update,
     .job_update_record = job_update,
     .job_remove = job_remove,

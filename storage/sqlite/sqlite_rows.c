@@ -381,6 +381,21 @@ static enum pare_code job_load(struct store_tx *tx, const char *owner, const cha
 	return one_job(&u, id, out, err);
 }
 
+static enum pare_code job_stamp(struct store_tx *tx, const char *owner, const char *id, enum store_job_status *out_status, int64_t *out_revision, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_JOB_STAMP);
+	const char *status;
+
+	sqlite_bind_str(&u, id);
+	sqlite_bind_str(&u, owner);
+	if (!sqlite_row(&u))
+		return none(&u, "job", id, "reading a job", err);
+	status = sqlite_str(&u);
+	*out_status = store_job_status_parse(status != NULL ? status : "");
+	*out_revision = sqlite_int(&u);
+	return sqlite_use_end(&u, "reading a job", err);
+}
+
 static enum pare_code job_next_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_JOB_NEXT_QUEUED);
@@ -685,6 +700,7 @@ const struct store_ops sqlite_ops = {
     .asset_user = asset_user,
     .job_insert = job_insert,
     .job_load = job_load,
+    .job_stamp = job_stamp,
     .job_update = job_update,
     .job_update_record = job_update_record,
     .job_remove = job_remove,

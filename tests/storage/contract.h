@@ -47,9 +47,12 @@ static inline enum store_job_status status_of(const char *id)
 {
 	struct store_job j;
 	enum store_job_status st;
+	int64_t revision;
 
 	MUST(store_job_get(MINE(s), id, &j, &err));
-	st = j.status;
+	MUST(store_job_stamp(MINE(s), id, &st, &revision, &err));
+	ck_assert_int_eq(st, j.status);
+	ck_assert_int_eq(revision, j.revision);
 	store_job_done(&j);
 	return st;
 }

@@ -39,6 +39,8 @@ START_TEST(every_verb_by_id)
 	struct store_asset a;
 	struct store_job j;
 	const struct store_job_change change = {.name = "theirs"};
+	enum store_job_status status;
+	int64_t revision;
 	bool final;
 	int n;
 
@@ -50,6 +52,7 @@ START_TEST(every_verb_by_id)
 	SAME(model, no_model, store_asset_delete(THEIRS, STORE_MODEL, with, e)); /* in use: a conflict would tell */
 	SAME(waiting, no_job, store_job_get(THEIRS, with, &j, e));
 	SAME(waiting, no_job, store_job_cancel(THEIRS, with, &j, e));
+	SAME(waiting, no_job, store_job_stamp(THEIRS, with, &status, &revision, e));
 	SAME(waiting, no_job, store_job_pause(THEIRS, with, &j, e));
 	SAME(waiting, no_job, store_job_resume(THEIRS, with, &j, e));
 	SAME(waiting, no_job, store_job_change(THEIRS, with, &change, &j, e));
