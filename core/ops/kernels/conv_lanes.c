@@ -9,6 +9,7 @@
 #include "core/ops/kernels/conv_last.h"
 
 #define MAX_TAPS 128
+#define POSITIONS 128 /* of grad_weight at a time: they stay in the first cache while the taps pass by */
 
 struct tap {
 	int64_t row, col; /* of the source, for position (0, 0) */
@@ -100,9 +101,9 @@ static int64_t result_at(const struct pass *p, int64_t image, int64_t i, int64_t
 	return ((image * p->out_rows + f->row + i * p->out_step[0]) * p->out_cols + f->col + j * p->out_step[1]) * p->c->groups;
 }
 
-typedef void (*span_fn)(void *ctx, const struct pass *p, const struct span *s, int64_t source, int64_t result);
+typedef void (*span_fn)(void *ctx, const struct pass *p, const struct span *s, int64_t lines, int64_t source, int64_t result);
 
-/* Every span of every line, images and lines that are alike together. */
+/* Every span, image by image, lines that are alike together. */
 static void walk(const struct pass *p, int64_t n, span_fn fn, void *ctx)
 {
 	struct span s;
@@ -112,8 +113,7 @@ static void walk(const struct pass *p, int64_t n, span_fn fn, void *ctx)
 			lines = like_lines(p, i);
 			for (int64_t j = 0; j < p->phase.cols; j += s.n) {
 				find_span(p, i, j, &s);
-				for (int64_t k = 0; k < lines; k++)
-					fn(ctx, p, &s, source_at(p, b, i + k, j), result_at(p, b, i + k, j));
+				fn(ctx, p, &s, lines, source_at(p, b, i, j), result_at(p, b, i, j));
 			}
 		}
 }
@@ -125,33 +125,33 @@ struct sums {
 	const struct pare_conv_finish *finish;
 };
 
-static void run_span(void *ctx, const struct pass *p, const struct span *s, int64_t source, int64_t result)
+static struct pare_lanes lanes_of(const struct pass *p, const struct span *s)
 {
-	const struct sums *m = ctx;
-	const struct pare_tile_kernels *k = pare_tile();
 	int64_t channels = p->c->groups;
-	struct pare_conv_finish f = m->finish != NULL ? *m->finish : (struct pare_conv_finish){0};
-	struct pare_lanes l = {.n_taps = s->n_taps, .off = s->off, .w_off = s->w_off, .xs = p->in_step[1] * channels, .ys = p->out_step[1] * channels,
-	    .acc = m->acc, .finish = m->finish != NULL ? &f : NULL};
 
-	for (int64_t c = 0; c < channels; c += k->width) {
-		l.tail = channels - c < k->width ? channels - c : k->width;
-		f.bias = m->finish != NULL && m->finish->bias != NULL ? m->finish->bias + c : NULL;
-		k->lanes(&l, s->n, m->from + source + c, m->w + c, m->to + result + c, m->add != NULL ? m->add + result + c : NULL);
-	}
+	return (struct pare_lanes){.n_taps = s->n_taps, .off = s->off, .w_off = s->w_off, .channels = channels, .xs = p->in_step[1] * channels,
+	    .ys = p->out_step[1] * channels, .x_row = p->in_step[0] * p->in_cols * channels, .y_row = p->out_step[0] * p->out_cols * channels};
 }
 
-static void grad_span(void *ctx, const struct pass *p, const struct span *s, int64_t source, int64_t result)
+static void run_span(void *ctx, const struct pass *p, const struct span *s, int64_t lines, int64_t source, int64_t result)
 {
 	const struct sums *m = ctx;
-	const struct pare_tile_kernels *k = pare_tile();
-	int64_t channels = p->c->groups;
-	struct pare_lanes l = {.n_taps = s->n_taps, .off = s->off, .w_off = s->w_off, .xs = p->in_step[1] * channels, .ys = p->out_step[1] * channels};
+	struct pare_lanes l = lanes_of(p, s);
 
-	for (int64_t c = 0; c < channels; c += k->width) {
-		l.tail = channels - c < k->width ? channels - c : k->width;
-		k->lanes_grad(&l, s->n, m->from + source + c, m->add + result + c, m->to + c);
-	}
+	l.acc = m->acc;
+	l.finish = m->finish;
+	for (int64_t i = 0; i < lines; i++, source += l.x_row, result += l.y_row)
+		pare_tile()->lanes(&l, s->n, m->from + source, m->w, m->to + result, m->add != NULL ? m->add + result : NULL);
+}
+
+static void grad_span(void *ctx, const struct pass *p, const struct span *s, int64_t lines, int64_t source, int64_t result)
+{
+	const struct sums *m = ctx;
+	struct pare_lanes l = lanes_of(p, s);
+	int64_t most = (POSITIONS + s->n - 1) / s->n;
+
+	for (int64_t i = 0; i < lines; i += most)
+		pare_tile()->lanes_grad(&l, lines - i < most ? lines - i : most, s->n, m->from + source + i * l.x_row, m->add + result + i * l.y_row, m->to);
 }
 
 static struct pass forward_pass(const struct pare_conv *c)

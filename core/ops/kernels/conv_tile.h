@@ -41,12 +41,13 @@ struct pare_outer {
 	int vectors; /* of the block: 1 or 2 */
 };
 
-/* One vector of channels of a depthwise convolution: y[p] = sum over taps x[p xs + off(t)] w[w_off(t)]. */
+/* Depthwise convolution of a line's positions p: y[p] = sum over taps x[p xs + off(t)] w[w_off(t)], channel by channel. */
 struct pare_lanes {
 	int64_t n_taps;
 	const int64_t *off, *w_off;
+	int64_t channels;
 	int64_t xs, ys;
-	int64_t tail;
+	int64_t x_row, y_row; /* from one line to the next: of lanes_grad */
 	bool acc;
 	const struct pare_conv_finish *finish;
 };
@@ -69,8 +70,8 @@ struct pare_tile_kernels {
 	/* to[i][vectors * width] = what stands at off(i), i < n; zeros behind the tail */
 	void (*gather)(int64_t n, const int64_t *off, int vectors, int64_t tail, const float *from, float *to);
 	void (*lanes)(const struct pare_lanes *l, int64_t n, const float *x, const float *w, float *y, const float *add);
-	/* dw[w_off(t)] += sum over n positions x[p xs + off(t)] dy[p ys] */
-	void (*lanes_grad)(const struct pare_lanes *l, int64_t n, const float *x, const float *dy, float *dw);
+	/* dw[w_off(t)] += sum over lines and their n positions x[p xs + off(t)] dy[p ys] */
+	void (*lanes_grad)(const struct pare_lanes *l, int64_t rows, int64_t n, const float *x, const float *dy, float *dw);
 	/* all channels of one window with at least one place; at NULL: not wanted */
 	void (*max)(const struct pare_window_places *s, int64_t channels, const float *x, float *y, float *at);
 };
