@@ -116,7 +116,9 @@ struct data_pages {
 	struct pare_span mappings[DATA_MAX_MAPPINGS];
 	bool owned[DATA_MAX_MAPPINGS]; /* to be unmapped */
 	size_t n, n_bytes;
-	atomic_size_t *touched; /* since pages were given back */
+	atomic_size_t *touched; /* bytes read since pages were given back */
+	_Atomic uint64_t *areas; /* a bit for each area of a mapping that was read since then; NULL while the set is opened */
+	size_t first_area[DATA_MAX_MAPPINGS], n_words;
 };
 
 struct pare_dataset {
@@ -158,12 +160,10 @@ PARE_MUST_USE enum pare_code data_pages_add(struct pare_dataset *d, struct pare_
 void data_pages_done(struct pare_dataset *d);
 /* So many bytes were read; when the set streams, gives all pages of the mappings back now and then. Thread safe. */
 void data_touch(const struct pare_dataset *d, size_t n_bytes);
-/* Rows that may lie anywhere: each makes the kernel map the pages around it. */
-#define DATA_AROUND ((size_t)64 << 10)
-static inline void data_touch_rows(const struct pare_dataset *d, size_t n, size_t row_bytes)
-{
-	data_touch(d, n * (row_bytes + DATA_AROUND));
-}
+/* Begins to count by areas what rows touch, when the set streams: from now on no mappings are added. */
+PARE_MUST_USE enum pare_code data_pages_watch(struct pare_dataset *d, struct pare_err *err);
+/* The rows of a field are going to be read, wherever they lie. */
+void data_touch_rows(const struct pare_dataset *d, const struct data_field *f, const uint32_t *rows, size_t n);
 
 /* Where decoded bytes go: memory, or past some size a spill file. Write to p + len, at most size - len, and add to len. */
 struct data_sink {

@@ -87,7 +87,7 @@ void pare_data_fill(const struct pare_dataset *d, int x, const uint32_t *rows, s
 	size_t k = f->info->row_elems;
 	bool swap, unused;
 
-	data_touch_rows(d, n, f->row_bytes);
+	data_touch_rows(d, f, rows, n);
 
 	for (size_t i = 0; i < n; i++, out += k) {
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
@@ -121,7 +121,7 @@ void pare_data_classes(const struct pare_dataset *d, int y, const uint32_t *rows
 	const struct data_field *f = &d->y[y];
 	bool swap;
 
-	data_touch_rows(d, n, f->row_bytes);
+	data_touch_rows(d, f, rows, n);
 	for (size_t i = 0; i < n; i++, out += f->info->row_elems) {
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
 
@@ -134,7 +134,7 @@ void pare_data_targets(const struct pare_dataset *d, int y, const uint32_t *rows
 	const struct data_field *f = &d->y[y];
 	bool swap;
 
-	data_touch_rows(d, n, f->row_bytes);
+	data_touch_rows(d, f, rows, n);
 	for (size_t i = 0; i < n; i++, out += f->info->row_elems) {
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
 

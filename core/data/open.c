@@ -278,6 +278,8 @@ static enum pare_code open_all(struct opening *o, const struct pare_data_file *f
 	for (int i = 0; i < n_files && rc == PARE_OK; i++)
 		rc = load_file(o, &files[i]);
 	d->streams = data_pages_stream(d, o->opt->stream); /* what was spilled counts, too */
+	if (rc == PARE_OK)
+		rc = data_pages_watch(d, o->err);
 	if (rc == PARE_OK && o->n == 0)
 		rc = pare_err_set(o->err, PARE_E_DATASET, NULL, "the data set has no rows: it has no files or arrays");
 	if (rc == PARE_OK)
@@ -336,6 +338,7 @@ void pare_data_free(struct pare_dataset *d)
 		pare_free(d->owned[i]);
 	data_pages_done(d);
 	pare_free(d->pages.touched);
+	pare_free(d->pages.areas);
 	pare_free(d->owned);
 	pare_free(d->rows);
 	pare_free(d->split_of);

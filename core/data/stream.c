@@ -138,11 +138,11 @@ static void load(const struct data_field *from, const struct data_field *to, con
 const struct pare_dataset *pare_data_window_load(struct pare_data_window *w, const struct pare_dataset *d, const uint32_t *rows, size_t n)
 {
 	for (int i = 0; i < d->info.n_x; i++) {
-		data_touch_rows(d, n, d->x[i].row_bytes);
+		data_touch_rows(d, &d->x[i], rows, n);
 		load(&d->x[i], &w->d.x[i], rows, n);
 	}
 	for (int i = 0; i < d->info.n_y; i++) {
-		data_touch_rows(d, n, d->y[i].row_bytes);
+		data_touch_rows(d, &d->y[i], rows, n);
 		load(&d->y[i], &w->d.y[i], rows, n);
 	}
 	return &w->d;

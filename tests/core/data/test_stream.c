@@ -1,6 +1,7 @@
 /* Data that are not kept in memory: what a file's pages and a spill file give must be what memory gives; the order of rows
  * reads well and mixes well; how much stays resident. */
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -159,6 +160,20 @@ static size_t resident_kb(void)
 	return resident * (size_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
+/* Everything that is said to be mapped must be. */
+static void map(struct pare_data_file *f)
+{
+	int fd = memfd_create("mapped", MFD_CLOEXEC);
+	void *p;
+
+	ck_assert_int_eq(write(fd, f->bytes.data, f->bytes.len), (ssize_t)f->bytes.len);
+	p = mmap(NULL, f->bytes.len, PROT_READ, MAP_PRIVATE, fd, 0);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	free((void *)(uintptr_t)f->bytes.data);
+	f->bytes.data = p;
+	close(fd);
+}
+
 /* A sparse file of 600 MB, read through twice (checks) and once more by rows: never much more than the budget is resident. */
 START_TEST(pages_are_given_back)
 {
@@ -179,17 +194,7 @@ START_TEST(pages_are_given_back)
 	f[0] = (struct pare_data_file){"x.npy", {p, len}};
 	f[1] = npy("y.npy", "|u1", "(73728,)", p, n_rows);
 	memset((void *)(uintptr_t)(f[1].bytes.data + f[1].bytes.len - n_rows), 1, n_rows);
-	{
-		int y = memfd_create("y", MFD_CLOEXEC); /* everything that is said to be mapped must be */
-		void *q;
-
-		ck_assert_int_eq(write(y, f[1].bytes.data, f[1].bytes.len), (ssize_t)f[1].bytes.len);
-		q = mmap(NULL, f[1].bytes.len, PROT_READ, MAP_PRIVATE, y, 0);
-		ck_assert_ptr_ne(q, MAP_FAILED);
-		free((void *)(uintptr_t)f[1].bytes.data);
-		f[1].bytes.data = q;
-		close(y);
-	}
+	map(&f[1]);
 	d = must_open(f, 2, &opt);
 	ck_assert(pare_data_streams(d));
 	for (uint32_t i = 0; i < n_rows; i++) {
@@ -207,6 +212,59 @@ START_TEST(pages_are_given_back)
 	munmap(p, len);
 	munmap((void *)(uintptr_t)f[1].bytes.data, f[1].bytes.len);
 	fclose(file);
+	npy_free(&small, 1);
+}
+END_TEST
+
+static long faults(void)
+{
+	struct rusage u;
+
+	ck_assert_int_eq(getrusage(RUSAGE_SELF, &u), 0);
+	return u.ru_minflt + u.ru_majflt;
+}
+
+/* An epoch of small rows in the order of training takes a fault for an area of 64 KiB, not one for a row. */
+START_TEST(an_epoch_faults_by_areas)
+{
+	enum { ROWS = 327680, WIDTH = 1024, AREAS = ROWS / 64 };
+	FILE *file = tmpfile();
+	struct pare_data_file small = npy("x.npy", "|u1", "(327680, 1024)", "", 0), f[2];
+	struct pare_data_options opt = {.mapped = true, .stream = PARE_STREAM_ALWAYS};
+	size_t head = small.bytes.len, len = head + (size_t)ROWS * WIDTH;
+	uint32_t *rows = malloc(3 * sizeof *rows * ROWS), *order = rows + ROWS, *blocks = order + ROWS;
+	uint8_t *labels = calloc(ROWS, 1);
+	static float x[WIDTH];
+	struct pare_dataset *d;
+	long before;
+	void *p;
+
+	ck_assert(file != NULL && rows != NULL && labels != NULL);
+	ck_assert_int_eq(ftruncate(fileno(file), (off_t)len), 0);
+	ck_assert_int_eq(pwrite(fileno(file), small.bytes.data, head, 0), (ssize_t)head);
+	p = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	labels[7] = 1;
+	f[0] = (struct pare_data_file){"x.npy", {p, len}};
+	f[1] = npy("y.npy", "|u1", "(327680,)", labels, ROWS);
+	map(&f[1]);
+	d = must_open(f, 2, &opt);
+	for (uint32_t i = 0; i < ROWS; i++) {
+		rows[i] = i;
+		if (i % 4 == 0)
+			pare_data_fill(d, 0, &i, 1, x); /* brings the file into the page cache */
+	}
+	pare_data_shuffle(d, 5, 1, rows, ROWS, order, blocks);
+	before = faults();
+	for (uint32_t i = 0; i < ROWS; i++)
+		pare_data_fill(d, 0, &order[i], 1, x);
+	ck_assert_msg(faults() - before < 2L * AREAS, "%ld faults for %d areas", faults() - before, AREAS);
+	pare_data_free(d);
+	munmap(p, len);
+	fclose(file);
+	free(rows);
+	free(labels);
+	munmap((void *)(uintptr_t)f[1].bytes.data, f[1].bytes.len);
 	npy_free(&small, 1);
 }
 END_TEST
@@ -281,5 +339,5 @@ START_TEST(windows_are_copies)
 }
 END_TEST
 
-PROGRAM("core/data/stream", gzip_goes_into_a_spill_file, small_data_stay_in_memory, csv_goes_into_a_spill_file, pages_are_given_back, blocks_are_shuffled,
-    windows_are_copies)
+PROGRAM("core/data/stream", gzip_goes_into_a_spill_file, small_data_stay_in_memory, csv_goes_into_a_spill_file, pages_are_given_back,
+    an_epoch_faults_by_areas, blocks_are_shuffled, windows_are_copies)
