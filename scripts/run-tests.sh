@@ -10,7 +10,8 @@ PARED_VENV=${XDG_CACHE_HOME:-$HOME/.cache}/pared/venv
 PARED_MNIST_DIR=$(sh scripts/mnist.sh) || exit 1
 PARE_CORE_BIN=$PWD/$b/pare-core
 case $b in /*) PARE_CORE_BIN=$b/pare-core ;; esac
-export PARED_SRC PARED_VENV PARED_MNIST_DIR PARE_CORE_BIN
+PARED_SEEN=$(mktemp) # which answers of which operations the tests have seen
+export PARED_SRC PARED_VENV PARED_MNIST_DIR PARE_CORE_BIN PARED_SEEN
 export OPENBLAS_NUM_THREADS=1
 
 wanted() {
@@ -24,7 +25,7 @@ wanted() {
 }
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$PARED_SEEN"' EXIT
 checks=0 failures=0 errors=0 programs=0
 for t in "$b"/tests/*/test_* "$b"/tests/*/*/test_*; do
 	{ [ -x "$t" ] && [ -f "$t" ]; } || continue
@@ -60,6 +61,12 @@ for f in "$b"/tests/fuzz/fuzz_*; do
 		failures=$((failures + 1))
 	fi
 done
+
+if [ $# = 0 ]; then
+	echo "== every documented answer"
+	checks=$((checks + 1))
+	"$PARED_VENV/bin/python" tests/support/py/seen.py openapi.yaml "$PARED_SEEN" || failures=$((failures + 1))
+fi
 
 [ $checks -gt 0 ] || { echo "no test was run" && exit 1; }
 echo "$programs programs"

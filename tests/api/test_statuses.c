@@ -2,6 +2,7 @@
  * want, no key, a key that may not, too many requests, headers without end, no memory. What is particular to a resource stands in its
  * own tests. Together they are to have seen every status that openapi.yaml documents (tests/support/py/seen.py). */
 #include "api/router.h"
+#include "api/priv.h"
 #include "storage/store_priv.h"
 #include "tests/api/harness.h"
 #include "tests/support/fail_alloc.h"
@@ -79,14 +80,47 @@ static bool wants_json(const struct api_route *r)
 	return r->want != API_WANT_NONE && r->want != API_WANT_UPLOAD && r->want != API_WANT_PART;
 }
 
+/* Bodies that a route understands, where {} is none. */
+static const struct {
+	const char *method, *path, *body;
+} body_table[] = {
+    {"POST", "/v1/jobs", "{\"model\":\"mdl_" ULID "\",\"dataset\":\"dst_" ULID "\",\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]}}"},
+    {"POST", "/v1/keys", "{\"scopes\":[\"jobs:r\"]}"},
+    {"POST", "/v1/webhooks", "{\"url\":\"https://a.example/\"}"},
+    {"POST", "/v1/recipes", "{\"name\":\"mine\",\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]}}"},
+    {"PUT", "/v1/recipes/{name}", "{\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]}}"},
+    {"PUT", "/v1/models/{name}/aliases/{alias}", "{\"version\":1}"},
+};
+
+static const char *body_of(const struct api_route *r)
+{
+	for (size_t i = 0; i < sizeof body_table / sizeof body_table[0]; i++)
+		if (strcmp(r->method, body_table[i].method) == 0 && strcmp(r->path, body_table[i].path) == 0)
+			return body_table[i].body;
+	return r->want == API_WANT_NONE || r->want == API_WANT_EMPTY ? NULL : "{}";
+}
+
 /* A request that is in order but for what the test adds. */
 static struct answer ask(const struct api_route *r, const char *query, const char *const *headers)
 {
 	char target[TARGET_MAX];
-	const char *body = r->want == API_WANT_NONE || r->want == API_WANT_EMPTY ? NULL : "{}";
+	const char *body = body_of(r);
 
 	target_of(r, query, target);
-	return request(&w, r->method, target, headers, body, body != NULL ? 2 : 0);
+	return request(&w, r->method, target, headers, body, body != NULL ? strlen(body) : 0);
+}
+
+/* The same with bytes for what takes an upload. */
+static struct answer ask_bytes(const struct api_route *r)
+{
+	char target[TARGET_MAX];
+
+	target_of(r, "", target);
+	if (r->want == API_WANT_PART)
+		return request(&w, r->method, target, H("Authorization", ALL, "Tus-Resumable", "1.0.0", "Upload-Length", "5", "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream"), "01234", 5);
+	if (r->want == API_WANT_UPLOAD)
+		return request(&w, r->method, target, H("Authorization", ALL, "Content-Type", "application/octet-stream"), "01234", 5);
+	return ask(r, "", H("Authorization", ALL, JSON_TYPE));
 }
 
 static bool is_open(const struct api_route *r)
@@ -228,7 +262,7 @@ START_TEST(store_fails)
 
 	bad.begin = no_transaction;
 	w.store->ops = &bad;
-	a = ask(r, "", H("Authorization", ALL, JSON_TYPE));
+	a = ask_bytes(r);
 	w.store->ops = good;
 	ck_assert_msg(a.status < 500 || a.status == 503 || a.status == 500, "status %d: %s", a.status, a.body);
 	if (a.status == 500)
@@ -237,10 +271,173 @@ START_TEST(store_fails)
 }
 END_TEST
 
+/* A disk that is full up to what is kept free. */
+START_TEST(store_full)
+{
+	const struct api_route *r = &api_route_table[_i];
+	struct answer a;
+
+	api_free(w.api);
+	w.opt.limits.min_free_bytes = INT64_MAX;
+	world_start(&w);
+	a = ask_bytes(r);
+	if (r->new_work)
+		assert_problem(&a, 507, "store_full");
+	else
+		ck_assert_int_ne(a.status, 507);
+	answer_done(&a);
+}
+END_TEST
+
+/* An engine that takes too long, and a body that is too large for an upload. */
+START_TEST(engines_and_uploads)
+{
+	const struct api_route *r = &api_route_table[_i];
+	char target[TARGET_MAX], *large;
+	struct answer a;
+
+	if (r->want != API_WANT_UPLOAD)
+		return;
+	target_of(r, "", target);
+	w.engine_code = PARE_E_TIMEOUT;
+	a = ask_bytes(r);
+	assert_problem(&a, 504, "timeout");
+	answer_done(&a);
+	large = calloc(1, (size_t)w.opt.limits.max_upload_bytes + 1);
+	ck_assert_ptr_nonnull(large);
+	a = request(&w, r->method, target, H("Authorization", ALL, "Content-Type", "application/octet-stream"), large, (size_t)w.opt.limits.max_upload_bytes + 1);
+	assert_problem(&a, 413, "too_large");
+	answer_done(&a);
+	free(large);
+}
+END_TEST
+
+/* --- of one resource alone */
+
+static char model[PARE_ID_MAX], dataset[PARE_ID_MAX], hook[PARE_ID_MAX];
+
+static void populate(void)
+{
+	struct answer a;
+
+	world_init(&w);
+	w.opt.backup_dir = w.dir;
+	world_start(&w);
+	make_model(&w, model);
+	make_dataset(&w, dataset);
+	a = post_json(&w, "/v1/webhooks", "{\"url\":\"https://a.example/\"}");
+	assert_status(&a, 201);
+	(void)snprintf(hook, sizeof hook, "%s", text_at(a.json, "id"));
+	answer_done(&a);
+}
+
+static void told(const char *method, const char *path, const char *id, const char *rest, const char *const *headers, const char *body, int status)
+{
+	char target[TARGET_MAX];
+	struct answer a;
+
+	(void)snprintf(target, sizeof target, "%s%s%s", path, id, rest);
+	a = request(&w, method, target, headers, body, body != NULL ? strlen(body) : 0);
+	ck_assert_msg(a.status == status, "%s %s: status %d, wanted %d: %s", method, target, a.status, status, a.body);
+	answer_done(&a);
+}
+
+START_TEST(datasets)
+{
+	char text[512];
+
+	told("DELETE", "/v1/datasets/", dataset, "", H("If-Match", "\"other\""), NULL, 412);
+	told("PATCH", "/v1/datasets/", dataset, "", H(JSON_TYPE, "If-Match", "\"other\""), "{\"name\":\"b\"}", 412);
+	told("PATCH", "/v1/datasets/", dataset, "", H(JSON_TYPE), "{\"name\":1}", 422);
+	(void)snprintf(text, sizeof text, "{\"model\":\"%s\",\"dataset\":\"%s\",\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]}}", model, dataset);
+	told("POST", "/v1/jobs", "", "", H(JSON_TYPE), text, 201);
+	told("DELETE", "/v1/datasets/", dataset, "", NULL, NULL, 409);
+	w.engine_code = PARE_E_TIMEOUT;
+	told("GET", "/v1/datasets/", dataset, "/sample", NULL, NULL, 504);
+	told("POST", "/v1/models/", model, "/validate", NULL, "", 504);
+}
+END_TEST
+
+START_TEST(retries)
+{
+	char text[512];
+	struct answer a;
+
+	(void)snprintf(text, sizeof text, "{\"model\":\"%s\",\"dataset\":\"%s\",\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5}}]}}", model, dataset);
+	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "once"), text, strlen(text));
+	assert_status(&a, 201);
+	finish_job(&w);
+	told("POST", "/v1/jobs/", text_at(a.json, "id"), "/retry", H("Idempotency-Key", "once"), "", 422);
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(uploads)
+{
+	struct answer a = request(&w, "POST", "/v1/uploads", H("Tus-Resumable", "1.0.0", "Upload-Length", "5"), NULL, 0);
+	char id[PARE_ID_MAX];
+
+	assert_status(&a, 201);
+	(void)snprintf(id, sizeof id, "%s", strstr(header(&a, "Location"), "upl_"));
+	answer_done(&a);
+	told("PATCH", "/v1/uploads/", id, "", H("Tus-Resumable", "0.2.2", "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream"), "01234", 412);
+	told("POST", "/v1/uploads", "", "",
+	    H("Tus-Resumable", "1.0.0", "Upload-Length", "5", "Content-Type", "application/offset+octet-stream", "Upload-Checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA="), "01234", 460);
+}
+END_TEST
+
+/* Each time the hook is read it has been changed by somebody else. */
+static const struct store_ops *real_ops;
+static int64_t n_changes;
+
+static enum pare_code load_changed(struct store_tx *tx, const char *owner, const char *id, struct store_hook *out, struct pare_err *err)
+{
+	enum pare_code code = real_ops->hook_load(tx, owner, id, out, err);
+
+	if (code == PARE_OK)
+		out->revision += n_changes++;
+	return code;
+}
+
+START_TEST(hooks)
+{
+	struct store_ops changing = *w.store->ops;
+	char delivery[PARE_ID_MAX], rest[128];
+	struct answer a;
+
+	told("POST", "/v1/webhooks/", hook, "/rotate-secret", H("If-Match", "\"other\""), "", 412);
+	real_ops = w.store->ops;
+	changing.hook_load = load_changed;
+	w.store->ops = &changing;
+	told("PATCH", "/v1/webhooks/", hook, "", H(JSON_TYPE), "{\"description\":\"b\"}", 409);
+	told("POST", "/v1/webhooks/", hook, "/rotate-secret", NULL, "", 409);
+	w.store->ops = real_ops;
+	told("POST", "/v1/webhooks/", hook, "/test", NULL, "", 202);
+	(void)snprintf(rest, sizeof rest, "/v1/webhooks/%s/deliveries", hook);
+	a = get(&w, rest);
+	assert_status(&a, 200);
+	told("GET", rest, "", "", H("If-None-Match", header(&a, "ETag")), NULL, 304);
+	(void)snprintf(delivery, sizeof delivery, "%s", text_at(json_array_get(json_object_get(a.json, "data"), 0), "id"));
+	answer_done(&a);
+	told("PATCH", "/v1/webhooks/", hook, "", H(JSON_TYPE), "{\"enabled\":false}", 200);
+	(void)snprintf(rest, sizeof rest, "/deliveries/%s/redeliver", delivery);
+	told("POST", "/v1/webhooks/", hook, rest, NULL, "", 409);
+}
+END_TEST
+
+START_TEST(upkeep)
+{
+	ck_assert(!atomic_flag_test_and_set(&w.api->upkeep));
+	told("POST", "/v1/admin/gc", "", "", NULL, "", 409);
+	told("POST", "/v1/admin/backup", "", "", NULL, "", 409);
+	atomic_flag_clear(&w.api->upkeep);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("statuses");
-	TCase *t = tcase_create("every route");
+	TCase *t = tcase_create("every route"), *own = tcase_create("one resource");
 	int n = (int)api_route_count();
 
 	tcase_add_checked_fixture(t, setup, teardown);
@@ -251,6 +448,15 @@ int main(void)
 	tcase_add_loop_test(t, too_many_requests, 0, n);
 	tcase_add_loop_test(t, no_memory, 0, n);
 	tcase_add_loop_test(t, store_fails, 0, n);
+	tcase_add_loop_test(t, store_full, 0, n);
+	tcase_add_loop_test(t, engines_and_uploads, 0, n);
 	suite_add_tcase(s, t);
+	tcase_add_checked_fixture(own, populate, teardown);
+	tcase_add_test(own, datasets);
+	tcase_add_test(own, retries);
+	tcase_add_test(own, uploads);
+	tcase_add_test(own, hooks);
+	tcase_add_test(own, upkeep);
+	suite_add_tcase(s, own);
 	return run_suite(s);
 }

@@ -4,13 +4,18 @@ tests/api/harness.h writes the same lines. As a program it compares them with th
 
     seen.py OPENAPI_YAML FILE
 
-prints what is documented and was not seen, and last `seen: N of M documented answers`; exits with 1 if one is missing.
+prints what is documented and was not seen, and last `seen: N of M documented answers`, without the excused; exits with 1 if one is missing.
 """
 import os
 import re
 import sys
 
 PATH = os.environ.get("PARED_SEEN")
+# Answers that a test cannot bring about, and why.
+EXCUSED = {
+    ("POST", "/v1/admin/backup", "500"): "takes a disk that fails while a database is copied; a store in memory makes no backup",
+    ("POST", "/v1/admin/backup", "507"): "takes a disk that fills up while a database is copied",
+}
 
 
 def note(method, target, status):
@@ -39,7 +44,7 @@ def compare(document, path):
         found = next((o for o in operations if o[0] == method and o[2].match(parts[1])), None)
         if found:
             seen.add((found[0], found[1], parts[2]))
-    documented = {(verb, template, status) for verb, template, _, op in operations for status in op["responses"]}
+    documented = {(verb, template, status) for verb, template, _, op in operations for status in op["responses"]} - set(EXCUSED)
     missing = sorted(documented - seen, key=lambda m: (m[1], m[0], m[2]))
     last = None
     for verb, template, status in missing:
