@@ -92,6 +92,14 @@ static enum pare_code parse_path(struct pare_arena *arena, const char *s, size_t
 
 static enum pare_code parse_query(struct pare_arena *arena, const char *s, struct api_target *out, struct pare_err *err)
 {
+	size_t room = 1;
+
+	for (const char *p = s; *p != '\0'; p++)
+		room += *p == '&';
+	room = room < API_MAX_QUERY ? room : API_MAX_QUERY;
+	out->query = pare_arena_array(arena, room, sizeof *out->query);
+	if (out->query == NULL)
+		return pare_err_nomem(err, room * sizeof *out->query);
 	while (*s != '\0') {
 		size_t n = strcspn(s, "&");
 		const char *eq = memchr(s, '=', n);

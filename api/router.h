@@ -26,7 +26,7 @@ struct api_target {
 	size_t n_segments;
 	const char *segments[API_MAX_SEGMENTS]; /* decoded once, never empty */
 	size_t n_query;
-	struct api_query_item query[API_MAX_QUERY];
+	struct api_query_item *query; /* in the arena: most requests have none, and thousands of streams are kept */
 };
 
 /* Splits and decodes; strings live in the arena. PARE_E_BAD_REQUEST says what is wrong with it; PARE_E_NOT_FOUND for more segments than any route has. */
