@@ -33,6 +33,7 @@ struct pare_new_node {
 	const char *op, *in[PARE_NEW_INPUTS], *out; /* inputs up to the first NULL */
 	const char *attr; /* its one attribute, an integer; NULL: none */
 	int64_t value;
+	const struct pare_node *like; /* not NULL: all attributes of that node of the graph instead */
 };
 
 struct pare_rewrite {

@@ -17,7 +17,11 @@ static const struct pare_args *distill_of(const struct pare_args *step)
 
 static struct pare_model *teacher_model(const struct job_run *r, const struct pare_args *distill)
 {
-	return strcmp(pare_args_str(distill, "teacher"), "model") == 0 ? r->teacher_model : r->model;
+	const char *who = pare_args_str(distill, "teacher");
+
+	if (r->factored.source != NULL && strcmp(who, "input") == 0)
+		return r->factored.source;
+	return strcmp(who, "model") == 0 ? r->teacher_model : r->model;
 }
 
 static enum pare_code watch_tensors(struct job_run *r, const struct pare_args *distill, struct pare_err *err)
@@ -79,14 +83,14 @@ static enum pare_code take_weights(struct job_run *r, bool dense, struct pare_er
 static enum pare_code make_teacher(struct job_run *r, const struct pare_args *distill, int64_t batch, bool weights, struct pare_err *err)
 {
 	const struct pare_net_options opt = {.n_threads = pare_net_n_shards(r->net), .max_batch = batch, .seed = r->seed};
-	const char *who = pare_args_str(distill, "teacher");
+	struct pare_model *model = teacher_model(r, distill);
 	enum pare_code code;
 
 	job_distill_done(r);
-	code = pare_net_new(teacher_model(r, distill), &opt, &r->teacher, err);
+	code = pare_net_new(model, &opt, &r->teacher, err);
 	if (code != PARE_OK)
 		return pare_err_at(err, "/distill/teacher");
-	return !weights || strcmp(who, "model") == 0 ? PARE_OK : take_weights(r, strcmp(who, "dense") == 0, err);
+	return !weights || model != r->model ? PARE_OK : take_weights(r, strcmp(pare_args_str(distill, "teacher"), "dense") == 0, err);
 }
 
 static enum pare_code set_up(struct job_run *r, const struct pare_args *train, const struct pare_fit *fit, bool weights, struct pare_distill *out,

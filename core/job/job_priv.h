@@ -2,6 +2,7 @@
 #ifndef PARE_JOB_JOB_PRIV_H
 #define PARE_JOB_JOB_PRIV_H
 
+#include "core/compress/factorize.h"
 #include "core/compress/quantize.h"
 #include "core/data/data.h"
 #include "core/eval/eval.h"
@@ -122,6 +123,15 @@ struct job_quantized {
 	double difference, scale, float_metric;
 };
 
+/* The uploaded model, when the job's is the one with layers of two factors that was made of it (factorize.c). */
+struct job_factored {
+	struct pare_model *source; /* NULL: no such step */
+	struct pare_net *net;      /* of it, while it is judged */
+	struct pare_buf file;      /* what the job's model stands over */
+	struct pare_factor *layers;
+	int n;
+};
+
 struct job_search;
 struct job_sweep;
 
@@ -160,6 +170,7 @@ struct job_run {
 	struct pare_cut cut;
 	struct job_shrunk shrunk;
 	struct job_quantized quantized;
+	struct job_factored factored;
 	int64_t max_batch;
 	struct pare_span file;
 	struct pare_side_file side[PARE_MAX_INPUTS]; /* external data of the model */
@@ -203,7 +214,7 @@ struct job_run {
 	struct job_verdict verdict_input, verdict_dense, verdict_final;
 	struct pare_paired paired;
 	enum pare_split judged; /* the split that the figures are of: test, or what there is */
-	int64_t n_params, n_nonzero_params; /* of the uploaded model */
+	int64_t n_params, n_nonzero_params; /* of the model, with the weights that it came with */
 	struct {
 		char *job, *inputs;
 		struct pare_onnx_entry entries[4]; /* the last one ends them */
@@ -316,6 +327,15 @@ PARE_MUST_USE enum pare_code job_cluster(struct job_run *r, const struct pare_ar
 PARE_MUST_USE enum pare_code job_share(struct job_run *r, struct pare_sharing *out, bool *out_any, struct pare_err *err);
 bool job_shares(const struct job_run *r); /* does any step? */
 void job_write_sharing(const struct job_run *r, struct pare_buf *b);
+/* The factorize step (factorize.c): its work is done before nets are made; the step itself is a look at what came of it. */
+double job_factorize_units(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_factorize(struct job_run *r, const struct pare_args *args, struct pare_err *err);
+/* r->model becomes the factorized one, if the recipe says so. */
+PARE_MUST_USE enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err);
+/* The figures of the uploaded model are those of r->factored.source. */
+PARE_MUST_USE enum pare_code job_judge_source(struct job_run *r, struct pare_err *err);
+void job_factored_done(struct job_factored *f);
+void job_write_factors(const struct job_run *r, struct pare_buf *b);
 /* The quantize step (quantize.c): a check before all steps, the step, and, when the float model stands, r->quantized; nothing without such a step. */
 double job_quantize_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_check_quantize(struct job_run *r, const struct pare_args *args, struct pare_err *err);
@@ -407,6 +427,7 @@ PARE_MUST_USE enum pare_code job_eval(struct job_run *r, enum pare_split split, 
 /* The split that figures are of: test rows, or what there is. */
 void job_choose_judged(struct job_run *r);
 PARE_MUST_USE enum pare_code job_judge(struct job_run *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_judge_net(struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err); /* as it is */
 void job_verdict_done(struct job_verdict *v);
 int64_t job_count_nonzero(const float *w, size_t n);
 double job_compression(const struct job_run *r); /* weights over non-zero weights, of which one at least is counted */

@@ -1,6 +1,6 @@
 /* The figures at the end. Three states of the weights are judged on the same rows: as uploaded (input), just before the
  * first pruning (dense: what pruning has to be compared with, since a model that was just born knows nothing), and at the
- * end (final). This is the one place where test rows are read, after every choice has been made.
+ * end (final). With a factorize step, which comes before all others, the uploaded model is what the rest is compared with. This is the one place where test rows are read, after every choice has been made.
  *
  * Latency is the median of single rows through this engine. It is the one figure that two runs of a job do not share. */
 #include <math.h>
@@ -45,12 +45,13 @@ void job_count(struct pare_net *net, struct job_verdict *v)
 /* What the file holds beside the net's parameters does not change, as long as the graph does not. */
 static enum pare_code count_params(const struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
 {
+	const struct pare_model *other = net == r->shrunk.net ? r->shrunk.model : net == r->factored.net ? r->factored.source : NULL;
 	struct pare_model_counts c;
 	enum pare_code code = PARE_OK;
 
 	job_count(net, v);
-	if (net == r->shrunk.net) {
-		code = pare_model_count(r->shrunk.model, &c, err);
+	if (other != NULL) {
+		code = pare_model_count(other, &c, err);
 		v->n_params = c.n_params;
 		v->n_nonzero_params = c.n_nonzero;
 		return code;
@@ -123,10 +124,15 @@ static enum pare_code judge_one(struct job_run *r, struct pare_net *counted, str
 	return code;
 }
 
+enum pare_code job_judge_net(struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
+{
+	return judge_one(r, net, net, v, err);
+}
+
 static enum pare_code judge_slab(struct job_run *r, const float *slab, struct job_verdict *v, struct pare_err *err)
 {
 	memcpy(pare_net_slab(r->net), slab, pare_net_slab_len(r->net) * sizeof *slab);
-	return judge_one(r, r->net, r->net, v, err);
+	return job_judge_net(r, r->net, v, err);
 }
 
 void job_choose_judged(struct job_run *r)
@@ -139,13 +145,22 @@ void job_choose_judged(struct job_run *r)
 	r->judged = order[i];
 }
 
+/* The uploaded model, and what the result is compared with. */
+static enum pare_code judge_before(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code;
+
+	if (r->factored.source != NULL)
+		return job_judge_source(r, err);
+	code = judge_slab(r, r->input, &r->verdict_input, err);
+	return code == PARE_OK ? judge_slab(r, r->has_dense ? r->dense : r->input, &r->verdict_dense, err) : code;
+}
+
 enum pare_code job_judge(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net *last = r->net;
-	enum pare_code code = judge_slab(r, r->input, &r->verdict_input, err);
+	enum pare_code code = judge_before(r, err);
 
-	if (code == PARE_OK)
-		code = judge_slab(r, r->has_dense ? r->dense : r->input, &r->verdict_dense, err);
 	memcpy(pare_net_slab(r->net), r->final, pare_net_slab_len(r->net) * sizeof *r->final);
 	if (r->shrunk.net != NULL)
 		last = r->shrunk.net;

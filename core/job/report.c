@@ -391,6 +391,7 @@ void job_write_report(const struct job_run *r, struct pare_buf *b)
 	write_records(r, b);
 	write_layers(r, b);
 	job_write_structures(r, b);
+	job_write_factors(r, b);
 	job_write_sharing(r, b);
 	job_write_quantization(r, b);
 	open_key(b, "warnings", "[");

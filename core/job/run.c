@@ -89,6 +89,8 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = pare_onnx_attach(r->model, r->side, r->n_side, err);
 	if (code == PARE_OK)
+		code = job_factorize_model(r, err);
+	if (code == PARE_OK)
 		code = pare_model_count(r->model, &counts, err);
 	if (code == PARE_OK)
 		code = watch(r, err);
@@ -443,6 +445,7 @@ void job_run_done(struct job_run *r)
 	job_distill_done(r);
 	pare_net_free(r->net);
 	pare_model_free(r->model);
+	job_factored_done(&r->factored);
 	pare_model_free(r->teacher_model);
 	pare_buf_done(&r->own);
 	job_sweep_free(r->sweep);

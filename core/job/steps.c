@@ -258,6 +258,7 @@ static enum pare_code run_reestimate(struct job_run *r, const struct pare_args *
 /* --- the table */
 
 const struct job_step job_step_table[] = {
+    {"factorize", job_factorize_units, job_factorize},
     {"train", train_units, job_train},
     {"prune", job_prune_units, job_prune},
     {"remove_dead", job_dead_units, job_remove_dead},

@@ -141,6 +141,17 @@ static void put_edited(struct writer *w, const struct pare_field *f, int32_t nod
 	pare_wire_end(w->out, mark);
 }
 
+static void copy_attrs(struct writer *w, const struct pare_node *from)
+{
+	struct pare_field in;
+	struct pare_wire c;
+
+	pare_wire_init(&c, w->m->file.data, from->wire);
+	while (pare_wire_next(&c, &in))
+		if (in.number == NODE_ATTRIBUTE)
+			copy(w, &in, &c);
+}
+
 static void put_new_node(struct writer *w, const struct pare_new_node *n)
 {
 	size_t mark = pare_wire_begin(w->out, GRAPH_NODE);
@@ -152,6 +163,8 @@ static void put_new_node(struct writer *w, const struct pare_new_node *n)
 	pare_wire_put_str(w->out, NODE_OP_TYPE, n->op);
 	if (n->attr != NULL)
 		put_attr(w, &(struct pare_node_edit){.attr = n->attr, .v = &n->value, .n = 1});
+	if (n->like != NULL)
+		copy_attrs(w, n->like);
 	pare_wire_end(w->out, mark);
 }
 

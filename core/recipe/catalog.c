@@ -225,6 +225,13 @@ static const struct pare_param cluster_params[] = {
     {INTEGER("iterations", 1, 100000, "Rounds of k-means at most"), DEFAULT(300)},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
     END};
+static const struct pare_param factorize_params[] = {
+    {INTEGER("rank", 1, 65536, "Of every layer that gets cheaper by it"), .group = "amount"},
+    {NUMBER("energy", 0, 1, "Share of the squares of a weight's singular values that is kept: the rank of each layer follows"), .open_min = true, .group = "amount"},
+    {NUMBER("ratio", 0, 1, "Share of a layer's multiplications that is kept, at most: the rank of each layer follows"), .open_min = true, .open_max = true, .group = "amount"},
+    {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
+    END};
+
 static const struct pare_param quantize_params[] = {
     {.name = "form", .type = PARE_PARAM_ENUM, .choices = form_choices, .def_text = "int8", .doc = "Of the weights of Gemm, MatMul and Conv: int8, symmetric, zeros stay zero; float16 and bfloat16 halve the file and need nothing else"},
     {.name = "activations", .type = PARE_PARAM_ENUM, .choices = activations_choices, .def_text = "static", .doc = "For int8. static: what the layers multiply is quantized, too, by ranges found on training rows (QDQ, which runtimes run with integer kernels); none: only the file gets smaller"},
@@ -388,6 +395,7 @@ static const struct pare_param layer_params[] = {
 
 const struct pare_method pare_catalog[] = {
     {PARE_KIND_JOB, "job", "One job: a model, a data set, what to do and what to deliver", NULL, job_params},
+    {PARE_KIND_STEP, "factorize", "Layers become products of two smaller ones by the truncated singular value decomposition of their weights, where that takes fewer multiplications; the first step of a recipe, so that training and pruning after it work on the factors", "Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions)", factorize_params},
     {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
     {PARE_KIND_STEP, "remove_dead", "Takes channels and neurons out of the graph that pruning of single weights has left without a purpose: those that nothing reads any more, and those that nothing leads into, whose constant output moves into the bias behind them; outputs stay the same", "Han et al. 2015, arXiv:1506.02626 (3.5)", NULL},

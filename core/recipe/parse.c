@@ -154,7 +154,7 @@ enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const ch
 	return PARE_OK;
 }
 
-const char *const pare_job_kinds[] = {"trial", "sweep", "search", "prune", "quantize", "cluster", "train", "evaluate", NULL};
+const char *const pare_job_kinds[] = {"trial", "sweep", "search", "prune", "factorize", "quantize", "cluster", "train", "evaluate", NULL};
 
 static bool has_step(const struct pare_job *job, const char *name)
 {

@@ -74,7 +74,7 @@ const struct pare_args *pare_job_step(const struct pare_job *job, size_t i);
 /* Replaces the value of a string parameter of the job ("model": the id that a name stands for). */
 PARE_MUST_USE enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const char *value, struct pare_err *err);
 const char *pare_job_recipe_name(const struct pare_job *job); /* NULL for a recipe written out */
-/* What a job is for, in one word: "sweep", or the weightiest of its steps, of which search is before prune, then quantize, cluster, train and evaluate. Static text. */
+/* What a job is for, in one word: "sweep", or the weightiest of its steps, of which search is before prune, then factorize, quantize, cluster, train and evaluate. Static text. */
 const char *pare_job_kind(const struct pare_job *job);
 extern const char *const pare_job_kinds[]; /* all of them; ends with NULL */
 /* The same job as one line of JSON, sorted keys, recipe resolved and defaults written out, without what only the service's record of it holds (name, labels, priority): equal jobs have equal texts. seed and

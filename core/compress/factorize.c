@@ -1,0 +1,241 @@
+/* One matrix serves all layers: as the weight stands in the file, its two factors stand there, too, except that the first factor of a transposed
+ * Gemm is turned over, because a MatMul (which has no bias in any opset) is what computes it.
+ *
+ * Both factors have the root of the singular values, so neither trains faster than the other for no reason.
+ *
+ * Rejected for convolutions: factors along height and width (two uneven kernels, of which many runtimes have slow ones), and Tucker's form, which is
+ * smaller for the same error where kernels are large, at three layers in a row. */
+#include "core/compress/factorize.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/num.h"
+#include "core/compress/svd.h"
+
+/* --- finding layers */
+
+static const struct pare_tensor *stored(const struct pare_model *m, int32_t value)
+{
+	const struct pare_value *v = value >= 0 ? &m->graph.values[value] : NULL;
+
+	return v != NULL && v->init != NULL && !v->is_input && !v->is_output && v->init->dtype == PARE_DT_FLOAT && !v->init->external ? v->init : NULL;
+}
+
+static int64_t int_attr(const struct pare_node *n, const char *name, int64_t absent)
+{
+	const struct pare_attr *a = pare_node_attr(n, name);
+
+	return a != NULL && a->type == PARE_ATTR_INT ? a->i : absent;
+}
+
+static bool read_once(const struct pare_graph *g, int32_t value)
+{
+	int n = 0;
+
+	for (int32_t i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_in; k++)
+			n += g->nodes[i].in[k] == value;
+	return n == 1;
+}
+
+/* Sets what l is as a matrix; false: it is no such layer. */
+static bool describe(const struct pare_node *n, const struct pare_tensor *w, struct pare_factor *l)
+{
+	l->conv = strcmp(n->op_type, "Conv") == 0;
+	l->rows = w->n_dims > 0 ? w->dims[0] : 0;
+	l->cols = l->rows > 0 ? (int64_t)w->n_elems / l->rows : 0;
+	if (l->rows == 0 || l->cols == 0)
+		return false;
+	if (l->conv)
+		return w->n_dims >= 3 && int_attr(n, "group", 1) == 1;
+	l->transposed = strcmp(n->op_type, "Gemm") == 0 && int_attr(n, "transB", 0) != 0;
+	if (strcmp(n->op_type, "Gemm") == 0 && int_attr(n, "transA", 0) != 0)
+		return false;
+	return w->n_dims == 2 && (strcmp(n->op_type, "Gemm") == 0 || strcmp(n->op_type, "MatMul") == 0);
+}
+
+enum pare_code pare_factorize_find(const struct pare_model *m, const struct pare_factorize_options *opt, struct pare_factor **out, int *out_n,
+    struct pare_err *err)
+{
+	const struct pare_graph *g = &m->graph;
+	struct pare_factor *list = pare_calloc((size_t)g->n_nodes + 1, sizeof *list);
+	int n = 0;
+
+	if (list == NULL)
+		return pare_err_nomem(err, (size_t)g->n_nodes * sizeof *list);
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		const struct pare_node *node = &g->nodes[i];
+		const struct pare_tensor *w = node->domain[0] == '\0' && !node->inlined && node->n_in >= 2 && node->in[0] >= 0 ? stored(m, node->in[1]) : NULL;
+		struct pare_factor l = {.node = i};
+		struct pare_param_info info = {.name = w != NULL ? w->name : "", .node_name = node->name};
+
+		if (w == NULL || !describe(node, w, &l) || !read_once(g, node->in[1]) || pare_prune_is_excluded(&opt->names, &info))
+			continue;
+		l.weight = node->in[1];
+		list[n++] = l;
+	}
+	*out = list;
+	*out_n = n;
+	return PARE_OK;
+}
+
+/* --- ranks */
+
+static size_t rank_of(const struct pare_svd *d, const struct pare_factorize_options *opt)
+{
+	double product = (double)d->rows * (double)d->cols, sum = (double)d->rows + (double)d->cols, rank = opt->amount;
+
+	if (opt->by == PARE_FACTOR_ENERGY)
+		rank = (double)pare_svd_rank(d, opt->amount);
+	if (opt->by == PARE_FACTOR_RATIO)
+		rank = fmax(1, floor(opt->amount * product / sum));
+	rank = fmin(rank, (double)d->n_rank);
+	return rank * sum < product ? (size_t)rank : 0;
+}
+
+/* --- writing */
+
+struct factorizer {
+	const struct pare_model *m;
+	struct pare_rewrite *rw;
+	struct pare_err *err;
+};
+
+/* base.suffix, as a name that is free; NULL without memory. */
+static const char *derived(struct factorizer *f, const char *base, const char *suffix)
+{
+	size_t size = strlen(base) + strlen(suffix) + 2;
+	char *name = pare_arena_alloc(&f->rw->arena, size);
+
+	if (name == NULL)
+		return NULL;
+	(void)snprintf(name, size, "%s.%s", base, suffix);
+	return pare_rewrite_name(f->rw, &f->m->graph, name);
+}
+
+static enum pare_code edit_attr(struct factorizer *f, int32_t node, const char *attr, const int64_t *v, size_t n)
+{
+	return pare_rewrite_add_edit(f->rw, &(struct pare_node_edit){.node = node, .attr = attr, .is_list = true, .v = v, .n = n}, f->err);
+}
+
+/* The node's window moves to the first factor; it is left with one of 1 x 1. */
+static enum pare_code make_pointwise(struct factorizer *f, int32_t node, int n_spatial)
+{
+	static const char *const moved[] = {"strides", "pads", "dilations", "auto_pad"};
+	int64_t ones[PARE_MAX_DIMS];
+	enum pare_code code;
+
+	for (int i = 0; i < n_spatial; i++)
+		ones[i] = 1;
+	code = edit_attr(f, node, "kernel_shape", ones, (size_t)n_spatial);
+	for (size_t i = 0; i < sizeof moved / sizeof moved[0] && code == PARE_OK; i++)
+		code = edit_attr(f, node, moved[i], NULL, 0);
+	return code;
+}
+
+/* The initializers of both factors; *first: what the first is called. */
+static enum pare_code put_weights(struct factorizer *f, const struct pare_factor *l, const float *left, const float *right, const char **first)
+{
+	const struct pare_tensor *w = f->m->graph.values[l->weight].init;
+	struct pare_new_init *second = pare_arena_alloc(&f->rw->arena, sizeof *second);
+	struct pare_new_init one = {.name = derived(f, w->name, "factor"), .dtype = PARE_DT_FLOAT, .n_dims = w->n_dims};
+	size_t n_left = (size_t)(l->rows * l->rank), n_right = (size_t)(l->rank * l->cols);
+	bool outputs_first = l->conv || l->transposed;
+
+	if (second == NULL || one.name == NULL)
+		return pare_err_nomem(f->err, 0);
+	*second = (struct pare_new_init){.name = w->name, .dtype = PARE_DT_FLOAT, .n_dims = w->n_dims};
+	for (int i = 0; i < w->n_dims; i++) {
+		one.dims[i] = w->dims[i];
+		second->dims[i] = l->conv ? 1 : w->dims[i];
+	}
+	if (l->conv) {
+		one.dims[0] = second->dims[1] = l->rank;
+		second->dims[0] = l->rows;
+	} else {
+		one.dims[0] = l->transposed ? l->cols : l->rows;
+		one.dims[1] = second->dims[l->transposed ? 1 : 0] = l->rank;
+	}
+	one.bytes = outputs_first ? right : left;
+	one.n_bytes = (outputs_first ? n_right : n_left) * sizeof(float);
+	second->bytes = outputs_first ? left : right;
+	second->n_bytes = (outputs_first ? n_left : n_right) * sizeof(float);
+	f->rw->resized[l->weight] = second;
+	*first = one.name;
+	return pare_rewrite_add_init(f->rw, &one, f->err);
+}
+
+static void turn_over(float *to, const float *from, size_t rows, size_t cols)
+{
+	for (size_t i = 0; i < rows; i++)
+		for (size_t j = 0; j < cols; j++)
+			to[j * rows + i] = from[i * cols + j];
+}
+
+static enum pare_code put_layer(struct factorizer *f, const struct pare_factor *l, const struct pare_svd *d, const float *w)
+{
+	const struct pare_graph *g = &f->m->graph;
+	const struct pare_node *node = &g->nodes[l->node];
+	size_t rank = (size_t)l->rank, n_right = rank * d->cols;
+	float *left = pare_arena_array(&f->rw->arena, d->rows * rank, sizeof *left);
+	float *right = pare_arena_array(&f->rw->arena, n_right, sizeof *right);
+	float *turned = l->transposed ? pare_arena_array(&f->rw->arena, n_right, sizeof *turned) : NULL;
+	struct pare_new_node first = {.before = l->node, .op = l->conv ? "Conv" : "MatMul", .in = {g->values[node->in[0]].name}};
+	enum pare_code code;
+
+	first.out = derived(f, node->name[0] != '\0' ? node->name : g->values[node->out[0]].name, "factor");
+	if (left == NULL || right == NULL || (l->transposed && turned == NULL) || first.out == NULL)
+		return pare_err_nomem(f->err, 0);
+	pare_svd_factors(d, w, rank, left, right);
+	if (l->transposed)
+		turn_over(turned, right, rank, d->cols);
+	first.like = l->conv ? node : NULL;
+	code = put_weights(f, l, left, l->transposed ? turned : right, &first.in[1]);
+	if (code == PARE_OK)
+		code = pare_rewrite_add_node(f->rw, &first, f->err);
+	if (code == PARE_OK)
+		code = pare_rewrite_add_edit(f->rw, &(struct pare_node_edit){.node = l->node, .input = 0, .name = first.out}, f->err);
+	return code == PARE_OK && l->conv ? make_pointwise(f, l->node, g->values[l->weight].init->n_dims - 2) : code;
+}
+
+static enum pare_code factorize_layer(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l)
+{
+	const struct pare_tensor *t = f->m->graph.values[l->weight].init;
+	float *w = pare_alloc(t->n_elems * sizeof *w);
+	struct pare_svd d = {.s = NULL};
+	enum pare_code code = w != NULL ? pare_tensor_read_f32(t, w, f->err) : pare_err_nomem(f->err, t->n_elems * sizeof *w);
+
+	for (size_t i = 0; i < t->n_elems && code == PARE_OK; i++)
+		if (!isfinite(w[i]))
+			code = pare_err_set(f->err, PARE_E_NONFINITE, t->name, "weight %zu is not finite", i);
+	if (code == PARE_OK)
+		code = pare_svd_init(&d, w, (size_t)l->rows, (size_t)l->cols, opt->cancel, f->err);
+	if (code == PARE_OK) {
+		l->rank = (int64_t)rank_of(&d, opt);
+		l->energy = l->rank > 0 ? pare_svd_share(&d, (size_t)l->rank) : 1;
+	}
+	if (code == PARE_OK && l->rank > 0)
+		code = put_layer(f, l, &d, w);
+	pare_svd_done(&d);
+	pare_free(w);
+	return code;
+}
+
+enum pare_code pare_factorize(const struct pare_model *m, const struct pare_factorize_options *opt, struct pare_factor *layers, int n,
+    struct pare_rewrite *out, struct pare_err *err)
+{
+	struct factorizer f = {.m = m, .rw = out, .err = err};
+	enum pare_code code = pare_rewrite_init(out, m, err);
+	int n_done = 0;
+
+	for (int i = 0; i < n && code == PARE_OK; i++) {
+		code = factorize_layer(&f, opt, &layers[i]);
+		n_done += layers[i].rank > 0;
+	}
+	if (code == PARE_OK && n_done == 0)
+		return pare_err_set(err, PARE_E_INVALID, NULL, n > 0 ? "no layer gets cheaper: a rank r of an m x n matrix must be below m n / (m + n)"
+		                                                     : "there is nothing to factorize: no Gemm, MatMul or Conv has a float initializer of its own as its weight, or all are excluded");
+	return code;
+}

@@ -1,0 +1,196 @@
+/* The factorize step, the first of a recipe: layers of the uploaded model become products of two smaller ones before anything else is done.
+ *
+ * It needs no data and nothing of the job but the file, so it is done when the model is opened: the factorized model is written, read back like any
+ * upload, and is the job's model from there on. All steps after it, checkpoints, folds and the sweep know nothing of it, and a resumed job makes
+ * the same model again. What the report calls input and dense is the model that was uploaded. Rejected: changing the net between two steps, for which
+ * every mask, copy of weights and checkpoint would have to be carried over; who wants to train first does that in a job before. */
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "core/graph/net_view.h"
+#include "core/job/job_priv.h"
+#include "core/prune/shrink.h"
+#include "core/recipe/json_text.h"
+
+#define LABEL_MAX 64
+
+double job_factorize_units(const struct job_run *r, size_t step)
+{
+	(void)r;
+	(void)step;
+	return JOB_ROUND_UNITS;
+}
+
+enum pare_code job_factorize(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	(void)args;
+	return job_evaluate_now(r, err);
+}
+
+static const struct pare_args *factorize_step(const struct job_run *r)
+{
+	const struct pare_args *first = pare_job_step(r->job, 0);
+
+	return strcmp(first->method->name, "factorize") == 0 ? first : NULL;
+}
+
+static void options(const struct pare_args *args, struct pare_factorize_options *o)
+{
+	static const char *const by[] = {[PARE_FACTOR_RANK] = "rank", [PARE_FACTOR_ENERGY] = "energy", [PARE_FACTOR_RATIO] = "ratio"};
+	const struct pare_arg *exclude = pare_args_get(args, "exclude");
+
+	*o = (struct pare_factorize_options){.names = {.exclude = exclude->strings, .n_exclude = exclude->n}, .cancel = job_cancel_flag()};
+	for (size_t i = 0; i < sizeof by / sizeof by[0]; i++)
+		if (pare_args_has(args, by[i])) {
+			o->by = (enum pare_factor_by)i;
+			o->amount = o->by == PARE_FACTOR_RANK ? (double)pare_args_int(args, by[i]) : pare_args_num(args, by[i]);
+		}
+}
+
+static bool same(const struct pare_args *a, const struct pare_args *b)
+{
+	struct pare_factorize_options x, y;
+
+	if (a == NULL || b == NULL)
+		return a == b;
+	options(a, &x);
+	options(b, &y);
+	if (x.by != y.by || x.amount < y.amount || x.amount > y.amount || x.names.n_exclude != y.names.n_exclude)
+		return false;
+	for (size_t i = 0; i < x.names.n_exclude; i++)
+		if (strcmp(x.names.exclude[i], y.names.exclude[i]) != 0)
+			return false;
+	return true;
+}
+
+/* All variants of a sweep run on one net. */
+static enum pare_code common_step(struct job_run *r, const struct pare_args **out, struct pare_err *err)
+{
+	*out = NULL;
+	for (int i = job_n_variants(r); i-- > 0;) {
+		const struct pare_args *before = *out;
+
+		job_take_variant(r, i);
+		*out = factorize_step(r);
+		if (i + 1 < job_n_variants(r) && !same(before, *out))
+			return pare_err_set(err, PARE_E_INVALID, "/sweep", "variants of a sweep share one model: they factorize it alike or not at all; make a job for each");
+	}
+	return PARE_OK;
+}
+
+static enum pare_code check(const struct job_run *r, struct pare_err *err)
+{
+	const struct pare_graph *g = &r->model->graph;
+	char label[LABEL_MAX];
+
+	if (r->n_side > 0)
+		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the model keeps weights in files beside it; store it as one file");
+	for (int32_t i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_attrs; k++)
+			if (g->nodes[i].attrs[k].type == PARE_ATTR_GRAPH) {
+				pare_node_label(g, i, label, sizeof label);
+				return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "node \"%s\" holds a graph of its own, which may read the weights", label);
+			}
+	return PARE_OK;
+}
+
+static enum pare_code rewrite(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	struct job_factored *f = &r->factored;
+	struct pare_factorize_options o;
+	struct pare_rewrite rw;
+	enum pare_code code;
+
+	options(args, &o);
+	memset(&rw, 0, sizeof rw);
+	pare_buf_init(&f->file, 2 * r->model->file.len + ((size_t)16 << 20));
+	code = pare_factorize_find(r->model, &o, &f->layers, &f->n, err);
+	if (code == PARE_OK)
+		code = pare_factorize(r->model, &o, f->layers, f->n, &rw, err);
+	if (code == PARE_OK)
+		code = pare_onnx_rewrite(r->model, &rw, &f->file, err);
+	pare_rewrite_done(&rw);
+	if (code != PARE_OK)
+		return code;
+	f->source = r->model;
+	r->model = NULL;
+	return pare_onnx_read((struct pare_span){(const uint8_t *)f->file.data, f->file.len}, &r->model, err);
+}
+
+enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err)
+{
+	const struct pare_args *args;
+	enum pare_code code = common_step(r, &args, err);
+
+	if (code != PARE_OK || args == NULL)
+		return code;
+	code = check(r, err);
+	if (code == PARE_OK)
+		code = rewrite(r, args, err);
+	return code == PARE_OK || code == PARE_E_CANCELED ? code : pare_err_at(err, "/recipe/steps/0/factorize");
+}
+
+enum pare_code job_judge_source(struct job_run *r, struct pare_err *err)
+{
+	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = r->max_batch, .training = true, .seed = r->seed};
+	enum pare_code code = pare_net_new(r->factored.source, &opt, &r->factored.net, err);
+
+	if (code == PARE_OK)
+		code = job_judge_net(r, r->factored.net, &r->verdict_input, err);
+	if (code == PARE_OK)
+		code = job_judge_net(r, r->factored.net, &r->verdict_dense, err);
+	pare_net_free(r->factored.net);
+	r->factored.net = NULL;
+	return code;
+}
+
+void job_factored_done(struct job_factored *f)
+{
+	pare_net_free(f->net);
+	pare_model_free(f->source);
+	pare_free(f->layers);
+	pare_buf_done(&f->file);
+}
+
+/* --- the report */
+
+/* Of one row; the factor that kept the node says at how many positions the layer stands. */
+static void write_macs(const struct job_run *r, struct pare_buf *b, const struct pare_factor *l)
+{
+	const struct pare_graph *g = &r->factored.source->graph;
+	int32_t v = pare_graph_find_value(&r->model->graph, g->values[g->nodes[l->node].out[0]].name);
+	int64_t macs = v >= 0 ? pare_net_node_macs(r->net, r->model->graph.values[v].producer) : 0;
+	int64_t one = l->rank > 0 ? l->rank * (l->conv || l->transposed ? l->rows : l->cols) : l->rows * l->cols, times = macs / one;
+
+	pare_json_key_int(b, "macs", times * l->rows * l->cols);
+	pare_json_key_int(b, "macs_final", l->rank > 0 ? times * l->rank * (l->rows + l->cols) : macs);
+}
+
+void job_write_factors(const struct job_run *r, struct pare_buf *b)
+{
+	const struct job_factored *f = &r->factored;
+
+	if (f->source == NULL)
+		return;
+	pare_json_key(b, "factors");
+	pare_buf_str(b, "[");
+	for (int i = 0; i < f->n; i++) {
+		const struct pare_factor *l = &f->layers[i];
+
+		pare_json_sep(b);
+		pare_buf_str(b, "{");
+		pare_json_key_str(b, "name", f->source->graph.values[l->weight].name);
+		pare_json_key_int(b, "rows", l->rows);
+		pare_json_key_int(b, "columns", l->cols);
+		pare_json_key(b, "rank");
+		if (l->rank > 0)
+			pare_json_int(b, l->rank);
+		else
+			pare_buf_str(b, "null");
+		pare_json_key_num(b, "energy", l->energy);
+		write_macs(r, b, l);
+		pare_buf_str(b, "}");
+	}
+	pare_buf_str(b, "]");
+}

@@ -1,0 +1,140 @@
+/* Models whose layers became two factors, as jobs through the worker: what leaves, what the report says of it, and what goes on with them. */
+#include <math.h>
+
+#include "core/onnx/onnx.h"
+#include "tests/core/job/job_support.h"
+
+#define ARCH "{\"input\":[4],\"layers\":[{\"units\":24,\"activation\":\"relu\"},{\"units\":16,\"activation\":\"relu\"},{\"units\":3}],\"seed\":3}"
+#define JOB(steps) \
+	"{\"model\":\"m\",\"dataset\":\"d\",\"seed\":1,\"data\":{\"normalize\":\"standard\"},\"outputs\":[\"report\",\"onnx\"],\"recipe\":{\"steps\":[" steps "]}}"
+#define TRAIN "{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}"
+
+#include "tests/core/job/iris_rig.h"
+
+/* Layers 4x24, 24x16 and 16x3: rank 3 is cheaper for the first two (84 of 96, 120 of 384), not for the last (57 of 48). */
+START_TEST(cheaper_layers_become_two)
+{
+	struct pare_model *m;
+	char *onnx;
+	size_t n;
+	json_t *v;
+
+	ck_assert_msg(run(JOB("{\"factorize\":{\"rank\":3}}")) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_uint_eq(json_array_size(json_object_get(v, "factors")), 3);
+	ck_assert_double_eq(rig_num(v, "factors.0.rank"), 3);
+	ck_assert_double_eq(rig_num(v, "factors.0.macs"), 96);
+	ck_assert_double_eq(rig_num(v, "factors.0.macs_final"), 84);
+	ck_assert_double_eq(rig_num(v, "factors.1.macs"), 384);
+	ck_assert_double_eq(rig_num(v, "factors.1.macs_final"), 120);
+	ck_assert_double_gt(rig_num(v, "factors.1.energy"), 0.1);
+	ck_assert_double_lt(rig_num(v, "factors.1.energy"), 1);
+	ck_assert_double_eq(rig_num(v, "factors.2.macs_final"), 48);
+	ck_assert_double_eq(rig_num(v, "factors.2.energy"), 1);
+	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(v, "factors"), 2), "rank")));
+	ck_assert_double_eq(rig_num(v, "input.macs"), 528);
+	ck_assert_double_eq(rig_num(v, "dense.macs"), 528);
+	ck_assert_double_eq(rig_num(v, "final.macs"), 252);
+	ck_assert_double_eq(rig_num(v, "input.n_weights") - rig_num(v, "final.n_weights"), 528 - 252);
+	ck_assert_double_eq(rig_num(v, "input.n_params") - rig_num(v, "final.n_params"), 528 - 252);
+	json_decref(v);
+	onnx = rig_output(&r, "model.onnx", &n);
+	ck_assert_int_eq(pare_onnx_read((struct pare_span){(uint8_t *)onnx, n}, &m, &r.err), PARE_OK);
+	ck_assert_int_ge(pare_graph_find_value(&m->graph, "fc1.weight.factor"), 0);
+	ck_assert_int_ge(pare_graph_find_value(&m->graph, "fc2.weight.factor"), 0);
+	ck_assert_int_lt(pare_graph_find_value(&m->graph, "fc3.weight.factor"), 0);
+	pare_model_free(m);
+	free(onnx);
+}
+END_TEST
+
+/* What the amount says: the share of the squares, or of the multiplications, and what is excluded stays whole. */
+START_TEST(amounts_decide_ranks)
+{
+	json_t *v;
+
+	ck_assert_msg(run(JOB("{\"factorize\":{\"energy\":0.5,\"exclude\":[\"fc1*\"]}}")) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_uint_eq(json_array_size(json_object_get(v, "factors")), 2);
+	ck_assert_double_ge(rig_num(v, "factors.0.energy"), 0.5);
+	ck_assert_double_lt(rig_num(v, "factors.0.energy"), 0.75);
+	json_decref(v);
+	ck_assert_msg(run(JOB("{\"factorize\":{\"ratio\":0.5}}")) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_eq(rig_num(v, "factors.0.rank"), 1);
+	ck_assert_double_eq(rig_num(v, "factors.1.rank"), 4);
+	ck_assert_double_eq(rig_num(v, "factors.2.rank"), 1);
+	ck_assert_double_eq(rig_num(v, "final.macs"), 28 + 160 + 19);
+	json_decref(v);
+}
+END_TEST
+
+/* Training, distilling from what it was, structures, single weights, folds, shared values and integers all work on the factors; the same job, the same bytes. */
+static const char *const followed_by[] = {
+    TRAIN,
+    "{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01},\"distill\":{\"teacher\":\"input\",\"alpha\":0.1}}}",
+    TRAIN ",{\"prune\":{\"sparsity\":0.3,\"granularity\":\"channel\",\"recover\":{\"epochs\":20,\"optimizer\":\"adam\"}}},{\"quantize\":{}}",
+    TRAIN ",{\"prune\":{\"sparsity\":0.3,\"recover\":{\"epochs\":10,\"optimizer\":\"adam\"}}},{\"remove_dead\":{}},{\"cluster\":{\"bits\":5}},{\"evaluate\":{\"folds\":2}}",
+};
+
+START_TEST(the_rest_works_on_factors)
+{
+	char job[2048], *bytes[2];
+	size_t n[2];
+	json_t *v;
+
+	(void)snprintf(job, sizeof job, JOB("{\"factorize\":{\"rank\":3}},%s"), followed_by[_i]);
+	for (int k = 0; k < 2; k++) {
+		ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		bytes[k] = rig_output(&r, "model.onnx", &n[k]);
+	}
+	ck_assert_uint_eq(n[0], n[1]);
+	ck_assert_mem_eq(bytes[0], bytes[1], n[0]);
+	free(bytes[0]);
+	free(bytes[1]);
+	v = rig_report(&r);
+	ck_assert_double_eq(rig_num(v, "dense.macs"), 528);
+	ck_assert_double_le(rig_num(v, "final.macs"), 252);
+	ck_assert_double_ge(rig_num(v, "final.accuracy"), 0.8);
+	ck_assert_double_gt(rig_num(v, "final.accuracy"), rig_num(v, "dense.accuracy"));
+	json_decref(v);
+}
+END_TEST
+
+static const struct {
+	const char *job, *where, *message;
+} bad_table[] = {
+    {JOB(TRAIN ",{\"factorize\":{\"rank\":3}}"), "/recipe/steps/1/factorize", "must be the first step"},
+    {JOB("{\"factorize\":{}}"), "/recipe/steps/0/factorize", "exactly one of"},
+    {JOB("{\"factorize\":{\"rank\":3,\"energy\":0.5}}"), "/recipe/steps/0/factorize", "exactly one of"},
+    {JOB("{\"factorize\":{\"rank\":100}}"), "/recipe/steps/0/factorize", "no layer gets cheaper"},
+    {JOB("{\"factorize\":{\"rank\":1,\"exclude\":[\"*\"]}}"), "/recipe/steps/0/factorize", "nothing to factorize"},
+    {"{\"model\":\"m\",\"dataset\":\"d\",\"require\":{\"max_drop\":0.1},\"recipe\":{\"steps\":[{\"factorize\":{\"rank\":3}},{\"search\":{}}]}}", "/recipe/steps/1/search", "factorize in a job before"},
+    {"{\"model\":\"m\",\"recipe\":{\"steps\":[{\"factorize\":{\"rank\":3}}]}}", "/dataset", "step 1, factorize, is such a step"},
+    {"{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[{\"factorize\":{\"rank\":3}},{\"evaluate\":{}}]},\"sweep\":{\"grid\":[{\"parameter\":\"/recipe/steps/0/factorize/rank\",\"values\":[2,3]}]}}",
+     "/sweep", "share one model"},
+};
+
+START_TEST(refused_with_the_reason)
+{
+	ck_assert_int_ne(run(bad_table[_i].job), PARE_OK);
+	ck_assert_msg(strstr(r.err.message, bad_table[_i].message) != NULL && strstr(r.err.where, bad_table[_i].where) != NULL, "%d: \"%s\" at \"%s\"", _i, r.err.message, r.err.where);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	Suite *s = suite_create("core/job/factorize");
+	TCase *t = tcase_create("factorize");
+
+	if (argc > 1 && strcmp(argv[1], "worker") == 0)
+		return pare_worker_main();
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, cheaper_layers_become_two);
+	tcase_add_test(t, amounts_decide_ranks);
+	tcase_add_loop_test(t, the_rest_works_on_factors, 0, (int)(sizeof followed_by / sizeof followed_by[0]));
+	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
+	suite_add_tcase(s, t);
+	return rig_main(s);
+}
