@@ -119,6 +119,7 @@ struct job_quantized {
 	double *errors;       /* by layer */
 	int n;
 	size_t float_bytes;
+	bool full_range; /* products of whole bytes, which some processors saturate */
 	int64_t rows;
 	double difference, scale, float_metric;
 };

@@ -262,6 +262,7 @@ static enum pare_code write_quantized(struct job_run *r, const struct pare_args 
 	enum pare_code code;
 
 	options(args, &o);
+	q->full_range = o.activations && !o.reduce_range;
 	code = pare_quantize_find(m, &o, &q->layers, &q->n, err);
 	if (code == PARE_OK && o.activations)
 		code = calibrate(r, args, m, q->layers, q->n, err);

@@ -19,6 +19,10 @@ static const char training_form_warning[] =
     "that obeys the attribute takes the statistics of the batch it is given. Before the model is served, export it for inference, or set "
     "the attribute to 0 and remove the nodes' further outputs.";
 
+static const char saturation_warning[] =
+    "The weights are whole bytes. Where a processor adds products of bytes in 16 bits (x86 without VNNI), integer kernels saturate and the model may say something "
+    "else there. For such machines set reduce_range in the quantize step, which keeps weights within 7 bits.";
+
 const char *job_split_name(enum pare_split split)
 {
 	static const char *const names[] = {[PARE_SPLIT_TRAIN] = "train", [PARE_SPLIT_VALIDATION] = "validation", [PARE_SPLIT_TEST] = "test"};
@@ -361,13 +365,15 @@ static bool has_zeros(const struct job_run *r)
 
 const char *job_warning(const struct job_run *r, int i)
 {
-	const char *all[2];
+	const char *all[3];
 	int n = 0;
 
 	if (has_zeros(r))
 		all[n++] = job_zeros_warning;
 	if (has_training_form(&r->model->graph))
 		all[n++] = training_form_warning;
+	if (r->quantized.full_range)
+		all[n++] = saturation_warning;
 	return i < n ? all[i] : NULL;
 }
 

@@ -69,7 +69,7 @@ static void target_of(const struct api_route *r, const char *query, char out[TAR
 			out[n++] = *p++;
 			continue;
 		}
-		n += (size_t)snprintf(out + n, TARGET_MAX - n, "%s", id_of(r->path));
+		n += (size_t)snprintf(out + n, TARGET_MAX - n, "%s", strncmp(p, "{version}", 9) == 0 ? "1" : id_of(r->path));
 		p = strchr(p, '}') + 1;
 	}
 	(void)snprintf(out + n, TARGET_MAX - n, "%s", query);
