@@ -44,10 +44,10 @@ static const struct {
 } quantize_table[] = {
     {"", 1, 0.01, true},
     {"\"range\":\"minmax\",\"per_channel\":false", 1, 0.02, true},
-    {"\"range\":\"percentile\",\"reduce_range\":true,\"rows\":40", 1, 0.02},
-    {"\"activations\":\"none\"", 1, 0.01},
-    {"\"form\":\"float16\"", 2, 0.0005},
-    {"\"form\":\"bfloat16\"", 2, 0.004},
+    {"\"range\":\"percentile\",\"reduce_range\":true,\"rows\":40", 1, 0.02, false},
+    {"\"activations\":\"none\"", 1, 0.01, false},
+    {"\"form\":\"float16\"", 2, 0.0005, false},
+    {"\"form\":\"bfloat16\"", 2, 0.004, false},
 };
 
 START_TEST(quantized_models_are_judged_as_they_leave)
