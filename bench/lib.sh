@@ -66,8 +66,8 @@ beside() {
 short() {
 	awk "BEGIN {printf \"%.4g\", $1}"
 }
-quotient() { # FILE FILE: the median over the rounds
-	paste "$1" "$2" | awk '{printf "%.5f\n", $1 / $2}' >"$tmp/ratio"
+quotient() { # FILE FILE: the median over the rounds that both have run
+	paste "$1" "$2" | awk 'NF == 2 {printf "%.5f\n", $1 / $2}' >"$tmp/ratio"
 	median "$tmp/ratio" | awk '{printf "%.3f", $1}'
 }
 # ratio FIGURE A B TARGET: A's files against B's
