@@ -173,7 +173,7 @@ struct store_job_change {
 /* PARE_E_PRECONDITION: its revision is another one by now. */
 PARE_MUST_USE enum pare_code store_job_change(struct store_view v, const char *id, const struct store_job_change *c, struct store_job *out, struct pare_err *err);
 /* Looks up j->position, of a job as it was read or written. Counted up to STORE_POSITION_MAX, so that asking costs the same behind 100,000 jobs. */
-#define STORE_POSITION_MAX 1000
+#define STORE_POSITION_MAX 100
 PARE_MUST_USE enum pare_code store_job_position(struct store_view v, struct store_job *j, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_counts(struct store *s, int64_t out[STORE_N_STATUS], int64_t *out_oldest_queued_ms, struct pare_err *err);
 
