@@ -148,21 +148,27 @@ enum pare_code api_target_parse(struct pare_arena *arena, const char *raw, struc
 	return parse_query(arena, raw + n_path + 1, out, err);
 }
 
-/* Compares the target with a template, segment by segment. */
+/* Compares the target with a template, segment by segment; most templates differ in their first letters. */
 static bool match(const char *pattern, const struct api_target *t, const char *params[API_MAX_PARAMS])
 {
 	size_t i = 0, n_params = 0;
 
 	for (; *pattern == '/'; i++) {
-		size_t n = strcspn(++pattern, "/");
+		const char *s = i < t->n_segments ? t->segments[i] : NULL;
 
-		if (i == t->n_segments)
+		if (s == NULL)
 			return false;
-		if (pattern[0] == '{')
-			params[n_params++] = t->segments[i];
-		else if (strlen(t->segments[i]) != n || memcmp(t->segments[i], pattern, n) != 0)
+		if (*++pattern == '{') {
+			params[n_params++] = s;
+			pattern += strcspn(pattern, "/");
+			continue;
+		}
+		while (*s != '\0' && *s == *pattern) {
+			s++;
+			pattern++;
+		}
+		if (*s != '\0' || (*pattern != '/' && *pattern != '\0'))
 			return false;
-		pattern += n;
 	}
 	return i == t->n_segments;
 }
@@ -212,10 +218,11 @@ enum pare_code api_route_find(const char *method, const struct api_target *t, co
 	const char *path = best_path(t), *tried[API_MAX_PARAMS] = {0};
 	bool found = false;
 
-	for (const struct api_route *r = api_route_table; path != NULL && r->method != NULL; r++) {
-		if (strcmp(r->path, path) != 0)
-			continue;
+	if (path != NULL)
 		(void)match(path, t, tried);
+	for (const struct api_route *r = api_route_table; path != NULL && r->method != NULL; r++) {
+		if (r->path != path && strcmp(r->path, path) != 0)
+			continue;
 		if (strcmp(r->method, wanted) == 0) {
 			memcpy(params, tried, sizeof tried);
 			*out = r;
