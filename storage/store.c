@@ -153,48 +153,25 @@ enum pare_code store_asset_delete(struct store_view v, enum store_asset_kind kin
 }
 
 /* --- pages: one row more than asked for is read, which answers "is there more" */
-void store_reverse(void *rows, int n, size_t row_bytes, void *spare)
+static enum pare_code read_assets(const void *ctx, struct store_view v, struct store_tx *tx, const struct store_range *r, void *list, int *n, struct pare_err *err)
 {
-	for (int i = 0, k = n - 1; i < k; i++, k--) {
-		char *a = (char *)rows + (size_t)i * row_bytes, *b = (char *)rows + (size_t)k * row_bytes;
+	return v.store->ops->asset_page(tx, *(const enum store_asset_kind *)ctx, r, list, n, err);
+}
 
-		memcpy(spare, a, row_bytes);
-		memcpy(a, b, row_bytes);
-		memcpy(b, spare, row_bytes);
-	}
+static void done_asset(void *row)
+{
+	store_asset_done(row);
 }
 
 enum pare_code store_asset_list(struct store_view v, enum store_asset_kind kind, const struct store_page *page, struct store_asset **out, int *out_n, bool *out_more, struct pare_err *err)
 {
-	struct store *s = v.store;
-	struct store_range range;
-	struct store_asset *list, spare;
-	struct store_tx *tx;
-	bool flip, more;
-	int n = 0;
-	enum pare_code code = store_range_of(v, page, &range, &flip, err);
+	const struct store_pager pager = {.row_bytes = sizeof **out, .read = read_assets, .done = done_asset, .ctx = &kind};
+	void *list;
+	enum pare_code code = store_page_read(v, page, &pager, &list, out_n, out_more, err);
 
-	if (code != PARE_OK)
-		return code;
-	list = pare_calloc((size_t)range.limit, sizeof *list);
-	if (list == NULL)
-		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
-	code = s->ops->begin(s, false, &tx, err);
 	if (code == PARE_OK)
-		code = s->ops->end(tx, s->ops->asset_page(tx, kind, &range, list, &n, err), err);
-	if (code != PARE_OK) {
-		store_asset_list_done(list, n);
-		return code;
-	}
-	more = n > page->limit;
-	if (more)
-		store_asset_done(&list[--n]);
-	if (flip)
-		store_reverse(list, n, sizeof *list, &spare);
-	*out = list;
-	*out_n = n;
-	*out_more = more;
-	return PARE_OK;
+		*out = list;
+	return code;
 }
 
 /* The places of a page's queued jobs. The front of the queue is gone through once, whatever the page holds; who is not in it is as deep as is counted. */
@@ -224,47 +201,32 @@ static enum pare_code place(struct store *s, struct store_tx *tx, struct store_j
 	return code;
 }
 
-static enum pare_code jobs_of(struct store *s, struct store_tx *tx, const struct store_range *r, struct store_job *list, int *n, struct pare_err *err)
+static enum pare_code read_jobs(const void *ctx, struct store_view v, struct store_tx *tx, const struct store_range *r, void *list, int *n, struct pare_err *err)
 {
-	enum pare_code code = s->ops->job_page(tx, r, list, n, err);
+	struct store_job *jobs = list;
+	enum pare_code code = v.store->ops->job_page(tx, r, jobs, n, err);
 
+	(void)ctx;
 	for (int i = 0; i < *n && code == PARE_OK; i++)
-		if (list[i].status == STORE_QUEUED)
-			return place(s, tx, list, *n, r->ascending, err);
+		if (jobs[i].status == STORE_QUEUED)
+			return place(v.store, tx, jobs, *n, r->ascending, err);
 	return code;
+}
+
+static void done_job(void *row)
+{
+	store_job_done(row);
 }
 
 enum pare_code store_job_list(struct store_view v, const struct store_page *page, struct store_job **out, int *out_n, bool *out_more, struct pare_err *err)
 {
-	struct store *s = v.store;
-	struct store_range range;
-	struct store_job *list, spare;
-	struct store_tx *tx;
-	bool flip, more;
-	int n = 0;
-	enum pare_code code = store_range_of(v, page, &range, &flip, err);
+	const struct store_pager pager = {.row_bytes = sizeof **out, .read = read_jobs, .done = done_job};
+	void *list;
+	enum pare_code code = store_page_read(v, page, &pager, &list, out_n, out_more, err);
 
-	if (code != PARE_OK)
-		return code;
-	list = pare_calloc((size_t)range.limit, sizeof *list);
-	if (list == NULL)
-		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
-	code = s->ops->begin(s, false, &tx, err);
 	if (code == PARE_OK)
-		code = s->ops->end(tx, jobs_of(s, tx, &range, list, &n, err), err);
-	if (code != PARE_OK) {
-		store_job_list_done(list, n);
-		return code;
-	}
-	more = n > page->limit;
-	if (more)
-		store_job_done(&list[--n]);
-	if (flip)
-		store_reverse(list, n, sizeof *list, &spare);
-	*out = list;
-	*out_n = n;
-	*out_more = more;
-	return PARE_OK;
+		*out = list;
+	return code;
 }
 
 /* --- jobs, read only */

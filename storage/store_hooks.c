@@ -201,76 +201,52 @@ enum pare_code store_hook_delete(struct store_view v, const char *id, struct par
 	return v.store->ops->end(tx, code, err);
 }
 
+static enum pare_code read_hooks(const void *ctx, struct store_view v, struct store_tx *tx, const struct store_range *r, void *list, int *n, struct pare_err *err)
+{
+	(void)ctx;
+	return v.store->ops->hook_page(tx, r, list, n, err);
+}
+
+static void done_hook(void *row)
+{
+	store_hook_done(row);
+}
+
 enum pare_code store_hook_list(struct store_view v, const struct store_page *page, struct store_hook **out, int *out_n, bool *out_more, struct pare_err *err)
 {
-	struct store_range range;
-	struct store_hook *list, spare;
-	struct store_tx *tx;
-	bool flip;
-	int n = 0;
-	enum pare_code code = store_range_of(v, page, &range, &flip, err);
+	const struct store_pager pager = {.row_bytes = sizeof **out, .read = read_hooks, .done = done_hook};
+	void *list;
+	enum pare_code code = store_page_read(v, page, &pager, &list, out_n, out_more, err);
 
-	if (code != PARE_OK)
-		return code;
-	list = pare_calloc((size_t)range.limit, sizeof *list);
-	if (list == NULL)
-		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
-	code = v.store->ops->begin(v.store, false, &tx, err);
 	if (code == PARE_OK)
-		code = v.store->ops->end(tx, v.store->ops->hook_page(tx, &range, list, &n, err), err);
-	if (code != PARE_OK) {
-		store_hook_list_done(list, n);
-		return code;
-	}
-	*out_more = n > page->limit;
-	if (*out_more)
-		store_hook_done(&list[--n]);
-	if (flip)
-		store_reverse(list, n, sizeof *list, &spare);
-	*out = list;
-	*out_n = n;
-	return PARE_OK;
+		*out = list;
+	return code;
 }
 
 /* --- deliveries */
-static enum pare_code delivery_page(struct store_view v, struct store_tx *tx, const char *hook, const struct store_range *range, struct store_delivery *list, int *n, struct pare_err *err)
+static enum pare_code read_deliveries(const void *ctx, struct store_view v, struct store_tx *tx, const struct store_range *r, void *list, int *n, struct pare_err *err)
 {
 	struct store_hook h = {.memory = NULL};
-	enum pare_code code = v.store->ops->hook_load(tx, v.owner, hook, &h, err);
+	enum pare_code code = v.store->ops->hook_load(tx, v.owner, ctx, &h, err);
 
 	store_hook_done(&h);
-	return code == PARE_OK ? v.store->ops->delivery_page(tx, hook, range, list, n, err) : code;
+	return code == PARE_OK ? v.store->ops->delivery_page(tx, ctx, r, list, n, err) : code;
+}
+
+static void done_delivery(void *row)
+{
+	store_delivery_done(row);
 }
 
 enum pare_code store_delivery_list(struct store_view v, const char *hook, const struct store_page *page, struct store_delivery **out, int *out_n, bool *out_more, struct pare_err *err)
 {
-	struct store_range range;
-	struct store_delivery *list, spare;
-	struct store_tx *tx;
-	bool flip;
-	int n = 0;
-	enum pare_code code = store_range_of(v, page, &range, &flip, err);
+	const struct store_pager pager = {.row_bytes = sizeof **out, .read = read_deliveries, .done = done_delivery, .ctx = hook};
+	void *list;
+	enum pare_code code = store_page_read(v, page, &pager, &list, out_n, out_more, err);
 
-	if (code != PARE_OK)
-		return code;
-	list = pare_calloc((size_t)range.limit, sizeof *list);
-	if (list == NULL)
-		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
-	code = v.store->ops->begin(v.store, false, &tx, err);
 	if (code == PARE_OK)
-		code = v.store->ops->end(tx, delivery_page(v, tx, hook, &range, list, &n, err), err);
-	if (code != PARE_OK) {
-		store_delivery_list_done(list, n);
-		return code;
-	}
-	*out_more = n > page->limit;
-	if (*out_more)
-		store_delivery_done(&list[--n]);
-	if (flip)
-		store_reverse(list, n, sizeof *list, &spare);
-	*out = list;
-	*out_n = n;
-	return PARE_OK;
+		*out = list;
+	return code;
 }
 
 static enum pare_code load_enabled(struct store_view v, struct store_tx *tx, const char *id, struct store_hook *h, struct pare_err *err)

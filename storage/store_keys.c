@@ -54,41 +54,26 @@ enum pare_code store_key_get(struct store *s, const char *id, struct store_key *
 	return code;
 }
 
+static enum pare_code read_keys(const void *ctx, struct store_view v, struct store_tx *tx, const struct store_range *r, void *list, int *n, struct pare_err *err)
+{
+	(void)ctx;
+	return v.store->ops->key_page(tx, r, list, n, err);
+}
+
+static void done_key(void *row)
+{
+	store_key_done(row);
+}
+
 enum pare_code store_key_list(struct store *s, const struct store_page *page, struct store_key **out, int *out_n, bool *out_more, struct pare_err *err)
 {
-	struct store_range range;
-	struct store_key *list;
-	struct store_tx *tx;
-	bool flip, more;
-	int n = 0;
-	enum pare_code code = store_range_of((struct store_view){s, ""}, page, &range, &flip, err);
+	const struct store_pager pager = {.row_bytes = sizeof **out, .read = read_keys, .done = done_key};
+	void *list;
+	enum pare_code code = store_page_read((struct store_view){s, ""}, page, &pager, &list, out_n, out_more, err);
 
-	if (code != PARE_OK)
-		return code;
-	list = pare_calloc((size_t)range.limit, sizeof *list);
-	if (list == NULL)
-		return pare_err_nomem(err, (size_t)range.limit * sizeof *list);
-	code = s->ops->begin(s, false, &tx, err);
 	if (code == PARE_OK)
-		code = s->ops->end(tx, s->ops->key_page(tx, &range, list, &n, err), err);
-	if (code != PARE_OK) {
-		store_key_list_done(list, n);
-		return code;
-	}
-	more = n > page->limit;
-	if (more)
-		store_key_done(&list[--n]);
-	if (flip)
-		for (int i = 0, k = n - 1; i < k; i++, k--) {
-			struct store_key spare = list[i];
-
-			list[i] = list[k];
-			list[k] = spare;
-		}
-	*out = list;
-	*out_n = n;
-	*out_more = more;
-	return PARE_OK;
+		*out = list;
+	return code;
 }
 
 enum pare_code store_key_revoke(struct store *s, const char *id, struct pare_err *err)

@@ -203,11 +203,16 @@ PARE_MUST_USE enum pare_code store_delivery_own(struct store_delivery *d, struct
 PARE_MUST_USE enum pare_code store_asset_own(struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_own_file(struct store_asset *a, int i, const struct store_file *f, struct pare_err *err);
 
-/* Checks a page and turns it into a range of limit + 1 rows. *out_flip: what comes back is in the reverse order. */
-PARE_MUST_USE enum pare_code store_range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err);
+/* How a page of a kind is read: the rows of a range into list (zeroed, room for range->limit), and how one is let go. */
+struct store_pager {
+	size_t row_bytes;
+	enum pare_code (*read)(const void *ctx, struct store_view v, struct store_tx *tx, const struct store_range *r, void *list, int *n, struct pare_err *err);
+	void (*done)(void *row);
+	const void *ctx; /* the verb's own */
+};
+/* Checks the page and reads it in a transaction of its own. *out: the rows in the page's order, released with pare_free after done of each. */
+PARE_MUST_USE enum pare_code store_page_read(struct store_view v, const struct store_page *page, const struct store_pager *p, void **out, int *out_n, bool *out_more, struct pare_err *err);
 
-/* Turns a list round; spare holds a row. */
-void store_reverse(void *rows, int n, size_t row_bytes, void *spare);
 enum store_hook_format store_hook_format_parse(const char *name);         /* STORE_N_HOOK_FORMATS: none of them */
 enum store_delivery_status store_delivery_status_parse(const char *name); /* STORE_N_DELIVERY_STATUS: none of them */
 /* Puts a delivery of the event, which has just been inserted, into the outbox of everybody who wants to hear of it. */

@@ -442,7 +442,7 @@ static void bound_by_time(const struct store_page *page, struct store_range *out
 	}
 }
 
-enum pare_code store_range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err)
+static enum pare_code range_of(struct store_view v, const struct store_page *page, struct store_range *out, bool *out_flip, struct pare_err *err)
 {
 	if (page->limit < 1 || page->limit > 200)
 		return pare_err_set(err, PARE_E_INVALID, "limit", "a page holds 1 to 200 entries, not %d", page->limit);
@@ -461,5 +461,48 @@ enum pare_code store_range_of(struct store_view v, const struct store_page *page
 	out->labels = page->labels;
 	out->n_labels = page->n_labels < STORE_FILTER_LABELS ? page->n_labels : STORE_FILTER_LABELS;
 	bound_by_time(page, out);
+	return PARE_OK;
+}
+
+/* Turns a list round; spare holds a row. */
+static void reverse(char *rows, int n, size_t row_bytes, char *spare)
+{
+	for (int i = 0, k = n - 1; i < k; i++, k--) {
+		char *a = rows + (size_t)i * row_bytes, *b = rows + (size_t)k * row_bytes;
+
+		memcpy(spare, a, row_bytes);
+		memcpy(a, b, row_bytes);
+		memcpy(b, spare, row_bytes);
+	}
+}
+
+enum pare_code store_page_read(struct store_view v, const struct store_page *page, const struct store_pager *p, void **out, int *out_n, bool *out_more, struct pare_err *err)
+{
+	struct store_range range;
+	struct store_tx *tx;
+	char *list; /* with a row more, to turn it round with */
+	bool flip = false;
+	int n = 0;
+	enum pare_code code = range_of(v, page, &range, &flip, err);
+
+	if (code != PARE_OK)
+		return code;
+	list = pare_calloc((size_t)range.limit + 1, p->row_bytes);
+	if (list == NULL)
+		return pare_err_nomem(err, (size_t)range.limit * p->row_bytes);
+	code = v.store->ops->begin(v.store, false, &tx, err);
+	if (code == PARE_OK)
+		code = v.store->ops->end(tx, p->read(p->ctx, v, tx, &range, list, &n, err), err);
+	for (int keep = code == PARE_OK ? page->limit : 0, last = n; last > keep; last--)
+		p->done(list + (size_t)(last - 1) * p->row_bytes);
+	if (code != PARE_OK) {
+		pare_free(list);
+		return code;
+	}
+	*out_more = n > page->limit;
+	*out_n = *out_more ? page->limit : n;
+	if (flip)
+		reverse(list, *out_n, p->row_bytes, list + (size_t)range.limit * p->row_bytes);
+	*out = list;
 	return PARE_OK;
 }
