@@ -155,16 +155,16 @@ void job_factored_done(struct job_factored *f)
 
 /* --- the report */
 
-/* Of one row; the factor that kept the node says at how many positions the layer stands. */
-static void write_macs(const struct job_run *r, struct pare_buf *b, const struct pare_factor *l)
+/* Multiplications for one row; the factor that kept the node says at how many positions the layer stands. */
+static void layer_macs(const struct job_run *r, const struct pare_factor *l, int64_t *before, int64_t *after)
 {
 	const struct pare_graph *g = &r->factored.source->graph;
 	int32_t v = pare_graph_find_value(&r->model->graph, g->values[g->nodes[l->node].out[0]].name);
 	int64_t macs = v >= 0 ? pare_net_node_macs(r->net, r->model->graph.values[v].producer) : 0;
 	int64_t one = l->rank > 0 ? l->rank * (l->conv || l->transposed ? l->rows : l->cols) : l->rows * l->cols, times = macs / one;
 
-	pare_json_key_int(b, "macs", times * l->rows * l->cols);
-	pare_json_key_int(b, "macs_final", l->rank > 0 ? times * l->rank * (l->rows + l->cols) : macs);
+	*before = times * l->rows * l->cols;
+	*after = l->rank > 0 ? times * l->rank * (l->rows + l->cols) : *before;
 }
 
 void job_write_factors(const struct job_run *r, struct pare_buf *b)
@@ -177,7 +177,9 @@ void job_write_factors(const struct job_run *r, struct pare_buf *b)
 	pare_buf_str(b, "[");
 	for (int i = 0; i < f->n; i++) {
 		const struct pare_factor *l = &f->layers[i];
+		int64_t before, after;
 
+		layer_macs(r, l, &before, &after);
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
 		pare_json_key_str(b, "name", f->source->graph.values[l->weight].name);
@@ -189,8 +191,42 @@ void job_write_factors(const struct job_run *r, struct pare_buf *b)
 		else
 			pare_buf_str(b, "null");
 		pare_json_key_num(b, "energy", l->energy);
-		write_macs(r, b, l);
+		pare_json_key_int(b, "macs", before);
+		pare_json_key_int(b, "macs_final", after);
 		pare_buf_str(b, "}");
 	}
 	pare_buf_str(b, "]");
+}
+
+#define MAX_ROWS 64
+
+void job_factors_document(const struct job_run *r, struct job_doc *d)
+{
+	static const char *const columns[] = {"weight", "matrix", "rank", "energy kept", "multiplications", "as factors"};
+	const struct job_factored *f = &r->factored;
+
+	if (f->source == NULL)
+		return;
+	job_doc_heading(d, "Factors");
+	job_doc_table(d);
+	for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
+		job_doc_column(d, i > 0, "%s", columns[i]);
+	for (int i = 0; i < f->n && i < MAX_ROWS; i++) {
+		const struct pare_factor *l = &f->layers[i];
+		int64_t before, after;
+
+		layer_macs(r, l, &before, &after);
+		job_doc_cell(d, "%.60s", f->source->graph.values[l->weight].name);
+		job_doc_cell(d, "%lld x %lld", (long long)l->rows, (long long)l->cols);
+		if (l->rank > 0)
+			job_doc_cell(d, "%lld", (long long)l->rank);
+		else
+			job_doc_cell(d, "whole");
+		job_doc_cell(d, "%.2f %%", 100 * l->energy);
+		job_doc_cell(d, "%lld", (long long)before);
+		job_doc_cell(d, "%lld", (long long)after);
+	}
+	job_doc_table_end(d);
+	if (f->n > MAX_ROWS)
+		job_doc_text(d, "%d more layers stand in report.json.", f->n - MAX_ROWS);
 }

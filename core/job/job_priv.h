@@ -337,6 +337,7 @@ PARE_MUST_USE enum pare_code job_factorize_model(struct job_run *r, struct pare_
 PARE_MUST_USE enum pare_code job_judge_source(struct job_run *r, struct pare_err *err);
 void job_factored_done(struct job_factored *f);
 void job_write_factors(const struct job_run *r, struct pare_buf *b);
+void job_factors_document(const struct job_run *r, struct job_doc *d);
 /* The quantize step (quantize.c): a check before all steps, the step, and, when the float model stands, r->quantized; nothing without such a step. */
 double job_quantize_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_check_quantize(struct job_run *r, const struct pare_args *args, struct pare_err *err);

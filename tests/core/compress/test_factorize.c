@@ -1,11 +1,17 @@
-/* The decomposition against numpy's, and factors that multiply out to what they stand for. */
+/* The decomposition against numpy's, factors that multiply out to what they stand for, and graphs that compute the same with them. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/compress/factorize.h"
 #include "core/compress/svd.h"
+#include "core/graph/net.h"
+#include "core/onnx/onnx.h"
+#include "tests/support/graph_builder.h"
+#include "tests/support/graph_onnx.h"
 
 static struct pare_err err;
 
@@ -109,6 +115,141 @@ START_TEST(rank_is_what_floats_can_tell)
 }
 END_TEST
 
+/* --- graphs */
+
+#define ROWS 3
+#define CLASSES 6
+static struct pare_rng numbers;
+
+/* A weight of rank 2, as a matrix of the first dimension and the rest. */
+static void flat_init(struct gb *b, const char *name, const char *shape, size_t rows, size_t cols)
+{
+	float *w = calloc(rows * cols, sizeof *w), *u = calloc(2 * rows, sizeof *u), *v = calloc(2 * cols, sizeof *v);
+
+	for (size_t i = 0; i < 2 * rows; i++)
+		u[i] = pare_rng_uniform(&numbers) - 0.5f;
+	for (size_t i = 0; i < 2 * cols; i++)
+		v[i] = pare_rng_uniform(&numbers) - 0.5f;
+	for (size_t i = 0; i < rows * cols; i++)
+		w[i] = u[i / cols] * v[i % cols] + u[rows + i / cols] * v[cols + i % cols];
+	gb_init(b, name, shape, w);
+	free(w);
+	free(u);
+	free(v);
+}
+
+/* Windows of every kind; c2 (groups) and the weight s (read twice) cannot be factorized. */
+static void build(struct pare_buf *file)
+{
+	static const int64_t twos[] = {2, 2, 2, 2}, ones[] = {1, 1, 1, 1};
+	struct gb *b = gb_new(13);
+
+	pare_rng_init(&numbers, 5, "graph", 0);
+	gb_input(b, "x", "N 4 8 8");
+	flat_init(b, "w1", "8 4 3 3", 8, 36);
+	flat_init(b, "b1", "8", 1, 8);
+	flat_init(b, "w2", "8 4 1 1", 8, 4);
+	flat_init(b, "w3", "8 8 3 3", 8, 72);
+	flat_init(b, "w4", "8 8 3 3", 8, 72);
+	flat_init(b, "w5", "6 128", 6, 128);
+	flat_init(b, "b5", "6", 1, 6);
+	flat_init(b, "w6", "6 6", 6, 6);
+	flat_init(b, "s", "6 6", 6, 6);
+	gb_node(b, "Conv", "c1", "x w1 b1", "h1");
+	gb_attr_ints(b, "strides", twos, 2);
+	gb_attr_ints(b, "pads", ones, 4);
+	gb_attr_ints(b, "kernel_shape", (const int64_t[]){3, 3}, 2);
+	gb_node(b, "Conv", "c2", "h1 w2", "h2");
+	gb_attr_int(b, "group", 2);
+	gb_node(b, "Conv", "c3", "h2 w3", "h3");
+	gb_attr_string(b, "auto_pad", "SAME_UPPER");
+	gb_node(b, "Relu", "act", "h3", "h4");
+	gb_node(b, "Conv", "c4", "h4 w4", "h5");
+	gb_attr_ints(b, "dilations", twos, 2);
+	gb_attr_ints(b, "pads", twos, 4);
+	gb_node(b, "Flatten", "flat", "h5", "h6");
+	gb_node(b, "Gemm", "fc", "h6 w5 b5", "h7");
+	gb_attr_int(b, "transB", 1);
+	gb_attr_float(b, "alpha", 0.5f);
+	gb_attr_float(b, "beta", 2);
+	gb_node(b, "MatMul", "m1", "h7 w6", "h8");
+	gb_node(b, "MatMul", "m2", "h8 s", "h9");
+	gb_node(b, "MatMul", "m3", "h9 s", "y");
+	gb_output(b, "y");
+	pare_buf_init(file, 1 << 20);
+	graph_onnx(gb_model(b), file);
+	ck_assert_int_eq(pare_buf_status(file, &err), PARE_OK);
+	gb_free(b);
+}
+
+static struct pare_model *read_model(const struct pare_buf *file)
+{
+	struct pare_model *m;
+
+	ck_assert_msg(pare_onnx_read((struct pare_span){(const uint8_t *)file->data, file->len}, &m, &err) == PARE_OK, "%s", err.message);
+	return m;
+}
+
+static int64_t infer(const struct pare_model *m, const float *x, float *y)
+{
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = ROWS};
+	struct pare_net *net;
+	int64_t macs;
+
+	ck_assert_msg(pare_net_new(m, &opt, &net, &err) == PARE_OK, "%s", err.message);
+	ck_assert_msg(pare_net_infer(net, x, ROWS, y, &err) == PARE_OK, "%s", err.message);
+	macs = pare_net_macs(net);
+	pare_net_free(net);
+	return macs;
+}
+
+START_TEST(graphs_compute_the_same)
+{
+	static const char *const names[] = {"w1", "w3", "w4", "w5", "w6"}, *const nodes[] = {"c1.factor", "c3.factor", "c4.factor", "fc.factor", "m1.factor"};
+	struct pare_factorize_options o = {.by = PARE_FACTOR_RANK, .amount = 2};
+	float x[ROWS * 4 * 8 * 8], was[ROWS * CLASSES], is[ROWS * CLASSES], scale = 0;
+	struct pare_factor *layers;
+	struct pare_buf file, out;
+	struct pare_model *m, *f;
+	struct pare_rewrite rw;
+	int64_t macs, macs_saved = 0;
+	int n;
+
+	build(&file);
+	m = read_model(&file);
+	ck_assert_int_eq(pare_factorize_find(m, &o, &layers, &n, &err), PARE_OK);
+	ck_assert_int_eq(n, 5);
+	ck_assert_int_eq(pare_factorize(m, &o, layers, n, &rw, &err), PARE_OK);
+	pare_buf_init(&out, 1 << 20);
+	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &out, &err), PARE_OK);
+	f = read_model(&out);
+	for (int i = 0; i < n; i++) {
+		int64_t at = i < 3 ? 16 : 1; /* positions */
+
+		ck_assert_str_eq(m->graph.values[layers[i].weight].name, names[i]);
+		ck_assert_int_eq(layers[i].rank, 2);
+		ck_assert_double_gt(layers[i].energy, 1 - 1e-9);
+		ck_assert_int_ge(pare_graph_find_value(&f->graph, nodes[i]), 0);
+		macs_saved += at * (layers[i].rows * layers[i].cols - 2 * (layers[i].rows + layers[i].cols));
+	}
+	for (size_t i = 0; i < sizeof x / sizeof x[0]; i++)
+		x[i] = pare_rng_uniform(&numbers) - 0.5f;
+	macs = infer(m, x, was);
+	ck_assert_int_eq(macs - infer(f, x, is), macs_saved);
+	for (size_t i = 0; i < ROWS * CLASSES; i++)
+		scale = fmaxf(scale, fabsf(was[i]));
+	ck_assert_float_gt(scale, 0);
+	for (size_t i = 0; i < ROWS * CLASSES; i++)
+		ck_assert_float_eq_tol(was[i], is[i], 1e-4f * scale);
+	pare_rewrite_done(&rw);
+	pare_model_free(f);
+	pare_model_free(m);
+	pare_free(layers);
+	pare_buf_done(&out);
+	pare_buf_done(&file);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("core/compress/factorize");
@@ -119,6 +260,7 @@ int main(void)
 	tcase_add_loop_test(t, singular_values_are_those_of_numpy, 0, 2);
 	tcase_add_loop_test(t, no_rank_misses_more_than_it_must, 0, (int)(sizeof shapes / sizeof shapes[0]));
 	tcase_add_test(t, rank_is_what_floats_can_tell);
+	tcase_add_test(t, graphs_compute_the_same);
 	suite_add_tcase(s, t);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);

@@ -1,4 +1,4 @@
-/* ONNX Runtime as a judge of the tiny nets of tests/golden: tests/judge/nets.py and quantized.py say what must hold. Needs the tests' own
+/* ONNX Runtime as a judge of the tiny nets of tests/golden: tests/judge/nets.py, quantized.py and factorized.py say what must hold. Needs the tests' own
  * Python ($PARED_VENV, or ~/.cache/pared/venv). */
 #include <check.h>
 #include <limits.h>
@@ -43,8 +43,10 @@ START_TEST(golden_nets)
 }
 END_TEST
 
-/* What the quantize step writes. */
-START_TEST(quantized_nets)
+/* What the steps write that change the graph. */
+static const char *const script_table[] = {"quantized.py", "factorized.py"};
+
+START_TEST(changed_nets)
 {
 	char script[2 * PATH_MAX], core[PATH_MAX];
 
@@ -52,7 +54,7 @@ START_TEST(quantized_nets)
 	(void)snprintf(core, sizeof core, "%s", getenv("RUN_MODEL"));
 	for (int i = 0; i < 3; i++)
 		*strrchr(core, '/') = '\0';
-	(void)snprintf(script, sizeof script, "quantized.py %s/pare-core tests/golden/nets/lenet5.onnx tests/golden/nets/resnet20.onnx tests/golden/nets/vit_modern.onnx", core);
+	(void)snprintf(script, sizeof script, "%s %s/pare-core tests/golden/nets/lenet5.onnx tests/golden/nets/resnet20.onnx tests/golden/nets/vit_modern.onnx", script_table[_i], core);
 	ask(script);
 }
 END_TEST
@@ -66,7 +68,7 @@ int main(void)
 
 	tcase_set_timeout(t, 300);
 	tcase_add_test(t, golden_nets);
-	tcase_add_test(t, quantized_nets);
+	tcase_add_loop_test(t, changed_nets, 0, (int)(sizeof script_table / sizeof script_table[0]));
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
