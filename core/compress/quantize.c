@@ -5,6 +5,9 @@
  * Activations are unsigned with a zero point (after a Relu all 256 steps are of use), weights signed and symmetric (a zero point would
  * cost a sum per output, and pruned zeros must stay zeros): the form that integer kernels want.
  *
+ * With ranges found at run time the layer's own node becomes the last of those that stand for it (the sum with the bias, or the scaling), so name and
+ * output stay here, too.
+ *
  * Rejected: QLinearConv and QLinearMatMul nodes (every runtime makes them of QDQ itself, and QDQ is what can still be trained and read), and
  * quantizing what is not multiplied with weights (it saves no bytes and costs accuracy). */
 #include "core/compress/quantize.h"
@@ -59,6 +62,12 @@ static bool is_one(const struct pare_node *n, const char *name)
 	return a == NULL || !(a->f < 1 || a->f > 1);
 }
 
+/* A product with nothing around it but a bias: integers can stand in its place. */
+static bool is_plain_product(const struct pare_node *n)
+{
+	return strcmp(n->op_type, "MatMul") == 0 || (strcmp(n->op_type, "Gemm") == 0 && int_attr(n, "transA", 0) == 0 && is_one(n, "alpha") && is_one(n, "beta"));
+}
+
 /* The axis of output channels; -1: not a layer's weight. */
 static int channel_axis(const struct pare_node *n, const struct pare_tensor *w)
 {
@@ -98,12 +107,12 @@ static bool excluded(const struct pare_quantize_options *opt, const char *weight
 
 static enum pare_code check_opset(const struct pare_model *m, const struct pare_quantize_options *opt, struct pare_err *err)
 {
-	int64_t has = pare_model_opset(m, ""), needs = opt->form == PARE_FORM_BFLOAT16 ? 13 : opt->form == PARE_FORM_FLOAT16 ? 7 : opt->per_channel ? 13 : 10;
+	int64_t has = pare_model_opset(m, ""), needs = opt->form == PARE_FORM_BFLOAT16 ? 13 : opt->form == PARE_FORM_FLOAT16 ? 7 : opt->dynamic ? 11 : opt->per_channel ? 13 : 10;
 
 	if (has >= needs)
 		return PARE_OK;
 	return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "the model is of opset %lld and this form of weights needs %lld: export it anew%s", (long long)has, (long long)needs,
-	    opt->form == PARE_FORM_INT8 && has >= 10 ? ", or set per_channel to false" : "");
+	    opt->form == PARE_FORM_INT8 && !opt->dynamic && has >= 10 ? ", or set per_channel to false" : "");
 }
 
 enum pare_code pare_quantize_find(const struct pare_model *m, const struct pare_quantize_options *opt, struct pare_quant_layer **out, int *out_n,
@@ -120,13 +129,14 @@ enum pare_code pare_quantize_find(const struct pare_model *m, const struct pare_
 		const struct pare_tensor *w = is_layer(node) ? stored(m, node->in[1]) : NULL;
 		int axis = w != NULL && w->n_elems > 0 ? channel_axis(node, w) : -1;
 
-		if (axis < 0 || excluded(opt, w->name, node->name))
+		if (axis < 0 || (opt->dynamic && !is_plain_product(node)) || excluded(opt, w->name, node->name))
 			continue;
 		list[n++] = (struct pare_quant_layer){.node = i, .x = node->in[0], .weight = node->in[1], .axis = axis,
 		    .bias = opt->activations ? bias_of(m, node, w, axis) : -1};
 	}
 	if (code == PARE_OK && n == 0)
-		code = pare_err_set(err, PARE_E_INVALID, NULL, "there is nothing to quantize: no Gemm, MatMul or Conv has a float initializer as its weight, or all are excluded");
+		code = pare_err_set(err, PARE_E_INVALID, NULL, "there is nothing to quantize: no %s has a float initializer as its weight, or all are excluded",
+		    opt->dynamic ? "MatMul, or Gemm with alpha and beta of 1," : "Gemm, MatMul or Conv");
 	if (code == PARE_OK) {
 		*out = list;
 		*out_n = n;
@@ -206,29 +216,42 @@ static enum pare_code find_steps(struct quantizer *q, const struct pare_tensor *
 	return PARE_OK;
 }
 
-static enum pare_code put_int8(struct quantizer *q, const struct pare_quant_layer *l, const struct pare_tensor *t, const float *w)
+/* The integers of a weight, as inputs x outputs if outputs_last, and its steps: two initializers. */
+static enum pare_code put_integers(struct quantizer *q, const struct pare_quant_layer *l, const struct pare_tensor *t, const float *w, bool outputs_last,
+    const char **integers, const char **steps)
 {
 	size_t n_steps = q->opt->per_channel ? (size_t)t->dims[l->axis] : 1;
 	float *step = pare_arena_array(&q->rw->arena, n_steps, sizeof *step), most = q->opt->reduce_range ? 63 : 127;
-	int8_t *v = pare_arena_alloc(&q->rw->arena, t->n_elems), *zero = pare_arena_alloc(&q->rw->arena, n_steps);
-	int64_t dims[] = {(int64_t)n_steps};
-	const char *in[3], **name = &q->weight_names[l->weight];
+	int8_t *v = pare_arena_alloc(&q->rw->arena, t->n_elems);
+	bool turn = outputs_last && l->axis == 0;
+	int64_t dims[PARE_MAX_DIMS], n = (int64_t)n_steps;
 	enum pare_code code;
 
-	if (step == NULL || v == NULL || zero == NULL)
+	if (step == NULL || v == NULL)
 		return pare_err_nomem(q->err, t->n_elems);
+	for (int i = 0; i < t->n_dims; i++)
+		dims[i] = t->dims[turn ? 1 - i : i];
 	code = find_steps(q, t, l, w, n_steps, step);
 	for (size_t i = 0; i < t->n_elems && code == PARE_OK; i++) {
 		float s = step[n_steps > 1 ? along(t, l->axis, i) : 0];
+		size_t at = turn ? i % (size_t)dims[0] * (size_t)dims[1] + i / (size_t)dims[0] : i;
 
-		v[i] = (int8_t)fminf(fmaxf(rintf(w[i] / s), -most), most);
+		v[at] = (int8_t)fminf(fmaxf(rintf(w[i] / s), -most), most);
 	}
 	if (code == PARE_OK)
-		code = add_init(q, t->name, "_quantized", PARE_DT_INT8, t->n_dims, t->dims, v, t->n_elems, &in[0]);
+		code = add_init(q, t->name, "_quantized", PARE_DT_INT8, t->n_dims, dims, v, t->n_elems, integers);
+	return code == PARE_OK ? add_init(q, t->name, "_scale", PARE_DT_FLOAT, q->opt->per_channel, &n, step, n_steps * sizeof *step, steps) : code;
+}
+
+static enum pare_code put_int8(struct quantizer *q, const struct pare_quant_layer *l, const struct pare_tensor *t, const float *w)
+{
+	int64_t dims[] = {q->opt->per_channel ? t->dims[l->axis] : 1};
+	int8_t *zero = pare_arena_alloc(&q->rw->arena, (size_t)dims[0]);
+	const char *in[3], **name = &q->weight_names[l->weight];
+	enum pare_code code = put_integers(q, l, t, w, false, &in[0], &in[1]);
+
 	if (code == PARE_OK)
-		code = add_init(q, t->name, "_scale", PARE_DT_FLOAT, q->opt->per_channel, dims, step, n_steps * sizeof *step, &in[1]);
-	if (code == PARE_OK)
-		code = add_init(q, t->name, "_zero_point", PARE_DT_INT8, q->opt->per_channel, dims, zero, n_steps, &in[2]);
+		code = add_init(q, t->name, "_zero_point", PARE_DT_INT8, q->opt->per_channel, dims, zero, (size_t)dims[0], &in[2]);
 	return code == PARE_OK ? add_node(q, l->node, "DequantizeLinear", in, t->name, "_dequantized", q->opt->per_channel ? "axis" : NULL, l->axis, name) : code;
 }
 
@@ -357,6 +380,89 @@ static enum pare_code put_bias(struct quantizer *q, const struct pare_quant_laye
 	return code == PARE_OK ? set_input(q, l->node, 2, name) : code;
 }
 
+/* --- ranges found as the model runs */
+
+/* x in 8 bits by its own range; *out: the node, whose further outputs are scale and zero point. */
+static enum pare_code put_running_x(struct quantizer *q, const struct pare_quant_layer *l, struct pare_new_node *out)
+{
+	const char *base = q->m->graph.values[l->x].name;
+	struct pare_new_node n = {.before = l->node, .op = "DynamicQuantizeLinear", .in = {base}};
+
+	for (size_t i = 0; i < q->rw->n_new_nodes && q->x_names[l->x] != NULL; i++)
+		if (strcmp(q->rw->nodes[i].out, q->x_names[l->x]) == 0) {
+			*out = q->rw->nodes[i];
+			return PARE_OK;
+		}
+	n.out = suffixed(q, base, "_quantized");
+	n.more[0] = suffixed(q, base, "_scale");
+	n.more[1] = suffixed(q, base, "_zero_point");
+	if (n.out == NULL || n.more[0] == NULL || n.more[1] == NULL)
+		return pare_err_nomem(q->err, 0);
+	q->x_names[l->x] = n.out;
+	*out = n;
+	return pare_rewrite_add_node(q->rw, &n, q->err);
+}
+
+/* The layer's node is the last of those that stand for it. */
+static enum pare_code become(struct quantizer *q, int32_t node, const char *op, const char *a, const char *b)
+{
+	enum pare_code code = pare_rewrite_add_edit(q->rw, &(struct pare_node_edit){.node = node, .op = op, .input = 2}, q->err);
+
+	if (code == PARE_OK)
+		code = set_input(q, node, 0, a);
+	return code == PARE_OK ? set_input(q, node, 1, b) : code;
+}
+
+/* y = float(xq wq) (s_x s_w) + b. A weight that layers share is stored for each. */
+static enum pare_code put_integer_product(struct quantizer *q, const struct pare_quant_layer *l, const float *w)
+{
+	const struct pare_graph *g = &q->m->graph;
+	const struct pare_node *node = &g->nodes[l->node];
+	const char *base = g->values[node->out[0]].name, *integers = NULL, *steps = NULL, *product[3] = {NULL}, *scale[3] = {NULL}, *sum[3] = {NULL};
+	bool biased = node->n_in > 2 && node->in[2] >= 0;
+	struct pare_new_node x = {.op = NULL};
+	enum pare_code code = put_integers(q, l, g->values[l->weight].init, w, true, &integers, &steps);
+
+	if (code == PARE_OK)
+		code = put_running_x(q, l, &x);
+	if (code == PARE_OK)
+		code = add_node(q, l->node, "MatMulInteger", (const char *const[]){x.out, integers, x.more[1]}, base, "_integers", NULL, 0, &product[0]);
+	if (code == PARE_OK)
+		code = add_node(q, l->node, "Cast", product, base, "_sums", "to", PARE_DT_FLOAT, &sum[0]);
+	if (code == PARE_OK)
+		code = add_node(q, l->node, "Mul", (const char *const[]){x.more[0], steps, NULL}, base, "_scale", NULL, 0, &scale[0]);
+	if (code != PARE_OK || !biased)
+		return code == PARE_OK ? become(q, l->node, "Mul", sum[0], scale[0]) : code;
+	sum[1] = scale[0];
+	code = add_node(q, l->node, "Mul", sum, base, "_product", NULL, 0, &product[0]);
+	return code == PARE_OK ? become(q, l->node, "Add", product[0], g->values[node->in[2]].name) : code;
+}
+
+static enum pare_code put_running_layer(struct quantizer *q, const struct pare_quant_layer *l)
+{
+	const struct pare_tensor *t = q->m->graph.values[l->weight].init;
+	float *w = pare_alloc((t->n_elems + 1) * sizeof *w);
+	enum pare_code code = w != NULL ? pare_tensor_read_f32(t, w, q->err) : pare_err_nomem(q->err, t->n_elems * sizeof *w);
+
+	if (code == PARE_OK)
+		code = put_integer_product(q, l, w);
+	pare_free(w);
+	return code;
+}
+
+static enum pare_code put_layer(struct quantizer *q, const struct pare_quant_layer *l)
+{
+	enum pare_code code = PARE_OK;
+
+	if (q->opt->dynamic)
+		return put_running_layer(q, l);
+	if (q->opt->activations)
+		code = put_x(q, l);
+	if (code == PARE_OK)
+		code = put_weight(q, l);
+	return code == PARE_OK && l->bias >= 0 ? put_bias(q, l) : code;
+}
+
 enum pare_code pare_quantize(const struct pare_model *m, const struct pare_quantize_options *opt, const struct pare_quant_layer *layers, int n,
     struct pare_rewrite *out, struct pare_err *err)
 {
@@ -369,13 +475,7 @@ enum pare_code pare_quantize(const struct pare_model *m, const struct pare_quant
 	q.x_names = pare_arena_array(&out->arena, (size_t)m->graph.n_values + 1, sizeof *q.x_names);
 	if (q.weight_names == NULL || q.x_names == NULL)
 		return pare_err_nomem(err, 0);
-	for (int i = 0; i < n && code == PARE_OK; i++) {
-		if (opt->activations)
-			code = put_x(&q, &layers[i]);
-		if (code == PARE_OK)
-			code = put_weight(&q, &layers[i]);
-		if (code == PARE_OK && layers[i].bias >= 0)
-			code = put_bias(&q, &layers[i]);
-	}
+	for (int i = 0; i < n && code == PARE_OK; i++)
+		code = put_layer(&q, &layers[i]);
 	return code == PARE_OK ? pare_rewrite_drop_dead(out, &m->graph, err) : code;
 }

@@ -86,24 +86,47 @@ enum pare_code pare_rewrite_add_node(struct pare_rewrite *rw, const struct pare_
 	return PARE_OK;
 }
 
+const struct pare_node_edit *pare_rewrite_op(const struct pare_rewrite *rw, int32_t node)
+{
+	for (size_t i = rw->n_edits; i-- > 0;)
+		if (rw->edits[i].node == node && rw->edits[i].op != NULL)
+			return &rw->edits[i];
+	return NULL;
+}
+
+static bool names_input(const struct pare_node_edit *e, int32_t node)
+{
+	return e->node == node && e->attr == NULL && e->op == NULL;
+}
+
 const char *pare_rewrite_input(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node, int k)
 {
 	const struct pare_node *n = &g->nodes[node];
 
 	for (size_t i = rw->n_edits; i-- > 0;)
-		if (rw->edits[i].node == node && rw->edits[i].attr == NULL && rw->edits[i].input == k)
+		if (names_input(&rw->edits[i], node) && rw->edits[i].input == k)
 			return rw->edits[i].name;
 	return k < n->n_in && n->in[k] >= 0 ? g->values[n->in[k]].name : "";
 }
 
 int pare_rewrite_n_inputs(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node)
 {
-	int n = g->nodes[node].n_in;
+	const struct pare_node_edit *op = pare_rewrite_op(rw, node);
+	int n = op != NULL ? op->input : g->nodes[node].n_in;
 
 	for (size_t i = 0; i < rw->n_edits; i++)
-		if (rw->edits[i].node == node && rw->edits[i].attr == NULL && rw->edits[i].input >= n)
+		if (names_input(&rw->edits[i], node) && rw->edits[i].input >= n)
 			n = rw->edits[i].input + 1;
 	return n;
+}
+
+static bool gives(const struct pare_new_node *n, const char *name)
+{
+	bool found = strcmp(n->out, name) == 0;
+
+	for (int k = 0; k < PARE_NEW_MORE && n->more[k] != NULL; k++)
+		found |= strcmp(n->more[k], name) == 0;
+	return found;
 }
 
 static bool name_taken(const struct pare_rewrite *rw, const struct pare_graph *g, const char *name)
@@ -114,7 +137,7 @@ static bool name_taken(const struct pare_rewrite *rw, const struct pare_graph *g
 		if (strcmp(rw->inits[i].name, name) == 0)
 			return true;
 	for (size_t i = 0; i < rw->n_new_nodes; i++)
-		if (strcmp(rw->nodes[i].out, name) == 0)
+		if (gives(&rw->nodes[i], name))
 			return true;
 	return false;
 }
@@ -144,7 +167,7 @@ static void need_name(const struct pare_rewrite *rw, const struct pare_graph *g,
 	if (v >= 0)
 		needed[v] = true;
 	for (size_t i = 0; v < 0 && i < rw->n_new_nodes; i++)
-		for (int k = 0; k < PARE_NEW_INPUTS && rw->nodes[i].in[k] != NULL && strcmp(rw->nodes[i].out, name) == 0; k++)
+		for (int k = 0; k < PARE_NEW_INPUTS && rw->nodes[i].in[k] != NULL && gives(&rw->nodes[i], name); k++)
 			need_name(rw, g, rw->nodes[i].in[k], needed);
 }
 
@@ -152,12 +175,13 @@ static void need_name(const struct pare_rewrite *rw, const struct pare_graph *g,
 static void need_inputs(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t i, bool *needed)
 {
 	const struct pare_node *n = &g->nodes[i];
+	int n_in = pare_rewrite_n_inputs(rw, g, i);
 
-	for (int k = 0; k < n->n_in; k++)
+	for (int k = 0; k < n->n_in && k < n_in; k++)
 		if (n->in[k] >= 0 && reads_value(rw, g, i, k, n->in[k]))
 			needed[n->in[k]] = true;
 	for (size_t e = 0; e < rw->n_edits; e++)
-		if (rw->edits[e].node == i && rw->edits[e].attr == NULL)
+		if (names_input(&rw->edits[e], i))
 			need_name(rw, g, rw->edits[e].name, needed);
 }
 

@@ -15,10 +15,11 @@ struct pare_new_init {
 	size_t n_bytes;
 };
 
-/* One change of a node. attr not NULL: that attribute is v (a list if is_list), or goes when n is 0. Else input k is `name`. */
+/* One change of a node. attr not NULL: that attribute is v (a list if is_list), or goes when n is 0. op not NULL: the node becomes that
+ * operator of ONNX's own, with so many inputs as `input` says and without attributes; name and outputs stay. Else that input is `name`. */
 struct pare_node_edit {
 	int32_t node;
-	const char *attr;
+	const char *attr, *op;
 	bool is_list;
 	const int64_t *v;
 	size_t n;
@@ -26,11 +27,13 @@ struct pare_node_edit {
 	const char *name;
 };
 
-/* A node of one output, put in front of another one. */
+/* A node that is put in front of another one. */
 #define PARE_NEW_INPUTS 4
+#define PARE_NEW_MORE 2
 struct pare_new_node {
 	int32_t before;
 	const char *op, *in[PARE_NEW_INPUTS], *out; /* inputs up to the first NULL */
+	const char *more[PARE_NEW_MORE];            /* further outputs, up to the first NULL */
 	const char *attr; /* its one attribute, an integer; NULL: none */
 	int64_t value;
 	const struct pare_node *like; /* not NULL: all attributes of that node of the graph instead */
@@ -55,6 +58,8 @@ void pare_rewrite_done(struct pare_rewrite *rw);
 PARE_MUST_USE enum pare_code pare_rewrite_add_init(struct pare_rewrite *rw, const struct pare_new_init *init, struct pare_err *err);
 PARE_MUST_USE enum pare_code pare_rewrite_add_edit(struct pare_rewrite *rw, const struct pare_node_edit *edit, struct pare_err *err);
 PARE_MUST_USE enum pare_code pare_rewrite_add_node(struct pare_rewrite *rw, const struct pare_new_node *node, struct pare_err *err);
+/* What the node becomes; NULL: it stays what it is. */
+const struct pare_node_edit *pare_rewrite_op(const struct pare_rewrite *rw, int32_t node);
 /* The name that input k of a node has after the edits ("" when left out), and how many inputs it has. */
 const char *pare_rewrite_input(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node, int k);
 int pare_rewrite_n_inputs(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node);

@@ -37,6 +37,7 @@ static void options(const struct pare_args *args, struct pare_quantize_options *
 	    .names = {.exclude = exclude->strings, .n_exclude = exclude->n},
 	};
 	o->activations = o->form == PARE_FORM_INT8 && strcmp(pare_args_str(args, "activations"), "static") == 0;
+	o->dynamic = o->form == PARE_FORM_INT8 && strcmp(pare_args_str(args, "activations"), "dynamic") == 0;
 }
 
 enum pare_code job_check_quantize(struct job_run *r, const struct pare_args *args, struct pare_err *err)
@@ -151,12 +152,51 @@ static enum pare_code calibrate(struct job_run *r, const struct pare_args *args,
 
 /* --- proof */
 
-/* What the layer of that output multiplies with in the file, and the most that rounding may have moved each element. */
-static enum pare_code read_back(const struct pare_model *q, const char *output, size_t n, float *w, float *bound, struct pare_err *err)
+/* What stands for a weight in the file. */
+struct stored_weight {
+	const struct pare_tensor *t, *s; /* NULL: not there; no steps */
+	int axis;        /* of t: that the steps are along */
+	bool multiplied; /* as it stands, inputs x outputs, whatever the layer's form was */
+};
+
+static const struct pare_node *made_by(const struct pare_graph *g, int32_t value)
 {
-	int32_t v = pare_graph_find_value(&q->graph, output), by = v >= 0 ? q->graph.values[q->graph.nodes[q->graph.values[v].producer].in[1]].producer : -1;
-	const struct pare_node *d = by >= 0 ? &q->graph.nodes[by] : NULL;
-	const struct pare_tensor *t = d != NULL ? q->graph.values[d->in[0]].init : NULL, *s = d != NULL && d->n_in > 1 ? q->graph.values[d->in[1]].init : NULL;
+	return value >= 0 && g->values[value].producer >= 0 ? &g->nodes[g->values[value].producer] : NULL;
+}
+
+static const struct pare_node *before(const struct pare_graph *g, const struct pare_node *n, int k)
+{
+	return n != NULL && k < n->n_in ? made_by(g, n->in[k]) : NULL;
+}
+
+static const struct pare_tensor *constant(const struct pare_graph *g, const struct pare_node *n, int k)
+{
+	return n != NULL && k < n->n_in && n->in[k] >= 0 ? g->values[n->in[k]].init : NULL;
+}
+
+/* Of the layer of that output: the layer itself over a DequantizeLinear or Cast of its weight, or Mul(Cast(MatMulInteger), Mul), with an Add behind it if there
+ * is a bias. */
+static void find_weight(const struct pare_graph *g, const char *output, struct stored_weight *out)
+{
+	const struct pare_node *n = made_by(g, pare_graph_find_value(g, output)), *d;
+	const struct pare_attr *axis;
+
+	if (n != NULL && strcmp(n->op_type, "Add") == 0)
+		n = before(g, n, 0);
+	if (n != NULL && strcmp(n->op_type, "Mul") == 0) {
+		d = before(g, before(g, n, 0), 0);
+		*out = (struct stored_weight){.t = constant(g, d, 1), .s = constant(g, before(g, n, 1), 1), .axis = 1, .multiplied = true};
+		return;
+	}
+	d = before(g, n, 1);
+	axis = d != NULL ? pare_node_attr(d, "axis") : NULL;
+	*out = (struct stored_weight){.t = constant(g, d, 0), .s = constant(g, d, 1), .axis = axis != NULL ? (int)axis->i : 0};
+}
+
+/* What the layer multiplies with, and the most that rounding may have moved each element. */
+static enum pare_code read_back(const struct stored_weight *k, const char *output, size_t n, float *w, float *bound, struct pare_err *err)
+{
+	const struct pare_tensor *t = k->t, *s = k->s;
 	float *step = s != NULL ? pare_alloc(s->n_elems * sizeof *step) : NULL;
 	size_t inner = 1, axis = 1;
 	enum pare_code code = t != NULL && t->n_elems == n ? pare_tensor_read_f32(t, w, err) : pare_err_set(err, PARE_E_PROOF, output, "the quantized weight is not there");
@@ -164,11 +204,9 @@ static enum pare_code read_back(const struct pare_model *q, const char *output, 
 	if (code == PARE_OK && s != NULL)
 		code = step != NULL ? pare_tensor_read_f32(s, step, err) : pare_err_nomem(err, 0);
 	if (code == PARE_OK && s != NULL && s->n_elems > 1) {
-		int64_t a = pare_node_attr(d, "axis")->i;
-
-		axis = (size_t)t->dims[a];
-		for (int k = (int)a + 1; k < t->n_dims; k++)
-			inner *= (size_t)t->dims[k];
+		axis = (size_t)t->dims[k->axis];
+		for (int d = k->axis + 1; d < t->n_dims; d++)
+			inner *= (size_t)t->dims[d];
 	}
 	for (size_t i = 0; i < n && code == PARE_OK; i++) {
 		float one = s != NULL ? step[i / inner % axis] : 0;
@@ -187,15 +225,18 @@ static enum pare_code prove_layer(const struct pare_model *m, const struct pare_
 	const char *output = m->graph.values[m->graph.nodes[l->node].out[0]].name;
 	float *room = pare_calloc(3 * t->n_elems, sizeof *room), *was = room, *is = room + t->n_elems, *bound = room + 2 * t->n_elems;
 	double off = 0, all = 0;
+	struct stored_weight k;
 	enum pare_code code = room != NULL ? pare_tensor_read_f32(t, was, err) : pare_err_nomem(err, 3 * t->n_elems * sizeof *room);
 
+	find_weight(&q->graph, output, &k);
 	if (code == PARE_OK)
-		code = read_back(q, output, t->n_elems, is, bound, err);
+		code = read_back(&k, output, t->n_elems, is, bound, err);
 	for (size_t i = 0; i < t->n_elems && code == PARE_OK; i++) {
-		double d = fabs((double)was[i] - (double)is[i]);
+		size_t n_in = (size_t)t->dims[1], at = k.multiplied && l->axis == 0 ? i % n_in * (size_t)t->dims[0] + i / n_in : i;
+		double d = fabs((double)was[i] - (double)is[at]);
 
-		if (!(d <= (double)bound[i] * 1.0001))
-			code = pare_err_set(err, PARE_E_PROOF, t->name, "weight %zu is %g and became %g in the quantized form", i, (double)was[i], (double)is[i]);
+		if (!(d <= (double)bound[at] * 1.0001))
+			code = pare_err_set(err, PARE_E_PROOF, t->name, "weight %zu is %g and became %g in the quantized form", i, (double)was[i], (double)is[at]);
 		off += d * d;
 		all += (double)was[i] * (double)was[i];
 	}
@@ -262,7 +303,8 @@ static enum pare_code write_quantized(struct job_run *r, const struct pare_args 
 	enum pare_code code;
 
 	options(args, &o);
-	q->full_range = o.activations && !o.reduce_range;
+	q->full_range = (o.activations || o.dynamic) && !o.reduce_range;
+	opt.training = !o.dynamic; /* products of integers have no gradient */
 	code = pare_quantize_find(m, &o, &q->layers, &q->n, err);
 	if (code == PARE_OK && o.activations)
 		code = calibrate(r, args, m, q->layers, q->n, err);
@@ -333,14 +375,15 @@ void job_write_quantization(const struct job_run *r, struct pare_buf *b)
 {
 	const struct pare_args *args = quantize_step(r);
 	const struct job_quantized *q = &r->quantized;
-	bool ranges = args != NULL && strcmp(pare_args_str(args, "form"), "int8") == 0 && strcmp(pare_args_str(args, "activations"), "static") == 0;
+	struct pare_quantize_options o;
 
 	if (args == NULL)
 		return;
+	options(args, &o);
 	pare_json_key(b, "quantization");
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "form", pare_args_str(args, "form"));
-	pare_json_key_str(b, "activations", ranges ? "static" : "none");
+	pare_json_key_str(b, "activations", o.activations ? "static" : o.dynamic ? "dynamic" : "none");
 	pare_json_key_int(b, "float_bytes", (int64_t)q->float_bytes);
 	pare_json_key_int(b, "bytes", (int64_t)q->file.len);
 	pare_json_key_num(b, "validation_float", q->float_metric);
@@ -355,7 +398,7 @@ void job_write_quantization(const struct job_run *r, struct pare_buf *b)
 		pare_buf_str(b, "{");
 		pare_json_key_str(b, "name", q->names[i]);
 		pare_json_key_num(b, "relative_error", q->errors[i]);
-		if (ranges) {
+		if (o.activations) {
 			pare_json_key_num(b, "low", (double)q->layers[i].low);
 			pare_json_key_num(b, "high", (double)q->layers[i].high);
 		}

@@ -118,6 +118,7 @@ static void put_edited(struct writer *w, const struct pare_field *f, int32_t nod
 {
 	size_t mark = pare_wire_begin(w->out, GRAPH_NODE);
 	const struct pare_graph *g = &w->m->graph;
+	const struct pare_node_edit *op = pare_rewrite_op(w->rw, node);
 	int n_in = pare_rewrite_n_inputs(w->rw, g, node);
 	struct pare_field in;
 	struct pare_wire c;
@@ -128,7 +129,7 @@ static void put_edited(struct writer *w, const struct pare_field *f, int32_t nod
 	while (pare_wire_next(&c, &in)) {
 		const struct pare_node_edit *e = NULL;
 
-		if (in.number == NODE_INPUT)
+		if (in.number == NODE_INPUT || (op != NULL && (in.number == NODE_OP_TYPE || in.number == NODE_ATTRIBUTE)))
 			continue;
 		if (in.number == NODE_ATTRIBUTE)
 			e = attr_edit(w, node, pare_wire_find(w->m->file.data, in.span, ATTR_NAME));
@@ -138,6 +139,8 @@ static void put_edited(struct writer *w, const struct pare_field *f, int32_t nod
 			copy(w, &in, &c);
 	}
 	put_new_attrs(w, node);
+	if (op != NULL)
+		pare_wire_put_str(w->out, NODE_OP_TYPE, op->op);
 	pare_wire_end(w->out, mark);
 }
 
@@ -159,6 +162,8 @@ static void put_new_node(struct writer *w, const struct pare_new_node *n)
 	for (int k = 0; k < PARE_NEW_INPUTS && n->in[k] != NULL; k++)
 		pare_wire_put_str(w->out, NODE_INPUT, n->in[k]);
 	pare_wire_put_str(w->out, NODE_OUTPUT, n->out);
+	for (int k = 0; k < PARE_NEW_MORE && n->more[k] != NULL; k++)
+		pare_wire_put_str(w->out, NODE_OUTPUT, n->more[k]);
 	pare_wire_put_str(w->out, NODE_NAME, n->out);
 	pare_wire_put_str(w->out, NODE_OP_TYPE, n->op);
 	if (n->attr != NULL)

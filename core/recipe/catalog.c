@@ -32,7 +32,7 @@ static const char *const objective_choices[] = {"weights", "macs", "bytes", "lat
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
 static const char *const init_choices[] = {"linear", "density", NULL};
 static const char *const form_choices[] = {"int8", "float16", "bfloat16", NULL};
-static const char *const activations_choices[] = {"static", "none", NULL};
+static const char *const activations_choices[] = {"static", "dynamic", "none", NULL};
 static const char *const range_choices[] = {"minmax", "percentile", "mse", NULL};
 static const char *const pick_choices[] = {"best", "smallest", NULL};
 static const char *const scope_choices[] = {"global", "layer", "erk", "isomorphic", NULL};
@@ -234,7 +234,7 @@ static const struct pare_param factorize_params[] = {
 
 static const struct pare_param quantize_params[] = {
     {.name = "form", .type = PARE_PARAM_ENUM, .choices = form_choices, .def_text = "int8", .doc = "Of the weights of Gemm, MatMul and Conv: int8, symmetric, zeros stay zero; float16 and bfloat16 halve the file and need nothing else"},
-    {.name = "activations", .type = PARE_PARAM_ENUM, .choices = activations_choices, .def_text = "static", .doc = "For int8. static: what the layers multiply is quantized, too, by ranges found on training rows (QDQ, which runtimes run with integer kernels); none: only the file gets smaller"},
+    {.name = "activations", .type = PARE_PARAM_ENUM, .choices = activations_choices, .def_text = "static", .doc = "For int8. static: what the layers multiply is quantized, too, by ranges found on training rows (QDQ, which runtimes run with integer kernels); dynamic: the same by ranges that are found as the model runs, over all rows that come together, for Gemm and MatMul only (no data is looked at; other layers stay in floats); none: only the file gets smaller"},
     {.name = "per_channel", .type = PARE_PARAM_BOOL, DEFAULT(1), .doc = "For int8: a scale for every output channel (opset 13); else one for the tensor"},
     {.name = "reduce_range", .type = PARE_PARAM_BOOL, DEFAULT(0), .doc = "For int8: weights within +-63, for processors without VNNI, whose products of 8 bits saturate"},
     {.name = "range", .type = PARE_PARAM_ENUM, .choices = range_choices, .def_text = "mse", .doc = "Of an activation. minmax: the extremes; percentile: the rest is clipped; mse: the least square of the error"},

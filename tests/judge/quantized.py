@@ -21,6 +21,8 @@ FORMS = [  # step, bytes of a weight, integers inside
     ({"per_channel": False, "range": "minmax", "reduce_range": True}, 1, True),
     ({"range": "percentile", "percentile": 0.999}, 1, True),
     ({"activations": "none"}, 1, False),
+    ({"activations": "dynamic", "reduce_range": True}, 1, True),
+    ({"activations": "dynamic", "per_channel": False, "reduce_range": True}, 1, True),
     ({"form": "float16"}, 2, False),
     ({"form": "bfloat16"}, 2, False),
 ]

@@ -46,6 +46,8 @@ static const struct {
     {"\"range\":\"minmax\",\"per_channel\":false", 1, 0.02, true},
     {"\"range\":\"percentile\",\"reduce_range\":true,\"rows\":40", 1, 0.02, false},
     {"\"activations\":\"none\"", 1, 0.01, false},
+    {"\"activations\":\"dynamic\"", 1, 0.01, true},
+    {"\"activations\":\"dynamic\",\"per_channel\":false", 1, 0.02, true},
     {"\"form\":\"float16\"", 2, 0.0005, false},
     {"\"form\":\"bfloat16\"", 2, 0.004, false},
 };
