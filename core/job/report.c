@@ -357,10 +357,10 @@ static bool has_training_form(const struct pare_graph *g)
 	return false;
 }
 
-/* A shrunk model has no zeros to speak of, unless single weights were pruned as well. */
+/* A model of shrunk layers or factors has no zeros to speak of, unless single weights were pruned as well. */
 static bool has_zeros(const struct job_run *r)
 {
-	return r->shrunk.net == NULL || sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights) > 0.01;
+	return (r->shrunk.net == NULL && r->factored.source == NULL) || sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights) > 0.01;
 }
 
 const char *job_warning(const struct job_run *r, int i)

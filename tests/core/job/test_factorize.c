@@ -32,6 +32,7 @@ START_TEST(cheaper_layers_become_two)
 	ck_assert_double_eq(rig_num(v, "factors.2.macs_final"), 48);
 	ck_assert_double_eq(rig_num(v, "factors.2.energy"), 1);
 	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(v, "factors"), 2), "rank")));
+	ck_assert_uint_eq(json_array_size(json_object_get(v, "warnings")), 0);
 	ck_assert_double_eq(rig_num(v, "input.macs"), 528);
 	ck_assert_double_eq(rig_num(v, "dense.macs"), 528);
 	ck_assert_double_eq(rig_num(v, "final.macs"), 252);
