@@ -11,34 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/num.h"
+#include "core/compress/layers.h"
 #include "core/compress/svd.h"
 
 /* --- finding layers */
-
-static const struct pare_tensor *stored(const struct pare_model *m, int32_t value)
-{
-	const struct pare_value *v = value >= 0 ? &m->graph.values[value] : NULL;
-
-	return v != NULL && v->init != NULL && !v->is_input && !v->is_output && v->init->dtype == PARE_DT_FLOAT && !v->init->external ? v->init : NULL;
-}
-
-static int64_t int_attr(const struct pare_node *n, const char *name, int64_t absent)
-{
-	const struct pare_attr *a = pare_node_attr(n, name);
-
-	return a != NULL && a->type == PARE_ATTR_INT ? a->i : absent;
-}
-
-static bool read_once(const struct pare_graph *g, int32_t value)
-{
-	int n = 0;
-
-	for (int32_t i = 0; i < g->n_nodes; i++)
-		for (int k = 0; k < g->nodes[i].n_in; k++)
-			n += g->nodes[i].in[k] == value;
-	return n == 1;
-}
 
 /* Sets what l is as a matrix; false: it is no such layer. */
 static bool describe(const struct pare_node *n, const struct pare_tensor *w, struct pare_factor *l)
@@ -49,9 +25,9 @@ static bool describe(const struct pare_node *n, const struct pare_tensor *w, str
 	if (l->rows == 0 || l->cols == 0)
 		return false;
 	if (l->conv)
-		return w->n_dims >= 3 && int_attr(n, "group", 1) == 1;
-	l->transposed = strcmp(n->op_type, "Gemm") == 0 && int_attr(n, "transB", 0) != 0;
-	if (strcmp(n->op_type, "Gemm") == 0 && int_attr(n, "transA", 0) != 0)
+		return w->n_dims >= 3 && pare_layer_int(n, "group", 1) == 1;
+	l->transposed = strcmp(n->op_type, "Gemm") == 0 && pare_layer_int(n, "transB", 0) != 0;
+	if (strcmp(n->op_type, "Gemm") == 0 && pare_layer_int(n, "transA", 0) != 0)
 		return false;
 	return w->n_dims == 2 && (strcmp(n->op_type, "Gemm") == 0 || strcmp(n->op_type, "MatMul") == 0);
 }
@@ -67,11 +43,11 @@ enum pare_code pare_factorize_find(const struct pare_model *m, const struct pare
 		return pare_err_nomem(err, (size_t)g->n_nodes * sizeof *list);
 	for (int32_t i = 0; i < g->n_nodes; i++) {
 		const struct pare_node *node = &g->nodes[i];
-		const struct pare_tensor *w = node->domain[0] == '\0' && !node->inlined && node->n_in >= 2 && node->in[0] >= 0 ? stored(m, node->in[1]) : NULL;
+		const struct pare_tensor *w = node->domain[0] == '\0' && !node->inlined && node->n_in >= 2 && node->in[0] >= 0 ? pare_layer_floats(m, node->in[1]) : NULL;
 		struct pare_factor l = {.node = i};
 		struct pare_param_info info = {.name = w != NULL ? w->name : "", .node_name = node->name};
 
-		if (w == NULL || !describe(node, w, &l) || !read_once(g, node->in[1]) || pare_prune_is_excluded(&opt->names, &info))
+		if (w == NULL || !describe(node, w, &l) || pare_layer_readers(g, node->in[1]) != 1 || pare_prune_is_excluded(&opt->names, &info))
 			continue;
 		l.weight = node->in[1];
 		list[n++] = l;

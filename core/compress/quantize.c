@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "core/base/num.h"
+#include "core/compress/layers.h"
 
 #define BIAS_MAX 2147483000.0
 
@@ -41,20 +42,6 @@ static bool is_layer(const struct pare_node *n)
 	return false;
 }
 
-static const struct pare_tensor *stored(const struct pare_model *m, int32_t value)
-{
-	const struct pare_value *v = value >= 0 ? &m->graph.values[value] : NULL;
-
-	return v != NULL && v->init != NULL && !v->is_input && !v->is_output && v->init->dtype == PARE_DT_FLOAT && !v->init->external ? v->init : NULL;
-}
-
-static int64_t int_attr(const struct pare_node *n, const char *name, int64_t absent)
-{
-	const struct pare_attr *a = pare_node_attr(n, name);
-
-	return a != NULL && a->type == PARE_ATTR_INT ? a->i : absent;
-}
-
 static bool is_one(const struct pare_node *n, const char *name)
 {
 	const struct pare_attr *a = pare_node_attr(n, name);
@@ -65,7 +52,7 @@ static bool is_one(const struct pare_node *n, const char *name)
 /* A product with nothing around it but a bias: integers can stand in its place. */
 static bool is_plain_product(const struct pare_node *n)
 {
-	return strcmp(n->op_type, "MatMul") == 0 || (strcmp(n->op_type, "Gemm") == 0 && int_attr(n, "transA", 0) == 0 && is_one(n, "alpha") && is_one(n, "beta"));
+	return strcmp(n->op_type, "MatMul") == 0 || (strcmp(n->op_type, "Gemm") == 0 && pare_layer_int(n, "transA", 0) == 0 && is_one(n, "alpha") && is_one(n, "beta"));
 }
 
 /* The axis of output channels; -1: not a layer's weight. */
@@ -75,25 +62,15 @@ static int channel_axis(const struct pare_node *n, const struct pare_tensor *w)
 		return w->n_dims >= 3 ? 0 : -1;
 	if (w->n_dims != 2)
 		return -1;
-	return strcmp(n->op_type, "Gemm") == 0 && int_attr(n, "transB", 0) != 0 ? 0 : 1;
-}
-
-static int count_readers(const struct pare_graph *g, int32_t value)
-{
-	int n = 0;
-
-	for (int32_t i = 0; i < g->n_nodes; i++)
-		for (int k = 0; k < g->nodes[i].n_in; k++)
-			n += g->nodes[i].in[k] == value;
-	return n;
+	return strcmp(n->op_type, "Gemm") == 0 && pare_layer_int(n, "transB", 0) != 0 ? 0 : 1;
 }
 
 /* A bias that only this layer reads and whose integers mean what they should. */
 static int32_t bias_of(const struct pare_model *m, const struct pare_node *n, const struct pare_tensor *w, int axis)
 {
-	const struct pare_tensor *b = n->n_in > 2 ? stored(m, n->in[2]) : NULL;
+	const struct pare_tensor *b = n->n_in > 2 ? pare_layer_floats(m, n->in[2]) : NULL;
 
-	if (b == NULL || b->n_dims != 1 || b->dims[0] != w->dims[axis] || count_readers(&m->graph, n->in[2]) != 1 || !is_one(n, "alpha") || !is_one(n, "beta"))
+	if (b == NULL || b->n_dims != 1 || b->dims[0] != w->dims[axis] || pare_layer_readers(&m->graph, n->in[2]) != 1 || !is_one(n, "alpha") || !is_one(n, "beta"))
 		return -1;
 	return n->in[2];
 }
@@ -126,7 +103,7 @@ enum pare_code pare_quantize_find(const struct pare_model *m, const struct pare_
 		code = pare_err_nomem(err, 0);
 	for (int32_t i = 0; i < m->graph.n_nodes && code == PARE_OK; i++) {
 		const struct pare_node *node = &m->graph.nodes[i];
-		const struct pare_tensor *w = is_layer(node) ? stored(m, node->in[1]) : NULL;
+		const struct pare_tensor *w = is_layer(node) ? pare_layer_floats(m, node->in[1]) : NULL;
 		int axis = w != NULL && w->n_elems > 0 ? channel_axis(node, w) : -1;
 
 		if (axis < 0 || (opt->dynamic && !is_plain_product(node)) || excluded(opt, w->name, node->name))

@@ -7,10 +7,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/num.h"
-#include "core/graph/net_view.h"
 #include "core/job/job_priv.h"
-#include "core/prune/shrink.h"
 #include "core/recipe/json_text.h"
 
 #define LABEL_MAX 64
