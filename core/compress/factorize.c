@@ -3,8 +3,7 @@
  *
  * Both factors have the root of the singular values, so neither trains faster than the other for no reason.
  *
- * Rejected for convolutions: factors along height and width (two uneven kernels, of which many runtimes have slow ones), and Tucker's form, which is
- * smaller for the same error where kernels are large, at three layers in a row. */
+ * Rejected for convolutions: factors along height and width (two uneven kernels, of which many runtimes have slow ones). */
 #include "core/compress/factorize.h"
 
 #include <math.h>
@@ -67,8 +66,55 @@ static size_t rank_of(const struct pare_svd *d, const struct pare_factorize_opti
 		rank = (double)pare_svd_rank(d, opt->amount);
 	if (opt->by == PARE_FACTOR_RATIO)
 		rank = fmax(1, floor(opt->amount * product / sum));
-	rank = fmin(rank, (double)d->n_rank);
-	return rank * sum < product ? (size_t)rank : 0;
+	return (size_t)fmin(rank, (double)d->n_rank);
+}
+
+/* A convolution's window: what each of its three factors costs at one position of the output. */
+struct window {
+	double outputs, inputs, size, steps; /* steps: positions of the input for one of the output */
+};
+
+static struct window window_of(const struct pare_node *n, const struct pare_tensor *t)
+{
+	const struct pare_attr *strides = pare_node_attr(n, "strides");
+	struct window win = {.outputs = (double)t->dims[0], .inputs = (double)t->dims[1], .size = 1, .steps = 1};
+
+	for (int i = 2; i < t->n_dims; i++)
+		win.size *= (double)t->dims[i];
+	for (size_t i = 0; strides != NULL && i < strides->n; i++)
+		win.steps *= (double)strides->ints[i];
+	return win;
+}
+
+static double cost(const struct window *win, double outputs, double inputs)
+{
+	return win->steps * win->inputs * inputs + inputs * outputs * win->size + outputs * win->outputs;
+}
+
+static bool is_cheaper(const struct window *win, const struct pare_factor *l)
+{
+	double rank = (double)l->rank, window = win->inputs * win->size;
+
+	return (l->inputs > 0 ? cost(win, rank, (double)l->inputs) : rank * (win->outputs + window)) < win->outputs * window;
+}
+
+static double inputs_for(const struct window *win, double outputs)
+{
+	return fmax(1, floor(outputs * win->inputs / win->outputs));
+}
+
+/* Of outputs, or if d is of the inputs (outputs > 0) of those. */
+static double window_rank(const struct pare_svd *d, const struct pare_factorize_options *opt, const struct window *win, double outputs)
+{
+	double rank = opt->amount;
+
+	if (opt->by == PARE_FACTOR_ENERGY)
+		rank = (double)pare_svd_rank(d, sqrt(opt->amount)); /* the shares of both are multiplied */
+	if (opt->by == PARE_FACTOR_RATIO)
+		rank = outputs > 0 ? inputs_for(win, outputs) : win->outputs;
+	while (opt->by == PARE_FACTOR_RATIO && !(outputs > 0) && rank > 1 && cost(win, rank, inputs_for(win, rank)) > opt->amount * win->outputs * win->inputs * win->size)
+		rank--;
+	return fmin(rank, (double)d->n_rank);
 }
 
 /* --- writing */
@@ -111,13 +157,19 @@ static enum pare_code make_pointwise(struct factorizer *f, int32_t node, int n_s
 	return code;
 }
 
+/* What the factors hold, as they stand in the file. */
+struct parts {
+	float *left, *right;
+	float *inputs; /* of the third; NULL: there is none */
+};
+
 /* The initializers of both factors; *first: what the first is called. */
 static enum pare_code put_weights(struct factorizer *f, const struct pare_factor *l, const float *left, const float *right, const char **first)
 {
 	const struct pare_tensor *w = f->m->graph.values[l->weight].init;
 	struct pare_new_init *second = pare_arena_alloc(&f->rw->arena, sizeof *second);
 	struct pare_new_init one = {.name = derived(f, w->name, "factor"), .dtype = PARE_DT_FLOAT, .n_dims = w->n_dims};
-	size_t n_left = (size_t)(l->rows * l->rank), n_right = (size_t)(l->rank * l->cols);
+	size_t n_left = (size_t)(l->rows * l->rank), n_right = (size_t)(l->inputs > 0 ? l->rank * l->cols / w->dims[1] * l->inputs : l->rank * l->cols);
 	bool outputs_first = l->conv || l->transposed;
 
 	if (second == NULL || one.name == NULL)
@@ -129,6 +181,7 @@ static enum pare_code put_weights(struct factorizer *f, const struct pare_factor
 	}
 	if (l->conv) {
 		one.dims[0] = second->dims[1] = l->rank;
+		one.dims[1] = l->inputs > 0 ? l->inputs : w->dims[1];
 		second->dims[0] = l->rows;
 	} else {
 		one.dims[0] = l->transposed ? l->cols : l->rows;
@@ -150,30 +203,131 @@ static void turn_over(float *to, const float *from, size_t rows, size_t cols)
 			to[j * rows + i] = from[i * cols + j];
 }
 
-static enum pare_code put_layer(struct factorizer *f, const struct pare_factor *l, const struct pare_svd *d, const float *w)
+/* a x b x size as b x a x size. */
+static void swap_channels(float *to, const float *from, size_t a, size_t b, size_t size)
+{
+	for (size_t i = 0; i < a; i++)
+		for (size_t j = 0; j < b; j++)
+			memcpy(to + (j * a + i) * size, from + (i * b + j) * size, size * sizeof *to);
+}
+
+static enum pare_code split(struct factorizer *f, const struct pare_factor *l, const struct pare_svd *d, const float *w, struct parts *p)
+{
+	size_t rank = (size_t)l->rank, n_right = rank * d->cols;
+	float *right = pare_arena_array(&f->rw->arena, n_right, sizeof *right);
+
+	p->left = pare_arena_array(&f->rw->arena, d->rows * rank, sizeof *p->left);
+	p->right = l->transposed ? pare_arena_array(&f->rw->arena, n_right, sizeof *right) : right;
+	if (p->left == NULL || p->right == NULL || right == NULL)
+		return pare_err_nomem(f->err, n_right * sizeof *right);
+	pare_svd_factors(d, w, rank, p->left, right);
+	if (l->transposed)
+		turn_over(p->right, right, rank, d->cols);
+	return PARE_OK;
+}
+
+/* Splits the window of the first factor along its inputs. What is on its left is made orthonormal before, so that what is lost here is what the layer loses. */
+static enum pare_code split_inputs(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l, const struct window *win,
+    const struct pare_svd *d, struct parts *p)
+{
+	size_t rank = (size_t)l->rank, n_in = (size_t)win->inputs, size = (size_t)win->size, n = rank * d->cols, q;
+	float *turned = pare_arena_array(&f->rw->arena, n, sizeof *turned), *left, *right;
+	struct pare_svd inner;
+	enum pare_code code;
+
+	if (turned == NULL)
+		return pare_err_nomem(f->err, n * sizeof *turned);
+	for (size_t k = 0; k < rank; k++) {
+		float root = (float)sqrt(d->s[k]);
+
+		for (size_t i = 0; i < d->rows; i++)
+			p->left[i * rank + k] /= root;
+		for (size_t i = 0; i < d->cols; i++)
+			p->right[k * d->cols + i] *= root;
+	}
+	swap_channels(turned, p->right, rank, n_in, size);
+	code = pare_svd_init(&inner, turned, n_in, rank * size, opt->cancel, f->err);
+	q = code == PARE_OK ? (size_t)window_rank(&inner, opt, win, (double)l->rank) : 0;
+	if (q == n_in) { /* nothing would be saved in front */
+		pare_svd_done(&inner);
+		return code;
+	}
+	left = pare_arena_array(&f->rw->arena, n_in * q + 1, sizeof *left);
+	right = pare_arena_array(&f->rw->arena, q * rank * size + 1, sizeof *right);
+	p->inputs = pare_arena_array(&f->rw->arena, n_in * q + 1, sizeof *p->inputs);
+	if (code == PARE_OK && (left == NULL || right == NULL || p->inputs == NULL))
+		code = pare_err_nomem(f->err, n * sizeof *left);
+	if (code == PARE_OK) {
+		pare_svd_factors(&inner, turned, q, left, right);
+		turn_over(p->inputs, left, n_in, q);
+		swap_channels(p->right, right, q, rank, size);
+		l->inputs = (int64_t)q;
+		l->energy *= pare_svd_share(&inner, q);
+	}
+	pare_svd_done(&inner);
+	return code;
+}
+
+/* The convolution in front of the window; *out: what it gives. */
+static enum pare_code put_inputs(struct factorizer *f, const struct pare_factor *l, const struct parts *p, const char *base, const char **out)
+{
+	const struct pare_tensor *w = f->m->graph.values[l->weight].init;
+	struct pare_new_init init = {.name = derived(f, w->name, "inputs"), .dtype = PARE_DT_FLOAT, .n_dims = w->n_dims, .bytes = p->inputs,
+	    .n_bytes = (size_t)(l->inputs * w->dims[1]) * sizeof *p->inputs};
+	struct pare_new_node n = {.before = l->node, .op = "Conv", .in = {*out, init.name}, .out = derived(f, base, "inputs")};
+	enum pare_code code;
+
+	if (init.name == NULL || n.out == NULL)
+		return pare_err_nomem(f->err, 0);
+	for (int i = 0; i < w->n_dims; i++)
+		init.dims[i] = i == 0 ? l->inputs : i == 1 ? w->dims[1] : 1;
+	*out = n.out;
+	code = pare_rewrite_add_init(f->rw, &init, f->err);
+	return code == PARE_OK ? pare_rewrite_add_node(f->rw, &n, f->err) : code;
+}
+
+static enum pare_code put_layer(struct factorizer *f, const struct pare_factor *l, const struct parts *p)
 {
 	const struct pare_graph *g = &f->m->graph;
 	const struct pare_node *node = &g->nodes[l->node];
-	size_t rank = (size_t)l->rank, n_right = rank * d->cols;
-	float *left = pare_arena_array(&f->rw->arena, d->rows * rank, sizeof *left);
-	float *right = pare_arena_array(&f->rw->arena, n_right, sizeof *right);
-	float *turned = l->transposed ? pare_arena_array(&f->rw->arena, n_right, sizeof *turned) : NULL;
-	struct pare_new_node first = {.before = l->node, .op = l->conv ? "Conv" : "MatMul", .in = {g->values[node->in[0]].name}};
-	enum pare_code code;
+	const char *base = node->name[0] != '\0' ? node->name : g->values[node->out[0]].name, *x = g->values[node->in[0]].name;
+	struct pare_new_node first = {.before = l->node, .op = l->conv ? "Conv" : "MatMul", .like = l->conv ? node : NULL, .out = derived(f, base, "factor")};
+	enum pare_code code = first.out != NULL ? PARE_OK : pare_err_nomem(f->err, 0);
 
-	first.out = derived(f, node->name[0] != '\0' ? node->name : g->values[node->out[0]].name, "factor");
-	if (left == NULL || right == NULL || (l->transposed && turned == NULL) || first.out == NULL)
-		return pare_err_nomem(f->err, 0);
-	pare_svd_factors(d, w, rank, left, right);
-	if (l->transposed)
-		turn_over(turned, right, rank, d->cols);
-	first.like = l->conv ? node : NULL;
-	code = put_weights(f, l, left, l->transposed ? turned : right, &first.in[1]);
+	if (code == PARE_OK && l->inputs > 0)
+		code = put_inputs(f, l, p, base, &x);
+	first.in[0] = x;
+	if (code == PARE_OK)
+		code = put_weights(f, l, p->left, p->right, &first.in[1]);
 	if (code == PARE_OK)
 		code = pare_rewrite_add_node(f->rw, &first, f->err);
 	if (code == PARE_OK)
 		code = pare_rewrite_add_edit(f->rw, &(struct pare_node_edit){.node = l->node, .input = 0, .name = first.out}, f->err);
 	return code == PARE_OK && l->conv ? make_pointwise(f, l->node, g->values[l->weight].init->n_dims - 2) : code;
+}
+
+/* Decides the ranks of a layer and puts it, if it gets cheaper. */
+static enum pare_code decide(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l, const struct pare_svd *d, const float *w)
+{
+	const struct window win = window_of(&f->m->graph.nodes[l->node], f->m->graph.values[l->weight].init);
+	struct parts p = {.inputs = NULL};
+	bool three = opt->tucker && l->conv && win.size > 1 && win.inputs > 1;
+	enum pare_code code;
+
+	l->rank = three ? (int64_t)window_rank(d, opt, &win, 0) : (int64_t)rank_of(d, opt);
+	l->energy = pare_svd_share(d, (size_t)l->rank);
+	if (!three && !is_cheaper(&win, l))
+		l->rank = 0;
+	code = l->rank > 0 ? split(f, l, d, w, &p) : PARE_OK;
+	if (code == PARE_OK && three && l->rank > 0)
+		code = split_inputs(f, opt, l, &win, d, &p);
+	if (!is_cheaper(&win, l))
+		l->rank = 0;
+	if (code == PARE_OK && l->rank > 0)
+		return put_layer(f, l, &p);
+	l->inputs = 0;
+	l->energy = 1;
+	return code;
 }
 
 static enum pare_code factorize_layer(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l)
@@ -188,12 +342,8 @@ static enum pare_code factorize_layer(struct factorizer *f, const struct pare_fa
 			code = pare_err_set(f->err, PARE_E_NONFINITE, t->name, "weight %zu is not finite", i);
 	if (code == PARE_OK)
 		code = pare_svd_init(&d, w, (size_t)l->rows, (size_t)l->cols, opt->cancel, f->err);
-	if (code == PARE_OK) {
-		l->rank = (int64_t)rank_of(&d, opt);
-		l->energy = l->rank > 0 ? pare_svd_share(&d, (size_t)l->rank) : 1;
-	}
-	if (code == PARE_OK && l->rank > 0)
-		code = put_layer(f, l, &d, w);
+	if (code == PARE_OK)
+		code = decide(f, opt, l, &d, w);
 	pare_svd_done(&d);
 	pare_free(w);
 	return code;

@@ -1,13 +1,15 @@
-/* Layers as products of two smaller ones: a weight w ~ left right of rank r, by the truncated singular value decomposition.
+/* Layers as products of smaller ones: a weight w ~ left right of rank r, by the truncated singular value decomposition.
  *
  *   MatMul, Gemm   x w + b becomes (x left) right + b
  *   Conv           k x k from c to n channels becomes k x k from c to r channels, with the strides and pads that were, and 1 x 1 from r to n:
  *                  the weight as a matrix of n x (c k k)
+ *   Conv, Tucker   1 x 1 from c to q channels, k x k from q to r, 1 x 1 from r to n: the k x k of the form above is split once more, along its inputs
  *
- * Either way a layer of m n multiplications at every position becomes one of r (m + n), so a rank is only taken where that is less; all other layers
+ * In two factors a layer of m n multiplications at every position becomes one of r (m + n), so a rank is only taken where that is less; all other layers
  * stay as they are. The second factor keeps the node, the name of the weight and the bias; the first is a node in front of it.
  *
- * Source: Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions by output channels). */
+ * Source: Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions by output channels);
+ * Kim et al. 2016, arXiv:1511.06530 (Tucker-2); Vannieuwenhoven et al. 2012 (one mode after the other). */
 #ifndef PARE_COMPRESS_FACTORIZE_H
 #define PARE_COMPRESS_FACTORIZE_H
 
@@ -26,6 +28,7 @@ enum pare_factor_by {
 struct pare_factorize_options {
 	enum pare_factor_by by;
 	double amount;
+	bool tucker; /* convolutions with a window of more than one element, in three factors; energy and ratio are of all three, rank is of both */
 	struct pare_prune_options names; /* exclude, n_exclude: initializers or nodes that stay as they are */
 	const atomic_bool *cancel;       /* NULL: never */
 };
@@ -36,7 +39,8 @@ struct pare_factor {
 	bool conv, transposed; /* transposed: the weight stands as outputs x inputs */
 	int64_t rows, cols;    /* of the matrix, as the weight stands */
 	int64_t rank;          /* 0: not factorized, as no rank that was asked for makes it cheaper */
-	double energy;         /* share of the squares that the rank keeps */
+	int64_t inputs;        /* of a convolution in three factors: q; else 0 */
+	double energy;         /* share of the squares that is kept */
 };
 
 /* The layers that could be factorized: their weight is a float initializer that nothing else reads. *out is pare_free'd by the caller; may be none. */

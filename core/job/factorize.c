@@ -38,6 +38,7 @@ static void options(const struct pare_args *args, struct pare_factorize_options 
 	const struct pare_arg *exclude = pare_args_get(args, "exclude");
 
 	*o = (struct pare_factorize_options){.names = {.exclude = exclude->strings, .n_exclude = exclude->n}, .cancel = job_cancel_flag()};
+	o->tucker = strcmp(pare_args_str(args, "convolutions"), "tucker") == 0;
 	for (size_t i = 0; i < sizeof by / sizeof by[0]; i++)
 		if (pare_args_has(args, by[i])) {
 			o->by = (enum pare_factor_by)i;
@@ -53,7 +54,7 @@ static bool same(const struct pare_args *a, const struct pare_args *b)
 		return a == b;
 	options(a, &x);
 	options(b, &y);
-	if (x.by != y.by || x.amount < y.amount || x.amount > y.amount || x.names.n_exclude != y.names.n_exclude)
+	if (x.by != y.by || x.tucker != y.tucker || x.amount < y.amount || x.amount > y.amount || x.names.n_exclude != y.names.n_exclude)
 		return false;
 	for (size_t i = 0; i < x.names.n_exclude; i++)
 		if (strcmp(x.names.exclude[i], y.names.exclude[i]) != 0)
@@ -152,16 +153,32 @@ void job_factored_done(struct job_factored *f)
 
 /* --- the report */
 
-/* Multiplications for one row; the factor that kept the node says at how many positions the layer stands. */
+/* Multiplications for one row, of the chain of factors; the last one, which kept the node, says at how many positions the layer stands. */
 static void layer_macs(const struct job_run *r, const struct pare_factor *l, int64_t *before, int64_t *after)
 {
-	const struct pare_graph *g = &r->factored.source->graph;
-	int32_t v = pare_graph_find_value(&r->model->graph, g->values[g->nodes[l->node].out[0]].name);
-	int64_t macs = v >= 0 ? pare_net_node_macs(r->net, r->model->graph.values[v].producer) : 0;
-	int64_t one = l->rank > 0 ? l->rank * (l->conv || l->transposed ? l->rows : l->cols) : l->rows * l->cols, times = macs / one;
+	const struct pare_graph *was = &r->factored.source->graph, *g = &r->model->graph;
+	int32_t v = pare_graph_find_value(g, was->values[was->nodes[l->node].out[0]].name);
+	int64_t one = l->rank > 0 ? l->rank * (l->conv || l->transposed ? l->rows : l->cols) : l->rows * l->cols;
+	int n = l->rank == 0 ? 1 : l->inputs == 0 ? 2 : 3;
 
-	*before = times * l->rows * l->cols;
-	*after = l->rank > 0 ? times * l->rank * (l->rows + l->cols) : *before;
+	*before = *after = 0;
+	for (int i = 0; i < n && v >= 0 && g->values[v].producer >= 0; i++) {
+		int64_t macs = pare_net_node_macs(r->net, g->values[v].producer);
+
+		if (i == 0)
+			*before = macs / one * l->rows * l->cols;
+		*after += macs;
+		v = g->nodes[g->values[v].producer].in[0];
+	}
+}
+
+static void write_rank(struct pare_buf *b, const char *key, int64_t rank)
+{
+	pare_json_key(b, key);
+	if (rank > 0)
+		pare_json_int(b, rank);
+	else
+		pare_buf_str(b, "null");
 }
 
 void job_write_factors(const struct job_run *r, struct pare_buf *b)
@@ -182,11 +199,8 @@ void job_write_factors(const struct job_run *r, struct pare_buf *b)
 		pare_json_key_str(b, "name", f->source->graph.values[l->weight].name);
 		pare_json_key_int(b, "rows", l->rows);
 		pare_json_key_int(b, "columns", l->cols);
-		pare_json_key(b, "rank");
-		if (l->rank > 0)
-			pare_json_int(b, l->rank);
-		else
-			pare_buf_str(b, "null");
+		write_rank(b, "rank", l->rank);
+		write_rank(b, "rank_inputs", l->inputs);
 		pare_json_key_num(b, "energy", l->energy);
 		pare_json_key_int(b, "macs", before);
 		pare_json_key_int(b, "macs_final", after);
@@ -215,7 +229,9 @@ void job_factors_document(const struct job_run *r, struct job_doc *d)
 		layer_macs(r, l, &before, &after);
 		job_doc_cell(d, "%.60s", f->source->graph.values[l->weight].name);
 		job_doc_cell(d, "%lld x %lld", (long long)l->rows, (long long)l->cols);
-		if (l->rank > 0)
+		if (l->inputs > 0)
+			job_doc_cell(d, "%lld of %lld", (long long)l->rank, (long long)l->inputs);
+		else if (l->rank > 0)
 			job_doc_cell(d, "%lld", (long long)l->rank);
 		else
 			job_doc_cell(d, "whole");

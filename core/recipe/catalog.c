@@ -31,6 +31,7 @@ static const char *const search_granularity_choices[] = {"weight", "channel", "h
 static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
 static const char *const init_choices[] = {"linear", "density", NULL};
+static const char *const convolutions_choices[] = {"channels", "tucker", NULL};
 static const char *const form_choices[] = {"int8", "float16", "bfloat16", NULL};
 static const char *const activations_choices[] = {"static", "dynamic", "none", NULL};
 static const char *const range_choices[] = {"minmax", "percentile", "mse", NULL};
@@ -229,6 +230,7 @@ static const struct pare_param factorize_params[] = {
     {INTEGER("rank", 1, 65536, "Of every layer that gets cheaper by it"), .group = "amount"},
     {NUMBER("energy", 0, 1, "Share of the squares of a weight's singular values that is kept: the rank of each layer follows"), .open_min = true, .group = "amount"},
     {NUMBER("ratio", 0, 1, "Share of a layer's multiplications that is kept, at most: the rank of each layer follows"), .open_min = true, .open_max = true, .group = "amount"},
+    {.name = "convolutions", .type = PARE_PARAM_ENUM, .choices = convolutions_choices, .def_text = "channels", .doc = "k x k convolutions: channels: k x k to fewer channels, then 1 x 1; tucker: 1 x 1 to fewer channels, k x k between those, 1 x 1"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
     END};
 
@@ -395,7 +397,7 @@ static const struct pare_param layer_params[] = {
 
 const struct pare_method pare_catalog[] = {
     {PARE_KIND_JOB, "job", "One job: a model, a data set, what to do and what to deliver", NULL, job_params},
-    {PARE_KIND_STEP, "factorize", "Layers become products of two smaller ones by the truncated singular value decomposition of their weights, where that takes fewer multiplications; the first step of a recipe, so that training and pruning after it work on the factors", "Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions)", factorize_params},
+    {PARE_KIND_STEP, "factorize", "Layers become products of smaller ones by the truncated singular value decomposition of their weights, where that takes fewer multiplications; the first step of a recipe, so that training and pruning after it work on the factors", "Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions); Kim et al. 2016, arXiv:1511.06530 (Tucker)", factorize_params},
     {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
     {PARE_KIND_STEP, "remove_dead", "Takes channels and neurons out of the graph that pruning of single weights has left without a purpose: those that nothing reads any more, and those that nothing leads into, whose constant output moves into the bias behind them; outputs stay the same", "Han et al. 2015, arXiv:1506.02626 (3.5)", NULL},
