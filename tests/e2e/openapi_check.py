@@ -131,7 +131,7 @@ def call(method, target, body=None, key=True, **headers):
     value = data
     if method != "HEAD" and documented.get("content"):
         value = check_body(where, documented["content"], answer.headers.get_content_type(), data)
-    elif data:
+    elif data and answer.status != 206:  # a piece of something is of no type
         WRONG.append(f"{where}: a body where none is documented")
     return answer.status, answer.headers, value
 
