@@ -78,7 +78,7 @@ run() { # recipe, data, architecture, params, seed, directory
 	[ "$2" != iris ] || d=tests/data/iris.csv
 	echo "$a" | jq -c --argjson s "$5" '. + {seed: $s}' >"$6/architecture.json"
 	case $1 in
-	random@*) jq -c --argjson p "$4" --argjson s "$5" '(.params | map_values(.default)) + $p as $v | .job
+	random@*) jq -c --argjson p "$4" --argjson s "$5" '((.params | map_values(.default)) + $p) as $v | .job
 		| walk(if type == "object" and has("$param") then $v[.["$param"]] elif type == "object" and has("criterion") then .criterion = "random" else . end) | .seed = $s' \
 		"recipes/${1#random@}.json" ;;
 	*) jq -nc --arg r "$1" --argjson p "$4" --argjson s "$5" '{recipe: $r, params: $p, seed: $s}' ;;
