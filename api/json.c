@@ -72,16 +72,38 @@ void api_json_raw(struct pare_buf *b, const char *key, const char *json)
 		(void)pare_buf_str(b, "null");
 }
 
-enum pare_code api_json_dump(const json_t *value, char **out, struct pare_err *err)
+static enum pare_code dump(const json_t *value, size_t digits, char **out, struct pare_err *err)
 {
-	size_t n = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+	size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits);
+	size_t n = json_dumpb(value, NULL, 0, flags);
 	char *text = n > 0 ? pare_alloc(n + 1) : NULL;
 
-	if (text == NULL || json_dumpb(value, text, n, JSON_COMPACT | JSON_ENCODE_ANY) != n) {
+	if (text == NULL || json_dumpb(value, text, n, flags) != n) {
 		pare_free(text);
 		return pare_err_nomem(err, n);
 	}
 	text[n] = '\0';
 	*out = text;
 	return PARE_OK;
+}
+
+/* 15 digits are what people write (0.8), 17 what every number survives: those only where a number needs them. */
+enum pare_code api_json_dump(const json_t *value, char **out, struct pare_err *err)
+{
+	char *text;
+	json_t *again;
+	enum pare_code rc = dump(value, 15, &text, err);
+	bool same;
+
+	if (rc != PARE_OK)
+		return rc;
+	again = json_loads(text, JSON_DECODE_ANY, NULL);
+	same = again != NULL && json_equal(again, value);
+	json_decref(again);
+	if (same) {
+		*out = text;
+		return PARE_OK;
+	}
+	pare_free(text);
+	return dump(value, 17, out, err);
 }

@@ -160,7 +160,7 @@ static enum pare_code wanted(struct api_exchange *x, struct store_asset *out, st
 	if (rc == PARE_OK)
 		rc = api_asset_find(x, STORE_MODEL, b.data, out, err);
 	if (rc == PARE_E_NOT_FOUND || rc == PARE_E_LIMIT)
-		rc = pare_err_set(err, PARE_E_INVALID, model != NULL ? "/model" : "/version", "there is no such model");
+		rc = pare_err_set(err, PARE_E_INVALID, model != NULL ? "/model" : "/version", "there is no model \"%.80s\"", b.data);
 	pare_buf_done(&b);
 	json_decref(root);
 	return rc;

@@ -116,11 +116,11 @@ START_TEST(jobs_keep_the_steps)
 	make_model(&w, model);
 	make_dataset(&w, dataset);
 	save("{\"name\":\"ours\",\"recipe\":" FILE_OF_OURS "}", 1);
-	a = post_json(&w, "/v1/jobs", "{\"model\":\"lenet\",\"dataset\":\"iris\",\"recipe\":\"ours@1\",\"params\":{\"share\":0.75}}");
+	a = post_json(&w, "/v1/jobs", "{\"model\":\"lenet\",\"dataset\":\"iris\",\"recipe\":\"ours@1\",\"params\":{\"share\":0.8}}");
 	assert_status(&a, 201);
 	(void)snprintf(text, sizeof text, "/v1/jobs/%s", text_at(a.json, "id"));
 	ck_assert_str_eq(text_at(json_object_get(json_object_get(a.json, "request"), "recipe"), "name"), "ours@1");
-	ck_assert_ptr_nonnull(strstr(a.body, "\"sparsity\":0.75"));
+	ck_assert_ptr_nonnull(strstr(a.body, "\"sparsity\":0.8"));
 	(void)snprintf(before, sizeof before, "%s", strstr(a.body, "\"request\":"));
 	answer_done(&a);
 	a = request(&w, "DELETE", "/v1/recipes/ours@1", NULL, NULL, 0);
