@@ -37,13 +37,13 @@ rows() {
 		784-128-64-10|neuron-loss|mnist|-|$few|.error < $rand
 		784-128-64-10|feature-importance|mnist|-|$few|.error < $rand
 		784-128-64-10|random@gradient-sum|mnist|-|$few|.error > .dense_error + 1
-		784-128-64-10|gradient-sum|mnist|-|$few|.error < $(twin 784-128-64-10 gradient-sum)
+		784-128-64-10|gradient-sum|mnist|-|$few|.error < $(twin 784-128-64-10 gradient-sum) and .error < $rand
 		784-128-64-10|random@entropy-l1|mnist|-|$few|.error > .dense_error + 1
-		784-128-64-10|entropy-l1|mnist|-|$few|.error < $(twin 784-128-64-10 entropy-l1)
+		784-128-64-10|entropy-l1|mnist|-|$few|.error < $(twin 784-128-64-10 entropy-l1) and .error < $rand
 		784-128-64-10|random@importance-l2|mnist|-|$few|.error > .dense_error + 1
-		784-128-64-10|importance-l2|mnist|-|$few|.error < $(twin 784-128-64-10 importance-l2)
+		784-128-64-10|importance-l2|mnist|-|$few|.error < $(twin 784-128-64-10 importance-l2) and .error < $rand
 		784-128-64-10|random@gradient-sgd|mnist|-|$few|.error > .dense_error + 1
-		784-128-64-10|gradient-sgd|mnist|-|$few|.error < $(twin 784-128-64-10 gradient-sgd)
+		784-128-64-10|gradient-sgd|mnist|-|$few|.error < $(twin 784-128-64-10 gradient-sgd) and .error < $rand
 		784-128-64-10|random@growing-regularization|mnist|-|$few|.error > .dense_error + 1
 		784-128-64-10|growing-regularization|mnist|-|$few|.error < $(twin 784-128-64-10 growing-regularization)
 		784-10-10-10|random@entropy|mnist|-|{}|.error > .dense_error
