@@ -18,12 +18,14 @@ CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=unde
 CFLAGS_ubsan   := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined -DPARE_SANITIZED
 CFLAGS_tsan    := -O1 -g -fsanitize=thread -DPARE_SANITIZED
 CFLAGS_cover   := -O0 -g --coverage -DPARE_SANITIZED
+CFLAGS_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DPARE_SANITIZED
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_ubsan  := -fsanitize=undefined
 LDFLAGS_tsan   := -fsanitize=thread
 LDFLAGS_cover  := --coverage
-ifeq ($(filter $(MODE),release asan ubsan tsan cover),)
-$(error MODE must be one of release asan ubsan tsan cover, not "$(MODE)")
+LDFLAGS_fuzz   := -fsanitize=fuzzer,address,undefined
+ifeq ($(filter $(MODE),release asan ubsan tsan cover fuzz),)
+$(error MODE must be one of release asan ubsan tsan cover fuzz, not "$(MODE)")
 endif
 CFLAGS  += -std=c11 -D_GNU_SOURCE -I. -I$(B) $(WARN) $(HARDEN) $(CFLAGS_$(MODE)) -pthread -MMD -MP
 CFLAGS  += -DPARE_VERSION='"$(VERSION)"'
@@ -85,7 +87,7 @@ help:
 ## make results-published   the rows that published figures are held against; goes on where it was stopped
 ## make fuzz         libFuzzer targets (FUZZ_SECONDS=60 each)
 ## make image-test   build the container image and run the curl story against it
-## MODE=asan|ubsan|tsan|cover   a build of its own under build/<mode>/
+## MODE=asan|ubsan|tsan|cover|fuzz   a build of its own under build/<mode>/
 
 define library
 $(call archive,$(1)): $(call objs,$(call srcs,$(1)))
@@ -206,13 +208,16 @@ $(B)/bench/http/bare: bench/http/bare.c | generated
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -lmicrohttpd
 
-# --- fuzzing: each target is one file with LLVMFuzzerTestOneInput; a stand-alone driver runs the corpus in `make test`
+# --- fuzzing: each target is one file with LLVMFuzzerTestOneInput; a stand-alone driver runs the corpus in `make test`,
+# libFuzzer's own in a MODE=fuzz build, which `make fuzz` makes with clang
 FUZZ_SECONDS ?= 60
+FUZZ_CC      ?= clang-14
+FUZZ_DRIVER  := $(if $(filter fuzz,$(MODE)),,$(B)/tests/fuzz/standalone_driver.o)
 FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 # which layer a target belongs to stands in its first line: /* layer: core */
 fuzz_layer = $(or $(shell sed -n '1s|^/\* layer: \([a-z]*\).*|\1|p' $(1)),base)
 define fuzz_program
-$(B)/$(basename $(1)): $(B)/$(basename $(1)).o $(B)/tests/fuzz/standalone_driver.o $(call archives,$(2))
+$(B)/$(basename $(1)): $(B)/$(basename $(1)).o $(FUZZ_DRIVER) $(call archives,$(2))
 	$$(Q)echo "  LINK  $$@"; $$(CC) $$(LDFLAGS) -o $$@ $$^ $(EXT_$(2))
 FUZZ_BINS += $(B)/$(basename $(1))
 endef
@@ -221,7 +226,8 @@ $(foreach t,$(FUZZ_SRCS),$(eval $(call fuzz_program,$(t),$(call fuzz_layer,$(t))
 fuzz-corpus: $(FUZZ_BINS)
 fuzz:
 	@sh scripts/install-deps.sh build fuzz
-	@sh tests/fuzz/run.sh $(FUZZ_SECONDS)
+	@$(MAKE) --no-print-directory MODE=fuzz CC='$(FUZZ_CC)' -j$(JOBS) fuzz-corpus
+	@sh tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS) $(TARGETS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/pared
