@@ -109,7 +109,7 @@ static bool plan_worker(const struct pare_run *run, size_t rows, struct worker_p
 static enum pare_code alloc_workers(struct pare_run *run, int64_t rows_per_shard, struct pare_err *err)
 {
 	size_t n = (size_t)run->n_threads, one, all;
-	struct worker_plan plan;
+	struct worker_plan plan = {0};
 	char *p;
 
 	if (!plan_worker(run, (size_t)rows_per_shard, &plan) || !pare_add_size(plan.all, sizeof *run->workers, &one) || !pare_mul_size(one, n, &all))

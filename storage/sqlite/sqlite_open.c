@@ -31,9 +31,10 @@
 #define CHECKPOINT_PAGES 4000 /* 16 MiB of log */
 #define GROUP_MAX 128       /* verbs that one commit answers: bounds how long the first of them waits for the last */
 
+/* Temporary files (statement journals, sorts) stay in memory: a container with a read-only root has no directory for them. */
 static const char writer_setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-                                   "PRAGMA journal_size_limit = 67108864;";
-static const char reader_setup[] = "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF;";
+                                   "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
+static const char reader_setup[] = "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;";
 
 static int busy_handler(void *ctx, int n_tries)
 {

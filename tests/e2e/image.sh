@@ -79,7 +79,7 @@ curl -fsS -o "$tmp/story/lenet.onnx" "$U/v1/models/$M/content"
 		sed -e "s|http://127.0.0.1:8080|$U|" -e "s|=@|=@$mnist/|g" -e 's/"epochs":[0-9]*/"epochs":1/g' -e 's/"rounds":[0-9]*/"rounds":2/g'
 	echo 'curl -fsS "$U/v1/jobs/$J" | jq -r ".status, .result.summary.after"'
 } >"$tmp/story.sh"
-(cd "$tmp/story" && sh "$tmp/story.sh") >"$tmp/story.out" 2>&1 || { tail -n 40 "$tmp/story.out" >&2; exit 1; }
+(cd "$tmp/story" && sh "$tmp/story.sh") >"$tmp/story.out" 2>&1 || { tail -n 40 "$tmp/story.out" "$tmp/daemon" >&2; exit 1; }
 [ "$(tail -n 2 "$tmp/story.out" | head -n 1)" = succeeded ] || { tail -n 40 "$tmp/story.out" >&2; exit 1; }
 
 kill -TERM "$daemon_pid"

@@ -339,7 +339,7 @@ END_TEST
 /* A sweep that is to hurry hurries with all that is left of it. */
 START_TEST(children_take_their_parents_new_priority)
 {
-	static char trials[70][16];
+	static char trials[70][24];
 	struct store_child children[70];
 	char other[PARE_ID_MAX], id[PARE_ID_MAX];
 	struct store_job_change change = {.priority = &(int){7}};
