@@ -191,6 +191,7 @@ enum pare_code api_delete_recipe(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_recipe(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_post_upload(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_patch_upload(struct api_exchange *x, struct pare_err *err);
+enum pare_code api_get_uploads(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_get_upload(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_delete_upload(struct api_exchange *x, struct pare_err *err);
 enum pare_code api_options_upload(struct api_exchange *x, struct pare_err *err);

@@ -485,17 +485,19 @@ enum pare_code api_patch_upload(struct api_exchange *x, struct pare_err *err)
 
 /* --- without a body */
 
+static int64_t bytes_there(struct api_exchange *x, const struct store_upload *u)
+{
+	return u->sha256[0] != '\0' ? u->n_total : blob_part_size(x->api->opt.blobs, u->part);
+}
+
 /* HEAD asks because it wants to go on: whoever was appending is done. GET only looks. */
 static enum pare_code offset_of(struct api_exchange *x, const struct store_upload *u, int64_t *out, struct pare_err *err)
 {
 	struct blob_part *part;
 	enum pare_code rc;
 
-	*out = u->n_total;
-	if (u->sha256[0] != '\0')
-		return PARE_OK;
-	*out = blob_part_size(x->api->opt.blobs, u->part);
-	if (!api_is_head(x))
+	*out = bytes_there(x, u);
+	if (u->sha256[0] != '\0' || !api_is_head(x))
 		return PARE_OK;
 	rc = blob_part_open(x->api->opt.blobs, u->part, &part, err);
 	if (rc != PARE_OK)
@@ -523,6 +525,33 @@ enum pare_code api_get_upload(struct api_exchange *x, struct pare_err *err)
 	}
 	store_upload_done(&u);
 	return rc;
+}
+
+/* What has expired and is not yet removed is not there, as for all other requests: such a page is shorter. */
+enum pare_code api_get_uploads(struct api_exchange *x, struct pare_err *err)
+{
+	int64_t now = x->api->opt.env->wall_ms(x->api->opt.env->ctx);
+	struct store_upload *list = NULL;
+	struct store_page page;
+	bool more = false;
+	int n = 0;
+	enum pare_code rc = api_page_parse(x, "upl", &page, err);
+
+	if (rc == PARE_OK)
+		rc = store_upload_list(x->view, &page, &list, &n, &more, err);
+	if (rc != PARE_OK)
+		return rc;
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "list");
+	api_json_open(&x->out, "data", '[');
+	for (int i = 0; i < n; i++)
+		if (list[i].expires_ms > now)
+			write_upload(x, &list[i], bytes_there(x, &list[i]));
+	api_json_close(&x->out, ']');
+	api_page_end(x, more, n > 0 ? list[n - 1].id : NULL);
+	api_json_close(&x->out, '}');
+	store_upload_list_done(list, n);
+	return api_reply_json(x, 200, err);
 }
 
 enum pare_code api_delete_upload(struct api_exchange *x, struct pare_err *err)

@@ -53,6 +53,7 @@ const struct api_route api_route_table[] = {
     {"PUT", "/v1/recipes/{name}", API_WANT_JSON, API_JOBS_WRITE, API_WAIT_DISK, false, true, NULL, api_put_recipe},
     {"DELETE", "/v1/recipes/{name}", API_WANT_NONE, API_JOBS_WRITE, API_WAIT_DISK, false, false, NULL, api_delete_recipe},
     {"OPTIONS", "/v1/uploads", API_WANT_NONE, API_OPEN, API_WAIT_NOTHING, false, false, NULL, api_options_upload},
+    {"GET", "/v1/uploads", API_WANT_NONE, API_ASSETS_WRITE, API_WAIT_DISK, false, false, q_page, api_get_uploads},
     {"POST", "/v1/uploads", API_WANT_PART, API_ASSETS_WRITE, API_WAIT_DISK, false, true, q_upload, api_post_upload},
     {"OPTIONS", "/v1/uploads/{id}", API_WANT_NONE, API_OPEN, API_WAIT_NOTHING, false, false, NULL, api_options_upload},
     {"GET", "/v1/uploads/{id}", API_WANT_NONE, API_ASSETS_WRITE, API_WAIT_NOTHING, false, false, NULL, api_get_upload},

@@ -127,6 +127,7 @@ struct store_ops {
 	enum pare_code (*upload_load)(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);
 	enum pare_code (*upload_update)(struct store_tx *tx, const struct store_upload *u, struct pare_err *err); /* n_total, n_synced, sha256, expires_ms; the last step */
 	enum pare_code (*upload_remove)(struct store_tx *tx, const char *id, struct pare_err *err);
+	enum pare_code (*upload_page)(struct store_tx *tx, const struct store_range *r, struct store_upload *out, int *out_n, struct pare_err *err);
 	enum pare_code (*upload_count)(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
 	enum pare_code (*upload_expired)(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err); /* some one */
 	enum pare_code (*upload_of_part)(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "storage/store_priv.h"
 
 enum pare_code store_upload_put(struct store_view v, struct store_upload *u, int max_open, struct pare_err *err)
@@ -91,6 +92,35 @@ enum pare_code store_upload_delete(struct store_view v, const char *id, struct p
 	if (code != PARE_OK)
 		return code;
 	return s->ops->end(tx, remove_upload(v, tx, id, err), err);
+}
+
+static enum pare_code read_uploads(const void *ctx, struct store_view v, struct store_tx *tx, const struct store_range *r, void *list, int *n, struct pare_err *err)
+{
+	(void)ctx;
+	return v.store->ops->upload_page(tx, r, list, n, err);
+}
+
+static void done_upload(void *row)
+{
+	store_upload_done(row);
+}
+
+enum pare_code store_upload_list(struct store_view v, const struct store_page *page, struct store_upload **out, int *out_n, bool *out_more, struct pare_err *err)
+{
+	const struct store_pager pager = {.row_bytes = sizeof **out, .read = read_uploads, .done = done_upload};
+	void *list;
+	enum pare_code code = store_page_read(v, page, &pager, &list, out_n, out_more, err);
+
+	if (code == PARE_OK)
+		*out = list;
+	return code;
+}
+
+void store_upload_list_done(struct store_upload *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		store_upload_done(&list[i]);
+	pare_free(list);
 }
 
 /* PARE_E_NOT_FOUND: none has. */

@@ -24,6 +24,8 @@ PARE_MUST_USE enum pare_code store_upload_get(struct store_view v, const char *i
 /* Writes n_total, n_synced, sha256 and expires_ms of an upload that is not complete; PARE_E_CONFLICT for one that is. */
 PARE_MUST_USE enum pare_code store_upload_update(struct store_view v, const struct store_upload *u, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_upload_delete(struct store_view v, const char *id, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_upload_list(struct store_view v, const struct store_page *page, struct store_upload **out, int *out_n, bool *out_more, struct pare_err *err);
+void store_upload_list_done(struct store_upload *list, int n);
 void store_upload_done(struct store_upload *u);
 
 /* Removes the uploads that have expired, with their bytes; returns how many. */

@@ -770,6 +770,7 @@ static const struct store_ops memory_ops = {
     .upload_load = memory_upload_load,
     .upload_update = memory_upload_update,
     .upload_remove = memory_upload_remove,
+    .upload_page = memory_upload_page,
     .upload_count = memory_upload_count,
     .upload_expired = memory_upload_expired,
     .upload_of_part = memory_upload_of_part,

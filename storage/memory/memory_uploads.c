@@ -74,6 +74,22 @@ enum pare_code memory_upload_remove(struct store_tx *tx, const char *id, struct 
 	return PARE_OK;
 }
 
+enum pare_code memory_upload_page(struct store_tx *tx, const struct store_range *r, struct store_upload *out, int *out_n, struct pare_err *err)
+{
+	int n = n_rows(tx, T_UPLOADS);
+	enum pare_code code = PARE_OK;
+
+	for (int k = 0; k < n && *out_n < r->limit && code == PARE_OK; k++) {
+		const struct store_upload *u = at(tx, walk(r, k, n));
+
+		if (strcmp(u->owner, r->owner) != 0 || !within(r, u->id))
+			continue;
+		code = copy(u, &out[*out_n], err);
+		*out_n += code == PARE_OK;
+	}
+	return code;
+}
+
 enum pare_code memory_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err)
 {
 	(void)err;

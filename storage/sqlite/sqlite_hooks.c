@@ -209,20 +209,14 @@ enum pare_code sqlite_hook_count(struct store_tx *tx, const char *owner, int64_t
 	return sqlite_use_end(&u, "counting webhooks", err);
 }
 
-static void bind_bounds(struct use *u, const struct store_range *r)
-{
-	sqlite_bind_str(u, r->above != NULL ? r->above : "");
-	sqlite_bind_str(u, r->below != NULL ? r->below : "~");
-	sqlite_bind_int(u, r->limit);
-}
-
 enum pare_code sqlite_hook_page(struct store_tx *tx, const struct store_range *r, struct store_hook *out, int *out_n, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, r->ascending ? Q_HOOKS_ASC : Q_HOOKS);
 	enum pare_code code = PARE_OK, ended;
 
 	sqlite_bind_str(&u, r->owner);
-	bind_bounds(&u, r);
+	sqlite_bind_bounds(&u, r);
+	sqlite_bind_int(&u, r->limit);
 	while (code == PARE_OK && sqlite_row(&u)) {
 		code = read_hook(&u, &out[*out_n], err);
 		*out_n += code == PARE_OK;
@@ -337,7 +331,8 @@ enum pare_code sqlite_delivery_page(struct store_tx *tx, const char *hook, const
 	struct use u = sqlite_use(tx, r->ascending ? Q_DELIVERIES_ASC : Q_DELIVERIES);
 
 	sqlite_bind_str(&u, hook);
-	bind_bounds(&u, r);
+	sqlite_bind_bounds(&u, r);
+	sqlite_bind_int(&u, r->limit);
 	return read_deliveries(&u, out, out_n, err);
 }
 

@@ -69,8 +69,7 @@ enum pare_code sqlite_key_page(struct store_tx *tx, const struct store_range *r,
 	struct use u = sqlite_use(tx, r->ascending ? Q_KEY_ASC : Q_KEY_DESC);
 	enum pare_code code = PARE_OK, ended;
 
-	sqlite_bind_str(&u, r->above != NULL ? r->above : "");
-	sqlite_bind_str(&u, r->below != NULL ? r->below : "~");
+	sqlite_bind_bounds(&u, r);
 	sqlite_bind_int(&u, r->limit);
 	while (code == PARE_OK && sqlite_row(&u)) {
 		code = read_key(&u, &out[*out_n], err);

@@ -50,16 +50,6 @@ static bool has_filter(const struct store_range *r, enum list_drive d)
 	}
 }
 
-static const char *above(const struct store_range *r)
-{
-	return r->above != NULL ? r->above : "";
-}
-
-static const char *below(const struct store_range *r)
-{
-	return r->below != NULL ? r->below : "~";
-}
-
 /* --- which index */
 static enum pare_code probe(struct store_tx *tx, const struct store_range *r, enum list_drive d, const char *value, int64_t *inout, struct pare_err *err)
 {
@@ -68,8 +58,7 @@ static enum pare_code probe(struct store_tx *tx, const struct store_range *r, en
 	u.n_bound = d == BY_MODEL || d == BY_DATASET ? 1 : 0; /* those indexes know no owner: what has an id has one owner */
 	if (u.n_bound == 0)
 		sqlite_bind_str(&u, r->owner);
-	sqlite_bind_str(&u, above(r));
-	sqlite_bind_str(&u, below(r));
+	sqlite_bind_bounds(&u, r);
 	sqlite_bind_str(&u, value);
 	if (sqlite_row(&u))
 		*inout += sqlite_int(&u);
@@ -211,8 +200,7 @@ static void bind_if(struct use *u, int place, const char *value)
 static void bind_filters(struct use *u, const struct store_range *r)
 {
 	sqlite_bind_str(u, r->owner);
-	sqlite_bind_str(u, above(r));
-	sqlite_bind_str(u, below(r));
+	sqlite_bind_bounds(u, r);
 	sqlite_bind_int(u, r->limit);
 	bind_if(u, 5, r->model);
 	bind_if(u, 6, r->dataset);

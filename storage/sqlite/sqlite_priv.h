@@ -91,6 +91,8 @@ enum query {
 	Q_UPLOAD_LOAD,
 	Q_UPLOAD_UPDATE,
 	Q_UPLOAD_REMOVE,
+	Q_UPLOADS,
+	Q_UPLOADS_ASC,
 	Q_UPLOAD_COUNT,
 	Q_UPLOAD_EXPIRED,
 	Q_UPLOAD_OF_PART,
@@ -193,6 +195,7 @@ struct use {
 	int n_bound, n_read;
 };
 struct use sqlite_use(struct store_tx *tx, enum query q);
+void sqlite_bind_bounds(struct use *u, const struct store_range *r); /* above and below, which are "" and "~" where there are none */
 void sqlite_bind_str(struct use *u, const char *s); /* NULL binds NULL; s must live until the end of the use */
 void sqlite_bind_text(struct use *u, const char *s, size_t n); /* the first n bytes of it */
 void sqlite_bind_int(struct use *u, int64_t v);
@@ -225,6 +228,7 @@ enum pare_code sqlite_upload_insert(struct store_tx *tx, const struct store_uplo
 enum pare_code sqlite_upload_load(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);
 enum pare_code sqlite_upload_update(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
 enum pare_code sqlite_upload_remove(struct store_tx *tx, const char *id, struct pare_err *err);
+enum pare_code sqlite_upload_page(struct store_tx *tx, const struct store_range *r, struct store_upload *out, int *out_n, struct pare_err *err);
 enum pare_code sqlite_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
 enum pare_code sqlite_upload_expired(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err);
 enum pare_code sqlite_upload_of_part(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);

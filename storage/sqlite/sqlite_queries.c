@@ -12,6 +12,7 @@
 #define UPLOAD_COLUMNS "id, owner, name, metadata, part, n_total, n_synced, sha256, created_ms, expires_ms"
 #define EVENT_COLUMNS "subject, seq, cursor, at_ms, type, level, data"
 #define HOOK_COLUMNS "id, owner, ifnull(job, ''), created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms"
+#define UPLOAD_LIST(direction) "SELECT " UPLOAD_COLUMNS " FROM uploads INDEXED BY uploads_owner WHERE owner = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
 #define HOOK_LIST(direction) "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
 #define DELIVERY_COLUMNS "id, webhook, event, subject, type, seq, cursor, at_ms, level, data, created_ms, status, n_attempts, n_tries, next_ms, finished_ms, attempts"
 #define DELIVERY_LIST(direction) "SELECT " DELIVERY_COLUMNS " FROM deliveries WHERE webhook = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
@@ -119,6 +120,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_UPLOAD_LOAD] = "SELECT " UPLOAD_COLUMNS " FROM uploads INDEXED BY uploads_owner WHERE owner = ?1 AND id = ?2",
     [Q_UPLOAD_UPDATE] = "UPDATE uploads SET n_total = ?1, n_synced = ?2, sha256 = ?3, expires_ms = ?4 WHERE id = ?5",
     [Q_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE id = ?1",
+    [Q_UPLOADS] = UPLOAD_LIST("DESC"),
+    [Q_UPLOADS_ASC] = UPLOAD_LIST("ASC"),
     [Q_UPLOAD_COUNT] = "SELECT count(*) FROM uploads INDEXED BY uploads_owner WHERE owner = ?1",
     [Q_UPLOAD_EXPIRED] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT 1",
     [Q_UPLOAD_OF_PART] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE part = ?1",

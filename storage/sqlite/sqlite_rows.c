@@ -148,16 +148,6 @@ static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind ki
 	return sqlite_use_end(&u, "deleting an asset", err);
 }
 
-static const char *lower_bound(const struct store_range *r)
-{
-	return r->above != NULL ? r->above : "";
-}
-
-static const char *upper_bound(const struct store_range *r)
-{
-	return r->below != NULL ? r->below : "~";
-}
-
 static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind, const struct store_range *r, struct store_asset *out, int *out_n, struct pare_err *err)
 {
 	enum query all = r->ascending ? Q_ASSET_ASC : Q_ASSET_DESC, named = r->ascending ? Q_ASSETS_OF_NAME_ASC : Q_ASSETS_OF_NAME_DESC;
@@ -166,8 +156,7 @@ static enum pare_code asset_page(struct store_tx *tx, enum store_asset_kind kind
 
 	sqlite_bind_str(&u, r->owner);
 	sqlite_bind_int(&u, kind);
-	sqlite_bind_str(&u, lower_bound(r));
-	sqlite_bind_str(&u, upper_bound(r));
+	sqlite_bind_bounds(&u, r);
 	sqlite_bind_int(&u, r->limit);
 	if (r->name != NULL)
 		sqlite_bind_str(&u, r->name);
@@ -743,6 +732,7 @@ const struct store_ops sqlite_ops = {
     .upload_load = sqlite_upload_load,
     .upload_update = sqlite_upload_update,
     .upload_remove = sqlite_upload_remove,
+    .upload_page = sqlite_upload_page,
     .upload_count = sqlite_upload_count,
     .upload_expired = sqlite_upload_expired,
     .upload_of_part = sqlite_upload_of_part,

@@ -20,25 +20,33 @@ enum pare_code sqlite_upload_insert(struct store_tx *tx, const struct store_uplo
 }
 
 /* In the order of UPLOAD_COLUMNS. */
+static enum pare_code read_upload(struct use *q, struct store_upload *out, struct pare_err *err)
+{
+	struct store_upload u = {.memory = NULL};
+	enum pare_code code;
+
+	sqlite_copy(q, u.id, sizeof u.id);
+	sqlite_copy(q, u.owner, sizeof u.owner);
+	u.name = sqlite_str(q);
+	u.metadata = sqlite_str(q);
+	sqlite_copy(q, u.part, sizeof u.part);
+	u.n_total = sqlite_int(q);
+	u.n_synced = sqlite_int(q);
+	sqlite_copy(q, u.sha256, sizeof u.sha256);
+	u.created_ms = sqlite_int(q);
+	u.expires_ms = sqlite_int(q);
+	code = store_upload_own(&u, err);
+	if (code == PARE_OK)
+		*out = u;
+	return code;
+}
+
 static enum pare_code read_one(struct use *q, const char *id, struct store_upload *out, struct pare_err *err)
 {
 	struct store_upload u = {.memory = NULL};
 	bool found = sqlite_row(q);
-	enum pare_code code = PARE_OK, ended;
+	enum pare_code code = found ? read_upload(q, &u, err) : PARE_OK, ended;
 
-	if (found) {
-		sqlite_copy(q, u.id, sizeof u.id);
-		sqlite_copy(q, u.owner, sizeof u.owner);
-		u.name = sqlite_str(q);
-		u.metadata = sqlite_str(q);
-		sqlite_copy(q, u.part, sizeof u.part);
-		u.n_total = sqlite_int(q);
-		u.n_synced = sqlite_int(q);
-		sqlite_copy(q, u.sha256, sizeof u.sha256);
-		u.created_ms = sqlite_int(q);
-		u.expires_ms = sqlite_int(q);
-		code = store_upload_own(&u, err);
-	}
 	ended = sqlite_use_end(q, "reading an upload", code == PARE_OK ? err : NULL);
 	if (code == PARE_OK)
 		code = ended;
@@ -96,6 +104,22 @@ enum pare_code sqlite_upload_remove(struct store_tx *tx, const char *id, struct 
 	sqlite_bind_str(&q, id);
 	(void)sqlite_row(&q);
 	return sqlite_use_end(&q, "deleting an upload", err);
+}
+
+enum pare_code sqlite_upload_page(struct store_tx *tx, const struct store_range *r, struct store_upload *out, int *out_n, struct pare_err *err)
+{
+	struct use q = sqlite_use(tx, r->ascending ? Q_UPLOADS_ASC : Q_UPLOADS);
+	enum pare_code code = PARE_OK, ended;
+
+	sqlite_bind_str(&q, r->owner);
+	sqlite_bind_bounds(&q, r);
+	sqlite_bind_int(&q, r->limit);
+	while (code == PARE_OK && sqlite_row(&q)) {
+		code = read_upload(&q, &out[*out_n], err);
+		*out_n += code == PARE_OK;
+	}
+	ended = sqlite_use_end(&q, "listing uploads", code == PARE_OK ? err : NULL);
+	return code != PARE_OK ? code : ended;
 }
 
 enum pare_code sqlite_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err)

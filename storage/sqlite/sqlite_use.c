@@ -22,6 +22,12 @@ void sqlite_bind_str(struct use *u, const char *s)
 		u->rc = sqlite3_bind_text(u->st, ++u->n_bound, s, -1, SQLITE_STATIC);
 }
 
+void sqlite_bind_bounds(struct use *u, const struct store_range *r)
+{
+	sqlite_bind_str(u, r->above != NULL ? r->above : "");
+	sqlite_bind_str(u, r->below != NULL ? r->below : "~");
+}
+
 void sqlite_bind_text(struct use *u, const char *s, size_t n)
 {
 	if (u->rc == SQLITE_OK)

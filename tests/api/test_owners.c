@@ -222,7 +222,7 @@ START_TEST(lists_hold_the_owners_own)
 	static const struct {
 		const char *path;
 		enum belongs of;
-	} lists[] = {{"/v1/models", MODEL}, {"/v1/datasets", DATASET}, {"/v1/jobs", JOB}, {"/v1/webhooks", WEBHOOK}};
+	} lists[] = {{"/v1/models", MODEL}, {"/v1/datasets", DATASET}, {"/v1/jobs", JOB}, {"/v1/webhooks", WEBHOOK}, {"/v1/uploads", UPLOAD}};
 	char target[512];
 
 	for (const struct api_route *r = api_route_table; r->method != NULL; r++) {

@@ -99,7 +99,7 @@ START_TEST(tus_says_what_was_said)
 	ck_assert_str_eq(header(&a, "Tus-Max-Size"), "1048576");
 	ck_assert_str_eq(header(&a, "Tus-Extension"), API_TUS_EXTENSIONS);
 	ck_assert_str_eq(header(&a, "Upload-Limit"), "max-size=1048576, max-age=3600");
-	ck_assert_str_eq(header(&a, "Allow"), "POST, OPTIONS");
+	ck_assert_str_eq(header(&a, "Allow"), "GET, HEAD, POST, OPTIONS");
 	answer_done(&a);
 }
 END_TEST
@@ -322,6 +322,48 @@ START_TEST(refusals)
 }
 END_TEST
 
+static json_t *listed(const struct answer *a, int i)
+{
+	return json_array_get(json_object_get(a->json, "data"), (size_t)i);
+}
+
+START_TEST(a_list_only_looks)
+{
+	struct answer a;
+	char first[128];
+
+	create(H(TUS, "Upload-Length", "11"));
+	(void)snprintf(first, sizeof first, "%s", url + strlen("/v1/uploads/"));
+	w.now_ms++;
+	create(H(TUS, "Upload-Length", "11"));
+	expect_patch(204, H(TUS, TUS_BODY, "Upload-Offset", "0"), "hello ", "6");
+	a = request(&w, "HEAD", "/v1/uploads", NULL, NULL, 0);
+	assert_status(&a, 200);
+	answer_done(&a);
+	a = get(&w, "/v1/uploads?limit=1");
+	assert_status(&a, 200);
+	ck_assert_int_eq((int)json_array_size(json_object_get(a.json, "data")), 1);
+	ck_assert_str_eq(text_at(listed(&a, 0), "id"), url + strlen("/v1/uploads/"));
+	ck_assert_int_eq(json_integer_value(json_object_get(listed(&a, 0), "offset")), 6);
+	ck_assert_str_eq(text_at(listed(&a, 0), "status"), "receiving");
+	ck_assert(json_is_true(json_object_get(a.json, "has_more")));
+	answer_done(&a);
+	expect_patch(204, H(TUS, TUS_BODY, "Upload-Offset", "6"), "world", "11");
+	a = get(&w, "/v1/uploads?order=asc");
+	ck_assert_int_eq((int)json_array_size(json_object_get(a.json, "data")), 2);
+	ck_assert_str_eq(text_at(listed(&a, 0), "id"), first);
+	ck_assert_str_eq(text_at(listed(&a, 1), "status"), "complete");
+	answer_done(&a);
+	w.now_ms += 2 * w.opt.limits.upload_ms;
+	a = get(&w, "/v1/uploads");
+	ck_assert_int_eq((int)json_array_size(json_object_get(a.json, "data")), 0);
+	answer_done(&a);
+	a = get(&w, "/v1/uploads?after=mdl_00000000000000000000000000");
+	assert_problem(&a, 400, "bad_request");
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(dates)
 {
 	char out[API_HTTP_DATE];
@@ -349,6 +391,7 @@ int main(void)
 	tcase_add_test(tc, the_newer_request_ends_the_older);
 	tcase_add_test(tc, limits);
 	tcase_add_test(tc, refusals);
+	tcase_add_test(tc, a_list_only_looks);
 	tcase_add_test(tc, dates);
 	suite_add_tcase(s, tc);
 	return run_suite(s);

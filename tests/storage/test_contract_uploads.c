@@ -68,6 +68,40 @@ START_TEST(changes_until_it_is_complete)
 }
 END_TEST
 
+START_TEST(lists_by_pages)
+{
+	struct store_upload a, b, foreign, *list;
+	struct store_page page = {.limit = 1};
+	bool more;
+	int n;
+
+	begin(_i);
+	a = a_new(PART_A);
+	b = a_new(PART_B);
+	foreign = a_new("00000000000000000000000000000003");
+	MUST(store_upload_put(MINE(s), &a, 5, &err));
+	MUST(store_upload_put(OTHERS, &foreign, 5, &err));
+	fake_wall++;
+	MUST(store_upload_put(MINE(s), &b, 5, &err));
+	MUST(store_upload_list(MINE(s), &page, &list, &n, &more, &err));
+	ck_assert(n == 1 && more);
+	ck_assert_str_eq(list[0].id, b.id);
+	ck_assert_str_eq(list[0].name, "net.onnx");
+	store_upload_list_done(list, n);
+	page = (struct store_page){.limit = 5, .after = b.id};
+	MUST(store_upload_list(MINE(s), &page, &list, &n, &more, &err));
+	ck_assert(n == 1 && !more);
+	ck_assert_str_eq(list[0].id, a.id);
+	store_upload_list_done(list, n);
+	page = (struct store_page){.limit = 5, .ascending = true};
+	MUST(store_upload_list(MINE(s), &page, &list, &n, &more, &err));
+	ck_assert(n == 2 && !more);
+	ck_assert_str_eq(list[0].id, a.id);
+	store_upload_list_done(list, n);
+	end();
+}
+END_TEST
+
 START_TEST(owners_do_not_meet)
 {
 	struct store_upload u, got;
@@ -170,7 +204,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *tests[] = {round_trip, changes_until_it_is_complete, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row, known_blobs_are_ones_own};
+	const TTest *tests[] = {round_trip, changes_until_it_is_complete, lists_by_pages, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row, known_blobs_are_ones_own};
 
 	return run_over_backends("store contract: uploads", tests, sizeof tests / sizeof *tests) != 0;
 }
