@@ -59,35 +59,73 @@ rows() {
 	ROWS
 }
 
-# LeNet-5 as the literature counts it: 430500 weights
-lenet5='{"type":"cnn","input":[1,28,28],"layers":[{"units":20,"kernel":5,"pool":2},{"units":50,"kernel":5,"pool":2},{"units":500,"activation":"relu","dropout":0.3},{"units":10}]}'
+# Rows of other papers. job@NAME is bench/published/NAME.json, whose {"$param": …} are the row's; a run takes one thread, and as many run side
+# by side as there are cores. No dropout: it takes away from nets that have few weights left what the teacher's softened classes give them.
+mlp300='{"type":"mlp","input":[1,28,28],"layers":[{"units":300,"activation":"relu"},{"units":100,"activation":"relu"},{"units":10}]}'
+# as the literature counts it: 430500 weights
+lenet5='{"type":"cnn","input":[1,28,28],"layers":[{"units":20,"kernel":5,"pool":2},{"units":50,"kernel":5,"pool":2},{"units":500,"activation":"relu"},{"units":10}]}'
+mlp_way='"shift":1,"rounds":40,"finetune_epochs":80'
+cnn_way='"shift":1,"lr":0.003,"epochs":8,"rounds":16,"finetune_epochs":24'
 rows_published() {
 	cat <<-ROWS
-		LeNet-300-100|magnitude-distill|mnist|-|{"sparsity":0.9853}|.error <= 1.92 and .compression >= 68
-		LeNet-300-100|magnitude-distill|mnist|-|{"sparsity":0.98214}|.error <= 1.99 and .compression >= 55.9
-		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99075,"lr":0.003,"epochs":6,"rounds":16,"finetune_epochs":14}|.error <= 0.91 and .compression >= 108
+		LeNet-300-100|magnitude-distill|mnist|$mlp300|{"sparsity":0.9853,$mlp_way}|.error <= 1.92 and .compression >= 68
+		LeNet-300-100|magnitude-distill|mnist|$mlp300|{"sparsity":0.9822,$mlp_way}|.error <= 1.99 and .compression >= 56
+		LeNet-300-100|magnitude-distill|mnist|$mlp300|{"sparsity":0.97637,$mlp_way}|.error <= 1.44 and 2 * .macs <= 12600
+		LeNet-300-100|job@snip|mnist|$mlp300|{"sparsity":0.95,"epochs":60}|.error <= 1.6 and .compression >= 20
+		LeNet-300-100|job@snip|mnist|$mlp300|{"sparsity":0.98,"epochs":60}|.error <= 2.4 and .compression >= 50
+		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99075,$cnn_way}|.error <= 0.91 and .compression >= 108
+		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.98,"epochs":24}|.error <= 0.8 and .compression >= 50
+		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.99,"epochs":24}|.error <= 1.1 and .compression >= 100
+		LeNet-5|job@structured|mnist|$lenet5|{"sparsity":0.8,"epochs":8,"rounds":6,"finetune_epochs":24}|.error <= 1.0 and .macs <= 158000
+		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99643,$cnn_way}|.error <= 0.75 and .compression >= 280
 	ROWS
 }
 which=rows
-[ "${PARED_RESULTS:-}" != published ] || which=rows_published
+if [ "${PARED_RESULTS:-}" = published ]; then
+	which=rows_published
+	side_by_side=$threads
+	threads=1
+fi
 
+# The job of a run: a recipe by name, the recipe with random scores in the place of its criterion, or a file of jobs.
+job() { # recipe, params, seed
+	bound='walk(if type == "object" and has("$param") then $v[.["$param"]] elif type == "object" and has("criterion") and $random then .criterion = "random" else . end) | .seed = $s'
+	case $1 in
+	random@*) jq -c --argjson p "$2" --argjson s "$3" --argjson random true '((.params | map_values(.default)) + $p) as $v | .job | '"$bound" "recipes/${1#random@}.json" ;;
+	job@*) jq -c --argjson v "$2" --argjson s "$3" --argjson random false "$bound" "bench/published/${1#job@}.json" ;;
+	*) jq -nc --arg r "$1" --argjson p "$2" --argjson s "$3" '{recipe: $r, params: $p, seed: $s}' ;;
+	esac
+}
+dir_of() { # net, recipe, params, seed
+	echo "$out/$(echo "$1-$2-$(echo "$3" | jq -r '.sparsity // ""')-$4" | tr ' ' _)"
+}
 run() { # recipe, data, architecture, params, seed, directory
 	mkdir -p "$6"
 	a=$3 d=$mnist
 	[ "$a" != - ] || a=$(jq -c .architecture "recipes/${1#random@}.json")
 	[ "$2" != iris ] || d=tests/data/iris.csv
 	echo "$a" | jq -c --argjson s "$5" '. + {seed: $s}' >"$6/architecture.json"
-	case $1 in
-	random@*) jq -c --argjson p "$4" --argjson s "$5" '((.params | map_values(.default)) + $p) as $v | .job
-		| walk(if type == "object" and has("$param") then $v[.["$param"]] elif type == "object" and has("criterion") then .criterion = "random" else . end) | .seed = $s' \
-		"recipes/${1#random@}.json" ;;
-	*) jq -nc --arg r "$1" --argjson p "$4" --argjson s "$5" '{recipe: $r, params: $p, seed: $s}' ;;
-	esac >"$6/job.next"
+	job "$1" "$4" "$5" >"$6/job.next"
 	if [ "$which" = rows_published ] && [ -s "$6/report.json" ] && cmp -s "$6/job.next" "$6/job.json"; then return; fi
+	rm -f "$6/report.json"
 	mv "$6/job.next" "$6/job.json"
 	"$b"/pare-core build --architecture "$6/architecture.json" --out "$6/in.onnx" >/dev/null
 	"$b"/pare-core run --quiet --job "$6/job.json" --model "$6/in.onnx" --data "$d" --out "$6" --threads "$threads" >/dev/null
 }
+if [ "${1:-}" = --run ]; then # one run of a row: its line, its seed
+	IFS='|' read -r net recipe data arch params bar <<-ROW
+		$2
+	ROW
+	dir=$(dir_of "$net" "$recipe" "$params" "$3")
+	run "$recipe" "$data" "$arch" "$params" "$3" "$dir"
+	echo "$net $recipe $params seed $3: done" >&2
+	exit
+fi
+if [ "$which" = rows_published ]; then
+	rows_published | while IFS= read -r row; do
+		for seed in $seeds; do printf '%s\0%s\0' "$row" "$seed"; done
+	done | xargs -0 -n 2 -P "$side_by_side" sh scripts/results.sh "$b" --run
+fi
 
 # mean and range of a jq expression over the reports of a row
 over() {
@@ -104,7 +142,7 @@ while IFS='|' read -r net recipe data arch params bar; do
 	[ $# = 0 ] || case " $* " in *" ${recipe#random@} "*) ;; *) continue ;; esac
 	reports=
 	for seed in $seeds; do
-		dir=$out/$(echo "$net-$recipe-$(echo "$params" | jq -r '.sparsity // ""')-$seed" | tr ' ' _)
+		dir=$(dir_of "$net" "$recipe" "$params" "$seed")
 		[ ! -t 2 ] || printf '%s %s seed %s\r' "$net" "$recipe" "$seed" >&2
 		run "$recipe" "$data" "$arch" "$params" "$seed" "$dir"
 		reports="$reports $dir/report.json"
@@ -113,7 +151,7 @@ while IFS='|' read -r net recipe data arch params bar; do
 	after='(1 - .final.accuracy) * 100'
 	times='.dense.n_weights / .final.n_nonzero_weights'
 	means=$(jq -nc --argjson a "$(over "$after" | jq .mean)" --argjson d "$(over "$dense" | jq .mean)" \
-		--argjson c "$(over "$times" | jq .mean)" '{error: $a, dense_error: $d, compression: $c}')
+		--argjson c "$(over "$times" | jq .mean)" --argjson m "$(over '.final.macs_nonzero' | jq .mean)" '{error: $a, dense_error: $d, compression: $c, macs: $m}')
 	verdict=missed
 	n=$((n + 1))
 	if [ "$(echo "$means" | jq --argjson of "$of" "$bar")" = true ]; then
