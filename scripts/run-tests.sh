@@ -11,6 +11,11 @@ PARED_MNIST_DIR=$(sh scripts/mnist.sh) || exit 1
 PARE_CORE_BIN=$PWD/$b/pare-core
 case $b in /*) PARE_CORE_BIN=$b/pare-core ;; esac
 PARED_SEEN=$(mktemp) # which answers of which operations the tests have seen
+case $b in # slow programs: Check multiplies its time limits, the scenarios theirs (tests/support/py/daemon.py)
+*asan | *ubsan | *tsan | *cover)
+	export PARED_SANITIZED=1 CK_TIMEOUT_MULTIPLIER=20
+	;;
+esac
 export PARED_SRC PARED_VENV PARED_MNIST_DIR PARE_CORE_BIN PARED_SEEN
 export OPENBLAS_NUM_THREADS=1
 

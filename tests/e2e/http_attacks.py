@@ -8,7 +8,7 @@ import time
 import zipfile
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import Daemon, main  # noqa: E402
+from daemon import PATIENCE, SANITIZED, Daemon, main  # noqa: E402
 
 HOST = b"Host: localhost\r\n"
 
@@ -237,7 +237,7 @@ def many_small_chunks():
         reply = d.raw(b"POST /v1/models HTTP/1.1\r\n" + HOST + b"Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
                       + b"1\r\nx\r\n" * n + b"0\r\n\r\n", timeout=60)
         assert status_of(reply) in (413, 422, 500, 502, 503), reply[:300]
-        assert d.rss() - before < 16 << 20, (before, d.rss())
+        assert SANITIZED or d.rss() - before < 16 << 20, (before, d.rss())
         alive(d)
 
 
@@ -248,8 +248,8 @@ def idle_connections():
         held = [socket.create_connection(("127.0.0.1", d.port)) for _ in range(900)]
         began = time.monotonic()
         alive(d)
-        assert time.monotonic() - began < 1
-        assert d.rss() - before < 40 << 20, d.rss()
+        assert time.monotonic() - began < PATIENCE
+        assert SANITIZED or d.rss() - before < 40 << 20, d.rss()
         for s in held:
             s.settimeout(10)
             assert s.recv(1) == b""

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import Daemon, EventStream, check_events, main, wait_for  # noqa: E402
+from daemon import PATIENCE, SANITIZED, Daemon, EventStream, check_events, main, wait_for  # noqa: E402
 
 
 def finished():
@@ -127,7 +127,7 @@ def prefer_wait():
             wait_for(lambda: sum(f.done() for f in asked) >= 36, 20, "those for whom there is no place")
             began = time.monotonic()
             assert d.get("/livez").status == 200 and d.job(m, s).status == 201 and d.request("POST", f"/v1/jobs/{j}/cancel").status == 202
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 5 * PATIENCE
             replies = [f.result() for f in asked]
         assert all(r.status == 200 for r in replies)
         waited = [r for r in replies if r.headers["Preference-Applied"]]
@@ -174,7 +174,7 @@ def cancel():
         for _ in range(2):
             assert d.request("POST", f"/v1/jobs/{running}/cancel").status == 202
         assert d.wait_job(running, 15)["status"] == "canceled"
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 8 * PATIENCE
         for j in (running, queued):
             check_events(d.events(j))
         wait_for(lambda: d.engines() == [], 5, "the engine to be gone")
@@ -194,7 +194,7 @@ def shutdown():
             pass
         began = time.monotonic()
         d.stop()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 5 * PATIENCE
         stream.rest()
         d.start()
         job = d.wait_job(j, 60)
@@ -259,8 +259,8 @@ def memory():
     with Daemon() as d:
         d.stop()
         d.start()
-        assert d.rss() <= 20 << 20, d.rss()
-        assert d.ready_seconds < 1, d.ready_seconds
+        assert SANITIZED or d.rss() <= 20 << 20, d.rss()
+        assert d.ready_seconds < 1 * PATIENCE, d.ready_seconds
 
 
 def search():

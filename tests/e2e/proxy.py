@@ -8,7 +8,7 @@ import sys
 import zipfile
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import SRC, Daemon, EventStream, check_events, main, wait_for  # noqa: E402
+from daemon import PATIENCE, SANITIZED, SRC, Daemon, EventStream, check_events, main, wait_for  # noqa: E402
 
 
 def free_port():
@@ -49,9 +49,9 @@ def exercise(d, proxy_port, prefix, big):
     m, s = d.iris_model(), d.iris_data()
     # upload of 200 MB
     r = subprocess.run(["curl", "-sS", "-w", "\n%{http_code}", "-X", "POST", "-T", big, "-H", "Content-Type: application/octet-stream",
-                        f"http://127.0.0.1:{proxy_port}{prefix}/v1/datasets?name=big&filename=big.npz"], capture_output=True, text=True, timeout=90)
+                        f"http://127.0.0.1:{proxy_port}{prefix}/v1/datasets?name=big&filename=big.npz"], capture_output=True, text=True, timeout=90 * PATIENCE)
     assert r.stdout.endswith("\n201"), (r.stdout[-600:], r.stderr)
-    assert d.rss() < 64 << 20, d.rss()
+    assert SANITIZED or d.rss() < 64 << 20, d.rss()
     # links carry the prefix
     r = d.job(m, s, epochs=300000)
     assert r.status == 201 and r.headers["Location"].endswith(f"{prefix}/v1/jobs/{r.json()['id']}"), r.headers

@@ -8,7 +8,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import SRC, Daemon, main, wait_for  # noqa: E402
+from daemon import SANITIZED, SRC, Daemon, main, wait_for  # noqa: E402
 
 MB = 1 << 20
 NODE_PATH = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "pared/node/node_modules")
@@ -111,7 +111,7 @@ def tus_js_client():
         upload = d.get("/v1/uploads/" + done.rsplit("/", 1)[1]).json()
         assert upload["status"] == "complete" and upload["sha256"] == digest and upload["name"] == "big.bin", upload
         assert line.n < 1400 * MB, line.n  # what was in flight at the cuts goes twice, and no more
-        assert top < base + 24 * MB and top < 64 * MB, (base, top)
+        assert SANITIZED or top < base + 24 * MB and top < 64 * MB, (base, top)
         print(f"sent {line.n / MB:.0f} MB for 1024; resident {base >> 20} -> {top >> 20} MB")
         assert d.request("DELETE", f"/v1/uploads/{upload['id']}").status == 204
         assert d.get(f"/v1/uploads/{upload['id']}").status == 404

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import SRC, Daemon, main  # noqa: E402
+from daemon import PATIENCE, SRC, Daemon, main  # noqa: E402
 
 MNIST = os.environ.get("PARED_MNIST_DIR", os.path.expanduser("~/.cache/pared/mnist"))
 VENV = os.environ.get("PARED_VENV", os.path.expanduser("~/.cache/pared/venv"))
@@ -30,7 +30,7 @@ def readme():
             m = d.iris_model()
             f.write(d.get(f"/v1/models/{m}/content").body)
         script = "set -eu\n" + readme_lines(d.port) + '\necho "job $J"\n'
-        r = subprocess.run(["bash", "-c", script], cwd=d.dir, capture_output=True, text=True, timeout=150)
+        r = subprocess.run(["bash", "-c", script], cwd=d.dir, capture_output=True, text=True, timeout=150 * PATIENCE)
         assert r.returncode == 0, (script, r.stdout[-2000:], r.stderr[-2000:])
         job = r.stdout.rsplit("job ", 1)[1].strip()
         assert "event: job.succeeded" in r.stdout, r.stdout[-2000:]

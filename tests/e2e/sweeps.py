@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import BIN, Daemon, check_events, main, wait_for  # noqa: E402
+from daemon import BIN, PATIENCE, Daemon, check_events, main, wait_for  # noqa: E402
 
 FINAL = ("succeeded", "failed", "canceled")
 
@@ -62,7 +62,7 @@ def alone(d, job, model, dataset):
         for name, content in (("job.json", json.dumps(get(d, job)["request"]).encode()), ("model.onnx", d.get(f"/v1/models/{model}/content").body), ("iris.csv", d.get(f"/v1/datasets/{dataset}/content").body)):
             with open(os.path.join(t, name), "wb") as f:
                 f.write(content)
-        p = subprocess.run([os.path.join(BIN, "pare-core"), "run", "--job", "job.json", "--model", "model.onnx", "--data", "iris.csv", "--out", "out", "--quiet"], cwd=t, capture_output=True, timeout=300)
+        p = subprocess.run([os.path.join(BIN, "pare-core"), "run", "--job", "job.json", "--model", "model.onnx", "--data", "iris.csv", "--out", "out", "--quiet"], cwd=t, capture_output=True, timeout=300 * PATIENCE)
         assert p.returncode == 0, p.stderr
         with open(os.path.join(t, "out/model.onnx"), "rb") as m, open(os.path.join(t, "out/report.json")) as r:
             return m.read(), figures(json.load(r))

@@ -23,8 +23,14 @@ SRC = os.environ["PARED_SRC"]
 IRIS = os.path.join(SRC, "tests/data/iris.csv")
 
 
+# Programs under a sanitizer are slow and large (scripts/run-tests.sh says so): waits are longer, and figures of time and memory say nothing.
+SANITIZED = bool(os.environ.get("PARED_SANITIZED"))
+PATIENCE = 20 if SANITIZED else 1
+
+
 def wait_for(condition, seconds=20, what="a condition"):
     """Polls until condition() is true; returns its value."""
+    seconds *= PATIENCE
     until = time.monotonic() + seconds
     while True:
         value = condition()
@@ -134,7 +140,7 @@ class Daemon:
         h = dict(headers or {})
         if self.key and "Authorization" not in h:
             h["Authorization"] = f"Bearer {self.key}"
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * PATIENCE)
         try:
             c.request(method, path, body, h)
             r = c.getresponse()
@@ -161,7 +167,7 @@ class Daemon:
 
     def raw(self, data, timeout=20, half_close=False):
         """Sends bytes as they are; returns everything that comes back until the other side closes."""
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout * PATIENCE)
         got = b""
         try:
             try:
@@ -232,7 +238,7 @@ class EventStream(threading.Thread):
     def __init__(self, port, path, headers=None):
         super().__init__(daemon=True)
         self.queue = queue.Queue()
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60 * PATIENCE)
         self.connection.request("GET", path, headers={"Accept": "text/event-stream", **(headers or {})})
         self.response = self.connection.getresponse()
         self.start()
