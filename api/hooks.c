@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/jobs.h"
 #include "api/priv.h"
 #include "api/range.h"
 #include "api/text.h"
@@ -106,6 +107,7 @@ static enum pare_code reply_hook(struct api_exchange *x, const struct store_hook
 struct form {
 	struct api_exchange *x;
 	struct store_hook *h; /* what is set goes here; strings live in the arena */
+	const char *prefix;   /* of pointers: where in the request it stands */
 	struct pare_issues *issues;
 	bool no_memory;
 };
@@ -116,7 +118,7 @@ static void PARE_PRINTF(4, 5) wrong(struct form *f, const char *pointer, const c
 	struct pare_issue *i = &f->issues->list[f->issues->n < PARE_MAX_ISSUES ? f->issues->n++ : PARE_MAX_ISSUES - 1];
 	va_list ap;
 
-	(void)snprintf(i->pointer, sizeof i->pointer, "%s", pointer);
+	(void)snprintf(i->pointer, sizeof i->pointer, "%s%s", f->prefix, pointer);
 	i->code = code;
 	va_start(ap, fmt);
 	(void)vsnprintf(i->detail, sizeof i->detail, fmt, ap);
@@ -294,10 +296,20 @@ static void read_field(struct form *f, const char *key, const json_t *v, bool bi
 	    near.best != NULL ? near.best : "", near.best != NULL ? "\"?" : "");
 }
 
+static enum pare_code end_form(struct form *f, struct pare_err *err)
+{
+	if (f->no_memory)
+		return pare_err_nomem(err, 0);
+	if (f->issues->n == 0)
+		return PARE_OK;
+	f->x->issues = f->issues;
+	return pare_err_set(err, PARE_E_INVALID, NULL, "%d field%s of the webhook %s wrong", f->issues->n, f->issues->n > 1 ? "s" : "", f->issues->n > 1 ? "are" : "is");
+}
+
 /* Reads the request into h, whose fields are set already: those it had, or defaults. */
 static enum pare_code read_form(struct api_exchange *x, struct store_hook *h, bool birth, struct pare_err *err)
 {
-	struct form f = {.x = x, .h = h, .issues = pare_arena_alloc(&x->arena, sizeof *f.issues)};
+	struct form f = {.x = x, .h = h, .prefix = "", .issues = pare_arena_alloc(&x->arena, sizeof *f.issues)};
 	json_t *root = NULL, *v;
 	const char *key;
 	enum pare_code rc;
@@ -315,13 +327,7 @@ static enum pare_code read_form(struct api_exchange *x, struct store_hook *h, bo
 			wrong(&f, "/url", "missing", "a webhook needs a URL");
 	}
 	json_decref(root);
-	if (rc == PARE_OK && f.no_memory)
-		rc = pare_err_nomem(err, 0);
-	if (rc == PARE_OK && f.issues->n > 0) {
-		x->issues = f.issues;
-		rc = pare_err_set(err, PARE_E_INVALID, NULL, "%d field%s of the webhook %s wrong", f.issues->n, f.issues->n > 1 ? "s" : "", f.issues->n > 1 ? "are" : "is");
-	}
-	return rc;
+	return rc == PARE_OK ? end_form(&f, err) : rc;
 }
 
 /* --- handlers */
@@ -342,13 +348,73 @@ static enum pare_code default_events(struct api_exchange *x, struct store_hook *
 	return text != NULL ? PARE_OK : pare_err_nomem(err, 0);
 }
 
+static enum pare_code begin_hook(struct api_exchange *x, struct store_hook *h, char secret[API_HOOK_SECRET_MAX], struct pare_err *err)
+{
+	*h = (struct store_hook){.description = "", .enabled = true, .disabled_why = "", .secret = secret, .old_secret = ""};
+	api_hook_secret_make(x->api->opt.env, secret);
+	return default_events(x, h, err);
+}
+
+static json_t *json_of(const struct pare_arg *g)
+{
+	json_t *list;
+
+	if (g->param->type != PARE_PARAM_STRINGS)
+		return json_string(g->str);
+	list = json_array();
+	for (size_t i = 0; i < g->n && list != NULL; i++)
+		if (json_array_append_new(list, json_string(g->strings[i])) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+/* What the catalog has checked in shape is read by the same functions as a webhook's own request. */
+enum pare_code api_hook_of_job(struct api_exchange *x, const struct pare_args *a, struct store_hook **out, struct pare_err *err)
+{
+	struct form f = {.x = x, .prefix = "/webhook"};
+	char *secret;
+	enum pare_code rc;
+
+	*out = NULL;
+	if (a == NULL)
+		return PARE_OK;
+	f.h = pare_arena_alloc(&x->arena, sizeof *f.h);
+	f.issues = pare_arena_alloc(&x->arena, sizeof *f.issues);
+	secret = pare_arena_alloc(&x->arena, API_HOOK_SECRET_MAX);
+	if (f.h == NULL || f.issues == NULL || secret == NULL)
+		return pare_err_nomem(err, 0);
+	rc = begin_hook(x, f.h, secret, err);
+	for (size_t i = 0; a->method->params[i].name != NULL && rc == PARE_OK; i++) {
+		const struct pare_arg *g = &a->args[i];
+		json_t *v = g->set ? json_of(g) : NULL;
+
+		f.no_memory |= g->set && v == NULL;
+		if (v != NULL)
+			read_field(&f, g->param->name, v, true);
+		json_decref(v);
+	}
+	*out = f.h;
+	return rc == PARE_OK ? end_form(&f, err) : rc;
+}
+
+/* In the answer to the request that made the job; the secret is told here and never again. */
+void api_write_born_hook(struct api_exchange *x, const struct store_hook *h)
+{
+	api_json_open(&x->out, "webhook", '{');
+	api_json_str(&x->out, "id", h->id);
+	api_json_str(&x->out, "secret", h->secret);
+	api_json_close(&x->out, '}');
+	api_set_header(x, "Cache-Control", "no-store");
+}
+
 enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err)
 {
 	char secret[API_HOOK_SECRET_MAX];
-	struct store_hook h = {.description = "", .enabled = true, .disabled_why = "", .secret = secret, .old_secret = ""};
-	enum pare_code rc = default_events(x, &h, err);
+	struct store_hook h;
+	enum pare_code rc = begin_hook(x, &h, secret, err);
 
-	api_hook_secret_make(x->api->opt.env, secret);
 	if (rc == PARE_OK)
 		rc = read_form(x, &h, true, err);
 	if (rc == PARE_OK)

@@ -196,6 +196,7 @@ void api_job_queued(struct api *api)
 
 static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pare_err *err)
 {
+	struct store_hook *hook = j->webhook;
 	struct store_idempotency idem;
 	bool replayed = false;
 	enum pare_code rc = idempotency_key(x, &idem, err);
@@ -204,6 +205,8 @@ static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pa
 		rc = fingerprint(x, &idem, err);
 	if (rc == PARE_OK)
 		rc = store_job_put(x->view, j, &idem, &replayed, err);
+	if (replayed)
+		hook = NULL;
 	if (rc == PARE_E_NOT_FOUND)
 		return missing_reference(x, j, err);
 	if (rc != PARE_OK)
@@ -215,6 +218,7 @@ static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pa
 	}
 	api_set_location(x, "/v1/jobs/%s", j->id);
 	rc = api_wait_for_end(x, j, err);
+	j->webhook = hook;
 	if (rc == PARE_OK)
 		rc = api_reply_job(x, j, 201, err);
 	store_job_done(j);
@@ -277,6 +281,7 @@ static enum pare_code dry_run(struct api_exchange *x, const struct pare_args *a,
 enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 {
 	struct pare_job *job = NULL;
+	struct store_hook *hook = NULL;
 	const char *labels;
 	char *text = NULL;
 	bool dry = false;
@@ -300,9 +305,11 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		rc = check_queue(x->api, err);
 	if (rc == PARE_OK)
 		rc = api_labels_text(x, pare_job_args(job), &labels, err);
+	if (rc == PARE_OK)
+		rc = api_hook_of_job(x, pare_args_obj(pare_job_args(job), "webhook"), &hook, err);
 	if (rc == PARE_OK) {
 		const struct pare_args *a = pare_job_args(job);
-		struct store_job j = {.kind = pare_job_kind(job), .name = job_text(a, "name"), .labels = labels, .priority = (int)pare_args_int(a, "priority"), .model = job_text(a, "model"), .dataset = job_text(a, "dataset"), .request = text, .max_crashes = x->api->opt.limits.max_crashes};
+		struct store_job j = {.kind = pare_job_kind(job), .name = job_text(a, "name"), .labels = labels, .priority = (int)pare_args_int(a, "priority"), .model = job_text(a, "model"), .dataset = job_text(a, "dataset"), .request = text, .webhook = hook, .max_crashes = x->api->opt.limits.max_crashes};
 
 		rc = put(x, &j, err);
 	}

@@ -237,6 +237,8 @@ enum pare_code api_write_job(struct api_exchange *x, const struct store_job *j, 
 		rc = write_asset(x, "dataset", j->dataset, STORE_DATASET, expand.dataset, err);
 	write_link(b, "parent", j->parent);
 	write_link(b, "retry_of", j->retry_of);
+	if (j->webhook != NULL)
+		api_write_born_hook(x, j->webhook);
 	if (rc == PARE_OK)
 		rc = write_children(x, j, err);
 	api_json_raw(b, "request", j->request);
@@ -304,7 +306,7 @@ static enum pare_code reply(struct api_exchange *x, const struct store_job *j, i
 		api_set_header(x, "ETag", "%s", etag);
 	}
 	rc = api_write_job(x, j, expand, err);
-	if (rc == PARE_OK && store_job_status_final(j->status) && !expand.model && !expand.dataset && !x->out.failed) {
+	if (rc == PARE_OK && store_job_status_final(j->status) && !expand.model && !expand.dataset && j->webhook == NULL && !x->out.failed) {
 		struct api_job_key key = {x->view.owner, j->id, x->link_base, j->revision};
 
 		api_job_cache_put(x->api->jobs, &key, x->out.data, x->out.len);

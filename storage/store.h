@@ -106,6 +106,7 @@ enum store_job_status { STORE_QUEUED, STORE_RUNNING, STORE_PAUSING, STORE_PAUSED
 const char *store_job_status_name(enum store_job_status st);
 bool store_job_status_final(enum store_job_status st);
 
+struct store_hook;
 struct store_job {
 	char id[PARE_ID_MAX];
 	char owner[STORE_OWNER_MAX];
@@ -134,6 +135,7 @@ struct store_job {
 	const char *trial;          /* which run, JSON; "" without a parent */
 	int trials_all, trials_ahead; /* of a job that has had children: how many runs it needs in all, how many it has yet to make jobs of; else 0 */
 	char retry_of[PARE_ID_MAX]; /* the ended job that it does again, "": none */
+	struct store_hook *webhook; /* of store_job_put only: made with the job, of which alone it hears (storage/hook.h); NULL: none */
 	void *memory;
 };
 void store_job_done(struct store_job *j);

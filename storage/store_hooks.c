@@ -83,20 +83,25 @@ enum pare_code store_tell(struct store *s, struct store_tx *tx, const char *owne
 
 /* --- endpoints */
 
-/* An endpoint for a job that has ended while it was being made hears of the end all the same. */
-static enum pare_code tell_end(struct store *s, struct store_tx *tx, const struct store_hook *h, const struct store_job_row *r, struct pare_err *err)
+/* The last event of a job again, for an endpoint that was made after it. */
+static enum pare_code tell_last(struct store *s, struct store_tx *tx, const struct store_hook *h, const struct store_job_row *r, struct pare_err *err)
 {
 	struct store_event e = {.memory = NULL};
 	int n = 0;
-	enum pare_code code;
+	enum pare_code code = h->enabled ? s->ops->event_page(tx, r->j.id, r->next_seq - 2, 1, &e, &n, err) : PARE_OK;
 
-	if (!h->enabled || !store_job_status_final(r->j.status))
-		return PARE_OK;
-	code = s->ops->event_page(tx, r->j.id, r->next_seq - 2, 1, &e, &n, err);
 	if (code == PARE_OK && n == 1)
 		code = put_delivery(s, tx, h, &e, err);
 	pare_free(e.memory);
 	return code;
+}
+
+static void make(struct store_view v, struct store_hook *h)
+{
+	store_new_id(v.store, "whk", h->id);
+	memcpy(h->owner, v.owner, strlen(v.owner) + 1);
+	h->revision = 1;
+	h->created_ms = h->updated_ms = wall(v.store);
 }
 
 static enum pare_code put(struct store_view v, struct store_tx *tx, struct store_hook *h, struct pare_err *err)
@@ -108,14 +113,22 @@ static enum pare_code put(struct store_view v, struct store_tx *tx, struct store
 
 	if (code == PARE_OK && n >= STORE_MAX_HOOKS)
 		code = pare_err_set(err, PARE_E_LIMIT, NULL, "%d webhooks are there, which is the limit: delete one first", STORE_MAX_HOOKS);
-	if (code == PARE_OK) {
-		store_new_id(v.store, "whk", h->id);
+	if (code == PARE_OK)
 		code = ops->hook_insert(tx, h, err);
-	}
-	if (code == PARE_OK && h->job[0] != '\0')
-		code = tell_end(v.store, tx, h, &r, err);
+	if (code == PARE_OK && h->job[0] != '\0' && store_job_status_final(r.j.status)) /* it ended while this was being made */
+		code = tell_last(v.store, tx, h, &r, err);
 	store_job_done(&r.j);
 	return code;
+}
+
+enum pare_code store_hook_of_new_job(struct store_view v, struct store_tx *tx, struct store_hook *h, const struct store_job_row *r, struct pare_err *err)
+{
+	enum pare_code code;
+
+	make(v, h);
+	memcpy(h->job, r->j.id, sizeof h->job);
+	code = v.store->ops->hook_insert(tx, h, err);
+	return code == PARE_OK ? tell_last(v.store, tx, h, r, err) : code;
 }
 
 enum pare_code store_hook_put(struct store_view v, struct store_hook *h, struct pare_err *err)
@@ -126,9 +139,7 @@ enum pare_code store_hook_put(struct store_view v, struct store_hook *h, struct 
 
 	if (code != PARE_OK)
 		return code;
-	memcpy(row.owner, v.owner, strlen(v.owner) + 1);
-	row.revision = 1;
-	row.created_ms = row.updated_ms = wall(v.store);
+	make(v, &row);
 	code = v.store->ops->end(tx, put(v, tx, &row, err), err);
 	if (code == PARE_OK)
 		*h = row;

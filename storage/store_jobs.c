@@ -243,6 +243,8 @@ enum pare_code store_job_put(struct store_view v, struct store_job *j, const str
 	if (code == PARE_OK && !known) {
 		r = fresh;
 		code = put_new(v, tx, &r, k.key != NULL ? &k : NULL, err);
+		if (code == PARE_OK && j->webhook != NULL)
+			code = store_hook_of_new_job(v, tx, j->webhook, &r, err);
 	}
 	code = s->ops->end(tx, code, err);
 	if (code != PARE_OK) {

@@ -217,6 +217,8 @@ PARE_MUST_USE enum pare_code store_page_read(struct store_view v, const struct s
 enum store_hook_format store_hook_format_parse(const char *name);         /* STORE_N_HOOK_FORMATS: none of them */
 enum store_delivery_status store_delivery_status_parse(const char *name); /* STORE_N_DELIVERY_STATUS: none of them */
 /* Puts a delivery of the event, which has just been inserted, into the outbox of everybody who wants to hear of it. */
+/* The endpoint that comes with a job, after its row and first event, of which it hears. */
+PARE_MUST_USE enum pare_code store_hook_of_new_job(struct store_view v, struct store_tx *tx, struct store_hook *h, const struct store_job_row *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_tell(struct store *s, struct store_tx *tx, const char *owner, const struct store_event *e, struct pare_err *err);
 
 /* Appends "key":"value" with the value escaped and its broken UTF-8 replaced, after a comma unless it is the object's first. */

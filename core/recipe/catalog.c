@@ -35,6 +35,7 @@ static const char *const convolutions_choices[] = {"channels", "tucker", NULL};
 static const char *const form_choices[] = {"int8", "float16", "bfloat16", NULL};
 static const char *const activations_choices[] = {"static", "dynamic", "none", NULL};
 static const char *const range_choices[] = {"minmax", "percentile", "mse", NULL};
+static const char *const message_choices[] = {"standard", "cloudevents", NULL};
 static const char *const pick_choices[] = {"best", "smallest", NULL};
 static const char *const scope_choices[] = {"global", "layer", "erk", "isomorphic", NULL};
 
@@ -64,6 +65,14 @@ static const struct pare_param job_params[] = {
     {.name = "require", .type = PARE_PARAM_OBJECT, .object = "require", .doc = "What the result must hold; the report says whether it does"},
     {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver. onnx: model.onnx; report: report.json, .md and .html; compressed: model.packed, the same model.onnx entropy coded (pare-core unpack gives its exact bytes back)"},
     {.name = "limits", .type = PARE_PARAM_OBJECT, .object = "limits", .doc = "What the job may use; absent: the limits of the server"},
+    {.name = "webhook", .type = PARE_PARAM_OBJECT, .object = "webhook", .beside = true, .doc = "A webhook made together with the job, which hears of this job alone and goes with it"},
+    END};
+
+static const struct pare_param webhook_params[] = {
+    {.name = "url", .type = PARE_PARAM_STRING, .required = true, .doc = "Where its events are posted"},
+    {.name = "events", .type = PARE_PARAM_STRINGS, .doc = "Which ones; absent: those by which a job ends"},
+    {.name = "format", .type = PARE_PARAM_ENUM, .choices = message_choices, .def_text = "standard", .doc = "standard: Standard Webhooks; cloudevents: a CloudEvent in JSON"},
+    {.name = "secret", .type = PARE_PARAM_STRING, .doc = "What messages are signed with: whsec_ and 24 to 64 bytes in base 64; absent: one is made and told in the answer"},
     END};
 
 static const struct pare_param record_params[] = {RECORD, END};
@@ -463,6 +472,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_OBJECT, "sweep", "Variants of a job: a grid, a comparison of recipes, with folds, seeds and successive halving", "Jamieson and Talwalkar 2016, arXiv:1502.07943 (halving)", sweep_params},
     {PARE_KIND_OBJECT, "trial", "One run of a sweep", NULL, trial_params},
     {PARE_KIND_OBJECT, "axis", "One field of a job and the values to try", NULL, axis_params},
+    {PARE_KIND_OBJECT, "webhook", "A webhook of one job", NULL, webhook_params},
     {PARE_KIND_OBJECT, "limits", "Limits of one job", NULL, limits_params},
     {PARE_KIND_OBJECT, "augment", "Random changes of training images", "Krizhevsky et al. 2012", augment_params},
     {PARE_KIND_OBJECT, "distill", "Training towards a teacher's outputs", "Hinton et al. 2015, arXiv:1503.02531", distill_params},

@@ -79,10 +79,12 @@ END_TEST
 
 START_TEST(post_job_survives)
 {
-	char text[512];
+	char text[512], hooked[600];
 
 	job_text(&w, text);
 	torture(&(struct trial){"POST", "/v1/jobs", H(JSON_TYPE), text, 201});
+	(void)snprintf(hooked, sizeof hooked, "%.*s,\"webhook\":{\"url\":\"https://a.example/\",\"events\":[\"job.failed\"]}}", (int)strlen(text) - 1, text);
+	torture(&(struct trial){"POST", "/v1/jobs", H(JSON_TYPE), hooked, 201});
 	torture(&(struct trial){"POST", "/v1/jobs", H(JSON_TYPE), "{\"model\":\"mdl_x\",\"colour\":1}", 422});
 }
 END_TEST

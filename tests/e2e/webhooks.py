@@ -156,6 +156,26 @@ def answers():
     r.close()
 
 
+def with_a_job():
+    """A job's own webhook hears of all of that job, from its first event, and of no other; its messages verify with the secret of the answer."""
+    r = Receiver()
+    with allowed() as d:
+        body = {"model": d.iris_model(), "dataset": d.iris_data(), "recipe": {"steps": [{"prune": {"sparsity": 0.5}}]}}
+        job = d.post_json("/v1/jobs", {**body, "webhook": {"url": r.url + "/mine", "events": ["job.queued", "job.started", "job.succeeded"]}})
+        assert job.status == 201, job
+        other = d.post_json("/v1/jobs", body)
+        assert "webhook" not in other.json()
+        wait_for(lambda: len(r.taken()) == 3, 30, "the job's three messages")
+        d.wait_job(other.json()["id"], 60)
+        verify(r.seen("/mine"), job.json()["webhook"]["secret"])
+        seen = [json.loads(m["body"]) for m in r.seen()]
+        assert {e["type"] for e in seen} == {"job.queued", "job.started", "job.succeeded"}, seen
+        assert {e["data"]["subject"] for e in seen} == {job.json()["id"]}, seen
+        assert d.request("DELETE", f"/v1/jobs/{job.json()['id']}").status == 204
+        assert d.get(f"/v1/webhooks/{job.json()['webhook']['id']}").status == 404
+    r.close()
+
+
 def rotation():
     """For a while messages carry two signatures; afterwards one."""
     r = Receiver()
@@ -380,5 +400,5 @@ def feed_forms():
 
 
 if __name__ == "__main__":
-    main({"at_least_once": at_least_once, "answers": answers, "rotation": rotation, "hanging": hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
+    main({"at_least_once": at_least_once, "answers": answers, "with_a_job": with_a_job, "rotation": rotation, "hanging": hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
           "tls": tls, "event_sources": event_sources, "feed_forms": feed_forms})
