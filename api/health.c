@@ -153,11 +153,12 @@ enum pare_code api_get_root(struct api_exchange *x, struct pare_err *err)
 	return api_reply_json(x, 200, err);
 }
 
-/* A text that was made when the program was built. */
+/* A text that was made when the program was built, the same for everybody: caches may keep it and ask again by its ETag. */
 static enum pare_code reply_built(struct api_exchange *x, const char *text, const char *media_type, struct pare_err *err)
 {
 	if (text == NULL)
 		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "this server was built without it");
+	api_set_header(x, "Cache-Control", "public, max-age=10");
 	(void)pare_buf_str(&x->out, text);
 	return api_reply_tagged(x, media_type, err);
 }
@@ -176,7 +177,5 @@ enum pare_code api_get_docs(struct api_exchange *x, struct pare_err *err)
 
 enum pare_code api_get_openapi(struct api_exchange *x, struct pare_err *err)
 {
-	api_set_header(x, "Cache-Control", "no-cache");
-	(void)pare_buf_str(&x->out, x->api->opt.openapi);
-	return api_reply_text(x, 200, "application/yaml", err);
+	return reply_built(x, x->api->opt.openapi, "application/yaml", err);
 }

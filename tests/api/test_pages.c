@@ -143,6 +143,7 @@ END_TEST
 START_TEST(describes_itself)
 {
 	struct answer a = get(&w, "/v1");
+	char etag[64];
 
 	assert_status(&a, 200);
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(a.json, "limits"), "max_upload_bytes")), 1 << 20);
@@ -155,6 +156,11 @@ START_TEST(describes_itself)
 	assert_status(&a, 200);
 	ck_assert_str_eq(header(&a, "Content-Type"), "application/yaml");
 	ck_assert_str_eq(a.body, "openapi: 3.1.0\n");
+	ck_assert_str_eq(header(&a, "Cache-Control"), "public, max-age=10");
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	a = request(&w, "GET", "/openapi.yaml", H("If-None-Match", etag), NULL, 0);
+	assert_status(&a, 304);
 	answer_done(&a);
 }
 END_TEST

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
@@ -138,5 +139,80 @@ def caddy():
     behind(start)
 
 
+CACHE = """daemon off;
+pid %(dir)s/nginx.pid;
+error_log stderr;
+%(user)s
+events {}
+http {
+	access_log off;
+%(temp)s
+	proxy_cache_path %(dir)s/cache keys_zone=pared:1m;
+	server {
+		listen 127.0.0.1:%(port)d;
+		proxy_cache pared;
+		proxy_cache_valid any 1h;
+		proxy_cache_revalidate on;
+		add_header X-Cache $upstream_cache_status always;
+		location / {
+			proxy_pass http://127.0.0.1:%(to)d;
+		}
+		location /v1/ {
+			proxy_pass http://127.0.0.1:%(to)d;
+			proxy_set_header If-None-Match $http_if_none_match;
+		}
+	}
+}
+"""
+
+
+def http_cache():
+    """A shared cache that keeps all it may (nginx): nothing of an owner's comes out of it, errors neither, conditional requests hold, and the public pages come from it."""
+    secrets = {"a": "pare_a_0123456789abcdef0123", "b": "pare_b_0123456789abcdef0123"}
+    with tempfile.TemporaryDirectory() as keys:
+        with open(os.path.join(keys, "keys"), "w") as f:
+            f.write("".join(f"{secret} owner={owner}\n" for owner, secret in secrets.items()))
+        with Proxied("--api-key-file", os.path.join(keys, "keys"), key=secrets["a"]) as d:
+            port, temp = free_port(), "".join(f"\t{kind}_temp_path {d.dir}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+            with open(os.path.join(d.dir, "nginx.conf"), "w") as f:
+                f.write(CACHE % {"dir": d.dir, "user": "user root;" if os.geteuid() == 0 else "", "temp": temp, "port": port, "to": d.port})
+            with open(os.path.join(d.dir, "proxy.log"), "w+") as log:
+                p = subprocess.Popen(["/usr/sbin/nginx", "-c", os.path.join(d.dir, "nginx.conf"), "-e", "stderr", "-p", d.dir], stdout=log, stderr=log)
+                try:
+                    d.through(port, "")
+                    wait_for(lambda: answers(d), 20, "the cache")
+                    cached(d, secrets["b"])
+                finally:
+                    p.terminate()
+                    p.wait(20)
+            d.port = d.direct
+            d.stop()
+
+
+def cached(d, other):
+    def as_key(secret):
+        return {"Authorization": f"Bearer {secret}" if secret else ""}
+    m, s = d.iris_model(), d.iris_data()
+    job = d.job(m, s).json()["id"]
+    missing = f"/v1/models/mdl_{26 * '0'}"
+    assert d.get(missing).status == 404 and d.get(missing).headers["X-Cache"] == "MISS"
+    d.wait_job(job)
+    for path in (f"/v1/models/{m}", f"/v1/models/{m}/content", f"/v1/jobs/{job}", f"/v1/jobs/{job}/report", f"/v1/jobs/{job}/artifacts/model.onnx", "/v1/jobs"):
+        first, second = d.get(path), d.get(path)
+        assert first.status == second.status == 200 and second.headers["X-Cache"] == "MISS", (path, second.headers)
+        theirs = d.request("GET", path, headers=as_key(other))
+        assert theirs.status == (200 if path == "/v1/jobs" else 404), (path, theirs)
+        assert path != "/v1/jobs" or theirs.json()["data"] == [], theirs
+        assert d.request("GET", path, headers=as_key("")).status == 401, path
+        same = d.request("GET", path, headers={"If-None-Match": first.headers["ETag"]})
+        assert same.status == 304 and same.body == b"", (path, same)
+        assert d.request("GET", path, headers={"If-None-Match": '"other"'}).body == first.body, path
+    for path in ("/openapi.yaml", "/openapi.json", "/docs"):
+        first = d.get(path)
+        again = d.get(path)
+        assert again.headers["X-Cache"] == "HIT" and again.body == first.body and again.headers["ETag"] == first.headers["ETag"], (path, again.headers)
+    wait_for(lambda: d.get("/docs").headers["X-Cache"] == "REVALIDATED", 30, "a 304 by which the cache goes on")
+
+
 if __name__ == "__main__":
-    main({"nginx": nginx, "caddy": caddy})
+    main({"nginx": nginx, "caddy": caddy, "http_cache": http_cache})

@@ -103,6 +103,7 @@ static const struct {
     {"systemd", "listen_fds", 60},
     {"proxy", "nginx", 120},
     {"proxy", "caddy", 120},
+    {"proxy", "http_cache", 90},
     {"openapi", "responses", 120},
     {"webhooks", "at_least_once", 300},
     {"webhooks", "answers", 60},
