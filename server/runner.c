@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "server/env.h"
 #include "server/log.h"
@@ -41,7 +42,7 @@ static const char *const passed_on[N_PASSED] = {"OPENBLAS_CORETYPE", "OPENBLAS_L
 struct plan {
 	int safe[2 + PARE_MAX_INPUTS]; /* socket, standard error, inputs: duplicates >= SAFE_FD */
 	int n;
-	char *environment[N_PASSED + 2];
+	char *environment[N_PASSED + 3];
 	char values[N_PASSED][256];
 };
 
@@ -68,6 +69,8 @@ static void plan_environment(struct plan *p)
 	int n = 0;
 
 	p->environment[n++] = one_thread;
+	if (getenv("OPENBLAS_CORETYPE") == NULL && pare_cpu_blas() != NULL)
+		p->environment[n++] = (char *)(uintptr_t)pare_cpu_blas();
 	for (int i = 0; i < N_PASSED; i++) {
 		const char *value = getenv(passed_on[i]);
 

@@ -7,6 +7,7 @@
 #include "core/data/data.h"
 #include "core/graph/graph.h"
 #include "core/job/job_priv.h"
+#include "core/ops/kernels/gemm.h"
 #include "core/ops/op.h"
 #include "core/recipe/json_text.h"
 
@@ -131,6 +132,7 @@ enum pare_code job_capabilities(struct job_worker *w, struct job_answer *a, stru
 	(void)w;
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "version", PARE_VERSION);
+	pare_json_key_str(b, "blas_core", pare_gemm_core());
 	open_key(b, "onnx", "{");
 	open_key(b, "opset", "{");
 	pare_json_key_int(b, "min", PARE_OPSET_MIN);

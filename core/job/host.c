@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "core/job/job.h"
 #include "core/job/link.h"
@@ -70,7 +71,7 @@ enum pare_code pare_host_job_text(const char *text, size_t len, int threads, boo
 static void child(const struct pare_host *h, int sock, const struct pare_msg_start *start)
 {
 	char *const argv[] = {(char *)(uintptr_t)h->exe, (char *)(uintptr_t)"worker", NULL};
-	char *const env[] = {(char *)(uintptr_t)"OPENBLAS_NUM_THREADS=1", NULL};
+	char *const env[] = {(char *)(uintptr_t)"OPENBLAS_NUM_THREADS=1", (char *)(uintptr_t)pare_cpu_blas(), NULL};
 	int away[1 + PARE_MAX_INPUTS];
 
 	away[0] = fcntl(sock, F_DUPFD, AWAY);

@@ -169,6 +169,18 @@ def deleting_frees():
         d.stop()
 
 
+def processor():
+    """Products run the widest code that the processor has, whatever its model number, or what the operator says."""
+    with open("/proc/cpuinfo") as f:
+        have = set(next((line for line in f if line.startswith("flags")), "").split())
+    wide = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"} <= have
+    for env, want in ((None, "SkylakeX" if wide else "Haswell" if {"avx2", "fma"} <= have else None), ({"OPENBLAS_CORETYPE": "Nehalem"}, "Nehalem")):
+        with Daemon(env=env) as d:
+            core = d.get("/v1/capabilities").json()["engine"]["blas_core"]
+            assert want in (None, core), (core, want)
+            d.stop()
+
+
 def wrong_engine():
     """A path that cannot be the engine is refused before anything listens."""
     with Daemon() as d:
@@ -179,4 +191,4 @@ def wrong_engine():
 
 
 if __name__ == "__main__":
-    main({"rubbish": rubbish, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})
+    main({"processor": processor, "rubbish": rubbish, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})

@@ -36,6 +36,7 @@ static const struct {
     {"jobs", "orphans", 60},
     {"jobs", "memory", 30},
     {"jobs", "queue_of_100k", 90},
+    {"engines", "processor", 60},
     {"engines", "rubbish", 90},
     {"engines", "floods", 60},
     {"engines", "late_writes", 60},

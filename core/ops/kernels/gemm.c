@@ -20,6 +20,11 @@ void pare_gemm_init(void)
 	openblas_set_num_threads(1);
 }
 
+const char *pare_gemm_core(void)
+{
+	return openblas_get_corename();
+}
+
 static void scale(float beta, float *c, int64_t m, int64_t n, int64_t ldc)
 {
 	for (int64_t i = 0; i < m; i++, c += ldc)

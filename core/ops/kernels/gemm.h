@@ -7,6 +7,8 @@
 
 /* Call once before the first product, from one thread: sets the library to one thread of its own. */
 void pare_gemm_init(void);
+/* The processor whose code BLAS runs ("SkylakeX", "Haswell" …): it says whether the library knows this one. Static. */
+const char *pare_gemm_core(void);
 
 /* c[m, n] = alpha * op(a)[m, k] * op(b)[k, n] + beta * c. a is stored [m, k], or [k, m] when ta; b [k, n], or [n, k]
  * when tb; nothing is padded. With beta 0, c is not read. k may be 0. Every size fits an int32. */
