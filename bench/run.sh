@@ -32,6 +32,8 @@ cleanup() {
 }
 trap cleanup EXIT
 one_thread="env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1"
+# shellcheck source=scripts/blas-core.sh
+. "$here/../scripts/blas-core.sh"
 # shellcheck source=bench/lib.sh
 . "$here/lib.sh"
 # shellcheck source=bench/nets.sh

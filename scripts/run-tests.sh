@@ -18,6 +18,7 @@ case $b in # slow programs: Check multiplies its time limits, the scenarios thei
 esac
 export PARED_SRC PARED_VENV PARED_MNIST_DIR PARE_CORE_BIN PARED_SEEN
 export OPENBLAS_NUM_THREADS=1
+. scripts/blas-core.sh
 
 wanted() {
 	[ $# -gt 1 ] || return 0

@@ -7,6 +7,7 @@ torch=${PYTHON:-$cache/bench-venv/bin/python}
 cd "$(dirname "$0")/../.." || exit 2
 RUN_MODEL=$1/tests/judge/run_model
 export RUN_MODEL OPENBLAS_NUM_THREADS=1
+. scripts/blas-core.sh
 status=0
 
 echo "== published models"
