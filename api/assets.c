@@ -209,14 +209,10 @@ static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, c
 		rc = store_asset_list(x->view, kind, &page, &assets, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n && rc == PARE_OK; i++)
 		rc = api_asset_write(x, NULL, &assets[i], err);
-	api_json_close(&x->out, ']');
-	api_page_end(x, more && n > 0, n > 0 ? assets[n - 1].id : NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, more, n > 0 ? assets[n - 1].id : NULL);
 	store_asset_list_done(assets, n);
 	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
 }

@@ -142,9 +142,7 @@ static enum pare_code reply_page(struct api_exchange *x, const char *job, int64_
 	if (rc != PARE_OK)
 		return rc;
 	more = n > (int)limit;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n - more; i++)
 		api_json_event(&x->out, NULL, &list[i]);
 	api_json_close(&x->out, ']');

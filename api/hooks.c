@@ -441,14 +441,10 @@ enum pare_code api_get_hooks(struct api_exchange *x, struct pare_err *err)
 		rc = store_hook_list(x->view, &page, &list, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n; i++)
 		write_hook(x, &list[i], false);
-	api_json_close(&x->out, ']');
-	api_page_end(x, more, n > 0 ? list[n - 1].id : NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, more, n > 0 ? list[n - 1].id : NULL);
 	store_hook_list_done(list, n);
 	return api_reply_json(x, 200, err);
 }
@@ -583,14 +579,10 @@ enum pare_code api_get_deliveries(struct api_exchange *x, struct pare_err *err)
 	store_hook_done(&h);
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n; i++)
 		write_delivery(&x->out, &list[i]);
-	api_json_close(&x->out, ']');
-	api_page_end(x, more, n > 0 ? list[n - 1].id : NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, more, n > 0 ? list[n - 1].id : NULL);
 	store_delivery_list_done(list, n);
 	return api_reply_json(x, 200, err);
 }

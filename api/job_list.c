@@ -153,14 +153,10 @@ enum pare_code api_get_jobs(struct api_exchange *x, struct pare_err *err)
 		rc = store_job_list(x->view, &page, &jobs, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n && rc == PARE_OK; i++)
 		rc = api_write_job(x, &jobs[i], expand, err);
-	api_json_close(&x->out, ']');
-	api_page_end(x, more && n > 0, n > 0 ? jobs[n - 1].id : NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, more, n > 0 ? jobs[n - 1].id : NULL);
 	store_job_list_done(jobs, n);
 	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
 }

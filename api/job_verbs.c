@@ -251,14 +251,10 @@ enum pare_code api_get_workers(struct api_exchange *x, struct pare_err *err)
 		return pare_err_nomem(err, API_MAX_WORKERS * sizeof *list);
 	n = e->each_worker != NULL ? e->each_worker(e->ctx, list, API_MAX_WORKERS) : 0;
 	api_set_header(x, "Cache-Control", "no-store");
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n; i++)
 		write_worker(x, &list[i]);
-	api_json_close(&x->out, ']');
-	api_page_end(x, false, NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, false, NULL);
 	return api_reply_json(x, 200, err);
 }
 

@@ -114,9 +114,7 @@ enum pare_code api_get_job_checkpoints(struct api_exchange *x, struct pare_err *
 
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(b, NULL, '{');
-	api_json_str(b, "object", "list");
-	api_json_open(b, "data", '[');
+	api_list_open(x);
 	if (j.checkpoint[0] != '\0') {
 		api_json_open(b, NULL, '{');
 		api_json_str(b, "object", "checkpoint");
@@ -127,9 +125,7 @@ enum pare_code api_get_job_checkpoints(struct api_exchange *x, struct pare_err *
 		api_json_raw(b, "place", j.checkpoint_place);
 		api_json_close(b, '}');
 	}
-	api_json_close(b, ']');
-	api_page_end(x, false, NULL);
-	api_json_close(b, '}');
+	api_list_close(x, false, NULL);
 	store_job_done(&j);
 	return api_reply_json(x, 200, err);
 }

@@ -291,14 +291,10 @@ enum pare_code api_get_keys(struct api_exchange *x, struct pare_err *err)
 		rc = store_key_list(x->api->opt.store, &page, &list, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n; i++)
 		write_key(x, &list[i], NULL);
-	api_json_close(&x->out, ']');
-	api_page_end(x, more && n > 0, n > 0 ? list[n - 1].id : NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, more, n > 0 ? list[n - 1].id : NULL);
 	store_key_list_done(list, n);
 	return api_reply_json(x, 200, err);
 }

@@ -125,9 +125,11 @@ int api_status_of(enum pare_code code);
 /* Links: x->link_base and a path. */
 void api_json_link(struct api_exchange *x, const char *key, const char *fmt, ...) PARE_PRINTF(3, 4);
 void api_set_location(struct api_exchange *x, const char *fmt, ...) PARE_PRINTF(2, 3);
-/* Query limit, after, before, order -> page (ids with that prefix); and the end of a list: has_more, next_after, Link. */
+/* Query limit, after, before, order -> page (ids with that prefix). */
 PARE_MUST_USE enum pare_code api_page_parse(struct api_exchange *x, const char *prefix, struct store_page *out, struct pare_err *err);
-void api_page_end(struct api_exchange *x, bool more, const char *last_id);
+/* A list in x->out: what is written between the two is its data; the end tells has_more, next_after and Link. last_id: of the page, NULL for an empty one. */
+void api_list_open(struct api_exchange *x);
+void api_list_close(struct api_exchange *x, bool more, const char *last_id);
 
 /* Can work be taken? The error says what is amiss (health.c). */
 PARE_MUST_USE enum pare_code api_check_ready(struct api_exchange *x, struct pare_err *err);

@@ -72,17 +72,13 @@ enum pare_code api_get_recipes(struct api_exchange *x, struct pare_err *err)
 		rc = store_asset_list(x->view, STORE_RECIPE, &page, &list, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (size_t i = 0; i < pare_recipes_count() && page.after == NULL && page.before == NULL; i++)
 		if (page.name == NULL || strcmp(page.name, pare_recipe_name_at(i)) == 0)
 			write_built_in(x, i);
 	for (int i = 0; i < n; i++)
 		write_saved(x, &list[i]);
-	api_json_close(&x->out, ']');
-	api_page_end(x, more && n > 0, n > 0 ? list[n - 1].id : NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, more, n > 0 ? list[n - 1].id : NULL);
 	store_asset_list_done(list, n);
 	return api_reply_json(x, 200, err);
 }

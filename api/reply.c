@@ -358,8 +358,15 @@ static void add_escaped(struct pare_buf *b, const char *s)
 			(void)pare_buf_printf(b, "%%%02X", (unsigned char)*s);
 }
 
+void api_list_open(struct api_exchange *x)
+{
+	api_json_open(&x->out, NULL, '{');
+	api_json_str(&x->out, "object", "list");
+	api_json_open(&x->out, "data", '[');
+}
+
 /* The next page is the same question from another place. */
-void api_page_end(struct api_exchange *x, bool more, const char *last_id)
+static void page_end(struct api_exchange *x, bool more, const char *last_id)
 {
 	struct pare_buf link;
 
@@ -385,4 +392,11 @@ void api_page_end(struct api_exchange *x, bool more, const char *last_id)
 	else
 		api_set_header(x, "Link", "%s", link.data);
 	pare_buf_done(&link);
+}
+
+void api_list_close(struct api_exchange *x, bool more, const char *last_id)
+{
+	api_json_close(&x->out, ']');
+	page_end(x, more && last_id != NULL, last_id);
+	api_json_close(&x->out, '}');
 }

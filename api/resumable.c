@@ -541,15 +541,11 @@ enum pare_code api_get_uploads(struct api_exchange *x, struct pare_err *err)
 		rc = store_upload_list(x->view, &page, &list, &n, &more, err);
 	if (rc != PARE_OK)
 		return rc;
-	api_json_open(&x->out, NULL, '{');
-	api_json_str(&x->out, "object", "list");
-	api_json_open(&x->out, "data", '[');
+	api_list_open(x);
 	for (int i = 0; i < n; i++)
 		if (list[i].expires_ms > now)
 			write_upload(x, &list[i], bytes_there(x, &list[i]));
-	api_json_close(&x->out, ']');
-	api_page_end(x, more, n > 0 ? list[n - 1].id : NULL);
-	api_json_close(&x->out, '}');
+	api_list_close(x, more, n > 0 ? list[n - 1].id : NULL);
 	store_upload_list_done(list, n);
 	return api_reply_json(x, 200, err);
 }
