@@ -344,6 +344,8 @@ def uploads():
     expect(412, "POST", "/v1/uploads", b"", Tus_Resumable="0.2.2")
     expect(413, "POST", "/v1/uploads", b"", **tus, Upload_Length="999999999999999")
     expect(415, "POST", "/v1/uploads", b"x", **tus, Upload_Length="5")
+    expect(200, "GET", "/v1/uploads?limit=1")
+    expect(400, "GET", "/v1/uploads?limit=0")
     url = begin_upload(Upload_Complete="?0")
     expect(400, "PATCH", url, b"x", **ietf, Upload_Complete="?0")
     expect(204, "PATCH", url, b"abc", **ietf, Upload_Complete="?0", Upload_Offset="0")
