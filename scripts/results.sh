@@ -74,10 +74,10 @@ rows_published() {
 		LeNet-300-100|job@snip|mnist|$mlp300|{"sparsity":0.95,"epochs":60}|.error <= 1.6 and .compression >= 20
 		LeNet-300-100|job@snip|mnist|$mlp300|{"sparsity":0.98,"epochs":60}|.error <= 2.4 and .compression >= 50
 		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99075,$cnn_way}|.error <= 0.91 and .compression >= 108
-		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.98,"epochs":24}|.error <= 0.8 and .compression >= 50
-		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.99,"epochs":24}|.error <= 1.1 and .compression >= 100
 		LeNet-5|job@structured|mnist|$lenet5|{"sparsity":0.8,"epochs":8,"rounds":6,"finetune_epochs":24}|.error <= 1.0 and .macs <= 158000
 		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99643,$cnn_way}|.error <= 0.75 and .compression >= 280
+		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.98,"epochs":24}|.error <= 0.8 and .compression >= 50
+		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.99,"epochs":24}|.error <= 1.1 and .compression >= 100
 	ROWS
 }
 which=rows
