@@ -78,6 +78,7 @@ rows_published() {
 		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99643,$cnn_way}|.error <= 0.75 and .compression >= 280
 		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.98,"epochs":24}|.error <= 0.8 and .compression >= 50
 		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.99,"epochs":24}|.error <= 1.1 and .compression >= 100
+		LeNet-300-100|magnitude-distill|mnist|$mlp300|{"sparsity":0.98531,"rounds":40,"finetune_epochs":80}|.error <= 1.92 and .compression >= 68
 	ROWS
 }
 which=rows
