@@ -330,7 +330,7 @@ static json_t *listed(const struct answer *a, int i)
 START_TEST(a_list_only_looks)
 {
 	struct answer a;
-	char first[128];
+	char first[128], etag[64];
 
 	create(H(TUS, "Upload-Length", "11"));
 	(void)snprintf(first, sizeof first, "%s", url + strlen("/v1/uploads/"));
@@ -353,6 +353,10 @@ START_TEST(a_list_only_looks)
 	ck_assert_int_eq((int)json_array_size(json_object_get(a.json, "data")), 2);
 	ck_assert_str_eq(text_at(listed(&a, 0), "id"), first);
 	ck_assert_str_eq(text_at(listed(&a, 1), "status"), "complete");
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	a = request(&w, "GET", "/v1/uploads?order=asc", H("If-None-Match", etag), NULL, 0);
+	assert_status(&a, 304);
 	answer_done(&a);
 	w.now_ms += 2 * w.opt.limits.upload_ms;
 	a = get(&w, "/v1/uploads");
