@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/job/search_priv.h"
@@ -456,8 +457,10 @@ void job_run_done(struct job_run *r)
 static enum pare_code run_on_data(struct job_run *r, struct job_answer *a, struct pare_err *err)
 {
 	bool resumed = false;
-	enum pare_code code = job_prepare(r, err);
+	enum pare_code code;
 
+	pare_cpu_flush_denormals(); /* before there are threads; weights that are pruned where they are stored keep every bit */
+	code = job_prepare(r, err);
 	if (code == PARE_OK)
 		code = job_resume_open(r, err);
 	if (code == PARE_OK && r->sweep != NULL) {
