@@ -142,7 +142,7 @@ static enum pare_code reply_page(struct api_exchange *x, const char *job, int64_
 	if (rc != PARE_OK)
 		return rc;
 	more = n > (int)limit;
-	api_list_open(x);
+	api_list_open(x); /* its end is one of its own: pages go by numbers, and may be the last */
 	for (int i = 0; i < n - more; i++)
 		api_json_event(&x->out, NULL, &list[i]);
 	api_json_close(&x->out, ']');

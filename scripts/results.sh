@@ -97,6 +97,11 @@ job() { # recipe, params, seed
 	*) jq -nc --arg r "$1" --argjson p "$2" --argjson s "$3" '{recipe: $r, params: $p, seed: $s}' ;;
 	esac
 }
+wanted() { # recipe, those that were named
+	r=${1#*@}
+	shift
+	[ $# = 0 ] || case " $* " in *" $r "*) ;; *) return 1 ;; esac
+}
 dir_of() { # net, recipe, params, seed
 	echo "$out/$(echo "$1-$2-$(echo "$3" | jq -r '.sparsity // ""')-$4" | tr ' ' _)"
 }
@@ -124,6 +129,7 @@ if [ "${1:-}" = --run ]; then # one run of a row: its line, its seed
 fi
 if [ "$which" = rows_published ]; then
 	rows_published | while IFS= read -r row; do
+		wanted "$(echo "$row" | cut -d '|' -f 2)" "$@" || continue
 		for seed in $seeds; do printf '%s\0%s\0' "$row" "$seed"; done
 	done | xargs -0 -n 2 -P "$side_by_side" sh scripts/results.sh "$b" --run
 fi
@@ -140,7 +146,7 @@ cell() {
 n=0 met=0 of='{}'
 printf '%-14s %-17s %-24s %-24s %-22s %s\n' network recipe 'error dense, %' 'error after, %' 'weights, times fewer' bar
 while IFS='|' read -r net recipe data arch params bar; do
-	[ $# = 0 ] || case " $* " in *" ${recipe#random@} "*) ;; *) continue ;; esac
+	wanted "$recipe" "$@" || continue
 	reports=
 	for seed in $seeds; do
 		dir=$(dir_of "$net" "$recipe" "$params" "$seed")
