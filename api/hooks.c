@@ -380,6 +380,8 @@ enum pare_code api_hook_of_job(struct api_exchange *x, const struct pare_args *a
 	*out = NULL;
 	if (a == NULL)
 		return PARE_OK;
+	if (!api_caller_may(&x->caller, API_WEBHOOKS_WRITE))
+		return pare_err_set(err, PARE_E_FORBIDDEN, "/webhook", "a job with a webhook needs the scope %s, too", api_scope_name(API_WEBHOOKS_WRITE));
 	f.h = pare_arena_alloc(&x->arena, sizeof *f.h);
 	f.issues = pare_arena_alloc(&x->arena, sizeof *f.issues);
 	secret = pare_arena_alloc(&x->arena, API_HOOK_SECRET_MAX);

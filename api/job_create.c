@@ -297,6 +297,8 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		rc = pare_job_canonical(job, 0, x->api->opt.limits.default_threads, &text, err);
 	if (rc == PARE_OK)
 		rc = check_teacher(x, pare_job_args(job), err);
+	if (rc == PARE_OK)
+		rc = api_hook_of_job(x, pare_args_obj(pare_job_args(job), "webhook"), &hook, err);
 	if (rc == PARE_OK && dry) {
 		rc = dry_run(x, pare_job_args(job), text, err);
 		goto out;
@@ -305,8 +307,6 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		rc = check_queue(x->api, err);
 	if (rc == PARE_OK)
 		rc = api_labels_text(x, pare_job_args(job), &labels, err);
-	if (rc == PARE_OK)
-		rc = api_hook_of_job(x, pare_args_obj(pare_job_args(job), "webhook"), &hook, err);
 	if (rc == PARE_OK) {
 		const struct pare_args *a = pare_job_args(job);
 		struct store_job j = {.kind = pare_job_kind(job), .name = job_text(a, "name"), .labels = labels, .priority = (int)pare_args_int(a, "priority"), .model = job_text(a, "model"), .dataset = job_text(a, "dataset"), .request = text, .webhook = hook, .max_crashes = x->api->opt.limits.max_crashes};

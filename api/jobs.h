@@ -24,7 +24,8 @@ PARE_MUST_USE enum pare_code api_job_if_match(struct api_exchange *x, const stru
 /* A job has come into the queue: wakes a worker. */
 void api_job_queued(struct api *api);
 struct store_hook;
-/* The webhook that a job's request asks for (its member webhook; a NULL: *out = NULL), checked, not yet made: in the arena. PARE_E_INVALID with findings. (hooks.c) */
+/* The webhook that a job's request asks for (its member webhook; a NULL: *out = NULL), checked, not yet made: in the arena. PARE_E_INVALID with findings; PARE_E_FORBIDDEN: this
+ * caller may not make webhooks. (hooks.c) */
 PARE_MUST_USE enum pare_code api_hook_of_job(struct api_exchange *x, const struct pare_args *a, struct store_hook **out, struct pare_err *err);
 void api_write_born_hook(struct api_exchange *x, const struct store_hook *h);
 /* The labels of a job or record, as the store keeps them; in the arena. */

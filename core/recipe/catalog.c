@@ -70,7 +70,7 @@ static const struct pare_param job_params[] = {
 
 static const struct pare_param webhook_params[] = {
     {.name = "url", .type = PARE_PARAM_STRING, .required = true, .doc = "Where its events are posted"},
-    {.name = "events", .type = PARE_PARAM_STRINGS, .doc = "Which ones; absent: those by which a job ends"},
+    {.name = "events", .type = PARE_PARAM_STRINGS, .doc = "Which ones; absent: all that tell of a turn in the job's life, from queued to its end"},
     {.name = "format", .type = PARE_PARAM_ENUM, .choices = message_choices, .def_text = "standard", .doc = "standard: Standard Webhooks; cloudevents: a CloudEvent in JSON"},
     {.name = "secret", .type = PARE_PARAM_STRING, .doc = "What messages are signed with: whsec_ and 24 to 64 bytes in base 64; absent: one is made and told in the answer"},
     END};

@@ -128,6 +128,37 @@ static const char *word_that_opens(enum api_scope route)
 	return api_scope_name((enum api_scope)s);
 }
 
+/* A job that brings a webhook makes one: that takes both scopes. */
+START_TEST(a_jobs_webhook_needs_the_scope_of_webhooks)
+{
+	struct world w;
+	char path[128], text[512], hooked[640];
+	struct answer a;
+
+	world_init(&w);
+	world_start(&w);
+	job_text(&w, text);
+	api_free(w.api);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	write_file(path, GOOD " scopes=jobs:rw,webhooks:rw\n" OTHER " scopes=jobs:rw,webhooks:r\n");
+	w.opt.api_key_file = path;
+	world_start(&w);
+	(void)snprintf(hooked, sizeof hooked, "%.*s,\"webhook\":{\"url\":\"https://a.example/\"}}", (int)strlen(text) - 1, text);
+	a = request(&w, "POST", "/v1/jobs", H("Authorization", "Bearer " OTHER, JSON_TYPE), hooked, strlen(hooked));
+	assert_problem(&a, 403, "forbidden");
+	ck_assert_ptr_nonnull(strstr(text_at(a.json, "detail"), "webhooks:rw"));
+	answer_done(&a);
+	ck_assert_int_eq(w.n_added, 0);
+	a = request(&w, "POST", "/v1/jobs", H("Authorization", "Bearer " OTHER, JSON_TYPE), text, strlen(text));
+	assert_status(&a, 201);
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/jobs", H("Authorization", "Bearer " GOOD, JSON_TYPE), hooked, strlen(hooked));
+	assert_status(&a, 201);
+	answer_done(&a);
+	world_done(&w);
+}
+END_TEST
+
 /* Every route but those for any key, with a key that has its scope alone, and with one that has all others. */
 START_TEST(a_scope_opens_its_routes_and_no_others)
 {
@@ -296,6 +327,7 @@ int main(void)
 	tcase_add_loop_test(t, reads_what_stands_behind_a_key, 0, (int)(sizeof option_table / sizeof option_table[0]));
 	tcase_add_test(t, a_key_tells_what_it_may);
 	tcase_add_test(t, a_scope_opens_its_routes_and_no_others);
+	tcase_add_test(t, a_jobs_webhook_needs_the_scope_of_webhooks);
 	tcase_add_loop_test(t, refuses_wrong_header, 0, (int)(sizeof wrong / sizeof wrong[0]));
 	tcase_add_test(t, guards_every_route_but_the_open_ones);
 	tcase_add_test(t, reloads_keys_and_keeps_old_ones_on_error);

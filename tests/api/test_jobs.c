@@ -294,6 +294,9 @@ START_TEST(a_wrong_webhook_makes_no_job)
 		assert_problem(&a, 422, "validation_failed");
 		ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), cases[i].pointer);
 		answer_done(&a);
+		a = post_json(&w, "/v1/jobs?dry_run=true", text);
+		assert_problem(&a, 422, "validation_failed");
+		answer_done(&a);
 	}
 	ck_assert_int_eq(w.n_added, 0);
 }

@@ -21,6 +21,7 @@ static const struct {
     {"{\"job\":{\"recipe\":{\"steps\":[]}}}", "/job/recipe/steps"},
     {"{\"job\":{\"recipe\":{\"steps\":[{\"prune\":{\"sparsty\":0.5}}]}}}", "/job/recipe/steps/0/prune/sparsty"},
     {"{\"job\":{\"recipe\":{\"steps\":[" PRUNE "]},\"model\":\"mdl_1\"}}", "/job/model"},
+    {"{\"job\":{\"recipe\":{\"steps\":[" PRUNE "]},\"webhook\":{\"url\":\"https://a.example/\"}}}", "/job/webhook"},
     {"{\"job\":{\"recipe\":{\"steps\":[" PRUNE "]}},\"colour\":1}", "/colour"},
     {"{\"job\":{\"recipe\":{\"steps\":[" WITH "]}}}", "/job/recipe/steps/0/prune/sparsity/$param"},
     {"{\"params\":{\"share\":{\"type\":\"text\",\"min\":0,\"max\":1}},\"job\":{\"recipe\":{\"steps\":[" PRUNE "]}}}", "/params/share/type"},
