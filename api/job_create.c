@@ -143,6 +143,23 @@ static enum pare_code missing_reference(struct api_exchange *x, const struct sto
 	return no_such(x, "/model", "model", j->model, err);
 }
 
+/* What is made of the job's result is a model, so it takes what an upload takes; and there must be something to make it of. */
+static enum pare_code check_register(struct api_exchange *x, const struct pare_args *a, struct pare_err *err)
+{
+	const struct pare_arg *outputs = pare_args_get(a, "outputs");
+	bool onnx = false;
+
+	if (!pare_args_has(a, "register"))
+		return PARE_OK;
+	if (!api_caller_may(&x->caller, API_MODELS_WRITE))
+		return pare_err_set(err, PARE_E_FORBIDDEN, "/register", "a job that registers a model needs the scope %s, too", api_scope_name(API_MODELS_WRITE));
+	for (size_t i = 0; i < outputs->n; i++)
+		onnx |= strcmp(outputs->strings[i], "onnx") == 0;
+	if (!onnx)
+		return pare_err_set(err, PARE_E_INVALID, "/register", "what is registered is model.onnx, and outputs does not ask for onnx");
+	return store_register_check(pare_args_str(a, "register"), err);
+}
+
 /* What the job calls by a name is written down by its id: a name may mean something else when the job runs. */
 static enum pare_code refer(struct api_exchange *x, struct pare_job *job, const char *field, enum store_asset_kind kind, struct pare_err *err)
 {
@@ -299,6 +316,8 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		rc = check_teacher(x, pare_job_args(job), err);
 	if (rc == PARE_OK)
 		rc = api_hook_of_job(x, pare_args_obj(pare_job_args(job), "webhook"), &hook, err);
+	if (rc == PARE_OK)
+		rc = check_register(x, pare_job_args(job), err);
 	if (rc == PARE_OK && dry) {
 		rc = dry_run(x, pare_job_args(job), text, err);
 		goto out;
@@ -309,7 +328,7 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		rc = api_labels_text(x, pare_job_args(job), &labels, err);
 	if (rc == PARE_OK) {
 		const struct pare_args *a = pare_job_args(job);
-		struct store_job j = {.kind = pare_job_kind(job), .name = job_text(a, "name"), .labels = labels, .priority = (int)pare_args_int(a, "priority"), .model = job_text(a, "model"), .dataset = job_text(a, "dataset"), .request = text, .webhook = hook, .max_crashes = x->api->opt.limits.max_crashes};
+		struct store_job j = {.kind = pare_job_kind(job), .name = job_text(a, "name"), .labels = labels, .priority = (int)pare_args_int(a, "priority"), .model = job_text(a, "model"), .dataset = job_text(a, "dataset"), .request = text, .register_as = job_text(a, "register"), .webhook = hook, .max_crashes = x->api->opt.limits.max_crashes};
 
 		rc = put(x, &j, err);
 	}
@@ -334,7 +353,7 @@ enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
 	if (rc == PARE_OK)
 		rc = check_queue(x->api, err);
 	if (rc == PARE_OK) {
-		j = (struct store_job){.kind = old.kind, .name = old.name, .labels = old.labels, .priority = old.priority, .model = old.model, .dataset = old.dataset, .request = old.request, .max_crashes = x->api->opt.limits.max_crashes};
+		j = (struct store_job){.kind = old.kind, .name = old.name, .labels = old.labels, .priority = old.priority, .model = old.model, .dataset = old.dataset, .request = old.request, .register_as = old.register_as, .max_crashes = x->api->opt.limits.max_crashes};
 		memcpy(j.retry_of, old.id, sizeof j.retry_of);
 		rc = put(x, &j, err);
 	}

@@ -233,6 +233,7 @@ enum pare_code api_write_job(struct api_exchange *x, const struct store_job *j, 
 		rc = write_asset(x, "dataset", j->dataset, STORE_DATASET, expand.dataset, err);
 	write_link(b, "parent", j->parent);
 	write_link(b, "retry_of", j->retry_of);
+	api_json_str(b, "register", j->register_as != NULL && j->register_as[0] != '\0' ? j->register_as : NULL);
 	if (j->webhook != NULL)
 		api_write_born_hook(x, j->webhook);
 	if (rc == PARE_OK)

@@ -64,6 +64,11 @@ enum pare_code srv_look_new(const struct srv_look_options *opt, struct srv_look 
 	return PARE_OK;
 }
 
+int64_t srv_look_limit_ms(const struct srv_look *l)
+{
+	return l->opt.limit_ms;
+}
+
 void srv_look_stop(struct srv_look *l)
 {
 	pthread_mutex_lock(&l->lock);

@@ -16,6 +16,7 @@ struct srv_look_options {
 	int64_t limit_ms, memory_bytes;
 };
 PARE_MUST_USE enum pare_code srv_look_new(const struct srv_look_options *opt, struct srv_look **out, struct pare_err *err);
+int64_t srv_look_limit_ms(const struct srv_look *l); /* one look, at most; it may wait as long for its turn */
 void srv_look_stop(struct srv_look *l); /* ends what runs and refuses what comes: PARE_E_DRAINING */
 void srv_look_free(struct srv_look *l);
 

@@ -241,6 +241,7 @@ static enum pare_code make_workers(struct daemon *d, struct pare_err *err)
 		return pare_err_set(err, PARE_E_INVALID, c->core, "the engine is not there, or cannot be executed; set \"core\" to the path of pare-core");
 	if (srv_webhook_new(&hooks, &d->webhook, err) != PARE_OK || srv_look_new(&look, &d->look, err) != PARE_OK)
 		return err->code;
+	pool.look = d->look;
 	return srv_pool_new(&pool, &d->pool, err);
 }
 
@@ -298,10 +299,10 @@ static void stop(struct daemon *d)
 	srv_notify("STOPPING=1\n");
 	if (d->api != NULL)
 		api_set_draining(d->api, true);
+	if (d->look != NULL) /* first: a worker may wait for it */
+		srv_look_stop(d->look);
 	if (d->pool != NULL)
 		srv_pool_stop(d->pool);
-	if (d->look != NULL)
-		srv_look_stop(d->look);
 	srv_webhook_stop(d->webhook);
 	left = d->config.shutdown_seconds * 1000 - (srv_env.mono_ms(NULL) - began);
 	srv_httpd_stop(h, left > 0 ? left : 0);

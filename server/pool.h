@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "core/base/err.h"
 #include "storage/blob.h"
+#include "server/look.h"
 #include "storage/store.h"
 
 struct srv_pool;
@@ -15,6 +16,7 @@ struct srv_pool_options {
 	struct store *store;
 	struct blob_store *blobs;
 	const char *core; /* the engine's path; copied */
+	struct srv_look *look; /* borrowed: looks at a result that becomes a model */
 	int workers;
 	int64_t memory_bytes, max_runtime_seconds, max_artifact_bytes;
 	int64_t checkpoint_ms; /* between two checkpoints of a job; 0: none */

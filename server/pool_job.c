@@ -3,6 +3,7 @@
  *
  *   result                                  -> commit the outputs, finish SUCCEEDED
  *   error; time is over; sandbox violation  -> finish FAILED
+ *   result that should have become a model and cannot -> commit the outputs, finish FAILED
  *   cancelled, and the engine has stopped   -> finish CANCELED
  *   pausing, and a checkpoint is there      -> release, which pauses it
  *   a sweep needs runs                      -> fork: they become jobs, and this one waits for them (pool_trials.c)
@@ -39,11 +40,12 @@
 #define PAUSE_GRACE_MS 30000 /* for the engine to come to a place where its state can be kept; after that the job goes on from the last checkpoint */
 #define PERSIST_MS 60000
 #define COPY_BYTES ((size_t)256 << 10)
+#define LOOK_TRIES 10 /* at a result that becomes a model, while uploads take all places */
 #define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept, nor what is beyond */
 #define MAX_EVENT_BYTES ((size_t)256 << 20)
 #define MAX_PLACE_BYTES ((size_t)4096) /* of what a checkpoint says of itself: it is part of the job as clients see it */
 
-enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS };
+enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS, REFUSED };
 
 struct output {
 	char name[72], media_type[72];
@@ -67,6 +69,9 @@ struct run {
 	int n_named;
 	struct store_artifact artifacts[PARE_MAX_ARTIFACTS]; /* committed */
 	int n_artifacts;
+	struct store_file model_files[PARE_MAX_ARTIFACTS];
+	struct store_asset model; /* what is registered when the job succeeds; info NULL: nothing */
+	char *model_info;
 	int64_t renew_at_ms, deadline_ms, kill_at_ms; /* kill_at: of a job that is being cancelled or paused */
 	int64_t runtime_seconds;
 	int n_events;
@@ -403,6 +408,50 @@ static enum verdict commit_outputs(struct run *r)
 	return RESULT;
 }
 
+/* Is it a file of the model that was made? External data keep the names they came with. */
+static bool is_model_file(const struct run *r, const char *name)
+{
+	if (strcmp(name, "model.onnx") == 0)
+		return true;
+	for (int i = 0; i < r->start.n_inputs; i++)
+		if (strcmp(r->start.inputs[i].role, "model") == 0 && strcmp(r->start.inputs[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A result that becomes a model is looked at as an upload is. That may take longer than a lease, so this one is lengthened first: nobody else claims the job meanwhile, and a daemon that
+ * starts anew asks no lease. */
+static enum verdict look_at_model(struct run *r)
+{
+	enum store_job_status status;
+	struct srv_look *look = r->slot->pool->opt.look;
+	int n = 0;
+	enum pare_code code = PARE_E_BUSY;
+
+	if (r->job->register_as[0] == '\0')
+		return RESULT;
+	for (int i = 0; i < r->n_artifacts; i++)
+		if (is_model_file(r, r->artifacts[i].name)) {
+			r->model_files[n].path = r->artifacts[i].name;
+			r->model_files[n].n_bytes = r->artifacts[i].n_bytes;
+			memcpy(r->model_files[n++].sha256, r->artifacts[i].sha256, sizeof r->artifacts[i].sha256);
+		}
+	for (int i = 0; i < LOOK_TRIES && code == PARE_E_BUSY; i++) {
+		code = store_job_renew(r->store, r->job->id, r->job->lease_token, SRV_LEASE_MS + 2 * srv_look_limit_ms(look), &status, &r->err);
+		if (code == PARE_E_LEASE_LOST || code == PARE_E_NOT_FOUND)
+			return LOST;
+		code = srv_look_inspect(look, STORE_MODEL, r->model_files, n, NULL, &r->model_info, &r->err);
+	}
+	if (code == PARE_E_DRAINING)
+		return STOPPED;
+	if (code != PARE_OK) {
+		(void)pare_err_at(&r->err, "/register");
+		return REFUSED;
+	}
+	r->model = (struct store_asset){.kind = STORE_MODEL, .info = r->model_info, .n_files = n, .files = r->model_files};
+	return RESULT;
+}
+
 static enum verdict obey(struct run *r, const struct pare_msg *m)
 {
 	switch (m->type) {
@@ -533,7 +582,8 @@ static enum verdict run_engine(struct run *r)
 		srv_engine_signal(&r->engine, SIGKILL);
 	srv_engine_end(&r->engine, v == RESULT || v == FORKS ? END_GRACE_MS : 0);
 	srv_pool_note_engine(r->slot, 0);
-	return v == RESULT ? commit_outputs(r) : v;
+	v = v == RESULT ? commit_outputs(r) : v;
+	return v == RESULT ? look_at_model(r) : v;
 }
 
 /* --- telling the store */
@@ -551,11 +601,14 @@ static enum pare_code tell_once(struct run *r, enum verdict v, struct pare_err *
 
 	if (v == CRASHED || v == STOPPED || v == PAUSED)
 		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == CRASHED ? r->err.message : v == PAUSED ? "it was asked to pause" : "the server is shutting down", err);
-	if (v == RESULT) {
+	if (v == RESULT || v == REFUSED) {
 		o.result = r->result;
 		o.artifacts = r->artifacts;
 		o.n_artifacts = r->n_artifacts;
-	} else if (v == FAILED) {
+	}
+	if (v == RESULT && r->model.info != NULL) {
+		o.model = &r->model;
+	} else if (v == FAILED || v == REFUSED) {
 		o.code = r->err.code;
 		o.message = r->err.message;
 		o.where = r->err.where;
@@ -596,11 +649,13 @@ static enum pare_code tell(struct run *r, enum verdict v, struct pare_err *err)
 
 static void settle(struct run *r, enum verdict v)
 {
-	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost", "waits"};
+	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost", "waits", "unregistered"};
 	struct pare_err err = {0};
 	struct srv_log_line l;
 	enum pare_code code = v == LOST ? PARE_OK : tell(r, v, &err);
 
+	if (r->model.id[0] != '\0')
+		r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->model.id);
 	told(r);
 	if (r->job->parent[0] != '\0')
 		r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->job->parent);
@@ -612,7 +667,7 @@ static void settle(struct run *r, enum verdict v)
 	srv_log_int(&l, "attempt", r->job->attempt);
 	if (code != PARE_OK)
 		srv_log_err(&l, &err);
-	else if (v == FAILED || v == CRASHED)
+	else if (v == FAILED || v == CRASHED || v == REFUSED)
 		srv_log_err(&l, &r->err);
 	srv_log_end(&l);
 }
@@ -646,5 +701,6 @@ void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
 	}
 	srv_trials_done(&r->trials);
 	pare_free(r->result);
+	pare_free(r->model_info);
 	pare_free(r);
 }

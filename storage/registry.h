@@ -13,6 +13,9 @@ bool store_name_ok(const char *name);
 /* [A-Za-z0-9_-][A-Za-z0-9._-]{0,63}, not of digits alone, which would be a version */
 bool store_alias_ok(const char *alias);
 
+/* May a job's result be registered as that: "name", or "name@alias"? PARE_E_INVALID, where "/register". */
+PARE_MUST_USE enum pare_code store_register_check(const char *as, struct pare_err *err);
+
 /* What a reference means: an id, "name" (the newest version that there is), "name:3" (or "name@3") or "name@alias". An id is handed through. PARE_E_NOT_FOUND. */
 PARE_MUST_USE enum pare_code store_asset_resolve(struct store_view v, enum store_asset_kind kind, const char *reference, char out_id[PARE_ID_MAX], struct pare_err *err);
 

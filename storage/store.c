@@ -28,7 +28,7 @@ enum pare_code store_ping(struct store *s, struct pare_err *err)
 }
 
 /* --- assets */
-static enum pare_code check_files(const struct store_asset *a, struct pare_err *err)
+enum pare_code store_asset_check_files(const struct store_asset *a, struct pare_err *err)
 {
 	for (int i = 0; i < a->n_files; i++) {
 		const struct store_file *f = &a->files[i];
@@ -66,20 +66,12 @@ static enum pare_code put_asset(struct store *s, struct store_tx *tx, const stru
 	return code;
 }
 
-enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err)
+enum pare_code store_asset_insert(struct store_view v, struct store_tx *tx, struct store_asset *a, struct pare_err *err)
 {
 	struct store *s = v.store;
 	struct store_asset row = *a;
-	struct store_tx *tx;
-	int64_t n_bytes = 0;
-	enum pare_code code = check_files(a, err);
+	enum pare_code code = PARE_OK;
 
-	if (code == PARE_OK && a->name != NULL && a->name[0] != '\0' && !store_name_ok(a->name))
-		code = store_name_refused(err);
-	if (code == PARE_OK)
-		code = s->ops->begin(s, true, &tx, err);
-	if (code != PARE_OK)
-		return code;
 	row.name = row.name != NULL ? row.name : "";
 	row.info = row.info != NULL ? row.info : "{}";
 	row.labels = row.labels != NULL ? row.labels : "{}";
@@ -90,14 +82,10 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 	memcpy(row.owner, v.owner, strlen(v.owner) + 1);
 	row.created_ms = s->env.wall_ms(s->env.ctx);
 	store_new_id(s, store_asset_prefix(a->kind), row.id);
-	for (int i = 0; i < a->n_files; i++)
-		n_bytes += a->files[i].n_bytes;
-	code = store_quota_bytes(v, tx, n_bytes, err);
-	if (code == PARE_OK && row.name[0] != '\0')
+	if (row.name[0] != '\0')
 		code = s->ops->asset_number(tx, v.owner, a->kind, row.name, &row.version, err);
 	if (code == PARE_OK)
 		code = put_asset(s, tx, &row, err);
-	code = s->ops->end(tx, code, err);
 	if (code != PARE_OK)
 		return code;
 	memcpy(a->id, row.id, sizeof a->id);
@@ -105,6 +93,31 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 	a->revision = row.revision;
 	a->created_ms = row.created_ms;
 	return PARE_OK;
+}
+
+enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err)
+{
+	struct store *s = v.store;
+	struct store_asset made = *a;
+	struct store_tx *tx;
+	int64_t n_bytes = 0;
+	enum pare_code code = store_asset_check_files(a, err);
+
+	if (code == PARE_OK && a->name != NULL && a->name[0] != '\0' && !store_name_ok(a->name))
+		code = store_name_refused(err);
+	if (code == PARE_OK)
+		code = s->ops->begin(s, true, &tx, err);
+	if (code != PARE_OK)
+		return code;
+	for (int i = 0; i < a->n_files; i++)
+		n_bytes += a->files[i].n_bytes;
+	code = store_quota_bytes(v, tx, n_bytes, err);
+	if (code == PARE_OK)
+		code = store_asset_insert(v, tx, &made, err);
+	code = s->ops->end(tx, code, err);
+	if (code == PARE_OK)
+		*a = made;
+	return code;
 }
 
 enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err)

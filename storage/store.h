@@ -135,6 +135,7 @@ struct store_job {
 	const char *trial;          /* which run, JSON; "" without a parent */
 	int trials_all, trials_ahead; /* of a job that has had children: how many runs it needs in all, how many it has yet to make jobs of; else 0 */
 	char retry_of[PARE_ID_MAX]; /* the ended job that it does again, "": none */
+	const char *register_as;    /* what its model is to be called when it has succeeded: "name" or "name@alias"; "": nothing */
 	struct store_hook *webhook; /* of store_job_put only: made with the job, of which alone it hears (storage/hook.h); NULL: none */
 	void *memory;
 };
@@ -146,7 +147,8 @@ struct store_idempotency {
 	const char *scope; /* within the owner: API key id, "" without auth */
 	uint8_t fingerprint[STORE_SHA256_BYTES];
 };
-/* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes, retry_of; makes id, created_ms.
+/* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes, retry_of, register_as; makes id, created_ms.
+ * PARE_E_INVALID, where "/register": nothing can be called that.
  * PARE_E_QUOTA when the owner has as many open jobs as it may.
  * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
  * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with
@@ -206,9 +208,11 @@ struct store_outcome {
 	const char *message, *where;
 	int n_artifacts;
 	struct store_artifact *artifacts; /* name, media_type, sha256, n_bytes given; ids are made */
+	struct store_asset *model;        /* the artifacts that are the model, as it is to be known: info and files given, the rest is made. NULL: none */
 };
 /* PARE_E_INVALID, and nothing changes: two artifacts of one name, or a sha256 that is none.
- * Status, artifacts and the last event (job.succeeded | job.failed | job.canceled), together. A job that was being cancelled and succeeded all the same has succeeded. */
+ * A job with register_as that succeeds makes o->model the next version of that name, moves the alias to it and says so in its result ("model": id). The bytes are counted, not refused.
+ * Status, artifacts, model and the last event (job.succeeded | job.failed | job.canceled), together. A job that was being cancelled and succeeded all the same has succeeded. */
 PARE_MUST_USE enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err);
 /* Gives a job back: queued again (canceling -> canceled; pausing -> paused, event job.paused, progress stays), without phase, progress and started_ms; its checkpoint stays. crashed: counts a crash, and at
  * max_crashes the job fails with worker_crashed and reason as its message. Event job.retrying with reason, or job.failed. */

@@ -45,6 +45,7 @@ static enum pare_code put_child(struct store *s, struct store_tx *tx, const stru
 	j.trial = c->trial;
 	memcpy(j.parent, parent->id, sizeof j.parent);
 	j.retry_of[0] = '\0';
+	j.register_as = ""; /* what comes of the whole is, by the parent */
 	r = store_job_new_row(&j);
 	return store_job_insert(s, tx, &r, err);
 }

@@ -14,6 +14,7 @@
  *
  * A claim makes a new random token; whoever works on the job shows it with every call and is told PARE_E_LEASE_LOST once it is no longer
  * the present one. Time alone never decides that somebody still works: an expired lease whose token still stands may be renewed. */
+#include "storage/registry.h"
 #include "storage/store_priv.h"
 
 #include <assert.h>
@@ -196,6 +197,8 @@ static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct s
 	struct store *s = v.store;
 	enum pare_code code = need_asset(v, tx, STORE_MODEL, r->j.model, "/model", err);
 
+	if (code == PARE_OK && r->j.register_as[0] != '\0')
+		code = store_register_check(r->j.register_as, err);
 	if (code == PARE_OK && r->j.dataset[0] != '\0')
 		code = need_asset(v, tx, STORE_DATASET, r->j.dataset, "/dataset", err);
 	if (code == PARE_OK)
@@ -213,7 +216,7 @@ struct store_job_row store_job_new_row(const struct store_job *j)
 {
 	struct store_job_row r = {
 	    .j = {.status = STORE_QUEUED, .phase = "", .revision = 1, .max_crashes = j->max_crashes, .kind = or_empty(j->kind), .name = or_empty(j->name), .labels = or_empty(j->labels), .priority = j->priority, .model = or_empty(j->model),
-	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = "", .checkpoint_place = "", .trial = or_empty(j->trial)},
+	        .dataset = or_empty(j->dataset), .request = j->request, .progress = "", .result = "", .error_code = "", .error_message = "", .error_where = "", .checkpoint_place = "", .trial = or_empty(j->trial), .register_as = or_empty(j->register_as)},
 	    .worker = ""};
 
 	memcpy(r.j.owner, j->owner, sizeof r.j.owner);
@@ -591,7 +594,33 @@ static enum pare_code check_outcome(const struct store_outcome *o, struct pare_e
 			if (strcmp(o->artifacts[k].name, a->name) == 0)
 				return pare_err_set(err, PARE_E_INVALID, "artifacts", "two artifacts are named \"%.80s\": names of one job differ", a->name);
 	}
-	return PARE_OK;
+	return o->model != NULL ? store_asset_check_files(o->model, err) : PARE_OK;
+}
+
+/* The model of what a job made, and the job's end, whose result tells its id. */
+static enum pare_code save_registered(struct store *s, struct store_tx *tx, struct store_job_row *r, struct store_asset *model, struct pare_err *err)
+{
+	struct store_view v = {s, r->j.owner};
+	size_t n = strlen(r->j.result);
+	struct pare_buf result;
+	enum pare_code code;
+
+	model->kind = STORE_MODEL;
+	model->produced_by = r->j.id;
+	code = store_register(v, tx, r->j.register_as, model, err);
+	pare_buf_init(&result, n + EVENT_DATA_CAP);
+	(void)pare_buf_add(&result, n > 2 ? r->j.result : "{", n > 2 ? n - 1 : 1); /* all of the object but its end */
+	store_json_member(&result, "model", model->id);
+	(void)pare_buf_str(&result, "}");
+	if (code == PARE_OK)
+		code = pare_buf_status(&result, err);
+	if (code == PARE_OK) {
+		r->j.result = result.data;
+		code = save_ended(s, tx, r, STORE_SUCCEEDED, err);
+		r->j.result = "";
+	}
+	pare_buf_done(&result);
+	return code;
 }
 
 static enum pare_code finish(struct store *s, struct store_tx *tx, struct store_job_row *r, const struct store_outcome *o, struct pare_err *err)
@@ -611,6 +640,8 @@ static enum pare_code finish(struct store *s, struct store_tx *tx, struct store_
 	r->j.result = or_empty(o->result);
 	if (o->status == STORE_FAILED)
 		return save_failed(s, tx, r, o->code, o->message, o->where, err);
+	if (o->status == STORE_SUCCEEDED && o->model != NULL && r->j.register_as[0] != '\0')
+		return save_registered(s, tx, r, o->model, err);
 	return save_ended(s, tx, r, o->status, err);
 }
 

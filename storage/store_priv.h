@@ -185,8 +185,16 @@ void store_new_id(struct store *s, const char *prefix, char out[PARE_ID_MAX]);
 const char *store_asset_prefix(enum store_asset_kind kind);
 const char *store_asset_noun(enum store_asset_kind kind);
 bool store_text_ok(const char *s); /* UTF-8 without control characters */
+#define STORE_NAME_RULE "a name is 1 to 128 bytes of text without control characters and none of / \\ : @, without a blank at an end, and not like an id"
 enum pare_code store_name_refused(struct pare_err *err);
 enum store_job_status store_job_status_parse(const char *name); /* STORE_N_STATUS: none of them */
+
+/* Files of an asset have different paths, digests and sizes. A new asset with its number and event, within a transaction: what store_asset_put and _job_finish share; id, version,
+ * revision and created_ms are written into a. */
+PARE_MUST_USE enum pare_code store_asset_check_files(const struct store_asset *a, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_asset_insert(struct store_view v, struct store_tx *tx, struct store_asset *a, struct pare_err *err);
+/* The same as the next version of a name, which the alias, if there is one, means from now on (store_registry.c). */
+PARE_MUST_USE enum pare_code store_register(struct store_view v, struct store_tx *tx, const char *as, struct store_asset *a, struct pare_err *err);
 
 /* Quotas, within the transaction that would exceed them (store_quota.c). */
 PARE_MUST_USE enum pare_code store_quota_bytes(struct store_view v, struct store_tx *tx, int64_t n_bytes, struct pare_err *err);

@@ -41,7 +41,7 @@ static const struct {
 
 #define JOB(f) offsetof(struct store_job_row, j.f)
 static const size_t job_strings[] = {JOB(phase), JOB(kind), JOB(name), JOB(labels), JOB(model), JOB(dataset), JOB(request), JOB(progress), JOB(result),
-    JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), JOB(trial), offsetof(struct store_job_row, worker)};
+    JOB(error_code), JOB(error_message), JOB(error_where), JOB(checkpoint_place), JOB(trial), JOB(register_as), offsetof(struct store_job_row, worker)};
 static const size_t event_strings[] = {offsetof(struct store_event, type), offsetof(struct store_event, level), offsetof(struct store_event, data)};
 static const size_t hook_strings[] = {offsetof(struct store_hook, url), offsetof(struct store_hook, description), offsetof(struct store_hook, events),
     offsetof(struct store_hook, disabled_why), offsetof(struct store_hook, secret), offsetof(struct store_hook, old_secret)};
@@ -379,7 +379,7 @@ bool store_text_ok(const char *s)
 
 enum pare_code store_name_refused(struct pare_err *err)
 {
-	return pare_err_set(err, PARE_E_INVALID, "/name", "a name is 1 to 128 bytes of text without control characters and none of / \\ : @, without a blank at an end, and not like an id");
+	return pare_err_set(err, PARE_E_INVALID, "/name", STORE_NAME_RULE);
 }
 
 static void json_text(struct pare_buf *b, const char *value)

@@ -51,6 +51,32 @@ static bool read_reference(const char *s, struct reference *out)
 	return out->alias == NULL || store_alias_ok(out->alias);
 }
 
+enum pare_code store_register_check(const char *as, struct pare_err *err)
+{
+	struct reference r;
+
+	if (read_reference(as, &r) && r.version == 0 && store_name_ok(r.name))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_INVALID, "/register", "\"%.80s\" is neither a name nor name@alias: " STORE_NAME_RULE, as);
+}
+
+enum pare_code store_register(struct store_view v, struct store_tx *tx, const char *as, struct store_asset *a, struct pare_err *err)
+{
+	const char *given = a->name;
+	struct reference r;
+	enum pare_code code;
+
+	code = store_register_check(as, err);
+	(void)read_reference(as, &r);
+	a->name = r.name;
+	if (code == PARE_OK)
+		code = store_asset_insert(v, tx, a, err);
+	a->name = given;
+	if (code == PARE_OK && r.alias != NULL)
+		code = v.store->ops->alias_put(tx, v.owner, a->kind, r.name, r.alias, a->id, err);
+	return code;
+}
+
 enum pare_code store_asset_resolve(struct store_view v, enum store_asset_kind kind, const char *reference, char out_id[PARE_ID_MAX], struct pare_err *err)
 {
 	const struct store_ops *ops = v.store->ops;

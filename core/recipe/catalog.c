@@ -65,6 +65,7 @@ static const struct pare_param job_params[] = {
     {.name = "require", .type = PARE_PARAM_OBJECT, .object = "require", .doc = "What the result must hold; the report says whether it does"},
     {.name = "outputs", .type = PARE_PARAM_STRINGS, .choices = output_choices, .def_text = "onnx,report", .doc = "Artifacts to deliver. onnx: model.onnx; report: report.json, .md and .html; compressed: model.packed, the same model.onnx entropy coded (pare-core unpack gives its exact bytes back)"},
     {.name = "limits", .type = PARE_PARAM_OBJECT, .object = "limits", .doc = "What the job may use; absent: the limits of the server"},
+    {.name = "register", .type = PARE_PARAM_STRING, .beside = true, .doc = "A name for what comes of it: model.onnx becomes the next version of the model \"name\" when the job succeeds, and \"name@alias\" moves that alias to it; result.model is its id"},
     {.name = "webhook", .type = PARE_PARAM_OBJECT, .object = "webhook", .beside = true, .doc = "A webhook made together with the job, which hears of this job alone and goes with it"},
     END};
 

@@ -8,7 +8,7 @@
 
 static const char *const file_fields[] = {"name", "doc", "source", "architecture", "params", "job", NULL};
 static const char *const param_fields[] = {"type", "doc", "min", "max", "open_min", "open_max", "default", "group", NULL};
-static const char *const given_fields[] = {"model", "teacher", "dataset", "params", "webhook", NULL}; /* the job's that uses it */
+static const char *const given_fields[] = {"model", "teacher", "dataset", "params", "register", "webhook", NULL}; /* the job's that uses it */
 
 static bool in(const char *const *names, const char *s)
 {

@@ -181,6 +181,9 @@ const struct sqlite_migration sqlite_migration_table[] = {
         .sql = "DROP INDEX jobs_finished;"
                "CREATE INDEX jobs_finished ON jobs (finished_ms) WHERE finished_ms <> 0 AND parent IS NULL;"
                "PRAGMA user_version = 14;"},
+    {.version = 15, /* results that become models */
+        .sql = "ALTER TABLE jobs ADD COLUMN register_as TEXT NOT NULL DEFAULT '';"
+               "PRAGMA user_version = 15;"},
     {0},
 };
 

@@ -55,7 +55,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
     [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
 
-    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_JOB_LOAD] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
     [Q_JOB_STAMP] = "SELECT status, revision FROM jobs INDEXED BY jobs_owner WHERE owner = ?2 AND id = ?1",
     [Q_JOB_LOAD_OWN] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_owner WHERE owner = ?2 AND id = ?1",

@@ -226,6 +226,7 @@ enum pare_code sqlite_read_job(struct use *u, struct store_job_row *out, struct 
 	r.j.trials_all = (int)sqlite_int(u);
 	r.j.trials_ahead = (int)sqlite_int(u);
 	sqlite_copy(u, r.j.retry_of, sizeof r.j.retry_of);
+	r.j.register_as = sqlite_str(u);
 	code = store_job_own(&r, err);
 	if (code == PARE_OK)
 		*out = r;
@@ -296,6 +297,7 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	sqlite_bind_int(&u, r->j.trials_all);
 	sqlite_bind_int(&u, r->j.trials_ahead);
 	sqlite_bind_str(&u, r->j.retry_of);
+	sqlite_bind_str(&u, r->j.register_as);
 	(void)sqlite_row(&u);
 	code = sqlite_use_end(&u, "storing a job", err);
 	return code == PARE_OK ? insert_labels(tx, &r->j, err) : code;

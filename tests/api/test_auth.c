@@ -128,8 +128,16 @@ static const char *word_that_opens(enum api_scope route)
 	return api_scope_name((enum api_scope)s);
 }
 
-/* A job that brings a webhook makes one: that takes both scopes. */
-START_TEST(a_jobs_webhook_needs_the_scope_of_webhooks)
+/* A job that brings a webhook, or makes a model, takes the scope for that, too. */
+static const struct {
+	const char *member, *scope, *keys;
+} beside_table[] = {
+    {"\"webhook\":{\"url\":\"https://a.example/\"}", "webhooks:rw", GOOD " scopes=jobs:rw,webhooks:rw\n" OTHER " scopes=jobs:rw,webhooks:r\n"},
+    {"\"register\":\"mnist@staging\"", "models:rw", GOOD " scopes=jobs:rw,models:rw\n" OTHER " scopes=jobs:rw,models:r\n"},
+};
+#define N_BESIDE ((int)(sizeof beside_table / sizeof beside_table[0]))
+
+START_TEST(what_a_job_makes_beside_itself_needs_its_own_scope)
 {
 	struct world w;
 	char path[128], text[512], hooked[640];
@@ -140,13 +148,13 @@ START_TEST(a_jobs_webhook_needs_the_scope_of_webhooks)
 	job_text(&w, text);
 	api_free(w.api);
 	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
-	write_file(path, GOOD " scopes=jobs:rw,webhooks:rw\n" OTHER " scopes=jobs:rw,webhooks:r\n");
+	write_file(path, beside_table[_i].keys);
 	w.opt.api_key_file = path;
 	world_start(&w);
-	(void)snprintf(hooked, sizeof hooked, "%.*s,\"webhook\":{\"url\":\"https://a.example/\"}}", (int)strlen(text) - 1, text);
+	(void)snprintf(hooked, sizeof hooked, "%.*s,%s}", (int)strlen(text) - 1, text, beside_table[_i].member);
 	a = request(&w, "POST", "/v1/jobs", H("Authorization", "Bearer " OTHER, JSON_TYPE), hooked, strlen(hooked));
 	assert_problem(&a, 403, "forbidden");
-	ck_assert_ptr_nonnull(strstr(text_at(a.json, "detail"), "webhooks:rw"));
+	ck_assert_ptr_nonnull(strstr(text_at(a.json, "detail"), beside_table[_i].scope));
 	answer_done(&a);
 	ck_assert_int_eq(w.n_added, 0);
 	a = request(&w, "POST", "/v1/jobs", H("Authorization", "Bearer " OTHER, JSON_TYPE), text, strlen(text));
@@ -327,7 +335,7 @@ int main(void)
 	tcase_add_loop_test(t, reads_what_stands_behind_a_key, 0, (int)(sizeof option_table / sizeof option_table[0]));
 	tcase_add_test(t, a_key_tells_what_it_may);
 	tcase_add_test(t, a_scope_opens_its_routes_and_no_others);
-	tcase_add_test(t, a_jobs_webhook_needs_the_scope_of_webhooks);
+	tcase_add_loop_test(t, what_a_job_makes_beside_itself_needs_its_own_scope, 0, N_BESIDE);
 	tcase_add_loop_test(t, refuses_wrong_header, 0, (int)(sizeof wrong / sizeof wrong[0]));
 	tcase_add_test(t, guards_every_route_but_the_open_ones);
 	tcase_add_test(t, reloads_keys_and_keeps_old_ones_on_error);

@@ -223,84 +223,6 @@ START_TEST(replays_by_idempotency_key)
 }
 END_TEST
 
-/* The text of job_text with a member more. */
-static void job_with(const char *member, char out[1024])
-{
-	char text[512];
-
-	job_text(&w, text);
-	text[strlen(text) - 1] = '\0';
-	(void)snprintf(out, 1024, "%s,%s}", text, member);
-}
-
-START_TEST(a_webhook_comes_with_its_job)
-{
-	char text[1024], job[PARE_ID_MAX], path[128];
-	const json_t *hook;
-	struct answer a;
-
-	job_with("\"webhook\":{\"url\":\"https://ci.example/hook\",\"events\":[\"job.queued\",\"job.failed\"]}", text);
-	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "k"), text, strlen(text));
-	assert_status(&a, 201);
-	hook = json_object_get(a.json, "webhook");
-	ck_assert_int_eq(strncmp(text_at(hook, "secret"), "whsec_", 6), 0);
-	ck_assert_str_eq(header(&a, "Cache-Control"), "no-store");
-	ck_assert_ptr_null(json_object_get(json_object_get(a.json, "request"), "webhook"));
-	(void)snprintf(job, sizeof job, "%s", text_at(a.json, "id"));
-	(void)snprintf(path, sizeof path, "/v1/webhooks/%s", text_at(hook, "id"));
-	answer_done(&a);
-	a = get(&w, path);
-	assert_status(&a, 200);
-	ck_assert_str_eq(text_at(a.json, "job"), job);
-	ck_assert_str_eq(text_at(a.json, "url"), "https://ci.example/hook");
-	ck_assert_str_eq(text_at(a.json, "format"), "standard");
-	answer_done(&a);
-	strcat(path, "/deliveries"); /* it heard of the beginning, too */
-	a = get(&w, path);
-	ck_assert_int_eq((int)json_array_size(json_object_get(a.json, "data")), 1);
-	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "data"), 0), "type"), "job.queued");
-	answer_done(&a);
-	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "k"), text, strlen(text)); /* the secret is told once */
-	assert_status(&a, 201);
-	ck_assert_str_eq(text_at(a.json, "id"), job);
-	ck_assert_ptr_null(json_object_get(a.json, "webhook"));
-	answer_done(&a);
-	a = get(&w, "/v1/webhooks");
-	ck_assert_int_eq((int)json_array_size(json_object_get(a.json, "data")), 1);
-	answer_done(&a);
-}
-END_TEST
-
-START_TEST(a_wrong_webhook_makes_no_job)
-{
-	static const struct {
-		const char *member, *pointer;
-	} cases[] = {
-	    {"\"webhook\":{\"url\":\"http://127.0.0.1/hook\"}", "/webhook/url"},
-	    {"\"webhook\":{\"url\":\"https://a.example/\",\"events\":[\"job.suceeded\"]}", "/webhook/events/0"},
-	    {"\"webhook\":{\"url\":\"https://a.example/\",\"events\":[]}", "/webhook/events"},
-	    {"\"webhook\":{\"url\":\"https://a.example/\",\"secret\":\"short\"}", "/webhook/secret"},
-	    {"\"webhook\":{\"events\":[\"job.failed\"]}", "/webhook/url"},
-	    {"\"webhook\":{\"url\":\"https://a.example/\",\"event\":\"x\"}", "/webhook/event"},
-	    {"\"webhook\":\"https://a.example/\"", "/webhook"},
-	};
-	char text[1024];
-
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		struct answer a;
-
-		job_with(cases[i].member, text);
-		a = post_json(&w, "/v1/jobs", text);
-		assert_problem(&a, 422, "validation_failed");
-		ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), cases[i].pointer);
-		answer_done(&a);
-		a = post_json(&w, "/v1/jobs?dry_run=true", text);
-		assert_problem(&a, 422, "validation_failed");
-		answer_done(&a);
-	}
-	ck_assert_int_eq(w.n_added, 0);
-}
-END_TEST
 
 START_TEST(pages_and_filters)
 {
@@ -773,8 +695,6 @@ int main(void)
 	tcase_add_test(t, a_teacher_is_a_model);
 	tcase_add_test(t, limits_threads_and_queue);
 	tcase_add_test(t, replays_by_idempotency_key);
-	tcase_add_test(t, a_webhook_comes_with_its_job);
-	tcase_add_test(t, a_wrong_webhook_makes_no_job);
 	tcase_add_test(t, pages_and_filters);
 	tcase_add_test(t, changes_its_etag_with_the_job);
 	tcase_add_test(t, cancels_and_deletes);

@@ -23,7 +23,7 @@ def output(name):
 """
 
 
-def with_engine(body, *flags):
+def with_engine(body, *flags, **fields):
     """A daemon whose jobs run `body`, and a job on it; models and data are looked at by the real engine."""
     d = Daemon("--max-crashes", "2", *flags)
     path = os.path.join(d.dir, "engine")
@@ -35,7 +35,7 @@ def with_engine(body, *flags):
     d.stop()
     d.flags += ["--core", path]
     d.start()
-    return d, d.job(m, s).json()["id"]
+    return d, d.job(m, s, **fields).json()["id"]
 
 
 def fails(body, code, word):
@@ -60,6 +60,22 @@ def rubbish():
     fails("output('a'); say(type='result', data={}, artifacts=['a', 'a'])", "worker_crashed", "twice")
     fails("say(type='trials', trials=[{'variant': 0, 'rung': 0, 'repeat': 0, 'fold': 0}], known=0, all=1); time.sleep(60)", "worker_crashed", "no sweep")
     fails("sys.stderr.write('last words\\n'); sys.exit(7)", "worker_crashed", "last words")
+
+
+def unregistered():
+    """A result that should become a model, which no engine can read: the job has failed, says where, and its bytes are kept; no model was made."""
+    d, j = with_engine("fd = output('model.onnx'); os.write(fd, b'no model'); os.close(fd)\n"
+                       "say(type='result', data={'summary': {}}, artifacts=['model.onnx'])", register="small@staging")
+    try:
+        job = d.wait_job(j, 30)
+        assert job["status"] == "failed" and job["error"]["where"] == "/register", job
+        assert "model" not in job["result"], job
+        assert d.get(f"/v1/jobs/{j}/artifacts/model.onnx").body == b"no model"
+        assert [m["name"] for m in d.get("/v1/models").json()["data"]] == ["iris"], d.get("/v1/models")
+        check_events(d.events(j))
+        d.stop()
+    finally:
+        d.close()
 
 
 def floods():
@@ -192,4 +208,4 @@ def wrong_engine():
 
 
 if __name__ == "__main__":
-    main({"processor": processor, "rubbish": rubbish, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})
+    main({"processor": processor, "rubbish": rubbish, "unregistered": unregistered, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})

@@ -80,6 +80,39 @@ def external_data():
         d.stop()
 
 
+def registers():
+    """A result becomes the next version of a model, alias and all, and goes on as one: it is run by ONNX Runtime, pruned again, and stays when its job goes."""
+    folder = os.path.join(os.environ["PARED_SRC"], "tests/core/job/stored")
+    with Daemon() as d:
+        m, s = d.iris_model(), d.iris_data()
+        j = d.job(m, s, register="iris-small@staging").json()
+        job = d.wait_job(j["id"])
+        assert job["status"] == "succeeded" and job["register"] == "iris-small@staging", job
+        r = d.get("/v1/models/iris-small@staging").json()
+        assert r["id"] == job["result"]["model"] and r["version"] == 1 and r["aliases"] == ["staging"] and r["produced_by"] == j["id"], r
+        assert r["info"]["inputs"] and "summary" in job["result"], r
+        j2 = d.job("iris-small@staging", s, register="iris-small@staging").json()
+        job2 = d.wait_job(j2["id"])
+        assert job2["model"] == r["id"], job2
+        assert d.get("/v1/models/iris-small@staging").json()["version"] == 2
+        artifact = d.get(f"/v1/jobs/{j['id']}/artifacts/model.onnx").body
+        assert d.request("DELETE", f"/v1/jobs/{j['id']}").status == 204
+        model = d.get("/v1/models/iris-small:1/content").body
+        assert model == artifact
+        import onnxruntime
+        session = onnxruntime.InferenceSession(model)
+        assert session.get_inputs()[0].name == r["info"]["inputs"][0]["name"]
+        events = [e["type"] for e in d.get("/v1/events").json()["data"]]
+        assert events.count("model.ready") == 3, events
+        two = d.upload_form("/v1/models?name=two", {n: open(os.path.join(folder, n), "rb").read() for n in ("weights.bin", "model.onnx")}).json()
+        steps = [{"prune": {"criterion": "magnitude", "sparsity": 0.5}}]
+        j = d.post_json("/v1/jobs", {"model": two["id"], "recipe": {"steps": steps}, "register": "two"}).json()
+        job = d.wait_job(j["id"])
+        new = d.get(f"/v1/models/{job['result']['model']}").json()
+        assert new["version"] == 2 and sorted(f["path"] for f in new["files"]) == ["model.onnx", "weights.bin"], new
+        d.stop()
+
+
 def events_resume():
     """A stream that is cut is resumed by Last-Event-ID without loss or repetition, live, and ends by itself; after the end comes 204."""
     with Daemon() as d:
@@ -317,5 +350,5 @@ def queue_of_100k():
 
 
 if __name__ == "__main__":
-    main({"finished": finished, "second_model": second_model, "search": search, "external_data": external_data, "events_resume": events_resume, "many_streams": many_streams, "prefer_wait": prefer_wait, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
+    main({"finished": finished, "second_model": second_model, "search": search, "external_data": external_data, "registers": registers, "events_resume": events_resume, "many_streams": many_streams, "prefer_wait": prefer_wait, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
           "engine_dies": engine_dies, "runtime_limit": runtime_limit, "orphans": orphans, "memory": memory, "queue_of_100k": queue_of_100k})

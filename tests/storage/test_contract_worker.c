@@ -1,4 +1,5 @@
 /* The contract of store.h, the worker's side: claims, leases, events, ends, crashes, recovery. */
+#include "storage/registry.h"
 #include "tests/storage/contract.h"
 
 #define CHECKPOINT_1 "1111111111111111111111111111111111111111111111111111111111111111"
@@ -92,6 +93,87 @@ START_TEST(events_of_a_job)
 	ck_assert(n == 0 && final);
 	store_event_list_done(list, n);
 	ck_assert_int_eq(store_event_list(MINE(s), id, 0, 0, &list, &n, &final, &err), PARE_E_INVALID);
+	end();
+}
+END_TEST
+
+/* The result of a job that says what it is to be called. */
+static void put_registering(const char *as, char out_id[PARE_ID_MAX])
+{
+	struct store_job j = {.max_crashes = 3, .kind = "prune", .name = "n", .model = model, .dataset = dataset, .request = "{}", .register_as = as};
+	bool replayed;
+
+	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
+	ck_assert_str_eq(j.register_as, as);
+	memcpy(out_id, j.id, PARE_ID_MAX);
+	store_job_done(&j);
+}
+
+static void finish_with_model(const char *id, const char *result, char out_model[PARE_ID_MAX])
+{
+	struct store_artifact art = {.name = "model.onnx", .media_type = "application/onnx", .sha256 = SHA_C, .n_bytes = 123};
+	struct store_file f = {.path = "model.onnx", .sha256 = SHA_C, .n_bytes = 123};
+	struct store_asset m = {.kind = STORE_MODEL, .info = "{\"n\":1}", .n_files = 1, .files = &f};
+	struct store_outcome o = {.status = STORE_SUCCEEDED, .result = result, .n_artifacts = 1, .artifacts = &art, .model = &m};
+	char taken[PARE_ID_MAX];
+
+	MUST(store_job_finish(s, id, claim(taken), &o, &err));
+	ck_assert_str_eq(taken, id);
+	memcpy(out_model, m.id, PARE_ID_MAX);
+}
+
+START_TEST(a_result_becomes_a_model)
+{
+	char ids[3][PARE_ID_MAX], made[3][PARE_ID_MAX], found[PARE_ID_MAX], want[80];
+	struct store_asset a;
+	struct store_job j;
+	bool used;
+
+	begin(_i);
+	store_set_quota(s, &(struct store_quota){.max_bytes = 200}); /* work that is done is not thrown away */
+	for (int i = 0; i < 3; i++)
+		put_registering(i == 2 ? "" : "mnist@staging", ids[i]);
+	finish_with_model(ids[0], "{\"summary\":{}}", made[0]);
+	MUST(store_job_get(MINE(s), ids[0], &j, &err));
+	(void)snprintf(want, sizeof want, "{\"summary\":{},\"model\":\"%s\"}", made[0]);
+	ck_assert_str_eq(j.result, want);
+	store_job_done(&j);
+	MUST(store_asset_get(MINE(s), STORE_MODEL, made[0], &a, &err));
+	ck_assert_str_eq(a.name, "mnist");
+	ck_assert_str_eq(a.aliases, "staging");
+	ck_assert_str_eq(a.info, "{\"n\":1}");
+	ck_assert_str_eq(a.produced_by, ids[0]);
+	ck_assert_str_eq(a.owner, STORE_DEFAULT_OWNER);
+	ck_assert(a.version == 1 && a.n_files == 1);
+	ck_assert_str_eq(a.files[0].sha256, SHA_C);
+	store_asset_done(&a);
+	finish_with_model(ids[1], "{}", made[1]);
+	MUST(store_asset_resolve(MINE(s), STORE_MODEL, "mnist@staging", found, &err));
+	ck_assert_str_eq(found, made[1]);
+	MUST(store_asset_resolve(MINE(s), STORE_MODEL, "mnist:1", found, &err));
+	ck_assert_str_eq(found, made[0]);
+	finish_with_model(ids[2], "{}", made[2]); /* was not asked for */
+	ck_assert_str_eq(made[2], "");
+	for (int i = 0; i < 3; i++)
+		MUST(store_job_delete(MINE(s), ids[i], &err));
+	MUST(store_blob_used(s, SHA_C, &used, &err)); /* by the models */
+	ck_assert(used);
+	end();
+}
+END_TEST
+
+START_TEST(what_cannot_be_called_that_is_no_job)
+{
+	static const char *const names[] = {"mnist:3", "mnist@3", "@staging", "mnist@", "a/b", "mnist@a b", "..", "mdl_01K0000000000000000000000A", " x"};
+
+	begin(_i);
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		struct store_job j = {.max_crashes = 3, .kind = "prune", .name = "n", .model = model, .dataset = dataset, .request = "{}", .register_as = names[i]};
+		bool replayed;
+
+		ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_INVALID);
+		ck_assert_str_eq(err.where, "/register");
+	}
 	end();
 }
 END_TEST
@@ -482,7 +564,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {claim_and_renew, events_of_a_job, finish_is_one_change, failure_is_told, release_and_fencing, crashes_count,
+	const TTest *const tests[] = {claim_and_renew, events_of_a_job, finish_is_one_change, a_result_becomes_a_model, what_cannot_be_called_that_is_no_job,
+	    failure_is_told, release_and_fencing, crashes_count,
 	    recover_and_expire, checkpoints, pause_and_resume, ends_while_pausing};
 
 	return run_over_backends("store contract: workers", tests, sizeof tests / sizeof *tests) != 0;
