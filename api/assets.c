@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/assets.h"
+#include "api/once.h"
 #include "api/upload.h"
 #include "core/recipe/json_text.h"
 
@@ -148,22 +149,41 @@ static enum pare_code inspect(struct api_exchange *x, char **out_info, struct pa
 	return rc;
 }
 
+/* What an earlier request with the same key has made; the bytes that came with this one are let go of. */
+static enum pare_code tell_replayed(struct api_exchange *x, enum store_asset_kind kind, const char *id, struct pare_err *err)
+{
+	struct store_asset a;
+	enum pare_code rc = store_asset_get(x->view, kind, id, &a, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	rc = api_asset_write(x, NULL, &a, err);
+	store_asset_done(&a);
+	return rc;
+}
+
 static enum pare_code put(struct api_exchange *x, const char *info, struct pare_err *err)
 {
 	struct api_upload *u = x->upload;
 	const struct face *f = &faces[u->kind];
 	const struct api_engine *e = &x->api->opt.engine;
-	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->files[0].path, .info = info, .produced_by = u->produced_by[0] != '\0' ? u->produced_by : NULL, .n_files = u->n_files, .files = u->files};
-	enum pare_code rc = store_asset_put(x->view, &a, err);
+	struct store_idempotency once;
+	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->files[0].path, .info = info, .produced_by = u->produced_by[0] != '\0' ? u->produced_by : NULL, .n_files = u->n_files, .files = u->files, .once = &once};
+	enum pare_code rc = api_once(x, NULL, &once, err);
 
+	if (rc == PARE_OK)
+		rc = store_asset_put(x->view, &a, err);
+	if (rc == PARE_OK && !once.replayed) {
+		api_upload_accepted(x);
+		if (e->events_added != NULL)
+			e->events_added(e->ctx, a.id);
+		rc = api_asset_write(x, NULL, &a, err);
+	} else if (rc == PARE_OK) {
+		rc = tell_replayed(x, u->kind, a.id, err);
+	}
 	if (rc != PARE_OK)
 		return rc;
-	api_upload_accepted(x);
-	if (e->events_added != NULL)
-		e->events_added(e->ctx, a.id);
-	rc = api_asset_write(x, NULL, &a, err);
-	if (rc != PARE_OK)
-		return rc;
+	api_once_told(x, &once);
 	api_set_location(x, "%s/%s", f->path, a.id);
 	return api_reply_json(x, 201, err);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/jobs.h"
+#include "api/once.h"
 #include "api/priv.h"
 #include "api/range.h"
 #include "api/text.h"
@@ -411,16 +412,37 @@ void api_write_born_hook(struct api_exchange *x, const struct store_hook *h)
 	api_set_header(x, "Cache-Control", "no-store");
 }
 
+/* Without the secret, which was told when it was made. */
+static enum pare_code reply_again(struct api_exchange *x, const struct store_hook *made, struct pare_err *err)
+{
+	struct store_hook h;
+	enum pare_code rc = store_hook_get(x->view, made->id, &h, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	api_once_told(x, made->once);
+	api_set_location(x, "/v1/webhooks/%s", h.id);
+	rc = reply_hook(x, &h, 201, false, err);
+	store_hook_done(&h);
+	return rc;
+}
+
 enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err)
 {
 	char secret[API_HOOK_SECRET_MAX];
+	struct store_idempotency once = {.key = NULL};
 	struct store_hook h;
 	enum pare_code rc = begin_hook(x, &h, secret, err);
 
 	if (rc == PARE_OK)
 		rc = read_form(x, &h, true, err);
 	if (rc == PARE_OK)
+		rc = api_once(x, NULL, &once, err);
+	h.once = &once;
+	if (rc == PARE_OK)
 		rc = store_hook_put(x->view, &h, err);
+	if (rc == PARE_OK && once.replayed)
+		return reply_again(x, &h, err);
 	if (rc == PARE_E_NOT_FOUND) /* a wrong field of this request, not a missing page */
 		return pare_err_set(err, PARE_E_INVALID, "/job", "there is no job \"%.60s\"", h.job);
 	if (rc != PARE_OK)

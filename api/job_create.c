@@ -9,11 +9,10 @@
 #include <string.h>
 
 #include "api/jobs.h"
+#include "api/once.h"
 #include "api/recipes.h"
 #include "api/text.h"
 #include "storage/registry.h"
-
-#define KEY_MAX 255
 
 static enum pare_code check_queue(struct api *api, struct pare_err *err)
 {
@@ -30,44 +29,6 @@ static enum pare_code check_queue(struct api *api, struct pare_err *err)
 	atomic_store(&api->queue_bound, (long long)counts[STORE_QUEUED]);
 	if (counts[STORE_QUEUED] >= cap)
 		return pare_err_set(err, PARE_E_BUSY, NULL, "%lld jobs are queued, which is the limit", (long long)counts[STORE_QUEUED]);
-	return PARE_OK;
-}
-
-/* The key, bare or as a quoted string (RFC 8941); printable ASCII without quote and backslash. */
-static enum pare_code idempotency_key(struct api_exchange *x, struct store_idempotency *out, struct pare_err *err)
-{
-	const char *s = api_request_header(x, "Idempotency-Key");
-	size_t n = s != NULL ? strlen(s) : 0;
-
-	memset(out, 0, sizeof *out);
-	out->scope = x->caller.id;
-	if (s == NULL)
-		return PARE_OK;
-	s = api_trim(s, &n);
-	if (n >= 2 && s[0] == '"' && s[n - 1] == '"') {
-		s++;
-		n -= 2;
-	}
-	if (n == 0 || n > KEY_MAX || memchr(s, '"', n) != NULL || memchr(s, '\\', n) != NULL)
-		return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "Idempotency-Key must be 1 to %d characters, bare or in double quotes", KEY_MAX);
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] > 0x7E)
-			return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "Idempotency-Key must be printable ASCII");
-	out->key = pare_arena_strndup(&x->arena, s, n);
-	return out->key != NULL ? PARE_OK : pare_err_nomem(err, n);
-}
-
-static enum pare_code fingerprint(const struct api_exchange *x, struct store_idempotency *out, struct pare_err *err)
-{
-	struct store_sha256 *h = store_sha256_new();
-
-	if (h == NULL)
-		return pare_err_nomem(err, 0);
-	store_sha256_add(h, x->method, strlen(x->method) + 1);
-	store_sha256_add(h, x->target.path, strlen(x->target.path) + 1);
-	store_sha256_add(h, x->body.data != NULL ? x->body.data : "", x->body.len);
-	store_sha256_get(h, out->fingerprint);
-	store_sha256_free(h);
 	return PARE_OK;
 }
 
@@ -214,25 +175,20 @@ void api_job_queued(struct api *api)
 static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pare_err *err)
 {
 	struct store_hook *hook = j->webhook;
-	struct store_idempotency idem;
-	bool replayed = false;
-	enum pare_code rc = idempotency_key(x, &idem, err);
+	struct store_idempotency once;
+	enum pare_code rc = api_once(x, NULL, &once, err);
 
 	if (rc == PARE_OK)
-		rc = fingerprint(x, &idem, err);
-	if (rc == PARE_OK)
-		rc = store_job_put(x->view, j, &idem, &replayed, err);
-	if (replayed)
+		rc = store_job_put(x->view, j, &once, err);
+	if (once.replayed)
 		hook = NULL;
 	if (rc == PARE_E_NOT_FOUND)
 		return missing_reference(x, j, err);
 	if (rc != PARE_OK)
 		return rc;
-	if (replayed) {
-		api_set_header(x, "Idempotency-Replayed", "true");
-	} else {
+	api_once_told(x, &once);
+	if (!once.replayed)
 		api_job_queued(x->api);
-	}
 	api_set_location(x, "/v1/jobs/%s", j->id);
 	rc = api_wait_for_end(x, j, err);
 	j->webhook = hook;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/once.h"
 #include "api/assets.h"
 #include "api/recipes.h"
 #include "api/text.h"
@@ -214,17 +215,24 @@ static enum pare_code read_body(struct api_exchange *x, const char **out_name, c
 
 static enum pare_code save(struct api_exchange *x, const char *name, const char *text, struct pare_err *err)
 {
-	struct store_asset a = {.kind = STORE_RECIPE, .name = name, .info = text};
+	struct store_idempotency once;
+	struct store_asset a = {.kind = STORE_RECIPE, .name = name, .info = text, .once = &once};
 	size_t i;
-	enum pare_code rc;
+	enum pare_code rc = api_once(x, NULL, &once, err);
 
-	if (built_in(name, &i))
+	if (rc == PARE_OK && built_in(name, &i))
 		return pare_err_set(err, PARE_E_CONFLICT, NULL, "\"%.60s\" is built in: choose another name", name);
-	rc = store_asset_put(x->view, &a, err);
+	if (rc == PARE_OK)
+		rc = store_asset_put(x->view, &a, err);
+	if (rc == PARE_OK && once.replayed)
+		rc = store_asset_get(x->view, STORE_RECIPE, a.id, &a, err);
 	if (rc != PARE_OK)
 		return rc;
+	api_once_told(x, &once);
 	api_set_location(x, "/v1/recipes/%s", a.id);
 	write_saved(x, &a);
+	if (once.replayed)
+		store_asset_done(&a);
 	return api_reply_json(x, 201, err);
 }
 

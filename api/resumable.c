@@ -11,6 +11,7 @@
  * An upload is complete when tus has its length of bytes, or the IETF's client has said so. The order is: the file durable and hashed, the row with the digest, the
  * file in its place among the blobs. A crash before the row leaves an upload whose bytes are all there, which the next request that needs them
  * completes (api_resumable_use); one after the row is put right at the next start. */
+#include "api/once.h"
 #include "api/resumable.h"
 
 #include <stdio.h>
@@ -427,9 +428,49 @@ static enum pare_code finish_body(struct api_exchange *x, int64_t *out_bytes, bo
 	return rc;
 }
 
+static int64_t bytes_there(struct api_exchange *x, const struct store_upload *u)
+{
+	return u->sha256[0] != '\0' ? u->n_total : blob_part_size(x->api->opt.blobs, u->part);
+}
+
+/* What a request for a new upload says it will be, and what of it has come if that is all. */
+static enum pare_code once_of(struct api_exchange *x, struct store_idempotency *out, struct pare_err *err)
+{
+	const struct store_upload *u = &x->resumable->row;
+	struct pare_buf said;
+	enum pare_code rc;
+
+	pare_buf_init(&said, (size_t)64 << 10);
+	(void)pare_buf_printf(&said, "%lld %s %s %s", (long long)u->n_total, u->sha256, u->name != NULL ? u->name : "", u->metadata != NULL ? u->metadata : "");
+	rc = pare_buf_status(&said, err);
+	if (rc == PARE_OK)
+		rc = api_once(x, said.data, out, err);
+	pare_buf_done(&said);
+	return rc;
+}
+
+/* The upload that an earlier request with the same key has begun, as it is now; bytes that came with this one are let go of. */
+static enum pare_code reply_again(struct api_exchange *x, const struct store_upload *made, struct pare_err *err)
+{
+	struct store_upload u;
+	enum pare_code rc = store_upload_get(x->view, made->id, &u, err);
+	int64_t n_bytes;
+
+	if (rc != PARE_OK)
+		return rc;
+	n_bytes = bytes_there(x, &u);
+	api_once_told(x, made->once);
+	api_set_location(x, "/v1/uploads/%s", u.id);
+	say_state(x, &u, n_bytes);
+	write_upload(x, &u, n_bytes);
+	store_upload_done(&u);
+	return api_reply_json(x, 201, err);
+}
+
 enum pare_code api_post_upload(struct api_exchange *x, struct pare_err *err)
 {
 	struct api_resumable *r = x->resumable;
+	struct store_idempotency once = {.key = NULL};
 	int64_t n_bytes;
 	bool whole;
 	enum pare_code rc = finish_body(x, &n_bytes, &whole, err);
@@ -442,14 +483,21 @@ enum pare_code api_post_upload(struct api_exchange *x, struct pare_err *err)
 	if (rc != PARE_OK)
 		return rc;
 	r->row.expires_ms = expiry(x);
-	rc = store_upload_put(x->view, &r->row, x->api->opt.limits.max_uploads, err);
-	r->stored = rc == PARE_OK;
-	if (rc == PARE_OK && whole)
+	rc = once_of(x, &once, err);
+	r->row.once = &once;
+	if (rc == PARE_OK)
+		rc = store_upload_put(x->view, &r->row, x->api->opt.limits.max_uploads, err);
+	r->stored = rc == PARE_OK && !once.replayed;
+	if (r->stored && whole)
 		rc = place(x, &r->row, err);
 	if (whole)
 		blob_release(x->api->opt.blobs, r->row.sha256);
+	if (whole && !r->stored)
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, r->row.sha256);
 	if (rc != PARE_OK)
 		return rc;
+	if (once.replayed)
+		return reply_again(x, &r->row, err);
 	api_set_location(x, "/v1/uploads/%s", r->row.id);
 	say_state(x, &r->row, n_bytes);
 	write_upload(x, &r->row, n_bytes);
@@ -484,11 +532,6 @@ enum pare_code api_patch_upload(struct api_exchange *x, struct pare_err *err)
 }
 
 /* --- without a body */
-
-static int64_t bytes_there(struct api_exchange *x, const struct store_upload *u)
-{
-	return u->sha256[0] != '\0' ? u->n_total : blob_part_size(x->api->opt.blobs, u->part);
-}
 
 /* HEAD asks because it wants to go on: whoever was appending is done. GET only looks. */
 static enum pare_code offset_of(struct api_exchange *x, const struct store_upload *u, int64_t *out, struct pare_err *err)

@@ -24,6 +24,7 @@ struct store_hook {
 	const char *old_secret;   /* signs, too, until old_until_ms; "" without one */
 	int64_t old_until_ms;
 	int64_t revision, created_ms, updated_ms;
+	struct store_idempotency *once; /* of store_hook_put only; NULL: none */
 	void *memory;
 };
 void store_hook_done(struct store_hook *h);

@@ -111,9 +111,14 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 		return code;
 	for (int i = 0; i < a->n_files; i++)
 		n_bytes += a->files[i].n_bytes;
-	code = store_quota_bytes(v, tx, n_bytes, err);
-	if (code == PARE_OK)
-		code = store_asset_insert(v, tx, &made, err);
+	code = store_once_find(v, tx, a->once, made.id, err);
+	if (code == PARE_OK && (a->once == NULL || !a->once->replayed)) {
+		code = store_quota_bytes(v, tx, n_bytes, err);
+		if (code == PARE_OK)
+			code = store_asset_insert(v, tx, &made, err);
+		if (code == PARE_OK)
+			code = store_once_keep(v, tx, a->once, made.id, err);
+	}
 	code = s->ops->end(tx, code, err);
 	if (code == PARE_OK)
 		*a = made;

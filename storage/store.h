@@ -52,6 +52,15 @@ void store_close(struct store *s);
 /* Can it still be written to? For readyz. */
 PARE_MUST_USE enum pare_code store_ping(struct store *s, struct pare_err *err);
 
+/* What a request's Idempotency-Key remembers: its fingerprint and what it made. With a key that is known, put verbs make nothing: same fingerprint -> PARE_OK, replayed is
+ * true, and the id of the record is that of what was made before; another fingerprint -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with what they made. */
+struct store_idempotency {
+	const char *key;   /* NULL: none sent */
+	const char *scope; /* within the owner: API key id, "" or NULL without auth */
+	uint8_t fingerprint[STORE_SHA256_BYTES];
+	bool replayed; /* set by the verb */
+};
+
 /* --- assets: models and data sets are the same thing to the store; a saved recipe is one without files, whose text is its info */
 enum store_asset_kind { STORE_MODEL, STORE_DATASET, STORE_RECIPE };
 struct store_file {
@@ -73,9 +82,10 @@ struct store_asset {
 	int64_t created_ms;
 	int n_files;
 	const struct store_file *files;
+	struct store_idempotency *once; /* of store_asset_put only; NULL: none */
 	void *memory;
 };
-/* Makes the id ("mdl_", "dst_", "rcp_"), version, revision and created_ms, written into a. PARE_E_QUOTA_BYTES. What is stored belongs to the view's owner. PARE_E_INVALID, where "/name": it may not be called that. */
+/* Makes the id ("mdl_", "dst_", "rcp_"), version, revision and created_ms, written into a (of one that is replayed the id alone). PARE_E_QUOTA_BYTES. What is stored belongs to the view's owner. PARE_E_INVALID, where "/name": it may not be called that. */
 PARE_MUST_USE enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_asset_get(struct store_view v, enum store_asset_kind kind, const char *id, struct store_asset *out, struct pare_err *err);
 /* PARE_E_NOT_FOUND; PARE_E_CONFLICT while a job that has not ended uses it, or an alias means it (message names it). */
@@ -141,19 +151,12 @@ struct store_job {
 };
 void store_job_done(struct store_job *j);
 
-/* What an idempotency key remembers: the request's fingerprint and the job it made. */
-struct store_idempotency {
-	const char *key;   /* NULL: none sent */
-	const char *scope; /* within the owner: API key id, "" without auth */
-	uint8_t fingerprint[STORE_SHA256_BYTES];
-};
 /* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes, retry_of, register_as; makes id, created_ms.
  * PARE_E_INVALID, where "/register": nothing can be called that.
  * PARE_E_QUOTA when the owner has as many open jobs as it may.
- * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). With a key that is known: same fingerprint -> PARE_OK,
- * *out_replayed = true and j is the stored job; another -> PARE_E_KEY_REUSED. Keys are forgotten after 24 h, or with
- * their job. dataset may be NULL or "": none. On failure j is untouched. j is filled completely (store_job_done). */
-PARE_MUST_USE enum pare_code store_job_put(struct store_view v, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err);
+ * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). When it is replayed, j is the job that was made before. dataset may be NULL or "": none. On
+ * failure j is untouched. j is filled completely (store_job_done). */
+PARE_MUST_USE enum pare_code store_job_put(struct store_view v, struct store_job *j, struct store_idempotency *once, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_get(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 /* Status and revision alone: enough to tell whether what one knows of a job is still so. */
 PARE_MUST_USE enum pare_code store_job_stamp(struct store_view v, const char *id, enum store_job_status *out_status, int64_t *out_revision, struct pare_err *err);

@@ -139,8 +139,14 @@ enum pare_code store_hook_put(struct store_view v, struct store_hook *h, struct 
 
 	if (code != PARE_OK)
 		return code;
-	make(v, &row);
-	code = v.store->ops->end(tx, put(v, tx, &row, err), err);
+	code = store_once_find(v, tx, h->once, row.id, err);
+	if (code == PARE_OK && (h->once == NULL || !h->once->replayed)) {
+		make(v, &row);
+		code = put(v, tx, &row, err);
+		if (code == PARE_OK)
+			code = store_once_keep(v, tx, h->once, row.id, err);
+	}
+	code = v.store->ops->end(tx, code, err);
 	if (code == PARE_OK)
 		*h = row;
 	return code;

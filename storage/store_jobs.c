@@ -22,7 +22,6 @@
 
 #include "core/base/mem.h"
 
-#define IDEMPOTENCY_MS ((int64_t)24 * 3600 * 1000)
 #define EVENT_DATA_CAP ((size_t)64 << 10)
 
 static int64_t wall(const struct store *s)
@@ -162,24 +161,6 @@ static enum pare_code need_asset(struct store_view v, struct store_tx *tx, enum 
 	return pare_err_set(err, PARE_E_NOT_FOUND, where, "there is no %s \"%.40s\": it was deleted or never made", store_asset_noun(kind), id);
 }
 
-/* *out_known: the key has made a job before, which r now is. */
-static enum pare_code replay(struct store_view v, struct store_tx *tx, const struct store_idempotency *k, struct store_job_row *r, bool *out_known, struct pare_err *err)
-{
-	struct store_idem_row known = {.found = false};
-	const struct store_ops *ops = v.store->ops;
-	enum pare_code code = ops->idem_purge(tx, wall(v.store) - IDEMPOTENCY_MS, err);
-
-	if (code == PARE_OK)
-		code = ops->idem_load(tx, v.owner, k->scope, k->key, &known, err);
-	*out_known = code == PARE_OK && known.found;
-	if (!*out_known)
-		return code;
-	if (!store_equal_constant_time(known.fingerprint, k->fingerprint, sizeof known.fingerprint))
-		return pare_err_set(err, PARE_E_KEY_REUSED, NULL,
-		    "the idempotency key \"%.80s\" came with another request before (it made %s): send a new key with a new request", k->key, known.job);
-	return ops->job_load(tx, v.owner, known.job, r, err);
-}
-
 enum pare_code store_job_insert(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err)
 {
 	enum pare_code code;
@@ -192,7 +173,7 @@ enum pare_code store_job_insert(struct store *s, struct store_tx *tx, struct sto
 	return code == PARE_OK ? store_job_append(s, tx, r, "job.queued", "info", "{}", err) : code;
 }
 
-static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct store_job_row *r, const struct store_idempotency *k, struct pare_err *err)
+static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct store_job_row *r, const struct store_idempotency *once, struct pare_err *err)
 {
 	struct store *s = v.store;
 	enum pare_code code = need_asset(v, tx, STORE_MODEL, r->j.model, "/model", err);
@@ -207,8 +188,8 @@ static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct s
 		return code;
 	memcpy(r->j.owner, v.owner, strlen(v.owner) + 1);
 	code = store_job_insert(s, tx, r, err);
-	if (code == PARE_OK && k != NULL)
-		code = s->ops->idem_insert(tx, v.owner, k, r->j.id, r->j.created_ms, err);
+	if (code == PARE_OK)
+		code = store_once_keep(v, tx, once, r->j.id, err);
 	return code == PARE_OK ? store_job_own(r, err) : code;
 }
 
@@ -225,27 +206,24 @@ struct store_job_row store_job_new_row(const struct store_job *j)
 	return r;
 }
 
-enum pare_code store_job_put(struct store_view v, struct store_job *j, const struct store_idempotency *idem, bool *out_replayed, struct pare_err *err)
+enum pare_code store_job_put(struct store_view v, struct store_job *j, struct store_idempotency *once, struct pare_err *err)
 {
 	struct store *s = v.store;
-	struct store_idempotency k = {.key = NULL};
-	struct store_job_row r = {.j = {.memory = NULL}}, fresh = store_job_new_row(j);
+	struct store_job_row r = {.j = {.memory = NULL}};
+	char made[PARE_ID_MAX];
 	struct store_tx *tx;
-	bool known = false;
 	enum pare_code code;
 
 	assert(j->request != NULL);
-	if (idem != NULL)
-		k = *idem;
-	k.scope = or_empty(k.scope);
 	code = s->ops->begin(s, true, &tx, err);
 	if (code != PARE_OK)
 		return code;
-	if (k.key != NULL)
-		code = replay(v, tx, &k, &r, &known, err);
-	if (code == PARE_OK && !known) {
-		r = fresh;
-		code = put_new(v, tx, &r, k.key != NULL ? &k : NULL, err);
+	code = store_once_find(v, tx, once, made, err);
+	if (code == PARE_OK && once != NULL && once->replayed) {
+		code = s->ops->job_load(tx, v.owner, made, &r, err);
+	} else if (code == PARE_OK) {
+		r = store_job_new_row(j);
+		code = put_new(v, tx, &r, once, err);
 		if (code == PARE_OK && j->webhook != NULL)
 			code = store_hook_of_new_job(v, tx, j->webhook, &r, err);
 	}
@@ -255,7 +233,6 @@ enum pare_code store_job_put(struct store_view v, struct store_job *j, const str
 		return code;
 	}
 	*j = r.j;
-	*out_replayed = known;
 	return PARE_OK;
 }
 

@@ -36,7 +36,7 @@ struct store_range {
 
 struct store_idem_row {
 	bool found;
-	char job[PARE_ID_MAX];
+	char made[PARE_ID_MAX];
 	uint8_t fingerprint[STORE_SHA256_BYTES];
 };
 
@@ -105,7 +105,7 @@ struct store_ops {
 
 	enum pare_code (*idem_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
 	enum pare_code (*idem_load)(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
-	enum pare_code (*idem_insert)(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err);
+	enum pare_code (*idem_insert)(struct store_tx *tx, const char *owner, const char *key, const char *scope, const uint8_t fingerprint[STORE_SHA256_BYTES], const char *made, int64_t now_ms, struct pare_err *err);
 
 	/* The id of the job without a parent that ended first, if it did by then, or of some job with artifacts that were made by then and no parent that runs; *out_id stays as it is when there is none. */
 	enum pare_code (*job_ended)(struct store_tx *tx, int64_t before_ms, char out_id[PARE_ID_MAX], struct pare_err *err);
@@ -195,6 +195,11 @@ PARE_MUST_USE enum pare_code store_asset_check_files(const struct store_asset *a
 PARE_MUST_USE enum pare_code store_asset_insert(struct store_view v, struct store_tx *tx, struct store_asset *a, struct pare_err *err);
 /* The same as the next version of a name, which the alias, if there is one, means from now on (store_registry.c). */
 PARE_MUST_USE enum pare_code store_register(struct store_view v, struct store_tx *tx, const char *as, struct store_asset *a, struct pare_err *err);
+
+/* At the beginning of a transaction that makes something: k->replayed, and out_made, if the key has made it before (else out_made is untouched). At its end: remembers it. k NULL: no key
+ * (store_once.c). */
+PARE_MUST_USE enum pare_code store_once_find(struct store_view v, struct store_tx *tx, struct store_idempotency *k, char out_made[PARE_ID_MAX], struct pare_err *err);
+PARE_MUST_USE enum pare_code store_once_keep(struct store_view v, struct store_tx *tx, const struct store_idempotency *k, const char *made, struct pare_err *err);
 
 /* Quotas, within the transaction that would exceed them (store_quota.c). */
 PARE_MUST_USE enum pare_code store_quota_bytes(struct store_view v, struct store_tx *tx, int64_t n_bytes, struct pare_err *err);

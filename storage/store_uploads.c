@@ -6,12 +6,25 @@
 #include "core/base/mem.h"
 #include "storage/store_priv.h"
 
+static enum pare_code put(struct store_view v, struct store_tx *tx, struct store_upload *u, int max_open, struct pare_err *err)
+{
+	int n = 0;
+	enum pare_code code = v.store->ops->upload_count(tx, v.owner, &n, err);
+
+	if (code == PARE_OK && n >= max_open)
+		code = pare_err_set(err, PARE_E_QUOTA, NULL, "there are %d uploads, which is the limit: complete them, delete them, or wait until they expire", n);
+	if (code != PARE_OK)
+		return code;
+	store_new_id(v.store, "upl", u->id);
+	code = v.store->ops->upload_insert(tx, u, err);
+	return code == PARE_OK ? store_once_keep(v, tx, u->once, u->id, err) : code;
+}
+
 enum pare_code store_upload_put(struct store_view v, struct store_upload *u, int max_open, struct pare_err *err)
 {
 	struct store *s = v.store;
 	struct store_upload row = *u;
 	struct store_tx *tx;
-	int n = 0;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
 
 	if (code != PARE_OK)
@@ -20,13 +33,9 @@ enum pare_code store_upload_put(struct store_view v, struct store_upload *u, int
 	row.metadata = row.metadata != NULL ? row.metadata : "";
 	memcpy(row.owner, v.owner, strlen(v.owner) + 1);
 	row.created_ms = s->env.wall_ms(s->env.ctx);
-	code = s->ops->upload_count(tx, v.owner, &n, err);
-	if (code == PARE_OK && n >= max_open)
-		code = pare_err_set(err, PARE_E_QUOTA, NULL, "there are %d uploads, which is the limit: complete them, delete them, or wait until they expire", n);
-	if (code == PARE_OK) {
-		store_new_id(s, "upl", row.id);
-		code = s->ops->upload_insert(tx, &row, err);
-	}
+	code = store_once_find(v, tx, u->once, row.id, err);
+	if (code == PARE_OK && (u->once == NULL || !u->once->replayed))
+		code = put(v, tx, &row, max_open, err);
 	code = s->ops->end(tx, code, err);
 	if (code != PARE_OK)
 		return code;

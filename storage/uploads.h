@@ -16,6 +16,7 @@ struct store_upload {
 	int64_t n_synced;     /* durable bytes; of a complete one all of them */
 	char sha256[STORE_SHA256_HEX]; /* "" until it is complete */
 	int64_t created_ms, expires_ms;
+	struct store_idempotency *once; /* of store_upload_put only; NULL: none */
 	void *memory;
 };
 /* Makes id and created_ms; part, n_total, n_synced, sha256, expires_ms are given. PARE_E_QUOTA when the owner has max_open already. */

@@ -210,10 +210,18 @@ static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum 
 	return PARE_OK;
 }
 
+void memory_once_drop(struct store_tx *tx, const char *made)
+{
+	for (int i = n_rows(tx, T_IDEM) - 1; i >= 0; i--)
+		if (strcmp(((const struct idem_row *)row_at(tx, T_IDEM, i))->r.made, made) == 0)
+			drop_row(tx, T_IDEM, i);
+}
+
 static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
 	(void)err;
 	memory_events_drop(tx, id);
+	memory_once_drop(tx, id);
 	drop_row(tx, T_ASSETS, find_asset(tx, NULL, kind, id));
 	return PARE_OK;
 }
@@ -321,7 +329,7 @@ static void remove_job(struct store_tx *tx, const char *id)
 	memory_events_drop(tx, id);
 	memory_hooks_drop_job(tx, id);
 	drop_where_job(tx, T_ARTIFACTS, offsetof(struct store_artifact, job), id);
-	drop_where_job(tx, T_IDEM, offsetof(struct idem_row, r.job), id);
+	memory_once_drop(tx, id);
 	drop_where_job(tx, T_JOBS, offsetof(struct store_job_row, j.id), id);
 }
 
@@ -570,14 +578,14 @@ static enum pare_code idem_load(struct store_tx *tx, const char *owner, const ch
 	return PARE_OK;
 }
 
-static enum pare_code idem_insert(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
+static enum pare_code idem_insert(struct store_tx *tx, const char *owner, const char *key, const char *scope, const uint8_t fingerprint[STORE_SHA256_BYTES], const char *made, int64_t now_ms, struct pare_err *err)
 {
-	struct idem_row row = {.scope = pare_strdup(k->scope), .key = pare_strdup(k->key), .created_ms = now_ms, .r = {.found = true}};
+	struct idem_row row = {.scope = pare_strdup(scope), .key = pare_strdup(key), .created_ms = now_ms, .r = {.found = true}};
 	enum pare_code code = PARE_E_NOMEM;
 
 	memcpy(row.owner, owner, strlen(owner) + 1);
-	memcpy(row.r.fingerprint, k->fingerprint, sizeof row.r.fingerprint);
-	memcpy(row.r.job, find_job(tx, job)->j.id, sizeof row.r.job);
+	memcpy(row.r.fingerprint, fingerprint, sizeof row.r.fingerprint);
+	memcpy(row.r.made, made, strlen(made) + 1);
 	if (row.scope == NULL || row.key == NULL)
 		code = pare_err_nomem(err, 0);
 	else

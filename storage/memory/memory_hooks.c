@@ -139,6 +139,7 @@ static void drop_hook(struct store_tx *tx, int at)
 	for (int i = n_rows(tx, T_DELIVERIES) - 1; i >= 0; i--)
 		if (strcmp(((const struct store_delivery *)row_at(tx, T_DELIVERIES, i))->hook, id) == 0)
 			drop_row(tx, T_DELIVERIES, i);
+	memory_once_drop(tx, id);
 	drop_row(tx, T_HOOKS, at);
 }
 

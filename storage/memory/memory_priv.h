@@ -190,6 +190,7 @@ enum pare_code memory_delivery_next(struct store_tx *tx, int64_t now_ms, int64_t
 enum pare_code memory_delivery_fail_all(struct store_tx *tx, const char *hook, int64_t now_ms, struct pare_err *err);
 enum pare_code memory_delivery_purge(struct store_tx *tx, int64_t before_ms, int *out_n, struct pare_err *err);
 /* A job goes, and with it what hears of it alone. */
+void memory_once_drop(struct store_tx *tx, const char *made); /* the idempotency key that made it */
 void memory_hooks_drop_job(struct store_tx *tx, const char *job);
 void memory_events_drop(struct store_tx *tx, const char *subject);
 

@@ -70,6 +70,7 @@ enum pare_code memory_upload_update(struct store_tx *tx, const struct store_uplo
 enum pare_code memory_upload_remove(struct store_tx *tx, const char *id, struct pare_err *err)
 {
 	(void)err;
+	memory_once_drop(tx, id);
 	drop_row(tx, T_UPLOADS, find(tx, id));
 	return PARE_OK;
 }

@@ -184,6 +184,22 @@ const struct sqlite_migration sqlite_migration_table[] = {
     {.version = 15, /* results that become models */
         .sql = "ALTER TABLE jobs ADD COLUMN register_as TEXT NOT NULL DEFAULT '';"
                "PRAGMA user_version = 15;"},
+    /* Idempotency keys of everything that is made. What it is they do not know, so what takes it away takes them with it. */
+    {.version = 16,
+        .sql = "ALTER TABLE idempotency RENAME TO old_idempotency;"
+               "DROP INDEX idempotency_created;"
+               "DROP INDEX idempotency_job;"
+               "CREATE TABLE idempotency (owner TEXT NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL, fingerprint BLOB NOT NULL, made TEXT NOT NULL,"
+               " created_ms INTEGER NOT NULL, PRIMARY KEY (owner, scope, key)) STRICT, WITHOUT ROWID;"
+               "INSERT INTO idempotency SELECT owner, scope, key, fingerprint, job, created_ms FROM old_idempotency;"
+               "DROP TABLE old_idempotency;"
+               "CREATE INDEX idempotency_created ON idempotency (created_ms);"
+               "CREATE INDEX idempotency_made ON idempotency (made);"
+               "CREATE TRIGGER job_forgotten AFTER DELETE ON jobs BEGIN DELETE FROM idempotency WHERE made = OLD.id; END;"
+               "CREATE TRIGGER asset_forgotten AFTER DELETE ON assets BEGIN DELETE FROM idempotency WHERE made = OLD.id; END;"
+               "CREATE TRIGGER upload_forgotten AFTER DELETE ON uploads BEGIN DELETE FROM idempotency WHERE made = OLD.id; END;"
+               "CREATE TRIGGER webhook_forgotten AFTER DELETE ON webhooks BEGIN DELETE FROM idempotency WHERE made = OLD.id; END;"
+               "PRAGMA user_version = 16;"},
     {0},
 };
 

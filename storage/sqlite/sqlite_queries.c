@@ -99,8 +99,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_ARTIFACT_REMOVE] = "DELETE FROM artifacts WHERE id = ?1",
 
     [Q_IDEM_PURGE] = "DELETE FROM idempotency WHERE created_ms <= ?1",
-    [Q_IDEM_LOAD] = "SELECT job, fingerprint FROM idempotency WHERE owner = ?1 AND scope = ?2 AND key = ?3",
-    [Q_IDEM_INSERT] = "INSERT INTO idempotency (owner, scope, key, fingerprint, job, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [Q_IDEM_LOAD] = "SELECT made, fingerprint FROM idempotency WHERE owner = ?1 AND scope = ?2 AND key = ?3",
+    [Q_IDEM_INSERT] = "INSERT INTO idempotency (owner, scope, key, fingerprint, made, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_BLOB_USED] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files WHERE sha256 = ?1) OR EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) "
                     "OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint = ?1 AND checkpoint <> '') OR EXISTS (SELECT 1 FROM uploads WHERE sha256 = ?1 AND sha256 <> '')",
     [Q_BLOB_LIST] = "SELECT sha256 FROM asset_files UNION SELECT sha256 FROM artifacts UNION SELECT checkpoint FROM jobs WHERE checkpoint <> '' "

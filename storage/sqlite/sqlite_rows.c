@@ -632,21 +632,21 @@ static enum pare_code idem_load(struct store_tx *tx, const char *owner, const ch
 	sqlite_bind_str(&u, key);
 	out->found = sqlite_row(&u);
 	if (out->found) {
-		sqlite_copy(&u, out->job, sizeof out->job);
+		sqlite_copy(&u, out->made, sizeof out->made);
 		sqlite_copy_bytes(&u, out->fingerprint, sizeof out->fingerprint);
 	}
 	return sqlite_use_end(&u, "reading an idempotency key", err);
 }
 
-static enum pare_code idem_insert(struct store_tx *tx, const char *owner, const struct store_idempotency *k, const char *job, int64_t now_ms, struct pare_err *err)
+static enum pare_code idem_insert(struct store_tx *tx, const char *owner, const char *key, const char *scope, const uint8_t fingerprint[STORE_SHA256_BYTES], const char *made, int64_t now_ms, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_IDEM_INSERT);
 
 	sqlite_bind_str(&u, owner);
-	sqlite_bind_str(&u, k->scope);
-	sqlite_bind_str(&u, k->key);
-	sqlite_bind_bytes(&u, k->fingerprint, STORE_SHA256_BYTES);
-	sqlite_bind_str(&u, job);
+	sqlite_bind_str(&u, scope);
+	sqlite_bind_str(&u, key);
+	sqlite_bind_bytes(&u, fingerprint, STORE_SHA256_BYTES);
+	sqlite_bind_str(&u, made);
 	sqlite_bind_int(&u, now_ms);
 	(void)sqlite_row(&u);
 	return sqlite_use_end(&u, "storing an idempotency key", err);

@@ -223,7 +223,6 @@ START_TEST(replays_by_idempotency_key)
 }
 END_TEST
 
-
 START_TEST(pages_and_filters)
 {
 	char ids[5][PARE_ID_MAX];

@@ -116,11 +116,9 @@ END_TEST
 START_TEST(job_put_fills_everything)
 {
 	struct store_job j = {.max_crashes = 3, .name = NULL, .model = model, .dataset = dataset, .request = "{\"seed\":42}"}, got;
-	bool replayed = true;
 
 	begin(_i);
-	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
-	ck_assert(!replayed);
+	MUST(store_job_put(MINE(s), &j, NULL, &err));
 	ck_assert(pare_id_check(j.id, "job"));
 	MUST(store_job_get(MINE(s), j.id, &got, &err));
 	ck_assert_str_eq(got.id, j.id);
@@ -152,27 +150,27 @@ END_TEST
 START_TEST(job_put_needs_its_assets)
 {
 	struct store_job j = {.model = "mdl_gone", .dataset = dataset, .request = "{}"};
-	bool replayed, more;
+	bool more;
 	struct store_page page = {.limit = 1};
 	struct store_job *list;
 	int n;
 
 	begin(_i);
-	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/model");
 	ck_assert_str_eq(j.model, "mdl_gone");
 	j.model = dataset; /* exists, as something else */
-	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/model");
 	j.model = model;
 	j.dataset = "dst_gone";
-	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/dataset");
 	MUST(store_job_list(MINE(s), &page, &list, &n, &more, &err));
 	ck_assert_int_eq(n, 0);
 	store_job_list_done(list, n);
 	j.dataset = NULL; /* pruning by magnitude needs no data */
-	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &err));
 	ck_assert_str_eq(j.dataset, "");
 	store_job_done(&j);
 	end();
@@ -184,34 +182,33 @@ START_TEST(idempotency)
 	struct store_idempotency k = {.key = "k1", .scope = "key_1", .fingerprint = {1}};
 	struct store_job a = {.model = model, .dataset = dataset, .request = "{\"a\":1}"}, b = a, c = a, d = a;
 	char first[PARE_ID_MAX], other[PARE_ID_MAX];
-	bool replayed;
 
 	begin(_i);
-	MUST(store_job_put(MINE(s), &a, &k, &replayed, &err));
-	ck_assert(!replayed);
+	MUST(store_job_put(MINE(s), &a, &k, &err));
+	ck_assert(!k.replayed);
 	memcpy(first, a.id, sizeof first);
 	store_job_done(&a);
-	MUST(store_job_put(MINE(s), &b, &k, &replayed, &err));
-	ck_assert(replayed);
+	MUST(store_job_put(MINE(s), &b, &k, &err));
+	ck_assert(k.replayed);
 	ck_assert_str_eq(b.id, first);
 	ck_assert_str_eq(b.request, "{\"a\":1}");
 	store_job_done(&b);
 	k.fingerprint[0] = 2;
-	ck_assert_int_eq(store_job_put(MINE(s), &c, &k, &replayed, &err), PARE_E_KEY_REUSED);
+	ck_assert_int_eq(store_job_put(MINE(s), &c, &k, &err), PARE_E_KEY_REUSED);
 	ck_assert_ptr_nonnull(strstr(err.message, "\"k1\""));
 	k.scope = "key_2";
-	MUST(store_job_put(MINE(s), &c, &k, &replayed, &err));
-	ck_assert(!replayed);
+	MUST(store_job_put(MINE(s), &c, &k, &err));
+	ck_assert(!k.replayed);
 	memcpy(other, c.id, sizeof other);
 	ck_assert_str_ne(other, first);
 	store_job_done(&c);
 	/* a day later the key is new again */
 	k.scope = "key_1";
 	fake_wall += 24 * HOUR_MS - 1;
-	ck_assert_int_eq(store_job_put(MINE(s), &d, &k, &replayed, &err), PARE_E_KEY_REUSED);
+	ck_assert_int_eq(store_job_put(MINE(s), &d, &k, &err), PARE_E_KEY_REUSED);
 	fake_wall += 1;
-	MUST(store_job_put(MINE(s), &d, &k, &replayed, &err));
-	ck_assert(!replayed);
+	MUST(store_job_put(MINE(s), &d, &k, &err));
+	ck_assert(!k.replayed);
 	ck_assert_str_ne(d.id, first);
 	store_job_done(&d);
 	end();
@@ -222,19 +219,18 @@ START_TEST(idempotency_replays_when_the_model_is_gone)
 {
 	struct store_idempotency k = {.key = "k", .scope = "", .fingerprint = {1}};
 	struct store_job a = {.model = model, .request = "{}"}, b = a, c = a;
-	bool replayed;
 
 	begin(_i);
-	MUST(store_job_put(MINE(s), &a, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &a, &k, &err));
 	store_job_done(&a);
 	finish(a.id, claim(a.id), STORE_SUCCEEDED);
 	MUST(store_asset_delete(MINE(s), STORE_MODEL, model, &err));
-	MUST(store_job_put(MINE(s), &b, &k, &replayed, &err));
-	ck_assert(replayed);
+	MUST(store_job_put(MINE(s), &b, &k, &err));
+	ck_assert(k.replayed);
 	ck_assert_int_eq(b.status, STORE_SUCCEEDED);
 	MUST(store_job_delete(MINE(s), b.id, &err)); /* and the key with it */
 	store_job_done(&b);
-	ck_assert_int_eq(store_job_put(MINE(s), &c, &k, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &c, &k, &err), PARE_E_NOT_FOUND);
 	end();
 }
 END_TEST
@@ -244,14 +240,13 @@ START_TEST(idempotency_of_a_failed_put)
 {
 	struct store_idempotency k = {.key = "k", .fingerprint = {1}};
 	struct store_job j = {.model = "mdl_no", .request = "{}"};
-	bool replayed;
 
 	begin(_i);
-	ck_assert_int_eq(store_job_put(MINE(s), &j, &k, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(MINE(s), &j, &k, &err), PARE_E_NOT_FOUND);
 	j.model = model;
 	k.fingerprint[0] = 9;
-	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
-	ck_assert(!replayed);
+	MUST(store_job_put(MINE(s), &j, &k, &err));
+	ck_assert(!k.replayed);
 	store_job_done(&j);
 	end();
 }

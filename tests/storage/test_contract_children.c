@@ -416,12 +416,11 @@ END_TEST
 START_TEST(children_are_not_counted_against_their_owner)
 {
 	struct store_job j = {.max_crashes = 3, .kind = "prune", .model = model, .request = "{}"};
-	bool replayed;
 
 	begin_held(_i);
 	fork_some(0, 3, 3, 0);
 	store_set_quota(s, &(struct store_quota){.max_open_jobs = 2});
-	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &err));
 	store_job_done(&j);
 	end();
 }
@@ -430,11 +429,10 @@ END_TEST
 START_TEST(a_retry_says_whose)
 {
 	struct store_job j = {.max_crashes = 3, .kind = "sweep", .model = model, .request = "{}"}, back;
-	bool replayed;
 
 	begin_held(_i);
 	memcpy(j.retry_of, parent, sizeof j.retry_of);
-	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &err));
 	back = load(j.id);
 	ck_assert_str_eq(back.retry_of, parent);
 	ck_assert_str_eq(back.parent, "");

@@ -385,7 +385,7 @@ static enum pare_code whole_path(void)
 	enum pare_code code = store_hook_put(MINE(s), &h, &err);
 
 	if (code == PARE_OK)
-		code = store_job_put(MINE(s), &j, NULL, &flag, &err);
+		code = store_job_put(MINE(s), &j, NULL, &err);
 	if (code != PARE_OK)
 		return code;
 	store_job_done(&j);

@@ -11,10 +11,9 @@ static void put(int i)
 	static const char *const kinds[] = {"prune", "train", "search"};
 	static const char *const labels[] = {"", "team=a\n", "team=a\ntier=1\n", "team=b\ntier=1\n"};
 	struct store_job j = {.max_crashes = 3, .model = i % 2 == 0 ? model : model2, .dataset = i < 6 ? dataset : NULL, .kind = kinds[i % 3], .labels = labels[i % 4], .priority = i % 3 - 1, .request = "{}"};
-	bool replayed;
 
 	fake_wall += 10;
-	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &err));
 	memcpy(ids[i], j.id, PARE_ID_MAX);
 	store_job_done(&j);
 }

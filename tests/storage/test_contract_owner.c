@@ -98,20 +98,20 @@ START_TEST(lists_and_references)
 	static const char *const labels[] = {"team=a"};
 	struct store_page page = {.limit = 10};
 	char mine[PARE_ID_MAX];
-	bool replayed, more;
+	bool more;
 	int n;
 
 	begin(_i);
 	put_job(s, model, dataset, mine);
 	MUST(store_asset_put(THEIRS, &theirs, &err));
-	ck_assert_int_eq(store_job_put(THEIRS, &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(THEIRS, &j, NULL, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/model");
 	j.model = theirs.id;
 	j.dataset = dataset;
-	ck_assert_int_eq(store_job_put(THEIRS, &j, NULL, &replayed, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_job_put(THEIRS, &j, NULL, &err), PARE_E_NOT_FOUND);
 	ck_assert_str_eq(err.where, "/dataset");
 	j.dataset = NULL;
-	MUST(store_job_put(THEIRS, &j, NULL, &replayed, &err));
+	MUST(store_job_put(THEIRS, &j, NULL, &err));
 	ck_assert_str_eq(j.owner, "other");
 	MUST(store_asset_list(THEIRS, STORE_MODEL, &page, &list, &n, &more, &err));
 	ck_assert(n == 1 && !more);
@@ -140,18 +140,17 @@ START_TEST(idempotency_keys_are_the_owners)
 	struct store_file f = {.path = "m.onnx", .sha256 = SHA_A, .n_bytes = 1};
 	struct store_asset theirs = {.kind = STORE_MODEL, .name = "n", .n_files = 1, .files = &f};
 	struct store_job a = {.model = model, .request = "{}"}, b = {.request = "{}"}, again = b;
-	bool replayed = true;
 
 	begin(_i);
 	MUST(store_asset_put(THEIRS, &theirs, &err));
-	MUST(store_job_put(MINE(s), &a, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &a, &k, &err));
 	b.model = again.model = theirs.id;
 	k.fingerprint[0] = 2; /* another request under the same key and scope, of another owner */
-	MUST(store_job_put(THEIRS, &b, &k, &replayed, &err));
-	ck_assert(!replayed);
+	MUST(store_job_put(THEIRS, &b, &k, &err));
+	ck_assert(!k.replayed);
 	ck_assert_str_ne(a.id, b.id);
-	MUST(store_job_put(THEIRS, &again, &k, &replayed, &err));
-	ck_assert(replayed);
+	MUST(store_job_put(THEIRS, &again, &k, &err));
+	ck_assert(k.replayed);
 	ck_assert_str_eq(again.id, b.id);
 	store_job_done(&a);
 	store_job_done(&b);

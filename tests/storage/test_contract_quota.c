@@ -85,20 +85,19 @@ START_TEST(open_jobs_have_an_end)
 	struct store_idempotency k = {.key = "k", .scope = "", .fingerprint = {1}};
 	struct store_job j = {.max_crashes = 1, .model = model, .request = "{}"}, next = j, again = j, out;
 	char first[PARE_ID_MAX];
-	bool replayed;
 
 	begin(_i);
 	quota(0, 2);
 	put_job(s, model, dataset, first);
-	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
-	ck_assert_int_eq(store_job_put(MINE(s), &next, NULL, &replayed, &err), PARE_E_QUOTA);
+	MUST(store_job_put(MINE(s), &j, &k, &err));
+	ck_assert_int_eq(store_job_put(MINE(s), &next, NULL, &err), PARE_E_QUOTA);
 	ck_assert_ptr_nonnull(strstr(err.message, "2 jobs"));
-	MUST(store_job_put(MINE(s), &again, &k, &replayed, &err)); /* that one is there already */
-	ck_assert(replayed);
+	MUST(store_job_put(MINE(s), &again, &k, &err)); /* that one is there already */
+	ck_assert(k.replayed);
 	store_job_done(&again);
 	MUST(store_job_cancel(MINE(s), j.id, &out, &err));
 	store_job_done(&out);
-	MUST(store_job_put(MINE(s), &next, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &next, NULL, &err));
 	store_job_done(&next);
 	store_job_done(&j);
 	ck_assert_int_eq(usage_of(MINE(s)).open_jobs, 2);

@@ -158,13 +158,12 @@ static void *put_with_one_key(void *arg)
 {
 	struct store_idempotency k = {.key = "same", .scope = "", .fingerprint = {7}};
 	struct store_job j = {.model = model, .dataset = dataset, .request = "{}"};
-	bool replayed = false;
 
-	if (store_job_put(MINE(s), &j, &k, &replayed, NULL) != PARE_OK) {
+	if (store_job_put(MINE(s), &j, &k, NULL) != PARE_OK) {
 		atomic_fetch_add(&n_wrong, 1);
 		return NULL;
 	}
-	atomic_fetch_add(&n_replayed, replayed);
+	atomic_fetch_add(&n_replayed, k.replayed);
 	memcpy(replay_ids[*(const int *)arg], j.id, PARE_ID_MAX);
 	store_job_done(&j);
 	return NULL;
@@ -196,7 +195,7 @@ static enum pare_code main_path(void)
 	bool flag, found;
 	int64_t token = 0;
 	int n;
-	enum pare_code code = store_job_put(MINE(s), &j, &k, &flag, &err);
+	enum pare_code code = store_job_put(MINE(s), &j, &k, &err);
 
 	if (code != PARE_OK)
 		return code;

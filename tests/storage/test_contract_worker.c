@@ -101,9 +101,8 @@ END_TEST
 static void put_registering(const char *as, char out_id[PARE_ID_MAX])
 {
 	struct store_job j = {.max_crashes = 3, .kind = "prune", .name = "n", .model = model, .dataset = dataset, .request = "{}", .register_as = as};
-	bool replayed;
 
-	MUST(store_job_put(MINE(s), &j, NULL, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, NULL, &err));
 	ck_assert_str_eq(j.register_as, as);
 	memcpy(out_id, j.id, PARE_ID_MAX);
 	store_job_done(&j);
@@ -169,9 +168,8 @@ START_TEST(what_cannot_be_called_that_is_no_job)
 	begin(_i);
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		struct store_job j = {.max_crashes = 3, .kind = "prune", .name = "n", .model = model, .dataset = dataset, .request = "{}", .register_as = names[i]};
-		bool replayed;
 
-		ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &replayed, &err), PARE_E_INVALID);
+		ck_assert_int_eq(store_job_put(MINE(s), &j, NULL, &err), PARE_E_INVALID);
 		ck_assert_str_eq(err.where, "/register");
 	}
 	end();

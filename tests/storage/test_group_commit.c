@@ -89,8 +89,7 @@ static int64_t n_jobs(void)
 static enum pare_code put(const char *on, struct pare_err *why)
 {
 	struct store_job j = {.max_crashes = 3, .model = on, .request = "{}"}, got;
-	bool replayed;
-	enum pare_code code = store_job_put(MINE(s), &j, NULL, &replayed, why);
+	enum pare_code code = store_job_put(MINE(s), &j, NULL, why);
 
 	if (code != PARE_OK)
 		return code;
@@ -189,12 +188,11 @@ END_TEST
 static void *put_on_a_full_disk(void *arg)
 {
 	struct store_job j = {.max_crashes = 3, .model = model, .request = arg};
-	bool replayed;
 
 	for (int i = 0; i < N_ROUNDS; i++) {
 		struct store_job mine = j;
 		struct pare_err why = {.code = PARE_OK};
-		enum pare_code code = store_job_put(MINE(s), &mine, NULL, &replayed, &why);
+		enum pare_code code = store_job_put(MINE(s), &mine, NULL, &why);
 
 		if (code == PARE_OK) {
 			atomic_fetch_add(&n_ok, 1);

@@ -84,10 +84,10 @@ START_TEST(everything_is_there_after_reopening)
 	struct store_job j = {.model = model, .dataset = dataset, .request = "{}"}, again = j, got;
 	struct store_event *events;
 	struct stat st;
-	bool replayed, found, final;
+	bool found, final;
 	int n;
 
-	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
+	MUST(store_job_put(MINE(s), &j, &k, &err));
 	store_job_done(&j);
 	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
 	MUST(store_job_finish(s, j.id, j.lease_token, &o, &err));
@@ -103,8 +103,8 @@ START_TEST(everything_is_there_after_reopening)
 	ck_assert_int_eq(n, 1);
 	ck_assert_str_eq(arts[0].id, art.id);
 	store_artifact_list_done(arts, n);
-	MUST(store_job_put(MINE(s), &again, &k, &replayed, &err));
-	ck_assert(replayed);
+	MUST(store_job_put(MINE(s), &again, &k, &err));
+	ck_assert(k.replayed);
 	ck_assert_str_eq(again.id, j.id);
 	store_job_done(&again);
 	store_job_done(&j);
@@ -176,7 +176,6 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	struct store_event *feed;
 	struct store_asset a;
 	struct store_usage u;
-	bool replayed = false;
 	char id[PARE_ID_MAX];
 	int n;
 
@@ -201,8 +200,8 @@ START_TEST(an_older_schema_is_brought_up_to_date)
 	store_asset_done(&a);
 	MUST(store_asset_resolve(MINE(s), STORE_MODEL, "net", id, &err));
 	ck_assert_str_eq(id, "mdl_1");
-	MUST(store_job_put(MINE(s), &j, &k, &replayed, &err));
-	ck_assert(replayed);
+	MUST(store_job_put(MINE(s), &j, &k, &err));
+	ck_assert(k.replayed);
 	ck_assert_str_eq(j.id, "job_1");
 	store_job_done(&j);
 	MUST(store_usage(MINE(s), &u, &err));
@@ -354,7 +353,7 @@ static void put_until_killed(int fd)
 		struct store_idempotency k = {.key = "key", .scope = "", .fingerprint = {1}};
 		bool flag;
 
-		if (store_job_put(MINE(mine), &j, i == 0 ? &k : NULL, &flag, NULL) != PARE_OK || write(fd, j.id, PARE_ID_MAX) != PARE_ID_MAX)
+		if (store_job_put(MINE(mine), &j, i == 0 ? &k : NULL, NULL) != PARE_OK || write(fd, j.id, PARE_ID_MAX) != PARE_ID_MAX)
 			_exit(1);
 		store_job_done(&j);
 		if (i % 3 == 0 && store_job_claim(mine, "w", 1000, &c, &flag, NULL) == PARE_OK && flag) {
@@ -422,7 +421,6 @@ START_TEST(a_full_disk)
 	char ids[3000][PARE_ID_MAX], answer[64];
 	char *request = malloc(20000);
 	struct store_job j;
-	bool replayed;
 	int n = 0;
 	enum pare_code code = PARE_OK;
 
@@ -436,7 +434,7 @@ START_TEST(a_full_disk)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
 	while (code == PARE_OK && n < 3000) {
 		j = (struct store_job){.model = model, .dataset = dataset, .request = request};
-		code = store_job_put(MINE(s), &j, NULL, &replayed, &err);
+		code = store_job_put(MINE(s), &j, NULL, &err);
 		if (code == PARE_OK) {
 			memcpy(ids[n++], j.id, PARE_ID_MAX);
 			store_job_done(&j);
