@@ -50,7 +50,7 @@ enum pare_code api_post_gc(struct api_exchange *x, struct pare_err *err)
 	atomic_flag_clear(&api->upkeep);
 	if (rc != PARE_OK)
 		return rc;
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	write_freed(&x->out, &freed, n_uploads);
 	return api_reply_json(x, 200, err);
 }
@@ -75,7 +75,7 @@ enum pare_code api_post_backup(struct api_exchange *x, struct pare_err *err)
 	atomic_flag_clear(&api->upkeep);
 	if (rc != PARE_OK)
 		return rc;
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "backup");
 	api_json_str(&x->out, "name", made.name);
@@ -94,7 +94,7 @@ static enum pare_code reply_drain(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "drain");
 	api_json_bool(&x->out, "draining", atomic_load(&x->api->draining) != 0);

@@ -145,9 +145,9 @@ enum pare_code api_get_job_report(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	api_set_header(x, "Vary", "Accept");
+	api_set_header_text(x, "Vary", "Accept");
 	x->whole = true;
 	/* The page is shown where the service lives: it may style itself and do nothing else. */
-	api_set_header(x, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox");
+	api_set_header_text(x, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox");
 	return reply_artifact(x, names[form], false, err);
 }

@@ -96,10 +96,10 @@ static int64_t now_ms(const struct api *api)
 
 static void set_stream_headers(struct api_exchange *x, enum form form)
 {
-	api_set_header(x, "Content-Type", "%s", form == FORM_SSE ? "text/event-stream" : "application/x-ndjson");
-	api_set_header(x, "Cache-Control", "no-store");
-	api_set_header(x, "X-Accel-Buffering", "no");
-	api_set_header(x, "Vary", "Accept");
+	api_set_header_text(x, "Content-Type", form == FORM_SSE ? "text/event-stream" : "application/x-ndjson");
+	api_set_header_text(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "X-Accel-Buffering", "no");
+	api_set_header_text(x, "Vary", "Accept");
 }
 
 static enum pare_code start_stream(struct api_exchange *x, const char *job, enum form form, int64_t after, bool resumed, struct pare_err *err)
@@ -121,7 +121,7 @@ static enum pare_code start_stream(struct api_exchange *x, const char *job, enum
 	if (rc != PARE_OK)
 		return rc;
 	if (form == FORM_SSE && resumed && s->final && s->after == after) {
-		api_set_header(x, "Cache-Control", "no-store");
+		api_set_header_text(x, "Cache-Control", "no-store");
 		api_reply_empty(x, 204);
 		return PARE_OK;
 	}
@@ -152,7 +152,7 @@ static enum pare_code reply_page(struct api_exchange *x, const char *job, int64_
 		api_json_bool(&x->out, "final", final && !more);
 	api_json_close(&x->out, '}');
 	store_event_list_done(list, n);
-	api_set_header(x, "Vary", "Accept");
+	api_set_header_text(x, "Vary", "Accept");
 	return api_reply_json(x, 200, err);
 }
 

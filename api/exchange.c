@@ -97,7 +97,7 @@ static enum pare_code find_route(struct api_exchange *x, struct pare_err *err)
 	pare_buf_init(&allow, 256);
 	rc = api_route_find(x->method, &x->target, &x->route, x->params, &allow, err);
 	if (allow.len > 0 && (rc == PARE_E_METHOD || strcmp(x->method, "OPTIONS") == 0))
-		api_set_header(x, "Allow", "%s", allow.data);
+		api_set_header_text(x, "Allow", allow.data);
 	if (rc == PARE_E_METHOD && strcmp(x->method, "OPTIONS") == 0) {
 		api_reply_empty(x, 204);
 		rc = PARE_OK;

@@ -6,7 +6,7 @@
 
 enum pare_code api_get_livez(struct api_exchange *x, struct pare_err *err)
 {
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "status", "live");
 	api_json_close(&x->out, '}');
@@ -98,7 +98,7 @@ enum pare_code api_get_readyz(struct api_exchange *x, struct pare_err *err)
 	bool verbose;
 	enum pare_code rc = api_query_flag(x, "verbose", &verbose, err);
 
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	if (rc == PARE_OK)
 		rc = check_ready(x, checks, verbose, err);
 	if (rc != PARE_OK)
@@ -158,7 +158,7 @@ static enum pare_code reply_built(struct api_exchange *x, const char *text, cons
 {
 	if (text == NULL)
 		return pare_err_set(err, PARE_E_NOT_FOUND, NULL, "this server was built without it");
-	api_set_header(x, "Cache-Control", "public, max-age=10");
+	api_set_header_text(x, "Cache-Control", "public, max-age=10");
 	(void)pare_buf_str(&x->out, text);
 	return api_reply_tagged(x, media_type, err);
 }

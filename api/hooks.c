@@ -96,10 +96,10 @@ static enum pare_code reply_hook(struct api_exchange *x, const struct store_hook
 
 	etag_of(h, etag);
 	if (with_secret)
-		api_set_header(x, "Cache-Control", "no-store");
+		api_set_header_text(x, "Cache-Control", "no-store");
 	else if (status == 200 && strcmp(x->route->method, "GET") == 0 && api_not_modified(x, etag))
 		return PARE_OK;
-	api_set_header(x, "ETag", "%s", etag);
+	api_set_header_text(x, "ETag", etag);
 	write_hook(x, h, with_secret);
 	return api_reply_json(x, status, err);
 }
@@ -409,7 +409,7 @@ void api_write_born_hook(struct api_exchange *x, const struct store_hook *h)
 	api_json_str(&x->out, "id", h->id);
 	api_json_str(&x->out, "secret", h->secret);
 	api_json_close(&x->out, '}');
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 }
 
 /* Without the secret, which was told when it was made. */

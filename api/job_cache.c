@@ -12,6 +12,7 @@
 
 struct slot {
 	int64_t revision;
+	uint64_t seen; /* the store as it was when the text was last known to be of now */
 	size_t n;
 	char *text; /* NULL: empty. owner, id and link_base stand behind it, each with its NUL */
 };
@@ -54,7 +55,7 @@ static bool is_of(const struct slot *s, const struct api_job_key *key)
 {
 	const char *const parts[] = {key->owner, key->id, key->link_base}, *p;
 
-	if (s->text == NULL || s->revision != key->revision)
+	if (s->text == NULL)
 		return false;
 	p = s->text + s->n;
 	for (int i = 0; i < 3; i++) {
@@ -65,15 +66,18 @@ static bool is_of(const struct slot *s, const struct api_job_key *key)
 	return true;
 }
 
-bool api_job_cache_get(struct api_job_cache *c, const struct api_job_key *key, struct pare_buf *out)
+bool api_job_cache_get(struct api_job_cache *c, struct api_job_key *key, uint64_t seen, struct pare_buf *out)
 {
 	struct slot *s = slot_of(c, key->id);
 	bool found;
 
 	(void)pthread_mutex_lock(&c->lock);
-	found = is_of(s, key);
-	if (found)
+	found = (key->revision != 0 ? s->revision == key->revision : s->seen == seen) && is_of(s, key);
+	if (found) {
+		key->revision = s->revision;
+		s->seen = s->seen > seen ? s->seen : seen;
 		(void)pare_buf_add(out, s->text, s->n);
+	}
 	(void)pthread_mutex_unlock(&c->lock);
 	return found;
 }

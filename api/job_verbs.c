@@ -198,7 +198,7 @@ enum pare_code api_get_queue(struct api_exchange *x, struct pare_err *err)
 		return rc;
 	if (e->workers != NULL)
 		e->workers(e->ctx, &alive, &busy, &sandbox);
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "queue");
 	api_json_int(&x->out, "runnable", counts[STORE_QUEUED]);
@@ -250,7 +250,7 @@ enum pare_code api_get_workers(struct api_exchange *x, struct pare_err *err)
 	if (list == NULL)
 		return pare_err_nomem(err, API_MAX_WORKERS * sizeof *list);
 	n = e->each_worker != NULL ? e->each_worker(e->ctx, list, API_MAX_WORKERS) : 0;
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	api_list_open(x);
 	for (int i = 0; i < n; i++)
 		write_worker(x, &list[i]);

@@ -300,7 +300,7 @@ static enum pare_code reply(struct api_exchange *x, const struct store_job *j, i
 	if (!expand.model && !expand.dataset) {
 		if (status == 200 && api_not_modified(x, etag))
 			return PARE_OK;
-		api_set_header(x, "ETag", "%s", etag);
+		api_set_header_text(x, "ETag", etag);
 	}
 	rc = api_write_job(x, j, expand, err);
 	if (rc == PARE_OK && store_job_status_final(j->status) && !expand.model && !expand.dataset && j->webhook == NULL && !x->out.failed) {
@@ -311,20 +311,25 @@ static enum pare_code reply(struct api_exchange *x, const struct store_job *j, i
 	return rc == PARE_OK ? api_reply_json(x, status, err) : rc;
 }
 
-/* A job that has ended and was told of before, without reading more of it than its revision. *out_done: answered. */
+/* A job that has ended and was told of before, without reading more of it than its revision, or nothing at all while the store stays as it is. *out_done: answered. */
 static enum pare_code reply_known(struct api_exchange *x, bool *out_done, struct pare_err *err)
 {
-	struct store_job j = {.status = STORE_QUEUED};
+	struct store_job j = {.status = STORE_SUCCEEDED};
 	struct api_job_key key = {x->view.owner, x->params[0], x->link_base, 0};
+	uint64_t seen = store_n_changes(x->view.store);
 	char etag[ETAG_MAX];
 
 	*out_done = false;
-	if (!pare_id_check(x->params[0], "job") || store_job_stamp(x->view, x->params[0], &j.status, &j.revision, NULL) != PARE_OK || !store_job_status_final(j.status))
+	if (!pare_id_check(x->params[0], "job"))
 		return PARE_OK;
-	key.revision = j.revision;
-	if (!api_job_cache_get(x->api->jobs, &key, &x->out))
-		return PARE_OK;
+	if (!api_job_cache_get(x->api->jobs, &key, seen, &x->out)) {
+		if (store_job_stamp(x->view, x->params[0], &j.status, &key.revision, NULL) != PARE_OK || !store_job_status_final(j.status))
+			return PARE_OK;
+		if (!api_job_cache_get(x->api->jobs, &key, seen, &x->out))
+			return PARE_OK;
+	}
 	*out_done = true;
+	j.revision = key.revision;
 	job_etag(&j, true, etag);
 	return api_not_modified(x, etag) ? PARE_OK : api_reply_json(x, 200, err);
 }

@@ -67,7 +67,7 @@ enum pare_code api_get_own_key(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "key");
 	api_json_str(&x->out, "id", c->id[0] != '\0' ? c->id : NULL);
@@ -243,7 +243,7 @@ static enum pare_code make(struct api_exchange *x, const struct wanted *w, struc
 	if (rc == PARE_OK) {
 		k.name = k.name != NULL ? k.name : "";
 		write_key(x, &k, secret);
-		api_set_header(x, "Cache-Control", "no-store");
+		api_set_header_text(x, "Cache-Control", "no-store");
 		api_set_location(x, "/v1/keys/%s", k.id);
 		rc = api_reply_json(x, 201, err);
 	}

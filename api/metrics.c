@@ -257,6 +257,6 @@ enum pare_code api_get_metrics(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	return api_reply_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", err);
 }

@@ -23,7 +23,7 @@ enum pare_code api_get_oip(struct api_exchange *x, struct pare_err *err)
 
 static enum pare_code reply_flag(struct api_exchange *x, const char *name, struct pare_err *err)
 {
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	api_json_open(&x->out, NULL, '{');
 	api_json_bool(&x->out, name, true);
 	api_json_close(&x->out, '}');

@@ -78,5 +78,5 @@ enum pare_code api_once(struct api_exchange *x, const char *more, struct store_i
 void api_once_told(struct api_exchange *x, const struct store_idempotency *once)
 {
 	if (once->replayed)
-		api_set_header(x, "Idempotency-Replayed", "true");
+		api_set_header_text(x, "Idempotency-Replayed", "true");
 }

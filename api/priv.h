@@ -105,6 +105,7 @@ bool api_is_head(const struct api_exchange *x);
 
 /* --- reply. Header values are copied. A failed allocation turns the reply into the static 503. */
 void api_set_header(struct api_exchange *x, const char *name, const char *fmt, ...) PARE_PRINTF(3, 4);
+void api_set_header_text(struct api_exchange *x, const char *name, const char *value); /* as it is */
 /* Sends x->out as JSON; GET replies of 200 get an ETag of their bytes unless one was set, and answer If-None-Match. */
 PARE_MUST_USE enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_err *err);
 PARE_MUST_USE enum pare_code api_reply_text(struct api_exchange *x, int status, const char *media_type, struct pare_err *err);

@@ -101,7 +101,7 @@ void api_reply_problem(struct api_exchange *x, const struct pare_err *err)
 	if (copy.code == PARE_E_QUOTA || copy.code == PARE_E_QUOTA_BYTES)
 		api_metrics_refused(x->api->metrics, copy.code == PARE_E_QUOTA_BYTES ? API_QUOTA_BYTES : x->rate.retry_seconds > 0 ? API_QUOTA_REQUESTS : API_QUOTA_OPEN);
 	write_problem(x, &copy, status);
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 	if (status == 503)
 		api_set_header(x, "Retry-After", "%d", copy.code == PARE_E_DRAINING ? 10 : 5);
 	if (status == 429)

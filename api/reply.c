@@ -58,24 +58,15 @@ static struct api_header *header_slot(struct api_exchange *x, const char *name)
 	return x->reply.n_headers < API_MAX_REPLY_HEADERS ? &x->reply_headers[x->reply.n_headers] : NULL;
 }
 
-void api_set_header(struct api_exchange *x, const char *name, const char *fmt, ...)
+/* A header's value goes into the response as it is, so nothing in it may end a line. */
+static void put_header(struct api_exchange *x, const char *name, char *value)
 {
 	struct api_header *h = header_slot(x, name);
-	char *value;
-	va_list ap;
-	int n;
 
-	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	value = h != NULL && n >= 0 ? pare_arena_alloc(&x->arena, (size_t)n + 1) : NULL;
-	if (value == NULL) {
+	if (h == NULL || value == NULL) {
 		x->headers_failed = true;
 		return;
 	}
-	va_start(ap, fmt);
-	(void)vsnprintf(value, (size_t)n + 1, fmt, ap);
-	va_end(ap);
 	for (char *p = value; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7F)
 			*p = '_';
@@ -83,6 +74,29 @@ void api_set_header(struct api_exchange *x, const char *name, const char *fmt, .
 	h->value = value;
 	if (h == &x->reply_headers[x->reply.n_headers])
 		x->reply.n_headers++;
+}
+
+void api_set_header(struct api_exchange *x, const char *name, const char *fmt, ...)
+{
+	char *value;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	value = n >= 0 ? pare_arena_alloc(&x->arena, (size_t)n + 1) : NULL;
+	if (value != NULL) {
+		va_start(ap, fmt);
+		(void)vsnprintf(value, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
+	put_header(x, name, value);
+}
+
+void api_set_header_text(struct api_exchange *x, const char *name, const char *value)
+{
+	put_header(x, name, pare_arena_strndup(&x->arena, value, strlen(value)));
 }
 
 static bool has_header(const struct api_exchange *x, const char *name)
@@ -109,10 +123,10 @@ static void set_rate_headers(struct api_exchange *x, int status)
 static enum pare_code finish(struct api_exchange *x, int status, struct pare_err *err)
 {
 	set_rate_headers(x, status);
-	api_set_header(x, "X-Request-Id", "%s", x->request_id);
-	api_set_header(x, "X-Content-Type-Options", "nosniff");
+	api_set_header_text(x, "X-Request-Id", x->request_id);
+	api_set_header_text(x, "X-Content-Type-Options", "nosniff");
 	if (!has_header(x, "Cache-Control"))
-		api_set_header(x, "Cache-Control", "private, no-cache");
+		api_set_header_text(x, "Cache-Control", "private, no-cache");
 	x->reply.status = status;
 	x->reply.headers = x->reply_headers;
 	x->reply.head_only = api_is_head(x);
@@ -129,7 +143,7 @@ enum pare_code api_reply_text(struct api_exchange *x, int status, const char *me
 
 	if (rc != PARE_OK)
 		return rc;
-	api_set_header(x, "Content-Type", "%s", media_type);
+	api_set_header_text(x, "Content-Type", media_type);
 	x->reply.kind = API_BODY_MEMORY;
 	x->reply.data = x->out.data != NULL ? x->out.data : "";
 	x->reply.n_bytes = x->out.len;
@@ -147,7 +161,7 @@ bool api_not_modified(struct api_exchange *x, const char *etag)
 {
 	const char *list = api_request_header(x, "If-None-Match");
 
-	api_set_header(x, "ETag", "%s", etag);
+	api_set_header_text(x, "ETag", etag);
 	if (list == NULL || !api_etag_in(list, etag, true))
 		return false;
 	api_reply_empty(x, 304);
@@ -223,7 +237,7 @@ static enum pare_code choose_part(struct api_exchange *x, int64_t n_bytes, const
 	if (!whole && !api_is_head(x) && api_if_range(api_request_header(x, "If-Range"), etag))
 		kind = api_range_parse(api_request_header(x, "Range"), n_bytes, &first, &n);
 	if (!whole)
-		api_set_header(x, "Accept-Ranges", "bytes");
+		api_set_header_text(x, "Accept-Ranges", "bytes");
 	if (kind == API_RANGE_BAD) {
 		api_set_header(x, "Content-Range", "bytes */%lld", (long long)n_bytes);
 		return pare_err_set(err, PARE_E_RANGE, NULL, "the range starts past the end of %lld bytes", (long long)n_bytes);
@@ -248,7 +262,7 @@ enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const 
 	(void)snprintf(etag, sizeof etag, "\"sha256:%s\"", sha256);
 	if (if_match != NULL && !api_etag_in(if_match, etag, false))
 		return pare_err_set(err, PARE_E_PRECONDITION, NULL, "If-Match does not hold %s", etag);
-	api_set_header(x, "Cache-Control", "private, immutable, max-age=31536000");
+	api_set_header_text(x, "Cache-Control", "private, immutable, max-age=31536000");
 	if (api_not_modified(x, etag))
 		return PARE_OK;
 	rc = blob_get(x->api->opt.blobs, sha256, &x->reply.fd, &n_bytes, err);
@@ -257,7 +271,7 @@ enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const 
 	rc = choose_part(x, n_bytes, etag, x->whole, &status, err);
 	if (rc != PARE_OK) /* the headers below describe the content and not the problem */
 		goto out;
-	api_set_header(x, "Content-Type", "%s", media_type);
+	api_set_header_text(x, "Content-Type", media_type);
 	api_digest_base64(sha256, digest);
 	api_set_header(x, "Repr-Digest", "sha-256=:%s:", digest);
 	if (filename != NULL)
@@ -311,7 +325,7 @@ void api_set_location(struct api_exchange *x, const char *fmt, ...)
 	text = link_text(x, fmt, ap, &b);
 	va_end(ap);
 	if (text != NULL)
-		api_set_header(x, "Location", "%s", text);
+		api_set_header_text(x, "Location", text);
 	else
 		x->headers_failed = true;
 	pare_buf_done(&b);
@@ -390,7 +404,7 @@ static void page_end(struct api_exchange *x, bool more, const char *last_id)
 	if (link.failed)
 		x->headers_failed = true;
 	else
-		api_set_header(x, "Link", "%s", link.data);
+		api_set_header_text(x, "Link", link.data);
 	pare_buf_done(&link);
 }
 

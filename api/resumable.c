@@ -40,9 +40,9 @@ static void say_limits(struct api_exchange *x)
 {
 	const struct api_limits *l = &x->api->opt.limits;
 
-	api_set_header(x, "Tus-Resumable", API_TUS_VERSION);
+	api_set_header_text(x, "Tus-Resumable", API_TUS_VERSION);
 	api_set_header(x, "Upload-Limit", "max-size=%lld, max-age=%lld", (long long)l->max_upload_bytes, (long long)(l->upload_ms / 1000));
-	api_set_header(x, "Cache-Control", "no-store");
+	api_set_header_text(x, "Cache-Control", "no-store");
 }
 
 static void say_state(struct api_exchange *x, const struct store_upload *u, int64_t offset)
@@ -52,13 +52,13 @@ static void say_state(struct api_exchange *x, const struct store_upload *u, int6
 	api_http_date(u->expires_ms, date);
 	api_set_header(x, "Upload-Offset", "%lld", (long long)offset);
 	api_set_header(x, "Upload-Complete", u->sha256[0] != '\0' ? "?1" : "?0");
-	api_set_header(x, "Upload-Expires", "%s", date);
+	api_set_header_text(x, "Upload-Expires", date);
 	if (u->n_total >= 0)
 		api_set_header(x, "Upload-Length", "%lld", (long long)u->n_total);
 	else
-		api_set_header(x, "Upload-Defer-Length", "1");
+		api_set_header_text(x, "Upload-Defer-Length", "1");
 	if (u->metadata != NULL && u->metadata[0] != '\0')
-		api_set_header(x, "Upload-Metadata", "%s", u->metadata);
+		api_set_header_text(x, "Upload-Metadata", u->metadata);
 }
 
 static void write_upload(struct api_exchange *x, const struct store_upload *u, int64_t offset)
@@ -206,7 +206,7 @@ static enum pare_code wrong_offset(struct api_exchange *x, int64_t is, int64_t s
 
 static enum pare_code is_complete(struct api_exchange *x, const struct store_upload *u, struct pare_err *err)
 {
-	api_set_header(x, "Upload-Complete", "?1");
+	api_set_header_text(x, "Upload-Complete", "?1");
 	api_set_header(x, "Upload-Offset", "%lld", (long long)u->n_total);
 	return refuse(x, IANA_TYPE "completed-upload", NULL, pare_err_set(err, PARE_E_CONFLICT, NULL, "upload %s is complete: nothing can be appended", u->id));
 }
@@ -351,7 +351,7 @@ enum pare_code api_resumable_begin(struct api_exchange *x, struct pare_err *err)
 	say_limits(x);
 	rc = api_resumable_head_read(x->headers, x->n_headers, &r->head, err);
 	if (rc == PARE_E_PRECONDITION)
-		api_set_header(x, "Tus-Version", API_TUS_VERSION);
+		api_set_header_text(x, "Tus-Version", API_TUS_VERSION);
 	if (rc == PARE_OK)
 		rc = begin_checksum(r, err);
 	if (rc == PARE_OK)
@@ -617,9 +617,9 @@ enum pare_code api_options_upload(struct api_exchange *x, struct pare_err *err)
 {
 	(void)err;
 	say_limits(x);
-	api_set_header(x, "Tus-Version", API_TUS_VERSION);
-	api_set_header(x, "Tus-Extension", API_TUS_EXTENSIONS);
-	api_set_header(x, "Tus-Checksum-Algorithm", API_TUS_CHECKSUMS);
+	api_set_header_text(x, "Tus-Version", API_TUS_VERSION);
+	api_set_header_text(x, "Tus-Extension", API_TUS_EXTENSIONS);
+	api_set_header_text(x, "Tus-Checksum-Algorithm", API_TUS_CHECKSUMS);
 	api_set_header(x, "Tus-Max-Size", "%lld", (long long)x->api->opt.limits.max_upload_bytes);
 	api_set_header(x, "Accept-Patch", TUS_TYPE ", " IETF_TYPE);
 	api_reply_empty(x, 204);

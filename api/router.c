@@ -160,7 +160,8 @@ static bool match(const char *pattern, const struct api_target *t, const char *p
 			return false;
 		if (*++pattern == '{') {
 			params[n_params++] = s;
-			pattern += strcspn(pattern, "/");
+			while (*pattern != '/' && *pattern != '\0')
+				pattern++;
 			continue;
 		}
 		while (*s != '\0' && *s == *pattern) {
@@ -183,14 +184,15 @@ static size_t literals(const char *pattern)
 	return n;
 }
 
-/* The path of the routes for a target, NULL if there is none. */
-static const char *best_path(const struct api_target *t)
+/* The first of the routes for a target, NULL if there is none. Rows of one path stand together (tests/api/test_router.c), so a path is looked at once. */
+static const struct api_route *best_row(const struct api_target *t)
 {
-	const char *params[API_MAX_PARAMS] = {0}, *best = NULL;
+	const char *params[API_MAX_PARAMS] = {0};
+	const struct api_route *best = NULL;
 
 	for (const struct api_route *r = api_route_table; r->method != NULL; r++)
-		if (match(r->path, t, params) && (best == NULL || literals(r->path) > literals(best)))
-			best = r->path;
+		if ((r == api_route_table || r->path != r[-1].path) && match(r->path, t, params) && (best == NULL || literals(r->path) > literals(best->path)))
+			best = r;
 	return best;
 }
 
@@ -215,14 +217,13 @@ size_t api_route_count(void)
 enum pare_code api_route_find(const char *method, const struct api_target *t, const struct api_route **out, const char *params[API_MAX_PARAMS], struct pare_buf *allow, struct pare_err *err)
 {
 	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
-	const char *path = best_path(t), *tried[API_MAX_PARAMS] = {0};
+	const struct api_route *best = best_row(t);
+	const char *tried[API_MAX_PARAMS] = {0};
 	bool found = false;
 
-	if (path != NULL)
-		(void)match(path, t, tried);
-	for (const struct api_route *r = api_route_table; path != NULL && r->method != NULL; r++) {
-		if (r->path != path && strcmp(r->path, path) != 0)
-			continue;
+	if (best != NULL)
+		(void)match(best->path, t, tried);
+	for (const struct api_route *r = best; r != NULL && r->method != NULL && strcmp(r->path, best->path) == 0; r++) {
 		if (strcmp(r->method, wanted) == 0) {
 			memcpy(params, tried, sizeof tried);
 			*out = r;

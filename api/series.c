@@ -245,9 +245,9 @@ static enum pare_code reply_series(struct series *s, struct pare_err *err)
 {
 	struct api_exchange *x = s->x;
 
-	api_set_header(x, "Vary", "Accept");
+	api_set_header_text(x, "Vary", "Accept");
 	if (s->csv) {
-		api_set_header(x, "Cache-Control", "private, no-cache");
+		api_set_header_text(x, "Cache-Control", "private, no-cache");
 		return api_reply_text(x, 200, "text/csv; charset=utf-8", err);
 	}
 	api_json_close(&x->out, ']');
@@ -364,6 +364,6 @@ enum pare_code api_get_job_logs(struct api_exchange *x, struct pare_err *err)
 	if (rc == PARE_OK)
 		rc = each_event(&s, j.id, last > tail ? last - tail : 0, NULL, write_line, err);
 	store_job_done(&j);
-	api_set_header(x, "Cache-Control", "private, no-cache");
+	api_set_header_text(x, "Cache-Control", "private, no-cache");
 	return rc == PARE_OK ? api_reply_text(x, 200, "text/plain; charset=utf-8", err) : rc;
 }

@@ -17,6 +17,11 @@ void store_close(struct store *s)
 		s->ops->close(s);
 }
 
+uint64_t store_n_changes(struct store *s)
+{
+	return atomic_load(&s->n_changes);
+}
+
 enum pare_code store_ping(struct store *s, struct pare_err *err)
 {
 	struct store_tx *tx;

@@ -49,6 +49,8 @@ PARE_MUST_USE enum pare_code store_usage(struct store_view v, struct store_usage
 PARE_MUST_USE enum pare_code store_sqlite_open(const char *dir, const struct pare_env *env, struct store **out, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_memory_open(const struct pare_env *env, struct store **out, struct pare_err *err);
 void store_close(struct store *s);
+/* Grows with every transaction that may have changed something, before the verb that made it returns: what was read when it was no greater than it is now is still so. */
+uint64_t store_n_changes(struct store *s);
 /* Can it still be written to? For readyz. */
 PARE_MUST_USE enum pare_code store_ping(struct store *s, struct pare_err *err);
 

@@ -3,6 +3,8 @@
 #ifndef STORAGE_STORE_PRIV_H
 #define STORAGE_STORE_PRIV_H
 
+#include <stdatomic.h>
+
 #include "core/base/buf.h"
 #include "storage/hook.h"
 #include "storage/keys.h"
@@ -156,6 +158,7 @@ struct store {
 	struct pare_env env;
 	struct store_quota quota;
 	char last_id[STORE_ID_DIGITS + 1]; /* of any kind; touched in writing transactions only */
+	_Atomic uint64_t n_changes; /* the backends count: after a writing transaction, whatever came of it */
 };
 
 /* What store_jobs.c and store_children.c share. An event of the job; the same and the row as it now is; a new job, its row and its first event; that nobody holds it

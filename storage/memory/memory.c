@@ -111,6 +111,8 @@ static enum pare_code mem_end(struct store_tx *tx, enum pare_code code, struct p
 		undo(tx);
 	while (n_rows(tx, T_UNDO) > 0)
 		drop_row(tx, T_UNDO, n_rows(tx, T_UNDO) - 1);
+	if (tx->write)
+		(void)atomic_fetch_add(&tx->m->base.n_changes, 1);
 	(void)pthread_mutex_unlock(&tx->m->lock);
 	return code;
 }

@@ -219,6 +219,16 @@ START_TEST(refuses_bodies_where_none_is_wanted)
 }
 END_TEST
 
+/* What finding a route relies on. */
+START_TEST(rows_of_one_path_stand_together)
+{
+	for (const struct api_route *r = api_route_table; r->method != NULL; r++)
+		for (const struct api_route *later = r + 1; later->method != NULL; later++)
+			if (strcmp(r->path, later->path) == 0)
+				ck_assert_str_eq(later[-1].path, r->path);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("router");
@@ -227,6 +237,7 @@ int main(void)
 	tcase_add_loop_test(pure, refuses_attack, 0, (int)(sizeof attacks / sizeof attacks[0]));
 	tcase_add_test(pure, decodes_once);
 	tcase_add_test(pure, refuses_long_target);
+	tcase_add_test(pure, rows_of_one_path_stand_together);
 	suite_add_tcase(s, pure);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, tells_404_from_405);
