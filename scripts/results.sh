@@ -59,7 +59,7 @@ rows() {
 	ROWS
 }
 
-# Rows of other papers. job@NAME is bench/published/NAME.json, whose {"$param": …} are the row's; a run takes one thread, and as many run side
+# packed: bytes of model.packed. Rows of other papers. job@NAME is bench/published/NAME.json, whose {"$param": …} are the row's; a run takes one thread, and as many run side
 # by side as there are cores. No dropout: it takes away from nets that have few weights left what the teacher's softened classes give them.
 mlp300='{"type":"mlp","input":[1,28,28],"layers":[{"units":300,"activation":"relu"},{"units":100,"activation":"relu"},{"units":10}]}'
 # as the literature counts it: 430500 weights
@@ -78,6 +78,8 @@ rows_published() {
 		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99643,$cnn_way}|.error <= 0.75 and .compression >= 280
 		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.98,"epochs":24}|.error <= 0.8 and .compression >= 50
 		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.99,"epochs":24}|.error <= 1.1 and .compression >= 100
+		LeNet-300-100|job@compressed|mnist|$mlp300|{"sparsity":0.97,"bits":4,"lr":0.002,"epochs":20,"rounds":20,"finetune_epochs":20,"shared_epochs":8}|.error <= 1.58 and .packed <= 27 * 1024
+		LeNet-5|job@compressed|mnist|$lenet5|{"sparsity":0.97,"bits":4,"lr":0.003,"epochs":6,"rounds":8,"finetune_epochs":12,"shared_epochs":4}|.error <= 0.74 and .packed <= 44 * 1024
 		LeNet-300-100|magnitude-distill|mnist|$mlp300|{"sparsity":0.98531,"rounds":40,"finetune_epochs":80}|.error <= 1.92 and .compression >= 68
 	ROWS
 }
@@ -158,7 +160,8 @@ while IFS='|' read -r net recipe data arch params bar; do
 	after='(1 - .final.accuracy) * 100'
 	times='.dense.n_weights / .final.n_nonzero_weights'
 	means=$(jq -nc --argjson a "$(over "$after" | jq .mean)" --argjson d "$(over "$dense" | jq .mean)" \
-		--argjson c "$(over "$times" | jq .mean)" --argjson m "$(over '.final.macs_nonzero' | jq .mean)" '{error: $a, dense_error: $d, compression: $c, macs: $m}')
+		--argjson c "$(over "$times" | jq .mean)" --argjson m "$(over '.final.macs_nonzero' | jq .mean)" \
+		--argjson p "$(over '.sharing.packed_bytes // 0' | jq .mean)" '{error: $a, dense_error: $d, compression: $c, macs: $m, packed: $p}')
 	verdict=missed
 	n=$((n + 1))
 	if [ "$(echo "$means" | jq --argjson of "$of" "$bar")" = true ]; then
