@@ -26,12 +26,6 @@ static void free_artifact(void *row)
 	store_artifact_done(row);
 }
 
-static void free_idem(void *row)
-{
-	pare_free(((struct idem_row *)row)->scope);
-	pare_free(((struct idem_row *)row)->key);
-}
-
 static void free_hook(void *row)
 {
 	store_hook_done(row);
@@ -55,7 +49,7 @@ const struct memory_kind memory_kind_table[N_TABLES] = {
     [T_JOBS] = {.row_bytes = sizeof(struct store_job_row), .free_row = free_job},
     [T_EVENTS] = {.row_bytes = sizeof(struct event_row), .free_row = free_event},
     [T_ARTIFACTS] = {.row_bytes = sizeof(struct store_artifact), .free_row = free_artifact},
-    [T_IDEM] = {.row_bytes = sizeof(struct idem_row), .free_row = free_idem},
+    [T_IDEM] = {.row_bytes = sizeof(struct idem_row), .free_row = memory_free_once},
     [T_KEYS] = {.row_bytes = sizeof(struct store_key), .free_row = memory_free_key},
     [T_UPLOADS] = {.row_bytes = sizeof(struct store_upload), .free_row = memory_free_upload},
     [T_HOOKS] = {.row_bytes = sizeof(struct store_hook), .free_row = free_hook},
@@ -210,13 +204,6 @@ static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum 
 	(void)err;
 	*out = find_asset(tx, owner, kind, id) >= 0;
 	return PARE_OK;
-}
-
-void memory_once_drop(struct store_tx *tx, const char *made)
-{
-	for (int i = n_rows(tx, T_IDEM) - 1; i >= 0; i--)
-		if (strcmp(((const struct idem_row *)row_at(tx, T_IDEM, i))->r.made, made) == 0)
-			drop_row(tx, T_IDEM, i);
 }
 
 static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
@@ -555,48 +542,7 @@ static enum pare_code artifact_remove(struct store_tx *tx, const char *id, struc
 	return PARE_OK;
 }
 
-/* --- idempotency keys and blobs */
-static enum pare_code idem_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err)
-{
-	struct table *table = &tx->m->tables[T_IDEM];
-
-	(void)err;
-	for (int i = table->n - 1; i >= 0; i--)
-		if (((const struct idem_row *)row_at(tx, T_IDEM, i))->created_ms <= before_ms)
-			drop_row(tx, T_IDEM, i);
-	table->n_at_begin = table->n; /* forgetting is not undone */
-	return PARE_OK;
-}
-
-static enum pare_code idem_load(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err)
-{
-	(void)err;
-	for (int i = 0; i < n_rows(tx, T_IDEM); i++) {
-		const struct idem_row *row = row_at(tx, T_IDEM, i);
-
-		if (strcmp(row->owner, owner) == 0 && strcmp(row->scope, scope) == 0 && strcmp(row->key, key) == 0)
-			*out = row->r;
-	}
-	return PARE_OK;
-}
-
-static enum pare_code idem_insert(struct store_tx *tx, const char *owner, const char *key, const char *scope, const uint8_t fingerprint[STORE_SHA256_BYTES], const char *made, int64_t now_ms, struct pare_err *err)
-{
-	struct idem_row row = {.scope = pare_strdup(scope), .key = pare_strdup(key), .created_ms = now_ms, .r = {.found = true}};
-	enum pare_code code = PARE_E_NOMEM;
-
-	memcpy(row.owner, owner, strlen(owner) + 1);
-	memcpy(row.r.fingerprint, fingerprint, sizeof row.r.fingerprint);
-	memcpy(row.r.made, made, strlen(made) + 1);
-	if (row.scope == NULL || row.key == NULL)
-		code = pare_err_nomem(err, 0);
-	else
-		code = push(tx, T_IDEM, &row, err);
-	if (code != PARE_OK)
-		free_idem(&row);
-	return code;
-}
-
+/* --- blobs */
 static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err)
 {
 	(void)err;
@@ -745,9 +691,9 @@ static const struct store_ops memory_ops = {
     .artifact_find = artifact_find,
     .artifact_remove = artifact_remove,
     .artifact_load = artifact_load,
-    .idem_purge = idem_purge,
-    .idem_load = idem_load,
-    .idem_insert = idem_insert,
+    .idem_purge = memory_idem_purge,
+    .idem_load = memory_idem_load,
+    .idem_insert = memory_idem_insert,
     .blob_used = blob_used,
     .blob_known = blob_known,
     .job_ended = job_ended,

@@ -159,6 +159,11 @@ enum pare_code memory_alias_put(struct store_tx *tx, const char *owner, enum sto
 enum pare_code memory_alias_remove(struct store_tx *tx, const char *owner, enum store_asset_kind kind, const char *name, const char *alias, struct pare_err *err);
 
 /* memory_uploads.c */
+void memory_free_once(void *row);
+void memory_once_drop(struct store_tx *tx, const char *made); /* the idempotency key that made it */
+enum pare_code memory_idem_purge(struct store_tx *tx, int64_t before_ms, struct pare_err *err);
+enum pare_code memory_idem_load(struct store_tx *tx, const char *owner, const char *scope, const char *key, struct store_idem_row *out, struct pare_err *err);
+enum pare_code memory_idem_insert(struct store_tx *tx, const char *owner, const char *key, const char *scope, const uint8_t fingerprint[STORE_SHA256_BYTES], const char *made, int64_t now_ms, struct pare_err *err);
 void memory_free_upload(void *row);
 enum pare_code memory_upload_insert(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
 enum pare_code memory_upload_load(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);
@@ -190,7 +195,6 @@ enum pare_code memory_delivery_next(struct store_tx *tx, int64_t now_ms, int64_t
 enum pare_code memory_delivery_fail_all(struct store_tx *tx, const char *hook, int64_t now_ms, struct pare_err *err);
 enum pare_code memory_delivery_purge(struct store_tx *tx, int64_t before_ms, int *out_n, struct pare_err *err);
 /* A job goes, and with it what hears of it alone. */
-void memory_once_drop(struct store_tx *tx, const char *made); /* the idempotency key that made it */
 void memory_hooks_drop_job(struct store_tx *tx, const char *job);
 void memory_events_drop(struct store_tx *tx, const char *subject);
 
