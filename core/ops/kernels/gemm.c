@@ -1,4 +1,4 @@
-/* OpenBLAS behind one function, and on machines with AVX2 strips of our own (strip.h) for all but large products: OpenBLAS packs
+/* OpenBLAS behind one function, and on machines with AVX2 or AVX-512 strips of our own (strip.h) for all but large products: OpenBLAS packs
  * both sides and clears the result in a pass of its own, which with the 64 rows of a batch, or of a head, is up to a third of its time.
  * Its own threads stay off: two pools on the same cores collapse (measured: down to a tenth of the speed), and its split of a
  * product among threads would make the result depend on their number.
@@ -12,8 +12,10 @@
 
 #include "core/ops/kernels/strip.h"
 
-#define K_PART 384   /* of a strip's panel, which stays in the first cache: 24 KiB */
-#define A_PART 65536 /* floats of a that stay in the second: 256 KiB */
+#define K_PART 384      /* of a strip's panel, which stays in the first cache: 24 KiB, or 48 KiB with AVX-512 */
+#define WIDEST 32       /* columns of a panel */
+#define A_PART 65536    /* floats of a that stay in the second: 256 KiB */
+#define DIRECT_ROWS 256 /* that meet a panel of b as it stands; with more of them, moving it first costs nothing */
 
 void pare_gemm_init(void)
 {
@@ -44,16 +46,21 @@ static int64_t part_end(int64_t n, int64_t most, int64_t i)
 static void strips(struct pare_strip *s, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, int64_t b_step, int64_t b_column,
     float *c)
 {
-	_Alignas(64) float panel[K_PART * PARE_STRIP_WIDTH];
+	_Alignas(64) float panel[K_PART * WIDEST];
+	int64_t most = pare_strip()->width;
+	bool direct = b_column == 1 && alpha == 1.0f && m <= DIRECT_ROWS;
 
 	for (int64_t at = 0, width; at < n; at += width) {
-		int64_t filled = n - at < PARE_STRIP_WIDTH ? n - at : PARE_STRIP_WIDTH;
+		int64_t filled = n - at < most ? n - at : most;
+		bool stands = direct && filled % (most / 2) == 0;
 
-		s->vectors = filled > PARE_STRIP_WIDTH / 2 ? 2 : 1;
-		width = PARE_STRIP_WIDTH / 2 * s->vectors;
-		s->tail = filled - width + PARE_STRIP_WIDTH / 2;
-		pare_strip()->pack(k, filled, width, b + at * b_column, b_step, b_column, alpha, panel);
-		pare_strip()->mul(s, m, k, a, panel, c + at, NULL);
+		s->vectors = filled > most / 2 ? 2 : 1;
+		width = most / 2 * s->vectors;
+		s->tail = filled - width + most / 2;
+		s->apart = stands ? b_step : width;
+		if (!stands)
+			pare_strip()->pack(k, filled, width, b + at * b_column, b_step, b_column, alpha, panel);
+		pare_strip()->mul(s, m, k, a, stands ? b + at : panel, c + at, NULL);
 	}
 }
 
@@ -76,7 +83,7 @@ static void by_strips(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float a
 	}
 }
 
-/* Strips read a as it stands and move b once for every part of a: that is less than BLAS does unless both are large. */
+/* Strips read a as it stands and move b, if at all, once for every part of a: that is less than BLAS does unless both are large. */
 static bool strips_pay(int64_t m, int64_t k)
 {
 	return pare_strip() != NULL && (k <= K_PART || (m <= 384 && k <= 1024));

@@ -77,7 +77,7 @@ static void panel_dot(struct pare_dot *d, int64_t m, int64_t k, int64_t width, c
 static void panel_strip(struct pare_strip *s, int64_t m, int64_t k, int64_t width, const float *a, const float *panel, const struct pare_conv_finish *finish,
     float *c)
 {
-	int64_t panels = width / PARE_STRIP_WIDTH, wide = panels > 1 ? PARE_STRIP_WIDTH : width;
+	int64_t panels = width / pare_strip()->width, wide = panels > 1 ? pare_strip()->width : width;
 
 	for (int64_t i = 0, at = 0, end; at < k; at = end) {
 		end = part_end(k, CACHED_FLOATS / wide, i++);
@@ -108,9 +108,9 @@ static void block_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t l
 		vectors = (int)(width / vector);
 		tail = (n - first < width ? n - first : width) - width + vector;
 		if (pare_strip() != NULL) {
-			struct pare_strip s = {.row = lda, .step = 1, .ys = ldc, .vectors = vectors, .tail = tail, .acc = acc};
+			struct pare_strip s = {.row = lda, .step = 1, .apart = width, .ys = ldc, .vectors = vectors, .tail = tail, .acc = acc};
 
-			width *= m == 1 && n - first >= 4 * PARE_STRIP_WIDTH ? 4 : 1;
+			width *= m == 1 && n - first >= 4 * pare_strip()->width ? 4 : 1;
 			panel_strip(&s, m, k, width, a, packed, then, c + first);
 		} else {
 			struct pare_dot d = {.xs = lda, .ys = ldc, .vectors = vectors, .tail = tail, .acc = acc};

@@ -59,7 +59,7 @@ static bool force(int tile)
 /* Sizes at which something begins anew: one row, whole panels and parts, and one more than them. */
 static int64_t draw_size(int64_t most)
 {
-	static const int64_t edge_table[] = {1, 2, 6, 7, 8, 9, 16, 17, 64, 96, 384, 385, 768, 1024, 1025};
+	static const int64_t edge_table[] = {1, 2, 6, 7, 8, 9, 14, 15, 16, 17, 31, 32, 33, 64, 65, 96, 384, 385, 768, 1024, 1025};
 	int64_t edge = edge_table[draw(0, (int64_t)(sizeof edge_table / sizeof *edge_table) - 1)];
 
 	return draw(0, 1) == 0 && edge <= most ? edge : draw(1, most);
