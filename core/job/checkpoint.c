@@ -45,7 +45,7 @@ static const struct {
     INT(aside, 1), INT(has_fold_dense, 1), INT(kept_mask_any, 1), INT(kept_cut_any, 1), INT(kept_stage, INT_MAX / 2), INT(has_kept_early, 1), INT(has_kept_moved, 1),
     INT(n_points, COUNT_MAX), INT(n_states, 64), INT(states_len, SLAB_MAX), INT(states_slices, COUNT_MAX * 64),
     INT(n_trials, PARE_SWEEP_ALL_MAX), INT(in_sweep, 1),
-    INT(n_state, 2), INT(has_best, 1), INT(since, INT_MAX / 2), NUM(best_accuracy), NUM(best_loss), NUM(stop_loss),
+    INT(n_state, PARE_CHECKPOINT_STATES), INT(has_best, 1), INT(since, INT_MAX / 2), NUM(best_accuracy), NUM(best_loss), NUM(stop_loss),
     INT(n_records, COUNT_MAX), INT(history_n, COUNT_MAX), INT(history_stride, INT_MAX / 4), INT(history_skipped, INT_MAX / 2), NUM(history_done),
 };
 #define N_NUMBERS (sizeof number_table / sizeof number_table[0])
@@ -84,6 +84,9 @@ static const struct {
     BLOCK(kept_moved, sizeof(float), slab_len, has_kept_moved, 1, false),
     BLOCK(state[0], sizeof(float), slab_len, n_state, 1, false),
     BLOCK(state[1], sizeof(float), slab_len, n_state, 2, false),
+    BLOCK(state[2], sizeof(float), slab_len, n_state, 3, false),
+    BLOCK(state[3], sizeof(float), slab_len, n_state, 4, false),
+    BLOCK(state[4], sizeof(float), slab_len, n_state, 5, false),
     BLOCK(best, sizeof(float), slab_len, has_best, 1, false),
     BLOCK(trials, sizeof(struct pare_checkpoint_trial), n_trials, n_trials, 1, false),
     BLOCK(records, PARE_CHECKPOINT_RECORD * sizeof(double), n_records, n_records, 1, false),

@@ -22,6 +22,7 @@ struct pare_checkpoint_trial {
 	char error[152]; /* why it failed */
 };
 
+#define PARE_CHECKPOINT_STATES 5 /* of a training run: PARE_TRAIN_STATES */
 struct pare_checkpoint {
 	/* whose it is */
 	int64_t job, model, teacher, data; /* CRC-32 of the job's text and of the files by role */
@@ -50,7 +51,7 @@ struct pare_checkpoint {
 
 	/* blocks, borrowed; of those that the numbers do not ask for, NULL */
 	const char *program; /* the program's version */
-	const float *slab, *dense, *kept, *fold_dense, *state[2], *best;
+	const float *slab, *dense, *kept, *fold_dense, *state[PARE_CHECKPOINT_STATES], *best;
 	const float *early, *moved, *kept_early, *kept_moved; /* what training left behind; kept: outside of the fold */
 	const uint8_t *mask, *before, *kept_mask; /* 1 or 0, slab_len; before: what a pruning step regrows to */
 	const uint8_t *cut, *kept_cut;   /* 1 or 0, n_slices */

@@ -516,7 +516,7 @@ bool job_resume_training(struct job_run *r, struct pare_train_state *out)
 	r->resume = NULL; /* this is the deepest level */
 	if (c == NULL || c->epoch == 0)
 		return false;
-	*out = (struct pare_train_state){.epoch = (int)c->epoch, .n_state = (int)c->n_state, .state = {c->state[0], c->state[1]}, .best = c->best,
+	*out = (struct pare_train_state){.epoch = (int)c->epoch, .n_state = (int)c->n_state, .state = {c->state[0], c->state[1], c->state[2], c->state[3], c->state[4]}, .best = c->best,
 	    .best_accuracy = c->best_accuracy, .best_loss = c->best_loss, .stop_loss = c->stop_loss, .since = (int)c->since};
 	return true;
 }

@@ -139,6 +139,17 @@ static bool get_rewire(struct job_run *r, const struct pare_args *args, struct p
 	return a != NULL;
 }
 
+/* Noise on the weights, if a train step asks for it; false: none. */
+static bool get_noise(const struct pare_args *args, struct pare_noise *out)
+{
+	const struct pare_args *a = pare_args_obj(args, "noise");
+
+	if (a != NULL)
+		*out = (struct pare_noise){pare_noise_find(a->method->name),
+		    {.lambda = pare_args_num(a, "lambda"), .warmup = pare_args_num(a, "warmup"), .start = pare_args_num(a, "start"), .threshold = job_num_or(a, "threshold", 0)}};
+	return a != NULL;
+}
+
 /* The arguments of recover say how to train; what fades is neither exchanged nor chosen from by epoch, and no place of a checkpoint. */
 static void set_fade(struct pare_train_options *o, const struct job_fade *fade)
 {
@@ -157,6 +168,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	struct pare_distill distill;
 	struct pare_train_state at;
 	struct pare_rewire rewire;
+	struct pare_noise noise;
 	struct pare_fit fit;
 	struct pare_sharing sharing = {.number = NULL};
 	bool taught = false, shares = false;
@@ -167,6 +179,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .augment = job_augment(args, &augment) ? &augment : NULL,
 	    .warmup = pare_args_num(args, "warmup"),
 	    .rewire = get_rewire(r, args, &rewire) ? &rewire : NULL,
+	    .noise = get_noise(args, &noise) ? &noise : NULL,
 	    .moved = job_past(r)->moved,
 	    .clip_norm = given_or_0(args, "clip_norm"),
 	    .clip_value = given_or_0(args, "clip_value"),
@@ -198,7 +211,7 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	if (r->lr_factor > 0)
 		o.optimizer_args.lr *= r->lr_factor;
 	set_schedule(&o, pare_args_obj(args, "lr_schedule"));
-	if (!set_penalties(&o, pare_args_get(args, "regularizer")) || o.optimizer == NULL || o.lr_schedule == NULL)
+	if (!set_penalties(&o, pare_args_get(args, "regularizer")) || o.optimizer == NULL || o.lr_schedule == NULL || (o.noise != NULL && noise.method == NULL))
 		return pare_err_set(err, PARE_E_INTERNAL, NULL, "the catalog names a method that the engine does not have");
 	code = job_share(r, &sharing, &shares, err);
 	o.sharing = shares ? &sharing : NULL;

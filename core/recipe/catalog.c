@@ -152,6 +152,7 @@ static const struct pare_param limits_params[] = {
 	{.name = "losses", .type = PARE_PARAM_OBJECTS, .object = "output_loss", .max_items = 32, .doc = "Losses and weights of single outputs of a model with several; outputs left out keep weight 1"}, \
 	{.name = "distill", .type = PARE_PARAM_OBJECT, .object = "distill", .doc = "A teacher whose outputs are learned besides the labels, or instead of labels that are not there; absent: none"}, \
 	{.name = "augment", .type = PARE_PARAM_OBJECT, .object = "augment", .doc = "Images are moved and mirrored anew in every epoch; absent: rows as they are"}, \
+	{.name = "noise", .type = PARE_PARAM_METHOD, .of = PARE_KIND_NOISE, .doc = "Weights are random while they train, and how much, or how often they are there at all, is trained with them: those that may be anything are zero at the end; absent: none"}, \
 	{.name = "rewire", .type = PARE_PARAM_OBJECT, .object = "rewire", .doc = "Pruned weights are exchanged while training: the smallest go, as many grow where the gradient is largest; absent: pruned weights stay zero"}, \
 	{NUMBER("warmup", 0, 100000, "Epochs, with fraction, in which the learning rate rises from 0 to where the schedule starts"), DEFAULT(0)}, \
 	{.name = "regularizer", .type = PARE_PARAM_METHODS, .of = PARE_KIND_REGULARIZER, .max_items = 8, .doc = "Penalty on the prunable weights, or a list of them; absent: none"}, \
@@ -219,6 +220,19 @@ static const struct pare_param rewire_params[] = {
     {INTEGER("every", 1, MAX_INT, "Updates between two exchanges"), DEFAULT(100)},
     {NUMBER("share", 0, 1, "Share of a layer's weights that the first exchange takes; it falls to 0 along half a cosine"), .open_min = true, .open_max = true, DEFAULT(0.3)},
     {NUMBER("until", 0, 1, "Share of the updates after which nothing is exchanged any more"), .open_min = true, DEFAULT(0.75)},
+    END};
+
+#define COMPLEXITY \
+	{NUMBER("lambda", 0, 1e6, "Weight of the complexity in the loss, over the number of training rows"), DEFAULT(1)}, \
+	{NUMBER("warmup", 0, 100000, "Epochs, with fraction, in which that weight rises from 0"), DEFAULT(5)}
+static const struct pare_param variational_params[] = {
+    COMPLEXITY,
+    {NUMBER("start", -100, 10, "log sigma^2 of every weight at the start"), DEFAULT(-10)},
+    {NUMBER("threshold", -8, 8, "Weights go whose log alpha, that of the noise's variance over the weight's square, is above this at the end"), DEFAULT(3)},
+    END};
+static const struct pare_param l0_params[] = {
+    COMPLEXITY,
+    {NUMBER("start", 0, 1, "Share of the weights that is there at the start"), .open_min = true, .open_max = true, DEFAULT(0.9)},
     END};
 
 static const struct pare_param reestimate_params[] = {
@@ -453,6 +467,8 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_REGULARIZER, "elastic_net", "lambda sum (l1_ratio |w| + (1 - l1_ratio)/2 w^2), its first part by a proximal step", "Zou and Hastie 2005, J. R. Stat. Soc. B 67", elastic_net_params},
     {PARE_KIND_REGULARIZER, "group_lasso", "Norms of whole output channels (or rows) by a proximal step, so channels become exactly zero", "Yuan and Lin 2006, J. R. Stat. Soc. B 68", group_lasso_params},
     {PARE_KIND_REGULARIZER, "decay", "Decoupled weight decay: every step takes a share of the weights, whatever the optimizer does with gradients", "Loshchilov and Hutter 2019, arXiv:1711.05101", decay_params},
+    {PARE_KIND_NOISE, "variational", "Sparse variational dropout: normal noise with a variance of its own for every weight, drawn once a batch", "Molchanov et al. 2017, arXiv:1701.05369", variational_params},
+    {PARE_KIND_NOISE, "l0", "Hard concrete gates: every weight is there with a probability of its own, drawn once a batch; lambda counts the weights", "Louizos et al. 2018, arXiv:1712.01312", l0_params},
     {PARE_KIND_OPTIMIZER, "sgd", "Stochastic gradient descent with optional momentum", "Robbins and Monro 1951; Sutskever et al. 2013", sgd_params},
     {PARE_KIND_OPTIMIZER, "adam", "Adam: steps scaled by running moments of the gradient", "Kingma and Ba 2015, arXiv:1412.6980", adam_params},
     {PARE_KIND_OPTIMIZER, "adamw", "Adam with decoupled weight decay", "Loshchilov and Hutter 2019, arXiv:1711.05101", adamw_params},
@@ -517,6 +533,7 @@ static const char *const kind_names[PARE_N_KINDS] = {
     [PARE_KIND_SCHEDULE] = "schedule",
     [PARE_KIND_LR] = "lr_schedule",
     [PARE_KIND_REGULARIZER] = "regularizer",
+    [PARE_KIND_NOISE] = "noise",
     [PARE_KIND_OPTIMIZER] = "optimizer",
     [PARE_KIND_LOSS] = "loss",
     [PARE_KIND_OBJECT] = "object",

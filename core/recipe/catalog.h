@@ -15,6 +15,7 @@ enum pare_method_kind {
 	PARE_KIND_SCHEDULE,   /* of sparsity: one_shot, linear, cubic */
 	PARE_KIND_LR,         /* of the learning rate: constant, step, cosine … */
 	PARE_KIND_REGULARIZER,/* l1 (proximal), l2 … */
+	PARE_KIND_NOISE,      /* on weights while they train: variational, l0 */
 	PARE_KIND_OPTIMIZER,  /* sgd, adam … */
 	PARE_KIND_LOSS,       /* cross_entropy, mse … */
 	PARE_KIND_OBJECT,     /* helper objects: data, limits, require, recover */

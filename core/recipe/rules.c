@@ -173,6 +173,19 @@ static void rewire_rules(struct recipe_check *c, const struct pare_arg *steps, s
 		recipe_issue_at(c, "rewire", "unsupported", "with regrow nothing is masked while a round recovers; leave out one of them");
 }
 
+/* At the end of training under noise weights are gone, so it is a way of pruning and stands by itself. */
+static void noise_rules(struct recipe_check *c, const struct pare_args *step, const struct pare_args *t)
+{
+	if (t == NULL || !pare_args_has(t, "noise"))
+		return;
+	if (!is_named(step, "train"))
+		recipe_issue_at(c, "noise", "unsupported", "removes weights by itself at the end of a training run: give it to a train step");
+	if (pare_args_bool(t, "keep_best"))
+		recipe_issue_at(c, "keep_best", "unsupported", "weights of an earlier epoch do not fit what noise has found out since; train once more without noise");
+	if (pare_args_has(t, "rewire"))
+		recipe_issue_at(c, "rewire", "unsupported", "weights that change places have no noise of their own; leave out one of them");
+}
+
 static void search_rules(struct recipe_check *c, const struct pare_args *search, bool has_require)
 {
 	structure_rules(c, search);
@@ -222,6 +235,8 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 			training_rules(c, train ? s : pare_args_obj(s, "recover"), has_teacher);
 		if (prune || search || train)
 			rewire_rules(c, steps, i, train ? s : pare_args_obj(s, "recover"));
+		if (prune || search || train)
+			noise_rules(c, s, train ? s : pare_args_obj(s, "recover"));
 		recipe_pop(c, mark);
 	}
 }

@@ -41,6 +41,8 @@ static enum pare_code check_options(const struct pare_dataset *data, const struc
 		return pare_err_set(err, PARE_E_INVALID, NULL, "lr must be a finite number above 0, not %g", opt->optimizer_args.lr);
 	if (opt->rewire != NULL && opt->keep_best)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "weights of an earlier epoch do not fit a mask that has moved since: keep_best and rewire exclude each other");
+	if (opt->noise != NULL && (opt->keep_best || opt->rewire != NULL))
+		return pare_err_set(err, PARE_E_INVALID, NULL, "weights under noise belong to the measures of their epoch: noise excludes keep_best and rewire");
 	return PARE_OK;
 }
 
@@ -146,11 +148,26 @@ static double sparsity_now(const struct pare_net *net)
 	return c.n_weights > 0 ? (double)c.n_zero / (double)c.n_weights : 0.0;
 }
 
+/* Slabs that a state holds besides weights and mask. */
+static int list_slabs(const struct pare_run *run, float *out[PARE_TRAIN_STATES])
+{
+	int n_state = run->opt->optimizer->n_state(&run->opt->optimizer_args), n = 0;
+
+	for (int i = 0; i < n_state; i++)
+		out[n++] = run->state[i];
+	if (run->noise != NULL)
+		out[n++] = run->noise->measure;
+	for (int i = 0; i < n_state && run->noise != NULL; i++)
+		out[n++] = run->noise->state[i];
+	return n;
+}
+
 static bool keep(const struct pare_run *run, const struct best *b)
 {
 	const struct pare_train_options *opt = run->opt;
-	const struct pare_train_state s = {.epoch = run->epoch + 1, .n_state = opt->optimizer->n_state(&opt->optimizer_args), .state = {run->state[0], run->state[1]},
-	    .best = b->any ? b->slab : NULL, .best_accuracy = b->accuracy, .best_loss = b->loss, .stop_loss = b->stop_loss, .since = b->since};
+	float *slabs[PARE_TRAIN_STATES] = {NULL};
+	int n = list_slabs(run, slabs);
+	const struct pare_train_state s = {.epoch = run->epoch + 1, .n_state = n, .state = {slabs[0], slabs[1], slabs[2], slabs[3], slabs[4]}, .best = b->any ? b->slab : NULL, .best_accuracy = b->accuracy, .best_loss = b->loss, .stop_loss = b->stop_loss, .since = b->since};
 
 	return opt->keep == NULL || opt->keep(opt->report_ctx, &s);
 }
@@ -159,17 +176,18 @@ static bool keep(const struct pare_run *run, const struct best *b)
 static enum pare_code resume(struct pare_run *run, struct best *b, struct pare_err *err)
 {
 	const struct pare_train_state *s = run->opt->resume;
-	int n_state = run->opt->optimizer->n_state(&run->opt->optimizer_args);
+	float *slabs[PARE_TRAIN_STATES] = {NULL};
+	int n_state = list_slabs(run, slabs);
 	size_t bytes = pare_net_slab_len(run->net) * sizeof(float);
 
 	if (s->epoch < 1 || s->epoch > run->opt->epochs)
 		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "epoch %d of a training run of %d", s->epoch, run->opt->epochs);
 	if (s->n_state != n_state)
-		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "%d slabs of optimizer state where %s has %d", s->n_state, run->opt->optimizer->name, n_state);
+		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "%d slabs of training state where %s has %d", s->n_state, run->opt->optimizer->name, n_state);
 	if (s->best != NULL && b->slab == NULL)
 		return pare_err_set(err, PARE_E_CHECKPOINT, NULL, "best weights of a training run that keeps none");
 	for (int i = 0; i < n_state; i++)
-		memcpy(run->state[i], s->state[i], bytes);
+		memcpy(slabs[i], s->state[i], bytes);
 	if (s->best != NULL)
 		memcpy(b->slab, s->best, bytes);
 	b->any = s->best != NULL;
@@ -191,6 +209,8 @@ static enum pare_code run_epoch(struct pare_run *run, struct best *best, bool *o
 	bool enough = false;
 	enum pare_code code = train_epoch(run, err);
 
+	if (code == PARE_OK && run->noise != NULL)
+		pare_noise_settle(run->noise, run->net); /* what it would be, if it ended here */
 	if (code == PARE_OK)
 		code = validate(run, &r, &enough, err);
 	if (code != PARE_OK)
@@ -199,6 +219,8 @@ static enum pare_code run_epoch(struct pare_run *run, struct best *best, bool *o
 	r.lr = pare_lr_at(opt, (int64_t)run->epoch * run->n_steps, run->n_steps);
 	r.seconds = (double)(now_ns(opt) - start) * 1e-9;
 	r.sparsity = sparsity_now(run->net);
+	if (run->noise != NULL)
+		pare_noise_unsettle(run->noise, run->net);
 	*out_stop = judge_epoch(best, run, &r) || enough;
 	if ((opt->report != NULL && !opt->report(opt->report_ctx, &r)) || !keep(run, best))
 		return pare_err_set(err, PARE_E_CANCELED, NULL, "training was stopped after epoch %d", r.epoch);
@@ -249,6 +271,8 @@ enum pare_code pare_train(struct pare_net *net, const struct pare_dataset *data,
 		code = run_epoch(&run, &best, &stop, err);
 	if (code == PARE_OK && best.any)
 		memcpy(pare_net_slab(net), best.slab, slab_bytes);
+	if (code == PARE_OK && run.noise != NULL)
+		pare_noise_settle(run.noise, net);
 out:
 	pare_net_promise_nothing(net);
 	pare_free(best.slab);

@@ -5,7 +5,7 @@
  *   2   every thread, its slice of the parameter slab: sum the shards' gradients, then update
  *
  * Between them the losses of the shards are added in shard order and in double, and looked at. Two more phases exist for what
- * needs all of something: clipping by norm and shared weights need the sums of gradients (and their squares) first; a group penalty goes over
+ * needs all of something: noise on weights is drawn before the first; clipping by norm and shared weights need the sums of gradients (and their squares) first; a group penalty goes over
  * whole tensors afterwards, every thread on its share of the groups.
  *
  * Phase 2 goes through its slice in blocks that stay in the first-level cache: sum, penalties, update, soft threshold,
@@ -26,7 +26,7 @@
 
 static bool has_penalty(const struct pare_train_options *opt)
 {
-	return opt->n_penalties > 0 || opt->clip_weights > 0.0 || opt->optimizer_args.weight_decay > 0.0;
+	return opt->n_penalties > 0 || opt->noise != NULL || opt->clip_weights > 0.0 || opt->optimizer_args.weight_decay > 0.0;
 }
 
 /* Where tensor p ends and p + 1 begins; the gap after a tensor goes with it (its floats are zero and stay zero). */
@@ -152,7 +152,7 @@ static enum pare_code alloc_state(struct pare_run *run, struct pare_err *err)
 		if (run->state[i] == NULL)
 			return pare_err_nomem(err, n_bytes);
 	}
-	return PARE_OK;
+	return run->opt->noise != NULL ? pare_noise_new(run->opt->noise, run->net, n_state, &run->noise, err) : PARE_OK;
 }
 
 /* A run before may have trained outputs that this one leaves alone. */
@@ -210,6 +210,7 @@ void pare_run_done(struct pare_run *run)
 	pare_free(run->scratch);
 	pare_free(run->state[0]);
 	pare_free(run->state[1]);
+	pare_noise_free(run->noise);
 	pare_free(run->rewire_scratch);
 	pare_free(run->memory);
 }
@@ -336,6 +337,19 @@ static bool sums_first(const struct pare_train_options *opt)
 	return opt->clip_norm > 0.0 || opt->sharing != NULL;
 }
 
+/* The measures are trained as the weights are, by an update of their own. */
+static void update_measures(const struct pare_run *run, const struct pare_update *u)
+{
+	struct pare_update own = *u;
+
+	own.w = run->noise->measure;
+	own.g = run->noise->gradient;
+	own.state[0] = run->noise->state[0];
+	own.state[1] = run->noise->state[1];
+	own.decays = false;
+	run->opt->optimizer->update(&own);
+}
+
 static void update_block(const struct pare_run *run, const struct pare_update *u, float *g)
 {
 	size_t b = u->begin;
@@ -343,6 +357,10 @@ static void update_block(const struct pare_run *run, const struct pare_update *u
 	if (run->n_threads > 1 && !sums_first(run->opt))
 		pare_net_reduce_grads(run->net, b, u->end, g);
 	clip_gradient(run, u->end - b, g + b);
+	if (run->noise != NULL && u->decays) {
+		pare_noise_undraw(run->noise, u->w, g, run->noise_scale, b, u->end);
+		update_measures(run, u);
+	}
 	if (run->opt->moved != NULL)
 		add_movement(u->w + b, g + b, u->end - b, run->opt->moved + b);
 	if (u->decays)
@@ -465,6 +483,8 @@ static void prepare_update(struct pare_run *run)
 	    .w = pare_net_slab(run->net),
 	    .state = {run->state[0], run->state[1]}};
 	opt->optimizer->prepare(&run->update);
+	if (opt->noise != NULL)
+		run->noise_scale = (float)(opt->noise->args.lambda / run->n_rows * fmin(1, (double)(run->step + 1) / fmax(1, opt->noise->args.warmup * run->n_steps)));
 	if (opt->fade != NULL)
 		run->fade = (float)(1 / (1 + run->update.lr * opt->fade->lambda * (double)(run->step + 1) / ((double)opt->epochs * run->n_steps)));
 }
@@ -542,6 +562,13 @@ static bool exchange(struct pare_run *run)
 	return !run->no_memory;
 }
 
+static void run_noise(void *ctx, int t)
+{
+	struct pare_run *run = ctx;
+
+	pare_noise_draw(run->noise, run->net, run->mask, run->opt->seed + ((uint64_t)(uint32_t)run->opt->stage << 32), (uint64_t)run->step, t, run->n_threads);
+}
+
 /* Takes batch k, which was read ahead, and starts on the next; or finds it in the data set itself. */
 static void find_source(struct pare_run *run, uint32_t k, uint32_t batch)
 {
@@ -606,6 +633,8 @@ void pare_run_epoch(struct pare_run *run)
 		for (int i = 0; i < run->fit->n_outputs; i++)
 			run->n_labels[i] = pare_data_n_labels(run->source, run->fit->outputs[i].y, run->source_rows, run->n_batch);
 		before_exchange(run);
+		if (run->noise != NULL)
+			pare_net_parallel(run->net, run_noise, run);
 		pare_net_parallel(run->net, run_shard, run);
 		if (!add_losses(run, &sums) || !(run->share > 0 ? exchange(run) : update_weights(run))) {
 			run->failed_step = k + 1;

@@ -34,6 +34,7 @@ struct pare_run {
 	void *memory; /* what the workers point into */
 	float *state[2];
 	float *rewire_scratch; /* NULL unless weights are exchanged */
+	struct pare_noise_run *noise; /* NULL: none */
 
 	uint32_t n_rows, n_steps; /* of an epoch */
 	uint32_t *order;          /* the rows of the training split in this epoch's order */
@@ -55,6 +56,7 @@ struct pare_run {
 	int64_t n_labels[PARE_DATA_FIELDS]; /* of the batch, by output of the fit */
 	struct pare_update update; /* prepared; begin, end and decays are each thread's own */
 	float grad_scale;          /* of clip_norm */
+	float noise_scale;         /* of its complexity */
 	float fade;                /* what fading weights are multiplied by */
 	double share;              /* of weights that this step exchanges instead of an update; 0: none */
 };

@@ -21,6 +21,7 @@
 #include "core/train/distill.h"
 #include "core/train/regularize.h"
 #include "core/train/share.h"
+#include "core/train/noise.h"
 #include "core/train/rewire.h"
 
 /* Tables by name, rows match the catalog: optimizers (optimizers.c), learning-rate schedules (lr.c), regularizers (regularize.h). */
@@ -76,11 +77,12 @@ struct pare_fade {
 	double lambda;
 };
 
+#define PARE_TRAIN_STATES 5
 /* A run at the end of an epoch, besides weights and mask: all else that later epochs depend on. Slabs are as long as the net's. */
 struct pare_train_state {
 	int epoch; /* done so far, at least 1 */
 	int n_state;
-	const float *state[2]; /* of the optimizer */
+	const float *state[PARE_TRAIN_STATES]; /* of the optimizer, then, with noise, the measures and what the optimizer knows of them */
 	const float *best;     /* keep_best: the weights of the best epoch; NULL: none yet */
 	double best_accuracy, best_loss;
 	double stop_loss; /* the least validation loss so far, for patience; INFINITY: none yet */
@@ -116,6 +118,7 @@ struct pare_train_options {
 	double clip_value;   /* > 0: every element of the gradient is clipped to this, after clip_norm */
 	const struct pare_fade *fade;     /* NULL: none */
 	const struct pare_rewire *rewire; /* its mask is the run's; NULL: the mask stays as it is. Not with keep_best */
+	const struct pare_noise *noise;   /* NULL: none. Not with keep_best or rewire, whose weights would be those of other measures */
 	float *moved; /* slab_len; -w g of every update is added, g as clipped; masked weights add 0. NULL: not asked for */
 	double clip_weights; /* > 0: |w| is clipped to this after the update, on prunable tensors */
 	bool freeze_statistics; /* BatchNormalization by its running statistics, which stay as they are, instead of by those of each batch */

@@ -182,6 +182,10 @@ static const struct {
     {STEPS(PRUNE("\"pattern\":\"2:4\"") "," TRAIN("3", ",\"rewire\":{}")), AT1 "train/rewire", "undo the pattern of step 0"},
     {STEPS(PRUNE("\"sparsity\":0.5,\"granularity\":\"channel\"," RECOVER(",\"rewire\":{}"))), AT "recover/rewire", "undo the channel"},
     {STEPS(PRUNE("\"sparsity\":0.5,\"regrow\":true," RECOVER(",\"rewire\":{}"))), AT "recover/rewire", "regrow"},
+    {STEPS(TRAIN("3", ",\"noise\":\"variational\",\"keep_best\":true")), "/recipe/steps/0/train/keep_best", "noise"},
+    {STEPS(PRUNE("\"sparsity\":0.5") "," TRAIN("3", ",\"noise\":\"l0\",\"rewire\":{}")), AT1 "train/rewire", "noise"},
+    {STEPS(PRUNE("\"sparsity\":0.5," RECOVER(",\"noise\":\"l0\""))), AT "recover/noise", "train step"},
+    {STEPS(TRAIN("3", ",\"noise\":{\"name\":\"variational\",\"threshold\":9}")), "/recipe/steps/0/train/noise/threshold", "9"},
     {STEPS(PRUNE("\"sparsity\":0.5") "," TRAIN("3", ",\"rewire\":{\"share\":1}")), AT1 "train/rewire/share", "got 1"},
 };
 

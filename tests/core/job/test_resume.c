@@ -213,6 +213,8 @@ static const char *const job_table[] = {
 	"\"values\":[1e-4,0.1,1e6]},{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.5,0.9]}]}}",
     HEAD("") "{\"train\":{\"epochs\":12," BATCH ADAM "}},{\"prune\":{\"granularity\":\"layer\",\"sparsity\":0.9,\"criterion\":\"l1\"" RECOVER("") "}},{\"prune\":{\"sparsity\":0.93" RECOVER("") "}},"
 	"{\"remove_dead\":{}},{\"train\":{\"epochs\":20," BATCH ADAM "}},{\"evaluate\":{\"folds\":2}}]}}",
+    HEAD("") "{\"train\":{\"epochs\":12," BATCH ADAM "}},{\"train\":{\"epochs\":12," BATCH ADAM ",\"noise\":\"variational\"}}," PRUNE(RECOVER(""), "2")
+	",{\"train\":{\"epochs\":12," BATCH MOMENTUM ",\"noise\":\"l0\"}},{\"evaluate\":{\"folds\":2}}]},\"threads\":2}",
     HEAD("") "{\"factorize\":{\"rank\":3}},{\"train\":{\"epochs\":30," BATCH ADAM DISTILL("input") "}}," PRUNE(RECOVER(""), "3") ",{\"evaluate\":{\"folds\":2}}]}}",
 };
 #define N_JOBS ((int)(sizeof job_table / sizeof job_table[0]))

@@ -8,6 +8,7 @@
 
 static bool has_optimizer(const char *n) { return pare_optimizer_find(n) != NULL; }
 static bool has_regularizer(const char *n) { return pare_regularizer_find(n) != NULL; }
+static bool has_noise(const char *n) { return pare_noise_find(n) != NULL; }
 static bool has_lr(const char *n) { return pare_lr_find(n) != NULL; }
 static bool has_criterion(const char *n) { return pare_criterion_find(n) != NULL || pare_structure_criterion_find(n) != NULL; }
 static bool has_schedule(const char *n) { return pare_schedule_find(n) != NULL; }
@@ -18,6 +19,7 @@ static const struct {
 	bool (*has)(const char *name);
 } kinds[] = {
     {PARE_KIND_OPTIMIZER, has_optimizer},
+    {PARE_KIND_NOISE, has_noise},
     {PARE_KIND_LR, has_lr},
     {PARE_KIND_REGULARIZER, has_regularizer},
     {PARE_KIND_CRITERION, has_criterion},
@@ -42,6 +44,8 @@ START_TEST(what_exists_is_in_the_catalog)
 {
 	for (const struct pare_optimizer *o = pare_optimizer_table; o->name != NULL; o++)
 		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_OPTIMIZER, o->name));
+	for (const struct pare_noise_method *m = pare_noise_table; m->name != NULL; m++)
+		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_NOISE, m->name));
 	for (const struct pare_lr_schedule *l = pare_lr_table; l->name != NULL; l++)
 		ck_assert_ptr_nonnull(pare_catalog_find(PARE_KIND_LR, l->name));
 	for (const struct pare_criterion *c = pare_criterion_table; c->name != NULL; c++) {
