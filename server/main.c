@@ -141,10 +141,12 @@ static const char *sandbox_kind(void)
 	return version > 0 ? "landlock+seccomp" : "seccomp";
 }
 
-static void raise_file_limit(void)
+/* As many files as may be; and no core dump, which would leave what clients have sent, and secrets, in a file. */
+static void set_limits(void)
 {
-	struct rlimit r;
+	struct rlimit r = {0, 0};
 
+	setrlimit(RLIMIT_CORE, &r);
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
 		r.rlim_cur = r.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &r);
@@ -352,7 +354,7 @@ static int run(struct daemon *d)
 	sigaddset(&signals, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	mallopt(M_ARENA_MAX, 2); /* an arena per thread would keep what a burst has used */
-	raise_file_limit();
+	set_limits();
 	d->sandbox = sandbox_kind();
 	if (serve(d, &err) != PARE_OK) {
 		fprintf(stderr, "pared: %s%s%s\n", err.where, err.where[0] != '\0' ? ": " : "", err.message);

@@ -50,6 +50,32 @@ def keys():
         d.stop()
 
 
+def secrets():
+    """A key is nowhere that others may look: not in the log, in no process's environment or arguments; and nothing leaves a core dump."""
+    d = Daemon("--log-level", "debug", key=KEY)
+    path = os.path.join(d.dir, "keys")
+    write(path, f"{KEY} scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw\n")
+    d.flags += ["--api-key-file", path]
+    with d:
+        m, s = d.iris_model(), d.iris_data()
+        hook = d.post_json("/v1/webhooks", {"url": "https://ci.example/hook"}).json()
+        d.long_job(m, s)
+        wait_for(lambda: d.engines() != [], 20, "an engine")
+        for pid in (d.pid(), *d.engines()):
+            for file in ("environ", "cmdline"):
+                with open(f"/proc/{pid}/{file}", "rb") as f:
+                    text = f.read()
+                for secret in (KEY, hook["secret"]):
+                    assert secret.encode() not in text, (pid, file)
+            with open(f"/proc/{pid}/limits") as f:
+                assert re.search(r"Max core file size +0 ", f.read()), pid
+        d.kill()
+        with open(d.log) as f:
+            log = f.read()
+        for secret in (KEY, KEY.split("_")[2], hook["secret"]):
+            assert secret not in log
+
+
 def made():
     """Keys that are made by a running service: they open what they say, survive a kill, end when they are revoked, and leave no trace of their secrets."""
     root = "pare_root_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -224,4 +250,4 @@ def unix_socket():
 
 
 if __name__ == "__main__":
-    main({"keys": keys, "owners": owners, "made": made, "quotas": quotas, "addresses": addresses, "unix_socket": unix_socket})
+    main({"keys": keys, "secrets": secrets, "owners": owners, "made": made, "quotas": quotas, "addresses": addresses, "unix_socket": unix_socket})

@@ -183,9 +183,10 @@ def idempotency():
         assert again.status == 201 and again.json()["id"] == first.json()["id"]
         assert again.headers["Idempotency-Replayed"] == "true"
         assert d.job(m, s, key="k1", epochs=3).status == 422
-        with concurrent.futures.ThreadPoolExecutor(20) as pool:
-            ids = {r.json()["id"] for r in pool.map(lambda _: d.job(m, s, key="k2"), range(60)) if r.status == 201}
-        assert len(ids) == 1, ids
+        with concurrent.futures.ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: d.job(m, s, key="k2"), range(100)))
+        assert {r.status for r in answers} == {201} and len({r.json()["id"] for r in answers}) == 1, answers
+        assert sum("Idempotency-Replayed" in r.headers for r in answers) == 99
         d.kill()
         d.start()
         after = d.job(m, s, key="k1")

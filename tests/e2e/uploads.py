@@ -157,6 +157,27 @@ def download():
             assert f.read() == whole.body
 
 
+def deleted_while_read():
+    """A data set that goes while somebody downloads it is read to its end; then it is gone, and its bytes are."""
+    with Daemon() as d:
+        size = 64 << 20
+        row = b"1.0,2.0,0\n"
+        body = b"a,b,label\n" + row * (size // len(row))
+        r = d.request("POST", "/v1/datasets?filename=big.csv", body, {"Content-Type": "text/csv"}, timeout=120)
+        assert r.status == 201, r
+        path = f"/v1/datasets/{r.json()['id']}"
+        s = socket.create_connection(("127.0.0.1", d.port))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        s.sendall(f"GET {path}/content HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        got = s.recv(65536)
+        assert d.request("DELETE", path).status == 204
+        assert d.get(f"{path}/content").status == 404
+        with s, s.makefile("rb") as f:
+            got += f.read()
+        assert got.split(b"\r\n\r\n", 1)[1] == body
+        wait_for(lambda: sum(len(files) for _, _, files in os.walk(os.path.join(d.data, "blobs"))) == 0, 10, "its bytes to go")
+
+
 def keep_alive():
     """One connection serves uploads, refusals with a read body, and reads, one after the other."""
     with Daemon() as d:
@@ -171,4 +192,4 @@ def keep_alive():
 
 
 if __name__ == "__main__":
-    main({"too_large": too_large, "constant_memory": constant_memory, "aborted": aborted, "disk_full": disk_full, "download": download, "keep_alive": keep_alive})
+    main({"too_large": too_large, "constant_memory": constant_memory, "aborted": aborted, "disk_full": disk_full, "download": download, "deleted_while_read": deleted_while_read, "keep_alive": keep_alive})

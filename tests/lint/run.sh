@@ -28,6 +28,7 @@ gate_headers() {
 	done
 	return $status
 }
+gate_attacks() { python3 $here/attacks.py; }
 gate_sizes() {
 	status=0
 	for f in $sources; do
@@ -61,7 +62,7 @@ gate_openapi() {
 	"$node"/redocly lint --config $here/redocly.yaml openapi.yaml >"$b"/redocly.log 2>&1 || { cat "$b"/redocly.log && return 1; }
 }
 
-gates=${*:-layers banned symbols headers sizes clang functions cppcheck openapi}
+gates=${*:-layers banned symbols headers sizes attacks clang functions cppcheck openapi}
 failed=0 total=0
 for g in $gates; do
 	total=$((total + 1))

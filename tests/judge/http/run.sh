@@ -1,8 +1,8 @@
 #!/bin/sh
 # make judge-http: run.sh BUILD_DIR. A daemon with keys and with something in it, judged by others: schemathesis against
 # the document that the daemon serves (all checks, all phases, links followed), Spectral on that document, promtool on its metrics;
-# then thousands of broken files (malformed.py).
-# SCHEMATHESIS_EXAMPLES (30): how many cases an operation gets; SCHEMATHESIS_SEED (1); MALFORMED_FILES (5000).
+# then whether times of answers tell anything (timing.py), and thousands of broken files (malformed.py).
+# SCHEMATHESIS_EXAMPLES (30): how many cases an operation gets; SCHEMATHESIS_SEED (1); MALFORMED_FILES (5000); TIMING_REQUESTS (100000).
 set -eu
 build=$(cd "${1:?usage: run.sh BUILD_DIR}" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,11 @@ cleanup() {
 trap cleanup EXIT
 
 key=pare_judge_0123456789abcdefghijklmnopqrstuvwxyzABCDEF
-echo "$key scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin" >"$work/keys"
+other=pare_other_9876543210zyxwvutsrqponmlkjihgfedcbaZYXWVU
+{
+	echo "$key scopes=models:rw,datasets:rw,jobs:rw,webhooks:rw,metrics:r,admin"
+	echo "$other scopes=models:r,jobs:r owner=other"
+} >"$work/keys"
 chmod 600 "$work/keys"
 "$build/pared" --port 0 --data-dir "$work/data" --core "$build/pare-core" --api-key-file "$work/keys" \
 	--webhook-deny "0.0.0.0/0, ::/0" --webhook-retry-seconds 0 >"$work/out" 2>&1 &
@@ -58,5 +62,6 @@ cd "$work" # it leaves a cache where it runs
 	--request-timeout 70 --suppress-health-check all --report-dir "$work/report" || status=1
 kill -0 "$daemon" || { echo "the daemon has ended" >&2 && status=1; }
 api /metrics | promtool check metrics || status=1
+python3 "$here/timing.py" "$url" "$key" "$other" "$model" "${job% *}" || status=1
 PARED_BIN=$build PARED_SRC=$here/../../.. python3 "$here/malformed.py" "${MALFORMED_FILES:-5000}" || status=1
 exit $status
