@@ -29,6 +29,15 @@ int pare_net_only_reader(const struct pare_net *net, int32_t value, int *operand
 	return found;
 }
 
+int pare_net_producer(const struct pare_net *net, int32_t value)
+{
+	for (int i = 0; i < net->n_nodes; i++)
+		for (int k = 0; k < net->nodes[i].node->n_out; k++)
+			if (net->nodes[i].node->out[k] == value)
+				return i;
+	return -1;
+}
+
 /* Does nothing but output 0 of n exist? */
 static bool has_one_output(const struct pare_net_node *n)
 {

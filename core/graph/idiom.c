@@ -29,15 +29,6 @@ static int reader(const struct pare_net *net, int i)
 	return pare_net_only_reader(net, net->nodes[i].node->out[0], &operand);
 }
 
-static int producer(const struct pare_net *net, int32_t value)
-{
-	for (int i = 0; i < net->n_nodes; i++)
-		for (int k = 0; k < net->nodes[i].node->n_out; k++)
-			if (net->nodes[i].node->out[k] == value)
-				return i;
-	return -1;
-}
-
 /* A constant of one element, up to its last digits: exporters round the root of two as they like. */
 static bool is_number(const struct pare_net *net, int32_t value, double number)
 {
@@ -77,7 +68,7 @@ static bool match_products(const struct pare_net *net, int i, struct gelu *g)
 	if (!is_op(net, first, "Mul"))
 		return false;
 	other = beside(net, first, net->nodes[i].node->out[0]);
-	half = producer(net, other);
+	half = pare_net_producer(net, other);
 	if (half >= 0 && reader(net, half) == first && with_number(net, half, "Mul", 0.5, &from) && from == g->x) {
 		g->part[3] = half;
 		g->last = first;
@@ -100,7 +91,7 @@ static bool match_gelu(const struct pare_net *net, int i, struct gelu *g)
 
 	if (!is_op(net, i, "Erf"))
 		return false;
-	scaled = producer(net, net->nodes[i].node->in[0]);
+	scaled = pare_net_producer(net, net->nodes[i].node->in[0]);
 	one = reader(net, i);
 	if (scaled < 0 || reader(net, scaled) != i || !with_number(net, one, "Add", 1.0, &from))
 		return false;

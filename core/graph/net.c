@@ -50,6 +50,8 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_join_idioms(net, err);
 	if (code == PARE_OK && !net->opt.plain)
+		code = pare_net_join_attention(net, err);
+	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_fuse(net, err);
 	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_choose_layouts(net, err);

@@ -1,4 +1,4 @@
-/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, fuse.c, layout.c, plan.c (memory), plan_grad.c and exec.c. */
+/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, idiom.c, attend.c, fuse.c, layout.c, plan.c (memory), plan_grad.c and exec.c. */
 #ifndef PARE_GRAPH_NET_PRIV_H
 #define PARE_GRAPH_NET_PRIV_H
 
@@ -147,10 +147,14 @@ bool pare_net_could_be_last(const struct pare_net *net, const struct pare_net_no
 PARE_MUST_USE enum pare_code pare_net_fuse(struct pare_net *net, struct pare_err *err);
 /* The only node that reads a value, by place in net->nodes, and as which operand; -1 if there is not exactly one read, or the graph gives it out. */
 int pare_net_only_reader(const struct pare_net *net, int32_t value, int *operand);
-/* The same for one node, of which index and node are set. */
+/* The node that computes a value, by place in net->nodes; -1: none of them. */
+int pare_net_producer(const struct pare_net *net, int32_t value);
+/* shape_infer.c, for one node, of which index and node are set. */
 PARE_MUST_USE enum pare_code pare_net_plan_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err);
 /* idiom.c: formulas that exporters spell out become one node. */
 PARE_MUST_USE enum pare_code pare_net_join_idioms(struct pare_net *net, struct pare_err *err);
+/* attend.c: the same for attention, whose operands are read where they stand. */
+PARE_MUST_USE enum pare_code pare_net_join_attention(struct pare_net *net, struct pare_err *err);
 /* fold.c: a node whose inputs are all known: its outputs into c->out_known, as far as they can be known. */
 #define PARE_MAX_KNOWN 4096 /* elements of a constant that shape inference may look at */
 PARE_MUST_USE enum pare_code pare_net_fold(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);
