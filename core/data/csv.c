@@ -4,6 +4,7 @@
  * Is the first line a header? It is data when every field is a number, and also when only the last is not (the UCI files:
  * 5.1,3.5,1.4,0.2,Iris-setosa) unless that last field is a usual name for a label column. Without a header the columns
  * are called 1, 2, 3 and so on. Which text is a class is decided later, over all files of the set (labels.c).
+ * Several label columns hold numbers, and are an array of their own beside that of the features.
  *
  * Numbers: most are short decimals, and m / 10^e is correctly rounded when m < 2^53 and e <= 22 (Clinger 1990), which is
  * ten times faster than strtod; the rest goes to strtod through pare_parse_double. */
@@ -37,8 +38,8 @@ struct field {
 struct table {
 	struct reader r;
 	struct data_texts names;
-	size_t label; /* column */
-	struct data_sink x;
+	size_t labels[DATA_CSV_LABELS], n_labels; /* columns */
+	struct data_sink x, y; /* y: of several labels */
 	size_t n_rows;
 };
 
@@ -212,7 +213,7 @@ static enum pare_code bad_number(const struct table *t, const struct field *f, s
 		return pare_err_set(t->r.err, PARE_E_NONFINITE, t->r.where,
 		    "line %zu, column %zu (%s): \"%s\" is not a finite 32-bit number", f->line, column + 1, name, text);
 	return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where,
-	    "line %zu, column %zu (%s): \"%s\" is not a number; only the label column may hold text", f->line, column + 1, name, text);
+	    "line %zu, column %zu (%s): \"%s\" is not a number; only a single label column may hold text", f->line, column + 1, name, text);
 }
 
 /* The first line that is not blank, as column names. */
@@ -276,7 +277,7 @@ static enum pare_code number_columns(struct table *t)
 	return rc;
 }
 
-static enum pare_code no_such_column(const struct table *t, const char *label)
+static enum pare_code no_such_column(const struct table *t, const char *label, size_t n_label)
 {
 	char list[240] = "", name[48], wanted[64];
 	size_t used = 0;
@@ -289,56 +290,111 @@ static enum pare_code no_such_column(const struct table *t, const char *label)
 		used += k > 0 ? (size_t)k : 0;
 	}
 	return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "there is no column \"%s\" for the label; the columns are %s",
-	    data_show(label, strlen(label), wanted, sizeof wanted), list);
+	    data_show(label, n_label, wanted, sizeof wanted), list);
 }
 
-static enum pare_code find_label(struct table *t, const char *label)
+/* Adds the column of that name, n bytes long. */
+static enum pare_code add_label(struct table *t, const char *name, size_t n)
 {
+	char shown[64];
+
+	for (size_t i = 0; i < t->names.n; i++) {
+		const char *s = data_texts_get(&t->names, i);
+
+		if (strlen(s) != n || memcmp(s, name, n) != 0)
+			continue;
+		for (size_t k = 0; k < t->n_labels; k++)
+			if (t->labels[k] == i)
+				return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "the label column \"%s\" is named twice", data_show(name, n, shown, sizeof shown));
+		if (t->n_labels == DATA_CSV_LABELS)
+			return pare_err_set(t->r.err, PARE_E_LIMIT, t->r.where, "there are more than %d label columns", DATA_CSV_LABELS);
+		t->labels[t->n_labels++] = i;
+		return PARE_OK;
+	}
+	return no_such_column(t, name, n);
+}
+
+/* Without a name: a usual one, else the last. */
+static void usual_label(struct table *t)
+{
+	t->n_labels = 1;
+	t->labels[0] = t->names.n - 1;
+	for (size_t k = 0; k < N_LABEL_NAMES; k++)
+		for (size_t i = 0; i < t->names.n; i++)
+			if (strcasecmp(label_names[k], data_texts_get(&t->names, i)) == 0) {
+				t->labels[0] = i;
+				return;
+			}
+}
+
+static enum pare_code find_labels(struct table *t, const char *label)
+{
+	enum pare_code rc = PARE_OK;
+
 	if (t->names.n < 2)
 		return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where,
 		    "there is one column only; features and a label are needed, separated by commas");
-	t->label = t->names.n - 1;
-	for (size_t k = 0; label == NULL && k < N_LABEL_NAMES; k++)
-		for (size_t i = 0; i < t->names.n; i++)
-			if (strcasecmp(label_names[k], data_texts_get(&t->names, i)) == 0) {
-				t->label = i;
-				return PARE_OK;
-			}
-	for (size_t i = 0; label != NULL && i < t->names.n; i++)
-		if (strcmp(label, data_texts_get(&t->names, i)) == 0) {
-			t->label = i;
-			return PARE_OK;
-		}
-	return label == NULL ? PARE_OK : no_such_column(t, label);
+	if (label == NULL)
+		usual_label(t);
+	for (size_t n; label != NULL && rc == PARE_OK; label = label[n] == ',' ? label + n + 1 : NULL) {
+		n = strcspn(label, ",");
+		rc = add_label(t, label, n);
+	}
+	if (rc == PARE_OK && t->n_labels == t->names.n)
+		return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "all %zu columns are labels: no features are left", t->n_labels);
+	return rc;
 }
 
-static enum pare_code make_room(struct table *t, size_t row_bytes)
+bool data_csv_many_labels(const struct pare_data_options *opt)
+{
+	return opt->label != NULL && strchr(opt->label, ',') != NULL;
+}
+
+/* Which of the labels column i is; n_labels: none of them. *out_before: labels in columns before it. */
+static size_t label_at(const struct table *t, size_t i, size_t *out_before)
+{
+	size_t at = t->n_labels;
+
+	*out_before = 0;
+	for (size_t k = 0; k < t->n_labels; k++) {
+		at = t->labels[k] == i ? k : at;
+		*out_before += t->labels[k] < i;
+	}
+	return at;
+}
+
+static enum pare_code make_room(struct table *t, size_t x_bytes, size_t y_bytes)
 {
 	size_t cap = data_sink_cap(&t->x);
+	enum pare_code rc;
 
-	if (t->x.flushed + t->x.len + row_bytes > cap || t->n_rows >= DATA_MAX_ROWS)
+	if (t->x.flushed + t->x.len + x_bytes > cap || t->n_rows >= DATA_MAX_ROWS)
 		return pare_err_set(t->r.err, PARE_E_LIMIT, t->r.where, "the table takes more than the %zu bytes that decoded data may take", cap);
-	return data_sink_room(&t->x, row_bytes, 0, t->r.err);
+	rc = data_sink_room(&t->x, x_bytes, 0, t->r.err);
+	return rc == PARE_OK && y_bytes > 0 ? data_sink_room(&t->y, y_bytes, 0, t->r.err) : rc;
 }
 
-static enum pare_code take_field(struct table *t, const struct field *f, size_t i, float *row, struct data_texts *labels)
+static enum pare_code take_field(struct table *t, const struct field *f, size_t i, float *row, float *y, struct data_texts *labels)
 {
+	size_t before, at = label_at(t, i, &before);
 	double v = 0;
 
-	if (i == t->label) {
-		if (f->n == 0)
-			return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "line %zu, column %zu: the label is empty",
-			    f->line, i + 1);
+	if (at < t->n_labels && f->n == 0)
+		return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "line %zu, column %zu: the label is empty",
+		    f->line, i + 1);
+	if (at < t->n_labels && t->n_labels == 1)
 		return data_texts_add(labels, f->s, f->n, f->line, t->r.err);
-	}
 	if (!number(f, &v) || !isfinite((float)v))
 		return bad_number(t, f, i, v);
-	row[i - (i > t->label)] = (float)v;
+	if (at < t->n_labels)
+		y[at] = (float)v;
+	else
+		row[i - before] = (float)v;
 	return PARE_OK;
 }
 
 /* One line into row and labels; *got is false for a blank one. */
-static enum pare_code read_record(struct table *t, float *row, struct data_texts *labels, bool *got)
+static enum pare_code read_record(struct table *t, float *row, float *y, struct data_texts *labels, bool *got)
 {
 	struct field f;
 	size_t n = 0, line = t->r.line;
@@ -352,7 +408,7 @@ static enum pare_code read_record(struct table *t, float *row, struct data_texts
 			return PARE_OK;
 		}
 		if (rc == PARE_OK && n < t->names.n && !(f.last && n + 1 < t->names.n))
-			rc = take_field(t, &f, n, row, labels);
+			rc = take_field(t, &f, n, row, y, labels);
 		if (rc != PARE_OK)
 			return rc;
 		n++;
@@ -365,46 +421,45 @@ static enum pare_code read_record(struct table *t, float *row, struct data_texts
 
 static enum pare_code read_rows(struct table *t, struct data_texts *labels)
 {
-	size_t width = t->names.n - 1;
+	size_t x_bytes = (t->names.n - t->n_labels) * sizeof(float), y_bytes = t->n_labels > 1 ? t->n_labels * sizeof(float) : 0;
 	enum pare_code rc = PARE_OK;
 	bool got;
 
 	while (t->r.p < t->r.end) {
 		const char *before = t->r.p;
 
-		if ((rc = make_room(t, width * sizeof(float))) != PARE_OK)
+		if ((rc = make_room(t, x_bytes, y_bytes)) != PARE_OK)
 			return rc;
-		rc = read_record(t, (float *)(void *)(t->x.p + t->x.len), labels, &got);
+		rc = read_record(t, (float *)(void *)(t->x.p + t->x.len), y_bytes > 0 ? (float *)(void *)(t->y.p + t->y.len) : NULL, labels, &got);
 		if (rc != PARE_OK)
 			return rc;
-		t->x.len += got ? width * sizeof(float) : 0;
+		t->x.len += got ? x_bytes : 0;
+		t->y.len += got ? y_bytes : 0;
 		t->n_rows += got;
 		data_touch(t->x.d, (size_t)(t->r.p - before));
 	}
 	return t->n_rows > 0 ? PARE_OK : pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "the data set has no rows");
 }
 
-static enum pare_code finish(struct table *t, struct data_source *out)
+static enum pare_code finish(struct table *t, struct data_sink *sink, enum data_part part, size_t width, struct data_source *out)
 {
-	size_t width = t->names.n - 1;
-	struct pare_span x;
-	enum pare_code rc = data_sink_finish(&t->x, &x, t->r.err);
+	struct pare_span raw;
+	enum pare_code rc = data_sink_finish(sink, &raw, t->r.err);
 
 	if (rc != PARE_OK)
 		return rc;
-	out->table = true;
-	out->role.part = DATA_PART_X;
+	out->role.part = part;
 	out->a = (struct data_array){.type = data_type_float(), .n_dims = 2, .dims = {(int64_t)t->n_rows, (int64_t)width},
-	    .n_elems = t->n_rows * width, .raw = x,
+	    .n_elems = t->n_rows * width, .raw = raw,
 	    .big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__};
 	return PARE_OK;
 }
 
-enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_span s, struct data_source *out, struct pare_err *err)
+enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_span s, struct data_source *out, struct data_source *out_labels, struct pare_err *err)
 {
 	bool mark = s.len >= 3 && memcmp(s.data, "\xef\xbb\xbf", 3) == 0;
 	const char *start = (const char *)s.data + (mark ? 3 : 0);
-	struct table t = {.r = {.p = start, .end = (const char *)s.data + s.len, .line = 1, .where = out->label, .err = err}, .x = data_sink_of(d, opt, out->label)};
+	struct table t = {.r = {.p = start, .end = (const char *)s.data + s.len, .line = 1, .where = out->label, .err = err}, .x = data_sink_of(d, opt, out->label), .y = data_sink_of(d, opt, out->label)};
 	enum pare_code rc;
 
 	data_texts_init(&t.names);
@@ -415,13 +470,17 @@ enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_opti
 		rc = number_columns(&t);
 	}
 	if (rc == PARE_OK)
-		rc = find_label(&t, opt->label);
+		rc = find_labels(&t, opt->label);
 	if (rc == PARE_OK)
 		rc = read_rows(&t, &out->texts);
 	if (rc == PARE_OK)
-		rc = finish(&t, out);
+		rc = finish(&t, &t.x, DATA_PART_X, t.names.n - t.n_labels, out);
+	if (rc == PARE_OK && out_labels != NULL)
+		rc = finish(&t, &t.y, DATA_PART_Y, t.n_labels, out_labels);
+	out->table = out_labels == NULL;
 	data_texts_done(&t.names);
 	data_sink_done(&t.x);
+	data_sink_done(&t.y);
 	pare_free(t.r.scratch);
 	return rc;
 }

@@ -53,7 +53,7 @@ struct pare_data_role {
 };
 
 struct pare_data_options {
-	const char *label;      /* CSV column (1, 2, … without a header); NULL: a usual name (label, class, target, species, y), else the last */
+	const char *label;      /* CSV column (1, 2, … without a header), or several with commas between, which hold numbers; NULL: a usual name (label, class, target, species, y), else the last */
 	enum pare_task task;    /* of every y field; used only if task_given */
 	bool task_given;
 	int64_t ignore;         /* of sequences: this label counts as none, as negative ones do; used only if ignore_given */

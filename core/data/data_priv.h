@@ -221,8 +221,10 @@ PARE_MUST_USE enum pare_code data_zip_extract(struct pare_dataset *d, const stru
     struct pare_span *out, struct pare_err *err);
 
 /* Fills out->a (float, owned by d) and out->texts. */
-PARE_MUST_USE enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_span s, struct data_source *out,
-    struct pare_err *err);
+/* out_labels: several label columns are an array of their own; NULL: one label, as texts of out. */
+#define DATA_CSV_LABELS 1024
+bool data_csv_many_labels(const struct pare_data_options *opt);
+PARE_MUST_USE enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_options *opt, struct pare_span s, struct data_source *out, struct data_source *out_labels, struct pare_err *err);
 
 /* --- assembling */
 /* A member's own name says what it is; what it leaves open its file may say. */

@@ -149,10 +149,13 @@ static enum pare_code load_npy(struct opening *o, const char *file, struct pare_
 
 static enum pare_code load_csv(struct opening *o, const char *file, struct pare_span s)
 {
-	struct data_source *src = NULL;
-	enum pare_code rc = add_source(o, file, NULL, &src);
+	struct data_source *x = NULL, *y = NULL;
+	bool many = data_csv_many_labels(o->opt);
+	enum pare_code rc = add_source(o, file, many ? "x" : NULL, &x);
 
-	return rc == PARE_OK ? data_csv_read(o->d, o->opt, s, src, o->err) : rc;
+	if (rc == PARE_OK && many)
+		rc = add_source(o, file, "y", &y);
+	return rc == PARE_OK ? data_csv_read(o->d, o->opt, s, x, y, o->err) : rc;
 }
 
 static enum pare_code load_member(struct opening *o, const char *file, const struct data_zip_entry *e)

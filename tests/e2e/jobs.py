@@ -80,6 +80,20 @@ def external_data():
         d.stop()
 
 
+def several_labels():
+    """Two columns of a CSV are foretold at once, by a model with two outputs; the sample names both."""
+    rows = "".join(f"{x / 50},{y / 50},{(x + y) / 50},{(x - y) / 50}\n" for x in range(-25, 25) for y in range(-25, 25))
+    with Daemon() as d:
+        r = d.request("POST", "/v1/datasets?filename=t.csv&label=sum,difference", ("x,y,sum,difference\n" + rows).encode(), {"Content-Type": "text/csv"})
+        assert r.status == 201 and r.json()["info"]["task"] == "regress", r
+        m = d.post_json("/v1/models", {"name": "two", "architecture": {"type": "mlp", "input": [2], "layers": [{"units": 16, "activation": "relu"}, {"units": 2}]}}).json()["id"]
+        steps = [{"train": {"epochs": 30, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}}}, {"prune": {"criterion": "magnitude", "sparsity": 0.3}}, {"train": {"epochs": 10, "optimizer": {"name": "adam", "lr": 0.003}}}]
+        j = d.post_json("/v1/jobs", {"model": m, "dataset": r.json()["id"], "recipe": {"steps": steps}, "data": {"label": "sum,difference"}}).json()["id"]
+        job = d.wait_job(j)
+        assert job["status"] == "succeeded" and job["result"]["summary"]["metric"] == "r2" and job["result"]["summary"]["after"] > 0.95, job
+        d.stop()
+
+
 def registers():
     """A result becomes the next version of a model, alias and all, and goes on as one: it is run by ONNX Runtime, pruned again, and stays when its job goes."""
     folder = os.path.join(os.environ["PARED_SRC"], "tests/core/job/stored")
@@ -351,5 +365,5 @@ def queue_of_100k():
 
 
 if __name__ == "__main__":
-    main({"finished": finished, "second_model": second_model, "search": search, "external_data": external_data, "registers": registers, "events_resume": events_resume, "many_streams": many_streams, "prefer_wait": prefer_wait, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
+    main({"finished": finished, "second_model": second_model, "search": search, "external_data": external_data, "registers": registers, "several_labels": several_labels, "events_resume": events_resume, "many_streams": many_streams, "prefer_wait": prefer_wait, "idempotency": idempotency, "cancel": cancel, "shutdown": shutdown,
           "engine_dies": engine_dies, "runtime_limit": runtime_limit, "orphans": orphans, "memory": memory, "queue_of_100k": queue_of_100k})

@@ -26,6 +26,7 @@ static const struct {
     {"jobs", "search", 60},
     {"jobs", "external_data", 60},
     {"jobs", "registers", 60},
+    {"jobs", "several_labels", 60},
     {"jobs", "events_resume", 60},
     {"jobs", "many_streams", 60},
     {"jobs", "prefer_wait", 90},

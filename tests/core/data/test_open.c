@@ -309,6 +309,55 @@ START_TEST(csv_without_header)
 }
 END_TEST
 
+START_TEST(csv_label_columns)
+{
+	struct pare_data_file f[2] = {{"train.csv", text("red,a,blue,b\n1,10,0,20\n0,30,1,40\n1,50,1,60\n")}, {"test.csv", text("red,a,blue,b\n0,70,0,80\n")}};
+	struct pare_data_options opt = {.label = "blue,red"};
+	struct pare_dataset *d = must_open(f, 2, &opt);
+	const struct pare_data_info *info = pare_data_info(d);
+	uint32_t rows[] = {0, 1, 2, 3};
+	float x[8], y[8];
+
+	ck_assert(info->n_x == 1 && info->n_y == 1 && info->n_rows == 4);
+	ck_assert_int_eq((int)info->y[0].task, PARE_TASK_MULTILABEL);
+	ck_assert_uint_eq(info->y[0].n_targets, 2);
+	fill_all(d, x);
+	ck_assert(x[0] == 10.0f && x[1] == 20.0f && x[5] == 60.0f && x[6] == 70.0f);
+	pare_data_targets(d, 0, rows, 4, y);
+	ck_assert(y[0] == 0.0f && y[1] == 1.0f && y[2] == 1.0f && y[3] == 0.0f && y[4] == 1.0f && y[5] == 1.0f && y[6] == 0.0f && y[7] == 0.0f);
+	pare_data_free(d);
+	f[0] = (struct pare_data_file){"t.csv", text("1.5,2,3,4\n5,6,7.25,8\n")}; /* numbers to be foretold; columns without names */
+	opt.label = "4,1";
+	d = must_open(f, 1, &opt);
+	ck_assert_int_eq((int)pare_data_info(d)->y[0].task, PARE_TASK_REGRESS);
+	pare_data_targets(d, 0, rows, 2, y);
+	ck_assert(y[0] == 4.0f && y[1] == 1.5f && y[2] == 8.0f && y[3] == 5.0f);
+	pare_data_free(d);
+}
+END_TEST
+
+static const struct {
+	const char *text, *label, *says;
+} label_table[] = {
+    {"a,b,c\n1,2,3\n", "b,d", "there is no column \"d\" for the label; the columns are a, b, c"},
+    {"a,b,c\n1,2,3\n", "b,", "there is no column \"\""},
+    {"a,b,c\n1,2,3\n", "b,c,b", "\"b\" is named twice"},
+    {"a,b\n1,2\n", "b,a", "all 2 columns are labels"},
+    {"a,b,c\n1,2,3\n1,,3\n", "b,c", "line 3, column 2: the label is empty"},
+    {"a,b,c\n1,2,3\n1,red,3\n", "b,c", "line 3, column 2 (b): \"red\" is not a number"},
+};
+
+START_TEST(csv_wrong_label_columns)
+{
+	for (size_t i = 0; i < sizeof label_table / sizeof *label_table; i++) {
+		struct pare_data_file f = {"t.csv", text(label_table[i].text)};
+		struct pare_data_options opt = {.label = label_table[i].label};
+
+		must_refuse(&f, 1, &opt, PARE_E_DATASET, label_table[i].says);
+	}
+}
+END_TEST
+
 START_TEST(csv_label_column)
 {
 	struct pare_data_file f = {"t.csv", text("kind,a,b\n2,10,20\n0,30,40\n")};
@@ -469,5 +518,5 @@ END_TEST
 PROGRAM("core/data/open", idx_pair_without_roles, gzip_is_told_by_bytes_and_may_have_members, names_give_roles, val_is_validation,
     idx_types, iris, numpy_types_and_byte_orders,
     npy_orders_agree, npz_stored_and_deflated_agree, npz_images_and_targets, csv_quotes_crlf_mark_blank_lines, csv_without_header,
-    csv_label_column, csv_task_follows_labels,
+    csv_label_column, csv_label_columns, csv_wrong_label_columns, csv_task_follows_labels,
     csv_train_and_test_share_classes, csv_numbers_are_read_exactly, mnist_plain_and_gzipped)
