@@ -310,7 +310,7 @@ PARE_MUST_USE enum pare_code job_prune_at_once(struct job_run *r, const struct p
 #define JOB_MAX_RATIOS 64
 bool job_is_structural(const struct pare_args *prune);
 PARE_MUST_USE enum pare_code job_check_structures(struct job_run *r, const struct pare_args *prune, struct pare_err *err);
-double job_structures_share(const struct job_run *r, const struct pare_args *prune); /* of the units that are gone */
+double job_structures_share(const struct job_run *r, const struct pare_args *prune, int64_t *out_units); /* of the units that are gone */
 PARE_MUST_USE enum pare_code job_structures_round(struct job_run *r, const struct pare_args *prune, const struct pare_prune_options *round, struct pare_err *err);
 /* Makes r->shrunk of the net's present weights if anything was cut: PARE_E_PROOF when it does not compute the same. */
 PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, struct pare_err *err);

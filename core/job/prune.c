@@ -54,7 +54,9 @@ double job_prune_start(const struct pare_args *args, double present)
 
 static double starting_point(const struct job_run *r, const struct pare_args *args)
 {
-	return job_prune_start(args, job_is_structural(args) ? job_structures_share(r, args) : job_sparsity(r));
+	int64_t n_units;
+
+	return job_prune_start(args, job_is_structural(args) ? job_structures_share(r, args, &n_units) : job_sparsity(r));
 }
 
 void job_prune_amount(struct pare_prune_options *o, const struct pare_args *args, double from, int i, int n)

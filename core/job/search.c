@@ -13,6 +13,9 @@
  * model, and both are about as hard; equal steps of 0.1 in the share that is gone could not even say 0.99, and with steps
  * small enough for that the walk from 0 would take a hundred of them. In s the walk to a factor f takes ln f steps and then halves.
  *
+ * Of structures only whole ones go. Where a step would take none, as among a few layers, it takes one: the walk then goes unit by
+ * unit, and ends when the next one is one that was tried and missed.
+ *
  * What is left is a share of weights, or of the objective where sizes by layer are set by sensitivity (sensitivity.c). Latency is no
  * function of the weights alone: during the search multiply-accumulates stand for it, so that no choice depends on a clock. */
 #include <math.h>
@@ -257,13 +260,24 @@ static void turn(struct job_run *r, struct walk *w, double at)
 		w->hi = at;
 }
 
+/* The first place at or after `at` where something goes that is there at lo; INFINITY: there is none. In between, shares of the units are
+ * rounded as structures.c rounds them; without the last unit a quarter of one is left to say so. */
+static double next_place(const struct job_search *s, double lo, double at)
+{
+	double n = (double)s->n_units, gone = round(n * (1 - exp(-lo) * s->base_left)) + 1;
+
+	if (s->n_units == 0 || round(n * (1 - exp(-at) * s->base_left)) >= gone)
+		return at;
+	return gone <= n ? -log(fmax(n - gone, 0.25) / (n * s->base_left)) : INFINITY;
+}
+
 static enum pare_code walk(struct job_run *r, struct pare_prune_options *o, struct walk *w, int tries, struct pare_err *err)
 {
 	enum pare_code code = PARE_OK;
 	bool same = false;
 
 	while (code == PARE_OK && !same && r->round < tries && w->step >= w->least * (1 - 1e-9)) {
-		double at = w->lo + w->step;
+		double at = next_place(r->search, w->lo, w->lo + w->step);
 
 		if (at >= w->hi - 1e-9) {
 			w->step /= 2;
@@ -280,12 +294,16 @@ static enum pare_code walk(struct job_run *r, struct pare_prune_options *o, stru
 static enum pare_code go_beyond(struct job_run *r, struct pare_prune_options *o, const struct walk *w, struct pare_err *err)
 {
 	int n = (int)pare_args_int(r->search->args, "beyond");
-	double step = -log1p(-pare_args_num(r->search->args, "step"));
+	double step = -log1p(-pare_args_num(r->search->args, "step")), at = w->lo;
 	enum pare_code code = PARE_OK;
 	bool same = false;
 
-	for (int i = 1; i <= n && !same && code == PARE_OK; i++)
-		code = try_at(r, o, w->lo + i * step, w->best, &same, err);
+	for (int i = 1; i <= n && !same && code == PARE_OK; i++) {
+		at = next_place(r->search, at, w->lo + i * step);
+		if (fabs(at - w->hi) < 1e-9) /* that unit was tried */
+			at = next_place(r->search, at, at);
+		code = try_at(r, o, at, w->best, &same, err);
+	}
 	return code;
 }
 
@@ -338,7 +356,7 @@ static enum pare_code first_point(struct job_run *r, struct pare_err *err)
 	s->dense_macs = v.macs_nonzero;
 	s->dense_bytes = (double)job_packed_bytes(r);
 	job_measure(r, s, p);
-	s->base_left = job_is_structural(s->args) ? 1 - job_structures_share(r, s->args) : 1 - p->sparsity;
+	s->base_left = job_is_structural(s->args) ? 1 - job_structures_share(r, s->args, &s->n_units) : 1 - p->sparsity;
 	if (v.n_nonzero_weights == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no weights to prune");
 	job_floor_judge(r, PARE_SPLIT_VALIDATION, &s->dense, &s->dense, &p->validation);

@@ -50,6 +50,7 @@ struct job_search {
 	struct pare_metrics dense;
 	double dense_weights, dense_macs, dense_bytes;
 	double base_left; /* of what may be pruned, before the search */
+	int64_t n_units;  /* structures among which is chosen; 0: single weights */
 	int n_points, max_points; /* [0] is the dense model */
 	struct job_point *points;
 	int chosen;

@@ -86,13 +86,14 @@ static enum pare_code structures(struct job_run *r, const struct pare_args *args
 	return code;
 }
 
-double job_structures_share(const struct job_run *r, const struct pare_args *args)
+double job_structures_share(const struct job_run *r, const struct pare_args *args, int64_t *out_units)
 {
 	struct pare_structure_options o;
 	struct pare_structure_count n;
 
 	options(r, args, NULL, &o, NULL);
 	pare_structures_count(r->net, r->structures[granularity_of(args)], &o, &r->cut, &n);
+	*out_units = n.n_units;
 	return n.n_units > 0 ? (double)n.n_gone / (double)n.n_units : 0;
 }
 

@@ -27,7 +27,7 @@ static const char *const teacher_choices[] = {"input", "dense", "model", NULL};
 static const char *const distill_loss_choices[] = {"kl", "mse", NULL};
 static const char *const batch_norm_choices[] = {"batch", "frozen", NULL};
 static const char *const granularity_choices[] = {"weight", "block", "channel", "head", "layer", NULL};
-static const char *const search_granularity_choices[] = {"weight", "channel", "head", NULL};
+static const char *const search_granularity_choices[] = {"weight", "channel", "head", "layer", NULL};
 static const char *const objective_choices[] = {"weights", "macs", "bytes", "latency", NULL};
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
 static const char *const init_choices[] = {"linear", "density", NULL};
@@ -191,7 +191,7 @@ static const struct pare_param prune_params[] = {
 static const struct pare_param search_params[] = {
     {.name = "objective", .type = PARE_PARAM_ENUM, .choices = objective_choices, .def_text = "weights", .doc = "What is to be small: weights and macs (multiply-accumulates) count those that are not zero; bytes: of the file with zeros left out and a bit a weight to say where; latency: macs stand for it in the search, and it is measured at the end"},
     {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
-    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = search_granularity_choices, .def_text = "weight", .doc = "What is removed: single weights, or whole channels or heads"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = search_granularity_choices, .def_text = "weight", .doc = "What is removed: single weights, or whole channels, heads or layers (branches of residual sums), one by one where there are few"},
     {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "Of the ranking: over all layers, in every layer the same share, or (isomorphic, for structures) over layers that are coupled alike"},
     {.name = "allocation", .type = PARE_PARAM_ENUM, .choices = allocation_choices, .def_text = "auto", .doc = "For single weights: sizes of layers follow from the ranking, or from how the loss rises when one layer alone is pruned; auto: whichever has the lesser loss before training"},
     {INTEGER("sensitivity_rows", 1, MAX_INT, "Validation rows by which sensitivities are found"), DEFAULT(1024)},
@@ -203,8 +203,8 @@ static const struct pare_param search_params[] = {
     {.name = "reconstruct", .type = PARE_PARAM_OBJECT, .object = "reconstruct", .doc = "Refit of the layers of every model that is tried, before its training; absent: none"},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training of every model that is tried, until it holds the floor or its epochs are over; absent: none. Its learning rate is halved whenever the step is"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
-    {INTEGER("round_to", 1, 65536, "For structures: widths are multiples of this, rounded up; absent: 1")},
-    {INTEGER("min_width", 1, MAX_INT, "For structures: no layer gets narrower than this; absent: 1")},
+    {INTEGER("round_to", 1, 65536, "For channels and heads: widths are multiples of this, rounded up; absent: 1")},
+    {INTEGER("min_width", 1, MAX_INT, "For channels and heads: no layer gets narrower than this; absent: 1")},
     END};
 
 static const struct pare_param ratio_params[] = {

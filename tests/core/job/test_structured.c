@@ -197,6 +197,19 @@ static const struct {
     {"\"criterion\":\"magnitude\",\"sparsity\":0.5" RECOVER "}},{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5", 1, 8},
 };
 
+static json_t *run_residual(const char *job, struct pare_buf *file)
+{
+	pare_buf_init(file, (size_t)1 << 20);
+	make_residual(file);
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = job;
+	rig_input(&r, "model", "m", file->data, file->len);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	return rig_report(&r);
+}
+
 /* Branches leave the graph, with what is theirs alone; widths may shrink after them. */
 START_TEST(layers_go)
 {
@@ -205,16 +218,8 @@ START_TEST(layers_go)
 	json_t *v, *groups;
 	int left = 0, branches = 0;
 
-	pare_buf_init(&file, (size_t)1 << 20);
-	make_residual(&file);
 	(void)snprintf(job, sizeof job, HEAD TRAIN ",{\"prune\":{\"granularity\":\"layer\",%s" RECOVER "}}]}}", layer_table[_i].how);
-	rig_forget(&r);
-	r.start.kind = "run";
-	r.start.job = job;
-	rig_input(&r, "model", "m", file.data, file.len);
-	rig_file(&r, "data", "tests/data/iris.csv");
-	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
-	v = rig_report(&r);
+	v = run_residual(job, &file);
 	groups = json_object_get(json_object_get(v, "structures"), "groups");
 	for (size_t i = 0; i < json_array_size(groups); i++) {
 		json_t *g = json_array_get(groups, i);
@@ -237,6 +242,52 @@ START_TEST(layers_go)
 }
 END_TEST
 
+static const struct {
+	const char *require, *how;
+	int tries, gone; /* branches of the chosen model; -1: whichever */
+} layer_search_table[] = {
+    {"{\"max_drop\":0.9}", "\"step\":0.05,\"min_step\":0.01" RECOVER, 2, 2}, /* a step is a tenth of a branch */
+    {"{\"max_drop\":0.9}", "\"criterion\":{\"name\":\"ablation\",\"rows\":60},\"objective\":\"macs\",\"exclude\":[\"fc1.weight\"],\"beyond\":4", 1, 1},
+    {"{\"metric\":\"loss\",\"max_drop\":0.000001}", "\"criterion\":\"l1\",\"step\":0.1,\"min_step\":0.01,\"beyond\":2", 0, -1},
+};
+
+/* A search takes branch by branch however small its step, no model twice, and what it chooses has neither the branches nor their weights. */
+START_TEST(layers_go_in_a_search)
+{
+	struct pare_buf file;
+	char job[1024];
+	json_t *v, *points, *p;
+	double gone;
+	size_t i;
+
+	(void)snprintf(job, sizeof job, "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"normalize\":\"standard\",\"validation\":0.3},\"require\":%s,\"recipe\":{\"steps\":[" TRAIN
+	    ",{\"search\":{\"granularity\":\"layer\",%s}}]}}", layer_search_table[_i].require, layer_search_table[_i].how);
+	v = run_residual(job, &file);
+	points = json_object_get(json_object_get(v, "search"), "points");
+	if (layer_search_table[_i].tries > 0)
+		ck_assert_uint_eq(json_array_size(points), (size_t)layer_search_table[_i].tries + 1);
+	ck_assert_uint_ge(json_array_size(points), 2);
+	for (i = 1; i < json_array_size(points); i++)
+		ck_assert_double_lt(rig_num(json_array_get(points, i), "n_weights"), rig_num(json_array_get(points, i - 1), "n_weights"));
+	json_array_foreach(points, i, p)
+		if (layer_search_table[_i].tries > 0)
+			ck_assert_double_eq(rig_num(p, "n_weights"), rig_num(json_array_get(points, 0), "n_weights") - 512 * (double)i);
+	p = json_array_get(points, (size_t)rig_num(v, "search.chosen"));
+	gone = (rig_num(json_array_get(points, 0), "n_weights") - rig_num(p, "n_weights")) / 512;
+	if (layer_search_table[_i].gone >= 0)
+		ck_assert_double_eq(gone, layer_search_table[_i].gone);
+	ck_assert(json_is_true(json_object_get(p, "held")));
+	ck_assert_double_eq(rig_num(v, "final.n_params"), rig_num(v, "dense.n_params") - 544 * gone);
+	ck_assert_double_eq(rig_num(v, "final.n_nonzero_weights"), rig_num(p, "n_weights"));
+	if (gone > 0)
+		ck_assert_double_le(rig_num(v, "structures.proof.largest_difference"), rig_num(v, "structures.proof.tolerance"));
+	free(rig_output(&r, "model.onnx", &i));
+	ck_assert_double_eq(rig_num(p, "file_bytes"), (double)i);
+	json_decref(v);
+	pare_buf_done(&file);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/structured");
@@ -247,6 +298,7 @@ int main(int argc, char **argv)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, dead_units_go);
 	tcase_add_loop_test(t, layers_go, 0, (int)(sizeof layer_table / sizeof layer_table[0]));
+	tcase_add_loop_test(t, layers_go_in_a_search, 0, (int)(sizeof layer_search_table / sizeof layer_search_table[0]));
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, the_model_shrinks, 0, (int)(sizeof job_table / sizeof job_table[0]));
 	tcase_add_test(t, same_job_same_bytes_folds_or_not);
