@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/compress/factorize_priv.h"
 #include "core/compress/layers.h"
-#include "core/compress/svd.h"
 
 /* --- finding layers */
 
@@ -54,67 +54,6 @@ enum pare_code pare_factorize_find(const struct pare_model *m, const struct pare
 	*out = list;
 	*out_n = n;
 	return PARE_OK;
-}
-
-/* --- ranks */
-
-static size_t rank_of(const struct pare_svd *d, const struct pare_factorize_options *opt)
-{
-	double product = (double)d->rows * (double)d->cols, sum = (double)d->rows + (double)d->cols, rank = opt->amount;
-
-	if (opt->by == PARE_FACTOR_ENERGY)
-		rank = (double)pare_svd_rank(d, opt->amount);
-	if (opt->by == PARE_FACTOR_RATIO)
-		rank = fmax(1, floor(opt->amount * product / sum));
-	return (size_t)fmin(rank, (double)d->n_rank);
-}
-
-/* A convolution's window: what each of its three factors costs at one position of the output. */
-struct window {
-	double outputs, inputs, size, steps; /* steps: positions of the input for one of the output */
-};
-
-static struct window window_of(const struct pare_node *n, const struct pare_tensor *t)
-{
-	const struct pare_attr *strides = pare_node_attr(n, "strides");
-	struct window win = {.outputs = (double)t->dims[0], .inputs = (double)t->dims[1], .size = 1, .steps = 1};
-
-	for (int i = 2; i < t->n_dims; i++)
-		win.size *= (double)t->dims[i];
-	for (size_t i = 0; strides != NULL && i < strides->n; i++)
-		win.steps *= (double)strides->ints[i];
-	return win;
-}
-
-static double cost(const struct window *win, double outputs, double inputs)
-{
-	return win->steps * win->inputs * inputs + inputs * outputs * win->size + outputs * win->outputs;
-}
-
-static bool is_cheaper(const struct window *win, const struct pare_factor *l)
-{
-	double rank = (double)l->rank, window = win->inputs * win->size;
-
-	return (l->inputs > 0 ? cost(win, rank, (double)l->inputs) : rank * (win->outputs + window)) < win->outputs * window;
-}
-
-static double inputs_for(const struct window *win, double outputs)
-{
-	return fmax(1, floor(outputs * win->inputs / win->outputs));
-}
-
-/* Of outputs, or if d is of the inputs (outputs > 0) of those. */
-static double window_rank(const struct pare_svd *d, const struct pare_factorize_options *opt, const struct window *win, double outputs)
-{
-	double rank = opt->amount;
-
-	if (opt->by == PARE_FACTOR_ENERGY)
-		rank = (double)pare_svd_rank(d, sqrt(opt->amount)); /* the shares of both are multiplied */
-	if (opt->by == PARE_FACTOR_RATIO)
-		rank = outputs > 0 ? inputs_for(win, outputs) : win->outputs;
-	while (opt->by == PARE_FACTOR_RATIO && !(outputs > 0) && rank > 1 && cost(win, rank, inputs_for(win, rank)) > opt->amount * win->outputs * win->inputs * win->size)
-		rank--;
-	return fmin(rank, (double)d->n_rank);
 }
 
 /* --- writing */
@@ -203,14 +142,6 @@ static void turn_over(float *to, const float *from, size_t rows, size_t cols)
 			to[j * rows + i] = from[i * cols + j];
 }
 
-/* a x b x size as b x a x size. */
-static void swap_channels(float *to, const float *from, size_t a, size_t b, size_t size)
-{
-	for (size_t i = 0; i < a; i++)
-		for (size_t j = 0; j < b; j++)
-			memcpy(to + (j * a + i) * size, from + (i * b + j) * size, size * sizeof *to);
-}
-
 static enum pare_code split(struct factorizer *f, const struct pare_factor *l, const struct pare_svd *d, const float *w, struct parts *p)
 {
 	size_t rank = (size_t)l->rank, n_right = rank * d->cols;
@@ -227,7 +158,7 @@ static enum pare_code split(struct factorizer *f, const struct pare_factor *l, c
 }
 
 /* Splits the window of the first factor along its inputs. What is on its left is made orthonormal before, so that what is lost here is what the layer loses. */
-static enum pare_code split_inputs(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l, const struct window *win,
+static enum pare_code split_inputs(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l, const struct pare_window *win,
     const struct pare_svd *d, struct parts *p)
 {
 	size_t rank = (size_t)l->rank, n_in = (size_t)win->inputs, size = (size_t)win->size, n = rank * d->cols, q;
@@ -245,9 +176,9 @@ static enum pare_code split_inputs(struct factorizer *f, const struct pare_facto
 		for (size_t i = 0; i < d->cols; i++)
 			p->right[k * d->cols + i] *= root;
 	}
-	swap_channels(turned, p->right, rank, n_in, size);
+	pare_swap_channels(turned, p->right, rank, n_in, size);
 	code = pare_svd_init(&inner, turned, n_in, rank * size, opt->cancel, f->err);
-	q = code == PARE_OK ? (size_t)window_rank(&inner, opt, win, (double)l->rank) : 0;
+	q = code == PARE_OK ? (size_t)pare_window_rank(&inner, opt, win, (double)l->rank) : 0;
 	if (q == n_in) { /* nothing would be saved in front */
 		pare_svd_done(&inner);
 		return code;
@@ -260,7 +191,7 @@ static enum pare_code split_inputs(struct factorizer *f, const struct pare_facto
 	if (code == PARE_OK) {
 		pare_svd_factors(&inner, turned, q, left, right);
 		turn_over(p->inputs, left, n_in, q);
-		swap_channels(p->right, right, q, rank, size);
+		pare_swap_channels(p->right, right, q, rank, size);
 		l->inputs = (int64_t)q;
 		l->energy *= pare_svd_share(&inner, q);
 	}
@@ -309,19 +240,19 @@ static enum pare_code put_layer(struct factorizer *f, const struct pare_factor *
 /* Decides the ranks of a layer and puts it, if it gets cheaper. */
 static enum pare_code decide(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l, const struct pare_svd *d, const float *w)
 {
-	const struct window win = window_of(&f->m->graph.nodes[l->node], f->m->graph.values[l->weight].init);
+	const struct pare_window win = pare_window_of(&f->m->graph.nodes[l->node], f->m->graph.values[l->weight].init);
 	struct parts p = {.inputs = NULL};
-	bool three = opt->tucker && l->conv && win.size > 1 && win.inputs > 1;
+	bool three = pare_factor_is_tucker(opt, l, &win);
 	enum pare_code code;
 
-	l->rank = three ? (int64_t)window_rank(d, opt, &win, 0) : (int64_t)rank_of(d, opt);
+	l->rank = three ? (int64_t)pare_window_rank(d, opt, &win, 0) : (int64_t)pare_factor_rank(d, opt);
 	l->energy = pare_svd_share(d, (size_t)l->rank);
-	if (!three && !is_cheaper(&win, l))
+	if (!three && !pare_factor_is_cheaper(&win, l))
 		l->rank = 0;
 	code = l->rank > 0 ? split(f, l, d, w, &p) : PARE_OK;
 	if (code == PARE_OK && three && l->rank > 0)
 		code = split_inputs(f, opt, l, &win, d, &p);
-	if (!is_cheaper(&win, l))
+	if (!pare_factor_is_cheaper(&win, l))
 		l->rank = 0;
 	if (code == PARE_OK && l->rank > 0)
 		return put_layer(f, l, &p);
@@ -332,18 +263,23 @@ static enum pare_code decide(struct factorizer *f, const struct pare_factorize_o
 
 static enum pare_code factorize_layer(struct factorizer *f, const struct pare_factorize_options *opt, struct pare_factor *l)
 {
-	const struct pare_tensor *t = f->m->graph.values[l->weight].init;
-	float *w = pare_alloc(t->n_elems * sizeof *w);
+	struct pare_factorize_options own = *opt;
 	struct pare_svd d = {.s = NULL};
-	enum pare_code code = w != NULL ? pare_tensor_read_f32(t, w, f->err) : pare_err_nomem(f->err, t->n_elems * sizeof *w);
+	float *w = NULL;
+	enum pare_code code;
 
-	for (size_t i = 0; i < t->n_elems && code == PARE_OK; i++)
-		if (!isfinite(w[i]))
-			code = pare_err_set(f->err, PARE_E_NONFINITE, t->name, "weight %zu is not finite", i);
+	if (opt->global) {
+		own.by = PARE_FACTOR_RATIO;
+		own.amount = l->share;
+	}
+	l->energy = 1;
+	if (own.by == PARE_FACTOR_RATIO && own.amount >= 1)
+		return PARE_OK;
+	code = pare_factor_weight(f->m, l, &w, f->err);
 	if (code == PARE_OK)
 		code = pare_svd_init(&d, w, (size_t)l->rows, (size_t)l->cols, opt->cancel, f->err);
 	if (code == PARE_OK)
-		code = decide(f, opt, l, &d, w);
+		code = decide(f, &own, l, &d, w);
 	pare_svd_done(&d);
 	pare_free(w);
 	return code;
@@ -356,10 +292,14 @@ enum pare_code pare_factorize(const struct pare_model *m, const struct pare_fact
 	enum pare_code code = pare_rewrite_init(out, m, err);
 	int n_done = 0;
 
+	if (code == PARE_OK && opt->global)
+		code = pare_factor_allocate(m, opt, layers, n, err);
 	for (int i = 0; i < n && code == PARE_OK; i++) {
 		code = factorize_layer(&f, opt, &layers[i]);
 		n_done += layers[i].rank > 0;
 	}
+	if (code == PARE_OK && n_done > 0 && opt->global)
+		code = pare_factor_check_budget(m, opt, layers, n, err);
 	if (code == PARE_OK && n_done == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL, n > 0 ? "no layer gets cheaper: a rank r of an m x n matrix must be below m n / (m + n)"
 		                                                     : "there is nothing to factorize: no Gemm, MatMul or Conv has a float initializer of its own as its weight, or all are excluded");

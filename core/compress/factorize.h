@@ -28,6 +28,8 @@ enum pare_factor_by {
 struct pare_factorize_options {
 	enum pare_factor_by by;
 	double amount;
+	bool global;  /* amount (energy or ratio) is of all layers together, and singular values divide it among them */
+	bool by_macs; /* then: ratio is of multiplications, not of weights; positions of the layers are set */
 	bool tucker; /* convolutions with a window of more than one element, in three factors; energy and ratio are of all three, rank is of both */
 	struct pare_prune_options names; /* exclude, n_exclude: initializers or nodes that stay as they are */
 	const atomic_bool *cancel;       /* NULL: never */
@@ -41,6 +43,8 @@ struct pare_factor {
 	int64_t rank;          /* 0: not factorized, as no rank that was asked for makes it cheaper */
 	int64_t inputs;        /* of a convolution in three factors: q; else 0 */
 	double energy;         /* share of the squares that is kept */
+	double positions;      /* set by the caller for by_macs: how often a row multiplies with the whole matrix */
+	double share;          /* of scope global: of the layer's cost that it may keep; 1: it stays whole */
 };
 
 /* The layers that could be factorized: their weight is a float initializer that nothing else reads. *out is pare_free'd by the caller; may be none. */

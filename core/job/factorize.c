@@ -38,6 +38,8 @@ static void options(const struct pare_args *args, struct pare_factorize_options 
 	const struct pare_arg *exclude = pare_args_get(args, "exclude");
 
 	*o = (struct pare_factorize_options){.names = {.exclude = exclude->strings, .n_exclude = exclude->n}, .cancel = job_cancel_flag()};
+	o->global = strcmp(pare_args_str(args, "scope"), "global") == 0;
+	o->by_macs = strcmp(pare_args_str(args, "objective"), "macs") == 0;
 	o->tucker = strcmp(pare_args_str(args, "convolutions"), "tucker") == 0;
 	for (size_t i = 0; i < sizeof by / sizeof by[0]; i++)
 		if (pare_args_has(args, by[i])) {
@@ -54,7 +56,7 @@ static bool same(const struct pare_args *a, const struct pare_args *b)
 		return a == b;
 	options(a, &x);
 	options(b, &y);
-	if (x.by != y.by || x.tucker != y.tucker || x.amount < y.amount || x.amount > y.amount || x.names.n_exclude != y.names.n_exclude)
+	if (x.by != y.by || x.tucker != y.tucker || x.global != y.global || x.by_macs != y.by_macs || x.amount < y.amount || x.amount > y.amount || x.names.n_exclude != y.names.n_exclude)
 		return false;
 	for (size_t i = 0; i < x.names.n_exclude; i++)
 		if (strcmp(x.names.exclude[i], y.names.exclude[i]) != 0)
@@ -93,6 +95,19 @@ static enum pare_code check(const struct job_run *r, struct pare_err *err)
 	return PARE_OK;
 }
 
+/* How often each layer multiplies, from a net that is made for this alone. */
+static enum pare_code count_positions(const struct pare_model *m, struct pare_factor *layers, int n, struct pare_err *err)
+{
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
+	struct pare_net *net = NULL;
+	enum pare_code code = pare_net_new(m, &opt, &net, err);
+
+	for (int i = 0; i < n && code == PARE_OK; i++)
+		layers[i].positions = (double)pare_net_node_macs(net, layers[i].node) / ((double)layers[i].rows * (double)layers[i].cols);
+	pare_net_free(net);
+	return code;
+}
+
 static enum pare_code rewrite(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	struct job_factored *f = &r->factored;
@@ -104,6 +119,8 @@ static enum pare_code rewrite(struct job_run *r, const struct pare_args *args, s
 	memset(&rw, 0, sizeof rw);
 	pare_buf_init(&f->file, 2 * r->model->file.len + ((size_t)16 << 20));
 	code = pare_factorize_find(r->model, &o, &f->layers, &f->n, err);
+	if (code == PARE_OK && o.global && o.by_macs)
+		code = count_positions(r->model, f->layers, f->n, err);
 	if (code == PARE_OK)
 		code = pare_factorize(r->model, &o, f->layers, f->n, &rw, err);
 	if (code == PARE_OK)

@@ -32,6 +32,8 @@ static const char *const objective_choices[] = {"weights", "macs", "bytes", "lat
 static const char *const allocation_choices[] = {"auto", "ranking", "sensitivity", NULL};
 static const char *const init_choices[] = {"linear", "density", NULL};
 static const char *const convolutions_choices[] = {"channels", "tucker", NULL};
+static const char *const factor_scope_choices[] = {"layer", "global", NULL};
+static const char *const factor_objective_choices[] = {"macs", "weights", NULL};
 static const char *const form_choices[] = {"int8", "float16", "bfloat16", NULL};
 static const char *const activations_choices[] = {"static", "dynamic", "none", NULL};
 static const char *const range_choices[] = {"minmax", "percentile", "mse", NULL};
@@ -254,6 +256,8 @@ static const struct pare_param factorize_params[] = {
     {INTEGER("rank", 1, 65536, "Of every layer that gets cheaper by it"), .group = "amount"},
     {NUMBER("energy", 0, 1, "Share of the squares of a weight's singular values that is kept: the rank of each layer follows"), .open_min = true, .group = "amount"},
     {NUMBER("ratio", 0, 1, "Share of a layer's multiplications that is kept, at most: the rank of each layer follows"), .open_min = true, .open_max = true, .group = "amount"},
+    {.name = "scope", .type = PARE_PARAM_ENUM, .choices = factor_scope_choices, .def_text = "layer", .doc = "Of energy and ratio. layer: of every layer by itself; global: of all together, and the singular values of all say which layers give how much, so that the least of their squares (each layer's counted as a share of its own) is lost"},
+    {.name = "objective", .type = PARE_PARAM_ENUM, .choices = factor_objective_choices, .def_text = "macs", .doc = "What scope global saves: multiply-accumulates or weights"},
     {.name = "convolutions", .type = PARE_PARAM_ENUM, .choices = convolutions_choices, .def_text = "channels", .doc = "k x k convolutions: channels: k x k to fewer channels, then 1 x 1; tucker: 1 x 1 to fewer channels, k x k between those, 1 x 1"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
     END};

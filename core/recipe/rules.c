@@ -221,6 +221,8 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 			recipe_issue(c, "unsupported", "weights that share values cannot be refitted one by one: reconstruct before cluster");
 		if (strcmp(s->method->name, "quantize") == 0 && i + 1 < steps->n)
 			recipe_issue(c, "unsupported", "must be the last step: what comes after it would go on with the float weights");
+		if (strcmp(s->method->name, "factorize") == 0 && pare_args_has(s, "rank") && strcmp(pare_args_str(s, "scope"), "global") == 0)
+			recipe_issue_at(c, "scope", "unsupported", "a rank is of every layer; give ratio or energy, which all layers can share");
 		if (strcmp(s->method->name, "factorize") == 0 && i > 0)
 			recipe_issue(c, "unsupported", "must be the first step: it makes another net, and what came before would belong to the old one; train in a job before, whose model this one takes");
 		if (search && strcmp(steps->list[0]->method->name, "factorize") == 0)

@@ -1,6 +1,7 @@
 /* The decomposition against numpy's, factors that multiply out to what they stand for, and graphs that compute the same with them. */
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -262,6 +263,171 @@ START_TEST(graphs_compute_the_same)
 }
 END_TEST
 
+/* --- one budget for all */
+
+#define DEPTH 3
+static const int widths[DEPTH + 1] = {12, 16, 10, 14};
+
+/* Layers whose singular values fall off by 0.4, 0.7 and 0.95. */
+static void build_decaying(struct pare_buf *file)
+{
+	static const float decay[DEPTH] = {0.4f, 0.7f, 0.95f};
+	struct gb *b = gb_new(13);
+	char name[16], shape[16], in[32], out[16];
+
+	pare_rng_init(&numbers, 9, "decay", 0);
+	gb_input(b, "x", "N 12");
+	for (int l = 0; l < DEPTH; l++) {
+		size_t rows = (size_t)widths[l], cols = (size_t)widths[l + 1], least = rows < cols ? rows : cols;
+		float *w = calloc(rows * cols, sizeof *w), scale = l == 1 ? 100 : 1;
+
+		for (size_t k = 0; k < least; k++, scale *= decay[l]) {
+			float *u = random_floats(rows), *v = random_floats(cols);
+
+			for (size_t i = 0; i < rows * cols; i++)
+				w[i] += scale * u[i / cols] * v[i % cols];
+			free(u);
+			free(v);
+		}
+		(void)snprintf(name, sizeof name, "w%d", l);
+		(void)snprintf(shape, sizeof shape, "%zu %zu", rows, cols);
+		(void)snprintf(in, sizeof in, l == 0 ? "x w0" : "h%d w%d", l, l);
+		(void)snprintf(out, sizeof out, l + 1 == DEPTH ? "y" : "h%d", l + 1);
+		gb_init(b, name, shape, w);
+		gb_node(b, "MatMul", name, in, out);
+		free(w);
+	}
+	gb_output(b, "y");
+	pare_buf_init(file, 1 << 20);
+	graph_onnx(gb_model(b), file);
+	gb_free(b);
+}
+
+static int layer_cost(int l, int rank)
+{
+	int whole = widths[l] * widths[l + 1];
+
+	return rank == 0 || rank * (widths[l] + widths[l + 1]) >= whole ? whole : rank * (widths[l] + widths[l + 1]);
+}
+
+static double layer_lost(const struct pare_svd *d, int l, int rank)
+{
+	return layer_cost(l, rank) == layer_cost(l, 0) ? 0 : 1 - pare_svd_share(d, (size_t)rank);
+}
+
+/* The least that any ranks lose within a budget, by trying all. */
+static double least_lost(const struct pare_svd *d, double budget)
+{
+	double best = INFINITY;
+
+	for (int i = 0; i < 12 * 10 * 10; i++) {
+		const int ranks[DEPTH] = {i % 12, i / 12 % 10, i / 120};
+		double lost = 0, cost = 0;
+
+		for (int l = 0; l < DEPTH; l++) {
+			lost += layer_lost(&d[l], l, ranks[l]);
+			cost += layer_cost(l, ranks[l]);
+		}
+		if (cost <= budget)
+			best = fmin(best, lost);
+	}
+	return best;
+}
+
+static const struct {
+	enum pare_factor_by by;
+	double amount;
+} shared_table[] = {{PARE_FACTOR_RATIO, 0.8}, {PARE_FACTOR_RATIO, 0.5}, {PARE_FACTOR_RATIO, 0.3}, {PARE_FACTOR_ENERGY, 0.95}, {PARE_FACTOR_ENERGY, 0.7}};
+
+/* A budget is kept, loses no more than the best ranks for a sixth less of it, and less than the same ratio for every layer. */
+START_TEST(a_budget_goes_where_it_is_needed)
+{
+	struct pare_factorize_options o = {.by = shared_table[_i].by, .amount = shared_table[_i].amount, .global = true};
+	struct pare_factor *layers;
+	struct pare_svd d[DEPTH];
+	struct pare_buf file;
+	struct pare_model *m;
+	struct pare_rewrite rw;
+	double lost = 0, cost = 0, whole = 0, uniform = 0;
+	int n;
+
+	build_decaying(&file);
+	m = read_model(&file);
+	ck_assert_int_eq(pare_factorize_find(m, &o, &layers, &n, &err), PARE_OK);
+	ck_assert_int_eq(n, DEPTH);
+	ck_assert_msg(pare_factorize(m, &o, layers, n, &rw, &err) == PARE_OK, "%s", err.message);
+	for (int l = 0; l < DEPTH; l++) {
+		float *w = calloc((size_t)layer_cost(l, 0), sizeof *w);
+
+		ck_assert_int_eq(pare_tensor_read_f32(m->graph.values[layers[l].weight].init, w, &err), PARE_OK);
+		ck_assert_int_eq(pare_svd_init(&d[l], w, (size_t)widths[l], (size_t)widths[l + 1], NULL, &err), PARE_OK);
+		free(w);
+		lost += 1 - layers[l].energy;
+		ck_assert_double_eq_tol(layers[l].energy, 1 - layer_lost(&d[l], l, (int)layers[l].rank), 1e-9);
+		cost += layer_cost(l, (int)layers[l].rank);
+		whole += layer_cost(l, 0);
+		uniform += layer_lost(&d[l], l, (int)(o.amount * layer_cost(l, 0) / (widths[l] + widths[l + 1])));
+	}
+	if (o.by == PARE_FACTOR_RATIO) {
+		ck_assert_double_le(cost, o.amount * whole);
+		ck_assert_double_le(lost, least_lost(d, o.amount * whole * 5 / 6));
+		ck_assert_double_lt(lost, uniform);
+	} else {
+		ck_assert_double_ge(1 - lost / DEPTH, o.amount);
+		ck_assert_double_gt(least_lost(d, cost * 5 / 6) / DEPTH, 1 - o.amount);
+	}
+	for (int l = 0; l < DEPTH; l++)
+		pare_svd_done(&d[l]);
+	pare_rewrite_done(&rw);
+	pare_free(layers);
+	o.by = PARE_FACTOR_RATIO;
+	o.amount = 0.01;
+	ck_assert_int_eq(pare_factorize_find(m, &o, &layers, &n, &err), PARE_OK);
+	ck_assert_int_eq(pare_factorize(m, &o, layers, n, &rw, &err), PARE_E_INVALID);
+	ck_assert_ptr_nonnull(strstr(err.message, "no ranks come down to"));
+	pare_rewrite_done(&rw);
+	pare_free(layers);
+	pare_model_free(m);
+	pare_buf_done(&file);
+}
+END_TEST
+
+/* Convolutions count at all their positions, in three factors, too. */
+START_TEST(a_budget_is_of_multiplications)
+{
+	struct pare_factorize_options o = {.by = PARE_FACTOR_RATIO, .amount = 0.4, .global = true, .by_macs = true, .tucker = _i};
+	float x[ROWS * 4 * 8 * 8] = {0}, y[ROWS * CLASSES];
+	struct pare_factor *layers;
+	struct pare_buf file, out;
+	struct pare_model *m, *f;
+	struct pare_rewrite rw;
+	int64_t whole = 0, rest;
+	int n;
+
+	build(&file);
+	m = read_model(&file);
+	ck_assert_int_eq(pare_factorize_find(m, &o, &layers, &n, &err), PARE_OK);
+	for (int i = 0; i < n; i++) {
+		layers[i].positions = i < 3 ? 16 : 1;
+		whole += (int64_t)layers[i].positions * layers[i].rows * layers[i].cols;
+	}
+	rest = infer(m, x, y) - whole;
+	ck_assert_msg(pare_factorize(m, &o, layers, n, &rw, &err) == PARE_OK, "%s", err.message);
+	pare_buf_init(&out, 1 << 20);
+	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &out, &err), PARE_OK);
+	f = read_model(&out);
+	ck_assert_int_le(infer(f, x, y) - rest, (int64_t)(0.4 * (double)whole));
+	for (int i = 0; i < n; i++) /* all weights have rank 2, which is within the budget */
+		ck_assert_double_gt(layers[i].energy, 1 - 1e-9);
+	pare_rewrite_done(&rw);
+	pare_model_free(f);
+	pare_model_free(m);
+	pare_free(layers);
+	pare_buf_done(&out);
+	pare_buf_done(&file);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("core/compress/factorize");
@@ -272,6 +438,8 @@ int main(void)
 	tcase_add_loop_test(t, singular_values_are_those_of_numpy, 0, 2);
 	tcase_add_loop_test(t, no_rank_misses_more_than_it_must, 0, (int)(sizeof shapes / sizeof shapes[0]));
 	tcase_add_test(t, rank_is_what_floats_can_tell);
+	tcase_add_loop_test(t, a_budget_goes_where_it_is_needed, 0, (int)(sizeof shared_table / sizeof shared_table[0]));
+	tcase_add_loop_test(t, a_budget_is_of_multiplications, 0, 2);
 	tcase_add_loop_test(t, graphs_compute_the_same, 0, 2);
 	suite_add_tcase(s, t);
 	srunner_run_all(sr, CK_NORMAL);

@@ -74,6 +74,27 @@ START_TEST(amounts_decide_ranks)
 }
 END_TEST
 
+/* One budget for all layers: kept, loses less of the squares than the same ratio for each, and the report says what each layer gave. */
+START_TEST(layers_share_a_budget)
+{
+	static const char *const how[] = {JOB("{\"factorize\":{\"ratio\":0.5}}"), JOB("{\"factorize\":{\"ratio\":0.5,\"scope\":\"global\"}},{\"train\":{\"epochs\":2}}")};
+	double lost[2] = {0, 0};
+	json_t *v, *f;
+	size_t i;
+
+	for (int k = 0; k < 2; k++) {
+		ck_assert_msg(run(how[k]) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		v = rig_report(&r);
+		json_array_foreach(json_object_get(v, "factors"), i, f)
+			lost[k] += 1 - rig_num(f, "energy");
+		ck_assert_uint_eq(i, 3);
+		ck_assert_double_le(rig_num(v, "final.macs"), 264);
+		json_decref(v);
+	}
+	ck_assert_double_lt(lost[1], lost[0]);
+}
+END_TEST
+
 /* Training, distilling from what it was, structures, single weights, folds, shared values and integers all work on the factors; the same job, the same bytes. */
 static const char *const followed_by[] = {
     TRAIN,
@@ -112,6 +133,7 @@ static const struct {
     {JOB(TRAIN ",{\"factorize\":{\"rank\":3}}"), "/recipe/steps/1/factorize", "must be the first step"},
     {JOB("{\"factorize\":{}}"), "/recipe/steps/0/factorize", "exactly one of"},
     {JOB("{\"factorize\":{\"rank\":3,\"energy\":0.5}}"), "/recipe/steps/0/factorize", "exactly one of"},
+    {JOB("{\"factorize\":{\"rank\":3,\"scope\":\"global\"}}"), "/recipe/steps/0/factorize/scope", "a rank is of every layer"},
     {JOB("{\"factorize\":{\"rank\":100}}"), "/recipe/steps/0/factorize", "no layer gets cheaper"},
     {JOB("{\"factorize\":{\"rank\":1,\"exclude\":[\"*\"]}}"), "/recipe/steps/0/factorize", "nothing to factorize"},
     {"{\"model\":\"m\",\"dataset\":\"d\",\"require\":{\"max_drop\":0.1},\"recipe\":{\"steps\":[{\"factorize\":{\"rank\":3}},{\"search\":{}}]}}", "/recipe/steps/1/search", "factorize in a job before"},
@@ -138,6 +160,7 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, cheaper_layers_become_two);
 	tcase_add_test(t, amounts_decide_ranks);
+	tcase_add_test(t, layers_share_a_budget);
 	tcase_add_loop_test(t, the_rest_works_on_factors, 0, (int)(sizeof followed_by / sizeof followed_by[0]));
 	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	suite_add_tcase(s, t);
