@@ -3,6 +3,9 @@
  * Its own threads stay off: two pools on the same cores collapse (measured: down to a tenth of the speed), and its split of a
  * product among threads would make the result depend on their number.
  *
+ * Gradients of weights are products along many rows of activations, which come from memory: strips read both sides where they stand, a few
+ * rows at a time, and ask for the next meanwhile. BLAS moves both first, which is up to a quarter of its time.
+ *
  * A product with one row (inference of a single example) goes to the matrix-vector routine, which does not pack the
  * matrix first. The rules look at the shape only, so the same job takes the same kernel on every run of one machine. */
 #include "core/ops/kernels/gemm.h"
@@ -15,6 +18,7 @@
 #define K_PART 384      /* of a strip's panel, which stays in the first cache: 24 KiB, or 48 KiB with AVX-512 */
 #define WIDEST 32       /* columns of a panel */
 #define A_PART 65536    /* floats of a that stay in the second: 256 KiB */
+#define GRAD_K 96       /* of both sides, where neither is moved */
 #define DIRECT_ROWS 256 /* that meet a panel of b as it stands; with more of them, moving it first costs nothing */
 
 void pare_gemm_init(void)
@@ -42,24 +46,33 @@ static int64_t part_end(int64_t n, int64_t most, int64_t i)
 	return n * (i + 1) / ((n + most - 1) / most);
 }
 
+/* Sets s up for the next panel of the n columns that are left, which stand `apart` floats from row to row. Can a strip read them so? */
+static bool whole_panel(struct pare_strip *s, int64_t n, int64_t apart, int64_t *width)
+{
+	int64_t most = pare_strip()->width, filled = n < most ? n : most;
+	bool whole = filled % (most / 2) == 0;
+
+	s->vectors = filled > most / 2 ? 2 : 1;
+	*width = most / 2 * s->vectors;
+	s->tail = filled - *width + most / 2;
+	s->apart = whole ? apart : *width;
+	return whole;
+}
+
 /* c[m, n] of one part of a and of k. */
 static void strips(struct pare_strip *s, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, int64_t b_step, int64_t b_column,
     float *c)
 {
 	_Alignas(64) float panel[K_PART * WIDEST];
-	int64_t most = pare_strip()->width;
 	bool direct = b_column == 1 && alpha == 1.0f && m <= DIRECT_ROWS;
 
 	for (int64_t at = 0, width; at < n; at += width) {
-		int64_t filled = n - at < most ? n - at : most;
-		bool stands = direct && filled % (most / 2) == 0;
+		bool stands = whole_panel(s, n - at, b_step, &width) && direct;
 
-		s->vectors = filled > most / 2 ? 2 : 1;
-		width = most / 2 * s->vectors;
-		s->tail = filled - width + most / 2;
-		s->apart = stands ? b_step : width;
-		if (!stands)
-			pare_strip()->pack(k, filled, width, b + at * b_column, b_step, b_column, alpha, panel);
+		if (!stands) {
+			s->apart = width;
+			pare_strip()->pack(k, n - at < width ? n - at : width, width, b + at * b_column, b_step, b_column, alpha, panel);
+		}
 		pare_strip()->mul(s, m, k, a, stands ? b + at : panel, c + at, NULL);
 	}
 }
@@ -83,10 +96,76 @@ static void by_strips(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float a
 	}
 }
 
+/* Rows that come next, in lines of the caches: asked for before they are read. */
+struct ahead {
+	const float *at;
+	int64_t n_lines, asked;
+};
+#define LINE 16
+
+static void ask(struct ahead *w, int64_t lines)
+{
+	for (; w->asked < lines; w->asked++)
+		__builtin_prefetch(w->at + w->asked * LINE, 0, 2);
+}
+
+/* A product of few rows of a, transposed, and of b: of their gradient, c. */
+struct grad {
+	int64_t m, n, lda, ldb, ldc;
+	struct ahead a, b;
+};
+
+/* Both sides are read where they stand, tile by tile, while what comes next is asked for. */
+static void grad_part(struct grad *g, int64_t k, const float *a, const float *b, bool acc, float *c)
+{
+	_Alignas(64) float panel[GRAD_K * WIDEST];
+	struct pare_strip s = {.row = 1, .step = g->lda, .ys = g->ldc, .acc = acc};
+	int64_t tiles = (g->m + pare_strip()->rows - 1) / pare_strip()->rows, panels = (g->n + pare_strip()->width - 1) / pare_strip()->width;
+
+	for (int64_t at = 0, call = 1, width; at < g->n; at += width) {
+		const float *from = whole_panel(&s, g->n - at, g->ldb, &width) ? b + at : panel;
+
+		if (from == panel)
+			pare_strip()->pack(k, g->n - at, width, b + at, g->ldb, 1, 1.0f, panel);
+		for (int64_t i = 0, top = 0, end; i < tiles; i++, call++, top = end) {
+			end = g->m * (i + 1) / tiles;
+			ask(&g->a, g->a.n_lines * call / (tiles * panels));
+			ask(&g->b, g->b.n_lines * call / (tiles * panels));
+			pare_strip()->mul(&s, end - top, k, a + top, from, c + top * g->ldc + at, NULL);
+		}
+	}
+}
+
+/* Activations of many rows come from memory once. */
+static void grad_by_strips(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+{
+	struct grad g = {.m = m, .n = n, .lda = lda, .ldb = ldb, .ldc = ldc};
+
+	if (beta != 0.0f && beta != 1.0f)
+		scale(beta, c, m, n, ldc);
+	for (int64_t i = 0, from = 0, to; from < k; from = to) {
+		int64_t next;
+
+		to = part_end(k, GRAD_K, i++);
+		next = to < k ? part_end(k, GRAD_K, i) - to : 0;
+		g.a = (struct ahead){.at = a + to * lda, .n_lines = next * lda / LINE};
+		g.b = (struct ahead){.at = b + to * ldb, .n_lines = next * ldb / LINE};
+		grad_part(&g, to - from, a + from * lda, b + from * ldb, beta != 0.0f || from > 0, c);
+	}
+}
+
 /* Strips read a as it stands and move b, if at all, once for every part of a: that is less than BLAS does unless both are large. */
 static bool strips_pay(int64_t m, int64_t k)
 {
 	return pare_strip() != NULL && (k <= K_PART || (m <= 384 && k <= 1024));
+}
+
+/* Where the result, too, stays in the second cache, which machines with AVX-512 have larger. */
+static bool grad_pays(int64_t m, int64_t n, int64_t k)
+{
+	int64_t most = pare_strip() == &pare_strip_avx512 ? 150000 : 65536;
+
+	return pare_strip() != NULL && k >= 4 * GRAD_K && m >= 32 && n >= 32 && m * n <= most;
 }
 
 void pare_gemm_part(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
@@ -100,6 +179,8 @@ void pare_gemm_part(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alp
 		cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, alpha, b, (int)ldb, a, ta ? (int)lda : 1, beta, c, 1);
 	else if (m == 1)
 		cblas_sgemv(CblasRowMajor, CblasTrans, (int)k, (int)n, alpha, b, (int)ldb, a, ta ? (int)lda : 1, beta, c, 1);
+	else if (ta && !tb && alpha == 1.0f && grad_pays(m, n, k))
+		grad_by_strips(m, n, k, a, lda, b, ldb, beta, c, ldc);
 	else if (strips_pay(m, k))
 		by_strips(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 	else

@@ -25,6 +25,7 @@ struct pare_strip {
 
 struct pare_strip_kernels {
 	int64_t width; /* columns of a whole panel: two vectors */
+	int64_t rows;  /* that mul takes at a time */
 	/* m rows of one strip; add: finish->add moved to y's place */
 	void (*mul)(const struct pare_strip *s, int64_t m, int64_t k, const float *a, const float *panel, float *y, const float *add);
 	/* One row of four whole strips, from one panel to the next `apart` floats: one by one, they would wait for every sum. */

@@ -84,6 +84,19 @@ static double product(bool ta, bool tb, int64_t i, int64_t j, int64_t k, int64_t
 	return sum;
 }
 
+/* What c should become; what it should not be asked for becomes NaN. */
+static void fill_want(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, int64_t lda, int64_t ldb, float beta, int64_t ldc)
+{
+	memcpy(want, c, (size_t)(m * ldc) * sizeof *c);
+	for (int64_t i = 0; i < m; i++)
+		for (int64_t j = 0; j < n; j++) {
+			double old = beta != 0.0f ? (double)beta * (double)c[i * ldc + j] : 0.0;
+
+			want[i * ldc + j] = (float)((double)alpha * product(ta, tb, i, j, k, lda, ldb) + old);
+			c[i * ldc + j] = beta != 0.0f ? c[i * ldc + j] : NAN;
+		}
+}
+
 START_TEST(gemm_in_parts)
 {
 	static const float beta_table[] = {0.0f, 1.0f, -0.5f};
@@ -100,16 +113,31 @@ START_TEST(gemm_in_parts)
 		nc_fill(a, (size_t)((ta ? k : m) * lda), 1);
 		nc_fill(b, (size_t)((tb ? n : k) * ldb), 2);
 		nc_fill(c, (size_t)(m * ldc), 3);
-		memcpy(want, c, (size_t)(m * ldc) * sizeof *c);
-		for (int64_t i = 0; i < m; i++)
-			for (int64_t j = 0; j < n; j++) {
-				double old = beta != 0.0f ? (double)beta * (double)c[i * ldc + j] : 0.0;
-
-				want[i * ldc + j] = (float)((double)alpha * product(ta, tb, i, j, k, lda, ldb) + old);
-				c[i * ldc + j] = beta != 0.0f ? c[i * ldc + j] : NAN;
-			}
+		fill_want(ta, tb, m, n, k, alpha, lda, ldb, beta, ldc);
 		pare_gemm_part(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 		check_rows("gemm", m, n, k, ldc, ta, tb);
+	}
+}
+END_TEST
+
+/* Products of many rows, which are read where they stand. */
+START_TEST(gradients_of_weights)
+{
+	static const int64_t size_table[][3] = {{32, 32, 384}, {33, 65, 385}, {90, 40, 1100}, {64, 96, 777}, {47, 150, 1000}, {200, 130, 500}};
+	static const float beta_table[] = {0.0f, 1.0f, -0.5f};
+
+	if (!force(_i))
+		return;
+	pare_rng_init(&rng, 13, "gradients", 0);
+	for (int round = 0; round < 18; round++) {
+		int64_t m = size_table[round % 6][0], n = size_table[round % 6][1], k = size_table[round % 6][2], gap = round % 2 * GAP;
+
+		nc_fill(a, (size_t)(k * (m + gap)), 1);
+		nc_fill(b, (size_t)(k * (n + gap)), 2);
+		nc_fill(c, (size_t)(m * (n + gap)), 3);
+		fill_want(true, false, m, n, k, 1.0f, m + gap, n + gap, beta_table[round / 6], n + gap);
+		pare_gemm_part(true, false, m, n, k, 1.0f, a, m + gap, b, n + gap, beta_table[round / 6], c, n + gap);
+		check_rows("gradient", m, n, k, n + gap, true, false);
 	}
 }
 END_TEST
@@ -172,6 +200,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, gemm_in_parts, 0, 3);
+	tcase_add_loop_test(t, gradients_of_weights, 0, 3);
 	tcase_add_loop_test(t, packed_in_parts, 0, 3);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
