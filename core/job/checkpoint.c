@@ -41,7 +41,7 @@ static const struct {
     INT(job, UINT32_MAX), INT(model, UINT32_MAX), INT(teacher, UINT32_MAX), INT(data, UINT32_MAX), INT(threads, 1024), INT(program_len, 63),
     INT(step, COUNT_MAX), INT(fold, COUNT_MAX), INT(inner, COUNT_MAX), INT(round, COUNT_MAX), INT(epoch, INT_MAX), INT(stage, INT_MAX / 2),
     NUM(from), NUM(units_before), NUM(units_step), INT(elapsed_ns, INT64_MAX / 4),
-    INT(slab_len, SLAB_MAX), INT(n_slices, COUNT_MAX * 64), INT(has_dense, 1), INT(has_before, 1), INT(mask_any, 1), INT(cut_any, 1), INT(has_early, 1), INT(has_moved, 1),
+    INT(slab_len, SLAB_MAX), INT(n_slices, COUNT_MAX * 64), INT(source_len, SLAB_MAX), INT(has_dense, 1), INT(has_before, 1), INT(mask_any, 1), INT(cut_any, 1), INT(has_early, 1), INT(has_moved, 1),
     INT(aside, 1), INT(has_fold_dense, 1), INT(kept_mask_any, 1), INT(kept_cut_any, 1), INT(kept_stage, INT_MAX / 2), INT(has_kept_early, 1), INT(has_kept_moved, 1),
     INT(n_points, COUNT_MAX), INT(n_states, 64), INT(states_len, SLAB_MAX), INT(states_slices, COUNT_MAX * 64),
     INT(n_trials, PARE_SWEEP_ALL_MAX), INT(in_sweep, 1),
@@ -65,6 +65,7 @@ static const struct {
 } block_table[] = {
     BLOCK(program, 1, program_len, program_len, 1, false),
     BLOCK(slab, sizeof(float), slab_len, slab_len, 1, false),
+    BLOCK(source, sizeof(float), source_len, source_len, 1, false),
     BLOCK(mask, 1, slab_len, mask_any, 1, true),
     BLOCK(before, 1, slab_len, has_before, 1, true),
     BLOCK(cut, 1, n_slices, cut_any, 1, true),

@@ -19,7 +19,7 @@ static struct pare_model *teacher_model(const struct job_run *r, const struct pa
 {
 	const char *who = pare_args_str(distill, "teacher");
 
-	if (r->factored.source != NULL && strcmp(who, "input") == 0)
+	if (r->factored.source != NULL && (strcmp(who, "input") == 0 || (r->factored.input != NULL && strcmp(who, "dense") == 0)))
 		return r->factored.source;
 	return strcmp(who, "model") == 0 ? r->teacher_model : r->model;
 }
@@ -90,6 +90,8 @@ static enum pare_code make_teacher(struct job_run *r, const struct pare_args *di
 	code = pare_net_new(model, &opt, &r->teacher, err);
 	if (code != PARE_OK)
 		return pare_err_at(err, "/distill/teacher");
+	if (r->factored.input != NULL && strcmp(pare_args_str(distill, "teacher"), "input") == 0)
+		memcpy(pare_net_slab(r->teacher), r->factored.input, r->factored.len * sizeof *r->factored.input);
 	return !weights || model != r->model ? PARE_OK : take_weights(r, strcmp(pare_args_str(distill, "teacher"), "dense") == 0, err);
 }
 

@@ -1,9 +1,14 @@
-/* The factorize step, the first of a recipe: layers of the uploaded model become products of two smaller ones before anything else is done.
+/* The factorize step: layers become products of two smaller ones.
  *
- * It needs no data and nothing of the job but the file, so it is done when the model is opened: the factorized model is written, read back like any
- * upload, and is the job's model from there on. All steps after it, checkpoints, folds and the sweep know nothing of it, and a resumed job makes
- * the same model again. What the report calls input and dense is the model that was uploaded. Rejected: changing the net between two steps, for which
- * every mask, copy of weights and checkpoint would have to be carried over; who wants to train first does that in a job before. */
+ * As the first step of a recipe it needs no data and nothing of the job but the file, so it is done when the model is opened: the factorized model is
+ * written, read back like any upload, and is the job's model from there on. All steps after it, checkpoints, folds and the sweep know nothing of it.
+ *
+ * Later in the recipe, after training, the trained model is written, factorized and read back in the same way, and what belongs to the old net (its masks, copies
+ * of weights, groups of channels) is made anew for the new one. Nothing was pruned before, so there is nothing to carry over. A checkpoint holds the trained
+ * weights besides the present ones; a resumed job makes the same factors of them again. A run of a sweep begins with the net as it was uploaded, which is
+ * kept for that. Rejected: carrying zeros over into factors, which have none.
+ *
+ * What the report calls input is the model that was uploaded, and dense the one that was factorized. */
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -17,12 +22,6 @@ double job_factorize_units(const struct job_run *r, size_t step)
 	(void)r;
 	(void)step;
 	return JOB_ROUND_UNITS;
-}
-
-enum pare_code job_factorize(struct job_run *r, const struct pare_args *args, struct pare_err *err)
-{
-	(void)args;
-	return job_evaluate_now(r, err);
 }
 
 static const struct pare_args *factorize_step(const struct job_run *r)
@@ -79,7 +78,7 @@ static enum pare_code common_step(struct job_run *r, const struct pare_args **ou
 	return PARE_OK;
 }
 
-static enum pare_code check(const struct job_run *r, struct pare_err *err)
+enum pare_code job_check_factorize(const struct job_run *r, struct pare_err *err)
 {
 	const struct pare_graph *g = &r->model->graph;
 	char label[LABEL_MAX];
@@ -108,6 +107,7 @@ static enum pare_code count_positions(const struct pare_model *m, struct pare_fa
 	return code;
 }
 
+/* Of factored.source, into factored.file; r->model, which is none, is what was read back. */
 static enum pare_code rewrite(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	struct job_factored *f = &r->factored;
@@ -117,20 +117,16 @@ static enum pare_code rewrite(struct job_run *r, const struct pare_args *args, s
 
 	options(args, &o);
 	memset(&rw, 0, sizeof rw);
-	pare_buf_init(&f->file, 2 * r->model->file.len + ((size_t)16 << 20));
-	code = pare_factorize_find(r->model, &o, &f->layers, &f->n, err);
+	pare_buf_init(&f->file, 2 * f->source->file.len + ((size_t)16 << 20));
+	code = pare_factorize_find(f->source, &o, &f->layers, &f->n, err);
 	if (code == PARE_OK && o.global && o.by_macs)
-		code = count_positions(r->model, f->layers, f->n, err);
+		code = count_positions(f->source, f->layers, f->n, err);
 	if (code == PARE_OK)
-		code = pare_factorize(r->model, &o, f->layers, f->n, &rw, err);
+		code = pare_factorize(f->source, &o, f->layers, f->n, &rw, err);
 	if (code == PARE_OK)
-		code = pare_onnx_rewrite(r->model, &rw, &f->file, err);
+		code = pare_onnx_rewrite(f->source, &rw, &f->file, err);
 	pare_rewrite_done(&rw);
-	if (code != PARE_OK)
-		return code;
-	f->source = r->model;
-	r->model = NULL;
-	return pare_onnx_read((struct pare_span){(const uint8_t *)f->file.data, f->file.len}, &r->model, err);
+	return code == PARE_OK ? pare_onnx_read((struct pare_span){(const uint8_t *)f->file.data, f->file.len}, &r->model, err) : code;
 }
 
 enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err)
@@ -140,23 +136,129 @@ enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err)
 
 	if (code != PARE_OK || args == NULL)
 		return code;
-	code = check(r, err);
+	code = job_check_factorize(r, err);
+	if (code == PARE_OK) {
+		r->factored.source = r->model;
+		r->model = NULL;
+		code = rewrite(r, args, err);
+	}
+	return code == PARE_OK || code == PARE_E_CANCELED ? code : pare_err_at(err, "/recipe/steps/0/factorize");
+}
+
+/* --- between two steps */
+
+static const struct pare_args *later_step(const struct job_run *r, size_t *out_at)
+{
+	for (size_t i = 1; i < pare_job_n_steps(r->job); i++)
+		if (strcmp(pare_job_step(r->job, i)->method->name, "factorize") == 0) {
+			*out_at = i;
+			return pare_job_step(r->job, i);
+		}
+	return NULL;
+}
+
+/* The model as it was trained, in a file and a reading of its own. */
+static enum pare_code write_trained(struct job_run *r, struct pare_err *err)
+{
+	struct job_factored *f = &r->factored;
+	enum pare_code code = pare_net_store(r->net, r->model, err);
+
+	pare_buf_init(&f->trained_file, 2 * r->model->file.len + ((size_t)16 << 20));
+	if (code == PARE_OK)
+		code = pare_onnx_write(r->model, &f->trained_file, err);
+	if (code == PARE_OK)
+		code = pare_onnx_read((struct pare_span){(const uint8_t *)f->trained_file.data, f->trained_file.len}, &f->source, err);
+	return code;
+}
+
+enum pare_code job_factorize_again(struct job_run *r, struct pare_err *err)
+{
+	struct job_factored *f = &r->factored;
+	size_t at, bytes = pare_net_slab_len(r->net) * sizeof *f->trained;
+	const struct pare_args *args = later_step(r, &at);
+	struct pare_model_counts counts;
+	enum pare_code code;
+
+	f->trained = pare_alloc(bytes);
+	if (f->trained == NULL)
+		return pare_err_nomem(err, bytes);
+	memcpy(f->trained, pare_net_slab(r->net), bytes);
+	code = write_trained(r, err);
+	f->uploaded = r->model;
+	f->n_params = r->n_params;
+	f->n_nonzero_params = r->n_nonzero_params;
+	f->input = r->input;
+	f->len = pare_net_slab_len(r->net);
+	r->input = NULL;
+	r->model = NULL;
 	if (code == PARE_OK)
 		code = rewrite(r, args, err);
-	return code == PARE_OK || code == PARE_E_CANCELED ? code : pare_err_at(err, "/recipe/steps/0/factorize");
+	if (code == PARE_OK)
+		code = pare_model_count(r->model, &counts, err);
+	if (code != PARE_OK)
+		return code;
+	r->n_params = counts.n_params;
+	r->n_nonzero_params = counts.n_nonzero;
+	return job_take_model(r, err);
+}
+
+bool job_factorized_later(const struct job_run *r, size_t step)
+{
+	size_t at;
+
+	return later_step(r, &at) != NULL && at < step;
+}
+
+enum pare_code job_factorize(struct job_run *r, const struct pare_args *args, struct pare_err *err)
+{
+	enum pare_code code = args != pare_job_step(r->job, 0) ? job_factorize_again(r, err) : PARE_OK;
+
+	return code == PARE_OK ? job_evaluate_now(r, err) : code;
+}
+
+enum pare_code job_unfactorize(struct job_run *r, struct pare_err *err)
+{
+	struct job_factored *f = &r->factored;
+	float *input = f->input;
+	enum pare_code code;
+
+	if (f->uploaded == NULL)
+		return PARE_OK;
+	pare_net_free(r->net);
+	r->net = NULL;
+	pare_model_free(r->model);
+	r->model = f->uploaded;
+	r->n_params = f->n_params;
+	r->n_nonzero_params = f->n_nonzero_params;
+	f->uploaded = NULL;
+	f->input = NULL;
+	job_factored_done(f);
+	memset(f, 0, sizeof *f);
+	code = job_take_model(r, err);
+	if (code == PARE_OK) {
+		memcpy(pare_net_slab(r->net), input, pare_net_slab_len(r->net) * sizeof *input);
+		memcpy(r->input, input, pare_net_slab_len(r->net) * sizeof *input);
+	}
+	pare_free(input);
+	return code;
 }
 
 enum pare_code job_judge_source(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = r->max_batch, .training = true, .seed = r->seed};
-	enum pare_code code = pare_net_new(r->factored.source, &opt, &r->factored.net, err);
+	struct job_factored *f = &r->factored;
+	enum pare_code code = pare_net_new(f->source, &opt, &f->net, err);
 
 	if (code == PARE_OK)
-		code = job_judge_net(r, r->factored.net, &r->verdict_input, err);
+		code = job_judge_net(r, f->net, &r->verdict_dense, err);
+	if (code == PARE_OK && f->input != NULL)
+		memcpy(pare_net_slab(f->net), f->input, f->len * sizeof *f->input);
 	if (code == PARE_OK)
-		code = job_judge_net(r, r->factored.net, &r->verdict_dense, err);
-	pare_net_free(r->factored.net);
-	r->factored.net = NULL;
+		code = job_judge_net(r, f->net, &r->verdict_input, err);
+	if (code == PARE_OK && f->input != NULL)
+		r->verdict_input.n_nonzero_params = f->n_nonzero_params;
+	pare_net_free(f->net);
+	f->net = NULL;
 	return code;
 }
 
@@ -164,8 +266,12 @@ void job_factored_done(struct job_factored *f)
 {
 	pare_net_free(f->net);
 	pare_model_free(f->source);
+	pare_model_free(f->uploaded);
 	pare_free(f->layers);
+	pare_free(f->input);
+	pare_free(f->trained);
 	pare_buf_done(&f->file);
+	pare_buf_done(&f->trained_file);
 }
 
 /* --- the report */

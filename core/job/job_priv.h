@@ -124,13 +124,19 @@ struct job_quantized {
 	double difference, scale, float_metric;
 };
 
-/* The uploaded model, when the job's is the one with layers of two factors that was made of it (factorize.c). */
+/* The model of which the job's, with layers of two factors, was made (factorize.c). */
 struct job_factored {
-	struct pare_model *source; /* NULL: no such step */
+	struct pare_model *source; /* NULL: no such step, or not yet */
 	struct pare_net *net;      /* of it, while it is judged */
 	struct pare_buf file;      /* what the job's model stands over */
 	struct pare_factor *layers;
 	int n;
+	/* of a step that is not the first; else NULL */
+	struct pare_model *uploaded; /* what runs of a sweep begin with */
+	float *input, *trained;      /* slabs of the net that it was: as uploaded, and as it was factorized */
+	size_t len;
+	struct pare_buf trained_file; /* what source stands over */
+	int64_t n_params, n_nonzero_params;
 };
 
 struct job_search;
@@ -333,6 +339,15 @@ double job_factorize_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_factorize(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* r->model becomes the factorized one, if the recipe says so. */
 PARE_MUST_USE enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err);
+/* Can the model be factorized? */
+PARE_MUST_USE enum pare_code job_check_factorize(const struct job_run *r, struct pare_err *err);
+/* A factorize step that is not the first: was it before that step? The job's net, with the weights that were factorized, becomes the factorized one; and
+ * the uploaded one again, if it is not. */
+bool job_factorized_later(const struct job_run *r, size_t step);
+PARE_MUST_USE enum pare_code job_factorize_again(struct job_run *r, struct pare_err *err);
+PARE_MUST_USE enum pare_code job_unfactorize(struct job_run *r, struct pare_err *err);
+/* All that belongs to the net is made anew, of r->model, with no weight masked (run.c). */
+PARE_MUST_USE enum pare_code job_take_model(struct job_run *r, struct pare_err *err);
 /* The figures of the uploaded model are those of r->factored.source. */
 PARE_MUST_USE enum pare_code job_judge_source(struct job_run *r, struct pare_err *err);
 void job_factored_done(struct job_factored *f);

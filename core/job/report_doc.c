@@ -293,7 +293,7 @@ static void conditions(const struct job_run *r, struct job_doc *d)
 	job_doc_heading(d, "Conditions");
 	job_doc_item(d, "Figures are of the %s rows; %u rows trained, %u validation, %u test.", job_split_name(r->judged), job_n_rows(r, PARE_SPLIT_TRAIN),
 	    job_n_rows(r, PARE_SPLIT_VALIDATION), job_n_rows(r, PARE_SPLIT_TEST));
-	job_doc_item(d, "\"Before\" is the %s.", r->factored.source != NULL ? "model as it was uploaded" : "dense model just before its first weight was removed");
+	job_doc_item(d, "\"Before\" is the %s.", r->factored.input != NULL ? "dense model just before it was factorized" : r->factored.source != NULL ? "model as it was uploaded" : "dense model just before its first weight was removed");
 	job_doc_item(d, "Normalisation: %s.", apply[pare_data_normalization(r->data, r->fit.inputs[0].x)]);
 	job_doc_item(d, "Recipe %s, seed %llu, %d thread%s, pared %s, %.1f s.", recipe != NULL ? recipe : "written out", (unsigned long long)r->seed, r->threads,
 	    r->threads == 1 ? "" : "s", PARE_VERSION, (double)(r->finished_ns - r->started_ns) * 1e-9);

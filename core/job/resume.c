@@ -196,6 +196,8 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	c->elapsed_ns = pare_job_env.tick_ns(NULL) - r->started_ns;
 	c->slab_len = (int64_t)pare_net_slab_len(r->net);
 	c->slab = pare_net_slab(r->net);
+	c->source_len = (int64_t)r->factored.len;
+	c->source = r->factored.trained;
 	c->has_dense = r->has_dense;
 	c->dense = r->dense;
 	c->has_before = r->before != NULL;
@@ -421,9 +423,25 @@ static void take(struct job_run *r, const struct pare_checkpoint *c)
 		r->resume = c;
 }
 
+/* A state of the factorized net needs that net. */
+static enum pare_code take_source(struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
+{
+	bool factorized = job_factorized_later(r, (size_t)c->step);
+
+	if ((size_t)c->source_len != (factorized ? pare_net_slab_len(r->net) : 0))
+		return bad(err, "the model that was factorized has another structure");
+	if (!factorized)
+		return PARE_OK;
+	memcpy(pare_net_slab(r->net), c->source, pare_net_slab_len(r->net) * sizeof *c->source);
+	return job_factorize_again(r, err);
+}
+
 static enum pare_code begin_anew(struct job_run *r, const struct pare_err *why, struct pare_err *err)
 {
 	r->has_came = false;
+	if (job_unfactorize(r, err) != PARE_OK)
+		return err->code;
+	memcpy(pare_net_slab(r->net), r->input, pare_net_slab_len(r->net) * sizeof *r->input);
 	return warn(r, "the checkpoint is not used and the job begins anew", why, err);
 }
 
@@ -466,6 +484,8 @@ enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err 
 	if (!r->has_came)
 		return PARE_OK;
 	code = check_place(r, c, &why);
+	if (code == PARE_OK)
+		code = take_source(r, c, &why);
 	if (code == PARE_OK)
 		code = check_state(r, c, &why);
 	if (code == PARE_OK && !set_cut(&r->cut, c->cut))

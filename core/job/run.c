@@ -164,6 +164,8 @@ static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 
 		if (check_training(r, job_training(s), err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s%s", i, name, prune ? "/recover" : "");
+		if (i > 0 && strcmp(name, "factorize") == 0 && job_check_factorize(r, err) != PARE_OK)
+			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
 		if (strcmp(name, "quantize") == 0 && job_check_quantize(r, s, err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
 		if (prune && job_is_structural(s) && job_check_structures(r, s, err) != PARE_OK)
@@ -237,6 +239,61 @@ static enum pare_code reserve(struct job_run *r, struct pare_err *err)
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++)
 		r->units_total += job_step_find(pare_job_step(r->job, i)->method->name)->units(r, i);
 	return code;
+}
+
+/* Groups of structures, as far as steps have asked for them before. */
+static enum pare_code regroup(struct job_run *r, struct pare_err *err)
+{
+	bool had_cut = r->cut.gone != NULL;
+	enum pare_code code = PARE_OK;
+
+	pare_cut_done(&r->cut);
+	memset(&r->cut, 0, sizeof r->cut);
+	if (had_cut)
+		code = pare_cut_init(&r->cut, r->net, err);
+	for (int g = 0; g < PARE_N_GRANULARITIES && code == PARE_OK; g++) {
+		if (r->structures[g] == NULL)
+			continue;
+		pare_structures_free(r->structures[g]);
+		r->structures[g] = NULL;
+		code = pare_structures_new(r->net, (enum pare_granularity)g, &r->structures[g], err);
+	}
+	return code;
+}
+
+enum pare_code job_take_model(struct job_run *r, struct pare_err *err)
+{
+	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = r->max_batch, .training = true, .seed = r->seed};
+	float **const copies[] = {&r->input, &r->dense, &r->final, &r->kept}, **const gone[] = {&r->fold_dense, &r->stat};
+	enum pare_code code = job_watch(r, err);
+
+	pare_net_free(r->net);
+	r->net = NULL;
+	if (code == PARE_OK)
+		code = pare_net_new(r->model, &opt, &r->net, err);
+	if (code == PARE_OK)
+		code = job_fit(r, err);
+	if (code != PARE_OK)
+		return code;
+	for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+		pare_free(*gone[i]);
+		*gone[i] = NULL;
+	}
+	pare_free(r->outer.keep);
+	r->outer.keep = NULL;
+	job_past_done(r);
+	memset(r->past, 0, sizeof r->past);
+	r->has_dense = r->has_fold_dense = false;
+	pare_mask_done(&r->mask);
+	code = pare_mask_init(&r->mask, r->net, err);
+	for (size_t i = 0; i < sizeof copies / sizeof copies[0] && code == PARE_OK; i++) {
+		pare_free(*copies[i]);
+		*copies[i] = NULL;
+		code = copy_slab(r, copies[i], err);
+	}
+	if (code == PARE_OK)
+		code = job_past_new(r, err);
+	return code == PARE_OK ? regroup(r, err) : code;
 }
 
 enum pare_code job_begin(struct job_run *r, struct pare_err *err)

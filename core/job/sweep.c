@@ -168,6 +168,10 @@ double job_sweep_units(struct job_run *r)
 /* As the job began. */
 static enum pare_code start_anew(struct job_run *r, struct pare_err *err)
 {
+	enum pare_code code = job_unfactorize(r, err);
+
+	if (code != PARE_OK)
+		return code;
 	memcpy(pare_net_slab(r->net), r->input, pare_net_slab_len(r->net) * sizeof *r->input);
 	memset(r->mask.keep, 1, r->mask.len);
 	r->mask.any = false;

@@ -199,6 +199,41 @@ static void search_rules(struct recipe_check *c, const struct pare_args *search,
 		recipe_issue_at(c, "min_step", "out_of_range", "must be at most step, %.12g; got %.12g", pare_args_num(search, "step"), pare_args_num(search, "min_step"));
 }
 
+static bool is_factorized(const struct pare_arg *steps, size_t before)
+{
+	for (size_t k = 0; k < before; k++)
+		if (is_named(steps->list[k], "factorize"))
+			return true;
+	return false;
+}
+
+/* Factors are made of a net that nothing was taken from, and what comes after them does not go back behind them. */
+static void factor_rules(struct recipe_check *c, const struct pare_arg *steps, size_t i)
+{
+	const struct pare_args *s = steps->list[i];
+	bool later = is_factorized(steps, i) && !is_named(steps->list[0], "factorize");
+
+	if (later && is_named(s, "evaluate") && pare_args_has(s, "folds"))
+		recipe_issue_at(c, "folds", "unsupported", "folds run all steps before them from the uploaded model, on one net: evaluate before factorize, or give the sweep folds");
+	if (later && is_named(s, "prune") && pare_args_has(s, "rewind"))
+		recipe_issue_at(c, "rewind", "unsupported", "goes back to weights of the net before it was factorized");
+	if (!is_named(s, "factorize"))
+		return;
+	if (pare_args_has(s, "rank") && strcmp(pare_args_str(s, "scope"), "global") == 0)
+		recipe_issue_at(c, "scope", "unsupported", "a rank is of every layer; give ratio or energy, which all layers can share");
+	for (size_t k = 0; k < i; k++) {
+		const struct pare_args *b = steps->list[k];
+
+		if ((is_named(b, "train") && !pare_args_has(b, "noise")) || is_named(b, "evaluate") || is_named(b, "reestimate"))
+			continue;
+		if (is_named(b, "factorize"))
+			recipe_issue(c, "unsupported", "a recipe factorizes once");
+		else
+			recipe_issue(c, "unsupported", "comes after %s (step %zu), whose zeros or shared values factors do not keep: factorize before it", is_named(b, "train") ? "training under noise" : b->method->name, k + 1);
+		return;
+	}
+}
+
 static void step_rules(struct recipe_check *c, const struct pare_arg *steps, bool has_teacher, bool has_require)
 {
 	int n_searches = 0;
@@ -221,11 +256,8 @@ static void step_rules(struct recipe_check *c, const struct pare_arg *steps, boo
 			recipe_issue(c, "unsupported", "weights that share values cannot be refitted one by one: reconstruct before cluster");
 		if (strcmp(s->method->name, "quantize") == 0 && i + 1 < steps->n)
 			recipe_issue(c, "unsupported", "must be the last step: what comes after it would go on with the float weights");
-		if (strcmp(s->method->name, "factorize") == 0 && pare_args_has(s, "rank") && strcmp(pare_args_str(s, "scope"), "global") == 0)
-			recipe_issue_at(c, "scope", "unsupported", "a rank is of every layer; give ratio or energy, which all layers can share");
-		if (strcmp(s->method->name, "factorize") == 0 && i > 0)
-			recipe_issue(c, "unsupported", "must be the first step: it makes another net, and what came before would belong to the old one; train in a job before, whose model this one takes");
-		if (search && strcmp(steps->list[0]->method->name, "factorize") == 0)
+		factor_rules(c, steps, i);
+		if (search && is_factorized(steps, i))
 			recipe_issue(c, "unsupported", "a search holds its floor against the model that it begins with, which would be the factorized one; factorize in a job before");
 		if (search && n_searches++ > 0)
 			recipe_issue(c, "unsupported", "a recipe has one search at most");

@@ -127,10 +127,94 @@ START_TEST(the_rest_works_on_factors)
 }
 END_TEST
 
+/* After training: what it is compared with is the trained model, and who it learns from is, too, or the one that was uploaded. */
+#define RECOVER(more) "{\"train\":{\"epochs\":20,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}" more "}}"
+static const char *const after_training[] = {
+    RECOVER(""),
+    RECOVER(",\"distill\":{\"teacher\":\"dense\",\"alpha\":0.5}") ",{\"prune\":{\"sparsity\":0.3,\"recover\":{\"epochs\":10,\"optimizer\":\"adam\"}}},{\"remove_dead\":{}},{\"cluster\":{\"bits\":5}}",
+    RECOVER("") ",{\"prune\":{\"sparsity\":0.3,\"granularity\":\"channel\",\"recover\":{\"epochs\":20,\"optimizer\":\"adam\"}}},{\"quantize\":{}}",
+};
+
+START_TEST(trained_models_are_factorized)
+{
+	char job[2048], *bytes[2];
+	double accuracy;
+	size_t n[2];
+	json_t *v;
+
+	ck_assert_int_eq(run(JOB(TRAIN ",{\"evaluate\":{\"folds\":2}}")), PARE_OK);
+	v = rig_report(&r);
+	accuracy = rig_num(v, "final.accuracy");
+	json_decref(v);
+	(void)snprintf(job, sizeof job, JOB(TRAIN ",{\"evaluate\":{\"folds\":2}},{\"factorize\":{\"ratio\":0.5,\"scope\":\"global\"}},%s"), after_training[_i]);
+	for (int k = 0; k < 2; k++) {
+		ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		bytes[k] = rig_output(&r, "model.onnx", &n[k]);
+	}
+	ck_assert_uint_eq(n[0], n[1]);
+	ck_assert_mem_eq(bytes[0], bytes[1], n[0]);
+	free(bytes[0]);
+	free(bytes[1]);
+	v = rig_report(&r);
+	ck_assert_double_eq(rig_num(v, "dense.accuracy"), accuracy);
+	ck_assert_double_lt(rig_num(v, "input.accuracy"), 0.7);
+	ck_assert_double_eq(rig_num(v, "input.macs"), 528);
+	ck_assert_double_eq(rig_num(v, "dense.macs"), 528);
+	ck_assert_double_le(rig_num(v, "final.macs"), 264);
+	ck_assert_double_ge(rig_num(v, "final.accuracy"), accuracy - 0.1);
+	ck_assert_double_eq(rig_num(v, "factors.1.macs"), 384);
+	json_decref(v);
+	bytes[0] = rig_output(&r, "report.md", &n[0]);
+	ck_assert_ptr_nonnull(strstr(bytes[0], "just before it was factorized"));
+	free(bytes[0]);
+}
+END_TEST
+
+/* A teacher that knows nothing is the uploaded model, one that knows all the trained. */
+START_TEST(both_teachers_are_there)
+{
+	static const char job[] = JOB(TRAIN ",{\"factorize\":{\"rank\":1}},{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01},\"distill\":{\"teacher\":\"%s\",\"alpha\":1}}}");
+	static const char *const who[] = {"dense", "input"};
+	double lost[2];
+	char text[2048];
+	json_t *v;
+
+	for (int k = 0; k < 2; k++) {
+		(void)snprintf(text, sizeof text, job, who[k]);
+		ck_assert_msg(run(text) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		v = rig_report(&r);
+		lost[k] = rig_num(v, "dense.accuracy") - rig_num(v, "final.accuracy");
+		json_decref(v);
+	}
+	ck_assert_double_lt(lost[0], 0.15);
+	ck_assert_double_gt(lost[1], 0.2);
+}
+END_TEST
+
+/* Every run of a sweep begins with the net as it was uploaded, and variants may factorize differently. */
+START_TEST(budgets_can_be_searched)
+{
+	json_t *v;
+
+	ck_assert_msg(run("{\"model\":\"m\",\"dataset\":\"d\",\"seed\":1,\"data\":{\"normalize\":\"standard\"},\"require\":{\"max_drop\":0.5},\"recipe\":{\"steps\":[" TRAIN
+	              ",{\"factorize\":{\"ratio\":0.5,\"scope\":\"global\"}}," TRAIN "]},\"sweep\":{\"folds\":2,\"pick\":\"smallest\",\"grid\":[{\"parameter\":\"/recipe/steps/1/factorize/ratio\",\"values\":[0.7,0.35]}]}}") == PARE_OK,
+	    "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_le(rig_num(v, "final.macs"), 0.35 * 528);
+	ck_assert_double_gt(rig_num(v, "sweep.trials.0.n_weights"), rig_num(v, "sweep.trials.1.n_weights"));
+	ck_assert_double_eq(rig_num(v, "dense.macs"), 528);
+	json_decref(v);
+}
+END_TEST
+
 static const struct {
 	const char *job, *where, *message;
 } bad_table[] = {
-    {JOB(TRAIN ",{\"factorize\":{\"rank\":3}}"), "/recipe/steps/1/factorize", "must be the first step"},
+    {JOB(TRAIN ",{\"prune\":{\"sparsity\":0.5}},{\"factorize\":{\"rank\":3}}"), "/recipe/steps/2/factorize", "comes after prune (step 2)"},
+    {JOB(TRAIN ",{\"factorize\":{\"rank\":3}},{\"factorize\":{\"rank\":2}}"), "/recipe/steps/2/factorize", "factorizes once"},
+    {JOB("{\"train\":{\"epochs\":2,\"noise\":\"l0\"}},{\"factorize\":{\"rank\":3}}"), "/recipe/steps/1/factorize", "training under noise"},
+    {JOB(TRAIN ",{\"factorize\":{\"rank\":3}},{\"evaluate\":{\"folds\":3}}"), "/recipe/steps/2/evaluate/folds", "evaluate before factorize"},
+    {JOB(TRAIN ",{\"factorize\":{\"rank\":3}},{\"prune\":{\"sparsity\":0.5,\"rewind\":0}}"), "/recipe/steps/2/prune/rewind", "before it was factorized"},
     {JOB("{\"factorize\":{}}"), "/recipe/steps/0/factorize", "exactly one of"},
     {JOB("{\"factorize\":{\"rank\":3,\"energy\":0.5}}"), "/recipe/steps/0/factorize", "exactly one of"},
     {JOB("{\"factorize\":{\"rank\":3,\"scope\":\"global\"}}"), "/recipe/steps/0/factorize/scope", "a rank is of every layer"},
@@ -162,6 +246,9 @@ int main(int argc, char **argv)
 	tcase_add_test(t, amounts_decide_ranks);
 	tcase_add_test(t, layers_share_a_budget);
 	tcase_add_loop_test(t, the_rest_works_on_factors, 0, (int)(sizeof followed_by / sizeof followed_by[0]));
+	tcase_add_loop_test(t, trained_models_are_factorized, 0, (int)(sizeof after_training / sizeof after_training[0]));
+	tcase_add_test(t, both_teachers_are_there);
+	tcase_add_test(t, budgets_can_be_searched);
 	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	suite_add_tcase(s, t);
 	return rig_main(s);

@@ -215,6 +215,7 @@ static const char *const job_table[] = {
 	"{\"remove_dead\":{}},{\"train\":{\"epochs\":20," BATCH ADAM "}},{\"evaluate\":{\"folds\":2}}]}}",
     HEAD("") "{\"train\":{\"epochs\":12," BATCH ADAM "}},{\"train\":{\"epochs\":12," BATCH ADAM ",\"noise\":\"variational\"}}," PRUNE(RECOVER(""), "2")
 	",{\"train\":{\"epochs\":12," BATCH MOMENTUM ",\"noise\":\"l0\"}},{\"evaluate\":{\"folds\":2}}]},\"threads\":2}",
+    HEAD("") "{\"train\":{\"epochs\":10," BATCH ADAM "}},{\"factorize\":{\"ratio\":0.6,\"scope\":\"global\"}},{\"train\":{\"epochs\":20," BATCH ADAM DISTILL("dense") "}}," PRUNE(RECOVER(""), "3") "]}}",
     HEAD("") "{\"factorize\":{\"rank\":3}},{\"train\":{\"epochs\":30," BATCH ADAM DISTILL("input") "}}," PRUNE(RECOVER(""), "3") ",{\"evaluate\":{\"folds\":2}}]}}",
 };
 #define N_JOBS ((int)(sizeof job_table / sizeof job_table[0]))
