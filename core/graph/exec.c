@@ -194,7 +194,7 @@ static void copy_stages(struct pare_net *net, struct pare_net_shard *sh, int64_t
 	const struct pare_graph *g = &net->model->graph;
 
 	for (int i = outputs ? g->n_inputs : 0; i < g->n_inputs + (outputs ? g->n_outputs : 0); i++) {
-		int32_t v = i < g->n_inputs ? g->inputs[i] : net->outputs[i - g->n_inputs];
+		int32_t v = i < g->n_inputs ? net->inputs[i] : net->outputs[i - g->n_inputs];
 		size_t row = pare_net_value_elems(net, v, 1);
 		float *stage = sh->mem + net->stages[i] + (size_t)at * row, *pass = data_at(net, sh, v);
 

@@ -47,6 +47,8 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 
 	if (code == PARE_OK)
 		code = keep_steps(net, err);
+	if (code == PARE_OK)
+		code = pare_net_turn_ends(net, err);
 	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_join_idioms(net, err);
 	if (code == PARE_OK && !net->opt.plain)
@@ -144,7 +146,7 @@ static size_t row_shape(const struct pare_shape *s, int *n_dims, int64_t dims[PA
 
 size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS])
 {
-	return row_shape(&net->values[net->model->graph.inputs[i]].shape, n_dims, dims);
+	return row_shape(&net->values[net->inputs[i]].shape, n_dims, dims);
 }
 
 size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS])
@@ -164,7 +166,7 @@ const char *pare_net_output_name(const struct pare_net *net, int i)
 
 int pare_net_input_dtype(const struct pare_net *net, int i)
 {
-	return net->values[net->model->graph.inputs[i]].dtype;
+	return net->values[net->inputs[i]].dtype;
 }
 
 int pare_net_output_dtype(const struct pare_net *net, int i)
@@ -213,7 +215,7 @@ enum pare_output_kind pare_net_output_kind_along(const struct pare_net *net, int
 	int32_t value = net->outputs[i];
 	const struct pare_net_node *n = producer(net, value);
 
-	while (n != NULL && n->view && pare_shape_same(&net->values[n->node->in[0]].shape, &net->values[value].shape)) {
+	while (n != NULL && (n->index < 0 || (n->view && pare_shape_same(&net->values[n->node->in[0]].shape, &net->values[value].shape)))) {
 		value = n->node->in[0];
 		n = producer(net, value);
 	}
@@ -301,7 +303,7 @@ void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *
 
 float *pare_net_shard_input(struct pare_net *net, int s, int i)
 {
-	return net->shards[s].mem + (net->stages != NULL ? net->stages[i] : net->values[net->model->graph.inputs[i]].offset);
+	return net->shards[s].mem + (net->stages != NULL ? net->stages[i] : net->values[net->inputs[i]].offset);
 }
 
 const float *pare_net_shard_output(const struct pare_net *net, int s, int i)

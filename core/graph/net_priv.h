@@ -84,6 +84,7 @@ struct pare_net {
 	int64_t fixed_batch;
 	struct pare_net_value *values; /* by value index of the graph; behind these what layout.c added */
 	int32_t n_values;
+	int32_t *inputs;               /* values: those of the graph, or what stands in front of them (ends.c) */
 	int32_t *outputs;              /* values: those of the graph, or what stands for them */
 	int n_nodes;                   /* live ones, in graph order */
 	struct pare_net_node *nodes;
@@ -131,14 +132,20 @@ static inline size_t pare_net_align(size_t n_floats)
 size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows);
 /* The value as it stands in memory when that many rows run. */
 void pare_net_resolve(const struct pare_net *net, int32_t value, int64_t rows, struct pare_shape *out);
+/* Does the caller write it? */
 static inline bool pare_net_is_input(const struct pare_net *net, int32_t value)
 {
-	return value < net->model->graph.n_values && net->model->graph.values[value].is_input;
+	for (int i = 0; i < net->model->graph.n_inputs; i++)
+		if (net->inputs[i] == value)
+			return true;
+	return value < net->model->graph.n_values && net->model->graph.values[value].is_input && net->model->graph.values[value].init != NULL;
 }
 void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, struct pare_ties *out);
 
 /* shape_infer.c: live nodes, rows of the table, arguments, shapes, constants, parameters. */
 PARE_MUST_USE enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err);
+/* ends.c: inputs and outputs whose batch is not first. */
+PARE_MUST_USE enum pare_code pare_net_turn_ends(struct pare_net *net, struct pare_err *err);
 /* layout.c: which values have their channels last. */
 PARE_MUST_USE enum pare_code pare_net_choose_layouts(struct pare_net *net, struct pare_err *err);
 /* Could n run so, whatever its inputs turn out to be? */

@@ -198,7 +198,7 @@ static enum pare_code place_values(struct pare_net *net, struct pare_err *err)
 	enum pare_code code = PARE_OK;
 
 	for (int i = 0; i < g->n_inputs; i++)
-		net->values[g->inputs[i]].place = PARE_PLACE_SHARD;
+		net->values[net->inputs[i]].place = PARE_PLACE_SHARD;
 	for (int32_t i = 0; i < g->n_values && code == PARE_OK; i++) {
 		const struct pare_net_value *v = &net->values[i];
 
@@ -393,7 +393,7 @@ static enum pare_code plan_passes(struct pare_net *net, bool rows_apart, struct 
 	for (int i = 0; i < net->n_nodes; i++)
 		images |= net->nodes[i].last;
 	for (size_t i = 0; i < n_ends; i++)
-		images &= goes_by_rows(net, i < (size_t)g->n_inputs ? g->inputs[i] : net->outputs[i - (size_t)g->n_inputs]);
+		images &= goes_by_rows(net, i < (size_t)g->n_inputs ? net->inputs[i] : net->outputs[i - (size_t)g->n_inputs]);
 	for (int32_t i = 0; i < net->n_values; i++)
 		if (net->values[i].place == PARE_PLACE_SHARD && pare_net_value_elems(net, i, 1) > most)
 			most = pare_net_value_elems(net, i, 1);
@@ -412,7 +412,7 @@ static void place_stages(struct pare_net *net)
 
 	for (int i = 0; i < g->n_inputs + g->n_outputs; i++) {
 		net->stages[i] = net->shard_len;
-		net->shard_len += pare_net_align(pare_net_value_elems(net, i < g->n_inputs ? g->inputs[i] : net->outputs[i - g->n_inputs], net->shard_rows));
+		net->shard_len += pare_net_align(pare_net_value_elems(net, i < g->n_inputs ? net->inputs[i] : net->outputs[i - g->n_inputs], net->shard_rows));
 	}
 }
 

@@ -115,7 +115,7 @@ bool pare_net_shardable(struct pare_net *net)
 	const struct pare_graph *g = &net->model->graph;
 
 	for (int i = 0; i < g->n_inputs; i++)
-		net->values[g->inputs[i]].outer = 1;
+		net->values[net->inputs[i]].outer = 1;
 	for (int i = 0; i < net->n_nodes; i++)
 		if (!node_apart(net, &net->nodes[i]))
 			return false;

@@ -41,27 +41,48 @@ static enum pare_code check_size(const struct pare_net *net, const struct pare_s
 }
 
 /* Puts the sizes that the options give in the place of open dimensions. */
-static enum pare_code close_dims(const struct pare_net *net, const char *name, struct pare_shape *shape, struct pare_err *err)
+static enum pare_code close_dims(const struct pare_net *net, const char *name, int axis, struct pare_shape *shape, struct pare_err *err)
 {
 	char shown[PARE_NAME_SHOWN], has[PARE_SHAPE_TEXT], got[PARE_SHAPE_TEXT];
 
 	for (int i = 0; i < net->opt.n_shapes; i++) {
 		const struct pare_input_shape *given = &net->opt.shapes[i];
-		struct pare_shape rows = {.n_dims = 1, .dims = {1}, .batch = PARE_BIT(0)};
+		struct pare_shape rows = {.n_dims = 0, .batch = PARE_BIT(axis)};
 		bool fits = given->n_dims == shape->n_dims - 1;
 
 		if (strcmp(given->name, name) != 0)
 			continue;
-		for (int k = 0; k < given->n_dims && rows.n_dims < PARE_MAX_DIMS; k++)
-			rows.dims[rows.n_dims++] = given->dims[k];
-		for (int k = 1; fits && k < shape->n_dims; k++)
-			fits = rows.dims[k] >= 0 && (shape->dims[k] < 0 || shape->dims[k] == rows.dims[k]);
+		for (int k = 0; k <= given->n_dims && rows.n_dims < PARE_MAX_DIMS; k++)
+			rows.dims[rows.n_dims++] = k == axis ? 1 : given->dims[k - (k > axis)];
+		for (int k = 0; fits && k < shape->n_dims; k++)
+			fits = k == axis || (rows.dims[k] >= 0 && (shape->dims[k] < 0 || shape->dims[k] == rows.dims[k]));
 		if (!fits)
 			return pare_err_set(err, PARE_E_SHAPE, NULL, "graph input \"%s\" has shape %s; rows of shape %s do not fit it", pare_name_shown(name, shown),
 			    pare_shape_text(shape, has), pare_shape_text(&rows, got));
 		*shape = rows;
 	}
 	return PARE_OK;
+}
+
+/* [T, N, ...]: the second size and no other is open. */
+static bool opens_second(const struct pare_value *v)
+{
+	for (int k = 0; k < v->n_dims; k++)
+		if ((v->dims[k] < 0) != (k == 1))
+			return false;
+	return v->n_dims > 1;
+}
+
+/* Is time first, and the batch behind it? What has one row in front, as a state of one layer has, may be a batch of one whose lengths are open, unless another input tells. */
+static bool time_is_first(const struct pare_graph *g)
+{
+	for (int i = 0; i < g->n_inputs; i++) {
+		const struct pare_value *v = &g->values[g->inputs[i]];
+
+		if (opens_second(v) && v->dims[0] > 1)
+			return true;
+	}
+	return false;
 }
 
 static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
@@ -72,6 +93,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 	char shown[PARE_NAME_SHOWN];
 	const char *name = pare_name_shown(v->name, shown);
 	enum pare_code code;
+	int axis;
 
 	if (!pare_dtype_is_number(v->dtype))
 		return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "graph input \"%s\" is %s; only inputs of numbers can be executed", name,
@@ -81,18 +103,19 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 		    v->n_dims < 0 ? "no shape" : "no dimensions");
 	nv->shape.n_dims = v->n_dims;
 	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
-	nv->shape.dims[0] = 1;
-	nv->shape.batch = PARE_BIT(0);
-	code = close_dims(net, v->name, &nv->shape, err);
+	axis = opens_second(v) && time_is_first(g) ? 1 : 0;
+	nv->shape.dims[axis] = 1;
+	nv->shape.batch = PARE_BIT(axis);
+	code = close_dims(net, v->name, axis, &nv->shape, err);
 	if (code != PARE_OK)
 		return code;
 	for (int k = 1; k < v->n_dims; k++)
 		if (nv->shape.dims[k] < 0)
-			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; only the first may be open",
+			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; only that of the batch may be open",
 			    k, name);
 	nv->dtype = pare_dtype_computed(v->dtype);
 	nv->live = true;
-	if (net->fixed_batch == PARE_DIM_UNKNOWN && v->dims[0] > 0)
+	if (axis == 0 && net->fixed_batch == PARE_DIM_UNKNOWN && v->dims[0] > 0)
 		net->fixed_batch = v->dims[0];
 	return check_size(net, &nv->shape, NULL, err);
 }
@@ -393,18 +416,25 @@ static bool wants_extra_outputs(const struct pare_net *net, const struct pare_no
 	return false;
 }
 
-enum pare_code pare_net_plan_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
+static enum pare_code name_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
 {
 	char label[PARE_NAME_SHOWN], shown[PARE_NAME_SHOWN];
 	struct pare_err where = {0};
-	enum pare_code code;
 
+	if (n->where != NULL) /* it is none of the file's */
+		return PARE_OK;
 	pare_node_label(&net->model->graph, n->index, label, sizeof label);
 	pare_err_set(&where, PARE_OK, NULL, "node \"%s\" (%s)", label, pare_name_shown(n->node->op_type, shown));
 	n->where = pare_arena_strndup(&net->arena, where.message, strlen(where.message));
-	if (n->where == NULL)
-		return pare_err_nomem(err, 0);
-	code = find_op(net, n, err);
+	return n->where != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
+enum pare_code pare_net_plan_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err)
+{
+	enum pare_code code = name_node(net, n, err);
+
+	if (code == PARE_OK)
+		code = find_op(net, n, err);
 	if (code != PARE_OK)
 		return code;
 	n->args = pare_arena_alloc(&net->arena, n->op->args_size);
@@ -483,6 +513,11 @@ enum pare_code pare_net_infer_shapes(struct pare_net *net, struct pare_err *err)
 	if (live_node == NULL || net->values == NULL)
 		return pare_err_nomem(err, 0);
 	net->n_values = g->n_values;
+	net->inputs = pare_arena_array(&net->arena, (size_t)g->n_inputs + 1, sizeof *net->inputs);
+	if (net->inputs == NULL)
+		return pare_err_nomem(err, 0);
+	for (int i = 0; i < g->n_inputs; i++)
+		net->inputs[i] = g->inputs[i];
 	init_shapes(net);
 	for (int i = 0; i < g->n_inputs && code == PARE_OK; i++)
 		code = input_shape(net, i, err);

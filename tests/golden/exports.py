@@ -2,7 +2,8 @@
 Runtime makes of them.
 
 Each net is exported by the TorchScript exporter in the oldest of the opsets 9 to 17 that it can be said in and in 17, and by
-the dynamo exporter in 18. A .f32 file holds the input of three rows, then every output, as float32 (token numbers, too).
+the dynamo exporter in 18. A .f32 file holds the input of three rows, then every output, as float32 (token numbers, too), all
+of them with the rows first.
 Documentation, stack traces and other metadata are taken off the files.
 
 Made with PyTorch 2.15.0, onnx 1.23.2, ONNX Runtime 1.32.0, seed 0; compared within 2e-5 relative (float32, sums of at most
@@ -240,6 +241,36 @@ class Rel(nn.Module):
         return a.view(b, h//2, w//2, 2, 2, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h, w, c)
 
 
+class TimeLstm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.r = nn.LSTM(4, 6, 2, bidirectional=True)
+        self.l = nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.l(self.r(x)[0])
+
+
+class TimeGru(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.r = nn.GRU(4, 6)
+        self.l = nn.Linear(6, 3)
+
+    def forward(self, x):
+        y, h = self.r(x)
+        return torch.log_softmax(self.l(y[-1]), -1), h
+
+
+class TimeEnc(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.e = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16), 1)
+
+    def forward(self, x):
+        return self.e(x)
+
+
 def nets():
     x = torch.randn
     return {
@@ -266,6 +297,9 @@ def nets():
         "unfold": (Unf(), x(2, 3, 4, 6)),
         "convt": (ConvT(), x(2, 3, 4, 4)),
         "rel": (Rel(), x(2, 4, 4, 6)),
+        "time_lstm": (TimeLstm(), x(7, 2, 4)),
+        "time_gru": (TimeGru(), x(7, 2, 4)),
+        "time_enc": (TimeEnc(), x(5, 2, 8)),
     }
 
 
@@ -282,20 +316,26 @@ def strip(model):
     return model
 
 
+def batch_axis(name):
+    """Where the input has its rows: behind the time in nets of that name, whose outputs of three dimensions are like it."""
+    return 1 if name.startswith("time_") else 0
+
+
 def save(name, model, x):
+    axis = batch_axis(name)
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    rows = torch.cat([x, x[:1] + (0.25 if x.dtype == torch.float32 else 0)]).numpy()
+    rows = torch.cat([x, x.narrow(axis, 0, 1) + (0.25 if x.dtype == torch.float32 else 0)], axis).numpy()
     outputs = session.run(None, {session.get_inputs()[0].name: rows})
     onnx.save(strip(model), f"{OUT}/{name}.onnx")
-    np.concatenate([a.astype(np.float32).ravel() for a in [rows] + outputs]).tofile(f"{OUT}/{name}.f32")
+    np.concatenate([(a.swapaxes(0, axis) if a.ndim == 3 else a).astype(np.float32).ravel() for a in [rows] + outputs]).tofile(f"{OUT}/{name}.f32")
 
 
-def by_script(net, x, opset):
-    torch.onnx.export(net, (x,), f"{OUT}/tmp", dynamo=False, opset_version=opset, input_names=["x"], dynamic_axes={"x": {0: "n"}})
+def by_script(net, x, opset, axis):
+    torch.onnx.export(net, (x,), f"{OUT}/tmp", dynamo=False, opset_version=opset, input_names=["x"], dynamic_axes={"x": {axis: "n"}})
 
 
-def by_dynamo(net, x, opset):
-    shapes = ({0: torch.export.Dim("n")},)
+def by_dynamo(net, x, opset, axis):
+    shapes = ({axis: torch.export.Dim("n")},)
     torch.onnx.export(net, (x,), f"{OUT}/tmp", dynamo=True, opset_version=opset, input_names=["x"], dynamic_shapes=shapes, verbose=False,
                       external_data=False)
 
@@ -304,7 +344,7 @@ def export(name, net, x, how, opsets):
     """In the first opset that works."""
     for opset in opsets:
         try:
-            how(net, x, opset)
+            how(net, x, opset, batch_axis(name))
         except Exception as e:  # the exporter has many kinds
             print(name, opset, type(e).__name__)
             continue

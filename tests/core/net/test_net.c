@@ -495,7 +495,7 @@ START_TEST(open_dimensions)
 	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_SHAPE);
 	shape.name = "z";
 	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_UNSUPPORTED);
-	ck_assert_str_eq(err.message, "dimension 1 of graph input \"x\" has no size; only the first may be open");
+	ck_assert_str_eq(err.message, "dimension 1 of graph input \"x\" has no size; only that of the batch may be open");
 	gb_free(b);
 }
 END_TEST
