@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 
@@ -113,9 +114,9 @@ def registers():
         assert d.request("DELETE", f"/v1/jobs/{j['id']}").status == 204
         model = d.get("/v1/models/iris-small:1/content").body
         assert model == artifact
-        import onnxruntime
-        session = onnxruntime.InferenceSession(model)
-        assert session.get_inputs()[0].name == r["info"]["inputs"][0]["name"]
+        judge = "import sys, onnxruntime; print(onnxruntime.InferenceSession(sys.stdin.buffer.read()).get_inputs()[0].name)"
+        run = subprocess.run([os.path.join(os.environ["PARED_VENV"], "bin/python"), "-c", judge], input=model, capture_output=True, check=True)
+        assert run.stdout.decode().strip() == r["info"]["inputs"][0]["name"], run
         events = [e["type"] for e in d.get("/v1/events").json()["data"]]
         assert events.count("model.ready") == 3, events
         two = d.upload_form("/v1/models?name=two", {n: open(os.path.join(folder, n), "rb").read() for n in ("weights.bin", "model.onnx")}).json()
