@@ -197,8 +197,10 @@ enum pare_code job_train(struct job_run *r, const struct pare_args *args, struct
 	    .keep = on_state,
 	    .moment = on_moment,
 	};
-	enum pare_code code = job_fit_losses(r, args, &fit, err);
+	enum pare_code code = o.noise != NULL ? job_keep_dense(r, err) : PARE_OK; /* it removes weights, as a prune step does */
 
+	if (code == PARE_OK)
+		code = job_fit_losses(r, args, &fit, err);
 	if (code == PARE_OK)
 		code = job_distill(r, args, &fit, &distill, &taught, err);
 	if (code != PARE_OK)

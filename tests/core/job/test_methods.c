@@ -119,6 +119,7 @@ static const struct {
 } good_table[] = {
     {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.8,\"rewind\":5," ROUNDS "," RECOVER("")) ",{\"evaluate\":{\"folds\":2}}"), 0.8, 0.85},
     {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.5,\"granularity\":\"channel\",\"criterion\":\"l2\",\"rewind\":0," ROUNDS "," RECOVER(""))), 0, 0.85},
+    {STEPS(TRAIN("30", "") "," TRAIN("40", ",\"noise\":{\"name\":\"l0\",\"lambda\":1},\"distill\":{\"teacher\":\"dense\"}") "," PRUNE("\"threshold\":1e-30") "," TRAIN("10", "")), 0.41, 0.85},
     {STEPS(PRUNE("\"sparsity\":0.7,\"criterion\":\"random\",\"scope\":\"erk\"") "," TRAIN("60", ",\"rewire\":{\"every\":10}")), 0.7, 0.85},
     {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.8,\"criterion\":\"lamp\"," ROUNDS "," RECOVER(",\"rewire\":{\"every\":7,\"until\":0.9},\"distill\":{\"teacher\":\"dense\"}"))), 0.8, 0.85},
     {STEPS(TRAIN("30", "") "," PRUNE("\"sparsity\":0.8,\"criterion\":\"movement_sum\",\"scope\":\"layer\"," ROUNDS "," RECOVER("")) ",{\"evaluate\":{\"folds\":2}}"), 0.8, 0.8},
@@ -137,6 +138,7 @@ START_TEST(jobs_do_well)
 	v = rig_report(&r);
 	ck_assert_msg(rig_num(v, "final.accuracy") >= good_table[_i].accuracy, "job %d: accuracy %g", _i, rig_num(v, "final.accuracy"));
 	ck_assert_msg(fabs(rig_num(v, "final.sparsity") - good_table[_i].sparsity) < 0.06, "job %d: sparsity %g", _i, rig_num(v, "final.sparsity"));
+	ck_assert_double_eq(rig_num(v, "dense.sparsity"), 0); /* as it was before anything went, whatever took it */
 	json_decref(v);
 }
 END_TEST
