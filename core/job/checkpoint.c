@@ -44,7 +44,7 @@ static const struct {
     INT(slab_len, SLAB_MAX), INT(n_slices, COUNT_MAX * 64), INT(source_len, SLAB_MAX), INT(has_dense, 1), INT(has_before, 1), INT(mask_any, 1), INT(cut_any, 1), INT(has_early, 1), INT(has_moved, 1),
     INT(aside, 1), INT(has_fold_dense, 1), INT(kept_mask_any, 1), INT(kept_cut_any, 1), INT(kept_stage, INT_MAX / 2), INT(has_kept_early, 1), INT(has_kept_moved, 1),
     INT(n_points, COUNT_MAX), INT(n_states, 64), INT(states_len, SLAB_MAX), INT(states_slices, COUNT_MAX * 64),
-    INT(n_trials, PARE_SWEEP_ALL_MAX), INT(in_sweep, 1),
+    INT(n_trials, PARE_SWEEP_ALL_MAX), INT(in_sweep, 1), INT(in_trial, 1), INT(variant, COUNT_MAX), INT(rung, COUNT_MAX), INT(repeat, COUNT_MAX), INT(trial_fold, COUNT_MAX),
     INT(n_state, PARE_CHECKPOINT_STATES), INT(has_best, 1), INT(since, INT_MAX / 2), NUM(best_accuracy), NUM(best_loss), NUM(stop_loss),
     INT(n_records, COUNT_MAX), INT(history_n, COUNT_MAX), INT(history_stride, INT_MAX / 4), INT(history_skipped, INT_MAX / 2), NUM(history_done),
 };

@@ -11,7 +11,7 @@
 #include "core/base/err.h"
 #include "core/graph/graph.h"
 
-#define PARE_CHECKPOINT_VERSION 4
+#define PARE_CHECKPOINT_VERSION 5
 #define PARE_CHECKPOINT_RECORD 8 /* doubles: step, round, folds, sparsity, accuracy, loss, low, high */
 #define PARE_CHECKPOINT_POINT 16 /* doubles of a model that a search has tried (search_keep.c) */
 #define PARE_CHECKPOINT_TRIAL 9 /* doubles of a run of a sweep: variant, rung, repeat, fold, failed, loss, value, sparsity, weights */
@@ -43,6 +43,8 @@ struct pare_checkpoint {
 	int64_t n_points, n_states, states_len, states_slices; /* n_states times slab_len and n_slices */
 	/* of a job's sweep: the runs that were made, and whether others are still to come, before which the job has no state */
 	int64_t n_trials, in_sweep;
+	/* within one run of a sweep: which one; the place is then one of its variant's recipe, and fold is 0 */
+	int64_t in_trial, variant, rung, repeat, trial_fold;
 	/* in a training run */
 	int64_t n_state, has_best, since;
 	double best_accuracy, best_loss, stop_loss;

@@ -376,6 +376,7 @@ PARE_MUST_USE enum pare_code job_sweep(struct job_run *r, struct job_answer *a, 
 bool job_sweep_ends(const struct job_run *r);
 /* The runs of the sweep in a checkpoint: c->trials is pare_free's, NULL when there are none; and back. */
 PARE_MUST_USE enum pare_code job_sweep_describe(const struct job_run *r, struct pare_checkpoint *c, struct pare_err *err);
+void job_trial_describe(const struct job_run *r, struct pare_checkpoint *c); /* which run is under way */
 PARE_MUST_USE enum pare_code job_sweep_take(struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err);
 void job_write_sweep(const struct job_run *r, struct pare_buf *b);
 PARE_MUST_USE enum pare_code job_sweep_document(const struct job_run *r, struct job_doc *d, struct pare_err *err);

@@ -182,12 +182,13 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	const struct job_history *h = &r->history;
 	const struct job_outer *o = &r->outer;
 	const struct job_past *past = &r->past[r->fold > 0];
+	bool trial = r->trial > 0, in_fold = r->fold > 0 && !trial; /* a fold of a sweep is a run of its own */
 	const double *const columns[PARE_CHECKPOINT_HISTORY] = {h->epochs, h->train_loss, h->loss, h->accuracy, h->sparsity};
 
 	*c = r->whose;
 	c->step = (int64_t)r->step + (step_done ? 1 : 0);
-	c->fold = r->fold;
-	c->inner = r->fold > 0 ? (int64_t)r->inner : 0;
+	c->fold = in_fold ? r->fold : 0;
+	c->inner = in_fold ? (int64_t)r->inner : 0;
 	c->round = r->round;
 	c->stage = r->stage;
 	c->from = r->from;
@@ -198,8 +199,8 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	c->slab = pare_net_slab(r->net);
 	c->source_len = (int64_t)r->factored.len;
 	c->source = r->factored.trained;
-	c->has_dense = r->has_dense;
-	c->dense = r->dense;
+	c->has_dense = trial && r->fold > 0 ? r->has_fold_dense : r->has_dense;
+	c->dense = trial && r->fold > 0 ? r->fold_dense : r->dense;
 	c->has_before = r->before != NULL;
 	c->before = r->before;
 	c->mask_any = r->mask.any;
@@ -207,9 +208,9 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	c->n_slices = r->cut.gone != NULL ? (int64_t)r->cut.slices.n : 0;
 	c->cut_any = r->cut.gone != NULL && r->cut.any;
 	c->cut = r->cut.gone;
-	c->aside = r->fold > 0 || job_search_under_way(r);
+	c->aside = in_fold || job_search_under_way(r);
 	c->kept = r->kept;
-	c->has_fold_dense = r->fold > 0 && r->has_fold_dense;
+	c->has_fold_dense = in_fold && r->has_fold_dense;
 	c->fold_dense = r->fold_dense;
 	c->kept_mask_any = c->aside != 0 && o->any;
 	c->kept_mask = o->keep;
@@ -220,9 +221,9 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	c->early = past->early;
 	c->has_moved = past->moved != NULL;
 	c->moved = past->moved;
-	c->has_kept_early = r->fold > 0 && r->past[0].has_early;
+	c->has_kept_early = in_fold && r->past[0].has_early;
 	c->kept_early = r->past[0].early;
-	c->has_kept_moved = r->fold > 0 && r->past[0].moved != NULL;
+	c->has_kept_moved = in_fold && r->past[0].moved != NULL;
 	c->kept_moved = r->past[0].moved;
 	if (t != NULL) {
 		c->epoch = t->epoch;
@@ -285,11 +286,10 @@ static enum pare_code warn(struct job_run *r, const char *what, const struct par
 	return code;
 }
 
-/* While a sweep runs the job has no state but what came of its runs. */
+/* Between the runs of a sweep the job has no state but what came of them. */
 static void describe_sweep(const struct job_run *r, struct pare_checkpoint *c)
 {
 	*c = r->whose;
-	c->in_sweep = 1;
 	c->elapsed_ns = pare_job_env.tick_ns(NULL) - r->started_ns;
 }
 
@@ -333,15 +333,18 @@ enum pare_code job_keep(struct job_run *r, const struct pare_train_state *t, boo
 	struct pare_err why;
 	enum pare_code code;
 
-	if (r->w->start.checkpoint_ms <= 0 || (begun < r->keep_at_ns && !job_keep_requested(false)) || r->trial > 0) /* a run of a sweep is kept as a whole */
+	if (r->w->start.checkpoint_ms <= 0 || (begun < r->keep_at_ns && !job_keep_requested(false)))
 		return PARE_OK;
 	if (r->search != NULL && (t != NULL || step_done || !job_search_under_way(r))) /* within a try, or after the search */
 		return PARE_OK;
 	know_job(r);
-	if (r->in_sweep)
+	if (r->in_sweep && r->trial == 0)
 		describe_sweep(r, &c);
 	else
 		describe(r, t, step_done, &c);
+	c.in_sweep = r->in_sweep;
+	if (r->trial > 0)
+		job_trial_describe(r, &c);
 	if (r->search == NULL && check_place(r, &c, &why) != PARE_OK) /* within a step that has a state of its own */
 		return PARE_OK;
 	code = write_out(r, &c, &bytes, &why);
@@ -401,26 +404,32 @@ static void set_past(const struct job_run *r, struct job_past *past, const float
 		memcpy(past->moved, moved, bytes);
 }
 
-static void take(struct job_run *r, const struct pare_checkpoint *c)
+static enum pare_code take(struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
 {
+	bool own_fold = r->trial > 0 && r->fold > 0;
 	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
+
+	if (own_fold && c->has_dense != 0 && r->fold_dense == NULL)
+		r->fold_dense = pare_alloc(bytes);
+	if (own_fold && c->has_dense != 0 && r->fold_dense == NULL)
+		return pare_err_nomem(err, bytes);
 
 	memcpy(pare_net_slab(r->net), c->slab, bytes);
 	set_mask(r->mask.keep, r->mask.len, c->mask);
 	r->mask.any = c->mask_any != 0;
-	r->has_dense = c->has_dense != 0;
-	if (r->has_dense)
-		memcpy(r->dense, c->dense, bytes);
-	set_past(r, &r->past[c->fold > 0], c->early, c->moved);
+	*(own_fold ? &r->has_fold_dense : &r->has_dense) = c->has_dense != 0;
+	if (c->has_dense != 0)
+		memcpy(own_fold ? r->fold_dense : r->dense, c->dense, bytes);
+	set_past(r, &r->past[c->fold > 0 || own_fold], c->early, c->moved);
 	if (c->fold > 0)
 		set_past(r, &r->past[0], c->kept_early, c->kept_moved);
 	r->stage = (int)c->stage;
 	r->first_step = (size_t)c->step;
 	r->units_before = c->units_before;
-	r->started_ns -= c->elapsed_ns;
 	take_history(r, c);
 	if (c->fold > 0 || c->round > 0 || c->epoch > 0)
 		r->resume = c;
+	return PARE_OK;
 }
 
 /* A state of the factorized net needs that net. */
@@ -461,16 +470,16 @@ enum pare_code job_resume_open(struct job_run *r, struct pare_err *err)
 	code = pare_checkpoint_read(r->w->spans[i], c, &why);
 	if (code == PARE_OK)
 		code = check_owner(c, &r->whose, &why);
-	if (code == PARE_OK && r->sweep == NULL && (c->in_sweep != 0 || c->n_trials > 0))
+	if (code == PARE_OK && r->sweep == NULL && (c->in_sweep != 0 || c->in_trial != 0 || c->n_trials > 0))
 		code = bad(&why, "the job has no sweep");
 	if (code == PARE_OK && r->sweep != NULL && r->w->start.trials == NULL)
 		code = job_sweep_take(r, c, &why);
 	if (code != PARE_OK)
 		return begin_anew(r, &why, err);
-	r->has_came = c->in_sweep == 0;
-	if (r->has_came)
-		return PARE_OK;
+	r->has_came = c->in_sweep == 0 || c->in_trial != 0;
 	r->started_ns -= c->elapsed_ns;
+	if (c->in_sweep == 0)
+		return PARE_OK;
 	return tell(r, "resumed", c, 0, err);
 }
 
@@ -481,7 +490,7 @@ enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err 
 	enum pare_code code = PARE_OK;
 
 	*out_resumed = false;
-	if (!r->has_came)
+	if (!r->has_came || (c->in_trial != 0) != (r->trial > 0))
 		return PARE_OK;
 	code = check_place(r, c, &why);
 	if (code == PARE_OK)
@@ -490,11 +499,13 @@ enum pare_code job_resume(struct job_run *r, bool *out_resumed, struct pare_err 
 		code = check_state(r, c, &why);
 	if (code == PARE_OK && !set_cut(&r->cut, c->cut))
 		code = bad(&why, "an axis that is removed as a whole");
+	if (code == PARE_OK)
+		code = take(r, c, &why);
 	if (code != PARE_OK)
 		return begin_anew(r, &why, err);
-	take(r, c);
 	*out_resumed = true;
-	return tell(r, "resumed", c, 0, err);
+	r->has_came = false;
+	return c->in_sweep == 0 ? tell(r, "resumed", c, 0, err) : PARE_OK;
 }
 
 enum pare_code job_resume_fold(struct job_run *r, struct pare_err *err)

@@ -185,18 +185,33 @@ static enum pare_code start_anew(struct job_run *r, struct pare_err *err)
 	return job_split(r, err);
 }
 
-static enum pare_code run_steps(struct job_run *r, struct pare_err *err)
+/* From the place where a checkpoint of this run stands, if one came; else from the beginning. */
+static enum pare_code start_run(struct job_run *r, struct pare_err *err)
 {
+	const struct pare_checkpoint *c = &r->came;
+	const struct pare_trial *t = &r->sweep->present;
+	bool resumed = false;
 	enum pare_code code = start_anew(r, err);
 
-	for (size_t i = 0; i < pare_job_n_steps(r->job) && code == PARE_OK; i++) {
+	r->first_step = 0;
+	if (code != PARE_OK || c->in_trial == 0 || c->variant != t->variant || c->rung != t->rung || c->repeat != t->repeat || c->trial_fold != t->fold)
+		return code;
+	code = job_resume(r, &resumed, err);
+	return code == PARE_OK && !resumed ? start_anew(r, err) : code;
+}
+
+static enum pare_code run_steps(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = start_run(r, err);
+
+	for (size_t i = r->first_step; i < pare_job_n_steps(r->job) && code == PARE_OK; i++) {
 		const struct pare_args *args = pare_job_step(r->job, i);
 		const struct job_step *step = job_step_find(args->method->name);
 
 		if (strcmp(step->name, "evaluate") == 0)
 			continue;
 		r->step = i;
-		r->units_step = 0;
+		r->units_step = r->resume != NULL ? r->resume->units_step : 0;
 		code = job_check_canceled(r->w, err);
 		if (code == PARE_OK)
 			code = step->run(r, args, err);
@@ -204,6 +219,7 @@ static enum pare_code run_steps(struct job_run *r, struct pare_err *err)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, step->name);
 		r->units_before += step->units(r, i);
 		r->units_step = 0;
+		code = job_keep(r, NULL, true, err);
 	}
 	return code;
 }
@@ -234,6 +250,7 @@ static enum pare_code make_run(struct job_run *r, struct pare_job *variant, stru
 	uint64_t seed = r->seed;
 	enum pare_code code;
 
+	r->sweep->present = *t;
 	r->trial = t->variant + 1;
 	r->folds = r->sweep->shape.n_folds;
 	r->fold = t->fold;
@@ -242,7 +259,8 @@ static enum pare_code make_run(struct job_run *r, struct pare_job *variant, stru
 	code = run_once(r, t, err);
 	r->fold = r->folds = r->trial = 0;
 	r->seed = seed;
-	r->step = 0;
+	r->step = r->first_step = 0;
+	r->resume = NULL;
 	job_search_free(r->search); /* it points into the variant */
 	r->search = NULL;
 	job_take_variant(r, t->variant);
@@ -458,6 +476,17 @@ bool job_sweep_ends(const struct job_run *r)
 }
 
 /* --- in checkpoints */
+
+void job_trial_describe(const struct job_run *r, struct pare_checkpoint *c)
+{
+	const struct pare_trial *t = &r->sweep->present;
+
+	c->in_trial = 1;
+	c->variant = t->variant;
+	c->rung = t->rung;
+	c->repeat = t->repeat;
+	c->trial_fold = t->fold;
+}
 
 enum pare_code job_sweep_describe(const struct job_run *r, struct pare_checkpoint *c, struct pare_err *err)
 {

@@ -27,7 +27,7 @@ struct job_sweep {
 	struct pare_trial *wanted; /* PARE_MAX_TRIALS */
 	int n_wanted;
 	bool has_own; /* the job is one run of the sweep */
-	struct pare_trial own;
+	struct pare_trial own, present; /* present: the run under way */
 };
 
 #endif

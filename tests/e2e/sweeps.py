@@ -162,6 +162,48 @@ def killed():
         print(f"{blows} blows")
 
 
+def inside_a_run():
+    """Engines and the daemon are killed in the middle of runs; each goes on from its own checkpoint, and figures and bytes are those of an undisturbed sweep."""
+    with Daemon("--workers", "1", "--job-threads", "1", "--max-crashes", "50", "--checkpoint-seconds", "1") as d:
+        model, dataset = d.iris_model(), d.iris_data()
+        body = sweep_job(model, dataset, epochs=100000, folds=2)
+        body["recipe"]["steps"][0]["train"]["batch_size"] = 4
+        body["sweep"]["grid"] = [{"parameter": "/recipe/steps/1/prune/sparsity", "values": [0.3, 0.9]}]
+        job = post(d, body)
+        blows = 0
+
+        def blow(n):
+            def kept():
+                if get(d, job)["status"] in FINAL:
+                    return True
+                for r in children(d, job):
+                    seen = [e["type"] for e in d.events(r["id"])]
+                    if r["status"] == "running" and "job.checkpoint" in seen[max((i for i, t in enumerate(seen) if t == "job.started"), default=len(seen)):]:
+                        return True
+                return False
+            wait_for(kept, 60, "a checkpoint inside a run")
+            if get(d, job)["status"] in FINAL:
+                return False
+            tries = sum(r["attempt"] for r in children(d, job))
+            if n % 2 == 0:
+                for pid in d.engines():
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                d.kill()
+                d.start()
+            wait_for(lambda: sum(r["attempt"] for r in children(d, job)) > tries, 20, "another attempt")
+            return True
+        while blows < 3 and blow(blows):
+            blows += 1
+        assert blows >= 1, blows
+        assert outcome(d, job) == alone(d, job, model, dataset)
+        runs = children(d, job)
+        resumed = [e["data"] for r in runs for e in d.events(r["id"]) if e["type"] == "job.resumed"]
+        assert len(resumed) == blows and all(p["epoch"] > 0 or p["step"] > 1 for p in resumed), resumed
+        assert all(r["checkpoint"] is None for r in runs)
+        print(f"{blows} blows, {len(resumed)} runs gone on: " + ", ".join(f"step {p['step']} epoch {p['epoch']}" for p in resumed))
+
+
 def cancel_together():
     """Cancelling the sweep ends it at once, what waits at once, and what runs within its grace; a retry makes the rest."""
     with Daemon("--workers", "2", "--job-threads", "1") as d:
@@ -229,4 +271,4 @@ def crashed_runs():
 
 
 if __name__ == "__main__":
-    main({"same_bytes": same_bytes, "one_worker": one_worker, "killed": killed, "cancel_together": cancel_together, "pause": pause, "crashed_runs": crashed_runs})
+    main({"same_bytes": same_bytes, "one_worker": one_worker, "killed": killed, "inside_a_run": inside_a_run, "cancel_together": cancel_together, "pause": pause, "crashed_runs": crashed_runs})

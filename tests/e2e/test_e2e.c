@@ -54,6 +54,7 @@ static const struct {
     {"sweeps", "same_bytes", 180},
     {"sweeps", "one_worker", 120},
     {"sweeps", "killed", 240},
+    {"sweeps", "inside_a_run", 180},
     {"sweeps", "cancel_together", 120},
     {"sweeps", "pause", 120},
     {"sweeps", "crashed_runs", 120},

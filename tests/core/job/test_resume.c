@@ -264,6 +264,40 @@ START_TEST(killed_jobs_end_the_same)
 }
 END_TEST
 
+/* One run of a sweep, as a job of its own or among all, goes on within its training and rounds: in a fold, of another seed, by a share of its epochs. */
+#define GRID "\"sweep\":{\"halving\":2,\"folds\":2,\"seeds\":2,\"grid\":[{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.5,0.6,0.7,0.9]}]}"
+#define RUN "{\"train\":{\"epochs\":200," BATCH ADAM "}}," PRUNE(RECOVER(DISTILL("input")) ",\"criterion\":\"movement_sum\"", "3")
+static const char *const trial_table[] = {
+    HEAD("") RUN "]}," GRID ",\"trial\":{\"variant\":2,\"rung\":1,\"repeat\":1,\"fold\":2}}",
+    HEAD("") "{\"train\":{\"epochs\":200," BATCH ADAM "}},{\"prune\":{\"sparsity\":0.1}},{\"search\":{\"tries\":8,\"recover\":{\"epochs\":20," BATCH ADAM "}}}]},\"require\":{\"max_drop\":0.05},"
+	"\"sweep\":{\"grid\":[{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.5,0.9]}]},\"trial\":{\"variant\":1}}",
+    HEAD("") "{\"train\":{\"epochs\":200," BATCH ADAM "}},{\"factorize\":{\"ratio\":0.5,\"scope\":\"global\"}},{\"train\":{\"epochs\":200," BATCH ADAM "}}]},"
+	"\"sweep\":{\"grid\":[{\"parameter\":\"/recipe/steps/1/factorize/ratio\",\"values\":[0.5,0.7]}]},\"trial\":{\"variant\":1}}",
+};
+
+START_TEST(runs_of_a_sweep_go_on)
+{
+	char *want;
+	int resumed = 0;
+
+	run_well(trial_table[_i], false, false);
+	want = strdup(r.result);
+	for (int at = 1; at < 60; at = 2 * at + 1) {
+		(void)unlink(path);
+		kill_after = at;
+		if (run(trial_table[_i], true, false) == PARE_OK)
+			break;
+		kill_after = 0;
+		run_well(trial_table[_i], true, true);
+		ck_assert_str_eq(r.result, want);
+		resumed += count_events("resumed {");
+	}
+	kill_after = 0;
+	ck_assert_int_ge(resumed, 2);
+	free(want);
+}
+END_TEST
+
 /* From the very last one, which stands behind all steps, too. */
 START_TEST(the_last_checkpoint_leads_to_the_end)
 {
@@ -381,7 +415,7 @@ START_TEST(forgeries_do_no_harm)
 	pare_rng_init(&rng, 21, "forge", (uint64_t)_i);
 	for (int i = 0; i < 8; i++) {
 		char *forged = malloc(n);
-		size_t at = 8 * (3 + (size_t)pare_rng_below(&rng, 45));
+		size_t at = 8 * (3 + (size_t)pare_rng_below(&rng, 51));
 		int64_t v = (int64_t)pare_rng_below(&rng, 6);
 		uint64_t crc;
 		enum pare_code code;
@@ -409,6 +443,7 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, killed_jobs_end_the_same, 0, N_JOBS);
+	tcase_add_loop_test(tc, runs_of_a_sweep_go_on, 0, (int)(sizeof trial_table / sizeof trial_table[0]));
 	tcase_add_test(tc, the_last_checkpoint_leads_to_the_end);
 	tcase_add_loop_test(tc, misfits_begin_anew, 0, (int)(sizeof misfit_table / sizeof misfit_table[0]));
 	tcase_add_test(tc, damage_begins_anew);
