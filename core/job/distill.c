@@ -64,10 +64,11 @@ enum pare_code job_watch(struct job_run *r, struct pare_err *err)
 /* The weights that the job keeps of an earlier state, into a net of the same graph. */
 static enum pare_code take_weights(struct job_run *r, bool dense, struct pare_err *err)
 {
-	const float *from = dense ? r->dense : r->input;
+	bool in_fold = r->folds > 0; /* whose dense model has seen that fold's training rows and no others */
+	const float *from = !dense ? r->input : in_fold ? r->fold_dense : r->dense;
 
-	if (dense && (!r->has_dense || r->folds > 0))
-		return pare_err_set(err, PARE_E_INVALID, "/distill/teacher", "there is no dense model %s: use input", r->folds > 0 ? "of a fold" : "before the first pruning");
+	if (dense && !(in_fold ? r->has_fold_dense : r->has_dense))
+		return pare_err_set(err, PARE_E_INVALID, "/distill/teacher", "there is no dense model before the first pruning: use input");
 	if (pare_net_n_params(r->teacher) != pare_net_n_params(r->net))
 		return pare_err_set(err, PARE_E_INVALID, "/distill/teacher", "the model has another structure than it had: use a second model as teacher");
 	for (int p = 0; p < pare_net_n_params(r->net); p++) {

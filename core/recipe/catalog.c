@@ -348,7 +348,7 @@ static const struct pare_param augment_params[] = {
     {.name = "channels", .type = PARE_PARAM_ENUM, .choices = channels_choices, .def_text = "first", .doc = "Where the model's input has its channels: first [N, C, H, W] or last [N, H, W, C]"},
     END};
 static const struct pare_param distill_params[] = {
-    {.name = "teacher", .type = PARE_PARAM_ENUM, .choices = teacher_choices, .def_text = "input", .doc = "input: the model as uploaded; dense: as it was before the first pruning; model: the job's second model"},
+    {.name = "teacher", .type = PARE_PARAM_ENUM, .choices = teacher_choices, .def_text = "input", .doc = "input: the model as uploaded; dense: as it was before the first pruning (or factorizing; in a fold, trained on that fold alone); model: the job's second model"},
     {NUMBER("temperature", 0, 1000, "Softens the classes of teacher and student (kl)"), .open_min = true, DEFAULT(4)},
     {NUMBER("alpha", 0, 1, "Share of the teacher in the loss; labels have the rest"), DEFAULT(0.5)},
     {.name = "loss", .type = PARE_PARAM_ENUM, .choices = distill_loss_choices, .def_text = "kl", .doc = "At the outputs. kl: divergence of the tempered classes; mse: squares, for outputs that are numbers"},

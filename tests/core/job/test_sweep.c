@@ -78,6 +78,47 @@ START_TEST(folds_and_seeds_give_mean_and_range)
 }
 END_TEST
 
+/* In a fold the dense teacher is that fold's: what evaluate finds, after the whole training set has made a dense model as well, is what runs find that are jobs of
+ * their own and have never seen anything but their fold. */
+#define FOLDED "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"data\":{\"normalize\":\"standard\"},\"recipe\":{\"steps\":[{\"train\":{\"epochs\":15,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}," \
+	"{\"prune\":{\"sparsity\":0.9,\"recover\":{\"epochs\":10,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01},\"distill\":{\"teacher\":\"%s\",\"alpha\":1}}}}%s]}%s}"
+
+static double folded_loss(const char *teacher)
+{
+	char job[1024];
+	double loss = NAN;
+	json_t *v, *steps;
+
+	(void)snprintf(job, sizeof job, FOLDED, teacher, ",{\"evaluate\":{\"folds\":2}}", "");
+	ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	steps = json_object_get(v, "steps");
+	for (size_t i = 0; i < json_array_size(steps); i++)
+		if (strcmp(json_string_value(json_object_get(json_array_get(steps, i), "kind")), "cross-validation") == 0)
+			loss = rig_num(json_array_get(steps, i), "validation_loss");
+	json_decref(v);
+	return loss;
+}
+
+START_TEST(a_fold_has_its_own_dense_teacher)
+{
+	double loss = folded_loss("dense"), alone = 0;
+	char job[1024], sweep[256];
+	json_t *v;
+
+	for (int fold = 1; fold <= 2; fold++) {
+		(void)snprintf(sweep, sizeof sweep, ",\"sweep\":{\"folds\":2,\"grid\":[{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.9]}]},\"trial\":{\"variant\":0,\"fold\":%d}", fold);
+		(void)snprintf(job, sizeof job, FOLDED, "dense", "", sweep);
+		ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		v = rig_json(r.result);
+		alone += rig_num(v, "trial.loss") / 2;
+		json_decref(v);
+	}
+	ck_assert_double_eq_tol(loss, alone, 1e-12);
+	ck_assert_double_ne(loss, folded_loss("input"));
+}
+END_TEST
+
 START_TEST(recipes_are_compared)
 {
 	json_t *v;
@@ -273,6 +314,7 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_best_of_the_grid_is_run);
 	tcase_add_test(t, folds_and_seeds_give_mean_and_range);
+	tcase_add_test(t, a_fold_has_its_own_dense_teacher);
 	tcase_add_test(t, recipes_are_compared);
 	tcase_add_test(t, hopeless_variants_stop_early);
 	tcase_add_test(t, a_variant_that_diverges_ranks_last);
