@@ -74,7 +74,7 @@ static enum pare_code compare(const float *before, const float *after, size_t n,
 	return pare_err_set(err, PARE_E_PROOF, NULL, "without the units that seemed dead outputs differ by %g, more than %g", most, TOLERANCE * scale);
 }
 
-static enum pare_code remove_all(struct job_run *r, struct pare_err *err)
+static enum pare_code remove_all(struct job_run *r, const struct pare_dead_options *opt, struct pare_err *err)
 {
 	const struct pare_structures *g = r->structures[PARE_GRANULARITY_CHANNEL];
 	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12), .cancel = job_cancel_flag(), .batch_size = JOB_CALIBRATION_BATCH, .n_rows = ROWS};
@@ -86,7 +86,7 @@ static enum pare_code remove_all(struct job_run *r, struct pare_err *err)
 
 		code = pare_activations(r->net, g, r->data, &look, PARE_STRUCTURE_STAT_ACTIVATIONS, &seen, err);
 		if (code == PARE_OK)
-			code = pare_remove_dead(r->net, g, &seen, &r->cut, &r->mask, &n, err);
+			code = pare_remove_dead(r->net, g, &seen, opt, &r->cut, &r->mask, &n, err);
 		pare_activations_done(&seen);
 	}
 	return code;
@@ -94,15 +94,16 @@ static enum pare_code remove_all(struct job_run *r, struct pare_err *err)
 
 enum pare_code job_remove_dead(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
+	const struct pare_arg *exclude = pare_args_get(args, "exclude");
+	const struct pare_dead_options opt = {exclude->strings, exclude->n};
 	float *before = NULL, *after = NULL;
 	size_t n;
 	enum pare_code code = job_keep_dense(r, err);
 
-	(void)args;
 	if (code == PARE_OK)
 		code = outputs(r, &before, &n, err);
 	if (code == PARE_OK)
-		code = remove_all(r, err);
+		code = remove_all(r, &opt, err);
 	if (code == PARE_OK)
 		code = outputs(r, &after, &n, err);
 	if (code == PARE_OK)

@@ -213,8 +213,15 @@ static void bury(struct undertaker *u, int unit, struct pare_cut *cut, struct pa
 	out->constant++;
 }
 
-enum pare_code pare_remove_dead(struct pare_net *net, const struct pare_structures *g, const struct pare_activation_stats *seen, struct pare_cut *cut,
-    struct pare_mask *mask, struct pare_dead_count *out, struct pare_err *err)
+static void bury_group(struct undertaker *u, const struct pare_group *gr, struct pare_cut *cut, struct pare_dead_count *out)
+{
+	for (int unit = gr->first; unit < gr->first + gr->n; unit++)
+		if (!pare_cut_has(cut, u->g, unit))
+			bury(u, unit, cut, out);
+}
+
+enum pare_code pare_remove_dead(struct pare_net *net, const struct pare_structures *g, const struct pare_activation_stats *seen, const struct pare_dead_options *opt,
+    struct pare_cut *cut, struct pare_mask *mask, struct pare_dead_count *out, struct pare_err *err)
 {
 	size_t n = (size_t)pare_net_n_params(net) + 1;
 	struct undertaker u = {.net = net, .g = g, .seen = seen, .uses = pare_calloc(n, sizeof(int)), .bias = pare_calloc(n, sizeof(int))};
@@ -226,9 +233,9 @@ enum pare_code pare_remove_dead(struct pare_net *net, const struct pare_structur
 	} else {
 		memset(u.bias, -1, n * sizeof(int));
 		find_biases(&u);
-		for (int unit = 0; unit < g->n_units; unit++)
-			if (!pare_cut_has(cut, g, unit))
-				bury(&u, unit, cut, out);
+		for (int k = 0; k < g->n_groups; k++)
+			if (!pare_group_is_named(net, g, &g->groups[k], opt->exclude, opt->n_exclude))
+				bury_group(&u, &g->groups[k], cut, out);
 		pare_cut_mask(cut, net, mask);
 	}
 	pare_free(u.uses);

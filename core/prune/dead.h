@@ -12,9 +12,14 @@
 struct pare_dead_count {
 	int unread, constant;
 };
+/* Groups one of whose weights, or the node that reads it, is named by a pattern keep their dead units. */
+struct pare_dead_options {
+	const char *const *exclude;
+	size_t n_exclude;
+};
 /* Cuts the dead units (of granularity channel), folds what constant ones say into biases of the slab, masks both. What goes may leave others without
  * purpose: call again, with new activations, until nothing is found. seen: core/train/activations.h, of the present weights. */
-PARE_MUST_USE enum pare_code pare_remove_dead(struct pare_net *net, const struct pare_structures *g, const struct pare_activation_stats *seen, struct pare_cut *cut,
-    struct pare_mask *mask, struct pare_dead_count *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_remove_dead(struct pare_net *net, const struct pare_structures *g, const struct pare_activation_stats *seen, const struct pare_dead_options *opt,
+    struct pare_cut *cut, struct pare_mask *mask, struct pare_dead_count *out, struct pare_err *err);
 
 #endif

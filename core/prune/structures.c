@@ -53,8 +53,7 @@ static void look_at_name(void *ctx, const struct pare_unit_run *r)
 		n->found = true;
 }
 
-/* Does one of the patterns name a weight of the group, or the node that reads it? */
-static bool named(const struct pare_net *net, const struct pare_structures *g, const struct pare_group *gr, const char *const *patterns, size_t n)
+bool pare_group_is_named(const struct pare_net *net, const struct pare_structures *g, const struct pare_group *gr, const char *const *patterns, size_t n)
 {
 	struct pare_prune_options match = {.exclude = patterns, .n_exclude = n};
 	struct naming naming = {.net = net, .match = &match};
@@ -66,7 +65,7 @@ static bool named(const struct pare_net *net, const struct pare_structures *g, c
 
 static bool is_excluded(const struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, const struct pare_group *gr)
 {
-	return named(net, g, gr, opt->exclude, opt->n_exclude);
+	return pare_group_is_named(net, g, gr, opt->exclude, opt->n_exclude);
 }
 
 void pare_structures_count(const struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, const struct pare_cut *cut,
@@ -249,7 +248,7 @@ static void plan_pools(struct chooser *c)
 			if (c->g->groups[j].kind == gr->kind && c->pool[j] > 0)
 				c->pool[k] = c->pool[j];
 		for (size_t i = 0; i < c->opt->n_ratios; i++) {
-			if (!named(c->net, c->g, gr, &c->opt->ratios[i].layer, 1))
+			if (!pare_group_is_named(c->net, c->g, gr, &c->opt->ratios[i].layer, 1))
 				continue;
 			c->share[k] = c->opt->ratios[i].sparsity;
 			c->pool[k] = -1 - k;

@@ -89,6 +89,8 @@ struct pare_structure_count {
  * PARE_E_INVALID when there is no unit to remove at all, or the criterion says nothing of any; PARE_E_NONFINITE names a tensor. */
 PARE_MUST_USE enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt,
     struct pare_cut *cut, struct pare_mask *mask, struct pare_structure_count *out, struct pare_err *err);
+/* Does one of the patterns name a weight of the group, or the node that reads it? */
+bool pare_group_is_named(const struct pare_net *net, const struct pare_structures *g, const struct pare_group *gr, const char *const *patterns, size_t n);
 /* Units of the groups that are not excluded, and how many are gone. */
 void pare_structures_count(const struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, const struct pare_cut *cut,
     struct pare_structure_count *out);

@@ -252,6 +252,9 @@ static const struct pare_param cluster_params[] = {
     {INTEGER("iterations", 1, 100000, "Rounds of k-means at most"), DEFAULT(300)},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay as they are: exact names, or a prefix with one trailing *"},
     END};
+static const struct pare_param dead_params[] = {
+    {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes whose layer keeps its width: exact names, or a prefix with one trailing *; absent: none, dead units go from all layers"},
+    END};
 static const struct pare_param factorize_params[] = {
     {INTEGER("rank", 1, 65536, "Of every layer that gets cheaper by it"), .group = "amount"},
     {NUMBER("energy", 0, 1, "Share of the squares of a weight's singular values that is kept: the rank of each layer follows"), .open_min = true, .group = "amount"},
@@ -428,7 +431,7 @@ const struct pare_method pare_catalog[] = {
     {PARE_KIND_STEP, "factorize", "Layers become products of smaller ones by the truncated singular value decomposition of their weights, where that takes fewer multiplications; before any pruning, so that training and pruning after it work on the factors", "Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions); Kim et al. 2016, arXiv:1511.06530 (Tucker)", factorize_params},
     {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
-    {PARE_KIND_STEP, "remove_dead", "Takes channels and neurons out of the graph that pruning of single weights has left without a purpose: those that nothing reads any more, and those that nothing leads into, whose constant output moves into the bias behind them; outputs stay the same", "Han et al. 2015, arXiv:1506.02626 (3.5)", NULL},
+    {PARE_KIND_STEP, "remove_dead", "Takes channels and neurons out of the graph that pruning of single weights has left without a purpose: those that nothing reads any more, and those that nothing leads into, whose constant output moves into the bias behind them; outputs stay the same", "Han et al. 2015, arXiv:1506.02626 (3.5)", dead_params},
     {PARE_KIND_STEP, "search", "Finds the smallest model that holds the job's requirement on the validation rows, and the Pareto front on the way", "Yang et al. 2018, arXiv:1804.03230 (down to a budget in steps, each recovered); Li et al. 2017, arXiv:1608.08710 (sensitivity)", search_params},
     {PARE_KIND_STEP, "reestimate", "Recomputes the running statistics of batch normalisation for the present weights, by a pass over training rows", "Izmailov et al. 2018, arXiv:1803.05407", reestimate_params},
     {PARE_KIND_STEP, "evaluate", "Records metrics of the present weights on the validation rows, or by k-fold cross-validation", "Stone 1974, J. R. Stat. Soc. B 36", evaluate_params},

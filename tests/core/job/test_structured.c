@@ -124,7 +124,7 @@ START_TEST(dead_units_go)
 {
 	static const char sparse[] = TRAIN ",{\"prune\":{\"sparsity\":0.92" RECOVER "}}";
 	char job[1024];
-	double accuracy, loss, left;
+	double accuracy, loss, left, units;
 	json_t *v;
 
 	(void)snprintf(job, sizeof job, HEAD "%s]}}", sparse);
@@ -142,7 +142,18 @@ START_TEST(dead_units_go)
 	ck_assert_double_le(rig_num(v, "final.n_nonzero_weights"), left);
 	ck_assert_double_lt(rig_num(v, "final.n_params"), rig_num(v, "dense.n_params"));
 	ck_assert_double_lt(rig_num(v, "structures.groups.0.units_final") + rig_num(v, "structures.groups.1.units_final"), 40);
+	ck_assert_double_lt(rig_num(v, "structures.groups.1.units_final"), 16);
+	units = rig_num(v, "structures.groups.0.units_final");
 	ck_assert_double_le(rig_num(v, "structures.proof.largest_difference"), rig_num(v, "structures.proof.tolerance"));
+	json_decref(v);
+	/* fc3 reads the second layer, whose width stays; the first loses what it loses by itself */
+	(void)snprintf(job, sizeof job, HEAD "%s,{\"remove_dead\":{\"exclude\":[\"fc3.w*\"]}}]}}", sparse);
+	ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_eq(rig_num(v, "structures.groups.1.units_final"), 16);
+	ck_assert_double_lt(rig_num(v, "structures.groups.0.units_final"), 24);
+	ck_assert_double_ge(rig_num(v, "structures.groups.0.units_final"), units);
+	ck_assert_double_eq(rig_num(v, "final.accuracy"), accuracy);
 	json_decref(v);
 }
 END_TEST

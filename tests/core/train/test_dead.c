@@ -79,7 +79,7 @@ static void remove_all(struct bench *b)
 		struct pare_activation_stats seen;
 
 		ck_ok(pare_activations(b->net, b->g, b->f.data, &opt, PARE_STRUCTURE_STAT_ACTIVATIONS, &seen, &err));
-		ck_ok(pare_remove_dead(b->net, b->g, &seen, &b->cut, &b->mask, &n, &err));
+		ck_ok(pare_remove_dead(b->net, b->g, &seen, &(struct pare_dead_options){NULL, 0}, &b->cut, &b->mask, &n, &err));
 		pare_activations_done(&seen);
 		b->n.unread += n.unread;
 		b->n.constant += n.constant;
