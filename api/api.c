@@ -56,10 +56,8 @@ enum pare_code api_new(const struct api_options *opt, struct api **out, struct p
 		api->jobs = api_job_cache_new();
 		rc = api->metrics != NULL && api->jobs != NULL ? PARE_OK : pare_err_nomem(err, 0);
 	}
-	if (rc == PARE_OK && opt->limits.owner_requests > 0) {
-		api->rates = api_rates_new(opt->limits.owner_requests, opt->limits.owner_window_seconds);
-		rc = api->rates != NULL ? PARE_OK : pare_err_nomem(err, 0);
-	}
+	if (rc == PARE_OK)
+		rc = api_charge_init(api, err);
 	if (rc == PARE_OK)
 		rc = api_networks_parse("trusted-proxies", opt->trusted_proxies != NULL ? opt->trusted_proxies : "", &api->trusted, err);
 	if (rc == PARE_OK)
@@ -98,7 +96,7 @@ void api_free(struct api *api)
 	api_networks_free(api->trusted);
 	api_outgoing_done(&api->outgoing);
 	api_metrics_free(api->metrics);
-	api_rates_free(api->rates);
+	api_charge_done(api);
 	api_wait_done(&api->waiters);
 	(void)pthread_rwlock_destroy(&api->keys_lock);
 	(void)pthread_mutex_destroy(&api->making);

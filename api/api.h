@@ -67,6 +67,9 @@ struct api_engine {
 	void *ctx;
 };
 
+/* Whose requests are counted. */
+enum api_rate_of { API_RATE_OWNER, API_RATE_KEY, API_N_RATES };
+
 struct api_limits {
 	int64_t max_upload_bytes; /* one model or data set */
 	int64_t max_json_bytes;   /* request bodies that are JSON */
@@ -77,8 +80,8 @@ struct api_limits {
 	int default_threads;      /* of a job that names none */
 	int max_threads;
 	int max_crashes;
-	int64_t owner_requests; /* of one owner within owner_window_seconds; 0: no limit. Bytes and jobs: store_set_quota */
-	int64_t owner_window_seconds;
+	int64_t max_requests[API_N_RATES]; /* of one owner, and of one key, within window_seconds; 0: no limit. Bytes and jobs: store_set_quota */
+	int64_t window_seconds;
 	struct store_retention retention; /* applied by POST /v1/admin/gc; at other times by the server */
 };
 

@@ -56,20 +56,6 @@ static void choose_request_id(struct api_exchange *x)
 		pare_id_make(x->api->opt.env, "req", x->request_id);
 }
 
-/* Before anything that the request costs. What is free after all (304) is given back when it is known. */
-static enum pare_code charge(struct api_exchange *x, struct pare_err *err)
-{
-	const struct api_limits *l = &x->api->opt.limits;
-
-	if (x->api->rates == NULL)
-		return PARE_OK;
-	x->charged = true;
-	if (api_rate_take(x->api->rates, x->caller.owner, x->start_ns, &x->rate))
-		return PARE_OK;
-	return pare_err_set(err, PARE_E_QUOTA, NULL, "the owner \"%s\" may make %lld requests in %lld s: wait %lld s", x->caller.owner, (long long)l->owner_requests, (long long)l->owner_window_seconds,
-	    (long long)x->rate.retry_seconds);
-}
-
 static enum pare_code authorise(struct api_exchange *x, struct pare_err *err)
 {
 	enum pare_code rc = PARE_OK;
@@ -83,7 +69,7 @@ static enum pare_code authorise(struct api_exchange *x, struct pare_err *err)
 		rc = api_keys_check(x->api->keys, x->api->made, api_request_header(x, "Authorization"), x->api->opt.env->wall_ms(x->api->opt.env->ctx), &x->caller, err);
 	(void)pthread_rwlock_unlock(&x->api->keys_lock);
 	if (rc == PARE_OK)
-		rc = charge(x, err);
+		rc = api_charge(x, err);
 	if (rc == PARE_OK && !api_caller_may(&x->caller, x->route->scope))
 		return pare_err_set(err, PARE_E_FORBIDDEN, NULL, "the API key \"%s\" has no scope %s", x->caller.id, api_scope_name(x->route->scope));
 	return rc;

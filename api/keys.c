@@ -37,6 +37,14 @@ static void write_limit(struct pare_buf *b, const char *key, int64_t max)
 		api_json_raw(b, key, NULL);
 }
 
+static void write_rate(struct pare_buf *b, const char *key, const struct api_limits *l, enum api_rate_of of)
+{
+	api_json_open(b, key, '{');
+	write_limit(b, "max", l->max_requests[of]);
+	write_limit(b, "window_seconds", l->max_requests[of] > 0 ? l->window_seconds : 0);
+	api_json_close(b, '}');
+}
+
 /* What the owner has and may have. */
 static void write_quotas(struct api_exchange *x, const struct store_usage *u)
 {
@@ -52,10 +60,8 @@ static void write_quotas(struct api_exchange *x, const struct store_usage *u)
 	api_json_int(b, "used", u->open_jobs);
 	write_limit(b, "max", u->quota.max_open_jobs);
 	api_json_close(b, '}');
-	api_json_open(b, "requests", '{');
-	write_limit(b, "max", l->owner_requests);
-	write_limit(b, "window_seconds", l->owner_requests > 0 ? l->owner_window_seconds : 0);
-	api_json_close(b, '}');
+	write_rate(b, "requests", l, API_RATE_OWNER);
+	write_rate(b, "key_requests", l, API_RATE_KEY);
 	api_json_close(b, '}');
 }
 

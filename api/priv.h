@@ -51,7 +51,7 @@ struct api {
 	struct api_networks *trusted; /* proxies that are believed */
 	struct api_outgoing outgoing;
 	struct api_metrics *metrics;
-	struct api_rates *rates; /* NULL: no limit */
+	struct api_rates *rates[API_N_RATES]; /* NULL: no limit */
 	struct api_waiters waiters;
 	_Atomic(char *) capabilities; /* of the engine, once it has told them */
 	struct api_job_cache *jobs; /* texts of ended ones */
@@ -71,8 +71,9 @@ struct api_exchange {
 	char request_id[API_REQUEST_ID_MAX];
 	struct api_caller caller;
 	struct store_view view; /* the store as the caller may see it */
-	struct api_rate rate;
-	bool charged; /* against the owner's rate */
+	struct api_rate rate; /* of the bucket with less in it: see charge.c */
+	int rate_of;
+	bool charged;
 	char client[API_CLIENT_MAX]; /* address of who asked, behind trusted proxies; "local" on a Unix socket */
 	const char *link_base;       /* what links begin with; "" when they are relative to the server */
 	int64_t start_ns;
@@ -94,6 +95,12 @@ struct api_exchange {
 	struct api_resumable *resumable;
 	struct api_stream *stream;
 };
+
+/* --- what requests cost (charge.c). api_charge: PARE_E_QUOTA, and nothing is taken. api_charge_tell: the headers that tell of it, in an answer of that status. */
+PARE_MUST_USE enum pare_code api_charge_init(struct api *api, struct pare_err *err);
+void api_charge_done(struct api *api);
+PARE_MUST_USE enum pare_code api_charge(struct api_exchange *x, struct pare_err *err);
+void api_charge_tell(struct api_exchange *x, int status);
 
 /* --- request */
 const char *api_request_header(const struct api_exchange *x, const char *name); /* the first, or NULL */

@@ -1,22 +1,21 @@
-/* The generic cell rate algorithm (ITU-T I.371): a token bucket kept as one number per owner, the time at which the bucket would be full again. A request moves it on by one
+/* The generic cell rate algorithm (ITU-T I.371): a token bucket kept as one number for each who pays, the time at which the bucket would be full again. A request moves it on by one
  * interval, and is refused if it would then lie more than a window ahead. Nothing has to be filled by a timer, and there is no edge between windows at which a
  * client could make twice its share.
  *
- * Owners are those of valid keys, so their number is bounded by what the operator gives out, and none is ever forgotten. */
+ * Who pays is a valid key or its owner, so their number is bounded by what the operator gives out, and none is ever forgotten. */
 #include "api/rate.h"
 
 #include <pthread.h>
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "storage/store.h"
 
 #define N_BUCKETS 256
 #define SECOND ((int64_t)1000000000)
 
 struct cell {
 	struct cell *next;
-	char owner[STORE_OWNER_MAX];
+	char who[API_RATE_WHO_MAX];
 	int64_t full_ns;
 };
 
@@ -64,18 +63,18 @@ static unsigned int bucket_of(const char *s)
 	return h % N_BUCKETS;
 }
 
-static struct cell *find(struct api_rates *r, const char *owner)
+static struct cell *find(struct api_rates *r, const char *who)
 {
-	struct cell **at = &r->buckets[bucket_of(owner)], *c = *at;
+	struct cell **at = &r->buckets[bucket_of(who)], *c = *at;
 
-	while (c != NULL && strcmp(c->owner, owner) != 0)
+	while (c != NULL && strcmp(c->who, who) != 0)
 		c = c->next;
 	if (c != NULL)
 		return c;
 	c = pare_calloc(1, sizeof *c);
 	if (c == NULL)
 		return NULL;
-	memcpy(c->owner, owner, strlen(owner) + 1);
+	memcpy(c->who, who, strlen(who) + 1);
 	c->full_ns = INT64_MIN / 2;
 	c->next = *at;
 	*at = c;
@@ -94,13 +93,13 @@ static void tell(const struct api_rates *r, const struct cell *c, int64_t now_ns
 	*out = (struct api_rate){.remaining = (r->window_ns - ahead) / r->interval_ns, .reset_seconds = seconds_up(ahead)};
 }
 
-bool api_rate_take(struct api_rates *r, const char *owner, int64_t now_ns, struct api_rate *out)
+bool api_rate_take(struct api_rates *r, const char *who, int64_t now_ns, struct api_rate *out)
 {
 	struct cell *c;
 	bool ok = true;
 
 	(void)pthread_mutex_lock(&r->lock);
-	c = find(r, owner);
+	c = find(r, who);
 	if (c != NULL) {
 		int64_t then = (c->full_ns > now_ns ? c->full_ns : now_ns) + r->interval_ns;
 
@@ -114,12 +113,12 @@ bool api_rate_take(struct api_rates *r, const char *owner, int64_t now_ns, struc
 	return ok;
 }
 
-void api_rate_give_back(struct api_rates *r, const char *owner, int64_t now_ns, struct api_rate *out)
+void api_rate_give_back(struct api_rates *r, const char *who, int64_t now_ns, struct api_rate *out)
 {
 	struct cell *c;
 
 	(void)pthread_mutex_lock(&r->lock);
-	c = find(r, owner);
+	c = find(r, who);
 	if (c != NULL) {
 		c->full_ns -= r->interval_ns;
 		tell(r, c, now_ns, out);

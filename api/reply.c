@@ -107,22 +107,9 @@ static bool has_header(const struct api_exchange *x, const char *name)
 	return false;
 }
 
-static void set_rate_headers(struct api_exchange *x, int status)
-{
-	const struct api_limits *l = &x->api->opt.limits;
-
-	if (!x->charged)
-		return;
-	if (status == 304)
-		api_rate_give_back(x->api->rates, x->caller.owner, x->start_ns, &x->rate);
-	x->charged = status != 304;
-	api_set_header(x, "RateLimit-Policy", "\"default\";q=%lld;w=%lld", (long long)l->owner_requests, (long long)l->owner_window_seconds);
-	api_set_header(x, "RateLimit", "\"default\";r=%lld;t=%lld", (long long)x->rate.remaining, (long long)x->rate.reset_seconds);
-}
-
 static enum pare_code finish(struct api_exchange *x, int status, struct pare_err *err)
 {
-	set_rate_headers(x, status);
+	api_charge_tell(x, status);
 	api_set_header_text(x, "X-Request-Id", x->request_id);
 	api_set_header_text(x, "X-Content-Type-Options", "nosniff");
 	if (!has_header(x, "Cache-Control"))

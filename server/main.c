@@ -213,7 +213,7 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	    .engine = {on_inspect, on_sample, on_analyze, on_build, on_job_added, on_job_asked, on_events, on_workers, on_deliveries_added, on_deliveries, on_drain, on_each_worker, on_capabilities, d},
 	    .limits = {.max_upload_bytes = c->max_upload_bytes, .max_json_bytes = c->max_json_bytes, .min_free_bytes = c->min_free_bytes, .max_queued_jobs = (int)c->max_queued_jobs,
 		.max_uploads = (int)c->max_uploads, .upload_ms = c->upload_seconds * 1000,
-		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .owner_requests = c->owner_max_requests, .owner_window_seconds = c->owner_window_seconds},
+		.default_threads = (int)c->job_threads, .max_threads = count_cores(), .max_crashes = (int)c->max_crashes, .retention = retention_of(c), .max_requests = {c->owner_max_requests, c->key_max_requests}, .window_seconds = c->owner_window_seconds},
 	    .public_url = c->public_url, .trusted_proxies = c->trusted_proxies, .webhook_allow = c->webhook_allow, .webhook_deny = c->webhook_deny, .openapi = openapi_yaml, .openapi_json = openapi_json, .docs = openapi_html, .docs_policy = openapi_csp, .version = PARE_VERSION, .api_key_file = c->api_key_file[0] != '\0' ? c->api_key_file : NULL};
 
 	char backups[4096 + sizeof "/backups"];

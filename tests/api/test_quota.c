@@ -22,8 +22,8 @@ static void setup(void)
 	ck_assert_int_ge(fputs(KEYS, f), 0);
 	ck_assert_int_eq(fclose(f), 0);
 	w.opt.api_key_file = path;
-	w.opt.limits.owner_requests = 6;
-	w.opt.limits.owner_window_seconds = 60;
+	w.opt.limits.max_requests[API_RATE_OWNER] = 6;
+	w.opt.limits.window_seconds = 60;
 	world_start(&w);
 }
 
@@ -157,13 +157,104 @@ START_TEST(not_modified_is_free)
 }
 END_TEST
 
+/* One key of an owner's leaves something to the others. */
+START_TEST(a_key_has_a_bucket_of_its_own)
+{
+	static const char policies[] = "\"default\";q=6;w=60, \"key\";q=3;w=60";
+	char etag[80];
+	struct answer a;
+
+	api_free(w.api);
+	w.opt.limits.max_requests[API_RATE_KEY] = 3;
+	world_start(&w);
+	a = as(A_KEY, "/v1/keys/self");
+	assert_status(&a, 200);
+	ck_assert_str_eq(header(&a, "RateLimit-Policy"), policies);
+	ck_assert_str_eq(header(&a, "RateLimit"), "\"key\";r=2;t=20");
+	ck_assert_ptr_nonnull(strstr(a.body, "\"requests\":{\"max\":6,\"window_seconds\":60},\"key_requests\":{\"max\":3,\"window_seconds\":60}}"));
+	answer_done(&a);
+	a = as(A_KEY, "/v1/jobs");
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	for (int i = 0; i < 10; i++) { /* free of both */
+		a = request(&w, "GET", "/v1/jobs", H("Authorization", A_KEY, "If-None-Match", etag), NULL, 0);
+		assert_status(&a, 304);
+		ck_assert_str_eq(header(&a, "RateLimit"), "\"key\";r=1;t=40");
+		answer_done(&a);
+	}
+	a = as(A_KEY, "/v1/jobs");
+	ck_assert_str_eq(header(&a, "RateLimit"), "\"key\";r=0;t=60");
+	answer_done(&a);
+	for (int i = 0; i < 10; i++) { /* what is refused to a key costs its owner nothing */
+		a = as(A_KEY, "/v1/jobs");
+		assert_problem(&a, 429, "quota_exceeded");
+		ck_assert_ptr_nonnull(strstr(a.body, "the API key \\\"a\\\" may make 3 requests"));
+		ck_assert_str_eq(header(&a, "Retry-After"), "20");
+		ck_assert_str_eq(header(&a, "RateLimit"), "\"key\";r=0;t=60");
+		ck_assert_str_eq(header(&a, "RateLimit-Policy"), policies);
+		answer_done(&a);
+	}
+	for (int i = 2; i >= 0; i--) { /* as many are left to both by then */
+		a = as(A2_KEY, "/v1/jobs");
+		assert_status(&a, 200);
+		ck_assert_int_eq(header(&a, "RateLimit")[12] - '0', i);
+		answer_done(&a);
+	}
+	w.now_ms += 20000; /* one more for this key, and two for the owner */
+	a = as(A_KEY, "/v1/jobs");
+	assert_status(&a, 200);
+	ck_assert_str_eq(header(&a, "RateLimit"), "\"key\";r=0;t=60");
+	answer_done(&a);
+	a = as(A2_KEY, "/v1/jobs");
+	assert_status(&a, 200);
+	answer_done(&a);
+	w.now_ms += 9999;
+	a = as(B_KEY, "/v1/jobs"); /* of another owner */
+	ck_assert_str_eq(header(&a, "RateLimit"), "\"key\";r=2;t=20");
+	answer_done(&a);
+	w.now_ms += 10001; /* again one for the key: the owner's is not the narrow place */
+	a = as(A_KEY, "/v1/jobs");
+	assert_status(&a, 200);
+	answer_done(&a);
+}
+END_TEST
+
+/* The owner's bucket is empty: what it refuses costs the key nothing. */
+START_TEST(an_owners_refusal_costs_the_key_nothing)
+{
+	struct answer a;
+
+	api_free(w.api);
+	w.opt.limits.max_requests[API_RATE_OWNER] = 2;
+	w.opt.limits.max_requests[API_RATE_KEY] = 2;
+	world_start(&w);
+	for (int i = 0; i < 2; i++) {
+		a = as(A2_KEY, "/v1/jobs");
+		assert_status(&a, 200);
+		answer_done(&a);
+	}
+	for (int i = 0; i < 5; i++) {
+		a = as(A_KEY, "/v1/jobs");
+		assert_problem(&a, 429, "quota_exceeded");
+		ck_assert_str_eq(header(&a, "RateLimit"), "\"default\";r=0;t=60");
+		answer_done(&a);
+	}
+	w.now_ms += 60000;
+	for (int i = 0; i < 2; i++) {
+		a = as(A_KEY, "/v1/jobs");
+		assert_status(&a, 200);
+		answer_done(&a);
+	}
+}
+END_TEST
+
 START_TEST(bytes_and_jobs_run_out)
 {
 	char model[PARE_ID_MAX], text[200];
 	struct answer a;
 
 	api_free(w.api);
-	w.opt.limits.owner_requests = 0;
+	w.opt.limits.max_requests[API_RATE_OWNER] = 0;
 	world_start(&w);
 	store_set_quota(w.store, &(struct store_quota){.max_bytes = 40, .max_open_jobs = 1});
 	a = request(&w, "POST", "/v1/models", H("Authorization", A_KEY), MODEL_BYTES, sizeof MODEL_BYTES - 1);
@@ -195,7 +286,7 @@ START_TEST(bytes_and_jobs_run_out)
 		answer_done(&a);
 	}
 	a = as(A_KEY, "/v1/keys/self");
-	ck_assert_ptr_nonnull(strstr(a.body, "\"quotas\":{\"bytes\":{\"used\":26,\"max\":40},\"open_jobs\":{\"used\":1,\"max\":1},\"requests\":{\"max\":null,\"window_seconds\":null}}"));
+	ck_assert_ptr_nonnull(strstr(a.body, "\"quotas\":{\"bytes\":{\"used\":26,\"max\":40},\"open_jobs\":{\"used\":1,\"max\":1},\"requests\":{\"max\":null,\"window_seconds\":null},\"key_requests\":{\"max\":null,\"window_seconds\":null}}"));
 	answer_done(&a);
 	a = as(A_KEY, "/metrics");
 	ck_assert_ptr_nonnull(strstr(a.body, "\npared_quota_refusals_total{quota=\"open\"} 1\n"));
@@ -214,6 +305,8 @@ int main(void)
 	tcase_add_test(t, requests_run_out_and_come_back);
 	tcase_add_test(t, a_refused_upload_is_not_read);
 	tcase_add_test(t, not_modified_is_free);
+	tcase_add_test(t, a_key_has_a_bucket_of_its_own);
+	tcase_add_test(t, an_owners_refusal_costs_the_key_nothing);
 	tcase_add_test(t, bytes_and_jobs_run_out);
 	suite_add_tcase(s, t);
 	return run_suite(s);

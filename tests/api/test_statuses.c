@@ -27,8 +27,8 @@ static void start(int64_t n_requests)
 	ck_assert_int_ge(fputs(KEYS, f), 0);
 	ck_assert_int_eq(fclose(f), 0);
 	w.opt.api_key_file = path;
-	w.opt.limits.owner_requests = n_requests;
-	w.opt.limits.owner_window_seconds = 60;
+	w.opt.limits.max_requests[API_RATE_OWNER] = n_requests;
+	w.opt.limits.window_seconds = 60;
 	world_start(&w);
 }
 

@@ -147,6 +147,13 @@ def quotas():
         assert d.get("/v1/models").status == 200
         assert b'pared_quota_refusals_total{quota="bytes"} ' in d.get("/metrics").body
         d.stop()
+        d.flags += ["--key-max-requests", "3"]
+        d.start()
+        got = [d.get("/v1/models") for _ in range(4)]
+        assert [r.status for r in got] == [200, 200, 200, 429], got
+        assert got[3].headers["RateLimit"].startswith('"key";r=0;t='), got[3].headers
+        assert got[3].headers["RateLimit-Policy"] == '"default";q=300;w=3600, "key";q=3;w=3600', got[3].headers
+        d.stop()
 
 
 def owners():
