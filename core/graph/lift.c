@@ -3,7 +3,7 @@
  * live in a node's attribute, would have every reader of initializers ask twice.
  *
  * A Constant is lifted by how it is used, not by how it looks: [3, 1, 1] may be the mean of an image or the slope of a norm. */
-#include "core/graph/lift.h"
+#include "core/graph/lift_priv.h"
 
 #include <string.h>
 
@@ -51,7 +51,7 @@ static enum pare_code lift(const struct pare_graph *g, int32_t node, const struc
 	return pare_rewrite_add_init(rw, &init, err);
 }
 
-enum pare_code pare_lift_constants(const struct pare_model *m, struct pare_rewrite *out, size_t *n, struct pare_err *err)
+enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *out, size_t *n, struct pare_err *err)
 {
 	const struct pare_graph *g = &m->graph;
 	bool *weight = pare_calloc((size_t)g->n_values + 1, sizeof *weight), may = m->ir_version >= MIN_IR_VERSION;
@@ -75,6 +75,8 @@ enum pare_code pare_lift_constants(const struct pare_model *m, struct pare_rewri
 		*n += code == PARE_OK;
 	}
 	pare_free(weight);
+	if (code == PARE_OK && may)
+		code = pare_lift_linear(m, out, n, err);
 	if (code != PARE_OK)
 		*n = 0;
 	if (*n == 0)

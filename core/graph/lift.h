@@ -1,5 +1,5 @@
-/* Weights that a file holds in Constant nodes (Paddle's exporter writes all of them so), made initializers, which is where
- * training, pruning and counting look. */
+/* Weights that a file holds elsewhere, made initializers, which is where training, pruning and counting look: in Constant nodes (Paddle's exporter writes all of them so), and in
+ * attributes of scikit-learn's linear models, which become products (lift_linear.c). */
 #ifndef PARE_GRAPH_LIFT_H
 #define PARE_GRAPH_LIFT_H
 
@@ -10,6 +10,6 @@
  * its further parameters (a bias, the scale and statistics of a BatchNormalization). Factors of plain arithmetic stay constants.
  * *n is how many there are; 0: *out is empty. Files of IR version 3, where initializers are graph inputs as well, and those with
  * model-local functions stay as they are. *out is pare_rewrite_done by the caller. */
-PARE_MUST_USE enum pare_code pare_lift_constants(const struct pare_model *m, struct pare_rewrite *out, size_t *n, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *out, size_t *n, struct pare_err *err);
 
 #endif

@@ -32,6 +32,7 @@ struct pare_node_edit {
 #define PARE_NEW_MORE 2
 struct pare_new_node {
 	int32_t before;
+	bool instead; /* stays when that one goes */
 	const char *op, *in[PARE_NEW_INPUTS], *out; /* inputs up to the first NULL */
 	const char *more[PARE_NEW_MORE];            /* further outputs, up to the first NULL */
 	const char *attr; /* its one attribute, an integer; NULL: none */

@@ -23,7 +23,7 @@ enum pare_code pare_onnx_open(struct pare_span file, struct pare_buf *own, struc
 
 	pare_buf_init(own, 0);
 	if (code == PARE_OK)
-		code = pare_lift_constants(m, &rw, &n, err);
+		code = pare_lift_weights(m, &rw, &n, err);
 	if (n > 0) {
 		if (code == PARE_OK)
 			code = write_lifted(m, &rw, own, err);

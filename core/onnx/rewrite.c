@@ -178,11 +178,11 @@ static void put_node(struct writer *w, const struct pare_field *f, const struct 
 	int32_t node = w->n_nodes++;
 	bool edited = false;
 
+	for (size_t i = 0; i < w->rw->n_new_nodes; i++)
+		if (w->rw->nodes[i].before == node && (!w->rw->drop_node[node] || w->rw->nodes[i].instead))
+			put_new_node(w, &w->rw->nodes[i]);
 	if (w->rw->drop_node[node])
 		return;
-	for (size_t i = 0; i < w->rw->n_new_nodes; i++)
-		if (w->rw->nodes[i].before == node)
-			put_new_node(w, &w->rw->nodes[i]);
 	for (size_t i = 0; i < w->rw->n_edits; i++)
 		edited |= w->rw->edits[i].node == node;
 	if (edited)

@@ -1,6 +1,9 @@
 /* ai.onnx.ml: what scikit-learn's exporters put in front of a network. Of that domain only operators that map tensors of numbers to
- * tensors of numbers are run; its trees, linear models and encoders keep what they know in attributes, where there is nothing to
- * train or prune, and what follows a network's outputs (ZipMap, ArrayFeatureExtractor) is carried. */
+ * tensors of numbers are run; its trees and encoders keep what they know in attributes, where there is nothing to
+ * train or prune (linear models become products: core/graph/lift_linear.c), and what follows a network's outputs (ZipMap, ArrayFeatureExtractor) is carried. */
+#include <math.h>
+#include <string.h>
+
 #include "core/ops/kernels/elementwise.h"
 #include "core/ops/ops_priv.h"
 
@@ -79,7 +82,85 @@ static const struct pare_arg_spec scaler_arg_table[] = {
     {.name = NULL},
 };
 
+/* y = x / |x| along the last axis, by the sum of magnitudes or by the root of the sum of squares; rows of zeros stay. */
+struct normalizer_args {
+	struct pare_span norm; /* as the file says it */
+	bool squares;
+};
+
+static bool is_norm(const struct normalizer_args *a, const char *name)
+{
+	return a->norm.data != NULL && a->norm.len == strlen(name) && memcmp(a->norm.data, name, a->norm.len) == 0;
+}
+
+static enum pare_code normalizer_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	struct normalizer_args *a = c->args;
+	const struct pare_shape *x = &c->in[0];
+	char text[PARE_SHAPE_TEXT];
+
+	a->squares = is_norm(a, "L2");
+	if (!a->squares && !is_norm(a, "L1"))
+		return pare_err_set(err, PARE_E_UNSUPPORTED, c->where, "attribute \"norm\" is neither L1 nor L2 (the largest, MAX, is what it means when it is left out)");
+	if (x->n_dims < 1 || x->n_dims > 2 || (x->batch & PARE_BIT(x->n_dims - 1)) != 0)
+		return pare_err_set(err, PARE_E_SHAPE, c->where, "input of shape %s; it must be [features] or [batch, features]", pare_shape_text(x, text));
+	c->out[0] = *x;
+	return PARE_OK;
+}
+
+static float length(const float *x, size_t n, bool squares)
+{
+	float sum = 0;
+
+	for (size_t k = 0; k < n; k++)
+		sum += squares ? x[k] * x[k] : fabsf(x[k]);
+	return squares ? sqrtf(sum) : sum;
+}
+
+static void normalizer_forward(const struct pare_run *r)
+{
+	const struct normalizer_args *a = r->args;
+	const struct pare_shape *x = r->in_shape[0];
+	size_t n = (size_t)x->dims[x->n_dims - 1], all = pare_shape_elems(x);
+
+	for (size_t i = 0; i < all; i += n) {
+		float s = length(r->in[0] + i, n, a->squares);
+
+		for (size_t k = 0; k < n; k++)
+			r->out[0][i + k] = s > 0 ? r->in[0][i + k] / s : r->in[0][i + k];
+	}
+}
+
+/* dx = (dy - u sum dy y) / |x|, u the gradient of the norm: sign x, or y. */
+static void normalizer_backward(const struct pare_run *r)
+{
+	const struct normalizer_args *a = r->args;
+	const struct pare_shape *x = r->in_shape[0];
+	size_t n = (size_t)x->dims[x->n_dims - 1], all = pare_shape_elems(x);
+
+	for (size_t i = 0; i < all; i += n) {
+		const float *v = r->in[0] + i, *dy = r->grad_out[0] + i;
+		float s = length(v, n, a->squares), along = 0;
+
+		for (size_t k = 0; k < n && s > 0; k++)
+			along += dy[k] * v[k] / s;
+		for (size_t k = 0; k < n; k++) {
+			float u = a->squares ? (s > 0 ? v[k] / s : 0) : v[k] > 0 ? 1.0f : v[k] < 0 ? -1.0f : 0.0f, *dx = &r->grad_in[0][i + k];
+
+			*dx = (r->accumulate[0] ? *dx : 0.0f) + (s > 0 ? (dy[k] - u * along) / s : dy[k]);
+		}
+	}
+}
+
+static const struct pare_arg_spec normalizer_arg_table[] = {
+    {.name = "norm", .kind = PARE_ARG_STRING, .offset = offsetof(struct normalizer_args, norm)},
+    {.name = NULL},
+};
+
 const struct pare_op pare_op_ml_table[] = {
+    {.domain = "ai.onnx.ml", .name = "Normalizer", .since = 1, .until = ML_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .grad_uses_in = PARE_BIT(0),
+     .args_size = sizeof(struct normalizer_args), .args = normalizer_arg_table, .infer = normalizer_infer, .forward = normalizer_forward,
+     .backward = normalizer_backward, .couple = scaler_couple},
     {.domain = "ai.onnx.ml", .name = "Scaler", .since = 1, .until = ML_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
      .any_dtype_in = PARE_BIT(0), .args_size = sizeof(struct scaler_args), .args = scaler_arg_table, .infer = scaler_infer, .forward = scaler_forward,
      .backward = scaler_backward, .couple = scaler_couple},

@@ -1,0 +1,44 @@
+"""Writes tests/golden/sklearn/*.onnx and *.f32: linear models as scikit-learn's exporter writes them, and what ONNX Runtime makes of them.
+
+A .f32 file holds the input of five rows, then every output, as float32 (labels, too). Made with scikit-learn 1.9, skl2onnx 1.20, ONNX Runtime 1.32.0;
+compared within 1e-5.   python3 tests/golden/sklearn_linear.py
+"""
+import os
+
+import numpy as np
+import onnxruntime as ort
+from skl2onnx import to_onnx
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import LinearSVC
+
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sklearn")
+
+
+def main():
+    x, y = load_iris(return_X_y=True)
+    x = x.astype(np.float32)
+    models = {
+        "classes": (make_pipeline(StandardScaler(), LogisticRegression()), y),
+        "names": (LogisticRegression(), np.array([3, 9, 7])[y]),
+        "two": (make_pipeline(Normalizer(), LogisticRegression()), (y > 0).astype(int)),
+        "margins": (LinearSVC(random_state=1), y),
+        "one_target": (make_pipeline(StandardScaler(), LinearRegression()), y.astype(np.float32)),
+        "targets": (Ridge(), np.stack([y, x[:, 0] - y, x[:, 1]], 1).astype(np.float32)),
+        "texts": (LogisticRegression(), np.array(["a", "b", "c"])[y]),
+    }
+    os.makedirs(OUT, exist_ok=True)
+    for name, (model, labels) in models.items():
+        onnx = to_onnx(model.fit(x, labels), x[:1], options={"zipmap": False} if hasattr(model, "predict_proba") else None)
+        rows = x[::30]
+        with open(f"{OUT}/{name}.onnx", "wb") as f:
+            f.write(onnx.SerializeToString())
+        if name == "texts":
+            continue
+        outputs = ort.InferenceSession(onnx.SerializeToString()).run(None, {"X": rows})
+        np.concatenate([np.asarray(a, np.float32).ravel() for a in [rows, *outputs]]).tofile(f"{OUT}/{name}.f32")
+
+
+main()
