@@ -18,12 +18,6 @@
 #define MOST_ROWS 1024
 #define TIME_NS INT64_C(300000000)
 
-static void open_key(struct pare_buf *b, const char *key, const char *bracket)
-{
-	pare_json_key(b, key);
-	pare_buf_str(b, bracket);
-}
-
 /* The step that says how weights are scored: the first that removes some. */
 static const struct pare_args *removing_step(const struct job_run *r)
 {
@@ -89,7 +83,7 @@ static void write_layer(const struct job_run *r, const struct job_search *s, str
 	pare_json_sep(b);
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", p->name);
-	open_key(b, "shape", "[");
+	pare_json_key_raw(b, "shape", "[");
 	for (int d = 0; d < p->n_dims; d++) {
 		pare_json_sep(b);
 		pare_json_int(b, p->dims[d]);
@@ -103,7 +97,7 @@ static void write_layer(const struct job_run *r, const struct job_search *s, str
 		pare_json_key_str(b, "why", p->buffer ? "running statistics" : "not multiplied with activations: a bias, a scale or the like");
 	for (int k = 0; k < s->n_layers; k++)
 		if (s->layers[k] == i) {
-			open_key(b, "sensitivity", "{");
+			pare_json_key_raw(b, "sensitivity", "{");
 			job_write_curve(b, &s->curves[k]);
 			pare_buf_str(b, "}");
 		}
@@ -155,7 +149,7 @@ static enum pare_code write_sizes(struct job_run *r, struct pare_buf *b, struct 
 {
 	enum pare_code code = PARE_OK;
 
-	open_key(b, "expected", "[");
+	pare_json_key_raw(b, "expected", "[");
 	for (size_t i = 0; i < pare_job_n_steps(r->job) && code == PARE_OK; i++) {
 		const struct pare_args *s = pare_job_step(r->job, i);
 
@@ -214,12 +208,12 @@ static enum pare_code write_work(struct job_run *r, struct pare_buf *b, struct p
 	double speed;
 	enum pare_code code = measure_speed(r, &speed, err);
 
-	open_key(b, "work", "{");
+	pare_json_key_raw(b, "work", "{");
 	pare_json_key_num(b, "epochs", r->units_total);
 	pare_json_key_int(b, "rows_per_epoch", job_n_rows(r, PARE_SPLIT_TRAIN));
 	pare_json_key_num(b, "rows_per_second", speed);
 	pare_json_key_num(b, "seconds", r->units_total * job_n_rows(r, PARE_SPLIT_TRAIN) / speed);
-	open_key(b, "splits", "{");
+	pare_json_key_raw(b, "splits", "{");
 	for (int s = 0; s < PARE_N_SPLITS; s++)
 		pare_json_key_int(b, job_split_name((enum pare_split)s), job_n_rows(r, (enum pare_split)s));
 	pare_buf_str(b, "}}");
@@ -239,7 +233,7 @@ static enum pare_code analyze(struct job_run *r, struct job_search *s, struct pa
 	pare_json_key_int(b, "macs", pare_net_macs(r->net));
 	pare_json_key_int(b, "file_bytes", (int64_t)r->file.len);
 	pare_json_key_int(b, "sensitivity_rows", s->n_layers > 0 ? (int64_t)s->quick_rows : 0);
-	open_key(b, "layers", "[");
+	pare_json_key_raw(b, "layers", "[");
 	for (int i = 0; i < pare_net_n_params(r->net); i++)
 		write_layer(r, s, b, i);
 	pare_buf_str(b, "]");

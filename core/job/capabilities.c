@@ -13,12 +13,6 @@
 
 #include <string.h>
 
-static void open_key(struct pare_buf *b, const char *key, const char *bracket)
-{
-	pare_json_key(b, key);
-	pare_buf_str(b, bracket);
-}
-
 static bool same_operator(const struct pare_op *a, const struct pare_op *b)
 {
 	return strcmp(a->domain, b->domain) == 0 && strcmp(a->name, b->name) == 0;
@@ -69,7 +63,7 @@ static void write_operators(struct pare_buf *b)
 {
 	const struct pare_op *op;
 
-	open_key(b, "operators", "[");
+	pare_json_key_raw(b, "operators", "[");
 	for (size_t i = 0; (op = pare_op_at(i)) != NULL; i++) {
 		if (!is_first_row(i))
 			continue;
@@ -77,7 +71,7 @@ static void write_operators(struct pare_buf *b)
 		pare_buf_str(b, "{");
 		pare_json_key_str(b, "name", op->name);
 		pare_json_key_str(b, "domain", op->domain);
-		open_key(b, "opsets", "[");
+		pare_json_key_raw(b, "opsets", "[");
 		write_ranges(b, op);
 		pare_buf_str(b, "]");
 		pare_json_key_bool(b, "gradient", op->no_gradient == NULL);
@@ -91,7 +85,7 @@ static void write_operators(struct pare_buf *b)
 /* Computed with: floats become float32 and leave in their own type. Others are carried as they are. */
 static void write_dtypes(struct pare_buf *b)
 {
-	open_key(b, "dtypes", "[");
+	pare_json_key_raw(b, "dtypes", "[");
 	for (int t = PARE_DT_UNDEFINED + 1; t <= PARE_DT_MAX; t++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
@@ -109,15 +103,15 @@ static void write_data(struct pare_buf *b)
 {
 	const char *name;
 
-	open_key(b, "datasets", "{");
-	open_key(b, "formats", "[");
+	pare_json_key_raw(b, "datasets", "{");
+	pare_json_key_raw(b, "formats", "[");
 	for (size_t i = 0; (name = pare_data_format_at(i)) != NULL; i++) {
 		pare_json_sep(b);
 		pare_json_str(b, name);
 	}
 	pare_buf_str(b, "]");
-	open_key(b, "compressions", "[\"gzip\"]");
-	open_key(b, "tasks", "[");
+	pare_json_key_raw(b, "compressions", "[\"gzip\"]");
+	pare_json_key_raw(b, "tasks", "[");
 	for (int i = 0; i < PARE_N_TASKS; i++) {
 		pare_json_sep(b);
 		pare_json_str(b, pare_task_names[i]);
@@ -133,12 +127,12 @@ enum pare_code job_capabilities(struct job_worker *w, struct job_answer *a, stru
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "version", PARE_VERSION);
 	pare_json_key_str(b, "blas_core", pare_gemm_core());
-	open_key(b, "onnx", "{");
-	open_key(b, "opset", "{");
+	pare_json_key_raw(b, "onnx", "{");
+	pare_json_key_raw(b, "opset", "{");
 	pare_json_key_int(b, "min", PARE_OPSET_MIN);
 	pare_json_key_int(b, "max", PARE_OPSET_MAX);
 	pare_buf_str(b, "}");
-	open_key(b, "ir_version", "{\"min\":1}"); /* fields that are newer than this program are carried */
+	pare_json_key_raw(b, "ir_version", "{\"min\":1}"); /* fields that are newer than this program are carried */
 	pare_json_key_bool(b, "external_data", true);
 	pare_json_key_bool(b, "local_functions", true);
 	pare_buf_str(b, "}");

@@ -448,7 +448,6 @@ PARE_MUST_USE enum pare_code job_judge(struct job_run *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_judge_net(struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err); /* as it is */
 void job_verdict_done(struct job_verdict *v);
 int64_t job_count_nonzero(const float *w, size_t n);
-double job_compression(const struct job_run *r); /* weights over non-zero weights, of which one at least is counted */
 enum job_met { JOB_NOT_ASKED, JOB_MET, JOB_MISSED };
 struct job_requirement {
 	enum job_met met;
@@ -469,16 +468,30 @@ PARE_MUST_USE enum pare_code job_put(struct job_run *r, struct job_answer *a, co
 /* The file of the uploaded model with the net's present weights. b is not initialised yet. */
 PARE_MUST_USE enum pare_code job_write_model(struct job_run *r, struct pare_buf *b, struct pare_err *err);
 const char *job_split_name(enum pare_split split);
-void job_write_report(const struct job_run *r, struct pare_buf *b);
+/* The reports of a job that has run on data, all of them; the summary that its result carries. */
+PARE_MUST_USE enum pare_code job_write_reports(struct job_run *r, struct job_answer *a, struct pare_err *err);
 void job_write_summary(const struct job_run *r, struct pare_buf *b);
-PARE_MUST_USE enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kind, struct pare_buf *b, struct pare_err *err);
-extern const char job_zeros_warning[];
-/* The reports for people. */
-struct job_document {
-	enum job_doc_kind kind;
-	const char *name, *media_type;
+/* Its parts that job_report below calls document and warning. */
+PARE_MUST_USE enum pare_code job_write_document(const void *run, struct job_doc *d, struct pare_err *err);
+const char *job_warning(const void *run, int i);
+
+/* What reports of all kinds of jobs have in common (reports.c). */
+struct job_report {
+	const void *ctx;
+	void (*figures)(const void *ctx, struct pare_buf *b); /* members of report.json, after those that say whose it is */
+	const char *(*warning)(const void *ctx, int i);       /* number i of what a reader must know; NULL past the last */
+	enum pare_code (*document)(const void *ctx, struct job_doc *d, struct pare_err *err); /* for people; its last section takes items on how it was made, and the warnings */
 };
-extern const struct job_document job_document_table[]; /* ends with name NULL */
-const char *job_warning(const struct job_run *r, int i); /* number i of what a reader must know; NULL past the last */
+/* report.json, report.md, report.html and what is told of their making; nothing if the job wants no report. */
+PARE_MUST_USE enum pare_code job_put_reports(struct job_run *r, struct job_answer *a, const struct job_report *report, struct pare_err *err);
+struct job_sizes {
+	int64_t n_weights, n_dense, n_left; /* n_dense, n_left: not zero, before and after */
+	size_t bytes;
+};
+void job_write_sizes(const struct job_run *r, struct pare_buf *b, const struct job_sizes *s); /* members of a summary, and how long it took */
+void job_doc_fewer(struct job_doc *d, int64_t n_weights, int64_t n_left);
+double job_share_gone(int64_t n_left, int64_t n);             /* 0 of nothing */
+double job_compression(int64_t n_weights, int64_t n_left);    /* weights over those that are left, of which one at least is counted */
+extern const char job_zeros_warning[];
 
 #endif

@@ -10,10 +10,6 @@
 #include "core/job/job_priv.h"
 #include "core/recipe/json_text.h"
 
-const char job_zeros_warning[] =
-    "Zeros alone make neither the file smaller nor a stock runtime faster: ONNX Runtime and others store and multiply them like any "
-    "number. The gain is in compressed storage and transfer, and in runtimes that skip zeros.";
-
 static const char training_form_warning[] =
     "BatchNormalization nodes of the model have training_mode 1. The figures are with the running statistics, which training has moved; a runtime "
     "that obeys the attribute takes the statistics of the batch it is given. Before the model is served, export it for inference, or set "
@@ -28,17 +24,6 @@ const char *job_split_name(enum pare_split split)
 	static const char *const names[] = {[PARE_SPLIT_TRAIN] = "train", [PARE_SPLIT_VALIDATION] = "validation", [PARE_SPLIT_TEST] = "test"};
 
 	return names[split];
-}
-
-static void open_key(struct pare_buf *b, const char *key, const char *bracket)
-{
-	pare_json_key(b, key);
-	pare_buf_str(b, bracket);
-}
-
-static double sparsity_of(int64_t n_nonzero, int64_t n)
-{
-	return n > 0 ? 1 - (double)n_nonzero / (double)n : 0;
 }
 
 static void write_metrics(struct pare_buf *b, const struct pare_metrics *m)
@@ -64,10 +49,10 @@ static void write_metrics(struct pare_buf *b, const struct pare_metrics *m)
 static void write_confusion(struct pare_buf *b, const struct pare_metrics *m)
 {
 	if (m->confusion == NULL) {
-		open_key(b, "confusion", "null");
+		pare_json_key_raw(b, "confusion", "null");
 		return;
 	}
-	open_key(b, "confusion", "[");
+	pare_json_key_raw(b, "confusion", "[");
 	for (int i = 0; i < m->n_classes; i++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "[");
@@ -82,7 +67,7 @@ static void write_confusion(struct pare_buf *b, const struct pare_metrics *m)
 
 static void write_classes(struct pare_buf *b, const struct pare_metrics *m, const struct pare_data_field *y)
 {
-	open_key(b, "classes", "[");
+	pare_json_key_raw(b, "classes", "[");
 	for (int i = 0; i < m->n_classes; i++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
@@ -125,10 +110,10 @@ static void write_output(const struct job_run *r, struct pare_buf *b, const stru
 
 static void write_verdict(const struct job_run *r, struct pare_buf *b, const char *key, const struct job_verdict *v, size_t file_bytes)
 {
-	open_key(b, key, "{");
+	pare_json_key_raw(b, key, "{");
 	write_metrics(b, &v->judged);
 	if (v->has_validation) {
-		open_key(b, "validation", "{");
+		pare_json_key_raw(b, "validation", "{");
 		write_metrics(b, &v->validation);
 		pare_buf_str(b, "}");
 	}
@@ -136,14 +121,14 @@ static void write_verdict(const struct job_run *r, struct pare_buf *b, const cha
 	pare_json_key_int(b, "n_nonzero_params", v->n_nonzero_params);
 	pare_json_key_int(b, "n_weights", v->n_weights);
 	pare_json_key_int(b, "n_nonzero_weights", v->n_nonzero_weights);
-	pare_json_key_num(b, "sparsity", sparsity_of(v->n_nonzero_weights, v->n_weights));
+	pare_json_key_num(b, "sparsity", job_share_gone(v->n_nonzero_weights, v->n_weights));
 	pare_json_key_int(b, "macs", v->macs);
 	pare_json_key_int(b, "macs_nonzero", (int64_t)llround(v->macs_nonzero));
 	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
 	pare_json_key_num(b, "latency_ms", v->latency_ms);
 	write_details(r, b, &v->judged, 0);
 	if (v->judged.n_others > 0) {
-		open_key(b, "outputs", "[");
+		pare_json_key_raw(b, "outputs", "[");
 		for (int i = 0; i <= v->judged.n_others; i++)
 			write_output(r, b, i == 0 ? &v->judged : &v->judged.others[i - 1], i);
 		pare_buf_str(b, "]");
@@ -153,7 +138,7 @@ static void write_verdict(const struct job_run *r, struct pare_buf *b, const cha
 
 static void write_floats(struct pare_buf *b, const char *key, const float *v, size_t n)
 {
-	open_key(b, key, "[");
+	pare_json_key_raw(b, key, "[");
 	for (size_t i = 0; i < n; i++) {
 		pare_json_sep(b);
 		pare_json_num(b, (double)v[i]);
@@ -165,7 +150,7 @@ static void write_normalization(const struct job_run *r, struct pare_buf *b, int
 {
 	size_t n = pare_data_info(r->data)->x[x].row_elems;
 
-	open_key(b, "normalization", "{");
+	pare_json_key_raw(b, "normalization", "{");
 	switch (pare_data_normalization(r->data, x)) {
 	case PARE_NORM_UNIT:
 		pare_json_key_str(b, "method", "unit");
@@ -191,7 +176,7 @@ static void write_fit(const struct job_run *r, struct pare_buf *b)
 	static const char *const layouts[] = {[PARE_LAYOUT_KEEP] = NULL, [PARE_LAYOUT_TO_NCHW] = "channels moved to the front", [PARE_LAYOUT_TO_NHWC] = "channels moved to the end"};
 	const struct pare_data_info *info = pare_data_info(r->data);
 
-	open_key(b, "inputs", "[");
+	pare_json_key_raw(b, "inputs", "[");
 	for (int i = 0; i < r->fit.n_inputs; i++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
@@ -203,7 +188,7 @@ static void write_fit(const struct job_run *r, struct pare_buf *b)
 		pare_buf_str(b, "}");
 	}
 	pare_buf_str(b, "]");
-	open_key(b, "targets", "[");
+	pare_json_key_raw(b, "targets", "[");
 	for (int i = 0; i < r->fit.n_outputs; i++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
@@ -218,11 +203,11 @@ static void write_data(const struct job_run *r, struct pare_buf *b)
 {
 	const struct pare_data_info *info = pare_data_info(r->data);
 
-	open_key(b, "data", "{");
+	pare_json_key_raw(b, "data", "{");
 	pare_json_key_str(b, "format", info->format);
 	pare_json_key_str(b, "task", r->fit.n_outputs > 0 ? pare_task_names[info->y[r->fit.outputs[0].y].task] : NULL);
 	pare_json_key_int(b, "rows", info->n_rows);
-	open_key(b, "splits", "{");
+	pare_json_key_raw(b, "splits", "{");
 	for (int s = 0; s < PARE_N_SPLITS; s++)
 		pare_json_key_int(b, job_split_name((enum pare_split)s), job_n_rows(r, (enum pare_split)s));
 	pare_buf_str(b, "}");
@@ -236,7 +221,7 @@ static void write_drop(const struct job_run *r, struct pare_buf *b)
 {
 	const struct pare_metrics *dense = &r->verdict_dense.judged, *final = &r->verdict_final.judged;
 
-	open_key(b, "drop", "{");
+	pare_json_key_raw(b, "drop", "{");
 	pare_json_key_num(b, "loss", final->loss - dense->loss);
 	if (final->task != PARE_TASK_CLASSIFY) {
 		pare_json_key_num(b, pare_metrics_headline_name(final->task), pare_metrics_headline(dense) - pare_metrics_headline(final));
@@ -261,10 +246,10 @@ static void write_requirement(const struct job_run *r, struct pare_buf *b)
 
 	job_requirement(r, &q);
 	if (q.met == JOB_NOT_ASKED) {
-		open_key(b, "requirement", "null");
+		pare_json_key_raw(b, "requirement", "null");
 		return;
 	}
-	open_key(b, "requirement", "{");
+	pare_json_key_raw(b, "requirement", "{");
 	pare_json_key_str(b, "metric", q.metric);
 	pare_json_key_num(b, "before", q.before);
 	pare_json_key_num(b, "after", q.after);
@@ -281,7 +266,7 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 {
 	const float *dense = r->has_dense ? r->dense : r->input;
 
-	open_key(b, "layers", "[");
+	pare_json_key_raw(b, "layers", "[");
 	for (int i = 0; i < pare_net_n_params(r->net); i++) {
 		const struct pare_param_info *p = pare_net_param(r->net, i);
 		int64_t n = job_count_nonzero(r->final + p->offset, p->n_elems);
@@ -291,13 +276,13 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
 		pare_json_key_str(b, "name", p->name);
-		open_key(b, "shape", "[");
+		pare_json_key_raw(b, "shape", "[");
 		for (int d = 0; d < p->n_dims; d++) {
 			pare_json_sep(b);
 			pare_json_int(b, p->dims[d]);
 		}
 		pare_buf_str(b, "]");
-		open_key(b, "shape_final", "[");
+		pare_json_key_raw(b, "shape_final", "[");
 		for (int d = 0; d < p->n_dims; d++) {
 			pare_json_sep(b);
 			pare_json_int(b, job_dim_final(r, p, d));
@@ -307,7 +292,7 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 		pare_json_key_int(b, "weights", (int64_t)p->n_elems);
 		pare_json_key_int(b, "nonzero_dense", job_count_nonzero(dense + p->offset, p->n_elems));
 		pare_json_key_int(b, "nonzero", n);
-		pare_json_key_num(b, "sparsity", sparsity_of(n, (int64_t)p->n_elems));
+		pare_json_key_num(b, "sparsity", job_share_gone(n, (int64_t)p->n_elems));
 		pare_json_key_int(b, "macs", p->prunable ? pare_net_node_macs(r->net, p->node) : 0);
 		pare_buf_str(b, "}");
 	}
@@ -316,7 +301,7 @@ static void write_layers(const struct job_run *r, struct pare_buf *b)
 
 static void write_records(const struct job_run *r, struct pare_buf *b)
 {
-	open_key(b, "steps", "[");
+	pare_json_key_raw(b, "steps", "[");
 	for (int i = 0; i < r->n_records; i++) {
 		const struct job_record *c = &r->records[i];
 
@@ -339,13 +324,6 @@ static void write_records(const struct job_run *r, struct pare_buf *b)
 	pare_buf_str(b, "]");
 }
 
-double job_compression(const struct job_run *r)
-{
-	const struct job_verdict *d = &r->verdict_dense, *f = &r->verdict_final;
-
-	return d->n_weights > 0 ? (double)d->n_weights / (double)(f->n_nonzero_weights > 0 ? f->n_nonzero_weights : 1) : 1;
-}
-
 static bool has_training_form(const struct pare_graph *g)
 {
 	for (int32_t i = 0; i < g->n_nodes; i++) {
@@ -360,11 +338,12 @@ static bool has_training_form(const struct pare_graph *g)
 /* A model of shrunk layers or factors has no zeros to speak of, unless single weights were pruned as well. */
 static bool has_zeros(const struct job_run *r)
 {
-	return (r->shrunk.net == NULL && r->factored.source == NULL) || sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights) > 0.01;
+	return (r->shrunk.net == NULL && r->factored.source == NULL) || job_share_gone(r->verdict_final.n_nonzero_weights, r->verdict_final.n_weights) > 0.01;
 }
 
-const char *job_warning(const struct job_run *r, int i)
+const char *job_warning(const void *ctx, int i)
 {
+	const struct job_run *r = ctx;
 	const char *all[3];
 	int n = 0;
 
@@ -377,20 +356,16 @@ const char *job_warning(const struct job_run *r, int i)
 	return i < n ? all[i] : NULL;
 }
 
-void job_write_report(const struct job_run *r, struct pare_buf *b)
+static void write_figures(const void *ctx, struct pare_buf *b)
 {
-	pare_buf_str(b, "{");
-	pare_json_key_str(b, "object", "report");
-	pare_json_key_str(b, "version", PARE_VERSION);
-	pare_json_key_str(b, "recipe", pare_job_recipe_name(r->job));
-	pare_json_key_int(b, "seed", (int64_t)r->seed);
-	pare_json_key_int(b, "threads", r->threads);
+	const struct job_run *r = ctx;
+
 	write_data(r, b);
 	write_verdict(r, b, "input", &r->verdict_input, r->file.len);
 	write_verdict(r, b, "dense", &r->verdict_dense, r->file.len);
 	write_verdict(r, b, "final", &r->verdict_final, r->out_bytes);
 	write_drop(r, b);
-	pare_json_key_num(b, "compression", job_compression(r));
+	pare_json_key_num(b, "compression", job_compression(r->verdict_dense.n_weights, r->verdict_final.n_nonzero_weights));
 	write_requirement(r, b);
 	job_write_sweep(r, b);
 	job_write_search(r, b);
@@ -400,17 +375,11 @@ void job_write_report(const struct job_run *r, struct pare_buf *b)
 	job_write_factors(r, b);
 	job_write_sharing(r, b);
 	job_write_quantization(r, b);
-	open_key(b, "warnings", "[");
-	for (int i = 0; job_warning(r, i) != NULL; i++) {
-		pare_json_sep(b);
-		pare_json_str(b, job_warning(r, i));
-	}
-	pare_buf_str(b, "]");
-	open_key(b, "timing", "{");
-	pare_json_key_num(b, "seconds", (double)(r->finished_ns - r->started_ns) * 1e-9);
-	pare_buf_str(b, "}");
-	open_key(b, "job", r->w->start.job);
-	pare_buf_str(b, "}");
+}
+
+enum pare_code job_write_reports(struct job_run *r, struct job_answer *a, struct pare_err *err)
+{
+	return job_put_reports(r, a, &(struct job_report){r, write_figures, job_warning, job_write_document}, err);
 }
 
 void job_write_summary(const struct job_run *r, struct pare_buf *b)
@@ -421,7 +390,7 @@ void job_write_summary(const struct job_run *r, struct pare_buf *b)
 
 	job_requirement(r, &q);
 	pare_buf_str(b, "{");
-	open_key(b, "summary", "{");
+	pare_json_key_raw(b, "summary", "{");
 	pare_json_key_str(b, "judged_on", job_split_name(r->judged));
 	pare_json_key_str(b, "metric", pare_metrics_headline_name(final->task));
 	pare_json_key_num(b, "before", pare_metrics_headline(dense));
@@ -431,16 +400,10 @@ void job_write_summary(const struct job_run *r, struct pare_buf *b)
 		pare_json_key_num(b, "drop_low", r->paired.drop_low);
 		pare_json_key_num(b, "drop_high", r->paired.drop_high);
 	}
-	pare_json_key_int(b, "n_weights", r->verdict_dense.n_weights);
-	pare_json_key_int(b, "n_weights_dense", r->verdict_dense.n_nonzero_weights);
-	pare_json_key_int(b, "n_weights_nonzero", r->verdict_final.n_nonzero_weights);
-	pare_json_key_num(b, "sparsity", sparsity_of(r->verdict_final.n_nonzero_weights, r->verdict_dense.n_weights));
-	pare_json_key_num(b, "compression", job_compression(r));
-	pare_json_key_int(b, "onnx_bytes", (int64_t)r->out_bytes);
+	job_write_sizes(r, b, &(struct job_sizes){r->verdict_dense.n_weights, r->verdict_dense.n_nonzero_weights, r->verdict_final.n_nonzero_weights, r->out_bytes});
 	if (r->packed_bytes > 0)
 		pare_json_key_int(b, "packed_bytes", (int64_t)r->packed_bytes);
 	if (q.met != JOB_NOT_ASKED)
 		pare_json_key_bool(b, "requirement_met", q.met == JOB_MET);
-	pare_json_key_num(b, "seconds", (double)(r->finished_ns - r->started_ns) * 1e-9);
 	pare_buf_str(b, "}}");
 }

@@ -288,17 +288,12 @@ static void conditions(const struct job_run *r, struct job_doc *d)
 {
 	static const char *const apply[] = {[PARE_NORM_AUTO] = "", [PARE_NORM_NONE] = "none: the model takes the values as they are",
 	    [PARE_NORM_UNIT] = "divide the 8-bit values by 255 before the model", [PARE_NORM_STANDARD] = "(x - mean) / std per feature before the model; mean and std stand in report.json"};
-	const char *recipe = pare_job_recipe_name(r->job);
 
 	job_doc_heading(d, "Conditions");
 	job_doc_item(d, "Figures are of the %s rows; %u rows trained, %u validation, %u test.", job_split_name(r->judged), job_n_rows(r, PARE_SPLIT_TRAIN),
 	    job_n_rows(r, PARE_SPLIT_VALIDATION), job_n_rows(r, PARE_SPLIT_TEST));
 	job_doc_item(d, "\"Before\" is the %s.", r->factored.input != NULL ? "dense model just before it was factorized" : r->factored.source != NULL ? "model as it was uploaded" : "dense model just before its first weight was removed");
 	job_doc_item(d, "Normalisation: %s.", apply[pare_data_normalization(r->data, r->fit.inputs[0].x)]);
-	job_doc_item(d, "Recipe %s, seed %llu, %d thread%s, pared %s, %.1f s.", recipe != NULL ? recipe : "written out", (unsigned long long)r->seed, r->threads,
-	    r->threads == 1 ? "" : "s", PARE_VERSION, (double)(r->finished_ns - r->started_ns) * 1e-9);
-	for (int i = 0; job_warning(r, i) != NULL; i++)
-		job_doc_item(d, "%s", job_warning(r, i));
 }
 
 /* --- pictures, of the page only */
@@ -374,28 +369,25 @@ static enum pare_code pictures(const struct job_run *r, struct job_doc *d, struc
 	return code == PARE_OK ? plot_layers(r, d, err) : code;
 }
 
-enum pare_code job_write_document(const struct job_run *r, enum job_doc_kind kind, struct pare_buf *b, struct pare_err *err)
+enum pare_code job_write_document(const void *ctx, struct job_doc *d, struct pare_err *err)
 {
-	const struct job_verdict *f = &r->verdict_final;
-	struct job_doc d;
+	const struct job_run *r = ctx;
 	enum pare_code code;
 
-	job_doc_begin(&d, kind, b, "Report");
-	job_doc_text(&d, "%.1f times fewer weights: %lld of %lld are left.", job_compression(r), (long long)f->n_nonzero_weights, (long long)r->verdict_dense.n_weights);
-	figures(r, &d);
-	drop(r, &d);
-	code = job_sweep_document(r, &d, err);
+	job_doc_fewer(d, r->verdict_dense.n_weights, r->verdict_final.n_nonzero_weights);
+	figures(r, d);
+	drop(r, d);
+	code = job_sweep_document(r, d, err);
 	if (code == PARE_OK)
-		code = job_search_document(r, &d, err);
+		code = job_search_document(r, d, err);
 	if (code == PARE_OK)
-		code = pictures(r, &d, err);
-	rounds(r, &d);
-	job_factors_document(r, &d);
-	structures(r, &d);
-	layers(r, &d);
-	classes(r, &d);
-	confusion(r, &d);
-	conditions(r, &d);
-	job_doc_end(&d);
+		code = pictures(r, d, err);
+	rounds(r, d);
+	job_factors_document(r, d);
+	structures(r, d);
+	layers(r, d);
+	classes(r, d);
+	confusion(r, d);
+	conditions(r, d);
 	return code;
 }

@@ -12,7 +12,6 @@
 #include "core/onnx/onnx.h"
 
 #define EVAL_BATCH 256
-#define REPORT_MAX ((size_t)64 << 20)
 #define RESULT_UNITS 1.0 /* of the baseline and the judgement, in epochs */
 
 /* --- validate */
@@ -414,30 +413,6 @@ static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct 
 	return code;
 }
 
-const struct job_document job_document_table[] = {
-    {JOB_DOC_MARKDOWN, "report.md", "text/markdown; charset=utf-8"}, {JOB_DOC_HTML, "report.html", "text/html; charset=utf-8"}, {.name = NULL}};
-
-static enum pare_code put_reports(struct job_run *r, struct job_answer *a, struct pare_err *err)
-{
-	struct pare_buf b;
-	enum pare_code code;
-
-	if (!job_wants(r, "report"))
-		return PARE_OK;
-	pare_buf_init(&b, REPORT_MAX);
-	job_write_report(r, &b);
-	pare_buf_str(&b, "\n");
-	code = job_put(r, a, "report.json", "application/json", &b, err);
-	for (const struct job_document *d = job_document_table; d->name != NULL && code == PARE_OK; d++) {
-		pare_buf_reset(&b);
-		code = job_write_document(r, d->kind, &b, err);
-		if (code == PARE_OK)
-			code = job_put(r, a, d->name, d->media_type, &b, err);
-	}
-	pare_buf_done(&b);
-	return code;
-}
-
 /* External data that no step has touched still belong to the model. */
 static enum pare_code put_side(struct job_run *r, struct job_answer *a, const struct pare_side_file *f, struct pare_err *err)
 {
@@ -470,9 +445,7 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 	if (code == PARE_OK && r->search != NULL)
 		code = job_put_front(r, a, err);
 	if (code == PARE_OK)
-		code = put_reports(r, a, err);
-	if (code == PARE_OK && job_wants(r, "report"))
-		code = job_put_provenance(r, a, err);
+		code = job_write_reports(r, a, err);
 	r->units_before = r->units_total;
 	if (code == PARE_OK)
 		code = job_progress(r, 0, 0, 0, true, err);

@@ -19,15 +19,9 @@ static double missed_by(const struct job_search *s)
 
 /* --- report.json */
 
-static void open_key(struct pare_buf *b, const char *key, const char *bracket)
-{
-	pare_json_key(b, key);
-	pare_buf_str(b, bracket);
-}
-
 static void write_floor(struct pare_buf *b, const char *key, const struct job_floor *f)
 {
-	open_key(b, key, "{");
+	pare_json_key_raw(b, key, "{");
 	pare_json_key_num(b, "value", f->value);
 	pare_json_key_num(b, "drop", f->drop);
 	if (!isnan(f->high)) {
@@ -65,13 +59,13 @@ static void write_point(const struct job_run *r, struct pare_buf *b, int i)
 
 void job_write_curve(struct pare_buf *b, const struct pare_curve *c)
 {
-	open_key(b, "left", "[");
+	pare_json_key_raw(b, "left", "[");
 	for (int i = 0; i < c->n; i++) {
 		pare_json_sep(b);
 		pare_json_num(b, c->left[i]);
 	}
 	pare_buf_str(b, "]");
-	open_key(b, "loss_rise", "[");
+	pare_json_key_raw(b, "loss_rise", "[");
 	for (int i = 0; i < c->n; i++) {
 		pare_json_sep(b);
 		pare_json_num(b, c->harm[i]);
@@ -84,10 +78,10 @@ void job_write_search(const struct job_run *r, struct pare_buf *b)
 	const struct job_search *s = r->search;
 
 	if (s == NULL) {
-		open_key(b, "search", "null");
+		pare_json_key_raw(b, "search", "null");
 		return;
 	}
-	open_key(b, "search", "{");
+	pare_json_key_raw(b, "search", "{");
 	pare_json_key_str(b, "objective", pare_args_str(s->args, "objective"));
 	pare_json_key_str(b, "granularity", pare_args_str(s->args, "granularity"));
 	pare_json_key_str(b, "metric", s->metric);
@@ -102,11 +96,11 @@ void job_write_search(const struct job_run *r, struct pare_buf *b)
 		pare_json_key_num(b, "loss_by_ranking", s->loss_ranked);
 		pare_json_key_num(b, "loss_by_sensitivity", s->loss_allocated);
 	}
-	open_key(b, "points", "[");
+	pare_json_key_raw(b, "points", "[");
 	for (int i = 0; i < s->n_points; i++)
 		write_point(r, b, i);
 	pare_buf_str(b, "]");
-	open_key(b, "sensitivity", "[");
+	pare_json_key_raw(b, "sensitivity", "[");
 	for (int k = 0; k < s->n_layers; k++) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");

@@ -172,10 +172,8 @@ static enum pare_code finish(struct job_stored *s, struct job_answer *a, struct 
 	if (code == PARE_OK && job_wants(r, "onnx"))
 		code = put_files(s, a, err);
 	r->finished_ns = pare_job_env.tick_ns(NULL);
-	if (code == PARE_OK && job_wants(r, "report"))
+	if (code == PARE_OK)
 		code = job_stored_reports(s, a, err);
-	if (code == PARE_OK && job_wants(r, "report"))
-		code = job_put_provenance(r, a, err);
 	r->units_before = r->units_total;
 	if (code == PARE_OK)
 		code = job_progress(r, 0, 0, 0, true, err);

@@ -7,12 +7,6 @@
 #include "core/job/sweep_priv.h"
 #include "core/recipe/json_text.h"
 
-static void open_key(struct pare_buf *b, const char *key, const char *bracket)
-{
-	pare_json_key(b, key);
-	pare_buf_str(b, bracket);
-}
-
 static bool has_figures(const struct job_trial *t)
 {
 	return t->runs > t->failed;
@@ -20,7 +14,7 @@ static bool has_figures(const struct job_trial *t)
 
 static void write_values(const struct job_run *r, struct pare_buf *b, int i)
 {
-	open_key(b, "values", "[");
+	pare_json_key_raw(b, "values", "[");
 	for (size_t k = 0; k < pare_sweep_axes(r->own_job); k++) {
 		struct pare_sweep_value v;
 
@@ -65,17 +59,17 @@ void job_write_sweep(const struct job_run *r, struct pare_buf *b)
 	const struct job_sweep *s = r->sweep;
 
 	if (s == NULL) {
-		open_key(b, "sweep", "null");
+		pare_json_key_raw(b, "sweep", "null");
 		return;
 	}
-	open_key(b, "sweep", "{");
+	pare_json_key_raw(b, "sweep", "{");
 	pare_json_key_str(b, "metric", pare_metrics_headline_name(s->task));
 	pare_json_key_str(b, "judged_on", s->shape.n_folds > 0 ? "held-out folds" : "validation rows");
 	pare_json_key_int(b, "folds", s->shape.n_folds);
 	pare_json_key_int(b, "seeds", s->shape.n_seeds);
 	pare_json_key_str(b, "pick", pare_args_str(s->args, "pick"));
 	pare_json_key_int(b, "chosen", s->chosen);
-	open_key(b, "trials", "[");
+	pare_json_key_raw(b, "trials", "[");
 	for (int i = 0; i < s->n_trials; i++)
 		write_trial(r, b, i);
 	pare_buf_str(b, "]}");

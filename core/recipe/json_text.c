@@ -266,6 +266,12 @@ void pare_json_key_int(struct pare_buf *b, const char *key, int64_t v)
 	pare_json_int(b, v);
 }
 
+void pare_json_key_raw(struct pare_buf *b, const char *key, const char *json)
+{
+	pare_json_key(b, key);
+	pare_buf_str(b, json);
+}
+
 void pare_json_key_bool(struct pare_buf *b, const char *key, int v)
 {
 	pare_json_key(b, key);

@@ -26,6 +26,7 @@ void pare_json_sep(struct pare_buf *b);
 void pare_json_key_str(struct pare_buf *b, const char *key, const char *s);
 void pare_json_key_num(struct pare_buf *b, const char *key, double v);
 void pare_json_key_int(struct pare_buf *b, const char *key, int64_t v);
+void pare_json_key_raw(struct pare_buf *b, const char *key, const char *json); /* as it stands: a value, or the bracket that opens one */
 void pare_json_key_bool(struct pare_buf *b, const char *key, int v);
 
 /* A text as a tree (json_decref): any value, at most max_len bytes, 32 levels, no NUL byte, no key twice in an object. PARE_E_SYNTAX
