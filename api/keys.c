@@ -1,11 +1,12 @@
 /* Keys over HTTP. Whoever has the scope admin makes, lists and revokes keys of all owners; everybody may ask what the own key may do. A key's secret leaves in the
- * answer to its making and is nowhere after that, so that answer cannot be repeated: making takes no Idempotency-Key, and one that was lost is revoked.
+ * answer to its making and is nowhere after that: who sends the request again with its Idempotency-Key learns which key was made, without its secret, to revoke it.
  *
  * Without a key file there is no authentication, and a key would be a promise of one: then none is made.
  *
  * A change goes to the store first, then a fresh list is read from there and takes the old one's place: rare work, in exchange for checks that ask no database. */
 #include <string.h>
 
+#include "api/once.h"
 #include "api/priv.h"
 #include "api/text.h"
 #include "core/base/id.h"
@@ -229,30 +230,52 @@ static enum pare_code read_wanted(struct api_exchange *x, json_t *root, struct w
 	return PARE_OK;
 }
 
+/* secret: NULL for one that was made before. */
+static enum pare_code reply_made(struct api_exchange *x, const struct store_key *k, const char *secret, struct pare_err *err)
+{
+	write_key(x, k, secret);
+	api_once_told(x, k->once);
+	api_set_header_text(x, "Cache-Control", "no-store");
+	api_set_location(x, "/v1/keys/%s", k->id);
+	return api_reply_json(x, 201, err);
+}
+
+static enum pare_code reply_again(struct api_exchange *x, const char *id, struct store_idempotency *once, struct pare_err *err)
+{
+	struct store_key k;
+	enum pare_code rc = store_key_get(x->api->opt.store, id, &k, err);
+
+	if (rc != PARE_OK)
+		return rc;
+	k.once = once;
+	rc = reply_made(x, &k, NULL, err);
+	store_key_done(&k);
+	return rc;
+}
+
 static enum pare_code make(struct api_exchange *x, const struct wanted *w, struct pare_err *err)
 {
 	struct api *api = x->api;
-	struct store_key k = {.name = w->name, .scopes = w->scopes, .expires_ms = w->expires_ms};
+	struct store_idempotency once;
+	struct store_key k = {.name = w->name, .scopes = w->scopes, .expires_ms = w->expires_ms, .once = &once};
 	char secret[API_KEY_TEXT_MAX];
-	enum pare_code rc;
+	enum pare_code rc = api_once(x, NULL, &once, err);
 
+	if (rc != PARE_OK)
+		return rc;
 	memcpy(k.owner, w->owner, strlen(w->owner) + 1);
 	pare_id_make(api->opt.env, "key", k.id);
 	rc = api_key_make(api->opt.env, k.id, secret, k.hash, err);
 	if (rc != PARE_OK)
 		return rc;
 	(void)pthread_mutex_lock(&api->making);
-	rc = store_key_put(api->opt.store, &k, err);
-	if (rc == PARE_OK)
+	rc = store_key_put(x->view, &k, err);
+	if (rc == PARE_OK && !once.replayed)
 		rc = renew(api, err);
 	(void)pthread_mutex_unlock(&api->making);
-	if (rc == PARE_OK) {
-		k.name = k.name != NULL ? k.name : "";
-		write_key(x, &k, secret);
-		api_set_header_text(x, "Cache-Control", "no-store");
-		api_set_location(x, "/v1/keys/%s", k.id);
-		rc = api_reply_json(x, 201, err);
-	}
+	k.name = k.name != NULL ? k.name : "";
+	if (rc == PARE_OK)
+		rc = once.replayed ? reply_again(x, k.id, &once, err) : reply_made(x, &k, secret, err);
 	explicit_bzero(secret, sizeof secret);
 	return rc;
 }

@@ -1,5 +1,5 @@
 /* API keys that the service has made and keeps (those of the key file are not here). A key is known by its digest: nothing here can be presented as
- * a key. Whoever may manage keys manages those of all owners, so these verbs take the whole store. Same rules as store.h for threads and errors. */
+ * a key. Whoever may manage keys manages those of all owners, so these verbs take the whole store; the one that makes a key takes who asks, too, to know a request that comes again. Same rules as store.h for threads and errors. */
 #ifndef STORAGE_KEYS_H
 #define STORAGE_KEYS_H
 
@@ -15,13 +15,14 @@ struct store_key {
 	const char *scopes; /* "jobs:rw,models:r" */
 	uint8_t hash[STORE_SHA256_BYTES]; /* of the whole key as clients send it */
 	int64_t created_ms, expires_ms, revoked_ms, last_used_ms; /* 0: never */
+	struct store_idempotency *once; /* of store_key_put only; NULL: none */
 	void *memory;
 };
 void store_key_done(struct store_key *k);
 void store_key_list_done(struct store_key *list, int n);
 
-/* Stores all but revoked_ms and last_used_ms, and sets created_ms in k. Keys that ended STORE_KEY_KEPT_MS ago are forgotten first. PARE_E_LIMIT: STORE_MAX_KEYS are there. */
-PARE_MUST_USE enum pare_code store_key_put(struct store *s, struct store_key *k, struct pare_err *err);
+/* Stores all but revoked_ms and last_used_ms, and sets created_ms in k; when it is replayed, id alone: that of the key that was made before. Keys that ended STORE_KEY_KEPT_MS ago are forgotten first. PARE_E_LIMIT: STORE_MAX_KEYS are there. */
+PARE_MUST_USE enum pare_code store_key_put(struct store_view v, struct store_key *k, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_key_get(struct store *s, const char *id, struct store_key *out, struct pare_err *err);
 /* Only limit, after, before and ascending of the page are looked at. */
 PARE_MUST_USE enum pare_code store_key_list(struct store *s, const struct store_page *page, struct store_key **out, int *out_n, bool *out_more, struct pare_err *err);

@@ -9,8 +9,9 @@ static int64_t wall(const struct store *s)
 	return s->env.wall_ms(s->env.ctx);
 }
 
-static enum pare_code put(struct store *s, struct store_tx *tx, const struct store_key *k, struct pare_err *err)
+static enum pare_code put(struct store_view v, struct store_tx *tx, const struct store_key *k, struct pare_err *err)
 {
+	struct store *s = v.store;
 	int n = 0;
 	enum pare_code code = s->ops->key_purge(tx, k->created_ms - STORE_KEY_KEPT_MS, err);
 
@@ -18,11 +19,14 @@ static enum pare_code put(struct store *s, struct store_tx *tx, const struct sto
 		code = s->ops->key_count(tx, &n, err);
 	if (code == PARE_OK && n >= STORE_MAX_KEYS)
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "there are %d keys, which is the limit: revoked ones are forgotten after 30 days", n);
-	return code == PARE_OK ? s->ops->key_insert(tx, k, err) : code;
+	if (code == PARE_OK)
+		code = s->ops->key_insert(tx, k, err);
+	return code == PARE_OK ? store_once_keep(v, tx, k->once, k->id, err) : code;
 }
 
-enum pare_code store_key_put(struct store *s, struct store_key *k, struct pare_err *err)
+enum pare_code store_key_put(struct store_view v, struct store_key *k, struct pare_err *err)
 {
+	struct store *s = v.store;
 	struct store_key row = *k;
 	struct store_tx *tx;
 	enum pare_code code = s->ops->begin(s, true, &tx, err);
@@ -32,10 +36,15 @@ enum pare_code store_key_put(struct store *s, struct store_key *k, struct pare_e
 	row.name = row.name != NULL ? row.name : "";
 	row.created_ms = wall(s);
 	row.revoked_ms = row.last_used_ms = 0;
-	code = s->ops->end(tx, put(s, tx, &row, err), err);
-	if (code == PARE_OK)
-		k->created_ms = row.created_ms;
-	return code;
+	code = store_once_find(v, tx, k->once, row.id, err);
+	if (code == PARE_OK && (k->once == NULL || !k->once->replayed))
+		code = put(v, tx, &row, err);
+	code = s->ops->end(tx, code, err);
+	if (code != PARE_OK)
+		return code;
+	memcpy(k->id, row.id, sizeof k->id);
+	k->created_ms = row.created_ms;
+	return PARE_OK;
 }
 
 enum pare_code store_key_get(struct store *s, const char *id, struct store_key *out, struct pare_err *err)

@@ -105,6 +105,46 @@ START_TEST(a_key_opens_what_it_says)
 }
 END_TEST
 
+/* Sent again, the request tells which key there is and not its secret; it opens nothing new, and can be revoked. */
+START_TEST(a_lost_answer_is_found_again)
+{
+	static const char body[] = "{\"name\":\"ci\",\"owner\":\"acme\",\"scopes\":[\"jobs:r\"]}", other[] = "{\"name\":\"ci\",\"owner\":\"beta\",\"scopes\":[\"jobs:r\"]}";
+	const char *const *headers = H("Authorization", ADMIN, JSON_TYPE, "Idempotency-Key", "\"lost\"");
+	char id[PARE_ID_MAX], bearer[128], location[128];
+	struct answer a;
+
+	a = request(&w, "POST", "/v1/keys", headers, body, strlen(body));
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "");
+	(void)snprintf(id, sizeof id, "%s", text_at(a.json, "id"));
+	(void)snprintf(bearer, sizeof bearer, "Bearer %s", text_at(a.json, "secret"));
+	(void)snprintf(location, sizeof location, "%s", header(&a, "Location"));
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/keys", headers, body, strlen(body));
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "true");
+	ck_assert_str_eq(header(&a, "Location"), location);
+	ck_assert_str_eq(header(&a, "Cache-Control"), "no-store");
+	ck_assert_str_eq(text_at(a.json, "id"), id);
+	ck_assert_ptr_null(json_object_get(a.json, "secret"));
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/keys", headers, other, strlen(other));
+	assert_problem(&a, 422, "idempotency_key_reused");
+	answer_done(&a);
+	a = as(ADMIN, "GET", "/v1/keys", NULL);
+	ck_assert_int_eq((int)json_array_size(json_object_get(a.json, "data")), 1);
+	answer_done(&a);
+	ck_assert_int_eq(status(bearer, "GET", "/v1/jobs"), 200); /* the first answer's secret still opens */
+	ck_assert_int_eq(status(ADMIN, "DELETE", location), 204);
+	ck_assert_int_eq(status(bearer, "GET", "/v1/jobs"), 401);
+	a = request(&w, "POST", "/v1/keys", headers, body, strlen(body)); /* told as it is now */
+	assert_status(&a, 201);
+	ck_assert_str_eq(text_at(a.json, "id"), id);
+	ck_assert_ptr_nonnull(text_at(a.json, "revoked_at"));
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(revoked_and_expired_say_so)
 {
 	char id[PARE_ID_MAX], bearer[128], other[128], target[64];
@@ -286,6 +326,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_key_opens_what_it_says);
+	tcase_add_test(t, a_lost_answer_is_found_again);
 	tcase_add_test(t, revoked_and_expired_say_so);
 	tcase_add_test(t, lists_and_last_use);
 	tcase_add_loop_test(t, what_is_wrong_is_pointed_at, 0, (int)(sizeof wrong_table / sizeof *wrong_table));

@@ -9,10 +9,43 @@ static void put_key(int i, int64_t expires_ms, char out_id[PARE_ID_MAX])
 	struct store_key k = {.owner = "acme", .name = "n", .scopes = "jobs:rw", .hash = {(uint8_t)i}, .expires_ms = expires_ms};
 
 	(void)snprintf(k.id, sizeof k.id, "key_%026d", i);
-	MUST(store_key_put(s, &k, &err));
+	MUST(store_key_put(MINE(s), &k, &err));
 	ck_assert_int_eq(k.created_ms, fake_wall);
 	memcpy(out_id, k.id, PARE_ID_MAX);
 }
+
+/* A request for a key that comes again finds the key, whoever it is for; who asks is who sent the first one. */
+START_TEST(key_made_once)
+{
+	struct store_idempotency once = {.key = "k", .fingerprint = {1}};
+	struct store_key made = {.id = "key_first", .owner = "acme", .name = "n", .scopes = "jobs:r", .hash = {1}, .once = &once}, again = made, got;
+	struct store_page page = {.limit = 10};
+	struct store_key *list;
+	bool more;
+	int n;
+
+	begin(_i);
+	MUST(store_key_put(MINE(s), &made, &err));
+	ck_assert(!once.replayed);
+	(void)snprintf(again.id, sizeof again.id, "key_second");
+	again.hash[0] = 2;
+	MUST(store_key_put(MINE(s), &again, &err));
+	ck_assert(once.replayed);
+	ck_assert_str_eq(again.id, "key_first");
+	MUST(store_key_get(s, again.id, &got, &err));
+	ck_assert_int_eq(got.hash[0], 1);
+	store_key_done(&got);
+	(void)snprintf(again.id, sizeof again.id, "key_second");
+	once.fingerprint[0] = 2;
+	ck_assert_int_eq(store_key_put(MINE(s), &again, &err), PARE_E_KEY_REUSED);
+	MUST(store_key_list(s, &page, &list, &n, &more, &err));
+	ck_assert_int_eq(n, 1);
+	store_key_list_done(list, n);
+	MUST(store_key_put((struct store_view){s, "other"}, &again, &err)); /* another owner's key is another key */
+	ck_assert(!once.replayed);
+	end();
+}
+END_TEST
 
 START_TEST(key_round_trip)
 {
@@ -109,7 +142,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {key_round_trip, key_pages, old_keys_are_forgotten};
+	const TTest *const tests[] = {key_made_once, key_round_trip, key_pages, old_keys_are_forgotten};
 
 	return run_over_backends("store contract: keys", tests, sizeof tests / sizeof *tests) != 0;
 }
