@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import PATIENCE, SANITIZED, Daemon, EventStream, check_events, main, wait_for  # noqa: E402
+from daemon import IRIS, PATIENCE, SANITIZED, VENV, Daemon, EventStream, check_events, main, wait_for  # noqa: E402
 
 
 def finished():
@@ -95,12 +95,26 @@ def several_labels():
         d.stop()
 
 
+# Of a model on stdin: its input's name, and how many rows of a CSV ONNX Runtime puts in their class with it.
+ORT_JUDGE = """
+import csv, sys, numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.stdin.buffer.read())
+rows = list(csv.reader(open(sys.argv[1])))[1:]
+x = np.array([r[:-1] for r in rows], np.float32)
+classes = sorted({r[-1] for r in rows})
+name = session.get_inputs()[0].name
+print(name, sum(classes[k] == r[-1] for k, r in zip(session.run(None, {name: x})[0].argmax(1), rows)))
+"""
+
+
 def registers():
     """A result becomes the next version of a model, alias and all, and goes on as one: it is run by ONNX Runtime, pruned again, and stays when its job goes."""
     folder = os.path.join(os.environ["PARED_SRC"], "tests/core/job/stored")
     with Daemon() as d:
         m, s = d.iris_model(), d.iris_data()
-        j = d.job(m, s, register="iris-small@staging").json()
+        train = {"train": {"epochs": 60, "batch_size": 16}}
+        steps = [train, {"prune": {"criterion": "magnitude", "sparsity": 0.5}}, train]
+        j = d.job(m, s, recipe={"steps": steps}, register="iris-small@staging").json()
         job = d.wait_job(j["id"])
         assert job["status"] == "succeeded" and job["register"] == "iris-small@staging", job
         r = d.get("/v1/models/iris-small@staging").json()
@@ -114,9 +128,9 @@ def registers():
         assert d.request("DELETE", f"/v1/jobs/{j['id']}").status == 204
         model = d.get("/v1/models/iris-small:1/content").body
         assert model == artifact
-        judge = "import sys, onnxruntime; print(onnxruntime.InferenceSession(sys.stdin.buffer.read()).get_inputs()[0].name)"
-        run = subprocess.run([os.path.join(os.environ["PARED_VENV"], "bin/python"), "-c", judge], input=model, capture_output=True, check=True)
-        assert run.stdout.decode().strip() == r["info"]["inputs"][0]["name"], run
+        run = subprocess.run([os.path.join(VENV, "bin/python"), "-c", ORT_JUDGE, IRIS], input=model, capture_output=True, check=True)
+        name, right = run.stdout.decode().split()
+        assert name == r["info"]["inputs"][0]["name"] and int(right) >= 135, run.stdout
         events = [e["type"] for e in d.get("/v1/events").json()["data"]]
         assert events.count("model.ready") == 3, events
         two = d.upload_form("/v1/models?name=two", {n: open(os.path.join(folder, n), "rb").read() for n in ("weights.bin", "model.onnx")}).json()

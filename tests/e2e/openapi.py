@@ -4,10 +4,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import SRC, Daemon, main  # noqa: E402
+from daemon import SRC, VENV, Daemon, main  # noqa: E402
 
 KEY = "pare_check_0123456789abcdefghijklmnopqrstuvwxyz"
-VENV = os.environ.get("PARED_VENV", os.path.expanduser("~/.cache/pared/venv"))
 
 
 def responses():

@@ -9,10 +9,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import PATIENCE, SRC, Daemon, main  # noqa: E402
+from daemon import PATIENCE, SRC, VENV, Daemon, main  # noqa: E402
 
 MNIST = os.environ.get("PARED_MNIST_DIR", os.path.expanduser("~/.cache/pared/mnist"))
-VENV = os.environ.get("PARED_VENV", os.path.expanduser("~/.cache/pared/venv"))
 
 
 def readme_lines(port):

@@ -21,6 +21,7 @@ from seen import note  # noqa: E402
 BIN = os.environ["PARED_BIN"]
 SRC = os.environ["PARED_SRC"]
 IRIS = os.path.join(SRC, "tests/data/iris.csv")
+VENV = os.environ.get("PARED_VENV", os.path.expanduser("~/.cache/pared/venv"))  # where the judges' Python is
 
 
 # Programs under a sanitizer are slow and large (scripts/run-tests.sh says so): waits are longer, and figures of time and memory say nothing.
