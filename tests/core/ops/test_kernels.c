@@ -126,6 +126,29 @@ START_TEST(the_whole_range)
 }
 END_TEST
 
+/* Beside what it is a share of: x times the part of a normal distribution that is below. */
+START_TEST(gelu_and_its_slope)
+{
+	const struct pare_unary_kernel *k = pare_unary_kernel("Gelu");
+
+	for (int i = 0; i < MAX; i++) {
+		a[i] = (float)(i - MAX / 2) * (20.0f / MAX);
+		c[i] = 1.0f;
+	}
+	k->f(MAX, 0, 0, a, b);
+	k->df(MAX, 0, 0, a, b, c, false, d);
+	for (int i = 0; i < MAX; i++) {
+		double x = (double)a[i], share = 0.5 * erfc(-x * sqrt(0.5)), slope = share + x * exp(-0.5 * x * x) / sqrt(2 * acos(-1.0));
+
+		ck_assert_msg(fabs((double)b[i] - x * share) <= 1e-7 * fabs(x), "gelu(%g) = %g, not %g", x, (double)b[i], x * share);
+		ck_assert_msg(fabs((double)d[i] - slope) <= 3e-7, "its slope at %g is %g, not %g", x, (double)d[i], slope);
+	}
+	a[0] = NAN;
+	k->f(1, 0, 0, a, b);
+	ck_assert(isnan(b[0]));
+}
+END_TEST
+
 START_TEST(sums)
 {
 	for (size_t n = 0; n < 70; n++) {
@@ -213,6 +236,7 @@ int main(void)
 	tcase_add_test(t, exp_at_the_ends);
 	tcase_add_test(t, sigmoid_and_tanh);
 	tcase_add_test(t, the_whole_range);
+	tcase_add_test(t, gelu_and_its_slope);
 	tcase_add_test(t, sums);
 	tcase_add_test(t, column_sums);
 	tcase_add_test(t, gemm_is_the_product);
