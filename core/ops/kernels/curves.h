@@ -12,6 +12,7 @@ struct pare_curves {
 	void (*tanh)(size_t n, const float *x, float *y);
 	void (*erf)(size_t n, const float *x, float *y);
 	void (*gelu)(size_t n, const float *x, float *y); /* x / 2 (1 + erf(x / sqrt 2)) */
+	void (*softmax)(size_t rows, size_t n, const float *x, float *y); /* of each row */
 	void (*gelu_grad)(size_t n, const float *x, const float *dy, bool acc, float *dx);
 };
 extern const struct pare_curves pare_curves_avx512, pare_curves_avx2, pare_curves_plain;

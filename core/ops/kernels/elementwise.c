@@ -213,12 +213,6 @@ PARE_MULTIARCH static float row_max(size_t n, const float *x)
 	return lane[0] > max ? lane[0] : max;
 }
 
-static float exp_shifted(size_t n, const float *x, float shift, float *y)
-{
-	pare_curves()->exp(n, x, shift, y);
-	return pare_k_sum(n, y);
-}
-
 PARE_MULTIARCH static double exp_sum(size_t n, const float *x, float shift)
 {
 	float lane[LANES] = {0};
@@ -235,8 +229,7 @@ PARE_MULTIARCH static double exp_sum(size_t n, const float *x, float shift)
 
 void pare_k_softmax(size_t rows, size_t n, const float *x, float *y)
 {
-	for (size_t r = 0; r < rows && n > 0; r++, x += n, y += n)
-		pare_k_scale(n, y, 1.0f / exp_shifted(n, x, row_max(n, x), y), y);
+	pare_curves()->softmax(rows, n, x, y);
 }
 
 /* Two subtractions: max and lse in one number would lose lse to rounding where max is large. */

@@ -6,6 +6,7 @@
  * vec           SIMD_WIDTH floats
  * vmask         the first n floats of a vector, for the last one of a row of channels
  * vchoice       which of two vectors' elements to take
+ * vtop, vsum    the greatest of a vector's elements, and their sum, of which the last additions are in double
  * quad          4 floats, of which a vector's sum is left by vfold */
 #ifndef PARE_KERNELS_SIMD_H
 #define PARE_KERNELS_SIMD_H
@@ -61,6 +62,15 @@ SIMD_INLINE vec vadd(vec a, vec b)
 SIMD_INLINE quad vfold(vec v)
 {
 	return (quad)_mm512_extractf32x4_ps(v, 0) + (quad)_mm512_extractf32x4_ps(v, 1) + ((quad)_mm512_extractf32x4_ps(v, 2) + (quad)_mm512_extractf32x4_ps(v, 3));
+}
+/* One of two that is NaN is lost. */
+SIMD_INLINE vec vgreatest(vec a, vec b)
+{
+	return _mm512_max_ps(a, b);
+}
+SIMD_INLINE float vtop(vec v)
+{
+	return _mm512_reduce_max_ps(v);
 }
 /* NaN stays NaN: it is the second operand that is returned for it. */
 SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
@@ -123,6 +133,17 @@ SIMD_INLINE vec vadd(vec a, vec b)
 SIMD_INLINE quad vfold(vec v)
 {
 	return (quad)_mm256_extractf128_ps(v, 0) + (quad)_mm256_extractf128_ps(v, 1);
+}
+SIMD_INLINE vec vgreatest(vec a, vec b)
+{
+	return _mm256_max_ps(a, b);
+}
+SIMD_INLINE float vtop(vec v)
+{
+	__m128 q = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+	q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+	return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
 SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 {
@@ -191,6 +212,20 @@ SIMD_INLINE quad vfold(vec v)
 {
 	return v;
 }
+SIMD_INLINE vec vgreatest(vec a, vec b)
+{
+	for (int i = 0; i < SIMD_WIDTH; i++)
+		a[i] = a[i] > b[i] ? a[i] : b[i];
+	return a;
+}
+SIMD_INLINE float vtop(vec v)
+{
+	float top = v[0];
+
+	for (int i = 1; i < SIMD_WIDTH; i++)
+		top = v[i] > top ? v[i] : top;
+	return top;
+}
 SIMD_INLINE vec vclamp(vec v, vec lo, vec hi)
 {
 	for (int i = 0; i < SIMD_WIDTH; i++) {
@@ -211,4 +246,12 @@ SIMD_INLINE vec vchoose(vchoice c, vec v, vec other)
 }
 
 #endif
+
+SIMD_INLINE float vsum(vec v)
+{
+	quad q = vfold(v);
+
+	return (float)(((double)q[0] + (double)q[1]) + ((double)q[2] + (double)q[3]));
+}
+
 #endif
