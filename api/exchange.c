@@ -106,10 +106,14 @@ static enum pare_code too_large(int64_t cap, struct pare_err *err)
 	return pare_err_set(err, PARE_E_TOO_LARGE, NULL, "the body is larger than the limit of %lld bytes", (long long)cap);
 }
 
-/* Refused before the first byte of it, if the announced length says so already. */
+/* Refused before the first byte of it, if the announced length says so already. A model or data set with an Idempotency-Key may be one that is there: the store looks when its bytes are known. */
 static enum pare_code check_share(struct api_exchange *x, struct pare_err *err)
 {
-	return x->route->want == API_WANT_UPLOAD || x->route->want == API_WANT_PART ? store_quota_check(x->view, x->framing.length > 0 ? x->framing.length : 0, err) : PARE_OK;
+	enum api_want want = x->route->want;
+
+	if (want != API_WANT_PART && (want != API_WANT_UPLOAD || api_request_header(x, "Idempotency-Key") != NULL))
+		return PARE_OK;
+	return store_quota_check(x->view, x->framing.length > 0 ? x->framing.length : 0, err);
 }
 
 static enum pare_code check_room(struct api_exchange *x, struct pare_err *err)
