@@ -58,6 +58,7 @@ rows() {
 		LeNet-300-100|rigl|mnist|-|{}|.error <= 2.2 and .compression >= 19.9
 		Iris 4-16-3|two-threshold|iris|-|{}|.error <= 10 and .compression >= 1.2
 		LeNet-300-100|variational-dropout|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 40
+		784-300-100-10|low-rank|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 4.9
 		LeNet-300-100|l0-gates|mnist|-|{}|.error <= .dense_error + 0.5 and .compression >= 12
 	ROWS
 }

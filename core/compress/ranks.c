@@ -1,12 +1,16 @@
 /* Which rank each layer gets.
  *
  * One at a time (scope layer) the amount says it. All together (scope global) ranks follow from the singular values of all: each layer has a curve, its
- * cost as factors against the share of its squares that is then lost, and the curves share the budget so that the sum of the losses is least
- * (core/prune/allocate.h, which does the same for pruning). A layer whose values fall off fast gives more than one whose values are all alike.
- * Squares count as a share of their own layer's: layers differ in scale for reasons that norms and biases behind them undo.
+ * cost as factors against what is then lost, and the curves share the budget so that the sum of the losses is least (core/prune/allocate.h, which does the
+ * same for pruning). A layer whose values fall off fast gives more than one whose values are all alike. What is lost is -ln of the share of the layer's
+ * squares that is kept, so that the product of these shares is what is made large: layers stand one behind the other, and what one does not let through
+ * no other brings back. The sum of the shares was rejected: it gives up a large layer, which cannot lose more than 1, for the sake of small ones (784-300-100-10
+ * at 0.15 of the multiplications: 18 % of the first layer's squares kept, 67.6 % of the validation rows right before retraining, against 93.9 % by the
+ * product and 18.8 % by the same ratio for every layer).
+ * Source: Zhang et al. 2016, arXiv:1505.06798 (rank selection by the product of energies).
  *
- * A convolution in three factors has two spectra, of its outputs and of its inputs, which are decomposed by themselves here; what both lose is
- * taken for the sum, its upper bound. The curve is sampled; what comes of it is a share of the layer's cost, from which ranks follow as from a ratio. */
+ * A convolution in three factors has two spectra, of its outputs and of its inputs, which are decomposed by themselves here; their losses add up.
+ * The curve is sampled; what comes of it is a share of the layer's cost, from which ranks follow as from a ratio. */
 #include <math.h>
 #include <string.h>
 
@@ -135,7 +139,13 @@ static double cost_share(const struct pare_window *win, const struct pare_factor
 	return (double)l->rank * ((double)l->rows + (double)l->cols) / ((double)l->rows * (double)l->cols);
 }
 
-/* The layer's ranks at a share of its cost, and *out_lost of its squares. */
+/* Of a share of the squares that is kept. */
+static double loss_of(double kept)
+{
+	return -log(fmax(kept, 1e-12));
+}
+
+/* The layer's ranks at a share of its cost, and what is lost then. */
 static struct pare_factor at_share(const struct allocation *a, int i, double share, double *out_lost)
 {
 	const struct spectra *s = &a->spectra[i];
@@ -151,12 +161,12 @@ static struct pare_factor at_share(const struct allocation *a, int i, double sha
 	if (s->three) {
 		l.rank = (int64_t)pare_window_rank(&s->outputs, &own, &s->win, 0);
 		l.inputs = (int64_t)pare_window_rank(&s->inputs, &own, &s->win, (double)l.rank);
-		*out_lost = 1 - pare_svd_share(&s->inputs, (size_t)l.inputs);
+		*out_lost = loss_of(pare_svd_share(&s->inputs, (size_t)l.inputs));
 		l.inputs = (double)l.inputs < s->win.inputs ? l.inputs : 0;
 	} else {
 		l.rank = (int64_t)pare_factor_rank(&s->outputs, &own);
 	}
-	*out_lost = fmin(1, *out_lost + 1 - pare_svd_share(&s->outputs, (size_t)l.rank));
+	*out_lost += loss_of(pare_svd_share(&s->outputs, (size_t)l.rank));
 	if (!pare_factor_is_cheaper(&s->win, &l)) {
 		l.rank = l.inputs = 0;
 		*out_lost = 0;
@@ -209,12 +219,12 @@ static void sample(struct allocation *a, int i)
 	}
 }
 
-/* Shares for that much of the cost of all; the mean share of the squares that is kept then. */
+/* Shares for that much of the cost of all; the geometric mean of the shares of squares that are kept then. */
 static enum pare_code allocate(struct allocation *a, double share, double *out_kept, struct pare_err *err)
 {
 	enum pare_code code = pare_allocate(a->curves, a->n, share, a->left, err);
 
-	*out_kept = 1;
+	*out_kept = 0;
 	for (int i = 0; i < a->n && code == PARE_OK; i++) {
 		double lost;
 
@@ -222,6 +232,7 @@ static enum pare_code allocate(struct allocation *a, double share, double *out_k
 		(void)at_share(a, i, a->layers[i].share, &lost);
 		*out_kept -= lost / a->n;
 	}
+	*out_kept = exp(*out_kept);
 	return code;
 }
 

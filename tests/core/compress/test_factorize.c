@@ -312,10 +312,10 @@ static int layer_cost(int l, int rank)
 
 static double layer_lost(const struct pare_svd *d, int l, int rank)
 {
-	return layer_cost(l, rank) == layer_cost(l, 0) ? 0 : 1 - pare_svd_share(d, (size_t)rank);
+	return layer_cost(l, rank) == layer_cost(l, 0) ? 0 : -log(pare_svd_share(d, (size_t)(rank > 0 ? rank : 1)));
 }
 
-/* The least that any ranks lose within a budget, by trying all. */
+/* The least, by -ln of what is kept, that any ranks lose within a budget, by trying all. */
 static double least_lost(const struct pare_svd *d, double budget)
 {
 	double best = INFINITY;
@@ -362,8 +362,8 @@ START_TEST(a_budget_goes_where_it_is_needed)
 		ck_assert_int_eq(pare_tensor_read_f32(m->graph.values[layers[l].weight].init, w, &err), PARE_OK);
 		ck_assert_int_eq(pare_svd_init(&d[l], w, (size_t)widths[l], (size_t)widths[l + 1], NULL, &err), PARE_OK);
 		free(w);
-		lost += 1 - layers[l].energy;
-		ck_assert_double_eq_tol(layers[l].energy, 1 - layer_lost(&d[l], l, (int)layers[l].rank), 1e-9);
+		lost -= log(layers[l].energy);
+		ck_assert_double_eq_tol(-log(layers[l].energy), layer_lost(&d[l], l, (int)layers[l].rank), 1e-9);
 		cost += layer_cost(l, (int)layers[l].rank);
 		whole += layer_cost(l, 0);
 		uniform += layer_lost(&d[l], l, (int)(o.amount * layer_cost(l, 0) / (widths[l] + widths[l + 1])));
@@ -373,8 +373,8 @@ START_TEST(a_budget_goes_where_it_is_needed)
 		ck_assert_double_le(lost, least_lost(d, o.amount * whole * 5 / 6));
 		ck_assert_double_lt(lost, uniform);
 	} else {
-		ck_assert_double_ge(1 - lost / DEPTH, o.amount);
-		ck_assert_double_gt(least_lost(d, cost * 5 / 6) / DEPTH, 1 - o.amount);
+		ck_assert_double_ge(exp(-lost / DEPTH), o.amount);
+		ck_assert_double_lt(exp(-least_lost(d, cost * 5 / 6) / DEPTH), o.amount);
 	}
 	for (int l = 0; l < DEPTH; l++)
 		pare_svd_done(&d[l]);

@@ -86,7 +86,7 @@ START_TEST(layers_share_a_budget)
 		ck_assert_msg(run(how[k]) == PARE_OK, "%s: %s", r.err.where, r.err.message);
 		v = rig_report(&r);
 		json_array_foreach(json_object_get(v, "factors"), i, f)
-			lost[k] += 1 - rig_num(f, "energy");
+			lost[k] -= log(rig_num(f, "energy"));
 		ck_assert_uint_eq(i, 3);
 		ck_assert_double_le(rig_num(v, "final.macs"), 264);
 		json_decref(v);

@@ -144,6 +144,24 @@ START_TEST(neurons_beat_random)
 }
 END_TEST
 
+#define RETRAIN "{\"train\":{\"epochs\":1,\"batch_size\":128,\"optimizer\":\"adam\"}}"
+
+/* Factors within one budget, which is kept, do better than the same ratio for every layer. */
+START_TEST(factors_share_a_budget)
+{
+	json_t *v = report_of(WIDE, HEAD "\"low-rank\",\"params\":{\"ratio\":0.2,\"epochs\":2,\"finetune_epochs\":1}}");
+	double shared = rig_num(v, "final.accuracy"), each;
+
+	ck_assert_double_le(rig_num(v, "final.macs"), 0.2 * rig_num(v, "dense.macs"));
+	ck_assert_msg(shared > rig_num(v, "dense.accuracy") - 0.03, "low-rank: %g of %g", shared, rig_num(v, "dense.accuracy"));
+	json_decref(v);
+	v = report_of(WIDE, HEAD "{\"steps\":[{\"train\":{\"epochs\":2,\"batch_size\":128,\"optimizer\":\"adam\"}},{\"factorize\":{\"ratio\":0.2}}," RETRAIN "]}}");
+	each = rig_num(v, "final.accuracy");
+	json_decref(v);
+	ck_assert_msg(shared > each + 0.01, "shared: %g, each layer the same: %g", shared, each);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	char path[512];
@@ -162,6 +180,7 @@ int main(int argc, char **argv)
 		tcase_add_test(t, channels_go);
 		tcase_add_test(t, neurons_beat_random);
 		tcase_add_test(t, sparse_from_the_start);
+		tcase_add_test(t, factors_share_a_budget);
 	} else {
 		(void)printf("skipped: MNIST is not at %s\n", path);
 	}
