@@ -11,7 +11,7 @@
 #define BATCH 70
 #define IN 96
 
-static float data[BATCH * IN], w[IN * 128], outputs[2][BATCH * 10], grads[2][40000];
+static float data[BATCH * IN], w[IN * 128 + 16], outputs[2][BATCH * 10], grads[2][40000];
 static uint8_t keep[40000];
 
 /* Gemm with the weight [out, in], MatMul with [in, out] and an Add, Gemm without transposition, and a small Gemm that stays dense. */
@@ -20,7 +20,7 @@ static struct gb *layers(void)
 	struct gb *b = gb_new(17);
 
 	gb_input(b, "x", "N 96");
-	nc_fill(w, IN * 128, 1);
+	nc_fill(w, IN * 128 + 16, 1);
 	gb_init(b, "w1", "128 96", w);
 	gb_init(b, "b1", "128", w + 5);
 	gb_init(b, "w2", "128 96", w + 9);

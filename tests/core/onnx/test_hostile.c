@@ -4,11 +4,17 @@
 #include "tests/core/onnx/models.h"
 #include "tests/support/fail_alloc.h"
 
+/* Of the processor, so that other load is none of ours. What takes quadratic time takes minutes. */
+#ifdef PARE_SANITIZED
+#define PATIENCE 20
+#else
+#define PATIENCE 1
+#endif
 static double seconds(void)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -149,7 +155,7 @@ START_TEST(ten_thousand_nested_subgraphs)
 	ck_assert_uint_gt(m.b.len, 100000);
 	start = seconds();
 	expect(&m, PARE_E_LIMIT, "byte ", "nest deeper than 64");
-	ck_assert(seconds() - start < 1);
+	ck_assert(seconds() - start < 1 * PATIENCE);
 }
 END_TEST
 
@@ -167,7 +173,7 @@ static void amplified(uint32_t field, size_t n)
 	expect(&m, PARE_E_LIMIT, NULL, "16 times the file");
 	ck_assert_int_le(fail_alloc_count(), 8);
 	fail_alloc_remove();
-	ck_assert(seconds() - start < 2);
+	ck_assert(seconds() - start < 2 * PATIENCE);
 }
 
 START_TEST(ten_megabytes_of_empty_messages)
@@ -235,7 +241,7 @@ START_TEST(many_nodes_read_quickly)
 	}
 	model_end(&m);
 	expect(&m, PARE_OK, NULL, NULL);
-	ck_assert(seconds() - start < 3);
+	ck_assert(seconds() - start < 3 * PATIENCE);
 }
 END_TEST
 
