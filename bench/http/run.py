@@ -3,13 +3,18 @@
 Both sides run on this machine, in turns: A, B, A, B, ...; a ratio is the median over the rounds of the ratio within a round, so that other
 load falls on both. Absolute figures need a quiet machine; the load is printed with them. A figure never fails the script.
 
-BENCH_HTTP_PARTS (get post streams upload download list), BENCH_HTTP_ROUNDS (3), BENCH_HTTP_SECONDS (3, of each run of wrk),
-BENCH_HTTP_UPLOAD_MB (4096), BENCH_HTTP_JOBS (1000000)
+BENCH_HTTP_PARTS (get post streams upload download corpus list), BENCH_HTTP_ROUNDS (3), BENCH_HTTP_SECONDS (3, of each run of wrk),
+BENCH_HTTP_UPLOAD_MB (4096), BENCH_HTTP_JOBS (1000000), BENCH_HTTP_CORPUS (5000, malformed files)
 """
+import glob
 import hashlib
 import http.client
+import itertools
 import json
+import multiprocessing
 import os
+import queue
+import random
 import resource
 import shutil
 import socket
@@ -26,12 +31,14 @@ SRC = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 os.environ["PARED_BIN"], os.environ["PARED_SRC"] = BIN, SRC
 sys.path.insert(0, os.path.join(SRC, "tests/support/py"))
 from daemon import Daemon as TestDaemon, wait_for  # noqa: E402
+from hostile_bytes import field, model, node, npy, npz as arrays, tensor  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_HTTP_ROUNDS", "3"))
 SECONDS = int(os.environ.get("BENCH_HTTP_SECONDS", "3"))
 UPLOAD = int(os.environ.get("BENCH_HTTP_UPLOAD_MB", "4096")) << 20
 JOBS = int(os.environ.get("BENCH_HTTP_JOBS", "1000000"))
-PARTS = os.environ.get("BENCH_HTTP_PARTS", "get post streams upload download list").split()
+CORPUS = int(os.environ.get("BENCH_HTTP_CORPUS", "5000"))
+PARTS = os.environ.get("BENCH_HTTP_PARTS", "get post streams upload download corpus list").split()
 MB = 1 << 20
 POST_LUA = """wrk.method = "POST"
 wrk.body = os.getenv("BENCH_BODY")
@@ -290,6 +297,77 @@ def download_part():
            note=f"{statistics.median(ours) / MB:.0f} MB/s against {statistics.median(theirs) / MB:.0f} MB/s")
 
 
+def hostile_shapes():
+    """(route, bytes): what known holes were made of: sizes that overflow, nesting, paths out of the model, headers that lie."""
+    deep = b""
+    for _ in range(2000):
+        deep = field(1, node("If", ["c"], ["y"], attributes=field(5, field(1, "then_branch") + field(20, 5) + field(6, deep))))
+    outside = [tensor("w", [4, 3], []) + field(13, field(1, "location") + field(2, where)) + field(14, 1) for where in ("../../etc/passwd", "/proc/self/mem")]
+    product = [node("MatMul", ["x", "w"], ["y"])]
+    models = [field(7, deep), model(product, [tensor("w", [2 ** 62, 4], [])]), model(product, [tensor("w", [-1, 3], [1.0])]), field(1, 8) + field(7, field(1, b"") * 200000),
+              *(model(product, [t]) for t in outside)]
+    data = [arrays(x=npy(b"", "<f4", (2 ** 40, 2 ** 24)), y=npy(b"", "<i8", (3,))), arrays(x=npy(bytes(16), "|O", (2,)))]
+    return [("/v1/models", m) for m in models] + [("/v1/datasets?filename=a.npz", z) for z in data]
+
+
+def malformed(n):
+    """n of (route, bytes): the shapes above, then real files with bits flipped, cut short, pieces moved, or lengths blown up; the same every time."""
+    rng = random.Random(5)
+    seeds = [("/v1/models", f) for f in sorted(glob.glob(os.path.join(SRC, "tests/golden/nets/*.onnx")))]
+    seeds += [("/v1/datasets?filename=a.npz", f) for f in sorted(glob.glob(os.path.join(SRC, "tests/data/*.npz")))]
+    yield from hostile_shapes()[:n]
+    for i in range(n - len(hostile_shapes())):
+        route, path = seeds[i % len(seeds)]
+        with open(path, "rb") as f:
+            b = bytearray(f.read())
+        at, to = rng.randrange(len(b)), rng.randrange(len(b))
+        how = rng.randrange(4)
+        if how == 0:
+            for _ in range(rng.randint(1, 32)):
+                b[rng.randrange(len(b))] ^= 1 << rng.randrange(8)
+        elif how == 1:
+            del b[at:]
+        elif how == 2:
+            b[at:at] = b[to:to + rng.randint(1, 256)]
+        else:
+            b[at:at + 4] = b"\xff\xff\xff\x7f"
+        yield route, bytes(b)
+
+
+def corpus_part():
+    with Daemon("--workers", "1") as d:
+        j = ready(d)[2]
+        d.request("POST", f"/v1/jobs/{j}/cancel")
+        wait_for(lambda: d.get(f"/v1/jobs/{j}").json()["status"] == "canceled", 20, "the job's end")
+        results = multiprocessing.Queue()
+
+        def send(first):  # in a process of its own: threads of this one would hold up the clock that times the others' answers
+            out = []
+            for route, body in itertools.islice(malformed(CORPUS), first, None, 2):
+                began = time.monotonic()
+                out.append((d.upload(route, body).status, time.monotonic() - began))
+            results.put(out)
+        calm, busy = ask(d.port, f"/v1/jobs/{j}", 2000), []
+        clients = [multiprocessing.Process(target=send, args=(i,)) for i in range(2)]
+        for c in clients:
+            c.start()
+        while results.qsize() < len(clients) and all(c.exitcode in (None, 0) for c in clients):
+            busy += ask(d.port, f"/v1/jobs/{j}", 100)
+        calm = sorted(calm + ask(d.port, f"/v1/jobs/{j}", 2000))
+        took, answers = [], {}
+        for _ in clients:
+            for status, seconds in results.get(timeout=5):
+                took.append(seconds)
+                answers[status] = answers.get(status, 0) + 1
+        assert len(took) == CORPUS, f"{len(took)} of {CORPUS} were answered"
+        errors = sum(n for status, n in answers.items() if status >= 500)
+    busy.sort()
+    figure(f"{CORPUS:,} malformed files: answers of 500 and above", errors, 0, at_least=False, note=", ".join(f"{n} x {s}" for s, n in sorted(answers.items())))
+    figure("the slowest answer to one", max(took), 2, at_least=False, unit="s", note=f"median {statistics.median(took) * 1e3:.0f} ms, two clients")
+    calm99, busy99 = calm[len(calm) * 99 // 100], busy[len(busy) * 99 // 100]
+    figure("p99 of GET /v1/jobs/{id} meanwhile / calm", busy99 / calm99, 2, at_least=False, note=f"{busy99:.1f} ms against {calm99:.1f} ms")
+
+
 def list_part():
     d = Daemon("--workers", "1", "--max-queued-jobs", "10000000")
     try:
@@ -320,7 +398,7 @@ def main():
     for part in PARTS:
         try:
             globals()[part + "_part"]()
-        except (AssertionError, OSError, subprocess.SubprocessError, sqlite3.Error, http.client.HTTPException) as e:
+        except (AssertionError, OSError, subprocess.SubprocessError, sqlite3.Error, http.client.HTTPException, queue.Empty) as e:
             global total
             total += 1
             missed.append(f"{part}: {type(e).__name__}: {e}"[:400])
