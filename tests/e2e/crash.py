@@ -173,8 +173,7 @@ def goes_on():
             if d.get(f"/v1/jobs/{job}").json()["status"] != "running":
                 break  # a fast machine: it was through before the last blow
             if how == "engine":
-                for pid in d.engines():
-                    os.kill(pid, signal.SIGKILL)
+                d.kill_engines()
                 wait_for(lambda: d.get(f"/v1/jobs/{job}").json()["attempt"] >= n + 2, 20, "another attempt")
             else:
                 d.kill() if how == "kill" else d.stop()

@@ -272,25 +272,19 @@ def engine_dies():
     with Daemon("--max-crashes", "3") as d:
         m, s = d.iris_model(), d.iris_data()
         j = d.job(m, s, epochs=300000).json()["id"]
-        victim = wait_for(lambda: d.status(j) == "running" and d.engines(), 10, "an engine")[0]
-        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: d.status(j) == "running" and d.kill_engines(), 10, "an engine")
         assert d.wait_job(j, 60)["status"] == "succeeded"
         j = d.long_job(m, s).json()["id"]
         killed = set()
         while d.status(j) not in ("failed", "succeeded"):
-            for p in set(d.engines()) - killed:
-                try:
-                    os.kill(p, signal.SIGSEGV)
-                    killed.add(p)
-                except ProcessLookupError:
-                    pass
+            killed.update(d.kill_engines(signal.SIGSEGV, spare=killed))
         job = d.get(f"/v1/jobs/{j}").json()
         assert job["status"] == "failed" and job["error"]["code"] == "worker_crashed", job
         assert len(killed) == 3, killed
         check_events(d.events(j))
         # a process that breaks its sandbox is not tried again
         j = d.long_job(m, s).json()["id"]
-        os.kill(wait_for(lambda: d.status(j) == "running" and d.engines(), 10, "an engine")[0], signal.SIGSYS)
+        wait_for(lambda: d.status(j) == "running" and d.kill_engines(signal.SIGSYS), 10, "an engine")
         job = d.wait_job(j, 10)
         assert job["status"] == "failed" and job["error"]["code"] == "sandbox_violation" and job["attempt"] == 1, job
         d.stop()

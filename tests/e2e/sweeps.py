@@ -1,7 +1,6 @@
 """Sweeps in the daemon: every run is a job of its own, and what comes of them is what one engine by itself gives, byte for byte."""
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -143,8 +142,7 @@ def killed():
                     # what has ended stays as it is
                     assert done.setdefault(r["id"], (r["status"], r["result"], r["finished_at"])) == (r["status"], r["result"], r["finished_at"]), r
             if blows % 3 == 2:
-                for pid in d.engines():
-                    os.kill(pid, signal.SIGKILL)
+                d.kill_engines()
             else:
                 d.kill()
                 d.start()
@@ -172,29 +170,24 @@ def inside_a_run():
         job = post(d, body)
         blows = 0
 
-        def blow(n):
-            def kept():
-                if get(d, job)["status"] in FINAL:
-                    return True
-                for r in children(d, job):
-                    seen = [e["type"] for e in d.events(r["id"])]
-                    if r["status"] == "running" and "job.checkpoint" in seen[max((i for i, t in enumerate(seen) if t == "job.started"), default=len(seen)):]:
-                        return True
-                return False
-            wait_for(kept, 60, "a checkpoint inside a run")
+        def kept():
+            """The run that has a checkpoint of this attempt; True when the sweep is at its end."""
             if get(d, job)["status"] in FINAL:
-                return False
-            tries = sum(r["attempt"] for r in children(d, job))
-            if n % 2 == 0:
-                for pid in d.engines():
-                    os.kill(pid, signal.SIGKILL)
+                return True
+            for r in children(d, job):
+                seen = [e["type"] for e in d.events(r["id"])]
+                if r["status"] == "running" and "job.checkpoint" in seen[max((i for i, t in enumerate(seen) if t == "job.started"), default=len(seen)):]:
+                    return r
+            return None
+        while blows < 3 and (run := wait_for(kept, 60, "a checkpoint inside a run")) is not True:
+            if blows % 2 == 0:
+                d.kill_engines()
             else:
                 d.kill()
                 d.start()
-            wait_for(lambda: sum(r["attempt"] for r in children(d, job)) > tries, 20, "another attempt")
-            return True
-        while blows < 3 and blow(blows):
-            blows += 1
+            # a run that came to its end before the blow is not hit by it
+            after = wait_for(lambda: (r := get(d, run["id"]))["status"] in FINAL and r or r["attempt"] > run["attempt"] and r, 20, "another attempt")
+            blows += after["attempt"] > run["attempt"]
         assert blows >= 1, blows
         assert outcome(d, job) == alone(d, job, model, dataset)
         runs = children(d, job)
@@ -260,8 +253,7 @@ def crashed_runs():
         assert d.post_json(f"/v1/jobs/{canceled}/cancel", {}).status == 202
         while get(d, victim)["status"] not in FINAL:
             if get(d, victim)["status"] == "running":
-                for pid in d.engines():
-                    os.kill(pid, signal.SIGKILL)
+                d.kill_engines()
         assert get(d, victim)["error"]["code"] == "worker_crashed"
         _, report = outcome(d, job)
         trials = report["sweep"]["trials"]
