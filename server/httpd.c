@@ -28,6 +28,7 @@
 #include "server/env.h"
 #include "server/httpd_priv.h"
 #include "server/log.h"
+#include "server/sched.h"
 
 #define CONNECTION_MEMORY ((size_t)32 << 10) /* more makes uploads a little faster, and every request slower: half of it is cleared each time */
 #define STACK_BYTES ((size_t)256 << 10)
@@ -394,18 +395,22 @@ static struct MHD_Daemon *start_daemon(struct srv_httpd *h)
 {
 	const struct srv_httpd_options *o = &h->opt;
 	struct MHD_OptionItem pool[2] = {{MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}};
+	struct MHD_Daemon *d;
 
 	if (o->threads > 1) {
 		pool[0].option = MHD_OPTION_THREAD_POOL_SIZE;
 		pool[0].value = o->threads;
 	}
-	return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, may_connect, h, handle, h,
+	srv_sched_short_turns(true);
+	d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, may_connect, h, handle, h,
 	    MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL, /* first: what follows may complain */
 	    MHD_OPTION_LISTEN_SOCKET, h->listen_fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)o->max_connections,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES,
 	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)(o->idle_timeout_ms / 1000), MHD_OPTION_URI_LOG_CALLBACK, uri_seen, h,
 	    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, request_completed, h,
 	    MHD_OPTION_NOTIFY_CONNECTION, connection_changed, h, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+	srv_sched_short_turns(false);
+	return d;
 }
 
 enum pare_code srv_httpd_start(const struct srv_httpd_options *opt, struct srv_httpd **out, struct pare_err *err)

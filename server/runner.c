@@ -6,7 +6,7 @@
  * environment is not inherited: a secret in the daemon's environment must not be readable in /proc/<engine>/environ.
  * What is passed on are the three knobs of OpenBLAS, which on old builds picks a wrong kernel without them.
  *
- * The engine asks the kernel to be killed when its parent thread ends, and sees the end of its socket: an engine never
+ * The engine asks the kernel to be killed when its parent thread (server/sched.c) ends, and sees the end of its socket: an engine never
  * outlives the daemon by more than an instant. It is a process group of its own, so that ^C in a terminal stops the daemon
  * in its own order. */
 #include "server/runner.h"
@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +28,7 @@
 #include "core/base/mem.h"
 #include "server/env.h"
 #include "server/log.h"
+#include "server/sched.h"
 
 #define FIRST_INPUT_FD (PARE_ENGINE_FD + 1)
 #define SAFE_FD 256 /* above every target: FIRST_INPUT_FD + PARE_MAX_INPUTS */
@@ -132,7 +132,7 @@ static int spawn(const char *core, const struct plan *p, pid_t *out)
 		if (r == 0)
 			r = set_attributes(&attributes);
 		if (r == 0)
-			r = posix_spawn(out, core, &actions, &attributes, argv, p->environment);
+			r = srv_sched_spawn(out, core, &actions, &attributes, argv, p->environment);
 		posix_spawnattr_destroy(&attributes);
 	}
 	posix_spawn_file_actions_destroy(&actions);

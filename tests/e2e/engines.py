@@ -198,6 +198,18 @@ def processor():
             d.stop()
 
 
+def yields():
+    """An engine gives way to those who wait for answers, from its first instruction; threads that answer do not."""
+    with Daemon("--workers", "1") as d:
+        m, s = d.iris_model(), d.iris_data()
+        d.long_job(m, s)
+        engine, = wait_for(d.engines, 20, "an engine")
+        assert os.getpriority(os.PRIO_PROCESS, engine) == min(os.getpriority(os.PRIO_PROCESS, d.pid()) + 10, 19)
+        for task in os.listdir(f"/proc/{d.pid()}/task"):
+            with open(f"/proc/{d.pid()}/task/{task}/comm") as f:
+                assert not f.read().startswith("MHD") or os.getpriority(os.PRIO_PROCESS, int(task)) == os.getpriority(os.PRIO_PROCESS, d.pid())
+
+
 def wrong_engine():
     """A path that cannot be the engine is refused before anything listens."""
     with Daemon() as d:
@@ -208,4 +220,4 @@ def wrong_engine():
 
 
 if __name__ == "__main__":
-    main({"processor": processor, "rubbish": rubbish, "unregistered": unregistered, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})
+    main({"processor": processor, "yields": yields, "rubbish": rubbish, "unregistered": unregistered, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})

@@ -39,6 +39,7 @@ static const struct {
     {"jobs", "memory", 30},
     {"jobs", "queue_of_100k", 90},
     {"engines", "processor", 60},
+    {"engines", "yields", 60},
     {"engines", "rubbish", 90},
     {"engines", "unregistered", 60},
     {"engines", "floods", 60},
