@@ -172,6 +172,7 @@ struct pare_node_view {
 struct pare_resize {
 	const struct pare_node_view *was;
 	const struct pare_shape *const *in, *const *out; /* as they are now; NULL: left out */
+	unsigned moved; /* those of symbolic_in that the graph computes from shapes which are others now: what they were says nothing of what they are */
 	/* By index along an operand's axis: 1 for what went; NULL: all of it stays. */
 	const uint8_t *(*gone)(const struct pare_resize *r, int operand, int axis);
 	void (*set_attr)(const struct pare_resize *r, const char *name, const int64_t *v, size_t n); /* n = 0: without the attribute */

@@ -102,7 +102,7 @@ static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err 
 	return pare_err_set(err, PARE_E_SHAPE, c->where, "shape %s cannot be reshaped to %s", pare_shape_text(x, text), pare_shape_text(&target, want));
 }
 
-/* A target that still leads to the new shape stays. Else every size is written out; one that depends on the batch is copied
+/* A target that is what it was, and still leads to the new shape, stays. Else every size is written out; one that depends on the batch is copied
  * from the input's axis (0) or is what remains (-1). */
 static void reshape_resize(const struct pare_resize *r)
 {
@@ -113,7 +113,7 @@ static void reshape_resize(const struct pare_resize *r)
 	unsigned keep = 0;
 	bool open = false;
 
-	if (reshape_try(x, a->target, a->allow_zero != 0, a->first_is_batch, &now) && pare_shape_same(&now, y))
+	if ((r->moved & PARE_BIT(1)) == 0 && reshape_try(x, a->target, a->allow_zero != 0, a->first_is_batch, &now) && pare_shape_same(&now, y))
 		return;
 	for (int i = 0; i < y->n_dims; i++) {
 		bool batch = (y->batch & PARE_BIT(i)) != 0, copy = batch && i < x->n_dims && (x->batch & PARE_BIT(i)) && x->dims[i] == y->dims[i];

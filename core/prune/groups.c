@@ -220,6 +220,23 @@ static void pin_step(struct pare_joiner *j, const struct pare_node *n, int32_t s
 			pin_axis(j, axis_of(j, k < n->n_in ? n->in[k] : n->out[k - n->n_in], i), PARE_PIN_OPAQUE, step);
 }
 
+static bool mentions(const struct pare_ties *t, int operand, int axis)
+{
+	for (int i = 0; i < t->n; i++)
+		if ((t->tie[i].a == operand && t->tie[i].a_axis == axis) || (t->tie[i].b == operand && t->tie[i].b_axis == axis))
+			return true;
+	return false;
+}
+
+/* What no tie of a node mentions is the node's own: the best of TopK, the copies of Tile. If the row cannot say another size, it keeps this one. */
+static void pin_own(struct pare_joiner *j, const struct pare_net_step *step, int32_t i, const struct pare_ties *t)
+{
+	for (int k = 0; k < step->node->n_out && step->op->resize == NULL; k++)
+		for (int axis = 0; axis < PARE_MAX_DIMS; axis++)
+			if (!mentions(t, PARE_OUT(k), axis))
+				pin_axis(j, axis_of(j, step->node->out[k], axis), PARE_PIN_OPAQUE, i);
+}
+
 static enum pare_code keep_fold(struct pare_joiner *j, int32_t step, const struct pare_tie *t, struct pare_err *err)
 {
 	struct pare_fold *more;
@@ -252,6 +269,8 @@ static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
 				code = keep_fold(j, i, &ties.tie[k], err);
 			else
 				apply_tie(j, step.node, i, &ties.tie[k]);
+		if (!ties.full)
+			pin_own(j, &step, i, &ties);
 	}
 	return code;
 }

@@ -357,9 +357,11 @@ static void resize_step(struct shrinker *s, int i)
 		was[side][at] = v >= 0 ? pare_net_shape_of(s->net, v) : NULL;
 		now[side][at] = v >= 0 ? &s->shapes[v] : NULL;
 		changed |= resized(s, v);
+		if (side == 0 && k < 31 && v >= 0 && s->by_shape[v] && !pare_net_is_constant(s->net, v) && pare_op_has(c.step.op->symbolic_in, k))
+			r.moved |= PARE_BIT(k);
 	}
 	keep_constants(s, &c.step);
-	if (!changed)
+	if (!changed && r.moved == 0)
 		return;
 	read_constants(s, &c.step);
 	if (c.step.op->resize != NULL && s->code == PARE_OK)

@@ -243,59 +243,61 @@ START_TEST(nothing_cut_nothing_changed)
 }
 END_TEST
 
-/* y = last(relu(first(x)) / sqrt(size of its channels)): the size meant stays the old one. */
-START_TEST(constants_of_shapes_stay)
+#define OUTPUTS_MAX 2
+#define ELEMS_MAX 64
+
+static void infer(struct pare_net *net, float out[OUTPUTS_MAX][ELEMS_MAX])
 {
-	struct gb *b = gb_new(17);
+	static const float x[4] = {1, -2, 3, 0.5f};
+	struct pare_err err = {0};
+
+	ck_assert_int_le(pare_net_n_outputs(net), OUTPUTS_MAX);
+	ck_assert_int_eq(pare_net_infer_all(net, (const float *const[1]){x}, 1, (float *[OUTPUTS_MAX]){out[0], out[1]}, &err), PARE_OK);
+}
+
+/* Of the group of that name, units 1 and 4 go from the graph of one input "N 4", which is freed: what is left reads, plans and computes what
+ * the masked graph does. Returns how many nodes there are less. */
+static int ck_shrinks(struct gb *b, const char *group)
+{
 	struct pare_buf file, smaller;
 	struct pare_model *m = NULL, *after = NULL;
 	struct pare_net *net, *small = NULL;
 	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
 	struct pare_structures *g;
+	const struct pare_group *gr;
 	struct pare_rewrite rw;
 	struct pare_mask mask;
 	struct pare_cut cut;
 	struct pare_err err = {0};
-	float w[24], v[12], x[4] = {1, -2, 3, 0.5f}, masked[2], shrunk[2];
+	float masked[OUTPUTS_MAX][ELEMS_MAX] = {{0}}, shrunk[OUTPUTS_MAX][ELEMS_MAX] = {{0}};
+	int less;
 
-	nc_fill(w, 24, 1);
-	nc_fill(v, 12, 2);
-	gb_input(b, "x", "N 4");
-	gb_init(b, "first.weight", "4 6", w);
-	gb_node(b, "MatMul", "first", "x first.weight", "h");
-	gb_node(b, "Relu", "relu", "h", "r");
-	gb_node(b, "Shape", "shape", "r", "s");
-	gb_init_i64(b, "one", "", (const int64_t[1]){1});
-	gb_node(b, "Gather", "size", "s one", "n");
-	gb_node(b, "Cast", "cast", "n", "f");
-	gb_attr_int(b, "to", PARE_DT_FLOAT);
-	gb_node(b, "Sqrt", "root", "f", "q");
-	gb_node(b, "Div", "scale", "r q", "t");
-	gb_init(b, "last.weight", "6 2", v);
-	gb_node(b, "MatMul", "last", "t last.weight", "y");
-	gb_output(b, "y");
 	pare_buf_init(&file, 1 << 20);
 	pare_buf_init(&smaller, 1 << 20);
 	graph_onnx(gb_model(b), &file);
 	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)file.data, file.len}, &m, &err), PARE_OK);
 	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
 	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
-	ck_group(g, "first.weight", 6, 6);
+	gr = group_named(g, group);
+	ck_assert_ptr_nonnull(gr);
+	ck_assert_int_eq(gr->n, 6);
 	ck_assert_int_eq(pare_cut_init(&cut, net, &err), PARE_OK);
 	ck_assert_int_eq(pare_mask_init(&mask, net, &err), PARE_OK);
-	ck_assert(pare_cut_unit(&cut, g, 1) && pare_cut_unit(&cut, g, 4));
+	ck_assert(pare_cut_unit(&cut, g, gr->first + 1) && pare_cut_unit(&cut, g, gr->first + 4));
 	pare_cut_mask(&cut, net, &mask);
-	ck_assert_int_eq(pare_net_infer(net, x, 1, masked, &err), PARE_OK);
+	infer(net, masked);
 	ck_assert_int_eq(pare_net_store(net, m, &err), PARE_OK);
 	ck_assert_int_eq(pare_shrink(net, m, &cut, &rw, &err), PARE_OK);
 	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &smaller, &err), PARE_OK);
 	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)smaller.data, smaller.len}, &after, &err), PARE_OK);
-	ck_assert_int_eq(pare_net_new(after, &opt, &small, &err), PARE_OK);
-	ck_assert_int_eq(pare_net_infer(small, x, 1, shrunk, &err), PARE_OK);
-	ck_assert(masked[0] < 0 || masked[0] > 0);
-	ck_assert_float_eq_tol(masked[0], shrunk[0], 1e-6f);
-	ck_assert_float_eq_tol(masked[1], shrunk[1], 1e-6f);
-	ck_assert_int_lt(after->graph.n_nodes, m->graph.n_nodes); /* the chain that computed it is gone */
+	ck_assert_msg(pare_net_new(after, &opt, &small, &err) == PARE_OK, "%s: %s", err.where, err.message);
+	infer(small, shrunk);
+	for (int i = 0; i < pare_net_n_outputs(net); i++) {
+		ck_assert(masked[i][0] < 0 || masked[i][0] > 0);
+		for (int k = 0; k < ELEMS_MAX; k++)
+			ck_assert_float_eq_tol(masked[i][k], shrunk[i][k], 1e-6f);
+	}
+	less = m->graph.n_nodes - after->graph.n_nodes;
 	pare_rewrite_done(&rw);
 	pare_cut_done(&cut);
 	pare_mask_done(&mask);
@@ -307,6 +309,90 @@ START_TEST(constants_of_shapes_stay)
 	pare_buf_done(&file);
 	pare_buf_done(&smaller);
 	gb_free(b);
+	return less;
+}
+
+static float filled[96];
+
+/* h = first(x) of six channels. */
+static struct gb *six_channels(void)
+{
+	struct gb *b = gb_new(17);
+
+	nc_fill(filled, 96, 1);
+	gb_input(b, "x", "N 4");
+	gb_init(b, "first.weight", "4 6", filled);
+	gb_node(b, "MatMul", "first", "x first.weight", "h");
+	return b;
+}
+
+static void last(struct gb *b, const char *in, const char *shape)
+{
+	char io[32];
+
+	(void)snprintf(io, sizeof io, "%s last.weight", in);
+	gb_init(b, "last.weight", shape, filled);
+	gb_node(b, "MatMul", "last", io, "y");
+	gb_output(b, "y");
+}
+
+/* y = last(relu(first(x)) / sqrt(size of its channels)): the size meant stays the old one. */
+START_TEST(constants_of_shapes_stay)
+{
+	struct gb *b = six_channels();
+
+	gb_node(b, "Relu", "relu", "h", "r");
+	gb_node(b, "Shape", "shape", "r", "s");
+	gb_init_i64(b, "one", "", (const int64_t[1]){1});
+	gb_node(b, "Gather", "size", "s one", "n");
+	gb_node(b, "Cast", "cast", "n", "f");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "Sqrt", "root", "f", "q");
+	gb_node(b, "Div", "scale", "r q", "t");
+	last(b, "t", "6 2");
+	ck_assert_int_gt(ck_shrinks(b, "first.weight"), 0); /* the chain that computed it is gone */
+}
+END_TEST
+
+/* z, which keeps its size, is given the shape of h, which does not (as attention gives its projections the width of what it looks at). */
+START_TEST(targets_of_other_shapes_stay)
+{
+	struct gb *b = six_channels();
+
+	gb_init(b, "other.weight", "4 6", filled + 24);
+	gb_node(b, "MatMul", "other", "x other.weight", "z");
+	gb_node(b, "Shape", "shape", "h", "s");
+	gb_node(b, "Reshape", "reshape", "z s", "v");
+	gb_output(b, "v");
+	last(b, "h", "6 2");
+	(void)ck_shrinks(b, "first.weight");
+}
+END_TEST
+
+/* The copies that Tile makes, and the best that TopK finds, are as many as the node says. */
+START_TEST(own_axes_stay)
+{
+	struct gb *b = six_channels(), *best = six_channels();
+	struct pare_structures *g;
+	struct pare_net *net;
+
+	gb_init_i64(b, "axes", "1", (const int64_t[1]){2});
+	gb_node(b, "Unsqueeze", "unsqueeze", "h axes", "u");
+	gb_init_i64(b, "times", "3", (const int64_t[3]){1, 1, 3});
+	gb_node(b, "Tile", "tile", "u times", "t");
+	gb_node(b, "Flatten", "flatten", "t", "f");
+	last(b, "f", "18 2");
+	(void)ck_shrinks(b, "first.weight");
+	gb_init_i64(best, "k", "1", (const int64_t[1]){3});
+	gb_node(best, "TopK", "top", "h k", "v -");
+	last(best, "v", "3 2");
+	net = nc_net(best, 1, 1, false);
+	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	ck_assert_int_eq(g->n_units, 0);
+	ck_assert_ptr_nonnull(strstr(why_pinned(net, g, "first.weight"), "node \"top\" (TopK)"));
+	pare_structures_free(g);
+	pare_net_free(net);
+	gb_free(best);
 }
 END_TEST
 
@@ -365,6 +451,8 @@ int main(void)
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
 	tcase_add_test(c, constants_of_shapes_stay);
+	tcase_add_test(c, targets_of_other_shapes_stay);
+	tcase_add_test(c, own_axes_stay);
 	tcase_add_test(c, memory_runs_out);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
