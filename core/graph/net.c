@@ -270,6 +270,19 @@ enum pare_code pare_net_store(const struct pare_net *net, struct pare_model *m, 
 	return code;
 }
 
+enum pare_code pare_net_settle(struct pare_net *net, struct pare_model *m, struct pare_err *err)
+{
+	enum pare_code code = pare_net_store(net, m, err);
+
+	for (int i = 0; i < net->n_params && code == PARE_OK; i++) {
+		const struct pare_tensor *t = m->graph.values[net->params[i].value].init;
+
+		if (pare_dtype_bits(t->dtype) == 16)
+			code = pare_tensor_read_f32(t, net->slab + net->params[i].offset, err);
+	}
+	return code;
+}
+
 int64_t pare_net_macs(const struct pare_net *net)
 {
 	int64_t sum = 0;

@@ -95,6 +95,8 @@ void pare_net_promise_nothing(struct pare_net *net);
 int pare_net_n_sparse(const struct pare_net *net); /* tensors for which it pays at present */
 /* Copies the slab's tensors back into the model (pare_model_set_init_f32 for each that changed). */
 PARE_MUST_USE enum pare_code pare_net_store(const struct pare_net *net, struct pare_model *m, struct pare_err *err);
+/* The same, and back: parameters that the file holds in 16 bits are rounded to what it can hold, so that the net computes what the file does. */
+PARE_MUST_USE enum pare_code pare_net_settle(struct pare_net *net, struct pare_model *m, struct pare_err *err);
 
 /* Multiply-accumulates of one row, over the whole net and for one node (0 for nodes without). */
 int64_t pare_net_macs(const struct pare_net *net);

@@ -123,7 +123,9 @@ static enum pare_code put_point(struct job_run *r, struct job_answer *a, struct 
 
 	pare_buf_init(&b, 0);
 	job_state_restore(r, &p->state);
-	code = job_shrink(r, err);
+	code = pare_net_settle(r->net, r->model, err);
+	if (code == PARE_OK)
+		code = job_shrink(r, err);
 	if (code == PARE_OK)
 		code = judge_file(r, p, err);
 	if (r->shrunk.net != NULL)

@@ -428,6 +428,8 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 	enum pare_code code = job_phase(r, "evaluate", err);
 
 	job_choose_judged(r);
+	if (code == PARE_OK)
+		code = pare_net_settle(r->net, r->model, err); /* every figure is the file's */
 	memcpy(r->final, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->final);
 	if (code == PARE_OK)
 		code = job_shrink(r, err);

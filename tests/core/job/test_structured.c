@@ -2,6 +2,7 @@
  * criteria, rounds, recovery and folds compose; what cannot be removed is refused before anything is trained. */
 #include <math.h>
 
+#include "core/graph/graph_priv.h"
 #include "tests/core/job/job_support.h"
 #include "tests/support/graph_builder.h"
 #include "tests/support/graph_onnx.h"
@@ -208,17 +209,22 @@ static const struct {
     {"\"criterion\":\"magnitude\",\"sparsity\":0.5" RECOVER "}},{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5", 1, 8},
 };
 
+static json_t *run_on(const char *job, const char *file, size_t n)
+{
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = job;
+	rig_input(&r, "model", "m", file, n);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	return rig_report(&r);
+}
+
 static json_t *run_residual(const char *job, struct pare_buf *file)
 {
 	pare_buf_init(file, (size_t)1 << 20);
 	make_residual(file);
-	rig_forget(&r);
-	r.start.kind = "run";
-	r.start.job = job;
-	rig_input(&r, "model", "m", file->data, file->len);
-	rig_file(&r, "data", "tests/data/iris.csv");
-	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
-	return rig_report(&r);
+	return run_on(job, file->data, file->len);
 }
 
 /* Branches leave the graph, with what is theirs alone; widths may shrink after them. */
@@ -299,6 +305,68 @@ START_TEST(layers_go_in_a_search)
 }
 END_TEST
 
+static void half_init(struct gb *b, const char *name, const char *shape, size_t n)
+{
+	float v[256] = {0};
+	uint16_t h[256];
+	bool lost = false;
+
+	if (strchr(shape, ' ') != NULL)
+		nc_fill(v, n, n);
+	for (size_t i = 0; i < n; i++)
+		h[i] = pare_half_from_float(v[i], &lost);
+	gb_init_bytes(b, name, shape, PARE_DT_FLOAT16, h, n * sizeof h[0]);
+}
+
+/* x - to float16 - fc1 Relu fc2 - to float32 */
+static void make_half(struct pare_buf *file)
+{
+	struct gb *b = gb_new(17);
+
+	gb_input(b, "x", "N 4");
+	gb_node(b, "Cast", "in", "x", "h");
+	gb_attr_int(b, "to", PARE_DT_FLOAT16);
+	half_init(b, "fc1.weight", "4 16", 64);
+	half_init(b, "fc1.bias", "16", 16);
+	gb_node(b, "Gemm", "fc1", "h fc1.weight fc1.bias", "a");
+	gb_node(b, "Relu", "relu", "a", "r");
+	half_init(b, "fc2.weight", "16 3", 48);
+	half_init(b, "fc2.bias", "3", 3);
+	gb_node(b, "Gemm", "fc2", "r fc2.weight fc2.bias", "z");
+	gb_node(b, "Cast", "out", "z", "y");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_output(b, "y");
+	graph_onnx(gb_model(b), file);
+	gb_free(b);
+}
+
+static const char *const half_table[] = {PRUNE("\"sparsity\":0.5" RECOVER), "{\"prune\":{\"sparsity\":0.5" RECOVER "}}"};
+
+/* A model of float16 is trained in float32 and leaves in float16: what is said of it is said of the file. */
+START_TEST(figures_are_those_of_the_file)
+{
+	struct pare_buf file;
+	char job[1024], *bytes;
+	json_t *v, *again;
+	size_t n;
+
+	pare_buf_init(&file, (size_t)1 << 20);
+	make_half(&file);
+	(void)snprintf(job, sizeof job, HEAD TRAIN ",%s]}}", half_table[_i]);
+	v = run_on(job, file.data, file.len);
+	if (_i == 0)
+		ck_assert_double_le(rig_num(v, "structures.proof.largest_difference"), 1e-6 * rig_num(v, "structures.proof.largest_output"));
+	bytes = rig_output(&r, "model.onnx", &n);
+	again = run_on(HEAD "{\"evaluate\":{}}]}}", bytes, n);
+	ck_assert_double_eq_tol(rig_num(again, "final.loss"), rig_num(v, "final.loss"), 1e-7);
+	ck_assert_double_eq(rig_num(again, "final.n_nonzero_params"), rig_num(v, "final.n_nonzero_params"));
+	json_decref(again);
+	json_decref(v);
+	free(bytes);
+	pare_buf_done(&file);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/structured");
@@ -313,6 +381,7 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, the_model_shrinks, 0, (int)(sizeof job_table / sizeof job_table[0]));
 	tcase_add_test(t, same_job_same_bytes_folds_or_not);
+	tcase_add_loop_test(t, figures_are_those_of_the_file, 0, (int)(sizeof half_table / sizeof half_table[0]));
 	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	suite_add_tcase(s, t);
 	return rig_main(s);
