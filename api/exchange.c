@@ -116,12 +116,19 @@ static enum pare_code check_share(struct api_exchange *x, struct pare_err *err)
 	return store_quota_check(x->view, x->framing.length > 0 ? x->framing.length : 0, err);
 }
 
+/* Drained, it still tells what a request made that comes again; whether this one does, the store knows. Every POST that takes new work asks it. */
+static bool may_be_known(const struct api_exchange *x, int draining)
+{
+	return (draining & API_DRAIN_STOPPING) == 0 && strcmp(x->method, "POST") == 0 && api_request_header(x, "Idempotency-Key") != NULL;
+}
+
 static enum pare_code check_room(struct api_exchange *x, struct pare_err *err)
 {
 	int64_t free_bytes = blob_free_bytes(x->api->opt.blobs);
+	int draining = atomic_load(&x->api->draining);
 
-	if (atomic_load(&x->api->draining) != 0)
-		return pare_err_set(err, PARE_E_DRAINING, NULL, "the server %s and takes no new work", (atomic_load(&x->api->draining) & API_DRAIN_STOPPING) != 0 ? "is shutting down" : "is drained");
+	if (draining != 0 && !may_be_known(x, draining))
+		return pare_err_set(err, PARE_E_DRAINING, NULL, "the server %s and takes no new work", (draining & API_DRAIN_STOPPING) != 0 ? "is shutting down" : "is drained");
 	if (free_bytes >= 0 && free_bytes < x->api->opt.limits.min_free_bytes)
 		return pare_err_set(err, PARE_E_STORE_FULL, NULL, "the store has %lld bytes left and keeps %lld free", (long long)free_bytes, (long long)x->api->opt.limits.min_free_bytes);
 	return PARE_OK;

@@ -621,15 +621,21 @@ static enum pare_code reply_delivery(struct api_exchange *x, struct store_delive
 
 enum pare_code api_test_hook(struct api_exchange *x, struct pare_err *err)
 {
+	struct store_idempotency once;
 	struct store_delivery d;
 	struct store_hook h;
 	enum pare_code rc = find(x, &h, err);
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = store_hook_test(x->view, h.id, &d, err);
+	rc = api_once(x, NULL, &once, err);
+	if (rc == PARE_OK)
+		rc = store_hook_test(x->view, h.id, &once, &d, err);
 	store_hook_done(&h);
-	return rc == PARE_OK ? reply_delivery(x, &d, err) : rc;
+	if (rc != PARE_OK)
+		return rc;
+	api_once_told(x, &once);
+	return reply_delivery(x, &d, err);
 }
 
 enum pare_code api_redeliver(struct api_exchange *x, struct pare_err *err)

@@ -57,6 +57,7 @@ enum pare_code api_once(struct api_exchange *x, const char *more, struct store_i
 
 	memset(out, 0, sizeof *out);
 	out->scope = x->caller.id;
+	out->only_known = x->route->new_work && atomic_load(&x->api->draining) != 0;
 	rc = read_key(x, &out->key, err);
 	if (rc != PARE_OK || out->key == NULL)
 		return rc;

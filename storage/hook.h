@@ -62,8 +62,8 @@ void store_delivery_done(struct store_delivery *d);
 void store_delivery_list_done(struct store_delivery *list, int n);
 /* PARE_E_NOT_FOUND: no such endpoint, or delivery of it. */
 PARE_MUST_USE enum pare_code store_delivery_list(struct store_view v, const char *hook, const struct store_page *page, struct store_delivery **out, int *out_n, bool *out_more, struct pare_err *err);
-/* Puts an event "webhook.test" that nobody else hears of into the outbox. PARE_E_CONFLICT: the endpoint is disabled. */
-PARE_MUST_USE enum pare_code store_hook_test(struct store_view v, const char *hook, struct store_delivery *out, struct pare_err *err);
+/* Puts an event "webhook.test" that nobody else hears of into the outbox; replayed, out is the delivery of the first one. PARE_E_CONFLICT: the endpoint is disabled. */
+PARE_MUST_USE enum pare_code store_hook_test(struct store_view v, const char *hook, struct store_idempotency *once, struct store_delivery *out, struct pare_err *err);
 /* Due now, whatever its status, with all its attempts ahead. PARE_E_CONFLICT: the endpoint is disabled. */
 PARE_MUST_USE enum pare_code store_delivery_again(struct store_view v, const char *hook, const char *id, struct store_delivery *out, struct pare_err *err);
 

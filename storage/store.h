@@ -60,6 +60,7 @@ struct store_idempotency {
 	const char *key;   /* NULL: none sent */
 	const char *scope; /* within the owner: API key id, "" or NULL without auth */
 	uint8_t fingerprint[STORE_SHA256_BYTES];
+	bool only_known; /* nothing new is taken now: with a key that is not known put verbs return PARE_E_DRAINING */
 	bool replayed; /* set by the verb */
 };
 

@@ -275,12 +275,19 @@ static enum pare_code load_enabled(struct store_view v, struct store_tx *tx, con
 	return code;
 }
 
-static enum pare_code put_test(struct store_view v, struct store_tx *tx, const char *hook, struct store_delivery *out, struct pare_err *err)
+static enum pare_code put_test(struct store_view v, struct store_tx *tx, const char *hook, struct store_idempotency *once, struct store_delivery *out, struct pare_err *err)
 {
+	char known[PARE_ID_MAX];
 	struct store_event e = {.seq = 1, .at_ms = wall(v.store), .type = "webhook.test", .level = "info", .data = "{}"};
 	struct store_hook h = {.memory = NULL};
 	enum pare_code code = load_enabled(v, tx, hook, &h, err);
 
+	if (code == PARE_OK)
+		code = store_once_find(v, tx, once, known, err);
+	if (code == PARE_OK && once != NULL && once->replayed) {
+		store_hook_done(&h);
+		return v.store->ops->delivery_load(tx, hook, known, out, err);
+	}
 	if (code == PARE_OK) {
 		memcpy(e.subject, h.id, sizeof e.subject);
 		*out = new_delivery(v.store, &h, &e);
@@ -288,12 +295,14 @@ static enum pare_code put_test(struct store_view v, struct store_tx *tx, const c
 		code = v.store->ops->delivery_insert(tx, out, err);
 	}
 	if (code == PARE_OK)
+		code = store_once_keep(v, tx, once, out->id, err);
+	if (code == PARE_OK)
 		code = store_delivery_own(out, err);
 	store_hook_done(&h);
 	return code;
 }
 
-enum pare_code store_hook_test(struct store_view v, const char *hook, struct store_delivery *out, struct pare_err *err)
+enum pare_code store_hook_test(struct store_view v, const char *hook, struct store_idempotency *once, struct store_delivery *out, struct pare_err *err)
 {
 	struct store_delivery d = {.memory = NULL};
 	struct store_tx *tx;
@@ -301,7 +310,7 @@ enum pare_code store_hook_test(struct store_view v, const char *hook, struct sto
 
 	if (code != PARE_OK)
 		return code;
-	code = v.store->ops->end(tx, put_test(v, tx, hook, &d, err), err);
+	code = v.store->ops->end(tx, put_test(v, tx, hook, once, &d, err), err);
 	if (code == PARE_OK)
 		*out = d;
 	else if (d.memory != NULL)

@@ -27,6 +27,8 @@ enum pare_code store_once_find(struct store_view v, struct store_tx *tx, struct 
 	code = ops->idem_purge(tx, v.store->env.wall_ms(v.store->env.ctx) - KEPT_MS, err);
 	if (code == PARE_OK)
 		code = ops->idem_load(tx, v.owner, scope_of(k), k->key, &known, err);
+	if (code == PARE_OK && !known.found && k->only_known)
+		return pare_err_set(err, PARE_E_DRAINING, NULL, "the server is drained and takes no new work; the idempotency key \"%.80s\" is not known", k->key);
 	if (code != PARE_OK || !known.found)
 		return code;
 	if (!store_equal_constant_time(known.fingerprint, k->fingerprint, sizeof known.fingerprint))

@@ -17,7 +17,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -26,6 +28,8 @@
 
 #include "core/base/mem.h"
 
+#define LOCK_WAIT_MS 3000   /* for a process that is gone to let go of the directory */
+#define LOCK_STEP_MS 10
 #define WAIT_SECONDS 3      /* for the turn to write */
 #define BUSY_STEPS 100      /* for a foreign lock: the steps of busy_handler add up to about 2.5 s */
 #define CHECKPOINT_PAGES 4000 /* 16 MiB of log */
@@ -314,26 +318,40 @@ enum pare_code sqlite_end(struct store_tx *tx, enum pare_code code, struct pare_
 }
 
 /* --- opening and closing */
-static enum pare_code refuse_lock(int fd, const char *path, struct pare_err *err)
+/* A process that was killed while it started another one lives on in that one's descriptors until it has become its program: who is named in the
+ * file is gone then, and the lock soon. In a container that one may have had our number. */
+static enum pare_code wait_for_lock(int fd, const char *path, struct pare_err *err)
 {
-	char pid[16] = "";
-	ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
+	for (int ms = 0;; ms += LOCK_STEP_MS) {
+		char pid[16] = "";
+		ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
+		pid_t who;
 
-	pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
-	return pare_err_set(err, PARE_E_CONFLICT, path, "the data directory is in use by process %s: stop that one, or give this one a directory of its own",
-	    pid[0] != '\0' ? pid : "(unknown)");
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return PARE_OK;
+		if (errno != EWOULDBLOCK)
+			return pare_err_errno(err, errno, path);
+		pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
+		who = (pid_t)strtol(pid, NULL, 10);
+		if (ms >= LOCK_WAIT_MS || (who > 0 && who != getpid() && (kill(who, 0) == 0 || errno != ESRCH)))
+			return pare_err_set(err, PARE_E_CONFLICT, path, "the data directory is in use by process %s: stop that one, or give this one a directory of its own",
+			    who > 0 ? pid : "(unknown)");
+		(void)nanosleep(&(struct timespec){.tv_nsec = LOCK_STEP_MS * 1000000L}, NULL);
+	}
 }
 
 static enum pare_code take_lock(struct sqlite_store *s, const char *path, struct pare_err *err)
 {
 	char pid[24];
 	int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+	enum pare_code code;
 
 	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0)
 		return pare_err_errno(err, errno, path);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
-		return errno == EWOULDBLOCK ? refuse_lock(s->lock_fd, path, err) : pare_err_errno(err, errno, path);
+	code = wait_for_lock(s->lock_fd, path, err);
+	if (code != PARE_OK)
+		return code;
 	if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
 		return pare_err_errno(err, errno, path);
 	return PARE_OK;

@@ -417,6 +417,36 @@ START_TEST(it_can_be_changed)
 }
 END_TEST
 
+START_TEST(a_test_that_comes_again_is_sent_once)
+{
+	char id[PARE_ID_MAX], other[PARE_ID_MAX], dlv[PARE_ID_MAX];
+	const char *const *headers = H("Idempotency-Key", "once");
+	struct answer a;
+
+	make_hook("{\"url\":\"https://a.example/\"}", id);
+	make_hook("{\"url\":\"https://b.example/\"}", other);
+	a = request(&w, "POST", path_of(id, "/test"), headers, "", 0);
+	assert_status(&a, 202);
+	(void)snprintf(dlv, sizeof dlv, "%s", text_at(a.json, "id"));
+	answer_done(&a);
+	a = request(&w, "POST", path_of(id, "/test"), headers, "", 0);
+	assert_status(&a, 202);
+	ck_assert_str_eq(text_at(a.json, "id"), dlv);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "true");
+	answer_done(&a);
+	a = get(&w, path_of(id, "/deliveries"));
+	ck_assert_uint_eq(json_array_size(json_object_get(a.json, "data")), 1);
+	answer_done(&a);
+	a = request(&w, "POST", path_of(other, "/test"), headers, "", 0);
+	assert_problem(&a, 422, "idempotency_key_reused");
+	answer_done(&a);
+	a = request(&w, "POST", path_of(id, "/test"), H("Idempotency-Key", "another"), "", 0);
+	assert_status(&a, 202);
+	ck_assert_str_ne(text_at(a.json, "id"), dlv);
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(deliveries_are_told_and_sent_again)
 {
 	const struct store_attempt attempt = {.at_ms = 1795000000000, .duration_ms = 1500, .http_status = 500, .error = "e", .response = "no\x01\xff", .status = STORE_UNDELIVERED};
@@ -530,6 +560,7 @@ int main(void)
 	tcase_add_test(resource, all_that_is_wrong_is_told_at_once);
 	tcase_add_test(resource, it_can_be_for_one_job);
 	tcase_add_test(resource, it_can_be_changed);
+	tcase_add_test(resource, a_test_that_comes_again_is_sent_once);
 	tcase_add_test(resource, deliveries_are_told_and_sent_again);
 	tcase_add_test(resource, the_feed_comes_in_three_forms);
 	suite_add_tcase(s, resource);

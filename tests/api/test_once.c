@@ -80,6 +80,41 @@ START_TEST(the_same_request_again_makes_nothing)
 }
 END_TEST
 
+/* A drained server takes no new work, and still tells what was made of a request before. One that is shutting down does not. */
+START_TEST(a_drained_server_knows_what_was_made)
+{
+	const char *path = made_table[_i].path, *body = made_table[_i].body;
+	const char *const *known = H("Content-Type", made_table[_i].type, "Idempotency-Key", "k");
+	struct answer a = request(&w, "POST", path, known, body, strlen(body));
+	char id[PARE_ID_MAX];
+	int before;
+
+	assert_status(&a, 201);
+	(void)snprintf(id, sizeof id, "%s", text_at(a.json, "id"));
+	answer_done(&a);
+	before = n_listed(path);
+	a = request(&w, "POST", "/v1/admin/drain", NULL, NULL, 0);
+	assert_status(&a, 200);
+	answer_done(&a);
+	a = request(&w, "POST", path, known, body, strlen(body));
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "true");
+	ck_assert_str_eq(text_at(a.json, "id"), id);
+	answer_done(&a);
+	a = request(&w, "POST", path, H("Content-Type", made_table[_i].type, "Idempotency-Key", "new"), body, strlen(body));
+	assert_problem(&a, 503, "draining");
+	answer_done(&a);
+	a = request(&w, "POST", path, H("Content-Type", made_table[_i].type), body, strlen(body));
+	assert_problem(&a, 503, "draining");
+	answer_done(&a);
+	ck_assert_int_eq(n_listed(path), before);
+	api_set_draining(w.api, true);
+	a = request(&w, "POST", path, known, body, strlen(body));
+	assert_problem(&a, 503, "draining");
+	answer_done(&a);
+}
+END_TEST
+
 /* A resumable upload whose first answer was lost goes on where it is. */
 START_TEST(an_upload_that_was_begun_is_found_again)
 {
@@ -124,6 +159,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, the_same_request_again_makes_nothing, 0, N_MADE);
+	tcase_add_loop_test(t, a_drained_server_knows_what_was_made, 0, N_MADE);
 	tcase_add_loop_test(t, a_key_is_checked_everywhere, 0, N_MADE);
 	tcase_add_test(t, an_upload_that_was_begun_is_found_again);
 	suite_add_tcase(s, t);

@@ -483,6 +483,7 @@ def webhooks():
         WRONG.append("a secret that was rotated is the old one, or forgets it at once")
     expect(404, "POST", "/v1/webhooks/nothing/rotate-secret")
     delivery = expect(202, "POST", f"{one}/test")[1]["id"]
+    expect(422, "POST", f"{one}/test", Idempotency_Key="check-1")  # a job's
     expect(409, "POST", f"/v1/webhooks/{other}/test")
     expect(404, "POST", "/v1/webhooks/nothing/test")
     expect(202, "POST", f"{one}/deliveries/{delivery}/redeliver")

@@ -237,13 +237,13 @@ START_TEST(gone_disables)
 	ck_assert_int_eq(h.revision, 2);
 	put_job(s, model, dataset, job);
 	(void)expect_due(NULL, 0, "");
-	ck_assert_int_eq(store_hook_test(MINE(s), h.id, &d, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(store_hook_test(MINE(s), h.id, NULL, &d, &err), PARE_E_CONFLICT);
 	ck_assert_int_eq(store_delivery_again(MINE(s), h.id, id, &d, &err), PARE_E_CONFLICT);
 	h.enabled = true;
 	h.disabled_why = "";
 	MUST(store_hook_update(MINE(s), &h, &err));
 	(void)expect_due(NULL, 0, ""); /* what was missed stays missed */
-	MUST(store_hook_test(MINE(s), h.id, &d, &err));
+	MUST(store_hook_test(MINE(s), h.id, NULL, &d, &err));
 	ck_assert_str_eq(d.type, "webhook.test");
 	ck_assert_str_eq(d.subject, h.id);
 	store_delivery_done(&d);
@@ -265,11 +265,11 @@ START_TEST(endpoints_are_the_owners)
 	begin(_i);
 	for (int i = 0; i < 3; i++)
 		hook_of(MINE(s), ENDINGS, "", &h[i]);
-	MUST(store_hook_test(MINE(s), h[0].id, &d, &err));
+	MUST(store_hook_test(MINE(s), h[0].id, NULL, &d, &err));
 	ck_assert_int_eq(store_hook_get(THEIRS, h[0].id, &got, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(store_hook_update(THEIRS, &h[0], &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(store_hook_delete(THEIRS, h[0].id, &err), PARE_E_NOT_FOUND);
-	ck_assert_int_eq(store_hook_test(THEIRS, h[0].id, &d, &err), PARE_E_NOT_FOUND);
+	ck_assert_int_eq(store_hook_test(THEIRS, h[0].id, NULL, &d, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(store_delivery_list(THEIRS, h[0].id, &page, &log, &n, &more, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(store_delivery_again(THEIRS, h[0].id, d.id, &(struct store_delivery){0}, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(store_delivery_again(MINE(s), h[1].id, d.id, &(struct store_delivery){0}, &err), PARE_E_NOT_FOUND);
@@ -389,7 +389,7 @@ static enum pare_code whole_path(void)
 	if (code != PARE_OK)
 		return code;
 	store_job_done(&j);
-	code = store_hook_test(MINE(s), h.id, &d, &err);
+	code = store_hook_test(MINE(s), h.id, NULL, &d, &err);
 	if (code != PARE_OK)
 		return code;
 	store_delivery_done(&d);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -132,6 +133,41 @@ START_TEST(one_process_one_store)
 	ck_assert_int_eq(WEXITSTATUS(status), 7);
 	MUST(store_ping(s, &err)); /* and the first one is none the worse */
 	reopen();
+}
+END_TEST
+
+/* A daemon that was killed while it started an engine: the lock is still held through the engine's descriptors, for as long as it takes that one to become its program. */
+START_TEST(a_lock_that_outlives_its_holder)
+{
+	char path[300], line[32];
+	int ready[2], fd, status;
+	pid_t gone, heir;
+
+	store_close(s);
+	gone = fork();
+	if (gone == 0)
+		_exit(0);
+	ck_assert_int_eq(waitpid(gone, &status, 0), gone);
+	(void)snprintf(path, sizeof path, "%s/lock", dir);
+	fd = open(path, O_RDWR);
+	ck_assert_int_ge(fd, 0);
+	(void)snprintf(line, sizeof line, "%ld\n", (long)gone);
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_int_eq(pwrite(fd, line, strlen(line), 0), (ssize_t)strlen(line));
+	ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+	ck_assert_int_eq(pipe(ready), 0);
+	heir = fork();
+	if (heir == 0) {
+		ck_assert_int_eq(write(ready[1], "", 1), 1);
+		(void)nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+		_exit(0);
+	}
+	close(fd);
+	ck_assert_int_eq(read(ready[0], line, 1), 1);
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+	ck_assert_int_eq(waitpid(heir, &status, 0), heir);
+	close(ready[0]);
+	close(ready[1]);
 }
 END_TEST
 
@@ -554,7 +590,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, directory_is_made_once_deep, a_newer_schema_is_refused, an_older_schema_is_brought_up_to_date,
+	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, a_lock_that_outlives_its_holder, directory_is_made_once_deep, a_newer_schema_is_refused, an_older_schema_is_brought_up_to_date,
 	    a_foreign_id_costs_what_an_unknown_one_costs,
 	    settings_are_what_they_must_be, a_damaged_file_is_an_error, kill_loses_nothing, a_full_disk, a_foreign_lock_is_busy_not_forever, a_hundred_thousand_jobs};
 	Suite *suite = suite_create("sqlite");
