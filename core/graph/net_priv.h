@@ -33,6 +33,8 @@ struct pare_net_value {
 	int32_t param; /* index into net->params, or -1 */
 	enum pare_place place;
 	int32_t root; /* the value whose memory this one shares: itself, or a view's origin, or what it overwrites */
+	int32_t last_read, first_kept; /* of all that shares its memory, if it is a root: the last node that reads it (outputs: one past all), the
+	                                  first whose backward does */
 	size_t offset;
 	float *fixed;
 	int32_t grad_root; /* the value whose gradient this one shares: itself, or a view's origin */
@@ -196,7 +198,7 @@ static inline bool pare_net_backward_reads(const struct pare_net_node *n, int k)
 /* plan.c: places activations, and with them the slots of gradients: offsets into a shard's memory. */
 PARE_MUST_USE enum pare_code pare_net_place(struct pare_net *net, struct pare_slot *grads, int32_t n_grads, struct pare_err *err);
 /* Gives every slot an offset (a multiple of 16 floats) so that no two that live at the same time overlap. Returns the
- * floats needed. order: scratch of n. */
-size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order);
+ * floats needed. order, placed: scratch of n. */
+size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order, struct pare_slot *placed);
 
 #endif

@@ -9,6 +9,7 @@
  * Whether a batch may be cut into shards is worked out in plan_shards.c. */
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_priv.h"
 
@@ -54,28 +55,32 @@ static int tied_axis(const struct pare_net *net, const struct pare_net_node *n, 
 	return axis;
 }
 
-/* Follows a parameter through views to the nodes that compute with it. The first one tells the output axis, unless a view
+/* Follows parameters through views to the nodes that compute with them. The first one tells the output axis, unless a view
  * has given the parameter another shape by then. It is a buffer if it is nothing else to anybody. */
-static void describe_param(struct pare_net *net, struct pare_param_info *p)
+static enum pare_code describe_params(struct pare_net *net, struct pare_err *err)
 {
-	bool found = false, buffer = true;
+	bool *found = pare_calloc((size_t)net->n_params + 1, sizeof *found);
 
+	if (found == NULL)
+		return pare_err_nomem(err, (size_t)net->n_params);
 	for (int i = 0; i < net->n_nodes; i++) {
 		const struct pare_net_node *n = &net->nodes[i];
 
-		for (int k = 0; k < n->node->n_in; k++) {
-			int32_t v = n->node->in[k];
+		for (int k = 0; k < n->node->n_in && !n->view; k++) {
+			int32_t v = n->node->in[k], param = v >= 0 ? net->values[net->values[v].root].param : -1;
+			struct pare_param_info *p = &net->params[param < 0 ? 0 : param];
 
-			if (v < 0 || n->view || net->values[v].root != p->value || !pare_net_is_data(net, n, k))
+			if (param < 0 || !pare_net_is_data(net, n, k))
 				continue;
 			p->prunable |= p->n_dims >= 2 && pare_op_has(n->op->weight_in, k);
-			buffer &= pare_op_has(n->op->buffer_in, k);
-			if (!found && pare_shape_same(&net->values[v].shape, &net->values[p->value].shape))
+			p->buffer = pare_op_has(n->op->buffer_in, k) && (p->buffer || !found[param]);
+			if (!found[param] && pare_shape_same(&net->values[v].shape, &net->values[p->value].shape))
 				p->out_axis = tied_axis(net, n, k);
-			found = true;
+			found[param] = true;
 		}
 	}
-	p->buffer = found && buffer;
+	pare_free(found);
+	return PARE_OK;
 }
 
 /* In the order of the model's nodes, so that every net of a model has the same slab, whatever was fused. */
@@ -96,28 +101,43 @@ static enum pare_code plan_params(struct pare_net *net, struct pare_err *err)
 	return PARE_OK;
 }
 
-/* May node n write its output over value v (root r)? Everybody who reads that memory must be through. */
-static bool may_overwrite(const struct pare_net *net, const struct pare_net_node *n, int32_t r)
+static void join_readers(struct pare_net_value *to, int32_t last_read, int32_t first_kept)
+{
+	to->last_read = last_read > to->last_read ? last_read : to->last_read;
+	to->first_kept = first_kept < to->first_kept ? first_kept : to->first_kept;
+}
+
+static void note_readers(struct pare_net *net)
 {
 	const struct pare_graph *g = &net->model->graph;
 
-	if (net->values[r].place != PARE_PLACE_SHARD || pare_net_is_input(net, r) || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
-		return false;
-	for (int i = 0; i < g->n_outputs; i++)
-		if (net->values[net->outputs[i]].root == r)
-			return false;
-	for (int i = 0; i < net->n_nodes; i++) {
-		const struct pare_net_node *m = &net->nodes[i];
-
-		for (int k = 0; m != n && k < m->node->n_in; k++)
-			if (m->node->in[k] >= 0 && net->values[m->node->in[k]].root == r &&
-			    (m > n || (net->opt.training && pare_op_has(m->op->grad_uses_in, k))))
-				return false;
-		for (int k = 0; m < n && net->opt.training && k < m->node->n_out; k++)
-			if (m->node->out[k] >= 0 && net->values[m->node->out[k]].root == r && pare_op_has(m->op->grad_uses_out, k))
-				return false;
+	for (int32_t i = 0; i < net->n_values; i++) {
+		net->values[i].last_read = -1;
+		net->values[i].first_kept = INT32_MAX;
 	}
-	return true;
+	for (int i = 0; i < net->n_nodes; i++) {
+		const struct pare_net_node *n = &net->nodes[i];
+
+		for (int k = 0; k < n->node->n_in; k++)
+			if (n->node->in[k] >= 0)
+				join_readers(&net->values[n->node->in[k]], i, net->opt.training && pare_op_has(n->op->grad_uses_in, k) ? i : INT32_MAX);
+		for (int k = 0; k < n->node->n_out; k++)
+			if (n->node->out[k] >= 0 && net->opt.training && pare_op_has(n->op->grad_uses_out, k))
+				join_readers(&net->values[n->node->out[k]], -1, i);
+	}
+	for (int i = 0; i < g->n_outputs; i++)
+		join_readers(&net->values[net->outputs[i]], net->n_nodes, INT32_MAX);
+}
+
+/* May node n write its output over the memory of root r? Everybody who reads that must be through. */
+static bool may_overwrite(const struct pare_net *net, const struct pare_net_node *n, int32_t r)
+{
+	const struct pare_net_value *v = &net->values[r];
+	int32_t i = (int32_t)(n - net->nodes);
+
+	if (v->place != PARE_PLACE_SHARD || pare_net_is_input(net, r) || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
+		return false;
+	return v->last_read <= i && v->first_kept >= i;
 }
 
 static void share_memory(struct pare_net *net, const struct pare_net_node *n, int k, struct pare_net_value *out)
@@ -125,12 +145,14 @@ static void share_memory(struct pare_net *net, const struct pare_net_node *n, in
 	int32_t in = k == 0 && n->node->n_in > 0 ? n->node->in[0] : -1;
 	int32_t r = in >= 0 ? net->values[in].root : -1;
 
-	if (r >= 0 && n->view) {
-		out->root = r;
+	if (r < 0)
+		return;
+	if (n->view)
 		out->grad_root = net->values[in].grad_root;
-	} else if (r >= 0 && n->op->inplace && pare_shape_same(&net->values[in].shape, &out->shape) && may_overwrite(net, n, r)) {
-		out->root = r;
-	}
+	else if (!n->op->inplace || !pare_shape_same(&net->values[in].shape, &out->shape) || !may_overwrite(net, n, r))
+		return;
+	out->root = r;
+	join_readers(&net->values[r], out->last_read, out->first_kept);
 }
 
 /* Integers that are computed with, as floats. */
@@ -199,6 +221,7 @@ static enum pare_code place_values(struct pare_net *net, struct pare_err *err)
 
 	for (int i = 0; i < g->n_inputs; i++)
 		net->values[net->inputs[i]].place = PARE_PLACE_SHARD;
+	note_readers(net);
 	for (int32_t i = 0; i < g->n_values && code == PARE_OK; i++) {
 		const struct pare_net_value *v = &net->values[i];
 
@@ -251,7 +274,7 @@ enum pare_code pare_net_place(struct pare_net *net, struct pare_slot *grads, int
 	size_t n_values = (size_t)net->n_values, n_slots = n_values + (size_t)n_grads;
 	int32_t *slot_of = pare_arena_array(&net->arena, n_values + 1, sizeof *slot_of);
 	int32_t *order = pare_arena_array(&net->arena, n_slots + 1, sizeof *order);
-	struct pare_slot *slots = pare_arena_array(&net->arena, n_slots + 1, sizeof *slots);
+	struct pare_slot *slots = pare_arena_array(&net->arena, 2 * n_slots + 1, sizeof *slots);
 	size_t total;
 	int32_t n = 0;
 
@@ -267,7 +290,7 @@ enum pare_code pare_net_place(struct pare_net *net, struct pare_slot *grads, int
 	slot_lifetimes(net, slot_of, slots);
 	for (int32_t i = 0; i < n_grads; i++)
 		slots[n + i] = grads[i];
-	total = pare_slots_place(slots, n + n_grads, order);
+	total = pare_slots_place(slots, n + n_grads, order, slots + n + n_grads);
 	for (int32_t i = 0; i < n_grads; i++)
 		grads[i].offset = net->shard_len + slots[n + i].offset;
 	for (int32_t i = 0; i < net->n_values; i++) {
@@ -426,8 +449,9 @@ enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err)
 	if (code != PARE_OK)
 		return code;
 	follow_roots(net);
-	for (int i = 0; i < net->n_params; i++)
-		describe_param(net, &net->params[i]);
+	code = describe_params(net, err);
+	if (code != PARE_OK)
+		return code;
 	count_macs(net);
 	rows_apart = pare_net_shardable(net);
 	net->n_shards = rows_apart ? net->opt.n_threads : 1;

@@ -1,7 +1,10 @@
 /* Placing intervals in memory. Largest first, each at the lowest offset where it meets no interval that lives at the same
  * time: a greedy rule that is within a few percent of the optimum on real networks and depends on nothing but sizes and
- * order. Quadratic in the number of live intervals, which for a thousand layers is a millisecond. */
+ * order. What is placed stands by offset, so one walk over it finds the place, where going through all of them
+ * after every obstacle would be cubic: a second for thirty thousand layers. */
 #include "core/graph/net_priv.h"
+
+#include <string.h>
 
 /* Heap sort of indices by falling size, ties by index: no recursion, no allocation, one order on every machine. */
 static bool before(const struct pare_slot *s, int32_t a, int32_t b)
@@ -42,32 +45,38 @@ static void sort_order(const struct pare_slot *s, int32_t *o, int32_t n)
 	}
 }
 
-/* The lowest offset at or above `from` where no placed slot is in the way, or where the first such slot ends. */
-static size_t push_past(const struct pare_slot *slots, const int32_t *order, int32_t n_placed, const struct pare_slot *s, size_t from)
+/* The lowest offset at which nothing that is placed and lives at the same time is in the way; placed stands by offset. */
+static size_t lowest(const struct pare_slot *placed, int32_t n, const struct pare_slot *s)
 {
-	for (int32_t j = 0; j < n_placed; j++) {
-		const struct pare_slot *p = &slots[order[j]];
-		size_t end = p->offset + pare_net_align(p->n_floats);
+	size_t at = 0, size = pare_net_align(s->n_floats);
 
-		if (p->first <= s->last && s->first <= p->last && p->offset < from + pare_net_align(s->n_floats) && from < end)
-			return end;
-	}
-	return from;
-}
+	for (int32_t j = 0; j < n && placed[j].offset < at + size; j++) {
+		size_t end = placed[j].offset + placed[j].n_floats;
 
-/* Candidate offsets are 0 and the ends of placed slots, tried in rising order by stepping past each obstacle. */
-static size_t lowest(const struct pare_slot *slots, const int32_t *order, int32_t n_placed, const struct pare_slot *s)
-{
-	size_t at = 0, next = push_past(slots, order, n_placed, s, 0);
-
-	while (next != at) {
-		at = next;
-		next = push_past(slots, order, n_placed, s, at);
+		if (placed[j].first <= s->last && s->first <= placed[j].last && end > at)
+			at = end;
 	}
 	return at;
 }
 
-size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order)
+static void insert(struct pare_slot *placed, int32_t n, const struct pare_slot *s)
+{
+	int32_t low = 0, high = n;
+
+	while (low < high) {
+		int32_t mid = low + (high - low) / 2;
+
+		if (placed[mid].offset <= s->offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	memmove(placed + low + 1, placed + low, (size_t)(n - low) * sizeof *placed);
+	placed[low] = *s;
+	placed[low].n_floats = pare_net_align(s->n_floats);
+}
+
+size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order, struct pare_slot *placed)
 {
 	size_t total = 0;
 
@@ -75,7 +84,8 @@ size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order)
 	for (int32_t i = 0; i < n; i++) {
 		struct pare_slot *s = &slots[order[i]];
 
-		s->offset = lowest(slots, order, i, s);
+		s->offset = lowest(placed, i, s);
+		insert(placed, i, s);
 		if (s->offset + pare_net_align(s->n_floats) > total)
 			total = s->offset + pare_net_align(s->n_floats);
 	}
