@@ -10,8 +10,6 @@
 #include "core/graph/graph_priv.h"
 #include "core/ops/op.h"
 
-#define MIN_IR_VERSION 4
-
 /* The tensor of a Constant that may hold weights, or NULL. */
 static const struct pare_tensor *constant_tensor(const struct pare_node *n)
 {
@@ -51,35 +49,22 @@ static enum pare_code lift(const struct pare_graph *g, int32_t node, const struc
 	return pare_rewrite_add_init(rw, &init, err);
 }
 
-enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *out, size_t *n, struct pare_err *err)
+enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err)
 {
 	const struct pare_graph *g = &m->graph;
-	bool *weight = pare_calloc((size_t)g->n_values + 1, sizeof *weight), may = m->ir_version >= MIN_IR_VERSION;
-	enum pare_code code = weight != NULL ? pare_rewrite_init(out, m, err) : pare_err_nomem(err, (size_t)g->n_values);
+	bool *weight = pare_calloc((size_t)g->n_values + 1, sizeof *weight);
+	enum pare_code code = weight != NULL ? PARE_OK : pare_err_nomem(err, (size_t)g->n_values);
 
-	*n = 0;
-	if (code != PARE_OK) {
-		pare_free(weight);
-		return code;
-	}
-	for (int32_t i = 0; i < g->n_nodes; i++) {
+	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++)
 		mark_weights(m, &g->nodes[i], weight);
-		may &= !g->nodes[i].inlined;
-	}
-	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK && may; i++) {
+	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++) {
 		const struct pare_tensor *t = constant_tensor(&g->nodes[i]);
 
 		if (t == NULL || !weight[g->nodes[i].out[0]] || g->values[g->nodes[i].out[0]].is_output)
 			continue;
-		code = lift(g, i, t, out, err);
+		code = lift(g, i, t, rw, err);
 		*n += code == PARE_OK;
 	}
 	pare_free(weight);
-	if (code == PARE_OK && may)
-		code = pare_lift_linear(m, out, n, err);
-	if (code != PARE_OK)
-		*n = 0;
-	if (*n == 0)
-		pare_rewrite_done(out);
-	return code;
+	return code == PARE_OK ? pare_lift_linear(m, rw, n, err) : code;
 }

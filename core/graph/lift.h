@@ -5,11 +5,10 @@
 
 #include "core/graph/rewrite.h"
 
-/* A rewrite that puts an initializer of the same name in the place of every Constant node whose tensor of floats, of more than one
+/* Adds to a rewrite, and to *n for each: an initializer of the same name in the place of every Constant node whose tensor of floats, of more than one
  * element, is a weight: an operand that the operator's row calls one (the filter of a Conv, a factor of a MatMul), or one of
  * its further parameters (a bias, the scale and statistics of a BatchNormalization). Factors of plain arithmetic stay constants.
- * *n is how many there are; 0: *out is empty. Files of IR version 3, where initializers are graph inputs as well, and those with
- * model-local functions stay as they are. *out is pare_rewrite_done by the caller. */
-PARE_MUST_USE enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *out, size_t *n, struct pare_err *err);
+ * Not for files of IR version 3, where initializers are graph inputs as well, and those with model-local functions. */
+PARE_MUST_USE enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
 
 #endif

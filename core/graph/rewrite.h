@@ -28,15 +28,21 @@ struct pare_node_edit {
 };
 
 /* A node that is put in front of another one. */
-#define PARE_NEW_INPUTS 4
+#define PARE_NEW_INPUTS 6
 #define PARE_NEW_MORE 2
+#define PARE_NEW_ATTRS 3
+#define PARE_NEW_TEXTS 2
+struct pare_new_attr {
+	const char *name;
+	int64_t value;
+	const char *text[PARE_NEW_TEXTS]; /* up to the first NULL; any: a list of texts instead of an integer */
+};
 struct pare_new_node {
 	int32_t before;
 	bool instead; /* stays when that one goes */
 	const char *op, *in[PARE_NEW_INPUTS], *out; /* inputs up to the first NULL */
 	const char *more[PARE_NEW_MORE];            /* further outputs, up to the first NULL */
-	const char *attr; /* its one attribute, an integer; NULL: none */
-	int64_t value;
+	struct pare_new_attr attr[PARE_NEW_ATTRS]; /* up to the first without name */
 	const struct pare_node *like; /* not NULL: all attributes of that node of the graph instead */
 };
 

@@ -19,8 +19,8 @@
  * "byte N"), PARE_E_MODEL (a graph that contradicts itself: where names the node or tensor), PARE_E_LIMIT, PARE_E_NOMEM. */
 PARE_MUST_USE enum pare_code pare_onnx_read(struct pare_span file, struct pare_model **out, struct pare_err *err);
 
-/* Reads a model to train or prune it: as pare_onnx_read, but weights in Constant nodes are initializers (core/graph/lift.h). Where there
- * are any, the model stands over *own, the file rewritten, which lives as long as the model does; else *own stays empty. own is
+/* Reads a model to train or prune it: as pare_onnx_read, but weights in Constant nodes are initializers (core/graph/lift.h) and Loops that are
+ * recurrent layers are GRU and RNN (loop.c). Where there are any, the model stands over *own, the file rewritten, which lives as long as the model does; else *own stays empty. own is
  * pare_buf_done by the caller in any case. */
 PARE_MUST_USE enum pare_code pare_onnx_open(struct pare_span file, struct pare_buf *own, struct pare_model **out, struct pare_err *err);
 

@@ -11,6 +11,7 @@
 
 #define TYPE_INT 2
 #define TYPE_INTS 7
+#define TYPE_STRINGS 8
 
 struct writer {
 	const struct pare_model *m;
@@ -155,6 +156,22 @@ static void copy_attrs(struct writer *w, const struct pare_node *from)
 			copy(w, &in, &c);
 }
 
+static void put_new_attr(struct writer *w, const struct pare_new_attr *a)
+{
+	size_t mark;
+
+	if (a->text[0] == NULL) {
+		put_attr(w, &(struct pare_node_edit){.attr = a->name, .v = &a->value, .n = 1});
+		return;
+	}
+	mark = pare_wire_begin(w->out, NODE_ATTRIBUTE);
+	pare_wire_put_str(w->out, ATTR_NAME, a->name);
+	for (int i = 0; i < PARE_NEW_TEXTS && a->text[i] != NULL; i++)
+		pare_wire_put_str(w->out, ATTR_STRINGS, a->text[i]);
+	pare_wire_put_int(w->out, ATTR_TYPE, TYPE_STRINGS);
+	pare_wire_end(w->out, mark);
+}
+
 static void put_new_node(struct writer *w, const struct pare_new_node *n)
 {
 	size_t mark = pare_wire_begin(w->out, GRAPH_NODE);
@@ -166,8 +183,8 @@ static void put_new_node(struct writer *w, const struct pare_new_node *n)
 		pare_wire_put_str(w->out, NODE_OUTPUT, n->more[k]);
 	pare_wire_put_str(w->out, NODE_NAME, n->out);
 	pare_wire_put_str(w->out, NODE_OP_TYPE, n->op);
-	if (n->attr != NULL)
-		put_attr(w, &(struct pare_node_edit){.attr = n->attr, .v = &n->value, .n = 1});
+	for (int k = 0; k < PARE_NEW_ATTRS && n->attr[k].name != NULL; k++)
+		put_new_attr(w, &n->attr[k]);
 	if (n->like != NULL)
 		copy_attrs(w, n->like);
 	pare_wire_end(w->out, mark);
