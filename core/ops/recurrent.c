@@ -64,7 +64,8 @@ static const struct gate_row *find_gate(struct pare_span name)
 	return NULL;
 }
 
-/* f, g, h of each direction. alpha and beta are consumed in order by the functions that take one. */
+/* f, g, h of each direction. alpha and beta are consumed in order by the functions that take one. A clip holds what the gates are of; the
+ * standard's words (the input of activations) could mean the cell's state before h, too, but ONNX Runtime leaves it as it is. */
 static enum pare_code read_activations(const struct pare_infer *c, struct recurrent_args *a, struct pare_err *err)
 {
 	static const struct {
@@ -84,7 +85,7 @@ static enum pare_code read_activations(const struct pare_infer *c, struct recurr
 		if (row == NULL)
 			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator %s is not supported for execution with activation \"%.*s\"",
 			    c->node->op_type, (int)(name.len < 40 ? name.len : 40), (const char *)name.data);
-		*g = (struct pare_gate){.kind = row->kind, .alpha = row->alpha, .beta = row->beta, .clip = a->clip};
+		*g = (struct pare_gate){.kind = row->kind, .alpha = row->alpha, .beta = row->beta, .clip = i % per_dir < 2 ? a->clip : 0.0f};
 		if (row->takes_alpha && i_alpha < a->alpha.n)
 			g->alpha = a->alpha.v[i_alpha++];
 		if (row->takes_beta && i_beta < a->beta.n)

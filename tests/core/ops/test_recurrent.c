@@ -235,7 +235,7 @@ static double act(const struct recurrent_case *c, int k, double v)
 		i_alpha += a;
 		i_beta += b;
 	}
-	if (c->clip > 0.0f)
+	if (c->clip > 0.0f && k % per < 2) /* not an LSTM's h */
 		v = fmax(fmin(v, (double)c->clip), -(double)c->clip);
 	switch (name[0] == 'S' || name[0] == 's' ? name[1] == 'i' ? 's' : name[1] == 'c' ? 'c' : name[4] : name[0]) {
 	case 's':
