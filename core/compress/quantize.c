@@ -153,7 +153,7 @@ static enum pare_code add_init(struct quantizer *q, const char *base, const char
 static enum pare_code add_node(struct quantizer *q, int32_t before, const char *op, const char *const in[3], const char *base, const char *suffix, const char *attr,
     int64_t value, const char **out)
 {
-	struct pare_new_node n = {.before = before, .op = op, .in = {in[0], in[1], in[2]}, .out = suffixed(q, base, suffix), .attr = {{attr, value, {NULL}}}};
+	struct pare_new_node n = {.before = before, .op = op, .in = {in[0], in[1], in[2]}, .out = suffixed(q, base, suffix), .attr = {{.name = attr, .value = value}}};
 
 	if (n.out == NULL)
 		return pare_err_nomem(q->err, 0);

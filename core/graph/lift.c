@@ -66,5 +66,7 @@ enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite
 		*n += code == PARE_OK;
 	}
 	pare_free(weight);
-	return code == PARE_OK ? pare_lift_linear(m, rw, n, err) : code;
+	if (code == PARE_OK)
+		code = pare_lift_linear(m, rw, n, err);
+	return code == PARE_OK ? pare_lift_attention(m, rw, n, err) : code;
 }

@@ -75,7 +75,7 @@ static enum pare_code add_gemm(struct linear *l, int64_t rows, const char *out)
 
 	if (w == NULL || (b != NULL && bias == NULL))
 		return l->err->code;
-	return add(l, (struct pare_new_node){.op = "Gemm", .in = {l->g->values[l->node->in[0]].name, w, bias}, .out = out, .attr = {{"transB", 1, {NULL}}}});
+	return add(l, (struct pare_new_node){.op = "Gemm", .in = {l->g->values[l->node->in[0]].name, w, bias}, .out = out, .attr = {{.name = "transB", .value = 1}}});
 }
 
 /* Are there rows of equal length, a bias for each or none, and a matrix of floats to multiply? */
@@ -103,7 +103,7 @@ static enum pare_code add_label(struct linear *l, const char *scores, const stru
 	static const int64_t all = -1;
 	const char *out = l->g->values[l->node->out[0]].name, *best = new_name(l, "best"), *flat = out, *shape, *names;
 	bool numbered = true;
-	enum pare_code code = add(l, (struct pare_new_node){.op = "ArgMax", .in = {scores}, .out = best, .attr = {{"axis", 1, {NULL}}}});
+	enum pare_code code = add(l, (struct pare_new_node){.op = "ArgMax", .in = {scores}, .out = best, .attr = {{.name = "axis", .value = 1}}});
 
 	for (size_t i = 0; i < labels->n; i++)
 		numbered &= labels->ints[i] == (int64_t)i;
@@ -141,7 +141,7 @@ static enum pare_code lift_classifier(struct linear *l, bool *done)
 	scores = transform_table[t].op != NULL ? new_name(l, "scores") : probabilities;
 	code = add_gemm(l, (int64_t)labels->n, scores);
 	if (code == PARE_OK && transform_table[t].op != NULL)
-		code = add(l, (struct pare_new_node){.op = transform_table[t].op, .in = {scores}, .out = probabilities, .attr = {{t == 1 ? "axis" : NULL, 1, {NULL}}}});
+		code = add(l, (struct pare_new_node){.op = transform_table[t].op, .in = {scores}, .out = probabilities, .attr = {{.name = t == 1 ? "axis" : NULL, .value = 1}}});
 	return code == PARE_OK ? add_label(l, scores, labels) : code;
 }
 

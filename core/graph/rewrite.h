@@ -32,10 +32,13 @@ struct pare_node_edit {
 #define PARE_NEW_MORE 2
 #define PARE_NEW_ATTRS 3
 #define PARE_NEW_TEXTS 2
+#define PARE_NEW_INTS 4
 struct pare_new_attr {
 	const char *name;
 	int64_t value;
 	const char *text[PARE_NEW_TEXTS]; /* up to the first NULL; any: a list of texts instead of an integer */
+	int64_t ints[PARE_NEW_INTS];      /* n_ints > 0: a list of so many */
+	size_t n_ints;
 };
 struct pare_new_node {
 	int32_t before;
@@ -44,6 +47,7 @@ struct pare_new_node {
 	const char *more[PARE_NEW_MORE];            /* further outputs, up to the first NULL */
 	struct pare_new_attr attr[PARE_NEW_ATTRS]; /* up to the first without name */
 	const struct pare_node *like; /* not NULL: all attributes of that node of the graph instead */
+	const struct pare_tensor *constant; /* not NULL: the attribute "value", a tensor of the graph */
 };
 
 struct pare_rewrite {

@@ -491,7 +491,7 @@ static enum pare_code put_layer(struct lifter *f, struct extent steps)
 	struct pare_loop *l = f->l;
 	bool gru = f->cell->n_gates == 3, usual = strcmp(f->cell->act, "Tanh") == 0;
 	const char *op = gru ? "GRU" : "RNN", *y = pare_rewrite_name(f->rw, l->g, op), *h = pare_rewrite_name(f->rw, l->g, "last"), *x, *w, *r, *b, *h0 = NULL;
-	struct pare_new_node n = {.op = op, .attr = {{"hidden_size", l->n_hidden, {NULL}}}};
+	struct pare_new_node n = {.op = op, .attr = {{.name = "hidden_size", .value = l->n_hidden}}};
 	enum pare_code code = PARE_OK;
 	int n_attrs = 1;
 

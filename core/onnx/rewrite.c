@@ -12,6 +12,7 @@
 #define TYPE_INT 2
 #define TYPE_INTS 7
 #define TYPE_STRINGS 8
+#define TYPE_ONE_TENSOR 4
 
 struct writer {
 	const struct pare_model *m;
@@ -161,7 +162,7 @@ static void put_new_attr(struct writer *w, const struct pare_new_attr *a)
 	size_t mark;
 
 	if (a->text[0] == NULL) {
-		put_attr(w, &(struct pare_node_edit){.attr = a->name, .v = &a->value, .n = 1});
+		put_attr(w, &(struct pare_node_edit){.attr = a->name, .is_list = a->n_ints > 0, .v = a->n_ints > 0 ? a->ints : &a->value, .n = a->n_ints > 0 ? a->n_ints : 1});
 		return;
 	}
 	mark = pare_wire_begin(w->out, NODE_ATTRIBUTE);
@@ -169,6 +170,16 @@ static void put_new_attr(struct writer *w, const struct pare_new_attr *a)
 	for (int i = 0; i < PARE_NEW_TEXTS && a->text[i] != NULL; i++)
 		pare_wire_put_str(w->out, ATTR_STRINGS, a->text[i]);
 	pare_wire_put_int(w->out, ATTR_TYPE, TYPE_STRINGS);
+	pare_wire_end(w->out, mark);
+}
+
+static void put_constant(struct writer *w, const struct pare_tensor *t)
+{
+	size_t mark = pare_wire_begin(w->out, NODE_ATTRIBUTE);
+
+	pare_wire_put_str(w->out, ATTR_NAME, "value");
+	pare_wire_put_bytes(w->out, ATTR_T, t->wire.data, t->wire.len);
+	pare_wire_put_int(w->out, ATTR_TYPE, TYPE_ONE_TENSOR);
 	pare_wire_end(w->out, mark);
 }
 
@@ -187,6 +198,8 @@ static void put_new_node(struct writer *w, const struct pare_new_node *n)
 		put_new_attr(w, &n->attr[k]);
 	if (n->like != NULL)
 		copy_attrs(w, n->like);
+	if (n->constant != NULL)
+		put_constant(w, n->constant);
 	pare_wire_end(w->out, mark);
 }
 
