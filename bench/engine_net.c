@@ -170,8 +170,10 @@ static void pass_shard(void *ctx, int t)
 	pare_net_shard_rows(p->net, p->batch, t, &first, &count);
 	for (int i = 0; i < pare_net_n_inputs(p->net); i++) {
 		size_t n = pare_net_input_shape(p->net, i, &n_dims, dims);
+		const float *x = p->x[i] + (size_t)first * n;
 
-		memcpy(pare_net_shard_input(p->net, t, i), p->x[i] + (size_t)first * n, (size_t)count * n * sizeof(float));
+		if (!pare_net_shard_lend(p->net, t, i, x))
+			memcpy(pare_net_shard_input(p->net, t, i), x, (size_t)count * n * sizeof(float));
 	}
 	pare_net_shard_forward(p->net, t, count, PARE_MODE_INFER, 0, first);
 	if (count > 0) {
@@ -193,7 +195,7 @@ static void draw_inputs(struct pass *p, const struct pare_model *m)
 		size_t n = (size_t)p->batch * pare_net_input_shape(p->net, i, &n_dims, dims);
 		bool whole = m->graph.values[m->graph.inputs[i]].dtype != PARE_DT_FLOAT;
 
-		p->x[i] = pare_calloc(n, sizeof *p->x[i]);
+		p->x[i] = pare_alloc_aligned(n * sizeof *p->x[i]);
 		for (size_t k = 0; k < n; k++)
 			p->x[i][k] = whole ? (float)pare_rng_below(&rng, 2) : pare_rng_uniform(&rng) * 2.0f - 1.0f;
 	}

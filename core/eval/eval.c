@@ -100,7 +100,7 @@ static enum pare_code run_alloc(struct run *r, uint32_t n_rows, struct pare_err 
 	if (r->outs == NULL)
 		return pare_err_nomem(err, 0);
 	for (int i = 0; i < r->fit->n_inputs; i++) {
-		r->x[i] = pare_calloc(r->chunk, r->x_elems[i] * sizeof *r->x[i]);
+		r->x[i] = pare_alloc_aligned(r->chunk * r->x_elems[i] * sizeof *r->x[i]); /* as what is lent to a net must be */
 		if (r->x[i] == NULL)
 			return pare_err_nomem(err, r->chunk * r->x_elems[i] * sizeof *r->x[i]);
 	}

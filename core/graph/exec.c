@@ -92,6 +92,49 @@ static enum pare_code bind_node(struct pare_net *net, int s, struct pare_net_nod
 	return bind_buffers(net, n, r, err);
 }
 
+/* Who reads an input where it stands. One that is an output as well has to be there afterwards, and what trains is read again on the way back. */
+static enum pare_code find_readers(struct pare_net *net, int input, struct pare_err *err)
+{
+	int32_t v = net->inputs[input];
+	struct pare_reader *list;
+	int n = 0;
+
+	for (int i = 0; i < net->model->graph.n_outputs; i++)
+		if (net->values[net->outputs[i]].root == v)
+			return PARE_OK;
+	for (int i = 0; i < net->n_nodes; i++)
+		n += net->nodes[i].node->n_in;
+	list = pare_arena_array(&net->arena, (size_t)n + 1, sizeof *list);
+	if (list == NULL)
+		return pare_err_nomem(err, (size_t)n * sizeof *list);
+	n = 0;
+	for (int i = 0; i < net->n_nodes; i++)
+		for (int k = 0; k < net->nodes[i].node->n_in; k++) {
+			int32_t in = net->nodes[i].node->in[k];
+
+			if (in >= 0 && net->values[in].place == PARE_PLACE_SHARD && net->values[in].root == v)
+				list[n++] = (struct pare_reader){i, k, net->values[in].offset - net->values[v].offset};
+		}
+	net->readers[input] = list;
+	net->n_readers[input] = n;
+	return PARE_OK;
+}
+
+static enum pare_code bind_lending(struct pare_net *net, struct pare_err *err)
+{
+	size_t n = (size_t)net->model->graph.n_inputs;
+	enum pare_code code = PARE_OK;
+
+	net->readers = pare_arena_array(&net->arena, n + 1, sizeof *net->readers);
+	net->n_readers = pare_arena_array(&net->arena, n + 1, sizeof *net->n_readers);
+	if (net->readers == NULL || net->n_readers == NULL)
+		return pare_err_nomem(err, n * sizeof *net->readers);
+	for (size_t i = 0; i < n && code == PARE_OK && !net->opt.training; i++)
+		if (net->values[net->inputs[i]].place == PARE_PLACE_SHARD)
+			code = find_readers(net, (int)i, err);
+	return code;
+}
+
 static void resolve_shapes(const struct pare_net *net, struct pare_net_shard *sh, int64_t count)
 {
 	for (int32_t i = 0; i < net->n_values; i++)
@@ -116,7 +159,8 @@ static enum pare_code bind_shard(struct pare_net *net, int s, struct pare_err *e
 	}
 	sh->shapes = pare_arena_array(&net->arena, (size_t)net->n_values + 1, sizeof *sh->shapes);
 	sh->runs = pare_arena_array(&net->arena, (size_t)net->n_nodes + 1, sizeof *sh->runs);
-	if (sh->shapes == NULL || sh->runs == NULL)
+	sh->lent = pare_arena_array(&net->arena, (size_t)net->model->graph.n_inputs + 1, sizeof *sh->lent);
+	if (sh->shapes == NULL || sh->runs == NULL || sh->lent == NULL)
 		return pare_err_nomem(err, 0);
 	for (int i = 0; i < net->n_nodes; i++) {
 		enum pare_code code = bind_node(net, s, &net->nodes[i], &sh->runs[i], err);
@@ -130,6 +174,8 @@ static enum pare_code bind_shard(struct pare_net *net, int s, struct pare_err *e
 
 enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
 {
+	enum pare_code code;
+
 	net->shards = pare_arena_array(&net->arena, (size_t)net->n_shards, sizeof *net->shards);
 	if (net->shards == NULL)
 		return pare_err_nomem(err, 0);
@@ -137,12 +183,11 @@ enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
 	if (net->n_prepared > 0 && net->prepared == NULL)
 		return pare_err_nomem(err, net->n_prepared * sizeof *net->prepared);
 	net->stale = true;
-	for (int s = 0; s < net->n_shards; s++) {
-		enum pare_code code = bind_shard(net, s, err);
-
-		if (code != PARE_OK)
-			return code;
-	}
+	code = bind_lending(net, err);
+	for (int s = 0; s < net->n_shards && code == PARE_OK; s++)
+		code = bind_shard(net, s, err);
+	if (code != PARE_OK)
+		return code;
 	for (int i = 0; i < net->n_nodes; i++)
 		if (net->nodes[i].constant && net->nodes[i].op->forward != NULL)
 			net->nodes[i].op->forward(&net->shards[0].runs[i]);
@@ -198,7 +243,35 @@ static void copy_stages(struct pare_net *net, struct pare_net_shard *sh, int64_t
 		size_t row = pare_net_value_elems(net, v, 1);
 		float *stage = sh->mem + net->stages[i] + (size_t)at * row, *pass = data_at(net, sh, v);
 
-		memcpy(outputs ? stage : pass, outputs ? pass : stage, (size_t)count * row * sizeof(float));
+		if (i >= g->n_inputs || sh->lent[i] == NULL)
+			memcpy(outputs ? stage : pass, outputs ? pass : stage, (size_t)count * row * sizeof(float));
+	}
+}
+
+bool pare_net_shard_lend(struct pare_net *net, int s, int i, const float *x)
+{
+	if (net->readers[i] == NULL || (uintptr_t)x % PARE_ALIGN != 0)
+		return false;
+	net->shards[s].lent[i] = x;
+	return true;
+}
+
+/* Lent inputs are read from row `at` on, or (at < 0) in their own memory again. */
+static void point_inputs(const struct pare_net *net, struct pare_net_shard *sh, int64_t at)
+{
+	for (int i = 0; i < net->model->graph.n_inputs; i++) {
+		const float *x = sh->lent[i];
+
+		if (x == NULL)
+			continue;
+		if (at < 0)
+			sh->lent[i] = NULL;
+		x = at < 0 ? data_at(net, sh, net->inputs[i]) : x + (size_t)at * pare_net_value_elems(net, net->inputs[i], 1);
+		for (int k = 0; k < net->n_readers[i]; k++) {
+			const struct pare_reader *r = &net->readers[i][k];
+
+			((const float **)(uintptr_t)sh->runs[r->node].in)[r->operand] = x + r->at; /* an array of ours: bind_node */
+		}
 	}
 }
 
@@ -211,16 +284,18 @@ void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum par
 	sh->met = mode == PARE_MODE_TRAIN || mode == PARE_MODE_ESTIMATE;
 	prepare(net);
 	if (net->stages == NULL) {
+		point_inputs(net, sh, 0);
 		run_forward(net, sh, count, mode, step, first_row);
-		return;
 	}
-	for (int64_t at = 0; at < count; at += net->pass_rows) {
+	for (int64_t at = 0; at < count && net->stages != NULL; at += net->pass_rows) {
 		int64_t n = count - at < net->pass_rows ? count - at : net->pass_rows;
 
+		point_inputs(net, sh, at);
 		copy_stages(net, sh, at, n, false);
 		run_forward(net, sh, n, mode, step, first_row + at);
 		copy_stages(net, sh, at, n, true);
 	}
+	point_inputs(net, sh, -1);
 }
 
 static void copy_seeds(struct pare_net *net, struct pare_net_shard *sh)

@@ -372,8 +372,10 @@ static void infer_shard(void *ctx, int t)
 		return;
 	for (int i = 0; i < g->n_inputs; i++) {
 		size_t k = pare_shape_elems(&net->values[g->inputs[i]].shape);
+		const float *x = p->x[i] + (size_t)(p->at + first) * k;
 
-		memcpy(pare_net_shard_input(net, t, i), p->x[i] + (size_t)(p->at + first) * k, (size_t)count * k * sizeof(float));
+		if (!pare_net_shard_lend(net, t, i, x))
+			memcpy(pare_net_shard_input(net, t, i), x, (size_t)count * k * sizeof(float));
 	}
 	pare_net_shard_forward(net, t, count, PARE_MODE_INFER, 0, first);
 	for (int i = 0; i < p->n_out; i++) {

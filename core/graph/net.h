@@ -109,6 +109,9 @@ void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *
  * are written as floats, too, and such outputs are read as floats: exact up to 2^24. */
 float *pare_net_shard_input(struct pare_net *net, int s, int i);
 const float *pare_net_shard_output(const struct pare_net *net, int s, int i);
+/* Instead of filling input i: the next forward of this shard reads its rows at x, and only that one. false: not in this net, or x is not aligned
+ * to PARE_ALIGN; fill the input then. */
+bool pare_net_shard_lend(struct pare_net *net, int s, int i, const float *x);
 /* dL/d(output i), to be filled before backward, which does not change it; zeros until somebody does. NULL in a net that does
  * not train. */
 float *pare_net_shard_output_grad(struct pare_net *net, int s, int i);

@@ -65,6 +65,12 @@ struct pare_net_seed {
 	bool first;    /* overwrite, not add */
 };
 
+/* An operand of a node that stands in the memory of an input, so many floats from its beginning. */
+struct pare_reader {
+	int32_t node, operand;
+	size_t at;
+};
+
 struct pare_net_shard {
 	float *mem;
 	float *grads; /* as long as the parameter slab */
@@ -72,6 +78,7 @@ struct pare_net_shard {
 	struct pare_shape *shapes; /* by value, for count rows */
 	struct pare_run *runs;     /* by node of net->nodes */
 	bool met;                  /* shards wait for each other in the backward pass, as they did in forward */
+	const float **lent;        /* by graph input: where the next pass reads it; NULL: in its own memory */
 };
 
 struct pare_net {
@@ -102,6 +109,8 @@ struct pare_net {
 	size_t n_prepared;
 	float *prepared;     /* what nodes keep of parameters in a net that does not train */
 	bool stale;          /* parameters may have changed since; under lock */
+	struct pare_reader **readers; /* by graph input; NULL where it cannot be lent */
+	int *n_readers;
 	pthread_mutex_t lock;
 	struct pare_net_shard *shards;
 	struct pare_sparse *sparse; /* by parameter, row_start NULL for dense ones; NULL when all are */

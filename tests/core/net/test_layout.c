@@ -300,6 +300,61 @@ START_TEST(passes_take_less_memory)
 }
 END_TEST
 
+/* Rows that are lent give what copied ones give, in one pass and in many, and for that forward alone. */
+START_TEST(lent_rows_are_read_where_they_are)
+{
+	struct gb *b = _i == 0 ? residual() : large();
+	int64_t n = _i == 0 ? BATCH : 64, dims[PARE_MAX_DIMS];
+	struct pare_net *net = nc_net(b, 1, n, false);
+	int n_dims;
+	size_t row = pare_net_input_shape(net, 0, &n_dims, dims), n_y = (size_t)n * pare_net_output_shape(net, 0, &n_dims, dims);
+	size_t n_x = (size_t)n * row;
+	float *x = pare_alloc_aligned((n_x + 16) * sizeof *x), *lent = pare_alloc_aligned(n_y * sizeof *lent), *copied = pare_alloc_aligned(n_y * sizeof *copied);
+	const float *apart = x + 1;
+
+	ck_assert_int_eq(net->stages != NULL, _i == 1);
+	ck_assert(!pare_net_shard_lend(net, 0, 0, apart));
+	nc_fill(x, n_x + 1, 5);
+	ck_assert_int_eq(pare_net_infer_all(net, &apart, n, &copied, NULL), PARE_OK);
+	memmove(x, x + 1, n_x * sizeof *x);
+	ck_assert_int_eq(pare_net_infer_all(net, (const float *const *)&x, n, &lent, NULL), PARE_OK);
+	ck_assert_int_eq(memcmp(lent, copied, n_y * sizeof *lent), 0);
+	memcpy(pare_net_shard_input(net, 0, 0), x, n_x * sizeof *x);
+	memset(x, 0, n_x * sizeof *x);
+	pare_net_shard_forward(net, 0, n, PARE_MODE_INFER, 0, 0);
+	ck_assert_int_eq(memcmp(pare_net_shard_output(net, 0, 0), copied, n_y * sizeof *copied), 0);
+	pare_free(x);
+	pare_free(lent);
+	pare_free(copied);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* An input that is an output as well is read after the pass. */
+START_TEST(what_is_given_back_is_not_lent)
+{
+	struct gb *b = gb_new(17);
+	float *x = pare_alloc_aligned(8 * sizeof *x), y[8];
+	float *out[2] = {NULL, y};
+	struct pare_net *net;
+
+	gb_input(b, "x", "N 2");
+	gb_node(b, "Relu", "r", "x", "y");
+	gb_node(b, "Identity", "i", "x", "z");
+	gb_output(b, "y");
+	gb_output(b, "z");
+	net = nc_net(b, 1, 4, false);
+	nc_fill(x, 8, 6);
+	ck_assert(!pare_net_shard_lend(net, 0, 0, x));
+	ck_assert_int_eq(pare_net_infer_all(net, (const float *const *)&x, 4, out, NULL), PARE_OK);
+	ck_assert_int_eq(memcmp(x, y, sizeof y), 0);
+	pare_free(x);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 /* A change of order costs memory and time: only where somebody needs the other one, and none for planes of one element. */
 START_TEST(only_borders_are_converted)
 {
@@ -323,6 +378,8 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(t, channels_last_changes_nothing, 0, N_NETS);
+	tcase_add_loop_test(t, lent_rows_are_read_where_they_are, 0, 2);
+	tcase_add_test(t, what_is_given_back_is_not_lent);
 	tcase_add_test(t, new_weights_are_prepared_again);
 	if (pare_tile() != &pare_tile_plain) { /* a machine that runs everything row-major */
 		tcase_add_test(t, chains_run_as_one_node);
