@@ -44,7 +44,7 @@ struct pare_net_options {
  * starting at a multiple of 16 floats (gaps are zero and stay zero), the same in every net of a model with the same input shapes. */
 struct pare_param_info {
 	int32_t value;      /* index into model->graph.values */
-	int32_t node;       /* first node that consumes it */
+	int32_t node;       /* first node that reads it; where it is transposed first, that reads that */
 	const char *name;   /* the initializer's */
 	const char *node_name; /* that node's, "" when it has none */
 	size_t offset;      /* into the slab, in floats */

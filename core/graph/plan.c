@@ -55,32 +55,87 @@ static int tied_axis(const struct pare_net *net, const struct pare_net_node *n, 
 	return axis;
 }
 
-/* Follows parameters through views to the nodes that compute with them. The first one tells the output axis, unless a view
+/* The parameter that a value holds, and the Transpose that it has gone through. */
+struct holds {
+	int32_t param; /* -1: none */
+	int32_t turned; /* node; TURN_NONE, or TURN_LOST: one among views */
+};
+enum { TURN_NONE = -1, TURN_LOST = -2 };
+
+/* Does a node hand input 0 on, whoever then computes with it? */
+static bool hands_on(const struct pare_net_node *n)
+{
+	return n->view || strcmp(n->op->name, "Transpose") == 0;
+}
+
+static struct holds handed_on(const struct pare_net *net, int i, struct holds in)
+{
+	const struct pare_net_node *n = &net->nodes[i];
+	bool first = in.param >= 0 && n->node->in[0] == net->params[in.param].value;
+
+	if (in.param >= 0 && (!n->view || in.turned != TURN_NONE))
+		in.turned = !n->view && first ? i : TURN_LOST;
+	return in;
+}
+
+/* The axis of outputs of a parameter that input k of a node holds: of that input, and back through a transposition. */
+static int axis_of_param(const struct pare_net *net, const struct pare_net_node *n, int k, const struct holds *h)
+{
+	const struct pare_shape *whole = &net->values[net->params[h->param].value].shape;
+	struct pare_ties t;
+	int axis;
+
+	if (h->turned == TURN_LOST || (h->turned == TURN_NONE && !pare_shape_same(&net->values[n->node->in[k]].shape, whole)))
+		return -1;
+	axis = tied_axis(net, n, k);
+	if (h->turned == TURN_NONE || axis < 0)
+		return axis;
+	pare_net_ties(net, &net->nodes[h->turned], &t);
+	for (int i = 0; i < t.n; i++)
+		if (t.tie[i].b_axis == axis)
+			return t.tie[i].a_axis;
+	return -1;
+}
+
+/* Follows parameters through views and transpositions to the nodes that compute with them. The first one tells the output axis, unless a view
  * has given the parameter another shape by then. It is a buffer if it is nothing else to anybody. */
 static enum pare_code describe_params(struct pare_net *net, struct pare_err *err)
 {
+	struct holds *holds = pare_calloc((size_t)net->n_values + 1, sizeof *holds);
 	bool *found = pare_calloc((size_t)net->n_params + 1, sizeof *found);
+	enum pare_code code = holds != NULL && found != NULL ? PARE_OK : pare_err_nomem(err, (size_t)net->n_values * sizeof *holds);
 
-	if (found == NULL)
-		return pare_err_nomem(err, (size_t)net->n_params);
-	for (int i = 0; i < net->n_nodes; i++) {
+	for (int32_t v = 0; v < net->n_values && code == PARE_OK; v++)
+		holds[v] = (struct holds){net->values[v].param, TURN_NONE};
+	for (int i = 0; i < net->n_nodes && code == PARE_OK; i++) {
 		const struct pare_net_node *n = &net->nodes[i];
 
-		for (int k = 0; k < n->node->n_in && !n->view; k++) {
-			int32_t v = n->node->in[k], param = v >= 0 ? net->values[net->values[v].root].param : -1;
-			struct pare_param_info *p = &net->params[param < 0 ? 0 : param];
+		for (int k = 0; k < n->node->n_in; k++) {
+			int32_t v = n->node->in[k];
+			const struct holds *h = &holds[v < 0 ? 0 : v];
+			struct pare_param_info *p = &net->params[v < 0 || h->param < 0 ? 0 : h->param];
 
-			if (param < 0 || !pare_net_is_data(net, n, k))
+			if (v < 0 || h->param < 0 || !pare_net_is_data(net, n, k))
 				continue;
+			if (hands_on(n)) {
+				if (k == 0 && n->node->out[0] >= 0)
+					holds[n->node->out[0]] = handed_on(net, i, *h);
+				continue;
+			}
 			p->prunable |= p->n_dims >= 2 && pare_op_has(n->op->weight_in, k);
-			p->buffer = pare_op_has(n->op->buffer_in, k) && (p->buffer || !found[param]);
-			if (!found[param] && pare_shape_same(&net->values[v].shape, &net->values[p->value].shape))
-				p->out_axis = tied_axis(net, n, k);
-			found[param] = true;
+			p->buffer = pare_op_has(n->op->buffer_in, k) && (p->buffer || !found[h->param]);
+			if (!found[h->param])
+				p->out_axis = axis_of_param(net, n, k, h);
+			if (!found[h->param] && h->turned != TURN_NONE) {
+				p->node = n->index;
+				p->node_name = n->node->name;
+			}
+			found[h->param] = true;
 		}
 	}
+	pare_free(holds);
 	pare_free(found);
-	return PARE_OK;
+	return code;
 }
 
 /* In the order of the model's nodes, so that every net of a model has the same slab, whatever was fused. */

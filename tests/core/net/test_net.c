@@ -580,6 +580,37 @@ START_TEST(dropout_masks)
 }
 END_TEST
 
+/* Exporters write a linear layer over sequences as a product with the transposed weight: it is a weight like any other. */
+START_TEST(transposed_weights_are_weights)
+{
+	struct gb *b = gb_new(17);
+	const struct pare_param_info *p;
+	struct pare_net *net;
+
+	gb_input(b, "x", "N 3 4");
+	gb_init(b, "fc.weight", "5 4", NULL);
+	gb_node(b, "Transpose", "turn", "fc.weight", "t");
+	gb_attr_ints(b, "perm", (const int64_t[2]){1, 0}, 2);
+	gb_node(b, "MatMul", "fc", "x t", "h");
+	gb_init(b, "shift", "5 3", NULL);
+	gb_node(b, "Transpose", "turn2", "shift", "s");
+	gb_attr_ints(b, "perm", (const int64_t[2]){1, 0}, 2);
+	gb_node(b, "Add", "add", "h s", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, 2, true);
+	ck_assert_int_eq(pare_net_n_params(net), 2);
+	p = pare_net_param(net, 0);
+	ck_assert_str_eq(p->name, "fc.weight");
+	ck_assert(p->prunable && !p->buffer);
+	ck_assert_int_eq(p->out_axis, 0);
+	ck_assert_str_eq(p->node_name, "fc");
+	ck_assert_int_eq(pare_net_node_macs(net, p->node), 3 * 4 * 5);
+	ck_assert(!pare_net_param(net, 1)->prunable);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 /* x and then n times Relu, as a file: more nodes than a test's graph holds. */
 static void write_chain(struct pare_buf *b, int n)
 {
@@ -690,6 +721,7 @@ int main(void)
 	tcase_add_test(t, constants_are_not_parameters);
 	tcase_add_test(t, dropout_masks);
 	tcase_add_test(t, slots_do_not_overlap);
+	tcase_add_test(t, transposed_weights_are_weights);
 	suite_add_tcase(s, t);
 	t = tcase_create("long");
 	tcase_set_timeout(t, 30);
