@@ -114,20 +114,38 @@ static enum pare_code check_place(const struct job_run *r, const struct pare_che
 	return a != NULL && c->epoch <= pare_args_int(a, "epochs") ? PARE_OK : bad(err, "there is no such epoch");
 }
 
-/* Only weights may be masked. */
-static bool masks_weights_only(const struct job_run *r, const uint8_t *mask)
+/* Does element i of a parameter belong to what a cut has removed? */
+static bool is_cut(const struct job_run *r, const struct pare_param_info *p, size_t i, const uint8_t *cut)
+{
+	size_t inner = p->n_elems;
+
+	for (int axis = 0; cut != NULL && axis < p->n_dims; axis++) {
+		size_t len = (size_t)p->dims[axis];
+		uint32_t base = r->cut.slices.base[(size_t)p->value * PARE_MAX_DIMS + (size_t)axis];
+
+		inner /= len;
+		if (base != PARE_NO_SLICE && cut[base + i / inner % len] != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Only weights may be masked, and of other parameters what went with a structure; cut: of the same moment, NULL if there is none. */
+static bool mask_fits(const struct job_run *r, const uint8_t *mask, const uint8_t *cut)
 {
 	size_t at = 0, len = pare_net_slab_len(r->net);
 
-	for (int p = 0; mask != NULL && p <= pare_net_n_params(r->net); p++) {
-		const struct pare_param_info *info = p < pare_net_n_params(r->net) ? pare_net_param(r->net, p) : NULL;
-		size_t end = info != NULL && info->prunable ? info->offset : info != NULL ? info->offset + info->n_elems : len;
+	for (int p = 0; mask != NULL && p < pare_net_n_params(r->net); p++) {
+		const struct pare_param_info *info = pare_net_param(r->net, p);
 
-		if (end > at && memchr(mask + at, 0, end - at) != NULL)
+		if (info->offset > at && memchr(mask + at, 0, info->offset - at) != NULL)
 			return false;
-		at = info != NULL && info->prunable ? info->offset + info->n_elems : end;
+		at = info->offset + info->n_elems;
+		for (size_t i = 0; !info->prunable && i < info->n_elems; i++)
+			if (mask[info->offset + i] == 0 && !is_cut(r, info, i, cut))
+				return false;
 	}
-	return true;
+	return mask == NULL || len == at || memchr(mask + at, 0, len - at) == NULL;
 }
 
 static bool states_fit(const struct job_run *r, const struct pare_checkpoint *c)
@@ -135,7 +153,7 @@ static bool states_fit(const struct job_run *r, const struct pare_checkpoint *c)
 	bool fit = c->states_len == c->n_states * c->slab_len && c->states_slices == c->n_states * c->n_slices;
 
 	for (int64_t i = 0; fit && i < c->n_states; i++)
-		fit = masks_weights_only(r, c->state_masks + i * c->slab_len);
+		fit = mask_fits(r, c->state_masks + i * c->slab_len, c->n_slices > 0 && c->state_cuts != NULL ? c->state_cuts + i * c->n_slices : NULL);
 	return fit;
 }
 
@@ -143,7 +161,7 @@ static enum pare_code check_state(const struct job_run *r, const struct pare_che
 {
 	if ((size_t)c->slab_len != pare_net_slab_len(r->net) || c->n_slices != (r->cut.gone != NULL ? (int64_t)r->cut.slices.n : 0))
 		return bad(err, "the model has another structure");
-	if (!masks_weights_only(r, c->mask) || !masks_weights_only(r, c->kept_mask) || !masks_weights_only(r, c->before))
+	if (!mask_fits(r, c->mask, c->cut) || !mask_fits(r, c->kept_mask, c->kept_cut) || !mask_fits(r, c->before, c->cut))
 		return bad(err, "a mask covers what is no weight");
 	if (!states_fit(r, c))
 		return bad(err, "the models of a search have another structure");

@@ -251,11 +251,13 @@ START_TEST(killed_jobs_end_the_same)
 			if (run(job, true, true) == PARE_OK)
 				break;
 			ck_assert_msg(r.err.code == PARE_E_WORKER_CRASHED, "%s", r.err.message);
+			ck_assert_msg(count_events("begins anew") == 0, "job %d: %.200s", _i, strstr(r.events.data, "begins anew"));
 			resumed += count_events("resumed {");
 		}
 		kill_after = 0;
 		(void)snprintf(how, sizeof how, "job %d, life %d", _i, life);
 		run_well(job, true, true);
+		ck_assert_msg(count_events("begins anew") == 0, "job %d: %.200s", _i, strstr(r.events.data, "begins anew"));
 		resumed += count_events("resumed {");
 		ends_like(&want, how);
 	}
