@@ -3,7 +3,8 @@
  *   LinearRegressor    Gemm(x, coefficients [targets, features], intercepts)
  *   LinearClassifier   the same with a row for every class, then Softmax or Sigmoid; the label is ArgMax of it, by Gather where classes are not 0, 1, 2 …
  *
- * What has another form stays as it is, carried and refused for execution by name: labels that are texts, one row for two classes, other functions of the scores, models
+ * Labels that are texts are gathered, too; that output is not run (texts are nothing to compute with), but the product has it. They must be sorted, as scikit-learn has them,
+ * because a table's texts are numbered so. What has another form stays as it is, carried and refused for execution by name: one row for two classes, other functions of the scores, models
  * that import no operators of ONNX's own. */
 #include <string.h>
 
@@ -97,16 +98,44 @@ static enum pare_code lift_regressor(struct linear *l, bool *done)
 	return *done ? add_gemm(l, targets, l->g->values[l->node->out[0]].name) : PARE_OK;
 }
 
+static const char *add_texts(struct linear *l, const struct pare_attr *labels)
+{
+	struct pare_new_init init = {.name = new_name(l, "classlabels"), .dtype = PARE_DT_STRING, .n_dims = 1, .dims = {(int64_t)labels->n}, .texts = labels->strings};
+
+	if (init.name == NULL)
+		(void)pare_err_nomem(l->err, 0);
+	return init.name != NULL && pare_rewrite_add_init(l->rw, &init, l->err) == PARE_OK ? init.name : NULL;
+}
+
+/* The labels, if they are of a form that is taken over. */
+static const struct pare_attr *labels_of(const struct pare_node *n)
+{
+	const struct pare_attr *ints = pare_node_attr(n, "classlabels_ints"), *texts = pare_node_attr(n, "classlabels_strings");
+
+	if (ints != NULL && ints->type == PARE_ATTR_INTS && ints->n > 1)
+		return ints;
+	if (texts == NULL || texts->type != PARE_ATTR_STRINGS || texts->n < 2)
+		return NULL;
+	for (size_t i = 1; i < texts->n; i++) {
+		const struct pare_span *a = &texts->strings[i - 1], *b = &texts->strings[i];
+		int order = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+
+		if (order > 0 || (order == 0 && a->len >= b->len))
+			return NULL;
+	}
+	return texts;
+}
+
 /* The class with the greatest score. */
 static enum pare_code add_label(struct linear *l, const char *scores, const struct pare_attr *labels)
 {
 	static const int64_t all = -1;
 	const char *out = l->g->values[l->node->out[0]].name, *best = new_name(l, "best"), *flat = out, *shape, *names;
-	bool numbered = true;
+	bool numbered = labels->type == PARE_ATTR_INTS;
 	enum pare_code code = add(l, (struct pare_new_node){.op = "ArgMax", .in = {scores}, .out = best, .attr = {{.name = "axis", .value = 1}}});
 
-	for (size_t i = 0; i < labels->n; i++)
-		numbered &= labels->ints[i] == (int64_t)i;
+	for (size_t i = 0; i < labels->n && numbered; i++)
+		numbered = labels->ints[i] == (int64_t)i;
 	if (code != PARE_OK)
 		return code;
 	if (!numbered)
@@ -117,7 +146,10 @@ static enum pare_code add_label(struct linear *l, const char *scores, const stru
 	code = add(l, (struct pare_new_node){.op = "Reshape", .in = {best, shape}, .out = flat});
 	if (code != PARE_OK || numbered)
 		return code;
-	names = add_init(l, "classlabels", PARE_DT_INT64, 1, (int64_t)labels->n, 0, labels->ints, labels->n * sizeof *labels->ints);
+	if (labels->type == PARE_ATTR_STRINGS)
+		names = add_texts(l, labels);
+	else
+		names = add_init(l, "classlabels", PARE_DT_INT64, 1, (int64_t)labels->n, 0, labels->ints, labels->n * sizeof *labels->ints);
 	return names != NULL ? add(l, (struct pare_new_node){.op = "Gather", .in = {names, flat}, .out = out}) : l->err->code;
 }
 
@@ -127,14 +159,14 @@ static const struct {
 
 static enum pare_code lift_classifier(struct linear *l, bool *done)
 {
-	const struct pare_attr *labels = pare_node_attr(l->node, "classlabels_ints");
+	const struct pare_attr *labels = labels_of(l->node);
 	const char *probabilities, *scores;
 	size_t t = 0, n_transforms = sizeof transform_table / sizeof transform_table[0];
 	enum pare_code code;
 
 	while (t < n_transforms && !is_transform(l->node, transform_table[t].transform))
 		t++;
-	*done = t < n_transforms && labels != NULL && labels->type == PARE_ATTR_INTS && labels->n > 1 && fits(l, (int64_t)labels->n) && l->node->n_out == 2 && l->node->out[0] >= 0 && l->node->out[1] >= 0;
+	*done = t < n_transforms && labels != NULL && fits(l, (int64_t)labels->n) && l->node->n_out == 2 && l->node->out[0] >= 0 && l->node->out[1] >= 0;
 	if (!*done)
 		return PARE_OK;
 	probabilities = l->g->values[l->node->out[1]].name;

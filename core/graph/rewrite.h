@@ -13,6 +13,7 @@ struct pare_new_init {
 	int64_t dims[PARE_MAX_DIMS];
 	const void *bytes; /* little-endian, as in raw_data */
 	size_t n_bytes;
+	const struct pare_span *texts; /* PARE_DT_STRING: dims[0] of them in the place of bytes */
 };
 
 /* One change of a node. attr not NULL: that attribute is v (a list if is_list), or goes when n is 0. op not NULL: the node becomes that

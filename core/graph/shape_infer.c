@@ -170,7 +170,7 @@ static void choose_outputs(struct pare_net *net)
 	bool any = false;
 
 	for (int32_t i = 0; i < g->n_values; i++)
-		net->values[i].runs = g->values[i].init != NULL;
+		net->values[i].runs = g->values[i].init != NULL && g->values[i].init->dtype != PARE_DT_STRING;
 	for (int i = 0; i < g->n_inputs; i++)
 		net->values[g->inputs[i]].runs = true;
 	for (int32_t i = 0; i < g->n_nodes; i++) {

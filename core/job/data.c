@@ -2,7 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/graph/graph_priv.h"
 #include "core/job/job_priv.h"
+#include "core/onnx/schema.h"
+#include "core/onnx/wire.h"
 
 static const struct pare_arg *list_of(const struct pare_args *a, const char *name)
 {
@@ -60,6 +63,64 @@ enum pare_code job_open_data(struct job_worker *w, const struct pare_args *data,
 	return pare_data_open(files, n, &opt, out, err);
 }
 
+/* The texts that the model gives a class for its number: a vector that a node picks from, as exporters of classifiers write it. NULL: none. */
+static const struct pare_tensor *class_texts(const struct pare_graph *g, int64_t n_classes)
+{
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		const struct pare_node *n = &g->nodes[i];
+		const struct pare_tensor *t = n->n_in == 2 && n->in[0] >= 0 ? g->values[n->in[0]].init : NULL;
+
+		if (t != NULL && t->dtype == PARE_DT_STRING && t->n_elems == (size_t)n_classes && (strcmp(n->op_type, "Gather") == 0 || strcmp(n->op_type, "ArrayFeatureExtractor") == 0))
+			return t;
+	}
+	return NULL;
+}
+
+/* Are the labels texts, and not numbers that name themselves? */
+static bool has_texts(const struct pare_data_field *y)
+{
+	char number[24];
+
+	for (int i = 0; i < y->n_classes && y->class_names != NULL; i++) {
+		(void)snprintf(number, sizeof number, "%d", i);
+		if (strcmp(number, y->class_names[i]) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* A table numbers its texts by itself, so they must come out as the model numbers them. */
+static enum pare_code check_texts(const struct pare_model *m, const struct pare_fit_output *o, const struct pare_data_field *y, struct pare_err *err)
+{
+	const struct pare_tensor *t = o->task == PARE_TASK_CLASSIFY && has_texts(y) ? class_texts(&m->graph, o->width) : NULL;
+	char theirs[PARE_NAME_SHOWN], ours[PARE_NAME_SHOWN];
+	struct pare_field f;
+	struct pare_wire w;
+	int i = 0;
+
+	if (t == NULL)
+		return PARE_OK;
+	pare_wire_init(&w, t->wire.data, t->wire);
+	while (i < y->n_classes && pare_wire_next(&w, &f)) {
+		char *text;
+		bool same;
+
+		if (f.number != TENSOR_STRING_DATA)
+			continue;
+		text = pare_strndup((const char *)f.span.data, f.span.len);
+		if (text == NULL)
+			return pare_err_nomem(err, f.span.len);
+		same = strcmp(text, y->class_names[i]) == 0;
+		(void)pare_name_shown(text, theirs);
+		pare_free(text);
+		if (!same)
+			return pare_err_set(err, PARE_E_LABEL, NULL, "class %d is \"%s\" in the data set and \"%s\" in the model; texts are numbered in sorted order, so those of the model must all be there, and no others", i,
+			    pare_name_shown(y->class_names[i], ours), theirs);
+		i++;
+	}
+	return PARE_OK;
+}
+
 enum pare_code job_fit(struct job_run *r, struct pare_err *err)
 {
 	const struct pare_args *data = pare_args_obj(pare_job_args(r->job), "data");
@@ -74,6 +135,8 @@ enum pare_code job_fit(struct job_run *r, struct pare_err *err)
 	for (size_t i = 0; i < targets->n; i++)
 		pairs[1][i] = (struct pare_fit_pair){pare_args_str(targets->list[i], "output"), pare_args_str(targets->list[i], "array")};
 	code = pare_fit_make(r->net, r->data, &opt, &r->fit, err);
+	for (int i = 0; i < r->fit.n_outputs && code == PARE_OK; i++)
+		code = check_texts(r->model, &r->fit.outputs[i], &pare_data_info(r->data)->y[r->fit.outputs[i].y], err);
 	r->fit.cancel = job_cancel_flag();
 	return code;
 }

@@ -41,7 +41,10 @@ static void put_new_init(struct writer *w, const struct pare_new_init *t)
 		pare_wire_put_int(w->out, TENSOR_DIMS, t->dims[i]);
 	pare_wire_put_int(w->out, TENSOR_DATA_TYPE, t->dtype);
 	pare_wire_put_str(w->out, TENSOR_NAME, t->name);
-	pare_wire_put_bytes(w->out, TENSOR_RAW_DATA, t->bytes, t->n_bytes);
+	if (t->texts == NULL)
+		pare_wire_put_bytes(w->out, TENSOR_RAW_DATA, t->bytes, t->n_bytes);
+	for (int64_t i = 0; t->texts != NULL && i < t->dims[0]; i++)
+		pare_wire_put_bytes(w->out, TENSOR_STRING_DATA, t->texts[i].data, t->texts[i].len);
 	pare_wire_end(w->out, mark);
 }
 

@@ -199,6 +199,48 @@ START_TEST(inspection_of_packed_data)
 }
 END_TEST
 
+/* A table whose labels are the last classes of three. */
+static enum pare_code go_texts(int first)
+{
+	static char table[65536];
+	size_t n = (size_t)snprintf(table, sizeof table, "a,b,c,d,label\n");
+
+	for (int i = 0; i < 120; i++) {
+		int c = first + i % (3 - first);
+
+		n += (size_t)snprintf(table + n, sizeof table - n, "%d.%d,3.%d,%d.%d,%d.%d,%c\n", 5 + c, i % 10, i % 7, 1 + 2 * c, i % 5, c, i % 3, "abc"[c]);
+	}
+	rig_input(&r, "data", "flowers.csv", table, n);
+	r.start.kind = "run";
+	r.start.job = HEAD "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":20,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}},{\"prune\":{\"sparsity\":0.25,\"recover\":{\"epochs\":5}}}]}}";
+	rig_file(&r, "model", "tests/golden/sklearn/texts.onnx");
+	return rig_go(&r);
+}
+
+/* scikit-learn's classifier whose labels are texts: the product still answers with them. */
+START_TEST(labels_that_are_texts)
+{
+	json_t *v;
+	char *model;
+	size_t n;
+
+	ck_assert_msg(go_texts(0) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	v = rig_report(&r);
+	ck_assert_double_ge(rig_num(v, "final.accuracy"), 0.9);
+	json_decref(v);
+	model = rig_output(&r, "model.onnx", &n);
+	ck_assert_ptr_nonnull(memmem(model, n, "\x32\x01" "a\x32\x01" "b\x32\x01" "c", 9)); /* string_data */
+	free(model);
+}
+END_TEST
+
+START_TEST(texts_that_would_be_numbered_otherwise)
+{
+	ck_assert_int_eq(go_texts(1), PARE_E_LABEL);
+	ck_assert_msg(strstr(r.err.message, "\"b\" in the data set and \"a\" in the model") != NULL, "%s", r.err.message);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/data");
@@ -213,6 +255,8 @@ int main(int argc, char **argv)
 	tcase_add_test(t, labels_find_their_output);
 	tcase_add_test(t, packed_data_larger_than_memory);
 	tcase_add_test(t, inspection_of_packed_data);
+	tcase_add_test(t, labels_that_are_texts);
+	tcase_add_test(t, texts_that_would_be_numbered_otherwise);
 	suite_add_tcase(s, t);
 	return rig_main(s);
 }

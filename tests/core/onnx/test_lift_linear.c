@@ -44,6 +44,8 @@ static void check_numbers(const char *name, const struct pare_model *m, const fl
 		size_t n = pare_net_output_shape(net, i, &n_dims, dims);
 		float got[ROWS * 8];
 
+		if (n_dims == 0) /* labels that are texts */
+			continue;
 		ck_assert(n <= 8 && at + ROWS * n <= n_numbers);
 		ck_assert_uint_eq(nc_output(net, i, ROWS, got), ROWS * n);
 		for (size_t k = 0; k < ROWS * n; k++)
@@ -58,7 +60,7 @@ static void check_numbers(const char *name, const struct pare_model *m, const fl
 static const struct {
 	const char *name;
 	int64_t n_weights;
-} model_table[] = {{"classes", 12}, {"names", 12}, {"two", 8}, {"margins", 12}, {"one_target", 4}, {"targets", 12}};
+} model_table[] = {{"classes", 12}, {"names", 12}, {"two", 8}, {"margins", 12}, {"one_target", 4}, {"targets", 12}, {"texts", 12}};
 
 START_TEST(linear_models_become_products)
 {
@@ -86,7 +88,8 @@ START_TEST(linear_models_become_products)
 }
 END_TEST
 
-START_TEST(labels_that_are_texts_stay)
+/* A table's texts are numbered in sorted order, and so must the model's be. */
+START_TEST(texts_out_of_order_stay)
 {
 	static uint8_t file[MAX_FILE];
 	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
@@ -95,7 +98,10 @@ START_TEST(labels_that_are_texts_stay)
 	struct pare_buf own;
 	struct pare_err err = {0};
 	size_t len = load("texts", "onnx", file);
+	uint8_t *labels = memmem(file, len, "\x4a\x01" "a\x4a\x01" "b", 6);
 
+	ck_assert_ptr_nonnull(labels);
+	labels[2] = 'z';
 	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, &own, &m, &err), PARE_OK);
 	ck_assert_uint_eq(own.len, 0);
 	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_E_UNSUPPORTED_OP);
@@ -113,7 +119,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(t, linear_models_become_products, 0, (int)(sizeof model_table / sizeof *model_table));
-	tcase_add_test(t, labels_that_are_texts_stay);
+	tcase_add_test(t, texts_out_of_order_stay);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
