@@ -3,7 +3,7 @@
  * each such input, and one behind each output that does not have the batch first. Within the graph the batch may stand anywhere, as everywhere else. Rejected: rows at a stride,
  * which every reader and writer of inputs would have to know of; and a rewritten file, which would have to be written back.
  *
- * Which axis is the batch is told by the one size that is open (shape_infer.c). */
+ * Which axis is the batch is told by the one size that is open, or by a recurrent layer (shape_infer.c). */
 #include <string.h>
 
 #include "core/graph/net_priv.h"

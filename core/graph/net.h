@@ -58,7 +58,7 @@ struct pare_param_info {
 
 /* Plans and allocates. Outputs that need an operator we do not have are left out (their shape has no dimensions), unless all do.
  * The model must outlive the net. PARE_E_UNSUPPORTED_OP names node and operator; PARE_E_SHAPE names
- * node and shapes, or an input and the shape it was given. The first dimension of a graph input is the batch, or the second where that alone is open ([T, N, F]): callers see rows first in any case. */
+ * node and shapes, or an input and the shape it was given. The first dimension of a graph input is the batch, or the second where that alone is open ([T, N, F]), or where both are and a recurrent layer reads the input by steps: callers see rows first in any case. */
 PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err);
 void pare_net_free(struct pare_net *net);
 

@@ -73,13 +73,52 @@ static bool opens_second(const struct pare_value *v)
 	return v->n_dims > 1;
 }
 
-/* Is time first, and the batch behind it? What has one row in front, as a state of one layer has, may be a batch of one whose lengths are open, unless another input tells. */
+static bool opens_first_two(const struct pare_value *v)
+{
+	return v->n_dims > 1 && v->dims[0] < 0 && v->dims[1] < 0;
+}
+
+/* Operators whose result has the first two axes of that input. */
+static bool keeps_first_two(const struct pare_node *n, int k)
+{
+	static const struct {
+		const char *op;
+		int input;
+	} op_table[] = {{"Identity", 0}, {"Cast", 0}, {"Dropout", 0}, {"Relu", 0}, {"Tanh", 0}, {"LayerNormalization", 0}, {"MatMul", 0}, {"Add", 0}, {"Gather", 1}};
+
+	for (size_t i = 0; i < sizeof op_table / sizeof op_table[0]; i++)
+		if (k == op_table[i].input && n->domain[0] == '\0' && strcmp(n->op_type, op_table[i].op) == 0)
+			return n->n_out > 0 && n->out[0] >= 0;
+	return false;
+}
+
+/* Is the value, as it stands, the sequence of a recurrent layer with its steps first? Follows one way through the graph, in its order. */
+static bool is_read_by_steps(const struct pare_graph *g, int32_t v)
+{
+	for (int32_t i = 0; i < g->n_nodes; i++) {
+		const struct pare_node *n = &g->nodes[i];
+		const struct pare_attr *layout = pare_node_attr(n, "layout");
+		bool recurrent = n->domain[0] == '\0' && (strcmp(n->op_type, "RNN") == 0 || strcmp(n->op_type, "LSTM") == 0 || strcmp(n->op_type, "GRU") == 0);
+
+		if (recurrent && n->n_in > 0 && n->in[0] == v)
+			return layout == NULL || layout->i == 0;
+		for (int k = 0; k < n->n_in; k++)
+			if (n->in[k] == v && keeps_first_two(n, k)) {
+				v = n->out[0];
+				break;
+			}
+	}
+	return false;
+}
+
+/* Is time first, and the batch behind it? What has one row in front, as a state of one layer has, may be a batch of one whose lengths are open, unless another input tells;
+ * where both sizes are open, the layer that reads them tells. */
 static bool time_is_first(const struct pare_graph *g)
 {
 	for (int i = 0; i < g->n_inputs; i++) {
 		const struct pare_value *v = &g->values[g->inputs[i]];
 
-		if (opens_second(v) && v->dims[0] > 1)
+		if ((opens_second(v) && v->dims[0] > 1) || (opens_first_two(v) && is_read_by_steps(g, g->inputs[i])))
 			return true;
 	}
 	return false;
@@ -103,13 +142,13 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 		    v->n_dims < 0 ? "no shape" : "no dimensions");
 	nv->shape.n_dims = v->n_dims;
 	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
-	axis = opens_second(v) && time_is_first(g) ? 1 : 0;
+	axis = (opens_second(v) && time_is_first(g)) || (opens_first_two(v) && is_read_by_steps(g, g->inputs[i])) ? 1 : 0;
 	nv->shape.dims[axis] = 1;
 	nv->shape.batch = PARE_BIT(axis);
 	code = close_dims(net, v->name, axis, &nv->shape, err);
 	if (code != PARE_OK)
 		return code;
-	for (int k = 1; k < v->n_dims; k++)
+	for (int k = 0; k < v->n_dims; k++)
 		if (nv->shape.dims[k] < 0)
 			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; only that of the batch may be open",
 			    k, name);

@@ -694,6 +694,51 @@ START_TEST(slots_do_not_overlap)
 }
 END_TEST
 
+/* An LSTM behind a layer, over x of that shape; out gets the last state of 3 rows of 5 steps of 2. */
+static void run_lstm(const char *shape, int64_t layout, const float *x, float *out)
+{
+	static const struct pare_input_shape rows = {.name = "x", .n_dims = 2, .dims = {5, 2}};
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 3, .shapes = &rows, .n_shapes = 1};
+	float w0[4], w[4 * 4 * 2], r[4 * 4 * 4];
+	struct gb *b = gb_new(17);
+	struct pare_net *net = NULL;
+	struct pare_err err = {0};
+
+	nc_fill(w0, 4, 1);
+	nc_fill(w, 32, 2);
+	nc_fill(r, 64, 3);
+	gb_input(b, "x", shape);
+	gb_init(b, "w0", "2 2", w0);
+	gb_init(b, "w", "1 16 2", w);
+	gb_init(b, "r", "1 16 4", r);
+	gb_node(b, "MatMul", "first", "x w0", "h");
+	gb_node(b, "LSTM", "lstm", "h w r", "y last");
+	gb_attr_int(b, "hidden_size", 4);
+	gb_attr_int(b, "layout", layout);
+	gb_output(b, "last");
+	ck_assert_msg(pare_net_new(gb_model(b), &opt, &net, &err) == PARE_OK, "%s: %s: %s", shape, err.where, err.message);
+	nc_forward(net, &x, 3, PARE_MODE_INFER, 0);
+	ck_assert_uint_eq(nc_output(net, 0, 3, out), 3 * 4);
+	pare_net_free(net);
+	gb_free(b);
+}
+
+/* Steps and batch both open: the layer that reads the input says which is which. */
+START_TEST(a_layer_tells_the_batch)
+{
+	float x[3 * 5 * 2], stated[12], open[12], first[12];
+
+	nc_fill(x, 30, 4);
+	run_lstm("5 N 2", 0, x, stated);
+	run_lstm("N N 2", 0, x, open);
+	run_lstm("N N 2", 1, x, first);
+	for (int i = 0; i < 12; i++) {
+		ck_assert_float_eq_tol(open[i], stated[i], 1e-7f);
+		ck_assert_float_eq_tol(first[i], stated[i], 1e-6f);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("net");
@@ -717,6 +762,7 @@ int main(void)
 	tcase_add_test(t, output_kinds);
 	tcase_add_test(t, folding_the_batch_away_runs_as_one_shard);
 	tcase_add_test(t, fixed_batch_of_the_file_is_not_binding);
+	tcase_add_test(t, a_layer_tells_the_batch);
 	tcase_add_test(t, open_dimensions);
 	tcase_add_test(t, constants_are_not_parameters);
 	tcase_add_test(t, dropout_masks);
