@@ -184,7 +184,7 @@ struct job_run {
 	int n_side;
 	struct pare_model *teacher_model; /* the job's second model, or NULL */
 	struct pare_net *teacher;         /* of the present training run, or NULL */
-	struct pare_buf own; /* what the model stands over, if not the file (pare_onnx_open) */
+	struct pare_buf own, teacher_own; /* what the models stand over, if not the files (pare_onnx_open) */
 	float *input, *dense, *final; /* copies of the slab: as uploaded, before the first pruning, at the end */
 	float *fold_dense;            /* the same as dense, of the fold under way; NULL until a fold prunes */
 	bool has_fold_dense;

@@ -481,6 +481,7 @@ void job_run_done(struct job_run *r)
 	job_factored_done(&r->factored);
 	pare_model_free(r->teacher_model);
 	pare_buf_done(&r->own);
+	pare_buf_done(&r->teacher_own);
 	job_sweep_free(r->sweep);
 	job_origin_done(r);
 	pare_job_free(r->own_job);

@@ -199,10 +199,12 @@ START_TEST(inspection_of_packed_data)
 }
 END_TEST
 
+#define TEXTS_RECIPE "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":20,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}%s}},{\"prune\":{\"sparsity\":0.25,\"recover\":{\"epochs\":5}}}]}}"
+
 /* A table whose labels are the last classes of three. */
-static enum pare_code go_texts(int first)
+static enum pare_code go_texts(int first, const char *head, const char *distill)
 {
-	static char table[65536];
+	static char table[65536], job[512];
 	size_t n = (size_t)snprintf(table, sizeof table, "a,b,c,d,label\n");
 
 	for (int i = 0; i < 120; i++) {
@@ -212,7 +214,9 @@ static enum pare_code go_texts(int first)
 	}
 	rig_input(&r, "data", "flowers.csv", table, n);
 	r.start.kind = "run";
-	r.start.job = HEAD "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":20,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}},{\"prune\":{\"sparsity\":0.25,\"recover\":{\"epochs\":5}}}]}}";
+	n = (size_t)snprintf(job, sizeof job, "%s" TEXTS_RECIPE, head, distill);
+	ck_assert_uint_lt(n, sizeof job);
+	r.start.job = job;
 	rig_file(&r, "model", "tests/golden/sklearn/texts.onnx");
 	return rig_go(&r);
 }
@@ -224,7 +228,7 @@ START_TEST(labels_that_are_texts)
 	char *model;
 	size_t n;
 
-	ck_assert_msg(go_texts(0) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	ck_assert_msg(go_texts(0, HEAD, "") == PARE_OK, "%s: %s", r.err.where, r.err.message);
 	v = rig_report(&r);
 	ck_assert_double_ge(rig_num(v, "final.accuracy"), 0.9);
 	json_decref(v);
@@ -234,9 +238,17 @@ START_TEST(labels_that_are_texts)
 }
 END_TEST
 
+/* A teacher is opened like the model: what stands for a product in its file is one. */
+START_TEST(teachers_are_opened_like_models)
+{
+	rig_file_as(&r, "teacher", "t", "tests/golden/sklearn/texts.onnx");
+	ck_assert_msg(go_texts(0, HEAD "\"teacher\":\"t\",", ",\"distill\":{\"teacher\":\"model\"}") == PARE_OK, "%s: %s", r.err.where, r.err.message);
+}
+END_TEST
+
 START_TEST(texts_that_would_be_numbered_otherwise)
 {
-	ck_assert_int_eq(go_texts(1), PARE_E_LABEL);
+	ck_assert_int_eq(go_texts(1, HEAD, ""), PARE_E_LABEL);
 	ck_assert_msg(strstr(r.err.message, "\"b\" in the data set and \"a\" in the model") != NULL, "%s", r.err.message);
 }
 END_TEST
@@ -256,6 +268,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, packed_data_larger_than_memory);
 	tcase_add_test(t, inspection_of_packed_data);
 	tcase_add_test(t, labels_that_are_texts);
+	tcase_add_test(t, teachers_are_opened_like_models);
 	tcase_add_test(t, texts_that_would_be_numbered_otherwise);
 	suite_add_tcase(s, t);
 	return rig_main(s);
