@@ -12,7 +12,7 @@ void srv_sched_short_turns(bool on);
 
 /* posix_spawn(), by a thread that lives as long as the process and runs at SRV_ENGINE_NICE, so that the new process does, too, from its very
  * first instruction: exec and the loader are most of what a short engine costs. Returns 0 or an errno, as posix_spawn() does. */
-#define SRV_ENGINE_NICE 10
+#define SRV_ENGINE_NICE 19 /* among the processes of a service, a container or a terminal: the kernel weighs those against others as a whole */
 int srv_sched_spawn(pid_t *out, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const environment[]);
 
 #endif
