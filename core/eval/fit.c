@@ -3,7 +3,8 @@
  * train on scrambled images, only worse.
  *
  * Rows fit an input when their dimensions are the same up to ones, or when one of both is flat. [H, W, C] against [C, H, W] is
- * turned while batches are filled, unless the user forbids it.
+ * turned while batches are filled, unless the user forbids it. A model that leaves sizes open takes those of the rows by the same
+ * rules: what stands across from an open size is that size.
  *
  * Positions: labels [T] or [H, W] go with outputs [T, C] as exporters of language models write them, or [C, H, W] as those of
  * image models do. When both are possible (C = T) labels of one dimension take the first form and maps the second. A loss over
@@ -119,9 +120,9 @@ static void list_names(const struct fitting *f, bool x, char out[200])
 		used += (size_t)snprintf(out + used, 200 - used, "%s\"%s\"", i > 0 ? ", " : "", x ? f->info->x[i].name : f->info->y[i].name);
 }
 
-static enum pare_code find_x(struct fitting *f, int i, int *out)
+static enum pare_code find_x(const struct fitting *f, const char *name, int n_inputs, int *out)
 {
-	const char *name = pare_net_input_name(f->net, i), *array = name;
+	const char *array = name;
 	char names[200];
 
 	for (int k = 0; k < f->opt->n_inputs; k++)
@@ -134,7 +135,7 @@ static enum pare_code find_x(struct fitting *f, int i, int *out)
 	if (array != name)
 		return pare_err_set(f->err, PARE_E_INVALID, "/data/inputs", "there is no array \"%s\" of features; there are %s", array, names);
 	*out = 0;
-	if (pare_net_n_inputs(f->net) == 1 && f->info->n_x == 1)
+	if (n_inputs == 1 && f->info->n_x == 1)
 		return PARE_OK;
 	return pare_err_set(f->err, PARE_E_SHAPE, NULL, "no array of the data set is called \"%s\", as this input of the model is; there are %s: rename them or set data.inputs", name, names);
 }
@@ -143,7 +144,7 @@ static enum pare_code bind_input(struct fitting *f, int i)
 {
 	struct pare_fit_input *in = &f->fit->inputs[i];
 	struct dims model = dims_of_net(f->net, true, i), row, first, last;
-	enum pare_code rc = find_x(f, i, &in->x);
+	enum pare_code rc = find_x(f, pare_net_input_name(f->net, i), f->fit->n_inputs, &in->x);
 
 	if (rc != PARE_OK)
 		return rc;
@@ -160,6 +161,106 @@ static enum pare_code bind_input(struct fitting *f, int i)
 	}
 	return pare_err_set(f->err, PARE_E_SHAPE, NULL, "a row of the data set has shape [%s], which does not fit the model's input \"%s\" of shape [N%s%s]", row.text,
 	    pare_net_input_name(f->net, i), model.n > 0 ? ", " : "", model.text);
+}
+
+/* --- sizes that a model leaves open */
+
+/* Across from each other: where the model says a number the row has the same. */
+static bool take_sizes(struct dims *open, const struct dims *row)
+{
+	for (int k = 0; k < open->n && open->n == row->n; k++)
+		if (open->d[k] >= 0 && open->d[k] != row->d[k])
+			return false;
+	if (open->n != row->n)
+		return false;
+	memcpy(open->d, row->d, (size_t)row->n * sizeof row->d[0]);
+	return true;
+}
+
+/* The same, but for ones on both sides. */
+static bool take_sizes_up_to_ones(struct dims *open, const struct dims *row)
+{
+	struct dims have = without_ones(row), want = without_ones(open);
+
+	if (!take_sizes(&want, &have))
+		return false;
+	for (int i = 0, k = 0; i < open->n; i++)
+		if (open->d[i] != 1)
+			open->d[i] = have.d[k++];
+	return true;
+}
+
+/* A flat row tells one size. */
+static bool take_rest(struct dims *open, const struct dims *row)
+{
+	int64_t known = 1;
+	int at = -1, n_open = 0;
+
+	for (int k = 0; k < open->n; k++) {
+		if (open->d[k] < 0)
+			at = k, n_open++;
+		else if (__builtin_mul_overflow(known, open->d[k], &known))
+			return false;
+	}
+	if (n_open != 1 || row->n != 1 || known < 1 || row->d[0] % known != 0)
+		return false;
+	open->d[at] = row->d[0] / known;
+	return true;
+}
+
+static bool tell_sizes(const struct fitting *f, struct dims *open, const struct dims *row)
+{
+	struct dims first = turned(row, true), last = turned(row, false);
+
+	if (take_sizes(open, row) || (!f->opt->keep_layout && row->n > 2 && (take_sizes(open, &first) || take_sizes(open, &last))))
+		return true;
+	return take_sizes_up_to_ones(open, row) || take_rest(open, row);
+}
+
+static enum pare_code open_input(const struct fitting *f, const struct pare_graph *g, int i, struct pare_row_shape *out, bool *has_open)
+{
+	const struct pare_value *v = &g->values[g->inputs[i]];
+	int axis = pare_graph_batch_axis(g, i), x;
+	struct dims open = {.n = 0}, row;
+	enum pare_code rc;
+
+	*has_open = false;
+	for (int k = 0; k < v->n_dims; k++) {
+		if (k == axis)
+			continue;
+		*has_open |= v->dims[k] < 0;
+		open.d[open.n++] = v->dims[k];
+	}
+	if (!*has_open)
+		return PARE_OK;
+	rc = find_x(f, v->name, g->n_inputs, &x);
+	if (rc != PARE_OK)
+		return rc;
+	row = dims_of_field(&f->info->x[x]);
+	show(&open);
+	if (!tell_sizes(f, &open, &row))
+		return pare_err_set(f->err, PARE_E_SHAPE, NULL, "a row of the data set has shape [%s], which does not tell the open sizes (-1) of the model's input \"%s\" of shape [N, %s]", row.text, v->name, open.text);
+	*out = (struct pare_row_shape){.name = v->name, .n_dims = open.n};
+	memcpy(out->dims, open.d, sizeof out->dims);
+	return PARE_OK;
+}
+
+enum pare_code pare_fit_open_sizes(struct pare_model *m, const struct pare_dataset *d, const struct pare_fit_options *opt, struct pare_err *err)
+{
+	static const struct pare_fit_options none = {.inputs = NULL};
+	struct fitting f = {.data = d, .info = pare_data_info(d), .opt = opt != NULL ? opt : &none, .err = err};
+	struct pare_row_shape rows[PARE_DATA_FIELDS];
+	int n = 0;
+
+	for (int i = 0; i < m->graph.n_inputs && i < PARE_DATA_FIELDS; i++) {
+		bool has_open;
+		enum pare_code rc = open_input(&f, &m->graph, i, &rows[n], &has_open);
+
+		if (rc != PARE_OK)
+			return rc;
+		n += has_open;
+	}
+	return n > 0 ? pare_model_set_rows(m, rows, n, err) : PARE_OK;
 }
 
 /* --- outputs */

@@ -49,6 +49,9 @@ struct pare_fit_options {
 	bool keep_layout; /* never move channels */
 };
 
+/* Sizes that the model's inputs leave open besides the batch become those of the data's rows, for all nets made of it from now on. Arrays are
+ * found as below; opt is that of pare_fit_make. PARE_E_SHAPE when a row does not tell (both shapes in the message). */
+PARE_MUST_USE enum pare_code pare_fit_open_sizes(struct pare_model *m, const struct pare_dataset *d, const struct pare_fit_options *opt, struct pare_err *err);
 /* Inputs and outputs are found by these pairs, then by equal names; what is the only one of its kind needs no name. An output
  * that is trained is of floats and fits the labels in shape. Losses are those of the tasks, weights 1. PARE_E_SHAPE when rows
  * do not fit an input or output (both shapes in the message), PARE_E_LABEL when classes exceed outputs (the class and the width in

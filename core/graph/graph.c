@@ -68,6 +68,23 @@ int32_t pare_graph_find_value(const struct pare_graph *g, const char *name)
 	return -1;
 }
 
+enum pare_code pare_model_set_rows(struct pare_model *m, const struct pare_row_shape *rows, int n, struct pare_err *err)
+{
+	struct pare_row_shape *copy = pare_arena_array(&m->arena, (size_t)n + 1, sizeof *copy);
+
+	for (int i = 0; i < n && copy != NULL; i++) {
+		copy[i] = rows[i];
+		copy[i].name = pare_arena_strndup(&m->arena, rows[i].name, strlen(rows[i].name));
+		if (copy[i].name == NULL)
+			copy = NULL;
+	}
+	if (copy == NULL)
+		return pare_err_nomem(err, (size_t)n * sizeof *copy);
+	m->rows = copy;
+	m->n_rows = n;
+	return PARE_OK;
+}
+
 enum pare_code pare_model_watch(struct pare_model *m, const char *name, struct pare_err *err)
 {
 	struct pare_graph *g = &m->graph;

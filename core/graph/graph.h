@@ -137,6 +137,13 @@ struct pare_opset {
 	int64_t version;
 };
 
+/* The shape of one row of an input, for files that leave more open than the batch (image sizes, sequence lengths). */
+struct pare_row_shape {
+	const char *name; /* the graph input's */
+	int n_dims;       /* without the batch */
+	int64_t dims[PARE_MAX_DIMS];
+};
+
 struct pare_init_patch; /* private to core/onnx and graph.c */
 
 struct pare_model {
@@ -148,6 +155,8 @@ struct pare_model {
 	struct pare_opset *opsets;
 	struct pare_graph graph;
 	struct pare_init_patch **patches; /* by value index; NULL until the first change */
+	const struct pare_row_shape *rows; /* what nets of the model are made for; a file that is written leaves open what it left open */
+	int n_rows;
 };
 
 /* Releases all that the model owns, not the file's bytes. NULL is fine. */
@@ -157,6 +166,8 @@ void pare_model_free(struct pare_model *m);
 int64_t pare_model_opset(const struct pare_model *m, const char *domain);
 /* A node as errors and reports name it: its name, else "Gemm_3" (operator and index). Writes at most n bytes with NUL. */
 void pare_node_label(const struct pare_graph *g, int32_t node, char *out, size_t n);
+/* Says what nets made from now on take for the rows of these inputs (copied): those with open dimensions need it, others may not be contradicted. */
+PARE_MUST_USE enum pare_code pare_model_set_rows(struct pare_model *m, const struct pare_row_shape *rows, int n, struct pare_err *err);
 /* The attribute of that name, or NULL. */
 const struct pare_attr *pare_node_attr(const struct pare_node *node, const char *name);
 /* Value index by name, or -1. Linear; for set-up and tests. */

@@ -85,8 +85,6 @@ enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_op
 	pthread_mutex_init(&net->lock, NULL);
 	pare_arena_init(&net->arena, ARENA_CAP);
 	code = build(net, err);
-	net->opt.shapes = NULL;
-	net->opt.n_shapes = 0;
 	if (code == PARE_OK)
 		*out = net;
 	else

@@ -22,21 +22,11 @@
 
 struct pare_net;
 
-/* The shape of one row of an input, for files that leave more open than the batch (image sizes, sequence lengths). */
-struct pare_input_shape {
-	const char *name; /* the graph input's */
-	int n_dims;       /* without the batch */
-	int64_t dims[PARE_MAX_DIMS];
-};
-
 struct pare_net_options {
 	int n_threads;      /* = number of shards (but see above), 1 to 64 */
 	int64_t max_batch;  /* rows of the largest batch that will be run */
 	bool training;      /* reserve memory for gradients */
 	uint64_t seed;      /* for Dropout */
-	const struct pare_input_shape *shapes; /* of inputs with open dimensions; others need none, but may not contradict theirs; read by
-	                                          pare_net_new only */
-	int n_shapes;
 	bool plain;         /* every value row-major, every node by itself, nothing prepared: slower, what tests compare with */
 };
 
@@ -58,9 +48,12 @@ struct pare_param_info {
 
 /* Plans and allocates. Outputs that need an operator we do not have are left out (their shape has no dimensions), unless all do.
  * The model must outlive the net. PARE_E_UNSUPPORTED_OP names node and operator; PARE_E_SHAPE names
- * node and shapes, or an input and the shape it was given. The first dimension of a graph input is the batch, or the second where that alone is open ([T, N, F]), or where both are and a recurrent layer reads the input by steps: callers see rows first in any case. */
+ * node and shapes, or an input and the shape it was given. The first dimension of a graph input is the batch, or the second where that alone is open ([T, N, F]), or where both are and a recurrent layer reads the input by steps: callers see rows first in any case.
+ * Sizes that the file leaves open besides are those of pare_model_set_rows. */
 PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err);
 void pare_net_free(struct pare_net *net);
+/* The dimension of graph input i that is the batch, as above: 0 or 1. */
+int pare_graph_batch_axis(const struct pare_graph *g, int i);
 
 int pare_net_n_inputs(const struct pare_net *net);
 int pare_net_n_outputs(const struct pare_net *net); /* of the file; watched values (pare_model_watch) have the numbers after them */

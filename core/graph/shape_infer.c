@@ -40,13 +40,13 @@ static enum pare_code check_size(const struct pare_net *net, const struct pare_s
 	return PARE_OK;
 }
 
-/* Puts the sizes that the options give in the place of open dimensions. */
+/* Puts the sizes that rows have been said to have in the place of open dimensions. */
 static enum pare_code close_dims(const struct pare_net *net, const char *name, int axis, struct pare_shape *shape, struct pare_err *err)
 {
 	char shown[PARE_NAME_SHOWN], has[PARE_SHAPE_TEXT], got[PARE_SHAPE_TEXT];
 
-	for (int i = 0; i < net->opt.n_shapes; i++) {
-		const struct pare_input_shape *given = &net->opt.shapes[i];
+	for (int i = 0; i < net->model->n_rows; i++) {
+		const struct pare_row_shape *given = &net->model->rows[i];
 		struct pare_shape rows = {.n_dims = 0, .batch = PARE_BIT(axis)};
 		bool fits = given->n_dims == shape->n_dims - 1;
 
@@ -124,6 +124,13 @@ static bool time_is_first(const struct pare_graph *g)
 	return false;
 }
 
+int pare_graph_batch_axis(const struct pare_graph *g, int i)
+{
+	const struct pare_value *v = &g->values[g->inputs[i]];
+
+	return (opens_second(v) && time_is_first(g)) || (opens_first_two(v) && is_read_by_steps(g, g->inputs[i])) ? 1 : 0;
+}
+
 static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
@@ -142,7 +149,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 		    v->n_dims < 0 ? "no shape" : "no dimensions");
 	nv->shape.n_dims = v->n_dims;
 	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
-	axis = (opens_second(v) && time_is_first(g)) || (opens_first_two(v) && is_read_by_steps(g, g->inputs[i])) ? 1 : 0;
+	axis = pare_graph_batch_axis(g, i);
 	nv->shape.dims[axis] = 1;
 	nv->shape.batch = PARE_BIT(axis);
 	code = close_dims(net, v->name, axis, &nv->shape, err);
@@ -150,7 +157,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 		return code;
 	for (int k = 0; k < v->n_dims; k++)
 		if (nv->shape.dims[k] < 0)
-			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; only that of the batch may be open",
+			return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "dimension %d of graph input \"%s\" has no size; a job takes it from the rows of its data",
 			    k, name);
 	nv->dtype = pare_dtype_computed(v->dtype);
 	nv->live = true;

@@ -4,6 +4,7 @@
 
 #include "core/graph/graph_priv.h"
 #include "core/job/job_priv.h"
+#include "core/onnx/onnx.h"
 #include "core/onnx/schema.h"
 #include "core/onnx/wire.h"
 
@@ -121,20 +122,46 @@ static enum pare_code check_texts(const struct pare_model *m, const struct pare_
 	return PARE_OK;
 }
 
-enum pare_code job_fit(struct job_run *r, struct pare_err *err)
+struct fit_words {
+	struct pare_fit_pair inputs[PARE_DATA_FIELDS], outputs[PARE_DATA_FIELDS];
+	struct pare_fit_options opt;
+};
+
+static void fit_words(const struct job_run *r, struct fit_words *out)
 {
 	const struct pare_args *data = pare_args_obj(pare_job_args(r->job), "data");
 	const struct pare_arg *inputs = list_of(data, "inputs"), *targets = list_of(data, "targets");
-	struct pare_fit_pair pairs[2][PARE_DATA_FIELDS];
-	struct pare_fit_options opt = {.inputs = pairs[0], .outputs = pairs[1], .n_inputs = (int)inputs->n, .n_outputs = (int)targets->n,
-	    .keep_layout = strcmp(pare_args_str(data, "layout"), "keep") == 0};
-	enum pare_code code;
 
 	for (size_t i = 0; i < inputs->n; i++)
-		pairs[0][i] = (struct pare_fit_pair){pare_args_str(inputs->list[i], "input"), pare_args_str(inputs->list[i], "array")};
+		out->inputs[i] = (struct pare_fit_pair){pare_args_str(inputs->list[i], "input"), pare_args_str(inputs->list[i], "array")};
 	for (size_t i = 0; i < targets->n; i++)
-		pairs[1][i] = (struct pare_fit_pair){pare_args_str(targets->list[i], "output"), pare_args_str(targets->list[i], "array")};
-	code = pare_fit_make(r->net, r->data, &opt, &r->fit, err);
+		out->outputs[i] = (struct pare_fit_pair){pare_args_str(targets->list[i], "output"), pare_args_str(targets->list[i], "array")};
+	out->opt = (struct pare_fit_options){.inputs = out->inputs, .outputs = out->outputs, .n_inputs = (int)inputs->n, .n_outputs = (int)targets->n,
+	    .keep_layout = strcmp(pare_args_str(data, "layout"), "keep") == 0};
+}
+
+enum pare_code job_open_sizes(const struct job_run *r, struct pare_model *m, struct pare_err *err)
+{
+	struct fit_words words;
+
+	fit_words(r, &words);
+	return pare_fit_open_sizes(m, r->data, &words.opt, err);
+}
+
+enum pare_code job_read_model(const struct job_run *r, const struct pare_buf *file, struct pare_model **out, struct pare_err *err)
+{
+	enum pare_code code = pare_onnx_read((struct pare_span){(const uint8_t *)file->data, file->len}, out, err);
+
+	return code == PARE_OK ? job_open_sizes(r, *out, err) : code;
+}
+
+enum pare_code job_fit(struct job_run *r, struct pare_err *err)
+{
+	struct fit_words words;
+	enum pare_code code;
+
+	fit_words(r, &words);
+	code = pare_fit_make(r->net, r->data, &words.opt, &r->fit, err);
 	for (int i = 0; i < r->fit.n_outputs && code == PARE_OK; i++)
 		code = check_texts(r->model, &r->fit.outputs[i], &pare_data_info(r->data)->y[r->fit.outputs[i].y], err);
 	r->fit.cancel = job_cancel_flag();

@@ -49,6 +49,8 @@ enum pare_code job_watch(struct job_run *r, struct pare_err *err)
 		if (code != PARE_OK)
 			return code;
 		code = pare_onnx_open(file, &r->teacher_own, &r->teacher_model, err);
+		if (code == PARE_OK)
+			code = job_open_sizes(r, r->teacher_model, err);
 		if (code != PARE_OK)
 			return pare_err_at(err, "/teacher");
 	}

@@ -126,7 +126,7 @@ static enum pare_code rewrite(struct job_run *r, const struct pare_args *args, s
 	if (code == PARE_OK)
 		code = pare_onnx_rewrite(f->source, &rw, &f->file, err);
 	pare_rewrite_done(&rw);
-	return code == PARE_OK ? pare_onnx_read((struct pare_span){(const uint8_t *)f->file.data, f->file.len}, &r->model, err) : code;
+	return code == PARE_OK ? job_read_model(r, &f->file, &r->model, err) : code;
 }
 
 enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err)
@@ -167,7 +167,7 @@ static enum pare_code write_trained(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = pare_onnx_write(r->model, &f->trained_file, err);
 	if (code == PARE_OK)
-		code = pare_onnx_read((struct pare_span){(const uint8_t *)f->trained_file.data, f->trained_file.len}, &f->source, err);
+		code = job_read_model(r, &f->trained_file, &f->source, err);
 	return code;
 }
 

@@ -118,7 +118,7 @@ static void write_layer(struct pare_buf *b, const struct pare_model *m, const st
 	pare_json_key_int(b, "params", (int64_t)w->info.n_elems);
 	pare_json_key_int(b, "nonzero", (int64_t)pare_weight_nonzero(w, 0, w->info.n_elems, NULL));
 	pare_json_key_bool(b, "prunable", p != NULL ? p->prunable : w->info.prunable);
-	pare_json_key_num(b, "macs", p != NULL && p->prunable ? (double)pare_net_node_macs(net, p->node) : p != NULL ? 0 : NAN);
+	pare_json_key_num(b, "macs", p == NULL || m->n_rows > 0 ? NAN : p->prunable ? (double)pare_net_node_macs(net, p->node) : 0);
 	pare_json_key_int(b, "depth", w->depth);
 	pare_buf_str(b, "}");
 }
@@ -149,7 +149,7 @@ static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const s
 	write_values(b, "inputs", &m->graph, m->graph.inputs, m->graph.n_inputs);
 	write_values(b, "outputs", &m->graph, m->graph.outputs, m->graph.n_outputs);
 	write_counts(b, v);
-	pare_json_key_num(b, "macs", net != NULL ? (double)pare_net_macs(net) : NAN);
+	pare_json_key_num(b, "macs", net != NULL && m->n_rows == 0 ? (double)pare_net_macs(net) : NAN); /* of open sizes nobody knows */
 	pare_json_key_bool(b, "executable", net != NULL);
 	if (net == NULL) {
 		pare_json_key(b, "reason");
@@ -174,9 +174,42 @@ static bool may_be_inexecutable(enum pare_code code)
 	return code == PARE_E_UNSUPPORTED_OP || code == PARE_E_UNSUPPORTED || code == PARE_E_SHAPE || code == PARE_E_LIMIT;
 }
 
+/* Inputs with open sizes take those of a job's data. Whether the graph can be run at all does not hang on which they are, but for few graphs:
+ * it can if it can for one of these. */
+static bool open_sizes(struct pare_model *m, int64_t size, struct pare_err *err)
+{
+	struct pare_row_shape rows[PARE_DATA_FIELDS];
+	int n = 0;
+
+	for (int i = 0; i < m->graph.n_inputs && n < PARE_DATA_FIELDS; i++) {
+		const struct pare_value *v = &m->graph.values[m->graph.inputs[i]];
+		int axis = pare_graph_batch_axis(&m->graph, i);
+		bool open = false;
+
+		rows[n] = (struct pare_row_shape){.name = v->name};
+		for (int k = 0; k < v->n_dims; k++)
+			if (k != axis) {
+				open |= v->dims[k] < 0;
+				rows[n].dims[rows[n].n_dims++] = v->dims[k] < 0 ? size : v->dims[k];
+			}
+		n += open;
+	}
+	return n > 0 && pare_model_set_rows(m, rows, n, err) == PARE_OK;
+}
+
+static enum pare_code plan(struct pare_model *m, struct pare_net **out, struct pare_err *why)
+{
+	static const int64_t size_table[] = {64, 224, 16};
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 1, .training = false};
+	enum pare_code code = pare_net_new(m, &opt, out, why);
+
+	for (size_t i = 0; i < sizeof size_table / sizeof size_table[0] && code != PARE_OK && may_be_inexecutable(code) && open_sizes(m, size_table[i], why); i++)
+		code = pare_net_new(m, &opt, out, why);
+	return code;
+}
+
 enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, const struct pare_side_file *side, int n_side, struct pare_err *err)
 {
-	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1, .training = false};
 	struct pare_model *m = NULL;
 	struct pare_net *net = NULL;
 	struct pare_inventory v = {.n = 0};
@@ -192,7 +225,7 @@ enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, con
 	if (code == PARE_OK)
 		code = pare_onnx_inventory(m, side, n_side, &v, err);
 	if (code == PARE_OK) {
-		code = pare_net_new(m, &opt, &net, &why);
+		code = plan(m, &net, &why);
 		if (code != PARE_OK && !may_be_inexecutable(code))
 			*err = why;
 		else

@@ -317,7 +317,7 @@ static enum pare_code write_quantized(struct job_run *r, const struct pare_args 
 		code = pare_onnx_rewrite(m, &rw, &q->file, err);
 	pare_rewrite_done(&rw);
 	if (code == PARE_OK)
-		code = pare_onnx_read((struct pare_span){(const uint8_t *)q->file.data, q->file.len}, &q->model, err);
+		code = job_read_model(r, &q->file, &q->model, err);
 	if (code == PARE_OK)
 		code = pare_net_new(q->model, &opt, &q->net, err);
 	return code == PARE_OK ? prove(r, m, err) : code;
@@ -335,7 +335,7 @@ enum pare_code job_write_quantized(struct job_run *r, struct pare_err *err)
 	const struct pare_args *args = quantize_step(r);
 	struct job_quantized *q = &r->quantized;
 	struct pare_metrics m = {0};
-	struct pare_span base;
+	const struct pare_buf *base = r->shrunk.net != NULL ? &r->shrunk.file : &q->base;
 	enum pare_code code = PARE_OK;
 
 	if (args == NULL)
@@ -343,11 +343,9 @@ enum pare_code job_write_quantized(struct job_run *r, struct pare_err *err)
 	pare_buf_init(&q->base, 0);
 	if (r->shrunk.net == NULL)
 		code = job_write_model(r, &q->base, err);
-	base = r->shrunk.net != NULL ? (struct pare_span){(const uint8_t *)r->shrunk.file.data, r->shrunk.file.len}
-	                             : (struct pare_span){(const uint8_t *)q->base.data, q->base.len};
-	q->float_bytes = base.len;
+	q->float_bytes = base->len;
 	if (code == PARE_OK)
-		code = pare_onnx_read(base, &q->float_model, err);
+		code = job_read_model(r, base, &q->float_model, err);
 	if (code == PARE_OK)
 		code = write_quantized(r, args, q->float_model, err);
 	if (code == PARE_OK)

@@ -89,6 +89,8 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = pare_onnx_attach(r->model, r->side, r->n_side, err);
 	if (code == PARE_OK)
+		code = job_open_sizes(r, r->model, err);
+	if (code == PARE_OK)
 		code = job_factorize_model(r, err);
 	if (code == PARE_OK)
 		code = pare_model_count(r->model, &counts, err);

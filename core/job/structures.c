@@ -244,7 +244,7 @@ enum pare_code job_shrink(struct job_run *r, struct pare_err *err)
 		return PARE_OK;
 	code = write_shrunk(r, err);
 	if (code == PARE_OK)
-		code = pare_onnx_read((struct pare_span){(const uint8_t *)s->file.data, s->file.len}, &s->model, err);
+		code = job_read_model(r, &s->file, &s->model, err);
 	if (code == PARE_OK)
 		code = pare_net_new(s->model, &opt, &s->net, err);
 	if (code == PARE_OK)

@@ -226,6 +226,19 @@ static void put_node(struct writer *w, const struct pare_field *f, const struct 
 
 /* --- shapes that are written down */
 
+/* A size that is open in the file stays so: nobody knows what it will be. */
+static bool has_size(const struct writer *w, struct pare_span dim)
+{
+	struct pare_field f;
+	struct pare_wire c;
+
+	pare_wire_init(&c, w->m->file.data, dim);
+	while (pare_wire_next(&c, &f))
+		if (f.number == DIM_VALUE)
+			return true;
+	return false;
+}
+
 /* ValueInfoProto -> type -> tensor_type -> shape -> dim: all fields copied but for those on the way. */
 static void put_type(struct writer *w, struct pare_span span, int level, const struct pare_shape *shape)
 {
@@ -242,7 +255,7 @@ static void put_type(struct writer *w, struct pare_span span, int level, const s
 			copy(w, &f, &c);
 			continue;
 		}
-		if (level == 3 && (dim >= shape->n_dims || (shape->batch & PARE_BIT(dim)))) {
+		if (level == 3 && (dim >= shape->n_dims || (shape->batch & PARE_BIT(dim)) || !has_size(w, f.span))) {
 			copy(w, &f, &c);
 			dim++;
 			continue;

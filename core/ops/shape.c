@@ -102,8 +102,8 @@ static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err 
 	return pare_err_set(err, PARE_E_SHAPE, c->where, "shape %s cannot be reshaped to %s", pare_shape_text(x, text), pare_shape_text(&target, want));
 }
 
-/* A target that is what it was, and still leads to the new shape, stays. Else every size is written out; one that depends on the batch is copied
- * from the input's axis (0) or is what remains (-1). */
+/* A target that is what it was, and still leads to the new shape, stays. Else every size is written out but for those that are copied from the
+ * input's axis (0) or are what remains (-1): the ones that were so, and those that depend on the batch. */
 static void reshape_resize(const struct pare_resize *r)
 {
 	const struct reshape_args *a = r->was->args;
@@ -111,14 +111,21 @@ static void reshape_resize(const struct pare_resize *r)
 	struct pare_shape now;
 	int64_t v[PARE_MAX_DIMS];
 	unsigned keep = 0;
-	bool open = false;
+	bool open = false; /* is there a -1? */
 
 	if ((r->moved & PARE_BIT(1)) == 0 && reshape_try(x, a->target, a->allow_zero != 0, a->first_is_batch, &now) && pare_shape_same(&now, y))
 		return;
+	for (size_t i = 0; i < a->target->n; i++)
+		open |= a->target->i64[i] == -1 && (a->target->batch == NULL || !a->target->batch[i]);
 	for (int i = 0; i < y->n_dims; i++) {
-		bool batch = (y->batch & PARE_BIT(i)) != 0, copy = batch && i < x->n_dims && (x->batch & PARE_BIT(i)) && x->dims[i] == y->dims[i];
+		bool batch = (y->batch & PARE_BIT(i)) != 0, same = i < x->n_dims && ((x->batch ^ y->batch) & PARE_BIT(i)) == 0 && x->dims[i] == y->dims[i];
+		int64_t was = (size_t)i < a->target->n && (a->target->batch == NULL || !a->target->batch[i]) ? a->target->i64[i] : 1;
 
-		v[i] = a->first_is_batch && i == 0 ? a->target->i64[0] : !batch ? y->dims[i] : copy && a->allow_zero == 0 ? 0 : -1;
+		if ((a->first_is_batch && i == 0) || was == -1 || (was == 0 && same && a->allow_zero == 0)) {
+			v[i] = was;
+			continue;
+		}
+		v[i] = !batch ? y->dims[i] : same && a->allow_zero == 0 ? 0 : -1;
 		keep |= v[i] == -1 && open ? PARE_BIT(i) : 0;
 		open |= v[i] == -1;
 	}

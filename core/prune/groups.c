@@ -237,6 +237,15 @@ static void pin_own(struct pare_joiner *j, const struct pare_net_step *step, int
 				pin_axis(j, axis_of(j, step->node->out[k], axis), PARE_PIN_OPAQUE, i);
 }
 
+/* Is where a piece begins and ends another matter for rows of other sizes? Then so is what it leaves aside. */
+static bool is_open_part(const struct pare_joiner *j, const struct pare_net_step *step, const struct pare_tie *t)
+{
+	for (int k = 0; k < step->node->n_in && t->kind == PARE_TIE_PART; k++)
+		if (step->node->in[k] >= 0 && pare_op_has(step->op->const_in, k) && j->open[step->node->in[k]])
+			return true;
+	return false;
+}
+
 static enum pare_code keep_fold(struct pare_joiner *j, int32_t step, const struct pare_tie *t, struct pare_err *err)
 {
 	struct pare_fold *more;
@@ -267,8 +276,11 @@ static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
 		for (int k = 0; k < ties.n && !ties.full && code == PARE_OK; k++)
 			if (ties.tie[k].one_of != 0)
 				code = keep_fold(j, i, &ties.tie[k], err);
-			else
+			else {
+				if (is_open_part(j, &step, &ties.tie[k]))
+					ties.tie[k].kind = PARE_TIE_OPAQUE;
 				apply_tie(j, step.node, i, &ties.tie[k]);
+			}
 		if (!ties.full)
 			pin_own(j, &step, i, &ties);
 	}
@@ -396,6 +408,7 @@ static void choose(struct pare_joiner *j, size_t first, enum pare_granularity gr
 
 void pare_joiner_done(struct pare_joiner *j)
 {
+	pare_free(j->open);
 	pare_free(j->parent);
 	pare_free(j->why);
 	pare_free(j->chosen);
@@ -434,12 +447,15 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 	j->by = pare_calloc((size_t)slices->n + 1, sizeof *j->by);
 	j->why = pare_calloc((size_t)slices->n + 1, 1);
 	j->chosen = pare_calloc((size_t)slices->n + 1, 1);
-	if (j->parent == NULL || j->by == NULL || j->why == NULL || j->chosen == NULL)
+	j->open = pare_calloc((size_t)g->n_values + 1, sizeof *j->open);
+	if (j->open == NULL || j->parent == NULL || j->by == NULL || j->why == NULL || j->chosen == NULL)
 		return pare_err_nomem(err, slices->n * sizeof *j->parent);
 	for (uint32_t i = 0; i < slices->n; i++)
 		j->parent[i] = i;
 	pin_interface(j, g);
-	code = apply_steps(j, err);
+	code = pare_net_find_open(net, j->open, err);
+	if (code == PARE_OK)
+		code = apply_steps(j, err);
 	while (code == PARE_OK) {
 		bool moved = settle_forced(j, &open);
 

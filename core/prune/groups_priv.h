@@ -18,6 +18,7 @@ struct pare_fold {
 struct pare_joiner {
 	const struct pare_net *net;
 	const struct pare_slices *slices;
+	bool *open; /* by value: what pare_net_find_open says */
 	uint32_t *parent;
 	/* of roots: */
 	uint8_t *why;    /* enum pare_pin */

@@ -3,7 +3,8 @@
  * resize function in their operator's row, which sees old and new shapes and sets attributes or constant inputs.
  *
  * What a graph computes from shapes (the root of a head's width, by which attention divides) meant the old sizes and must stay what it
- * was: such constants are written out, too.
+ * was: such constants are written out, too, if they would come out otherwise (core/graph/refold.c). Sizes that the model leaves open are
+ * those of one data set: what is computed from them is left to the graph, element by element, wherever it still comes out right.
  *
  * Constants that are no initializers (outputs of Constant nodes, of chains that were folded) are written out as initializers
  * when they have to get smaller, and the nodes that made them are then dead, like the chains that computed the target of a
@@ -18,6 +19,8 @@
 #include "core/ops/op.h"
 #include "core/prune/layers.h"
 
+#define MAX_KEPT (2 * PARE_MAX_DIMS) /* elements of a list of sizes */
+
 struct shrinker {
 	const struct pare_net *net;
 	const struct pare_model *m;
@@ -27,7 +30,9 @@ struct shrinker {
 	const char **written;      /* by value: the initializer that stands for a constant */
 	struct pare_branches branches;
 	bool *left_out;            /* by node: of a branch that is gone */
-	bool *by_shape;            /* by value: a constant that was computed from the shape of something that gets smaller */
+	struct pare_known *again;  /* by value: what is known once tensors are smaller */
+	bool *open;                /* by value: would come out otherwise for rows of other sizes */
+	bool *by_shape;            /* by value: computed from the shape of something that gets smaller, and would come out otherwise */
 	struct pare_err *err;
 	enum pare_code code;
 };
@@ -219,13 +224,6 @@ static void resize_attr(const struct pare_resize *r, const char *name, const int
 		edit(c->s, &e);
 }
 
-static bool same_constant(const struct resize_ctx *c, int32_t value, const int64_t *v, size_t n)
-{
-	const struct pare_known *known = value >= 0 ? pare_net_known(c->s->net, value) : NULL;
-
-	return known != NULL && known->i64 != NULL && known->batch == NULL && known->n == n && memcmp(known->i64, v, n * sizeof *v) == 0;
-}
-
 static const char *add_ints(struct shrinker *s, const char *base, const int64_t *v, size_t n)
 {
 	struct pare_new_init init = {.name = pare_rewrite_name(s->rw, &s->m->graph, base), .dtype = PARE_DT_INT64, .n_dims = 1, .dims = {(int64_t)n}, .n_bytes = n * sizeof *v};
@@ -254,18 +252,35 @@ static const char *add_node(struct shrinker *s, int32_t before, const char *op, 
 	return n.out;
 }
 
-/* Elements that depend on the batch come from what stands there now: old * mask + new. */
-static const char *keep_batch(struct shrinker *s, int32_t node, const char *was, const char *base, const int64_t *v, size_t n, unsigned batch)
+/* Elements in keep come from what stands there now: old * mask + new. */
+static const char *keep_some(struct shrinker *s, int32_t node, const char *was, const char *base, const int64_t *v, size_t n, unsigned keep)
 {
-	int64_t mask[PARE_MAX_DIMS] = {0}, sum[PARE_MAX_DIMS] = {0};
+	int64_t mask[MAX_KEPT] = {0}, sum[MAX_KEPT] = {0};
 	const char *masked;
 
-	for (size_t i = 0; i < n && i < PARE_MAX_DIMS; i++) {
-		mask[i] = (batch & PARE_BIT(i)) != 0;
+	for (size_t i = 0; i < n && i < MAX_KEPT; i++) {
+		mask[i] = (keep & PARE_BIT(i)) != 0;
 		sum[i] = mask[i] ? 0 : v[i];
 	}
 	masked = add_node(s, node, "Mul", was, add_ints(s, base, mask, n));
 	return s->code == PARE_OK ? add_node(s, node, "Add", masked, add_ints(s, base, sum, n)) : "";
+}
+
+/* Elements that the graph computes and that come out as they should. */
+static unsigned right_ones(const struct shrinker *s, int32_t value, const int64_t *v, size_t n)
+{
+	const struct pare_known *now = value >= 0 ? &s->again[value] : NULL;
+	unsigned right = 0;
+
+	for (size_t i = 0; now != NULL && now->i64 != NULL && now->n == n && i < n && i < MAX_KEPT; i++)
+		right |= now->i64[i] == v[i] && (now->batch == NULL || !now->batch[i]) ? PARE_BIT(i) : 0;
+	return right;
+}
+
+/* Could it be otherwise for rows of other sizes? */
+static bool is_open(const struct shrinker *s, int32_t value)
+{
+	return s->open[value] && pare_net_dtype_of(s->net, value) == PARE_DT_INT64;
 }
 
 static void resize_input(const struct pare_resize *r, int k, const int64_t *v, size_t n, unsigned batch)
@@ -274,26 +289,40 @@ static void resize_input(const struct pare_resize *r, int k, const int64_t *v, s
 	struct shrinker *s = c->s;
 	int32_t value = k < c->step.node->n_in ? c->step.node->in[k] : -1;
 	struct pare_node_edit e = {.node = c->step.index, .input = k};
+	unsigned all = n < MAX_KEPT ? PARE_BIT(n) - 1 : 0, right = right_ones(s, value, v, n);
 	const char *base;
 	char label[PARE_NAME_SHOWN];
 
-	if (s->code != PARE_OK || (batch == 0 && same_constant(c, value, v, n)))
+	if (s->code != PARE_OK || (value >= 0 && n > 0 && (batch | right) == all))
 		return;
+	batch |= value >= 0 && is_open(s, value) ? right : 0;
 	pare_node_label(&s->m->graph, c->step.index, label, sizeof label);
 	base = value >= 0 ? s->m->graph.values[value].name : pare_arena_strndup(&s->rw->arena, label, strlen(label));
 	if (base == NULL)
 		s->code = pare_err_nomem(s->err, 0);
 	else
-		e.name = batch == 0 ? add_ints(s, base, v, n) : keep_batch(s, e.node, s->m->graph.values[value].name, base, v, n, batch);
+		e.name = batch == 0 ? add_ints(s, base, v, n) : keep_some(s, e.node, s->m->graph.values[value].name, base, v, n, batch);
 	edit(s, &e);
 }
 
-/* Follows what is known at plan time from the shapes it was computed of, in the order of the graph. */
-static void follow_shapes(struct shrinker *s)
+static bool same_known(const struct pare_known *a, const struct pare_known *b)
+{
+	for (size_t i = 0; i < a->n && a->n == b->n; i++) {
+		bool same = a->i64 != NULL && b->i64 != NULL ? a->i64[i] == b->i64[i] : a->f32 != NULL && b->f32 != NULL && memcmp(&a->f32[i], &b->f32[i], sizeof(float)) == 0;
+
+		if (!same || (a->batch != NULL && a->batch[i]) != (b->batch != NULL && b->batch[i]))
+			return false;
+	}
+	return a->n == b->n;
+}
+
+/* Follows what is computed from shapes, in the order of the graph: small constants come out again (s->again), large ones follow what they are made of. */
+static enum pare_code follow_shapes(struct shrinker *s)
 {
 	const struct pare_graph *g = &s->m->graph;
+	enum pare_code code = pare_net_refold(s->net, s->shapes, &s->rw->arena, s->again, s->err);
 
-	for (int32_t i = 0; i < g->n_nodes; i++) {
+	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++) {
 		const struct pare_node *n = &g->nodes[i];
 		const struct pare_op *op = pare_op_find(n->domain, n->op_type, pare_model_opset(s->m, n->domain));
 		bool follows = false;
@@ -303,10 +332,13 @@ static void follow_shapes(struct shrinker *s)
 		for (int k = 0; k < n->n_out && follows; k++) {
 			const struct pare_known *known = n->out[k] >= 0 ? pare_net_known(s->net, n->out[k]) : NULL;
 
-			if (known != NULL)
-				s->by_shape[n->out[k]] = known->i64 != NULL || known->f32 != NULL || pare_net_is_constant(s->net, n->out[k]);
+			if (known != NULL && (known->i64 != NULL || known->f32 != NULL))
+				s->by_shape[n->out[k]] = !same_known(known, &s->again[n->out[k]]);
+			else if (known != NULL)
+				s->by_shape[n->out[k]] = pare_net_is_constant(s->net, n->out[k]);
 		}
 	}
+	return code;
 }
 
 /* Constants that the step reads as they are, and that would come out otherwise. */
@@ -441,13 +473,18 @@ static enum pare_code shrink(struct shrinker *s)
 	if (s->shapes == NULL || s->written == NULL)
 		return pare_err_nomem(s->err, 0);
 	s->by_shape = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->by_shape);
-	if (s->by_shape == NULL)
+	s->again = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->again);
+	s->open = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->open);
+	if (s->by_shape == NULL || s->again == NULL || s->open == NULL)
 		return pare_err_nomem(s->err, 0);
 	s->code = pare_shrink_check(s->m, s->err);
 	if (s->code == PARE_OK)
 		s->code = leave_out(s);
+	if (s->code == PARE_OK)
+		s->code = pare_net_find_open(s->net, s->open, s->err);
 	plan_shapes(s);
-	follow_shapes(s);
+	if (s->code == PARE_OK)
+		s->code = follow_shapes(s);
 	for (int32_t v = 0; v < g->n_values && s->code == PARE_OK; v++) {
 		if (!resized(s, v) || is_empty(&s->shapes[v]))
 			continue;

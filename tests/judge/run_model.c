@@ -253,7 +253,7 @@ int main(int argc, char **argv)
 {
 	struct options o = {.threads = 1, .batch = 64};
 	struct tensor in[MAX_INPUTS];
-	struct pare_input_shape shapes[MAX_INPUTS];
+	struct pare_row_shape shapes[MAX_INPUTS];
 	struct pare_model *m;
 	struct pare_net *net = NULL;
 	struct pare_net_options opt;
@@ -266,11 +266,11 @@ int main(int argc, char **argv)
 	if (n > 0 && (n != m->graph.n_inputs || in[0].n_dims == 0))
 		die("the inputs are not as many as the model's, or the first has no rows");
 	for (int i = 0; i < n; i++) {
-		shapes[i] = (struct pare_input_shape){.name = m->graph.values[m->graph.inputs[i]].name, .n_dims = in[i].n_dims - 1};
+		shapes[i] = (struct pare_row_shape){.name = m->graph.values[m->graph.inputs[i]].name, .n_dims = in[i].n_dims - 1};
 		memcpy(shapes[i].dims, in[i].dims + 1, sizeof in[i].dims - sizeof in[i].dims[0]);
 	}
-	opt = (struct pare_net_options){.n_threads = (int)o.threads, .max_batch = n > 0 && in[0].dims[0] < o.batch ? in[0].dims[0] : o.batch, .training = o.step, .seed = 1,
-	    .shapes = shapes, .n_shapes = n};
+	opt = (struct pare_net_options){.n_threads = (int)o.threads, .max_batch = n > 0 && in[0].dims[0] < o.batch ? in[0].dims[0] : o.batch, .training = o.step, .seed = 1};
+	must(pare_model_set_rows(m, shapes, n, &err));
 	if (n > 0 || o.prune > 0)
 		must(pare_net_new(m, &opt, &net, &err));
 	for (int i = 0; i < n; i++) {

@@ -22,6 +22,7 @@ struct gen {
 	struct pare_rng r;
 	int n; /* names given */
 	int64_t seq, side;
+	bool open; /* they are the input's, and the graph asks it for them */
 	struct made made[MAX_MADE];
 	int n_made;
 };
@@ -153,12 +154,56 @@ static struct made norm(struct gen *g, struct made x)
 	return y;
 }
 
+/* In the place of a dimension: the input's size along axis k. */
+#define ASK(k) (-100 - (int64_t)(k))
+static int64_t length(const struct gen *g)
+{
+	return g->open ? ASK(1) : g->seq;
+}
+
+static int64_t height(const struct gen *g)
+{
+	return g->open ? ASK(2) : g->side;
+}
+
+static int64_t width(const struct gen *g)
+{
+	return g->open ? ASK(3) : g->side;
+}
+
+/* As exporters write it: the input's shape, one element of it, a list with the others. */
+static const char *asked(struct gen *g, char out[16], const int64_t *dims, int n)
+{
+	char parts[8 * 20] = "", index[16];
+	struct made list;
+
+	for (int i = 0; i < n; i++) {
+		char in[40];
+		struct made one;
+
+		if (dims[i] > ASK(0)) {
+			(void)snprintf(parts + strlen(parts), sizeof parts - strlen(parts), " %s", ints(g, index, &dims[i], 1));
+			continue;
+		}
+		(void)snprintf(in, sizeof in, "%s %s", node(g, "Shape", "x", 0).name, ints(g, index, (const int64_t[1]){ASK(0) - dims[i]}, 1));
+		one = node(g, "Gather", in, 0);
+		(void)snprintf(parts + strlen(parts), sizeof parts - strlen(parts), " %s", one.name);
+	}
+	list = node(g, "Concat", parts + 1, 0);
+	gb_attr_int(g->b, "axis", 0);
+	(void)snprintf(out, 16, "%s", list.name);
+	return out;
+}
+
 /* x reshaped to the dimensions given (0: as they are, -1: the rest). */
 static struct made reshape(struct gen *g, struct made x, const int64_t *dims, int n, int64_t c)
 {
 	char target[16], in[40];
+	bool ask = false;
 
-	(void)snprintf(in, sizeof in, "%s %s", x.name, ints(g, target, dims, n));
+	for (int i = 0; i < n; i++)
+		ask |= dims[i] <= ASK(0);
+	(void)snprintf(in, sizeof in, "%s %s", x.name, ask ? asked(g, target, dims, n) : ints(g, target, dims, n));
 	return node(g, "Reshape", in, c);
 }
 
@@ -173,7 +218,7 @@ static struct made transpose(struct gen *g, struct made x, const int64_t *perm, 
 static struct made shuffle(struct gen *g, struct made x)
 {
 	int64_t k = x.c % 3 == 0 ? 3 : x.c % 2 == 0 ? 2 : 1;
-	const int64_t apart[5] = {0, k, x.c / k, g->side, g->side}, perm[5] = {0, 2, 1, 3, 4}, together[4] = {0, x.c, g->side, g->side}, open[4] = {0, -1, g->side, g->side};
+	const int64_t h = height(g), w = width(g), apart[5] = {0, k, x.c / k, h, w}, perm[5] = {0, 2, 1, 3, 4}, together[4] = {0, x.c, h, w}, open[4] = {0, -1, h, w};
 
 	return reshape(g, transpose(g, reshape(g, x, apart, 5, x.c), perm, 5), pick(g, 0, 1) > 0 ? together : open, 4, x.c);
 }
@@ -399,6 +444,12 @@ static void image(struct gen *g)
 		g->made[g->n_made++] = x;
 	}
 	x = pick(g, 0, 1) > 0 ? norm(g, conv(g, x, pick(g, 3, 6), 1, 1)) : x;
+	if (g->open) {
+		x = node(g, "Flatten", node(g, "GlobalAveragePool", x.name, x.c).name, x.c);
+		gb_attr_int(g->b, "axis", 1);
+		finish(g, x);
+		return;
+	}
 	x = node(g, "AveragePool", x.name, x.c);
 	gb_attr_ints(g->b, "kernel_shape", (const int64_t[2]){4, 4}, 2);
 	gb_attr_ints(g->b, "strides", (const int64_t[2]){4, 4}, 2);
@@ -430,7 +481,7 @@ static struct made matmul(struct gen *g, struct made x, int64_t out, bool bias)
 
 static struct made heads_apart(struct gen *g, struct made x, int64_t heads)
 {
-	const int64_t dims[4] = {0, g->seq, heads, x.c / heads}, perm[4] = {0, 2, 1, 3};
+	const int64_t dims[4] = {0, length(g), heads, x.c / heads}, perm[4] = {0, 2, 1, 3};
 
 	return transpose(g, reshape(g, x, dims, 4, x.c), perm, 4);
 }
@@ -438,7 +489,7 @@ static struct made heads_apart(struct gen *g, struct made x, int64_t heads)
 static struct made attention(struct gen *g, struct made x)
 {
 	int64_t heads = pick(g, 2, 4), d = pick(g, 2, 4), wide = heads * d;
-	const int64_t turn[4] = {0, 1, 3, 2}, perm[4] = {0, 2, 1, 3}, flat[3] = {0, g->seq, pick(g, 0, 1) > 0 ? wide : -1};
+	const int64_t turn[4] = {0, 1, 3, 2}, perm[4] = {0, 2, 1, 3}, flat[3] = {0, length(g), pick(g, 0, 1) > 0 ? wide : -1};
 	struct made q = heads_apart(g, matmul(g, x, wide, true), heads), k = heads_apart(g, matmul(g, x, wide, false), heads),
 	            v = heads_apart(g, matmul(g, x, wide, true), heads), s;
 
@@ -453,7 +504,7 @@ static struct made attention(struct gen *g, struct made x)
 static struct made packed_attention(struct gen *g, struct made x)
 {
 	int64_t heads = pick(g, 2, 3), d = pick(g, 2, 4), wide = heads * d;
-	const int64_t dims[5] = {0, g->seq, 3, heads, d}, perm[5] = {2, 0, 3, 1, 4}, turn[4] = {0, 1, 3, 2}, back[4] = {0, 2, 1, 3}, flat[3] = {0, g->seq, wide};
+	const int64_t dims[5] = {0, length(g), 3, heads, d}, perm[5] = {2, 0, 3, 1, 4}, turn[4] = {0, 1, 3, 2}, back[4] = {0, 2, 1, 3}, flat[3] = {0, length(g), wide};
 	struct made all = transpose(g, reshape(g, matmul(g, x, 3 * wide, true), dims, 5, 3 * wide), perm, 5), part[3], s;
 	char in[40];
 
@@ -567,9 +618,9 @@ static void sequence(struct gen *g)
 	finish(g, x);
 }
 
-struct gb *graph_random(uint64_t seed)
+struct gb *graph_random(uint64_t seed, bool open)
 {
-	struct gen g = {.b = gb_new(21)};
+	struct gen g = {.b = gb_new(21), .open = open};
 
 	pare_rng_init(&g.r, seed, "test", 77);
 	if (seed & 1)

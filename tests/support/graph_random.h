@@ -3,9 +3,12 @@
 #ifndef TESTS_SUPPORT_GRAPH_RANDOM_H
 #define TESTS_SUPPORT_GRAPH_RANDOM_H
 
+#include <stdbool.h>
+
 #include "tests/support/graph_builder.h"
 
-/* One input "x", one output "y" of [N, 5]. Odd seeds: images [N, c, 8, 8]; even ones: sequences [N, s, d]. gb_free. */
-struct gb *graph_random(uint64_t seed);
+/* One input "x", one output "y" of [N, 5]. Odd seeds: images [N, c, 8, 8]; even ones: sequences [N, s, d]. open: height, width and s could be left open; most
+ * graphs ask the input for them. gb_free. */
+struct gb *graph_random(uint64_t seed, bool open);
 
 #endif

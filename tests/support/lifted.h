@@ -19,7 +19,7 @@ struct lifted {
 	uint8_t file[LIFTED_MAX];
 	float numbers[LIFTED_MAX / sizeof(float)];
 	size_t len, n_numbers, n_in; /* n_in: of them, the input's */
-	struct pare_input_shape shape;
+	struct pare_row_shape shape;
 };
 
 static size_t lifted_load(const char *dir, const char *name, const char *suffix, void *out)
@@ -45,16 +45,17 @@ static int lifted_count(const struct pare_model *m, const char *op)
 	return n;
 }
 
-static void lifted_numbers(const struct lifted *l, const char *name, const struct pare_model *m, double gradient_error)
+static void lifted_numbers(const struct lifted *l, const char *name, struct pare_model *m, double gradient_error)
 {
-	struct pare_input_shape shape = l->shape;
-	const struct pare_net_options opt = {.n_threads = 1, .max_batch = LIFTED_ROWS, .training = true, .shapes = &shape, .n_shapes = 1};
+	struct pare_row_shape shape = l->shape;
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = LIFTED_ROWS, .training = true};
 	const float *numbers = l->numbers;
 	static float got[LIFTED_MAX / sizeof(float)];
 	struct pare_net *net = NULL;
 	struct pare_err err = {0};
 
 	shape.name = m->graph.values[m->graph.inputs[0]].name;
+	ck_assert_int_eq(pare_model_set_rows(m, &shape, 1, &err), PARE_OK);
 	ck_assert_msg(pare_net_new(m, &opt, &net, &err) == PARE_OK, "%s: %s: %s", name, err.where, err.message);
 	nc_forward(net, &numbers, LIFTED_ROWS, PARE_MODE_INFER, 0);
 	ck_assert_uint_eq(nc_output(net, 0, LIFTED_ROWS, got), l->n_numbers - l->n_in);

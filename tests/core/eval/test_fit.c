@@ -76,6 +76,61 @@ START_TEST(rows_and_inputs)
 END_TEST
 
 static const struct {
+	const char *input, *row; /* of the model, N: open; of two rows of the set */
+	bool keep;
+	int n; /* 0: does not tell */
+	int64_t dims[3];
+} open_table[] = {
+    {"N N 5", "(2, 24, 5)", false, 2, {24, 5}},
+    {"N N N", "(2, 24, 5)", false, 2, {24, 5}},
+    {"N 3 N N", "(2, 3, 8, 5)", false, 3, {3, 8, 5}},
+    {"N 3 N N", "(2, 8, 5, 3)", false, 3, {3, 8, 5}},
+    {"N 3 N N", "(2, 8, 5, 3)", true, 0, {0}},
+    {"N N N 3", "(2, 3, 8, 5)", false, 3, {8, 5, 3}},
+    {"N N N 3", "(2, 5, 8, 3)", false, 3, {5, 8, 3}},
+    {"N 1 N N", "(2, 24, 5)", false, 3, {1, 24, 5}},
+    {"N N 1", "(2, 120)", false, 2, {120, 1}},
+    {"N N", "(2, 120, 1)", false, 1, {120}},
+    {"N N 5", "(2, 120)", false, 2, {24, 5}},
+    {"N N 7", "(2, 120)", false, 0, {0}},
+    {"N N N", "(2, 120)", false, 0, {0}},
+    {"N N 5", "(2, 5, 24)", false, 0, {0}},
+    {"N N 5", "(2, 2, 12, 5)", false, 0, {0}},
+};
+
+/* What a model leaves open becomes what the rows have in its place, and no net is made where they do not tell. */
+START_TEST(open_sizes)
+{
+	static const uint8_t v[240], y[] = {0, 1};
+	struct pare_data_file f[] = {npy("x", "|u1", open_table[_i].row, v, sizeof v), npy("y", "|u1", "(2,)", y, sizeof y)};
+	struct pare_dataset *d = open_files(f, 2, NULL);
+	struct pare_fit_options opt = {.keep_layout = open_table[_i].keep};
+	struct gb *b = gb_new(17);
+	struct pare_model *m;
+	struct pare_err err = {.code = PARE_OK};
+
+	gb_input(b, "in", open_table[_i].input);
+	gb_node(b, "Flatten", "flat", "in", "out");
+	gb_output(b, "out");
+	m = gb_model(b);
+	if (open_table[_i].n == 0) {
+		ck_assert_int_eq(pare_fit_open_sizes(m, d, &opt, &err), PARE_E_SHAPE);
+		ck_assert_ptr_nonnull(strstr(err.message, "does not tell the open sizes (-1) of the model's input \"in\" of shape [N, "));
+	} else {
+		ck_assert_msg(pare_fit_open_sizes(m, d, &opt, &err) == PARE_OK, "%s", err.message);
+		ck_assert_int_eq(m->n_rows, 1);
+		ck_assert_int_eq(m->rows[0].n_dims, open_table[_i].n);
+		for (int k = 0; k < open_table[_i].n; k++)
+			ck_assert_int_eq(m->rows[0].dims[k], open_table[_i].dims[k]);
+		pare_net_free(net_of(b));
+	}
+	pare_data_free(d);
+	gb_free(b);
+	npy_free(f, 2);
+}
+END_TEST
+
+static const struct {
 	const char *output, *labels, *descr;
 	enum pare_task given;
 	int task; /* -1: does not fit */
@@ -241,6 +296,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(t, rows_and_inputs, 0, (int)(sizeof shape_table / sizeof shape_table[0]));
+	tcase_add_loop_test(t, open_sizes, 0, (int)(sizeof open_table / sizeof open_table[0]));
 	tcase_add_loop_test(t, labels_and_outputs, 0, (int)(sizeof label_table / sizeof label_table[0]));
 	tcase_add_test(t, loss_over_positions);
 	tcase_add_test(t, classifier_of_sklearn);

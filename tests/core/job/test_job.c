@@ -355,6 +355,31 @@ START_TEST(unknown_operator)
 }
 END_TEST
 
+/* A length that is open runs with any data that has one; how much there is to multiply hangs on it. */
+START_TEST(open_length)
+{
+	json_t *v;
+
+	rig_forget(&r);
+	r.start.kind = "inspect-model";
+	rig_file(&r, "model", "tests/golden/open_sizes/causal_script.onnx");
+	ck_assert_int_eq(rig_go(&r), PARE_OK);
+	v = rig_json(r.result);
+	ck_assert(json_is_true(json_object_get(v, "executable")));
+	ck_assert(json_is_null(json_object_get(v, "macs")));
+	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(v, "layers"), 0), "macs")));
+	ck_assert_double_eq(rig_num(v, "inputs.0.shape.1"), -1);
+	json_decref(v);
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = PRUNE_JOB;
+	rig_file(&r, "model", "tests/golden/open_sizes/lstm_script.onnx");
+	rig_file(&r, "data", "tests/data/iris.csv");
+	ck_assert_int_eq(rig_go(&r), PARE_E_SHAPE);
+	ck_assert_str_eq(r.err.message, "a row of the data set has shape [4], which does not tell the open sizes (-1) of the model's input \"x\" of shape [N, -1, 6]");
+}
+END_TEST
+
 START_TEST(truncated_model)
 {
 	model_n /= 2;
@@ -545,6 +570,7 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(t, bad_data_is_named, 0, (int)(sizeof bad_data / sizeof bad_data[0]));
 	tcase_add_loop_test(t, bad_jobs_are_named, 0, (int)(sizeof bad_jobs / sizeof bad_jobs[0]));
 	tcase_add_test(t, unknown_operator);
+	tcase_add_test(t, open_length);
 	tcase_add_test(t, truncated_model);
 	tcase_add_test(t, announced_size_must_be_true);
 	tcase_add_test(t, cancel);

@@ -1,4 +1,4 @@
-/* ONNX Runtime as a judge of the tiny nets of tests/golden: tests/judge/nets.py, quantized.py and factorized.py say what must hold. Needs the tests' own
+/* ONNX Runtime as a judge of the tiny nets of tests/golden: tests/judge/nets.py, quantized.py, factorized.py and open_sizes.py say what must hold. Needs the tests' own
  * Python ($PARED_VENV, or ~/.cache/pared/venv). */
 #include <check.h>
 #include <limits.h>
@@ -44,7 +44,13 @@ START_TEST(golden_nets)
 END_TEST
 
 /* What the steps write that change the graph. */
-static const char *const script_table[] = {"quantized.py", "factorized.py"};
+static const struct {
+	const char *script, *nets;
+} script_table[] = {
+    {"quantized.py", "tests/golden/nets/lenet5.onnx tests/golden/nets/resnet20.onnx tests/golden/nets/vit_modern.onnx"},
+    {"factorized.py", "tests/golden/nets/lenet5.onnx tests/golden/nets/resnet20.onnx tests/golden/nets/vit_modern.onnx"},
+    {"open_sizes.py", "tests/golden/open_sizes/*.onnx"},
+};
 
 START_TEST(changed_nets)
 {
@@ -54,7 +60,7 @@ START_TEST(changed_nets)
 	(void)snprintf(core, sizeof core, "%s", getenv("RUN_MODEL"));
 	for (int i = 0; i < 3; i++)
 		*strrchr(core, '/') = '\0';
-	(void)snprintf(script, sizeof script, "%s %s/pare-core tests/golden/nets/lenet5.onnx tests/golden/nets/resnet20.onnx tests/golden/nets/vit_modern.onnx", script_table[_i], core);
+	(void)snprintf(script, sizeof script, "%s %s/pare-core %s", script_table[_i].script, core, script_table[_i].nets);
 	ask(script);
 }
 END_TEST

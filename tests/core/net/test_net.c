@@ -475,8 +475,9 @@ END_TEST
 START_TEST(open_dimensions)
 {
 	struct gb *b = gb_new(17);
-	struct pare_input_shape shape = {.name = "x", .n_dims = 2, .dims = {2, 3}};
-	struct pare_net_options opt = {.n_threads = 1, .max_batch = 5, .shapes = &shape, .n_shapes = 1};
+	struct pare_row_shape shape = {.name = "x", .n_dims = 2, .dims = {2, 3}};
+	struct pare_net_options opt = {.n_threads = 1, .max_batch = 5};
+	struct pare_model *m;
 	struct pare_net *net = NULL;
 	struct pare_err err;
 	float out[64];
@@ -484,7 +485,9 @@ START_TEST(open_dimensions)
 	gb_input(b, "x", "N N 3");
 	gb_node(b, "Relu", "relu", "x", "y");
 	gb_output(b, "y");
-	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_OK);
+	m = gb_model(b);
+	ck_assert_int_eq(pare_model_set_rows(m, &shape, 1, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
 	nc_forward(net, input(), 5, PARE_MODE_INFER, 0);
 	ck_assert_uint_eq(nc_output(net, 0, 5, out), 30);
 	for (int k = 0; k < 30; k++)
@@ -492,13 +495,16 @@ START_TEST(open_dimensions)
 	pare_net_free(net);
 	net = NULL;
 	shape.dims[1] = 4;
-	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_SHAPE);
+	ck_assert_int_eq(pare_model_set_rows(m, &shape, 1, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_E_SHAPE);
 	ck_assert_str_eq(err.message, "graph input \"x\" has shape [N, -1, 3]; rows of shape [N, 2, 4] do not fit it");
 	shape.n_dims = 1;
-	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_SHAPE);
+	ck_assert_int_eq(pare_model_set_rows(m, &shape, 1, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_E_SHAPE);
 	shape.name = "z";
-	ck_assert_int_eq(pare_net_new(gb_model(b), &opt, &net, &err), PARE_E_UNSUPPORTED);
-	ck_assert_str_eq(err.message, "dimension 1 of graph input \"x\" has no size; only that of the batch may be open");
+	ck_assert_int_eq(pare_model_set_rows(m, &shape, 1, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_E_UNSUPPORTED);
+	ck_assert_str_eq(err.message, "dimension 1 of graph input \"x\" has no size; a job takes it from the rows of its data");
 	gb_free(b);
 }
 END_TEST
@@ -651,7 +657,7 @@ START_TEST(long_chains_are_planned)
 	pare_buf_init(&file, (size_t)16 << 20);
 	write_chain(&file, 50000);
 	for (int training = 0; training < 2; training++) {
-		struct pare_net_options opt = {.n_threads = 1, .max_batch = 4, .training = training != 0, .shapes = &(struct pare_input_shape){"x", 1, {3}}, .n_shapes = 1};
+		struct pare_net_options opt = {.n_threads = 1, .max_batch = 4, .training = training != 0};
 		const float x[3] = {-1, 2, 0};
 		struct pare_model *m = NULL;
 		struct pare_net *net = NULL;
@@ -659,6 +665,7 @@ START_TEST(long_chains_are_planned)
 		float y[3];
 
 		ck_assert_msg(pare_onnx_read((struct pare_span){(const uint8_t *)file.data, file.len}, &m, &err) == PARE_OK, "%s: %s", err.where, err.message);
+		ck_assert_int_eq(pare_model_set_rows(m, &(struct pare_row_shape){"x", 1, {3}}, 1, &err), PARE_OK);
 		ck_assert_msg(pare_net_new(m, &opt, &net, &err) == PARE_OK, "%s: %s", err.where, err.message);
 		ck_assert_int_eq(pare_net_infer(net, x, 1, y, &err), PARE_OK);
 		ck_assert(y[0] >= 0 && y[0] <= 0 && y[1] >= 2 && y[1] <= 2 && y[2] >= 0 && y[2] <= 0);
@@ -697,8 +704,8 @@ END_TEST
 /* An LSTM behind a layer, over x of that shape; out gets the last state of 3 rows of 5 steps of 2. */
 static void run_lstm(const char *shape, int64_t layout, const float *x, float *out)
 {
-	static const struct pare_input_shape rows = {.name = "x", .n_dims = 2, .dims = {5, 2}};
-	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 3, .shapes = &rows, .n_shapes = 1};
+	static const struct pare_row_shape rows = {.name = "x", .n_dims = 2, .dims = {5, 2}};
+	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 3};
 	float w0[4], w[4 * 4 * 2], r[4 * 4 * 4];
 	struct gb *b = gb_new(17);
 	struct pare_net *net = NULL;
@@ -716,6 +723,7 @@ static void run_lstm(const char *shape, int64_t layout, const float *x, float *o
 	gb_attr_int(b, "hidden_size", 4);
 	gb_attr_int(b, "layout", layout);
 	gb_output(b, "last");
+	ck_assert_int_eq(pare_model_set_rows(gb_model(b), &rows, 1, &err), PARE_OK);
 	ck_assert_msg(pare_net_new(gb_model(b), &opt, &net, &err) == PARE_OK, "%s: %s: %s", shape, err.where, err.message);
 	nc_forward(net, &x, 3, PARE_MODE_INFER, 0);
 	ck_assert_uint_eq(nc_output(net, 0, 3, out), 3 * 4);

@@ -26,17 +26,25 @@ def session(path):
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+def run(session):
+    """In the first size for what is open (and the batch) that the model takes: some have a number that fits one only."""
+    for size in (3, 4, 5, 8):
+        rng = np.random.default_rng(1)
+        feed = {i.name: rng.standard_normal([size if not isinstance(d, int) else d for d in i.shape], dtype=np.float32) for i in session.get_inputs()}
+        try:
+            return feed, session.run(None, feed)
+        except Exception:
+            if size == 8:
+                raise
+
+
 def judge(masked, shrunk):
     a, b = session(masked), session(shrunk)
-    rng = np.random.default_rng(1)
-    feed = {}
-    for i in a.get_inputs():
-        shape = [3 if not isinstance(d, int) else d for d in i.shape]
-        feed[i.name] = rng.standard_normal(shape, dtype=np.float32)
+    feed, want = run(a)
     if onnx is not None:
         onnx.checker.check_model(onnx.load(shrunk), full_check=True)
     worst = 0.0
-    for x, y in zip(a.run(None, feed), b.run(None, feed)):
+    for x, y in zip(want, b.run(None, feed)):
         assert x.shape == y.shape, (x.shape, y.shape)
         worst = max(worst, float(np.max(np.abs(x - y) / (1 + np.abs(x)))))
     return worst

@@ -1,0 +1,128 @@
+/* What a graph computes of sizes, computed again for other sizes, in a net of its own that shares nothing with the real one but the model. Either
+ * values get the shapes that they will have, and the nodes whose results are known at plan time are planned once more over them; or the rows get
+ * other sizes where the file leaves them open, and all shapes are inferred again. */
+#include <string.h>
+
+#include "core/graph/net_priv.h"
+#include "core/graph/net_view.h"
+
+/* Is all that the node makes known at plan time, or constant? */
+static bool is_planned(const struct pare_net *net, const struct pare_node *n)
+{
+	for (int k = 0; k < n->n_out; k++) {
+		const struct pare_net_value *v = n->out[k] >= 0 ? &net->values[n->out[k]] : NULL;
+
+		if (v != NULL && !v->constant && !pare_net_is_known(&v->known))
+			return false;
+	}
+	return true;
+}
+
+/* Does it read the elements of a constant of which some are gone? What those come to the graph does not say. */
+static bool reads_less(const struct pare_net *net, const struct pare_net *again, const struct pare_node *n, const struct pare_op *op)
+{
+	for (int k = 0; k < n->n_in; k++) {
+		int32_t v = n->in[k];
+
+		if (v >= 0 && !pare_op_has(op->shape_in, k) && net->model->graph.values[v].init != NULL && !pare_shape_same(&net->values[v].shape, &again->values[v].shape))
+			return true;
+	}
+	return false;
+}
+
+static void plan_again(const struct pare_net *net, struct pare_net *again, int32_t i)
+{
+	const struct pare_node *node = &net->model->graph.nodes[i];
+	const struct pare_op *op = pare_op_find(node->domain, node->op_type, node->opset > 0 ? node->opset : pare_model_opset(net->model, node->domain));
+	struct pare_net_node n = {.index = i, .node = node};
+	struct pare_err why;
+
+	for (int k = 0; k < node->n_out; k++)
+		if (node->out[k] >= 0)
+			memset(&again->values[node->out[k]].known, 0, sizeof again->values[0].known);
+	if (op == NULL || reads_less(net, again, node, op))
+		return;
+	if (pare_net_plan_node(again, &n, &why) == PARE_OK)
+		return;
+	for (int k = 0; k < node->n_out; k++)
+		if (node->out[k] >= 0)
+			memset(&again->values[node->out[k]].known, 0, sizeof again->values[0].known);
+}
+
+enum pare_code pare_net_refold(const struct pare_net *net, const struct pare_shape *shapes, struct pare_arena *arena, struct pare_known *out, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph;
+	struct pare_net again = {.model = net->model, .opt = net->opt, .fixed_batch = net->fixed_batch, .n_values = g->n_values};
+
+	again.values = pare_arena_array(arena, (size_t)g->n_values + 1, sizeof *again.values);
+	if (again.values == NULL)
+		return pare_err_nomem(err, 0);
+	memcpy(again.values, net->values, (size_t)g->n_values * sizeof *again.values);
+	for (int32_t v = 0; v < g->n_values; v++)
+		again.values[v].shape = shapes[v];
+	again.arena = *arena; /* lent: results stay there */
+	for (int32_t i = 0; i < g->n_nodes; i++)
+		if (is_planned(net, &g->nodes[i]))
+			plan_again(net, &again, i);
+	*arena = again.arena;
+	for (int32_t v = 0; v < g->n_values; v++)
+		out[v] = again.values[v].known;
+	return PARE_OK;
+}
+
+/* --- open sizes */
+
+static int64_t other_size(int64_t size, int way)
+{
+	return way == 0 ? 2 * size : way == 1 && size % 2 == 0 ? size / 2 : way == 2 ? size + 1 : size - 1;
+}
+
+/* Rows as they are, but for the sizes that the file leaves open. */
+static enum pare_code other_rows(const struct pare_net *net, int way, struct pare_model *m, struct pare_arena *arena, struct pare_err *err)
+{
+	struct pare_row_shape *rows = pare_arena_array(arena, (size_t)m->n_rows, sizeof *rows);
+
+	if (rows == NULL)
+		return pare_err_nomem(err, 0);
+	memcpy(rows, m->rows, (size_t)m->n_rows * sizeof *rows);
+	for (int i = 0; i < m->graph.n_inputs; i++) {
+		const struct pare_value *v = &m->graph.values[m->graph.inputs[i]];
+		int axis = pare_graph_batch_axis(&net->model->graph, i);
+
+		for (int r = 0; r < m->n_rows; r++)
+			for (int k = 0; k < v->n_dims && strcmp(rows[r].name, v->name) == 0; k++)
+				if (k != axis && v->dims[k] < 0)
+					rows[r].dims[k - (k > axis)] = other_size(rows[r].dims[k - (k > axis)], way);
+	}
+	m->rows = rows;
+	return PARE_OK;
+}
+
+static bool differs(const struct pare_known *a, const struct pare_known *b)
+{
+	if (a->n != b->n || (a->i64 == NULL) != (b->i64 == NULL) || (a->f32 == NULL) != (b->f32 == NULL))
+		return true;
+	return (a->i64 != NULL && memcmp(a->i64, b->i64, a->n * sizeof *a->i64) != 0) || (a->f32 != NULL && memcmp(a->f32, b->f32, a->n * sizeof *a->f32) != 0);
+}
+
+enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, struct pare_err *err)
+{
+	const struct pare_graph *g = &net->model->graph; /* the net has values besides */
+	enum pare_code code = net->model->n_rows > 0 ? PARE_E_SHAPE : PARE_OK;
+
+	memset(out, 0, (size_t)g->n_values * sizeof *out);
+	for (int way = 0; way < 4 && code != PARE_OK; way++) {
+		struct pare_model m = *net->model;
+		struct pare_net again = {.model = &m, .opt = net->opt, .fixed_batch = PARE_DIM_UNKNOWN};
+		struct pare_err why;
+
+		pare_arena_init(&again.arena, net->arena.cap_bytes);
+		code = other_rows(net, way, &m, &again.arena, err);
+		if (code == PARE_OK)
+			code = pare_net_infer_shapes(&again, &why);
+		for (int32_t v = 0; v < g->n_values && again.values != NULL; v++)
+			out[v] = pare_net_is_known(&net->values[v].known) && g->values[v].init == NULL && differs(&net->values[v].known, &again.values[v].known);
+		pare_arena_done(&again.arena);
+	}
+	return code == PARE_E_NOMEM ? code : PARE_OK; /* a model that takes no other size: all counts as open behind the node that refuses */
+}
