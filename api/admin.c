@@ -35,11 +35,8 @@ enum pare_code api_post_gc(struct api_exchange *x, struct pare_err *err)
 	struct api *api = x->api;
 	struct store_freed freed = {.n_jobs = 0};
 	int n_uploads = 0;
-	enum pare_code rc = api_check_empty(x, err);
+	enum pare_code rc = begin_upkeep(api, err);
 
-	if (rc != PARE_OK)
-		return rc;
-	rc = begin_upkeep(api, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = store_retain(api->opt.store, api->opt.blobs, &api->opt.limits.retention, goes_on, api, &freed, err);
@@ -61,12 +58,11 @@ enum pare_code api_post_backup(struct api_exchange *x, struct pare_err *err)
 	struct api *api = x->api;
 	struct store_freed freed = {.n_jobs = 0};
 	struct store_backup made;
-	enum pare_code rc = api_check_empty(x, err);
+	enum pare_code rc;
 
-	if (rc == PARE_OK && api->opt.backup_dir == NULL)
-		rc = pare_err_set(err, PARE_E_CONFLICT, NULL, "this server has no place for backups");
-	if (rc == PARE_OK)
-		rc = begin_upkeep(api, err);
+	if (api->opt.backup_dir == NULL)
+		return pare_err_set(err, PARE_E_CONFLICT, NULL, "this server has no place for backups");
+	rc = begin_upkeep(api, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = store_backup(api->opt.store, api->opt.blobs, api->opt.backup_dir, &made, err);
@@ -112,10 +108,6 @@ static void tell_pool(struct api *api, bool on)
 
 enum pare_code api_post_drain(struct api_exchange *x, struct pare_err *err)
 {
-	enum pare_code rc = api_check_empty(x, err);
-
-	if (rc != PARE_OK)
-		return rc;
 	(void)atomic_fetch_or(&x->api->draining, API_DRAIN_ASKED);
 	tell_pool(x->api, true);
 	return reply_drain(x, err);

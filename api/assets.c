@@ -375,6 +375,8 @@ static enum pare_code content(struct api_exchange *x, enum store_asset_kind kind
 		rc = pare_err_set(err, PARE_E_NOT_FOUND, NULL, "the %s has no file \"%.60s\"", faces[kind].object, path);
 	} else {
 		api_safe_filename(file->path, name);
+		if (strcmp(x->params[0], a.id) != 0) /* a name, a version or an alias will mean another one */
+			api_set_header_text(x, "Cache-Control", "private, no-cache");
 		rc = api_reply_blob(x, file->sha256, faces[kind].media_type, name, err);
 	}
 	store_asset_done(&a);

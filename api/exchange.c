@@ -12,6 +12,7 @@
 
 #include "api/priv.h"
 #include "api/text.h"
+#include "core/recipe/json_text.h"
 
 #define ARENA_CAP ((size_t)1 << 20)
 #define MULTIPART_SLACK (1 << 20) /* part headers and delimiters, on top of the files */
@@ -264,6 +265,23 @@ enum api_wait api_exchange_waits(struct api_exchange *x)
 	return api_wait_begin(x) ? API_WAIT_JOB : x->route->waits;
 }
 
+/* A request that says it all in its target has no body, or {}: what else stands in one was meant, and would be passed over. */
+static enum pare_code check_empty(const struct api_exchange *x, struct pare_err *err)
+{
+	json_t *root;
+	bool empty;
+	enum pare_code rc;
+
+	if (x->route->want != API_WANT_EMPTY || x->body.len == 0)
+		return PARE_OK;
+	rc = pare_json_load(x->body.data, x->body.len, x->body.len, &root, NULL, err);
+	if (rc != PARE_OK)
+		return rc;
+	empty = json_is_object(root) && json_object_size(root) == 0;
+	json_decref(root);
+	return empty ? PARE_OK : pare_err_set(err, PARE_E_INVALID, NULL, "this request takes no fields; send no body, or {}");
+}
+
 void api_exchange_end(struct api_exchange *x)
 {
 	struct pare_err err = {.code = PARE_OK};
@@ -272,7 +290,9 @@ void api_exchange_end(struct api_exchange *x)
 	if (x->done)
 		return;
 	x->close_after = false;
-	rc = x->route->handler(x, &err);
+	rc = check_empty(x, &err);
+	if (rc == PARE_OK)
+		rc = x->route->handler(x, &err);
 	if (rc != PARE_OK)
 		api_reply_problem(x, &err);
 }

@@ -298,10 +298,8 @@ out:
 enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
 {
 	struct store_job old, j = {0};
-	enum pare_code rc = api_check_empty(x, err);
+	enum pare_code rc = api_find_job(x, &old, err);
 
-	if (rc == PARE_OK)
-		rc = api_find_job(x, &old, err);
 	if (rc != PARE_OK)
 		return rc;
 	if (!store_job_status_final(old.status))

@@ -4,32 +4,14 @@
 #include "api/jobs.h"
 #include "core/recipe/json_text.h"
 
-enum pare_code api_check_empty(const struct api_exchange *x, struct pare_err *err)
-{
-	json_t *root;
-	bool empty;
-	enum pare_code rc;
-
-	if (x->body.len == 0)
-		return PARE_OK;
-	rc = pare_json_load(x->body.data, x->body.len, x->body.len, &root, NULL, err);
-	if (rc != PARE_OK)
-		return rc;
-	empty = json_is_object(root) && json_object_size(root) == 0;
-	json_decref(root);
-	return empty ? PARE_OK : pare_err_set(err, PARE_E_INVALID, NULL, "this request takes no fields; send no body, or {}");
-}
-
 typedef enum pare_code (*status_verb)(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 
 /* The store decides; then whoever may run the job hears what it was asked. *old: as it was just before, for what goes with the change. */
 static enum pare_code change_status(struct api_exchange *x, status_verb verb, enum store_job_status asked, struct store_job *old, struct store_job *j, struct pare_err *err)
 {
 	const struct api_engine *e = &x->api->opt.engine;
-	enum pare_code rc = api_check_empty(x, err);
+	enum pare_code rc = api_find_job(x, old, err);
 
-	if (rc == PARE_OK)
-		rc = api_find_job(x, old, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = verb(x->view, old->id, j, err);

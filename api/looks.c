@@ -87,10 +87,8 @@ enum pare_code api_validate_model(struct api_exchange *x, struct pare_err *err)
 	const struct api_engine *e = &x->api->opt.engine;
 	struct store_asset a;
 	char *info = NULL;
-	enum pare_code rc = api_check_empty(x, err);
+	enum pare_code rc = api_asset_find(x, STORE_MODEL, x->params[0], &a, err);
 
-	if (rc == PARE_OK)
-		rc = api_asset_find(x, STORE_MODEL, x->params[0], &a, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = e->inspect(e->ctx, STORE_MODEL, a.files, a.n_files, NULL, &info, err);

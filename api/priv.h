@@ -123,7 +123,8 @@ void api_reply_empty(struct api_exchange *x, int status);
 bool api_not_modified(struct api_exchange *x, const char *etag);
 /* Holds If-Match, which was sent, against the ETag that a GET would give the JSON in x->out; empties x->out. */
 PARE_MUST_USE enum pare_code api_check_if_match(struct api_exchange *x, struct pare_err *err);
-/* Replies the bytes of a blob, with conditions and, unless x->whole, ranges. filename NULL: inline. */
+/* Replies the bytes of a blob, with conditions and, unless x->whole, ranges. filename NULL: inline. What stands at a target for good may be kept for good: who answers with something that may become
+ * something else sets Cache-Control before. */
 PARE_MUST_USE enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const char *media_type, const char *filename, struct pare_err *err);
 /* Turns an error into the reply (problem+json). */
 void api_reply_problem(struct api_exchange *x, const struct pare_err *err);

@@ -249,7 +249,8 @@ enum pare_code api_reply_blob(struct api_exchange *x, const char *sha256, const 
 	(void)snprintf(etag, sizeof etag, "\"sha256:%s\"", sha256);
 	if (if_match != NULL && !api_etag_in(if_match, etag, false))
 		return pare_err_set(err, PARE_E_PRECONDITION, NULL, "If-Match does not hold %s", etag);
-	api_set_header_text(x, "Cache-Control", "private, immutable, max-age=31536000");
+	if (!has_header(x, "Cache-Control"))
+		api_set_header_text(x, "Cache-Control", "private, immutable, max-age=31536000");
 	if (api_not_modified(x, etag))
 		return PARE_OK;
 	rc = blob_get(x->api->opt.blobs, sha256, &x->reply.fd, &n_bytes, err);

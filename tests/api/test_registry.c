@@ -94,6 +94,36 @@ START_TEST(aliases)
 }
 END_TEST
 
+/* Content is kept for good under an id alone: a name goes on to mean its newest version, an alias what it is moved to. */
+START_TEST(content_by_name_is_asked_for_again)
+{
+	static const char *const targets[] = {"/v1/models/lenet/content", "/v1/models/lenet:1/content", "/v1/models/lenet@champion/content", "/v1/datasets/iris/content"};
+	char id[PARE_ID_MAX], path[128];
+	struct answer r;
+
+	make_model(&w, id);
+	make_dataset(&w, path);
+	r = send("PUT", "/v1/models/lenet/aliases/champion", H(JSON_TYPE), "{\"version\":1}");
+	assert_status(&r, 201);
+	answer_done(&r);
+	for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+		r = get(&w, targets[i]);
+		assert_status(&r, 200);
+		ck_assert_str_eq(header(&r, "Cache-Control"), "private, no-cache");
+		(void)snprintf(path, sizeof path, "%s", header(&r, "ETag"));
+		answer_done(&r);
+		r = request(&w, "GET", targets[i], H("If-None-Match", path), NULL, 0);
+		assert_status(&r, 304);
+		ck_assert_str_eq(header(&r, "Cache-Control"), "private, no-cache");
+		answer_done(&r);
+	}
+	(void)snprintf(path, sizeof path, "/v1/models/%s/content", id);
+	r = get(&w, path);
+	ck_assert_str_eq(header(&r, "Cache-Control"), "private, immutable, max-age=31536000");
+	answer_done(&r);
+}
+END_TEST
+
 static const struct {
 	const char *target, *body;
 	int status;
@@ -257,6 +287,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, versions_and_references);
+	tcase_add_test(tc, content_by_name_is_asked_for_again);
 	tcase_add_test(tc, aliases);
 	tcase_add_loop_test(tc, aliases_that_are_wrong, 0, (int)(sizeof wrong_alias / sizeof wrong_alias[0]));
 	tcase_add_test(tc, names_that_attack);

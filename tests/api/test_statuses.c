@@ -197,8 +197,13 @@ START_TEST(bodies_of_another_kind)
 	assert_problem(&a, 413, "too_large");
 	answer_done(&a);
 	a = request(&w, r->method, target, H("Authorization", ALL, JSON_TYPE), "{", 1);
-	ck_assert_msg(a.status == 400 || a.status == 404, "status %d: %s", a.status, a.body); /* some look first at what the path names */
+	ck_assert_msg(a.status == 400 || (a.status == 404 && r->want != API_WANT_EMPTY), "status %d: %s", a.status, a.body); /* some look first at what the path names */
 	answer_done(&a);
+	if (r->want == API_WANT_EMPTY) { /* a member that is passed over was meant: {"overlap_seconds":0} */
+		a = request(&w, r->method, target, H("Authorization", ALL, JSON_TYPE), "{\"no_such_thing\":0}", 19);
+		assert_problem(&a, 422, "validation_failed");
+		answer_done(&a);
+	}
 	free(large);
 }
 END_TEST
