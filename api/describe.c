@@ -132,13 +132,13 @@ static enum pare_code of_blob(struct api_exchange *x, const json_t *value, struc
 {
 	const char *sha256 = api_blob_digest(json_is_string(value) ? json_string_value(value) : "");
 	bool known = false;
-	enum pare_code rc = sha256 != NULL ? store_blob_known(x->view, sha256, &known, err) : PARE_OK;
+	enum pare_code rc = sha256 != NULL ? api_blob_known(x, sha256, &known, err) : PARE_OK;
 
 	if (sha256 == NULL)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "blob must be sha256: and 64 lower-case hex digits");
 	if (rc == PARE_OK)
 		rc = known ? hold(x, sha256, out, err) : PARE_E_NOT_FOUND;
-	return rc == PARE_E_NOT_FOUND ? pare_err_set(err, rc, NULL, "no model, data set or upload of yours has these bytes") : rc;
+	return rc == PARE_E_NOT_FOUND ? pare_err_set(err, rc, NULL, "no model, data set or upload that your key opens has these bytes") : rc;
 }
 
 static enum pare_code of_artifact(struct api_exchange *x, const json_t *value, struct blob_ref *out, struct pare_err *err)
@@ -147,6 +147,8 @@ static enum pare_code of_artifact(struct api_exchange *x, const json_t *value, s
 	struct store_artifact a;
 	enum pare_code rc;
 
+	if (!api_caller_may(&x->caller, API_JOBS_READ))
+		return pare_err_set(err, PARE_E_FORBIDDEN, NULL, "an artifact is a job's: to refer to one takes the scope %s, too", api_scope_name(API_JOBS_READ));
 	if (job == NULL || name == NULL)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "artifact must have the id of a job and the name of what it made");
 	rc = check_fields(value, artifact_fields, "", err);
@@ -187,7 +189,7 @@ static enum pare_code resolve(struct api_exchange *x, const json_t *file, int i,
 	rc = reference_table[which].resolve(x, json_object_get(file, reference_table[which].field), out, err);
 	if (rc == PARE_E_NOT_FOUND || rc == PARE_E_CONFLICT)
 		rc = err->code = PARE_E_INVALID;
-	if (rc == PARE_E_INVALID)
+	if (rc == PARE_E_INVALID || rc == PARE_E_FORBIDDEN)
 		(void)snprintf(err->where, sizeof err->where, "/files/%d/%s", i, reference_table[which].field);
 	return rc;
 }

@@ -155,6 +155,8 @@ void api_resumable_free(struct api_exchange *x);
 
 /* The 64 digits of "sha256:…", in it; NULL if it is not that (blobs.c). */
 const char *api_blob_digest(const char *s);
+/* Does something that this caller may read have these bytes? */
+PARE_MUST_USE enum pare_code api_blob_known(const struct api_exchange *x, const char *sha256, bool *out, struct pare_err *err);
 
 /* --- waiting (wait.c) */
 PARE_MUST_USE enum pare_code api_wait_init(struct api_waiters *w, struct pare_err *err);

@@ -446,7 +446,7 @@ enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, s
 	return code;
 }
 
-enum pare_code store_blob_known(struct store_view v, const char *sha256, bool *out, struct pare_err *err)
+enum pare_code store_blob_known(struct store_view v, const char *sha256, unsigned int places, bool *out, struct pare_err *err)
 {
 	struct store *s = v.store;
 	struct store_tx *tx;
@@ -455,7 +455,7 @@ enum pare_code store_blob_known(struct store_view v, const char *sha256, bool *o
 
 	if (code != PARE_OK)
 		return code;
-	code = s->ops->end(tx, s->ops->blob_known(tx, v.owner, sha256, &known, err), err);
+	code = s->ops->end(tx, s->ops->blob_known(tx, v.owner, sha256, places, &known, err), err);
 	if (code == PARE_OK)
 		*out = known;
 	return code;

@@ -269,8 +269,9 @@ void store_artifact_done(struct store_artifact *a);
 size_t store_label_next(const char **inout, const char **out);
 /* Is a blob named by any file, artifact, checkpoint or upload? */
 PARE_MUST_USE enum pare_code store_blob_used(struct store *s, const char *sha256, bool *out, struct pare_err *err);
-/* Is it named by a file of a model or data set, or by an upload, of this owner? */
-PARE_MUST_USE enum pare_code store_blob_known(struct store_view v, const char *sha256, bool *out, struct pare_err *err);
+/* Is it named by a file of a model or data set, or by an upload, of this owner? places: which of them count, 1u << kind of an asset and STORE_IN_UPLOADS. */
+#define STORE_IN_UPLOADS (1u << 8)
+PARE_MUST_USE enum pare_code store_blob_known(struct store_view v, const char *sha256, unsigned int places, bool *out, struct pare_err *err);
 /* Removes a blob (storage/blob.h) that nothing names and nobody holds; true if it did. At any time, beside uploads and running jobs. */
 struct blob_store;
 bool store_blob_drop(struct store *s, struct blob_store *b, const char *sha256);

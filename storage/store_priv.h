@@ -123,7 +123,7 @@ struct store_ops {
 	enum pare_code (*key_count)(struct store_tx *tx, int *out, struct pare_err *err);
 	enum pare_code (*key_purge)(struct store_tx *tx, int64_t before_ms, struct pare_err *err); /* those that were revoked or expired by then */
 	enum pare_code (*blob_used)(struct store_tx *tx, const char *sha256, bool *out, struct pare_err *err);
-	enum pare_code (*blob_known)(struct store_tx *tx, const char *owner, const char *sha256, bool *out, struct pare_err *err);
+	enum pare_code (*blob_known)(struct store_tx *tx, const char *owner, const char *sha256, unsigned int places, bool *out, struct pare_err *err);
 
 	enum pare_code (*upload_insert)(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
 	enum pare_code (*upload_load)(struct store_tx *tx, const char *owner, const char *id, struct store_upload *out, struct pare_err *err);

@@ -562,17 +562,17 @@ static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *o
 	return PARE_OK;
 }
 
-static enum pare_code blob_known(struct store_tx *tx, const char *owner, const char *sha256, bool *out, struct pare_err *err)
+static enum pare_code blob_known(struct store_tx *tx, const char *owner, const char *sha256, unsigned int places, bool *out, struct pare_err *err)
 {
 	(void)err;
 	*out = false;
 	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
 		const struct store_asset *a = row_at(tx, T_ASSETS, i);
 
-		for (int k = 0; k < a->n_files; k++)
+		for (int k = 0; k < a->n_files && (places >> a->kind & 1) != 0; k++)
 			*out = *out || (strcmp(a->owner, owner) == 0 && strcmp(a->files[k].sha256, sha256) == 0);
 	}
-	for (int i = 0; i < n_rows(tx, T_UPLOADS); i++) {
+	for (int i = 0; i < n_rows(tx, T_UPLOADS) && (places & STORE_IN_UPLOADS) != 0; i++) {
 		const struct store_upload *u = row_at(tx, T_UPLOADS, i);
 
 		*out = *out || (strcmp(u->owner, owner) == 0 && strcmp(u->sha256, sha256) == 0);

@@ -114,8 +114,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_KEY_COUNT] = "SELECT count(*) FROM keys",
     [Q_KEY_PURGE] = "DELETE FROM keys WHERE (revoked_ms <> 0 AND revoked_ms <= ?1) OR (expires_ms <> 0 AND expires_ms <= ?1)",
 
-    [Q_BLOB_KNOWN] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files f JOIN assets a ON a.id = f.asset WHERE f.sha256 = ?2 AND a.owner = ?1) "
-                     "OR EXISTS (SELECT 1 FROM uploads WHERE sha256 = ?2 AND sha256 <> '' AND owner = ?1)",
+    [Q_BLOB_KNOWN] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files f JOIN assets a ON a.id = f.asset WHERE f.sha256 = ?2 AND a.owner = ?1 AND (?3 >> a.kind) & 1) "
+                     "OR (?4 AND EXISTS (SELECT 1 FROM uploads WHERE sha256 = ?2 AND sha256 <> '' AND owner = ?1))",
     [Q_UPLOAD_INSERT] = "INSERT INTO uploads (" UPLOAD_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [Q_UPLOAD_LOAD] = "SELECT " UPLOAD_COLUMNS " FROM uploads INDEXED BY uploads_owner WHERE owner = ?1 AND id = ?2",
     [Q_UPLOAD_UPDATE] = "UPDATE uploads SET n_total = ?1, n_synced = ?2, sha256 = ?3, expires_ms = ?4 WHERE id = ?5",

@@ -661,12 +661,14 @@ static enum pare_code blob_used(struct store_tx *tx, const char *sha256, bool *o
 	return sqlite_use_end(&u, "looking for uses of a blob", err);
 }
 
-static enum pare_code blob_known(struct store_tx *tx, const char *owner, const char *sha256, bool *out, struct pare_err *err)
+static enum pare_code blob_known(struct store_tx *tx, const char *owner, const char *sha256, unsigned int places, bool *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_BLOB_KNOWN);
 
 	sqlite_bind_str(&u, owner);
 	sqlite_bind_str(&u, sha256);
+	sqlite_bind_int(&u, places & (STORE_IN_UPLOADS - 1)); /* kinds of assets */
+	sqlite_bind_int(&u, (places & STORE_IN_UPLOADS) != 0);
 	*out = sqlite_row(&u);
 	return sqlite_use_end(&u, "looking for an owner's blob", err);
 }

@@ -167,6 +167,80 @@ START_TEST(what_a_job_makes_beside_itself_needs_its_own_scope)
 }
 END_TEST
 
+/* Bytes of a kind that a key does not open stay shut when they are named by their digest, or as what a job has made. */
+static const struct {
+	const char *scopes;
+	int model_blob, dataset_blob, upload_blob, artifact; /* the status: of GET, but of POST /v1/models for the artifact */
+} reference_table[] = {
+    {"models:r", 200, 404, 404, 403},
+    {"datasets:r", 404, 200, 404, 403},
+    {"models:rw", 200, 404, 200, 403},
+    {"datasets:rw", 404, 200, 200, 403},
+    {"models:rw,jobs:r", 200, 404, 200, 201},
+};
+#define N_REFERENCES ((int)(sizeof reference_table / sizeof reference_table[0]))
+
+static void first_digest(struct world *w, const char *path, char out[128])
+{
+	struct answer a = get(w, path);
+
+	assert_status(&a, 200);
+	(void)snprintf(out, 128, "/v1/blobs/sha256:%s", text_at(json_array_get(json_object_get(a.json, "files"), 0), "sha256"));
+	answer_done(&a);
+}
+
+static int status_of(struct world *w, const char *method, const char *target, const char *body)
+{
+	struct answer a = request(w, method, target, H("Authorization", "Bearer " GOOD, JSON_TYPE), body, body != NULL ? strlen(body) : 0);
+	int status = a.status;
+
+	answer_done(&a);
+	return status;
+}
+
+/* A model of the caller's whose external data are a blob that the request names. */
+static int status_of_reference(struct world *w, const char *digest)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof text, "{\"files\":[{\"path\":\"w.data\",\"blob\":\"%s\"}]}", digest + strlen("/v1/blobs/"));
+	return status_of(w, "POST", "/v1/models", text);
+}
+
+START_TEST(a_reference_opens_nothing_that_the_key_does_not)
+{
+	char model[128], dataset[128], upload[128], job[PARE_ID_MAX], path[128], text[256], made[512];
+	struct world w;
+	struct answer a;
+
+	world_init(&w);
+	world_start(&w);
+	make_job(&w, job); /* and what it takes */
+	finish_job(&w);
+	first_digest(&w, "/v1/models/lenet", model);
+	first_digest(&w, "/v1/datasets/iris", dataset);
+	a = request(&w, "POST", "/v1/uploads", NULL, "bytes", 5);
+	(void)snprintf(upload, sizeof upload, "/v1/blobs/sha256:%s", text_at(a.json, "sha256"));
+	answer_done(&a);
+	api_free(w.api);
+	(void)snprintf(path, sizeof path, "%s/keys", w.dir);
+	(void)snprintf(text, sizeof text, GOOD " scopes=%s\n", reference_table[_i].scopes);
+	write_file(path, text);
+	w.opt.api_key_file = path;
+	world_start(&w);
+	ck_assert_int_eq(status_of(&w, "GET", model, NULL), reference_table[_i].model_blob);
+	ck_assert_int_eq(status_of(&w, "GET", dataset, NULL), reference_table[_i].dataset_blob);
+	ck_assert_int_eq(status_of(&w, "GET", upload, NULL), reference_table[_i].upload_blob);
+	if (strstr(reference_table[_i].scopes, "models:rw") != NULL) {
+		(void)snprintf(made, sizeof made, "{\"files\":[{\"path\":\"m.onnx\",\"artifact\":{\"job\":\"%s\",\"name\":\"model.onnx\"}}]}", job);
+		ck_assert_int_eq(status_of(&w, "POST", "/v1/models", made), reference_table[_i].artifact);
+		ck_assert_int_eq(status_of_reference(&w, model), 201);
+		ck_assert_int_eq(status_of_reference(&w, dataset), 422);
+	}
+	world_done(&w);
+}
+END_TEST
+
 /* Every route but those for any key, with a key that has its scope alone, and with one that has all others. */
 START_TEST(a_scope_opens_its_routes_and_no_others)
 {
@@ -335,6 +409,7 @@ int main(void)
 	tcase_add_loop_test(t, reads_what_stands_behind_a_key, 0, (int)(sizeof option_table / sizeof option_table[0]));
 	tcase_add_test(t, a_key_tells_what_it_may);
 	tcase_add_test(t, a_scope_opens_its_routes_and_no_others);
+	tcase_add_loop_test(t, a_reference_opens_nothing_that_the_key_does_not, 0, N_REFERENCES);
 	tcase_add_loop_test(t, what_a_job_makes_beside_itself_needs_its_own_scope, 0, N_BESIDE);
 	tcase_add_loop_test(t, refuses_wrong_header, 0, (int)(sizeof wrong / sizeof wrong[0]));
 	tcase_add_test(t, guards_every_route_but_the_open_ones);

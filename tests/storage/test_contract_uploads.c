@@ -183,20 +183,27 @@ END_TEST
 
 START_TEST(known_blobs_are_ones_own)
 {
+	const unsigned int models = 1u << STORE_MODEL, datasets = 1u << STORE_DATASET, all = models | datasets | STORE_IN_UPLOADS;
 	struct store_upload u;
 	bool known;
 
 	begin(_i);
-	MUST(store_blob_known(MINE(s), SHA_A, &known, &err)); /* of the model that begin() put */
+	MUST(store_blob_known(MINE(s), SHA_A, all, &known, &err)); /* of the model that begin() put */
 	ck_assert(known);
-	MUST(store_blob_known(OTHERS, SHA_A, &known, &err));
+	MUST(store_blob_known(MINE(s), SHA_A, models, &known, &err));
+	ck_assert(known);
+	MUST(store_blob_known(MINE(s), SHA_A, datasets | STORE_IN_UPLOADS, &known, &err));
+	ck_assert(!known);
+	MUST(store_blob_known(OTHERS, SHA_A, all, &known, &err));
 	ck_assert(!known);
 	u = a_new(PART_A);
 	memcpy(u.sha256, SHA_C, sizeof u.sha256);
 	MUST(store_upload_put(OTHERS, &u, 5, &err));
-	MUST(store_blob_known(OTHERS, SHA_C, &known, &err));
+	MUST(store_blob_known(OTHERS, SHA_C, STORE_IN_UPLOADS, &known, &err));
 	ck_assert(known);
-	MUST(store_blob_known(MINE(s), SHA_C, &known, &err));
+	MUST(store_blob_known(OTHERS, SHA_C, models | datasets, &known, &err));
+	ck_assert(!known);
+	MUST(store_blob_known(MINE(s), SHA_C, all, &known, &err));
 	ck_assert(!known);
 	end();
 }
