@@ -65,6 +65,9 @@ static const struct {
     {V6(0xFF00, 0, 0, 0, 0, 0, 8), "multicast"},
 };
 
+/* What is no special purpose's may still be nobody's: of IPv6 only this much is given out (RFC 4291, section 2.4, and the registry of unicast addresses). */
+static const struct network public_table[] = {V4(0, 0, 0, 0, 0), V6(0x2000, 0, 0, 0, 0, 0, 3)};
+
 bool api_address_parse(const char *s, size_t n, uint8_t out[API_ADDRESS_BYTES], bool *out_v4)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -185,5 +188,8 @@ const char *api_address_refused(const uint8_t address[API_ADDRESS_BYTES], const 
 	for (size_t i = 0; i < sizeof refused_table / sizeof refused_table[0]; i++)
 		if (within(&refused_table[i].net, address))
 			return refused_table[i].why;
-	return NULL;
+	for (size_t i = 0; i < sizeof public_table / sizeof public_table[0]; i++)
+		if (within(&public_table[i], address))
+			return NULL;
+	return "not of the public Internet";
 }

@@ -12,7 +12,6 @@
 
 #include "api/resumable.h"
 #include "api/upload.h"
-#include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 
 #define PATH_MAX_BYTES 255
@@ -21,26 +20,6 @@ static const char *const model_fields[] = {"architecture", "files", "name", NULL
 static const char *const dataset_fields[] = {"files", "label", "name", "task", NULL};
 static const char *const file_fields[] = {"path", "upload", "blob", "artifact", NULL};
 static const char *const artifact_fields[] = {"job", "name", NULL};
-
-static enum pare_code check_fields(const json_t *o, const char *const *known, const char *pointer, struct pare_err *err)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach((json_t *)(uintptr_t)o, key, value) {
-		const char *const *k = known;
-		const char *hint;
-
-		while (*k != NULL && strcmp(*k, key) != 0)
-			k++;
-		if (*k != NULL)
-			continue;
-		hint = pare_nearest_of(key, known);
-		(void)pare_err_set(err, PARE_E_INVALID, NULL, "unknown field%s%s%s", hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
-		return pare_err_at(err, "%s/%.100s", pointer, key);
-	}
-	return PARE_OK;
-}
 
 static enum pare_code take_text(const json_t *root, const char *field, char *out, size_t size, struct pare_err *err)
 {
@@ -115,8 +94,9 @@ static enum pare_code build(struct api_exchange *x, const json_t *root, char **o
 
 /* --- files: references are resolved to a digest that is held */
 
-static enum pare_code of_upload(struct api_exchange *x, const json_t *value, struct blob_ref *out, struct pare_err *err)
+static enum pare_code of_upload(struct api_exchange *x, const json_t *value, const char *pointer, struct blob_ref *out, struct pare_err *err)
 {
+	(void)pointer;
 	if (!json_is_string(value))
 		return pare_err_set(err, PARE_E_INVALID, NULL, "upload must be the id of an upload");
 	return api_resumable_use(x, json_string_value(value), out, err);
@@ -128,12 +108,13 @@ static enum pare_code hold(struct api_exchange *x, const char *sha256, struct bl
 	return blob_hold(x->api->opt.blobs, sha256, &out->n_bytes, err);
 }
 
-static enum pare_code of_blob(struct api_exchange *x, const json_t *value, struct blob_ref *out, struct pare_err *err)
+static enum pare_code of_blob(struct api_exchange *x, const json_t *value, const char *pointer, struct blob_ref *out, struct pare_err *err)
 {
 	const char *sha256 = api_blob_digest(json_is_string(value) ? json_string_value(value) : "");
 	bool known = false;
 	enum pare_code rc = sha256 != NULL ? api_blob_known(x, sha256, &known, err) : PARE_OK;
 
+	(void)pointer;
 	if (sha256 == NULL)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "blob must be sha256: and 64 lower-case hex digits");
 	if (rc == PARE_OK)
@@ -141,7 +122,7 @@ static enum pare_code of_blob(struct api_exchange *x, const json_t *value, struc
 	return rc == PARE_E_NOT_FOUND ? pare_err_set(err, rc, NULL, "no model, data set or upload that your key opens has these bytes") : rc;
 }
 
-static enum pare_code of_artifact(struct api_exchange *x, const json_t *value, struct blob_ref *out, struct pare_err *err)
+static enum pare_code of_artifact(struct api_exchange *x, const json_t *value, const char *pointer, struct blob_ref *out, struct pare_err *err)
 {
 	const char *job = json_string_value(json_object_get(value, "job")), *name = json_string_value(json_object_get(value, "name"));
 	struct store_artifact a;
@@ -151,7 +132,7 @@ static enum pare_code of_artifact(struct api_exchange *x, const json_t *value, s
 		return pare_err_set(err, PARE_E_FORBIDDEN, NULL, "an artifact is a job's: to refer to one takes the scope %s, too", api_scope_name(API_JOBS_READ));
 	if (job == NULL || name == NULL)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "artifact must have the id of a job and the name of what it made");
-	rc = check_fields(value, artifact_fields, "", err);
+	rc = api_check_fields(x, value, artifact_fields, pointer, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = pare_id_check(job, "job") ? store_artifact_get(x->view, job, name, &a, err) : PARE_E_NOT_FOUND;
@@ -165,7 +146,7 @@ static enum pare_code of_artifact(struct api_exchange *x, const json_t *value, s
 
 static const struct {
 	const char *field;
-	enum pare_code (*resolve)(struct api_exchange *x, const json_t *value, struct blob_ref *out, struct pare_err *err);
+	enum pare_code (*resolve)(struct api_exchange *x, const json_t *value, const char *pointer, struct blob_ref *out, struct pare_err *err);
 } reference_table[] = {{"upload", of_upload}, {"blob", of_blob}, {"artifact", of_artifact}};
 #define N_REFERENCES (sizeof reference_table / sizeof reference_table[0])
 
@@ -173,6 +154,7 @@ static const struct {
 static enum pare_code resolve(struct api_exchange *x, const json_t *file, int i, struct blob_ref *out, struct pare_err *err)
 {
 	size_t which = N_REFERENCES;
+	char pointer[64];
 	enum pare_code rc;
 
 	for (size_t k = 0; k < N_REFERENCES; k++) {
@@ -186,11 +168,12 @@ static enum pare_code resolve(struct api_exchange *x, const json_t *file, int i,
 		(void)pare_err_set(err, PARE_E_INVALID, NULL, "a file has a path and exactly one of upload, blob, artifact");
 		return pare_err_at(err, "/files/%d", i);
 	}
-	rc = reference_table[which].resolve(x, json_object_get(file, reference_table[which].field), out, err);
+	(void)snprintf(pointer, sizeof pointer, "/files/%d/%s", i, reference_table[which].field);
+	rc = reference_table[which].resolve(x, json_object_get(file, reference_table[which].field), pointer, out, err);
 	if (rc == PARE_E_NOT_FOUND || rc == PARE_E_CONFLICT)
 		rc = err->code = PARE_E_INVALID;
 	if (rc == PARE_E_INVALID || rc == PARE_E_FORBIDDEN)
-		(void)snprintf(err->where, sizeof err->where, "/files/%d/%s", i, reference_table[which].field);
+		memcpy(err->where, pointer, sizeof pointer);
 	return rc;
 }
 
@@ -250,7 +233,7 @@ static enum pare_code take_file(struct api_exchange *x, const json_t *file, int 
 	(void)snprintf(pointer, sizeof pointer, "/files/%d", i);
 	if (!json_is_object(file))
 		return pare_err_set(err, PARE_E_INVALID, pointer, "a file is an object with a path and exactly one of upload, blob, artifact");
-	rc = check_fields(file, file_fields, pointer, err);
+	rc = api_check_fields(x, file, file_fields, pointer, err);
 	if (rc == PARE_OK)
 		rc = take_path(x, file, i, &path, err);
 	if (rc == PARE_OK)
@@ -282,7 +265,7 @@ static enum pare_code describe(struct api_exchange *x, const json_t *root, char 
 
 	if (!json_is_object(root))
 		return pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object");
-	rc = check_fields(root, model ? model_fields : dataset_fields, "", err);
+	rc = api_check_fields(x, root, model ? model_fields : dataset_fields, "", err);
 	if (rc == PARE_OK && (json_object_get(root, "files") != NULL) == (json_object_get(root, "architecture") != NULL))
 		rc = pare_err_set(err, PARE_E_INVALID, NULL, model ? "either \"architecture\" or \"files\" says what the model is" : "\"files\" says what the data set is made of");
 	if (rc == PARE_OK)

@@ -78,7 +78,6 @@ static enum pare_code check_address(const uint8_t address[API_ADDRESS_BYTES], co
 
 static bool is_localhost(const char *host, size_t n)
 {
-	n -= n > 0 && host[n - 1] == '.';
 	return n >= 9 && strncasecmp(host + n - 9, "localhost", 9) == 0 && (n == 9 || host[n - 10] == '.');
 }
 
@@ -96,6 +95,8 @@ static enum pare_code check_host(const char *host, size_t n, const struct api_ou
 	text[n] = '\0';
 	if (strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._") != n || text[0] == '.')
 		return bad_url(err, "a host is made of letters, digits, hyphens and dots");
+	if (text[n - 1] == '.') /* of the root, which an address has none of */
+		text[--n] = '\0';
 	if (api_address_parse(text, n, address, &v4))
 		return check_address(address, outgoing, err);
 	if (inet_aton(text, &loose) != 0)

@@ -279,7 +279,7 @@ static const struct {
 
 static void read_field(struct form *f, const char *key, const json_t *v, bool birth)
 {
-	char pointer[sizeof f->issues->list[0].pointer];
+	char pointer[sizeof f->issues->list[0].pointer] = "";
 	struct pare_nearest near;
 
 	pare_nearest_init(&near, key);
@@ -292,7 +292,7 @@ static void read_field(struct form *f, const char *key, const json_t *v, bool bi
 		}
 		pare_nearest_try(&near, field_table[i].name);
 	}
-	(void)snprintf(pointer, sizeof pointer, "/%.100s", key);
+	api_pointer_add(pointer, sizeof pointer, key);
 	wrong(f, pointer, "unknown_field", "unknown field%s%s%s", near.best != NULL ? "; did you mean \"" : "",
 	    near.best != NULL ? near.best : "", near.best != NULL ? "\"?" : "");
 }

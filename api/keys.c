@@ -10,7 +10,6 @@
 #include "api/priv.h"
 #include "api/text.h"
 #include "core/base/id.h"
-#include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 
 #define NAME_MAX_BYTES 128
@@ -153,28 +152,6 @@ struct wanted {
 	int64_t expires_ms;
 };
 
-static enum pare_code check_known(json_t *root, struct pare_err *err)
-{
-	static const char *const known[] = {"name", "owner", "scopes", "expires_at", NULL};
-	const char *key;
-	json_t *value;
-
-	if (!json_is_object(root))
-		return pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object with \"scopes\"");
-	json_object_foreach(root, key, value) {
-		const char *hint = pare_nearest_of(key, known);
-		bool is_known = false;
-
-		for (size_t i = 0; known[i] != NULL; i++)
-			is_known |= strcmp(key, known[i]) == 0;
-		if (is_known)
-			continue;
-		(void)pare_err_set(err, PARE_E_INVALID, NULL, "unknown field%s%s%s; known: name, owner, scopes, expires_at", hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
-		return pare_err_at(err, "/%.100s", key);
-	}
-	return PARE_OK;
-}
-
 static bool named_before(const json_t *list, size_t i)
 {
 	for (size_t k = 0; k < i; k++)
@@ -211,8 +188,12 @@ static enum pare_code read_wanted(struct api_exchange *x, json_t *root, struct w
 {
 	const json_t *name = json_object_get(root, "name"), *owner = json_object_get(root, "owner"), *expires = json_object_get(root, "expires_at");
 	const struct pare_env *env = x->api->opt.env;
-	enum pare_code rc = check_known(root, err);
+	static const char *const known[] = {"name", "owner", "scopes", "expires_at", NULL};
+	enum pare_code rc;
 
+	if (!json_is_object(root))
+		return pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object with \"scopes\"");
+	rc = api_check_fields(x, root, known, "", err);
 	if (rc == PARE_OK)
 		rc = read_scopes(json_object_get(root, "scopes"), out->scopes, err);
 	if (rc != PARE_OK)

@@ -110,6 +110,11 @@ PARE_MUST_USE enum pare_code api_query_int(const struct api_exchange *x, const c
 PARE_MUST_USE enum pare_code api_query_flag(const struct api_exchange *x, const char *name, bool *out, struct pare_err *err);
 bool api_is_head(const struct api_exchange *x);
 
+/* --- members of a JSON body (fields.c). pointer: of the object, "" for the whole. PARE_E_INVALID with findings: those that are not among the known ones, a list that ends with NULL. */
+PARE_MUST_USE enum pare_code api_check_fields(struct api_exchange *x, const json_t *o, const char *const *known, const char *pointer, struct pare_err *err);
+/* One step further down (RFC 6901: ~ and / escaped); cut where it does not fit. */
+void api_pointer_add(char *pointer, size_t size, const char *key);
+
 /* --- reply. Header values are copied. A failed allocation turns the reply into the static 503. */
 void api_set_header(struct api_exchange *x, const char *name, const char *fmt, ...) PARE_PRINTF(3, 4);
 void api_set_header_text(struct api_exchange *x, const char *name, const char *value); /* as it is */

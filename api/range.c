@@ -8,9 +8,14 @@
 #include "api/text.h"
 #include "core/base/num.h"
 
+/* A number that does not fit lies behind the end of anything. */
 static bool number(const char *s, size_t n, int64_t *out)
 {
-	return n > 0 && strspn(s, "0123456789") >= n && pare_parse_i64(s, n, 0, INT64_MAX, out);
+	if (n == 0 || strspn(s, "0123456789") < n)
+		return false;
+	if (!pare_parse_i64(s, n, 0, INT64_MAX, out))
+		*out = INT64_MAX;
+	return true;
 }
 
 static enum api_range_kind suffix(const char *s, size_t n, int64_t n_bytes, int64_t *out_first, int64_t *out_n)

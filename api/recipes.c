@@ -186,18 +186,13 @@ static enum pare_code take_text(struct api_exchange *x, json_t *recipe, const ch
 
 static enum pare_code read_body(struct api_exchange *x, const char **out_name, const char **out_text, struct pare_err *err)
 {
+	static const char *const known[] = {"name", "recipe", NULL};
 	json_t *root, *v;
-	const char *key;
 	enum pare_code rc = pare_json_load(x->body.data != NULL ? x->body.data : "", x->body.len, x->body.len, &root, NULL, err);
 
 	if (rc != PARE_OK)
 		return rc;
-	json_object_foreach(root, key, v) {
-		if (rc == PARE_OK && strcmp(key, "name") != 0 && strcmp(key, "recipe") != 0) {
-			(void)pare_err_set(err, PARE_E_INVALID, NULL, "unknown field; known: name, recipe");
-			rc = pare_err_at(err, "/%.100s", key);
-		}
-	}
+	rc = api_check_fields(x, root, known, "", err);
 	v = json_object_get(root, "name");
 	if (rc == PARE_OK && v != NULL && !json_is_string(v))
 		rc = pare_err_set(err, PARE_E_INVALID, "/name", "name must be a string");

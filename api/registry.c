@@ -7,7 +7,6 @@
 #include "api/assets.h"
 #include "api/range.h"
 #include "api/text.h"
-#include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 
 #define MAX_LABELS 64
@@ -16,25 +15,11 @@
 
 static enum pare_code read_object(struct api_exchange *x, const char *const *known, json_t **out, struct pare_err *err)
 {
-	const char *key;
-	json_t *value;
 	enum pare_code rc = pare_json_load(x->body.data != NULL ? x->body.data : "", x->body.len, x->body.len, out, NULL, err);
 
 	if (rc != PARE_OK)
 		return rc;
-	if (!json_is_object(*out))
-		rc = pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object");
-	json_object_foreach(*out, key, value) {
-		const char *hint = pare_nearest_of(key, known);
-
-		for (const char *const *k = known; *k != NULL && value != NULL; k++)
-			if (strcmp(*k, key) == 0)
-				value = NULL;
-		if (value == NULL || rc != PARE_OK)
-			continue;
-		(void)pare_err_set(err, PARE_E_INVALID, NULL, "unknown field%s%s%s", hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "", hint != NULL ? "\"?" : "");
-		rc = pare_err_at(err, "/%.100s", key);
-	}
+	rc = json_is_object(*out) ? api_check_fields(x, *out, known, "", err) : pare_err_set(err, PARE_E_INVALID, NULL, "the body must be a JSON object");
 	if (rc != PARE_OK) {
 		json_decref(*out);
 		*out = NULL;
@@ -226,8 +211,9 @@ static enum pare_code read_labels(struct api_exchange *x, const json_t *root, co
 	json_object_foreach(labels, key, v) {
 		if (key[0] != '\0' && strlen(key) < LABEL_MAX && api_plain_text(key) && json_is_string(v) && json_string_length(v) < LABEL_MAX && api_plain_text(json_string_value(v)))
 			continue;
-		(void)pare_err_set(err, PARE_E_INVALID, NULL, "a label and its value are text of at most %d bytes without control characters", LABEL_MAX - 1);
-		return pare_err_at(err, "/labels/%.60s", key);
+		(void)pare_err_set(err, PARE_E_INVALID, "/labels", "a label and its value are text of at most %d bytes without control characters", LABEL_MAX - 1);
+		api_pointer_add(err->where, sizeof err->where, key);
+		return PARE_E_INVALID;
 	}
 	rc = api_json_dump(labels, &text, err);
 	if (rc != PARE_OK)

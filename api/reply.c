@@ -227,7 +227,7 @@ static enum pare_code choose_part(struct api_exchange *x, int64_t n_bytes, const
 		api_set_header_text(x, "Accept-Ranges", "bytes");
 	if (kind == API_RANGE_BAD) {
 		api_set_header(x, "Content-Range", "bytes */%lld", (long long)n_bytes);
-		return pare_err_set(err, PARE_E_RANGE, NULL, "the range starts past the end of %lld bytes", (long long)n_bytes);
+		return pare_err_set(err, PARE_E_RANGE, NULL, "the range holds none of the %lld bytes", (long long)n_bytes);
 	}
 	if (kind == API_RANGE_PART)
 		api_set_header(x, "Content-Range", "bytes %lld-%lld/%lld", (long long)first, (long long)(first + n - 1), (long long)n_bytes);

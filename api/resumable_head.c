@@ -29,7 +29,7 @@ static enum pare_code read_number(const char *name, const char *value, int64_t *
 	size_t n;
 	const char *s = bare_item(value, &n);
 
-	return n <= 15 && pare_parse_i64(s, n, 0, MAX_NUMBER, out) ? PARE_OK : bad(err, name, "a number of bytes");
+	return n <= 15 && pare_parse_i64(s, n, 0, MAX_NUMBER, out) ? PARE_OK : bad(err, name, "a number of bytes, in at most 15 digits");
 }
 
 static enum pare_code read_length(const char *name, const char *value, struct api_resumable_head *h, struct pare_err *err)

@@ -173,6 +173,57 @@ START_TEST(wrong_fields_have_a_place)
 }
 END_TEST
 
+/* Every object that a request may hold and the catalog does not describe (and one that it does): the same words, at places that a program can follow. */
+static const struct {
+	const char *method, *path, *text, *pointer;
+} field_table[] = {
+    {"POST", "/v1/models", "{\"a/b~c\":1,\"nmae\":2}", "/a~1b~0c"},
+    {"POST", "/v1/models", "{\"files\":[{\"path\":\"m\",\"a/b~c\":1,\"plath\":1}]}", "/files/0/a~1b~0c"},
+    {"POST", "/v1/models", "{\"files\":[{\"path\":\"m\",\"artifact\":{\"job\":\"j\",\"name\":\"n\",\"a/b~c\":1,\"nmae\":1}}]}", "/files/0/artifact/a~1b~0c"},
+    {"POST", "/v1/datasets", "{\"a/b~c\":1,\"labl\":2}", "/a~1b~0c"},
+    {"PATCH", "/v1/models/lenet", "{\"a/b~c\":1,\"nmae\":2}", "/a~1b~0c"},
+    {"PATCH", "/v1/datasets/iris", "{\"a/b~c\":1,\"nmae\":2}", "/a~1b~0c"},
+    {"PUT", "/v1/models/lenet/aliases/champion", "{\"a/b~c\":1,\"versoin\":2}", "/a~1b~0c"},
+    {"POST", "/v1/recipes", "{\"a/b~c\":1,\"nmae\":2}", "/a~1b~0c"},
+    {"PUT", "/v1/recipes/mine", "{\"a/b~c\":1,\"recpie\":2}", "/a~1b~0c"},
+    {"POST", "/v1/webhooks", "{\"a/b~c\":1,\"secrte\":2}", "/a~1b~0c"},
+    {"POST", "/v1/jobs", "{\"a/b~c\":1,\"modle\":2}", "/a~1b~0c"},
+};
+
+START_TEST(fields_that_nobody_reads)
+{
+	char id[PARE_ID_MAX];
+	const json_t *errors;
+	struct answer a;
+
+	make_model(&w, id);
+	make_dataset(&w, id);
+	a = request(&w, field_table[_i].method, field_table[_i].path, H(JSON_TYPE), field_table[_i].text, strlen(field_table[_i].text));
+	assert_problem(&a, 422, "validation_failed");
+	errors = json_object_get(a.json, "errors");
+	ck_assert_int_ge((int)json_array_size(errors), 2);
+	ck_assert_str_eq(text_at(json_array_get(errors, 0), "pointer"), field_table[_i].pointer);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert_str_eq(text_at(json_array_get(errors, i), "code"), "unknown_field");
+	ck_assert_ptr_nonnull(strstr(text_at(json_array_get(errors, 1), "detail"), "; did you mean \""));
+	answer_done(&a);
+}
+END_TEST
+
+START_TEST(label_pointers_are_escaped)
+{
+	static const char text[] = "{\"labels\":{\"a/b~\":1}}";
+	char id[PARE_ID_MAX];
+	struct answer a;
+
+	make_model(&w, id);
+	a = request(&w, "PATCH", "/v1/models/lenet", H(JSON_TYPE), text, sizeof text - 1);
+	assert_problem(&a, 422, "validation_failed");
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), "/labels/a~1b~0");
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(unfinished_and_doubled)
 {
 	struct answer a = request(&w, "POST", "/v1/uploads", H("Upload-Complete", "?0"), NULL, 0);
@@ -258,6 +309,8 @@ int main(void)
 	tcase_add_test(tc, what_a_job_made);
 	tcase_add_loop_test(tc, paths_that_attack, 0, (int)(sizeof path_table / sizeof path_table[0]));
 	tcase_add_loop_test(tc, wrong_fields_have_a_place, 0, (int)(sizeof wrong_table / sizeof wrong_table[0]));
+	tcase_add_loop_test(tc, fields_that_nobody_reads, 0, (int)(sizeof field_table / sizeof field_table[0]));
+	tcase_add_test(tc, label_pointers_are_escaped);
 	tcase_add_test(tc, unfinished_and_doubled);
 	tcase_add_test(tc, whole_bytes_are_completed_when_used);
 	tcase_add_test(tc, blobs_of_ones_own);

@@ -130,10 +130,10 @@ static const struct {
     {"198.51.100.7", true}, {"203.0.113.7", true}, {"224.0.0.1", true}, {"239.255.255.255", true}, {"223.255.255.255", false},
     {"240.0.0.1", true}, {"255.255.255.255", true},
     {"::", true}, {"::1", true}, {"::2", true}, {"::127.0.0.1", true}, {"::ffff:127.0.0.1", true}, {"::ffff:10.0.0.1", true}, {"::ffff:8.8.8.8", false},
-    {"::ffff:0:7f00:1", true}, {"64:ff9b::7f00:1", true}, {"64:ff9b::8.8.8.8", true}, {"64:ff9b:1::1", true}, {"64:ff9c::1", false},
+    {"::ffff:0:7f00:1", true}, {"64:ff9b::7f00:1", true}, {"64:ff9b::8.8.8.8", true}, {"64:ff9b:1::1", true}, {"64:ff9c::1", true},
     {"100::1", true}, {"2001::1", true}, {"2001:db8::1", true}, {"2001:200::1", false}, {"2002:7f00:1::", true}, {"2003::1", false},
-    {"fc00::1", true}, {"fd00::1", true}, {"fdff:ffff::1", true}, {"fbff::1", false}, {"fe80::1", true}, {"febf::1", true}, {"fec0::1", true}, {"ff02::1", true},
-    {"3fff::1", true}, {"5f00::1", true}, {"2606:4700::1111", false}, {"2a00:1450:4001::1", false},
+    {"fc00::1", true}, {"fd00::1", true}, {"fdff:ffff::1", true}, {"fbff::1", true}, {"fe80::1", true}, {"febf::1", true}, {"fec0::1", true}, {"ff02::1", true},
+    {"3fff::1", true}, {"5f00::1", true}, {"100:0:0:1::1", true}, {"1fff::1", true}, {"2000::1", false}, {"4000::1", true}, {"8000::1", true}, {"0:0:1::1", true}, {"2606:4700::1111", false}, {"2a00:1450:4001::1", false},
     {"8.8.8.8", false}, {"93.184.216.34", false},
 };
 
@@ -196,6 +196,8 @@ static const struct {
     {"https://hooks%2eexample/", "letters, digits"},
     {"https://.example/", "letters, digits"},
     {"http://127.0.0.1/", "loopback"},
+    {"http://127.0.0.1./", "loopback"},
+    {"http://0x7f.1./", "four decimal"},
     {"http://localhost/", "loopback"},
     {"http://LOCALHOST./", "loopback"},
     {"http://a.localhost/", "loopback"},

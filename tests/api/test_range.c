@@ -32,7 +32,9 @@ static const struct {
     {"bytes=0x1-2", 10, API_RANGE_WHOLE, 0, 0},
     {"bytes=--1", 10, API_RANGE_WHOLE, 0, 0},
     {"bytes=0-1,3-4", 10, API_RANGE_WHOLE, 0, 0},
-    {"bytes=99999999999999999999-", 10, API_RANGE_WHOLE, 0, 0},
+    {"bytes=99999999999999999999-", 10, API_RANGE_BAD, 0, 0},
+    {"bytes=5-99999999999999999999", 10, API_RANGE_PART, 5, 5},
+    {"bytes=-99999999999999999999", 10, API_RANGE_PART, 0, 10},
     {"items=0-1", 10, API_RANGE_WHOLE, 0, 0},
 };
 
