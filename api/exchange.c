@@ -28,21 +28,54 @@ static struct api_exchange starved = {
     .reply = {.status = 503, .headers = starved_headers, .n_headers = 2, .close = true, .kind = API_BODY_MEMORY, .data = starved_text, .n_bytes = sizeof starved_text - 1, .fd = -1},
 };
 
+/* Fields that have one value. Of two, a proxy in front may have gone by the other. */
+static const char *const single_table[] = {"Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "If-Range", "Last-Event-ID", "Range", NULL};
+/* Fields that are lists: over several lines they are one list still (RFC 9110, section 5.3). */
+static const char *const list_table[] = {"Accept", "If-Match", "If-None-Match", "Repr-Digest", NULL};
+
+static bool is_among(const char *name, const char *const *names)
+{
+	while (*names != NULL && !api_same_nocase(*names, name))
+		names++;
+	return *names != NULL;
+}
+
+static enum pare_code add_header(struct api_exchange *x, struct api_header *h, const struct api_header *sent, struct pare_err *err)
+{
+	struct api_header *had = NULL;
+	size_t size = strlen(sent->value) + 1;
+	char *value;
+
+	for (size_t i = 0; i < x->n_headers && had == NULL; i++)
+		if (api_same_nocase(h[i].name, sent->name) && is_among(sent->name, list_table))
+			had = &h[i];
+		else if (api_same_nocase(h[i].name, sent->name) && is_among(sent->name, single_table))
+			return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "%.40s was sent more than once", sent->name);
+	size += had != NULL ? strlen(had->value) + 2 : 0;
+	value = pare_arena_alloc(&x->arena, size);
+	if (value == NULL)
+		return pare_err_nomem(err, size);
+	(void)snprintf(value, size, "%s%s%s", had != NULL ? had->value : "", had != NULL ? ", " : "", sent->value);
+	if (had == NULL) {
+		had = &h[x->n_headers];
+		had->name = pare_arena_strndup(&x->arena, sent->name, strlen(sent->name));
+		if (had->name == NULL)
+			return pare_err_nomem(err, 0);
+		x->n_headers++;
+	}
+	had->value = value;
+	return PARE_OK;
+}
+
 static enum pare_code copy_headers(struct api_exchange *x, const struct api_head *head, struct pare_err *err)
 {
 	struct api_header *h = pare_arena_array(&x->arena, head->n_headers, sizeof *h);
+	enum pare_code rc = h != NULL ? PARE_OK : pare_err_nomem(err, 0);
 
-	if (h == NULL)
-		return pare_err_nomem(err, 0);
-	for (size_t i = 0; i < head->n_headers; i++) {
-		h[i].name = pare_arena_strndup(&x->arena, head->headers[i].name, strlen(head->headers[i].name));
-		h[i].value = pare_arena_strndup(&x->arena, head->headers[i].value, strlen(head->headers[i].value));
-		if (h[i].name == NULL || h[i].value == NULL)
-			return pare_err_nomem(err, 0);
-	}
 	x->headers = h;
-	x->n_headers = head->n_headers;
-	return PARE_OK;
+	for (size_t i = 0; i < head->n_headers && rc == PARE_OK; i++)
+		rc = add_header(x, h, &head->headers[i], err);
+	return rc;
 }
 
 static void choose_request_id(struct api_exchange *x)

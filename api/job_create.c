@@ -302,7 +302,8 @@ enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	if (!store_job_status_final(old.status))
+	rc = api_job_if_match(x, &old, err);
+	if (rc == PARE_OK && !store_job_status_final(old.status))
 		rc = pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s is %s: only an ended job can be run again", old.id, store_job_status_name(old.status));
 	if (rc == PARE_OK)
 		rc = check_queue(x->api, err);

@@ -14,7 +14,9 @@ static enum pare_code change_status(struct api_exchange *x, status_verb verb, en
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = verb(x->view, old->id, j, err);
+	rc = api_job_if_match(x, old, err);
+	if (rc == PARE_OK)
+		rc = verb(x->view, old->id, j, err);
 	if (rc == PARE_E_NOT_FOUND) /* deleted since */
 		rc = pare_err_set(err, rc, NULL, "there is no job \"%.60s\"", x->params[0]);
 	if (rc != PARE_OK) {

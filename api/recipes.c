@@ -208,6 +208,21 @@ static enum pare_code read_body(struct api_exchange *x, const char **out_name, c
 	return rc;
 }
 
+/* If-Match, and If-None-Match: *, of a request that would save or delete; a NULL: there is none. */
+static enum pare_code check_conditions(struct api_exchange *x, const struct store_asset *a, struct pare_err *err)
+{
+	const char *match = api_request_header(x, "If-Match"), *none = api_request_header(x, "If-None-Match");
+
+	if (a != NULL && none != NULL && strcmp(none, "*") == 0)
+		return pare_err_set(err, PARE_E_PRECONDITION, NULL, "%.80s@%lld is there already", a->name, (long long)a->version);
+	if (match == NULL)
+		return PARE_OK;
+	if (a == NULL)
+		return pare_err_set(err, PARE_E_PRECONDITION, NULL, "If-Match: there is no such recipe yet");
+	write_saved(x, a);
+	return api_check_if_match(x, err);
+}
+
 static enum pare_code save(struct api_exchange *x, const char *name, const char *text, struct pare_err *err)
 {
 	struct store_idempotency once;
@@ -241,10 +256,23 @@ enum pare_code api_post_recipe(struct api_exchange *x, struct pare_err *err)
 	return rc == PARE_OK ? save(x, name, text, err) : rc;
 }
 
+/* What the path names is there: bare, it may become a new version; one version may not. */
+static enum pare_code put_again(struct api_exchange *x, const struct store_asset *a, bool bare, const char *text, struct pare_err *err)
+{
+	if (strcmp(a->info, text) == 0) {
+		write_saved(x, a);
+		return api_reply_json(x, 200, err);
+	}
+	if (bare)
+		return save(x, x->params[0], text, err);
+	return pare_err_set(err, PARE_E_CONFLICT, NULL, "%.80s@%lld is another recipe, and a version does not change: save a new one", a->name, (long long)a->version);
+}
+
 /* PUT says what name, or name@version, is: what it is already is 200, a new version 201; a version that is something else stays so. */
 enum pare_code api_put_recipe(struct api_exchange *x, struct pare_err *err)
 {
-	const char *name = NULL, *text = NULL, *mark = strpbrk(x->params[0], ":@");
+	bool bare = strpbrk(x->params[0], ":@") == NULL && !pare_id_check(x->params[0], "rcp");
+	const char *name = NULL, *text = NULL;
 	struct store_asset a;
 	enum pare_code rc = read_body(x, &name, &text, err);
 
@@ -253,20 +281,17 @@ enum pare_code api_put_recipe(struct api_exchange *x, struct pare_err *err)
 	if (rc != PARE_OK)
 		return rc;
 	rc = find_saved(x, x->params[0], &a, err);
-	if (rc == PARE_E_NOT_FOUND && mark == NULL && !pare_id_check(x->params[0], "rcp"))
-		return save(x, x->params[0], text, err);
+	if (rc == PARE_E_NOT_FOUND && bare) {
+		rc = check_conditions(x, NULL, err);
+		return rc == PARE_OK ? save(x, x->params[0], text, err) : rc;
+	}
 	if (rc == PARE_E_NOT_FOUND)
 		return pare_err_set(err, rc, NULL, "there is no recipe \"%.60s\"; versions are numbered as they are saved: PUT or POST the name alone", x->params[0]);
 	if (rc != PARE_OK)
 		return rc;
-	if (strcmp(a.info, text) == 0) {
-		write_saved(x, &a);
-		rc = api_reply_json(x, 200, err);
-	} else if (mark == NULL && !pare_id_check(x->params[0], "rcp")) {
-		rc = save(x, x->params[0], text, err);
-	} else {
-		rc = pare_err_set(err, PARE_E_CONFLICT, NULL, "%.80s@%lld is another recipe, and a version does not change: save a new one", a.name, (long long)a.version);
-	}
+	rc = check_conditions(x, &a, err);
+	if (rc == PARE_OK)
+		rc = put_again(x, &a, bare, text, err);
 	store_asset_done(&a);
 	return rc;
 }
@@ -284,7 +309,9 @@ enum pare_code api_delete_recipe(struct api_exchange *x, struct pare_err *err)
 		return no_recipe(x->params[0], err);
 	if (rc != PARE_OK)
 		return rc;
-	rc = store_asset_delete(x->view, STORE_RECIPE, a.id, err);
+	rc = check_conditions(x, &a, err);
+	if (rc == PARE_OK)
+		rc = store_asset_delete(x->view, STORE_RECIPE, a.id, err);
 	store_asset_done(&a);
 	if (rc == PARE_OK)
 		api_reply_empty(x, 204);

@@ -86,6 +86,19 @@ static void write_upload(struct api_exchange *x, const struct store_upload *u, i
 
 /* --- finding and completing */
 
+/* What a request says of its protocol, before anything is done. An upload has no ETag: its offset is what keeps two writers apart. */
+static enum pare_code read_head(struct api_exchange *x, struct api_resumable_head *out, struct pare_err *err)
+{
+	const char *match = api_request_header(x, "If-Match");
+	enum pare_code rc = api_resumable_head_read(x->headers, x->n_headers, out, err);
+
+	if (rc == PARE_E_PRECONDITION)
+		api_set_header_text(x, "Tus-Version", API_TUS_VERSION);
+	if (rc == PARE_OK && match != NULL && strcmp(match, "*") != 0)
+		rc = pare_err_set(err, PARE_E_PRECONDITION, NULL, "If-Match: an upload has no ETag; say what you know of it with Upload-Offset");
+	return rc;
+}
+
 static enum pare_code find(struct api_exchange *x, const char *id, struct store_upload *out, struct pare_err *err)
 {
 	const struct pare_env *env = x->api->opt.env;
@@ -349,9 +362,7 @@ enum pare_code api_resumable_begin(struct api_exchange *x, struct pare_err *err)
 		return pare_err_nomem(err, sizeof *r);
 	x->resumable = r;
 	say_limits(x);
-	rc = api_resumable_head_read(x->headers, x->n_headers, &r->head, err);
-	if (rc == PARE_E_PRECONDITION)
-		api_set_header_text(x, "Tus-Version", API_TUS_VERSION);
+	rc = read_head(x, &r->head, err);
 	if (rc == PARE_OK)
 		rc = begin_checksum(r, err);
 	if (rc == PARE_OK)
@@ -552,12 +563,15 @@ static enum pare_code offset_of(struct api_exchange *x, const struct store_uploa
 
 enum pare_code api_get_upload(struct api_exchange *x, struct pare_err *err)
 {
+	struct api_resumable_head head;
 	struct store_upload u;
 	int64_t offset;
 	enum pare_code rc;
 
 	say_limits(x);
-	rc = find(x, x->params[0], &u, err);
+	rc = read_head(x, &head, err);
+	if (rc == PARE_OK)
+		rc = find(x, x->params[0], &u, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = offset_of(x, &u, &offset, err);
@@ -595,11 +609,14 @@ enum pare_code api_get_uploads(struct api_exchange *x, struct pare_err *err)
 
 enum pare_code api_delete_upload(struct api_exchange *x, struct pare_err *err)
 {
+	struct api_resumable_head head;
 	struct store_upload u;
 	enum pare_code rc;
 
 	say_limits(x);
-	rc = find(x, x->params[0], &u, err);
+	rc = read_head(x, &head, err);
+	if (rc == PARE_OK)
+		rc = find(x, x->params[0], &u, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = store_upload_delete(x->view, u.id, err);

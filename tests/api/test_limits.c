@@ -205,6 +205,29 @@ START_TEST(refuses_a_wrong_content_type)
 }
 END_TEST
 
+/* Of two values a proxy in front may have gone by the other; lists are one list over all their lines. */
+START_TEST(fields_that_come_twice)
+{
+	static const char *const single[] = {"Authorization", "Content-Encoding", "content-type", "Idempotency-Key", "If-Range", "Last-Event-ID", "Range"};
+	char etag[128];
+	struct answer a;
+
+	world_start(&w);
+	for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
+		a = request(&w, "GET", "/v1/models", H(single[i], "a", "Accept", "*/*", single[i], "a"), NULL, 0);
+		assert_problem(&a, 400, "bad_request");
+		ck_assert_ptr_nonnull(strstr(text_at(a.json, "detail"), single[i]));
+		answer_done(&a);
+	}
+	a = get(&w, "/v1/models");
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	a = request(&w, "GET", "/v1/models", H("If-None-Match", "\"other\"", "X-More", "1", "if-none-match", etag), NULL, 0);
+	assert_status(&a, 304);
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(takes_no_work_while_draining)
 {
 	char text[512], id[PARE_ID_MAX], path[128];
@@ -285,6 +308,7 @@ int main(void)
 	tcase_add_test(t, refuses_duplicate_keys);
 	tcase_add_test(t, refuses_deep_json);
 	tcase_add_test(t, refuses_a_wrong_content_type);
+	tcase_add_test(t, fields_that_come_twice);
 	tcase_add_test(t, takes_no_work_while_draining);
 	tcase_add_test(t, takes_no_work_when_the_disk_is_full);
 	tcase_add_test(t, is_not_ready_without_workers);

@@ -67,6 +67,33 @@ START_TEST(versions_do_not_change)
 }
 END_TEST
 
+START_TEST(conditions_hold_for_names)
+{
+	char etag[128];
+	struct answer a = request(&w, "PUT", "/v1/recipes/ours", H(JSON_TYPE, "If-Match", "*"), "{\"recipe\":" STEPS "}", strlen("{\"recipe\":" STEPS "}"));
+
+	assert_problem(&a, 412, "precondition_failed");
+	answer_done(&a);
+	for (int i = 0; i < 2; i++) { /* made once */
+		a = request(&w, "PUT", "/v1/recipes/ours", H(JSON_TYPE, "If-None-Match", "*"), "{\"recipe\":" STEPS "}", strlen("{\"recipe\":" STEPS "}"));
+		assert_status(&a, i == 0 ? 201 : 412);
+		answer_done(&a);
+	}
+	a = get(&w, "/v1/recipes/ours");
+	(void)snprintf(etag, sizeof etag, "%s", header(&a, "ETag"));
+	answer_done(&a);
+	for (int i = 0; i < 2; i++) { /* only from the version that was read */
+		a = request(&w, "PUT", "/v1/recipes/ours", H(JSON_TYPE, "If-Match", etag), "{\"recipe\":" FILE_OF_OURS "}", strlen("{\"recipe\":" FILE_OF_OURS "}"));
+		assert_status(&a, i == 0 ? 201 : 412);
+		answer_done(&a);
+	}
+	refuses(&w, "DELETE", "/v1/recipes/ours", H("If-Match", etag), 412, "precondition_failed");
+	a = request(&w, "DELETE", "/v1/recipes/ours@1", H("If-Match", etag), NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(built_in_ones_stay)
 {
 	struct answer a = post_json(&w, "/v1/recipes", "{\"name\":\"weight-magnitude\",\"recipe\":" STEPS "}");
@@ -143,6 +170,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, versions_do_not_change);
+	tcase_add_test(tc, conditions_hold_for_names);
 	tcase_add_test(tc, built_in_ones_stay);
 	tcase_add_loop_test(tc, wrong_ones_have_a_place, 0, (int)(sizeof wrong_table / sizeof wrong_table[0]));
 	tcase_add_test(tc, jobs_keep_the_steps);

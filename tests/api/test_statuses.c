@@ -385,8 +385,85 @@ START_TEST(uploads)
 	(void)snprintf(id, sizeof id, "%s", strstr(header(&a, "Location"), "upl_"));
 	answer_done(&a);
 	told("PATCH", "/v1/uploads/", id, "", H("Tus-Resumable", "0.2.2", "Upload-Offset", "0", "Content-Type", "application/offset+octet-stream"), "01234", 412);
+	told("HEAD", "/v1/uploads/", id, "", H("Tus-Resumable", "0.2.2"), NULL, 412);
+	told("DELETE", "/v1/uploads/", id, "", H("Tus-Resumable", "0.2.2"), NULL, 412);
+	told("GET", "/v1/uploads/", id, "", H("Tus-Resumable", "1.0.0"), NULL, 200);
 	told("POST", "/v1/uploads", "", "",
 	    H("Tus-Resumable", "1.0.0", "Upload-Length", "5", "Content-Type", "application/offset+octet-stream", "Upload-Checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA="), "01234", 460);
+}
+END_TEST
+
+/* Nothing is done to a thing that is not what the client believes it to be, by whichever route it would be changed. */
+static struct {
+	const char *prefix, *body; /* of its routes, and what changes it */
+	char id[PARE_ID_MAX];
+} thing_table[] = {
+    {"/v1/models/{name}/aliases/", "{\"version\":1}", "lenet"},
+    {"/v1/models/", "{\"name\":\"b\"}", ""},
+    {"/v1/datasets/", "{\"name\":\"b\"}", ""},
+    {"/v1/webhooks/", "{\"enabled\":false}", ""},
+    {"/v1/jobs/", "{\"name\":\"b\"}", ""},
+    {"/v1/artifacts/", NULL, ""},
+    {"/v1/recipes/", "{\"recipe\":{\"steps\":[{\"train\":{\"epochs\":2}}]}}", "mine"},
+    {"/v1/uploads/", "12345", ""},
+};
+enum { A_MODEL = 1, A_DATASET, A_WEBHOOK, A_JOB, AN_ARTIFACT, AN_UPLOAD = 7 };
+
+/* What changes nothing, or nothing that has a tag. */
+static const char *const tagless[] = {"/v1/keys", "/v1/admin/", "/v1/models/{id}/validate", "/v1/webhooks/{id}/test", "/v1/webhooks/{id}/deliveries/", NULL};
+
+static bool changes_a_thing(const struct api_route *r)
+{
+	for (const char *const *p = tagless; *p != NULL; p++)
+		if (strncmp(r->path, *p, strlen(*p)) == 0)
+			return false;
+	return strcmp(r->method, "GET") != 0 && strcmp(r->method, "OPTIONS") != 0 && strchr(r->path, '{') != NULL;
+}
+
+static void first_id(const char *target, char out[PARE_ID_MAX])
+{
+	struct answer a = get(&w, target);
+
+	assert_status(&a, 200);
+	(void)snprintf(out, PARE_ID_MAX, "%s", text_at(json_array_get(json_object_get(a.json, "data"), 0), "id"));
+	answer_done(&a);
+}
+
+static void make_things(void)
+{
+	char path[128];
+
+	told("PUT", "/v1/models/lenet/aliases/champion", "", "", H(JSON_TYPE), "{\"version\":1}", 201);
+	told("POST", "/v1/recipes", "", "", H(JSON_TYPE), "{\"name\":\"mine\",\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]}}", 201);
+	told("POST", "/v1/uploads", "", "", H("Tus-Resumable", "1.0.0", "Upload-Length", "5"), NULL, 201);
+	make_job(&w, thing_table[A_JOB].id);
+	finish_job(&w);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s/artifacts", thing_table[A_JOB].id);
+	first_id(path, thing_table[AN_ARTIFACT].id);
+	first_id("/v1/uploads", thing_table[AN_UPLOAD].id);
+	memcpy(thing_table[A_MODEL].id, model, sizeof model);
+	memcpy(thing_table[A_DATASET].id, dataset, sizeof dataset);
+	memcpy(thing_table[A_WEBHOOK].id, hook, sizeof hook);
+}
+
+START_TEST(stale_tags)
+{
+	make_things();
+	for (const struct api_route *r = api_route_table; r->method != NULL; r++) {
+		const char *rest = strchr(r->path, '{'), *body = NULL;
+		char prefix[64], tail[128];
+		size_t i = 0;
+
+		if (!changes_a_thing(r))
+			continue;
+		while (i < sizeof thing_table / sizeof thing_table[0] && strncmp(r->path, thing_table[i].prefix, strlen(thing_table[i].prefix)) != 0)
+			i++;
+		ck_assert_msg(i < sizeof thing_table / sizeof thing_table[0], "%s %s: no such thing here", r->method, r->path);
+		(void)snprintf(prefix, sizeof prefix, "%.*s", (int)(rest - r->path), r->path);
+		(void)snprintf(tail, sizeof tail, "%s", i == 0 ? "/aliases/champion" : strchr(rest, '}') + 1);
+		body = r->want == API_WANT_NONE ? NULL : r->want == API_WANT_EMPTY ? "" : thing_table[i].body;
+		told(r->method, prefix, thing_table[i].id, tail, H("Content-Type", r->want == API_WANT_PART ? "application/offset+octet-stream" : "application/json", "Tus-Resumable", "1.0.0", "Upload-Offset", "0", "If-Match", "\"stale\""), body, 412);
+	}
 }
 END_TEST
 
@@ -459,6 +536,7 @@ int main(void)
 	tcase_add_test(own, datasets);
 	tcase_add_test(own, retries);
 	tcase_add_test(own, uploads);
+	tcase_add_test(own, stale_tags);
 	tcase_add_test(own, hooks);
 	tcase_add_test(own, upkeep);
 	suite_add_tcase(s, own);
