@@ -189,6 +189,7 @@ static enum pare_code write_constant(struct shrinker *s, int32_t value)
 struct resize_ctx {
 	struct shrinker *s;
 	struct pare_net_step step;
+	uint64_t said; /* inputs that the row has looked after */
 };
 
 static void edit(struct shrinker *s, const struct pare_node_edit *e)
@@ -285,7 +286,7 @@ static bool is_open(const struct shrinker *s, int32_t value)
 
 static void resize_input(const struct pare_resize *r, int k, const int64_t *v, size_t n, unsigned batch)
 {
-	const struct resize_ctx *c = r->ctx;
+	struct resize_ctx *c = r->ctx;
 	struct shrinker *s = c->s;
 	int32_t value = k < c->step.node->n_in ? c->step.node->in[k] : -1;
 	struct pare_node_edit e = {.node = c->step.index, .input = k};
@@ -293,6 +294,7 @@ static void resize_input(const struct pare_resize *r, int k, const int64_t *v, s
 	const char *base;
 	char label[PARE_NAME_SHOWN];
 
+	c->said |= k < 64 ? (uint64_t)1 << k : 0;
 	if (s->code != PARE_OK || (value >= 0 && n > 0 && (batch | right) == all))
 		return;
 	batch |= value >= 0 && is_open(s, value) ? right : 0;
@@ -341,13 +343,13 @@ static enum pare_code follow_shapes(struct shrinker *s)
 	return code;
 }
 
-/* Constants that the step reads as they are, and that would come out otherwise. */
-static void keep_constants(struct shrinker *s, const struct pare_net_step *step)
+/* Constants that the step reads as they are, and that would come out otherwise; but for those of which the row has said what they have to be. */
+static void keep_constants(struct shrinker *s, const struct pare_net_step *step, uint64_t said)
 {
 	for (int k = 0; k < step->node->n_in && s->code == PARE_OK; k++) {
 		int32_t v = step->node->in[k];
 
-		if (v < 0 || !s->by_shape[v] || !pare_net_is_constant(s->net, v) || resized(s, v) || pare_op_has(step->op->shape_in, k))
+		if (v < 0 || (k < 64 && (said >> k & 1) != 0) || !s->by_shape[v] || !pare_net_is_constant(s->net, v) || resized(s, v) || pare_op_has(step->op->shape_in, k))
 			continue;
 		if (s->written[v] == NULL)
 			s->code = write_constant(s, v);
@@ -392,12 +394,12 @@ static void resize_step(struct shrinker *s, int i)
 		if (side == 0 && k < 31 && v >= 0 && s->by_shape[v] && !pare_net_is_constant(s->net, v) && pare_op_has(c.step.op->symbolic_in, k))
 			r.moved |= PARE_BIT(k);
 	}
-	keep_constants(s, &c.step);
-	if (!changed && r.moved == 0)
-		return;
-	read_constants(s, &c.step);
-	if (c.step.op->resize != NULL && s->code == PARE_OK)
-		c.step.op->resize(&r);
+	if (changed || r.moved != 0) {
+		read_constants(s, &c.step);
+		if (c.step.op->resize != NULL && s->code == PARE_OK)
+			c.step.op->resize(&r);
+	}
+	keep_constants(s, &c.step, c.said);
 }
 
 /* Bodies of control flow may refer to any value of the graph by name, and a function's body may stand for several calls. */

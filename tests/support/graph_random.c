@@ -353,11 +353,40 @@ static struct made tile(struct gen *g, struct made x)
 	return node(g, "Tile", in, 2 * x.c);
 }
 
+/* In pieces whose bounds the graph computes of the channels that there are, as TorchScript writes chunk. */
+static struct made chunks(struct gen *g, struct made x)
+{
+	int64_t n = x.c % 3 == 0 ? 3 : x.c % 2 == 0 ? 2 : 1;
+	char in[80], one[16], end[16], list[80] = "";
+	struct made size, start, y;
+
+	(void)ints(g, one, (const int64_t[1]){1}, 1);
+	(void)snprintf(in, sizeof in, "%s %s", node(g, "Shape", x.name, 0).name, one);
+	size = node(g, "Gather", in, 0);
+	(void)snprintf(in, sizeof in, "%s %s", size.name, ints(g, end, &n, 1));
+	size = node(g, "Div", in, 0);
+	(void)snprintf(start.name, sizeof start.name, "%s", ints(g, end, (const int64_t[1]){0}, 1));
+	for (int64_t i = 1; i <= n; i++) {
+		struct made past;
+
+		(void)snprintf(in, sizeof in, "%s %s", size.name, ints(g, end, &i, 1));
+		past = node(g, "Mul", in, 0);
+		(void)snprintf(in, sizeof in, "%s %s %s %s", x.name, start.name, past.name, one);
+		y = node(g, "Slice", in, x.c / n);
+		y = i == 1 ? unary(g, y) : y;
+		(void)snprintf(list + strlen(list), sizeof list - strlen(list), " %s", y.name);
+		start = past;
+	}
+	y = node(g, "Concat", list + 1, x.c);
+	gb_attr_int(g->b, "axis", 1);
+	return y;
+}
+
 static struct made image_block(struct gen *g, struct made x)
 {
 	int64_t groups = x.c % 3 == 0 ? 3 : x.c % 2 == 0 ? 2 : 1;
 
-	switch (pick(g, 0, 17)) {
+	switch (pick(g, 0, 18)) {
 	case 0:
 		return conv(g, x, pick(g, 2, 9), 1, 3);
 	case 1:
@@ -392,6 +421,8 @@ static struct made image_block(struct gen *g, struct made x)
 		return shared(g, x);
 	case 16:
 		return x.c < 12 ? tile(g, x) : x;
+	case 17:
+		return chunks(g, x);
 	default:
 		return conv(g, x, 2 * x.c < 16 ? 2 * x.c : x.c, x.c, 1);
 	}
