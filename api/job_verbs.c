@@ -4,6 +4,8 @@
 #include "api/jobs.h"
 #include "core/recipe/json_text.h"
 
+#define PATCH_TRIES 16
+
 typedef enum pare_code (*status_verb)(struct store_view v, const char *id, struct store_job *out, struct pare_err *err);
 
 /* The store decides; then whoever may run the job hears what it was asked. *old: as it was just before, for what goes with the change. */
@@ -142,11 +144,11 @@ static enum pare_code parse_patch(struct api_exchange *x, const struct store_job
 }
 
 /* What was matched is what is changed: the store holds the revision once more against the one that the patch was merged with. */
-enum pare_code api_patch_job(struct api_exchange *x, struct pare_err *err)
+static enum pare_code try_patch(struct api_exchange *x, struct store_job *out, struct pare_err *err)
 {
 	struct store_job_change change = {.name = NULL};
 	struct pare_job *record = NULL;
-	struct store_job old, j;
+	struct store_job old;
 	int priority = 0;
 	enum pare_code rc = api_find_job(x, &old, err);
 
@@ -160,9 +162,22 @@ enum pare_code api_patch_job(struct api_exchange *x, struct pare_err *err)
 		rc = parse_patch(x, &old, &change, &priority, &record, err);
 	change.if_revision = old.revision;
 	if (rc == PARE_OK)
-		rc = store_job_change(x->view, old.id, &change, &j, err);
+		rc = store_job_change(x->view, old.id, &change, out, err);
 	pare_job_free(record);
 	store_job_done(&old);
+	return rc;
+}
+
+/* Every event of a running job is a new revision. Whoever said "whatever it is" is not told that it has become another one meanwhile: the patch is merged with that. */
+enum pare_code api_patch_job(struct api_exchange *x, struct pare_err *err)
+{
+	const char *match = api_request_header(x, "If-Match");
+	bool whatever = match != NULL && strcmp(match, "*") == 0;
+	struct store_job j;
+	enum pare_code rc = try_patch(x, &j, err);
+
+	for (int i = 1; i < PATCH_TRIES && whatever && rc == PARE_E_PRECONDITION; i++)
+		rc = try_patch(x, &j, err);
 	if (rc != PARE_OK)
 		return rc;
 	rc = api_reply_job(x, &j, 200, err);

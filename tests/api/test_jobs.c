@@ -1,4 +1,5 @@
 /* Jobs as a client sees them: created once, repeated by key, listed, cancelled, deleted; and told what is wrong with them. */
+#include "storage/store_priv.h"
 #include "tests/api/harness.h"
 
 static struct world w;
@@ -551,6 +552,44 @@ static const struct {
     {"[]", "", "wrong_type"},
 };
 
+/* A running job, which goes on between any two looks at it, for a while. */
+static const struct store_ops *real_ops;
+static int64_t n_moves;
+
+static enum pare_code load_moving(struct store_tx *tx, const char *owner, const char *id, struct store_job_row *out, struct pare_err *err)
+{
+	enum pare_code code = real_ops->job_load(tx, owner, id, out, err);
+
+	if (code == PARE_OK && n_moves > 0)
+		out->j.revision += n_moves--;
+	return code;
+}
+
+START_TEST(changes_a_job_that_goes_on)
+{
+	char id[PARE_ID_MAX], path[128];
+	struct store_ops moving;
+	struct answer a;
+
+	make_job(&w, id);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	real_ops = w.store->ops;
+	moving = *real_ops;
+	moving.job_load = load_moving;
+	w.store->ops = &moving;
+	n_moves = 5;
+	a = patch(path, "*", "{\"priority\":3,\"labels\":{\"team\":\"vision\"}}");
+	assert_status(&a, 200);
+	ck_assert_int_eq(json_integer_value(json_object_get(a.json, "priority")), 3);
+	answer_done(&a);
+	n_moves = INT32_MAX; /* never the same twice: an answer all the same */
+	a = patch(path, "*", "{\"priority\":4}");
+	assert_problem(&a, 412, "precondition_failed");
+	answer_done(&a);
+	w.store->ops = real_ops;
+}
+END_TEST
+
 START_TEST(refuses_wrong_changes)
 {
 	char id[PARE_ID_MAX], path[128];
@@ -700,6 +739,7 @@ int main(void)
 	tcase_add_test(t, pauses_and_resumes);
 	tcase_add_test(t, shows_checkpoints);
 	tcase_add_test(t, changes_what_a_job_is_called);
+	tcase_add_test(t, changes_a_job_that_goes_on);
 	tcase_add_loop_test(t, refuses_wrong_changes, 0, (int)(sizeof patch_table / sizeof *patch_table));
 	tcase_add_test(t, finds_jobs_by_what_they_are);
 	tcase_add_loop_test(t, refuses_wrong_filters, 0, (int)(sizeof bad_queries / sizeof *bad_queries));
