@@ -200,6 +200,12 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE TRIGGER upload_forgotten AFTER DELETE ON uploads BEGIN DELETE FROM idempotency WHERE made = OLD.id; END;"
                "CREATE TRIGGER webhook_forgotten AFTER DELETE ON webhooks BEGIN DELETE FROM idempotency WHERE made = OLD.id; END;"
                "PRAGMA user_version = 16;"},
+    /* Events go with what they tell of, whatever takes it away: the children of a job that was deleted have left theirs. */
+    {.version = 17,
+        .sql = "DELETE FROM events WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = events.subject) AND NOT EXISTS (SELECT 1 FROM assets WHERE id = events.subject);"
+               "CREATE TRIGGER job_untold AFTER DELETE ON jobs BEGIN DELETE FROM events WHERE subject = OLD.id; END;"
+               "CREATE TRIGGER asset_untold AFTER DELETE ON assets BEGIN DELETE FROM events WHERE subject = OLD.id; END;"
+               "PRAGMA user_version = 17;"},
     {0},
 };
 

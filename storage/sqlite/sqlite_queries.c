@@ -86,7 +86,6 @@ const char *const sqlite_query_table[N_QUERIES] = {
 
     [Q_EVENT_INSERT] = "INSERT INTO events (subject, seq, owner, cursor, at_ms, type, level, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [Q_EVENT_LIST] = "SELECT " EVENT_COLUMNS " FROM events WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
-    [Q_EVENTS_REMOVE] = "DELETE FROM events WHERE subject = ?1",
     [Q_FEED_LIST] = "SELECT " EVENT_COLUMNS " FROM events INDEXED BY events_feed WHERE owner = ?1 AND cursor > ?2 ORDER BY cursor LIMIT ?3",
     [Q_CURSOR_NEXT] = "UPDATE meta SET value = value + 1 WHERE name = 'event_cursor' RETURNING value",
     [Q_CURSOR] = "SELECT value FROM meta WHERE name = 'event_cursor'",

@@ -136,12 +136,8 @@ static enum pare_code asset_exists(struct store_tx *tx, const char *owner, enum 
 
 static enum pare_code asset_remove(struct store_tx *tx, enum store_asset_kind kind, const char *id, struct pare_err *err)
 {
-	enum pare_code code = run_on(tx, Q_EVENTS_REMOVE, id, "deleting an asset's events", err);
-	struct use u;
+	struct use u = sqlite_use(tx, Q_ASSET_REMOVE);
 
-	if (code != PARE_OK)
-		return code;
-	u = sqlite_use(tx, Q_ASSET_REMOVE);
 	sqlite_bind_str(&u, id);
 	sqlite_bind_int(&u, kind);
 	(void)sqlite_row(&u);
@@ -404,9 +400,7 @@ static enum pare_code job_held_until(struct store_tx *tx, int64_t limit, struct 
 
 static enum pare_code job_remove(struct store_tx *tx, const char *id, struct pare_err *err)
 {
-	enum pare_code code = run_on(tx, Q_EVENTS_REMOVE, id, "deleting a job's events", err);
-
-	return code == PARE_OK ? run_on(tx, Q_JOB_REMOVE, id, "deleting a job", err) : code;
+	return run_on(tx, Q_JOB_REMOVE, id, "deleting a job", err);
 }
 
 static enum pare_code count(struct store_tx *tx, enum query q, const char *id, int64_t *out, struct pare_err *err)

@@ -45,6 +45,19 @@ static void expect_counts(int queued, int running, int succeeded, int failed, in
 	ck_assert_int_eq(n[STORE_CANCELED], canceled);
 }
 
+/* Events of jobs in the feed, whosever they are. */
+static int n_told(void)
+{
+	struct store_event *list;
+	int n, of_jobs = 0;
+
+	MUST(store_feed_list(MINE(s), 0, 1000, &list, &n, &err));
+	for (int i = 0; i < n; i++)
+		of_jobs += strncmp(list[i].subject, "job_", 4) == 0;
+	store_event_list_done(list, n);
+	return of_jobs;
+}
+
 static int n_listed(const char *of)
 {
 	struct store_page page = {.limit = 50, .parent = of};
@@ -242,7 +255,9 @@ START_TEST(canceling_the_parent_cancels_them_all)
 	ck_assert_int_eq(status_of(parent), STORE_CANCELED);
 	expect_counts(0, 0, 1, 0, 3);
 	expect_events(parent, "job.queued job.started job.waiting job.trial job.canceled");
+	ck_assert_int_gt(n_told(), 8);
 	MUST(store_job_delete(MINE(s), parent, &err));
+	ck_assert_int_eq(n_told(), 0); /* nothing is told of what is gone, of the children neither */
 	ck_assert_int_eq(store_job_get(MINE(s), ids[0], &j, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(store_job_get(MINE(s), ids[1], &j, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(n_listed(NULL), 0);
