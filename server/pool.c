@@ -15,6 +15,7 @@
 #include "server/pool_priv.h"
 
 #define POLL_SECONDS 1
+#define MAX_REST_SECONDS 64
 
 void srv_pool_asked(struct srv_slot *slot, bool *out_stop, enum store_job_status *out_asked)
 {
@@ -54,10 +55,10 @@ void srv_pool_expire(struct srv_pool *p)
 }
 
 /* Under the lock. */
-static void note_lease(struct srv_slot *s)
+static void note_lease(struct srv_slot *s, int64_t lease_ms)
 {
 	s->now.renewed_ms = srv_env.wall_ms(NULL);
-	s->now.lease_until_ms = s->now.renewed_ms + SRV_LEASE_MS;
+	s->now.lease_until_ms = s->now.renewed_ms + lease_ms;
 }
 
 /* NULL: idle. */
@@ -76,7 +77,7 @@ static void set_job(struct srv_slot *s, const struct store_job *job)
 		memcpy(s->now.owner, job->owner, sizeof s->now.owner);
 		s->now.attempt = job->attempt;
 		s->now.claimed_ms = job->started_ms;
-		note_lease(s);
+		note_lease(s, SRV_LEASE_MS);
 	}
 	pthread_mutex_unlock(&s->pool->lock);
 }
@@ -88,10 +89,10 @@ void srv_pool_note_engine(struct srv_slot *slot, int pid)
 	pthread_mutex_unlock(&slot->pool->lock);
 }
 
-void srv_pool_note_lease(struct srv_slot *slot)
+void srv_pool_note_lease(struct srv_slot *slot, int64_t lease_ms)
 {
 	pthread_mutex_lock(&slot->pool->lock);
-	note_lease(slot);
+	note_lease(slot, lease_ms);
 	pthread_mutex_unlock(&slot->pool->lock);
 }
 
@@ -107,54 +108,59 @@ static bool stopping(struct srv_pool *p, uint64_t *out_added, bool *out_paused)
 	return r;
 }
 
-/* Until a job was added after `seen` (whole: no, after trouble with the store), a second is over, or the pool stops. */
-static void rest(struct srv_pool *p, uint64_t seen, bool whole)
+/* Until a job was added after `seen`, a second is over, or the pool stops; after trouble so many seconds, whatever is added. */
+static void rest(struct srv_pool *p, uint64_t seen, int trouble)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += POLL_SECONDS;
+	until.tv_sec += trouble > 0 ? trouble : POLL_SECONDS;
 	pthread_mutex_lock(&p->lock);
-	while (!p->stopping && (whole || p->n_added == seen))
+	while (!p->stopping && (trouble > 0 || p->n_added == seen))
 		if (pthread_cond_timedwait(&p->added, &p->lock, &until) != 0)
 			break;
 	pthread_mutex_unlock(&p->lock);
 }
 
-static bool claim_and_run(struct srv_slot *s, bool *complained)
+/* False: rest. trouble: for how long, when it is not for want of jobs. It grows while none can be begun: there is no engine, no memory or no descriptor for it, and what
+ * waits must not be used up meanwhile, try by try. */
+static bool claim_and_run(struct srv_slot *s, int *trouble)
 {
 	struct store_job job = {0};
 	struct pare_err err = {0};
-	bool found = false;
+	bool found = false, well;
 	enum pare_code code = store_job_claim(s->pool->opt.store, s->now.name, SRV_LEASE_MS, &job, &found, &err);
 
 	if (code != PARE_OK) {
-		if (!*complained)
+		if (*trouble == 0)
 			srv_log_event(SRV_LOG_ERROR, "claim.failed", "worker", s->now.name, &err);
-		*complained = true;
+		*trouble = POLL_SECONDS;
 		return false;
 	}
-	*complained = false;
-	if (!found)
+	if (!found) {
+		*trouble = 0;
 		return false;
+	}
 	set_job(s, &job);
 	s->pool->opt.events_added(s->pool->opt.ctx, job.id);
-	srv_pool_run_job(s, &job);
+	well = srv_pool_run_job(s, &job);
 	set_job(s, NULL);
 	store_job_done(&job);
-	return true;
+	*trouble = well ? 0 : *trouble == 0 ? POLL_SECONDS : *trouble < MAX_REST_SECONDS ? 2 * *trouble : *trouble;
+	return well;
 }
 
 static void *slot_main(void *arg)
 {
 	struct srv_slot *s = arg;
-	bool complained = false, paused;
+	int trouble = 0;
 	uint64_t seen;
+	bool paused;
 
 	while (!stopping(s->pool, &seen, &paused)) {
 		srv_pool_expire(s->pool);
-		if (paused || !claim_and_run(s, &complained))
-			rest(s->pool, seen, complained);
+		if (paused || !claim_and_run(s, &trouble))
+			rest(s->pool, seen, trouble);
 	}
 	return NULL;
 }

@@ -8,6 +8,7 @@
  *   pausing, and a checkpoint is there      -> release, which pauses it
  *   a sweep needs runs                      -> fork: they become jobs, and this one waits for them (pool_trials.c)
  *   the process died, or spoke rubbish      -> release, counted as a crash (the store fails the job at max_crashes)
+ *   there is no process to be had, or others stopped it -> release, not counted, and the slot rests: no job can help it, and the next one would fare no better
  *   the daemon stops                        -> release, not counted
  *   the lease is gone                       -> nothing: the job is somebody else's now
  *
@@ -40,12 +41,13 @@
 #define PAUSE_GRACE_MS 30000 /* for the engine to come to a place where its state can be kept; after that the job goes on from the last checkpoint */
 #define PERSIST_MS 60000
 #define COPY_BYTES ((size_t)256 << 10)
+#define LAST_LEASE_MS ((int64_t)3600 * 1000) /* for bytes that are hashed and synced in one piece: nobody else could do it sooner, and a daemon that starts anew asks no lease */
 #define LOOK_TRIES 10 /* at a result that becomes a model, while uploads take all places */
 #define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept, nor what is beyond */
 #define MAX_EVENT_BYTES ((size_t)256 << 20)
 #define MAX_PLACE_BYTES ((size_t)4096) /* of what a checkpoint says of itself: it is part of the job as clients see it */
 
-enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS, REFUSED };
+enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS, REFUSED, HELD_UP };
 
 struct output {
 	char name[72], media_type[72];
@@ -79,6 +81,21 @@ struct run {
 	bool canceling, pausing;
 	struct pare_err err;
 };
+
+/* Trouble of the machine and not of the job. */
+static bool may_pass(enum pare_code code)
+{
+	switch (code) {
+	case PARE_E_STORE_FULL:
+	case PARE_E_BUSY:
+	case PARE_E_NOMEM:
+	case PARE_E_IO:
+	case PARE_E_STORE:
+		return true;
+	default:
+		return false;
+	}
+}
 
 /* --- inputs and limits */
 static enum pare_code add_inputs(struct run *r, const char *role, enum store_asset_kind kind, const char *id)
@@ -224,9 +241,9 @@ static enum verdict keep_event(struct run *r, const struct pare_msg *m)
 	return GOES_ON;
 }
 
-static enum verdict renew(struct run *r);
+static enum verdict renew(struct run *r, int64_t lease_ms);
 
-/* Copies what the engine wrote; *out is held. The lease is renewed on the way. */
+/* Copies what the engine wrote; *out is held. The lease is renewed on the way, and lengthened for the commit. */
 static enum pare_code copy_checkpoint(struct run *r, struct blob_ref *out, struct pare_err *err)
 {
 	struct blob_writer *copy = NULL;
@@ -244,10 +261,13 @@ static enum pare_code copy_checkpoint(struct run *r, struct blob_ref *out, struc
 			code = blob_write(copy, chunk, (size_t)n, err);
 		n = n < 0 ? 1 : n;
 		at += n;
-		if (code == PARE_OK && srv_env.mono_ms(NULL) >= r->renew_at_ms && renew(r) == LOST)
+		if (code == PARE_OK && srv_env.mono_ms(NULL) >= r->renew_at_ms && renew(r, SRV_LEASE_MS) == LOST)
 			code = pare_err_set(err, PARE_E_LEASE_LOST, NULL, "the lease was lost while a checkpoint was copied");
 	}
 	pare_free(chunk);
+	if (code == PARE_OK && renew(r, LAST_LEASE_MS) == LOST)
+		code = pare_err_set(err, PARE_E_LEASE_LOST, NULL, "the lease was lost while a checkpoint was copied");
+	r->renew_at_ms = 0; /* back to the ordinary lease */
 	if (code == PARE_OK)
 		return blob_commit(copy, out, err);
 	blob_abort(copy);
@@ -348,10 +368,10 @@ static enum verdict open_output(struct run *r, const struct pare_msg *m)
 	return GOES_ON;
 }
 
-static enum verdict renew(struct run *r)
+static enum verdict renew(struct run *r, int64_t lease_ms)
 {
 	enum store_job_status status = STORE_RUNNING;
-	enum pare_code code = store_job_renew(r->store, r->job->id, r->job->lease_token, SRV_LEASE_MS, &status, &r->err);
+	enum pare_code code = store_job_renew(r->store, r->job->id, r->job->lease_token, lease_ms, &status, &r->err);
 
 	r->renew_at_ms = srv_env.mono_ms(NULL) + SRV_RENEW_MS;
 	if (code == PARE_E_LEASE_LOST || code == PARE_E_NOT_FOUND)
@@ -359,7 +379,7 @@ static enum verdict renew(struct run *r)
 	if (code != PARE_OK)
 		srv_log_event(SRV_LOG_WARNING, "lease.unrenewed", "job", r->job->id, &r->err);
 	else
-		srv_pool_note_lease(r->slot);
+		srv_pool_note_lease(r->slot, lease_ms);
 	if (code == PARE_OK && !r->canceling && (status == STORE_CANCELING || (status == STORE_PAUSING) != r->pausing))
 		srv_pool_ask(r->slot->pool, r->job->id, status);
 	return GOES_ON;
@@ -393,7 +413,7 @@ static enum verdict commit_outputs(struct run *r)
 		struct blob_ref ref;
 		enum pare_code code;
 
-		if (renew(r) == LOST) /* reading gigabytes to hash them takes a while */
+		if (renew(r, LAST_LEASE_MS) == LOST)
 			return LOST;
 		code = blob_commit(o->writer, &ref, &r->err);
 		o->writer = NULL;
@@ -452,6 +472,13 @@ static enum verdict look_at_model(struct run *r)
 	return RESULT;
 }
 
+/* A SIGTERM that we did not send: of a service manager that ends all of a unit at once, most likely, or of an operator. */
+static enum verdict stopped_by_others(struct run *r)
+{
+	pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine was told to stop by somebody else than this service");
+	return HELD_UP;
+}
+
 static enum verdict obey(struct run *r, const struct pare_msg *m)
 {
 	switch (m->type) {
@@ -463,7 +490,7 @@ static enum verdict obey(struct run *r, const struct pare_msg *m)
 		return take_result(r, m);
 	case PARE_MSG_ERROR:
 		r->err = m->error;
-		return r->canceling ? CANCELED : FAILED;
+		return r->canceling ? CANCELED : r->err.code == PARE_E_CANCELED ? stopped_by_others(r) : FAILED;
 	case PARE_MSG_TRIALS:
 		return srv_trials_take(&r->trials, m, &r->err) == PARE_OK ? FORKS : CRASHED;
 	default:
@@ -512,7 +539,7 @@ static enum verdict look_around(struct run *r)
 	if (now < r->renew_at_ms)
 		return GOES_ON;
 	srv_pool_expire(r->slot->pool);
-	return renew(r);
+	return renew(r, SRV_LEASE_MS);
 }
 
 static enum verdict at_its_end(struct run *r)
@@ -524,6 +551,8 @@ static enum verdict at_its_end(struct run *r)
 		return CANCELED;
 	if (r->pausing && WIFSIGNALED(r->engine.status) && WTERMSIG(r->engine.status) == SIGUSR1) /* asked before it could listen */
 		return PAUSED;
+	if (WIFSIGNALED(r->engine.status) && WTERMSIG(r->engine.status) == SIGTERM)
+		return stopped_by_others(r);
 	code = srv_engine_death(&r->engine, &r->err);
 	return code == PARE_E_WORKER_CRASHED ? CRASHED : FAILED;
 }
@@ -575,7 +604,7 @@ static enum verdict run_engine(struct run *r)
 	r->deadline_ms = srv_env.mono_ms(NULL) + r->runtime_seconds * 1000;
 	r->renew_at_ms = srv_env.mono_ms(NULL) + SRV_RENEW_MS;
 	if (srv_engine_start(&r->engine, r->slot->pool->core, r->job->id, &r->start, &r->err) != PARE_OK)
-		return CRASHED;
+		return may_pass(r->err.code) ? HELD_UP : FAILED;
 	srv_pool_note_engine(r->slot, (int)r->engine.pid);
 	v = converse(r);
 	if (v != RESULT && v != FORKS)
@@ -599,8 +628,8 @@ static enum pare_code tell_once(struct run *r, enum verdict v, struct pare_err *
 		o.status = STORE_CANCELED;
 	}
 
-	if (v == CRASHED || v == STOPPED || v == PAUSED)
-		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == CRASHED ? r->err.message : v == PAUSED ? "it was asked to pause" : "the server is shutting down", err);
+	if (v == CRASHED || v == STOPPED || v == PAUSED || v == HELD_UP)
+		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == PAUSED ? "it was asked to pause" : v == STOPPED ? "the server is shutting down" : r->err.message, err);
 	if (v == RESULT || v == REFUSED) {
 		o.result = r->result;
 		o.artifacts = r->artifacts;
@@ -614,20 +643,6 @@ static enum pare_code tell_once(struct run *r, enum verdict v, struct pare_err *
 		o.where = r->err.where;
 	}
 	return store_job_finish(r->store, r->job->id, r->job->lease_token, &o, err);
-}
-
-static bool may_pass(enum pare_code code)
-{
-	switch (code) {
-	case PARE_E_STORE_FULL:
-	case PARE_E_BUSY:
-	case PARE_E_NOMEM:
-	case PARE_E_IO:
-	case PARE_E_STORE:
-		return true;
-	default:
-		return false;
-	}
 }
 
 static enum pare_code tell(struct run *r, enum verdict v, struct pare_err *err)
@@ -649,7 +664,7 @@ static enum pare_code tell(struct run *r, enum verdict v, struct pare_err *err)
 
 static void settle(struct run *r, enum verdict v)
 {
-	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost", "waits", "unregistered"};
+	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost", "waits", "unregistered", "held_up"};
 	struct pare_err err = {0};
 	struct srv_log_line l;
 	enum pare_code code = v == LOST ? PARE_OK : tell(r, v, &err);
@@ -661,34 +676,36 @@ static void settle(struct run *r, enum verdict v)
 		r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->job->parent);
 	if (v == FORKS || r->job->parent[0] != '\0') /* there are more jobs, or there may be one: the parent's */
 		srv_pool_wake(r->slot->pool);
-	srv_log_begin(&l, v == CRASHED || code != PARE_OK ? SRV_LOG_WARNING : SRV_LOG_INFO, code == PARE_OK ? "job.ended" : "job.abandoned");
+	srv_log_begin(&l, v == CRASHED || v == HELD_UP || code != PARE_OK ? SRV_LOG_WARNING : SRV_LOG_INFO, code == PARE_OK ? "job.ended" : "job.abandoned");
 	srv_log_str(&l, "job", r->job->id);
 	srv_log_str(&l, "outcome", names[v]);
 	srv_log_int(&l, "attempt", r->job->attempt);
 	if (code != PARE_OK)
 		srv_log_err(&l, &err);
-	else if (v == FAILED || v == CRASHED || v == REFUSED)
+	else if (v == FAILED || v == CRASHED || v == REFUSED || v == HELD_UP)
 		srv_log_err(&l, &r->err);
 	srv_log_end(&l);
 }
 
-void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
+bool srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
 {
 	struct run *r = pare_calloc(1, sizeof *r);
 	struct pare_err err;
+	bool prepared;
 	enum verdict v;
 
 	if (r == NULL) {
 		srv_log_event(SRV_LOG_ERROR, "job.no_memory", "job", job->id, NULL);
-		if (store_job_release(slot->pool->opt.store, job->id, job->lease_token, true, "out of memory", &err) != PARE_OK)
+		if (store_job_release(slot->pool->opt.store, job->id, job->lease_token, false, "out of memory", &err) != PARE_OK)
 			srv_log_event(SRV_LOG_ERROR, "job.abandoned", "job", job->id, &err);
-		return;
+		return false;
 	}
 	r->slot = slot;
 	r->store = slot->pool->opt.store;
 	r->job = job;
 	srv_log_event(SRV_LOG_INFO, "job.started", "job", job->id, NULL);
-	v = prepare(r) == PARE_OK ? run_engine(r) : FAILED;
+	prepared = prepare(r) == PARE_OK;
+	v = prepared ? run_engine(r) : may_pass(r->err.code) ? CRASHED : FAILED; /* counted: a file of this job alone may be what cannot be read */
 	close_inputs(r);
 	for (int i = 0; i < r->n_outputs; i++)
 		blob_abort(r->outputs[i].writer);
@@ -703,4 +720,5 @@ void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job)
 	pare_free(r->result);
 	pare_free(r->model_info);
 	pare_free(r);
+	return v != HELD_UP && (prepared || v != CRASHED);
 }

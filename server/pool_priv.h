@@ -35,13 +35,13 @@ struct srv_pool {
 	struct srv_slot *slots;
 };
 
-/* Runs a claimed job to its end, whatever that is, and tells the store. */
-void srv_pool_run_job(struct srv_slot *slot, const struct store_job *job);
+/* Runs a claimed job to its end, whatever that is, and tells the store. False: it could not be begun, or others ended it, and the next one would fare no better just now. */
+bool srv_pool_run_job(struct srv_slot *slot, const struct store_job *job);
 /* What a slot was asked meanwhile; clears its wake-up. */
 void srv_pool_asked(struct srv_slot *slot, bool *out_stop, enum store_job_status *out_asked);
 /* For the list of workers: the engine of this slot's job, and that its lease was just renewed. */
 void srv_pool_note_engine(struct srv_slot *slot, int pid);
-void srv_pool_note_lease(struct srv_slot *slot);
+void srv_pool_note_lease(struct srv_slot *slot, int64_t lease_ms);
 /* Puts jobs whose lease ran out back into the queue, if nobody has for SRV_RENEW_MS. */
 void srv_pool_expire(struct srv_pool *p);
 

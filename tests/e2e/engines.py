@@ -1,6 +1,8 @@
 """Engines that misbehave: scripts in the engine's place. The daemon believes nothing, stays well, and says what went wrong."""
 import hashlib
 import os
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -157,6 +159,44 @@ def store_fails():
         d.stop()
 
 
+def held_up():
+    """While there is no engine, jobs wait instead of being used up; one that somebody else stops goes on, also when he stops the daemon with it."""
+    with Daemon("--workers", "1", "--max-crashes", "1") as d:
+        m, s = d.iris_model(), d.iris_data()
+        d.stop()
+        engine = os.path.join(d.dir, "engine")
+        shutil.copy(os.path.join(BIN, "pare-core"), engine)
+        d.flags += ["--core", engine]
+        d.start()
+        os.rename(engine, engine + ".away")
+        jobs = [d.job(m, s).json()["id"] for _ in range(3)]
+        wait_for(lambda: [e["type"] for e in d.events(jobs[0])].count("job.retrying") >= 2, 20, "a job to be tried twice")
+        assert "No such file" in str(d.events(jobs[0])) and [d.status(j) for j in jobs[1:]] == ["queued"] * 2, d.tail()
+        os.rename(engine + ".away", engine)
+        for j in jobs:
+            assert d.wait_job(j, 30)["status"] == "succeeded"
+            check_events(d.events(j))
+
+        def stopped(also_daemon):
+            j = d.long_job(m, s).json()["id"]
+            wait_for(lambda: "job.phase" in [e["type"] for e in d.events(j)], 20, "the job to be under way")
+            pids = d.engines()
+            if also_daemon:
+                os.kill(d.pid(), signal.SIGTERM)
+            for pid in pids:
+                os.kill(pid, signal.SIGTERM)
+            if also_daemon:
+                assert d.process.wait(30) == 0
+                d.start()
+            wait_for(lambda: [e["type"] for e in d.events(j)].count("job.started") == 2, 20, "the job to be started again")
+            assert d.status(j) == "running" and d.request("POST", f"/v1/jobs/{j}/cancel").status in (200, 202), d.tail()
+            d.wait_job(j)
+        stopped(False)
+        for _ in range(3):
+            stopped(True)
+        d.stop()
+
+
 def deleting_frees():
     """What is deleted while jobs run is gone from the disk at once; what equal bytes are named by stays."""
     def on_disk(d):
@@ -220,4 +260,4 @@ def wrong_engine():
 
 
 if __name__ == "__main__":
-    main({"processor": processor, "yields": yields, "rubbish": rubbish, "unregistered": unregistered, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})
+    main({"processor": processor, "yields": yields, "rubbish": rubbish, "unregistered": unregistered, "floods": floods, "late_writes": late_writes, "checkpoints": checkpoints, "store_fails": store_fails, "held_up": held_up, "deleting_frees": deleting_frees, "wrong_engine": wrong_engine})

@@ -46,6 +46,7 @@ static const struct {
     {"engines", "late_writes", 60},
     {"engines", "checkpoints", 60},
     {"engines", "store_fails", 60},
+    {"engines", "held_up", 60},
     {"engines", "deleting_frees", 60},
     {"engines", "wrong_engine", 30},
     {"sandbox", "attacks", 60},
