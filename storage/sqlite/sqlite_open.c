@@ -225,11 +225,11 @@ static void commit_group(struct store_tx *tx)
 	settle(tx->store, code, &why);
 }
 
-/* Ends the turn of a verb that has gone well (me) or of one that has been undone (NULL): passes the open transaction on, or commits it. */
+/* Ends the turn of a verb that has gone well (me) or of one that has been undone (NULL): passes the open transaction on, or commits it. That somebody waits is looked
+ * at and acted on under one hold of the lock: whoever gave up waiting in between would leave the group without anybody to commit it. */
 static void end_turn(struct store_tx *tx, struct sqlite_member *me)
 {
 	struct sqlite_store *s = tx->store;
-	bool last, empty;
 
 	(void)pthread_mutex_lock(&s->write_lock);
 	if (me != NULL) {
@@ -237,14 +237,16 @@ static void end_turn(struct store_tx *tx, struct sqlite_member *me)
 		s->group = me;
 		s->n_group++;
 	}
-	empty = s->group == NULL;
-	last = s->n_waiting == 0 || s->n_group >= GROUP_MAX;
-	(void)pthread_mutex_unlock(&s->write_lock);
-	if (empty)
-		roll_back(tx);
-	else if (last)
-		commit_group(tx);
-	(void)pthread_mutex_lock(&s->write_lock);
+	if (s->group == NULL || s->n_waiting == 0 || s->n_group >= GROUP_MAX) {
+		bool empty = s->group == NULL;
+
+		(void)pthread_mutex_unlock(&s->write_lock);
+		if (empty)
+			roll_back(tx);
+		else
+			commit_group(tx);
+		(void)pthread_mutex_lock(&s->write_lock);
+	}
 	s->writing = false;
 	(void)pthread_cond_signal(&s->write_free);
 	while (me != NULL && !me->done)

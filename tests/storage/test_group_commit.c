@@ -3,6 +3,7 @@
  * threads count and the test looks. */
 #include "tests/storage/fixture.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -45,6 +46,57 @@ int fsync(int fd)
 {
 	(void)fd;
 	return sync_of_the_disk();
+}
+
+/* A writer that gives up waiting at the one moment when another has seen it wait and has not yet passed the turn on. */
+static _Thread_local bool watched, impatient;
+static pthread_mutex_t *turns; /* the lock that a turn is taken and given under */
+static atomic_bool has_turn, waits, gave_up;
+
+static void until(atomic_bool *flag, int ms)
+{
+	const struct timespec nap = {.tv_nsec = 1000000};
+
+	while (!atomic_load(flag) && ms-- > 0)
+		(void)nanosleep(&nap, NULL);
+}
+
+int pthread_mutex_unlock(pthread_mutex_t *m)
+{
+	static int (*real)(pthread_mutex_t *);
+	int rc;
+
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
+	rc = real(m);
+	if (!watched)
+		return rc;
+	if (turns == NULL) { /* the first: the turn is taken */
+		turns = m;
+		atomic_store(&has_turn, true);
+		until(&waits, 5000);
+	} else if (turns == m) { /* the second: it has looked whether somebody waits */
+		watched = false;
+		until(&gave_up, 1000);
+	}
+	return rc;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *end)
+{
+	static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+	struct timespec soon;
+
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+	if (!impatient)
+		return real(c, m, end);
+	(void)clock_gettime(CLOCK_MONOTONIC, &soon);
+	soon.tv_nsec += 100000000;
+	soon.tv_sec += soon.tv_nsec / 1000000000;
+	soon.tv_nsec %= 1000000000;
+	atomic_store(&waits, true);
+	return real(c, m, &soon);
 }
 
 static void setup(void)
@@ -232,10 +284,47 @@ START_TEST(a_full_disk_answers_everybody)
 }
 END_TEST
 
+static void *put_impatiently(void *arg)
+{
+	(void)arg;
+	impatient = true;
+	until(&has_turn, 5000);
+	if (store_ping(s, NULL) == PARE_OK)
+		atomic_fetch_add(&n_ok, 1);
+	else
+		atomic_fetch_add(&n_refused, 1);
+	atomic_store(&gave_up, true);
+	return NULL;
+}
+
+static void *put_watched(void *arg)
+{
+	(void)arg;
+	watched = true;
+	if (store_ping(s, NULL) == PARE_OK)
+		atomic_fetch_add(&n_ok, 1);
+	return NULL;
+}
+
+START_TEST(who_gives_up_leaves_nobody_behind)
+{
+	pthread_t first, other;
+	struct timespec end;
+
+	ck_assert_int_eq(pthread_create(&first, NULL, put_watched, NULL), 0);
+	ck_assert_int_eq(pthread_create(&other, NULL, put_impatiently, NULL), 0);
+	ck_assert_int_eq(pthread_join(other, NULL), 0);
+	(void)clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 5;
+	ck_assert_int_eq(pthread_timedjoin_np(first, NULL, &end), 0); /* it has its answer */
+	ck_assert_int_eq(atomic_load(&n_ok) + atomic_load(&n_refused), 2);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {many_writers_share_a_sync, each_write_of_one_writer_is_synced, an_error_undoes_its_own_verb_only,
-	    a_failed_commit_fails_all_of_its_group, a_full_disk_answers_everybody};
+	    a_failed_commit_fails_all_of_its_group, a_full_disk_answers_everybody, who_gives_up_leaves_nobody_behind};
 	Suite *suite = suite_create("group commit");
 	TCase *tc = tcase_create("threads");
 	SRunner *runner;
