@@ -50,7 +50,8 @@ int64_t blob_part_bytes(const struct blob_part *p);
 /* On failure (a full disk) as many bytes are there as could be written. */
 PARE_MUST_USE enum pare_code blob_part_append(struct blob_part *p, const void *bytes, size_t n, struct pare_err *err);
 PARE_MUST_USE enum pare_code blob_part_cut(struct blob_part *p, int64_t n_bytes, struct pare_err *err); /* to its first n_bytes */
-PARE_MUST_USE enum pare_code blob_part_sync(struct blob_part *p, struct pare_err *err); /* what was appended survives a power failure */
+/* What was appended survives a power failure. On failure, here and when sealing, the bytes that are not known to are gone, and the part is nobody's: open it again. */
+PARE_MUST_USE enum pare_code blob_part_sync(struct blob_part *p, struct pare_err *err);
 /* It is whole: durable, hashed, its digest held like that of a committed blob. Then a row has to name the digest, and then blob_part_place makes it a
  * blob (again and again, until that has gone well: blob_parts_recover does it after a crash in between). */
 PARE_MUST_USE enum pare_code blob_part_seal(struct blob_part *p, struct blob_ref *out, struct pare_err *err);

@@ -10,6 +10,10 @@
  * whoever takes the turn waits for that at most, and the size it then sees is final. Sealing, which may have to read gigabytes back, holds no lock: it
  * marks the part instead.
  *
+ * A failed sync is final here as for blobs: the kernel tells of it once and may have dropped the bytes, which memory still shows, so that a later sync would go well and the digest
+ * that has run along would fit, until somebody reads the disk. So what is not known to have been synced is cut, and the client is told a smaller offset. What an
+ * earlier run of the daemon has synced is not known.
+ *
  * The digest runs along while the bytes come in and stays in memory between requests. Where it cannot (after a restart, after a cut), sealing reads the file. */
 #include "storage/blob_priv.h"
 
@@ -36,6 +40,7 @@ struct part {
 	bool sealing;
 	struct store_sha256 *sha; /* of the first n_hashed bytes; NULL: the file has to be read */
 	int64_t n_hashed;
+	int64_t n_durable; /* the first so many bytes have been synced */
 };
 
 struct blob_part {
@@ -263,17 +268,43 @@ enum pare_code blob_part_cut(struct blob_part *h, int64_t n_bytes, struct pare_e
 		code = pare_err_errno(err, errno, "cutting a part");
 	if (code == PARE_OK) {
 		h->n_bytes = n_bytes;
+		h->part->n_durable = h->part->n_durable < n_bytes ? h->part->n_durable : n_bytes;
 		forget_digest(h->part);
 	}
 	(void)pthread_mutex_unlock(&h->part->lock);
 	return code;
 }
 
+/* After a failed sync. Nobody goes on from an offset that he was told before; one that seals now syncs by himself, and hears of the same trouble. */
+static void cut_to_durable(struct blob_part *h)
+{
+	struct part *p = h->part;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (!p->sealing) {
+		p->turn++;
+		forget_digest(p);
+		if (ftruncate(h->fd, p->n_durable) != 0)
+			(void)unlinkat(h->b->parts_fd, p->name, 0);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
 enum pare_code blob_part_sync(struct blob_part *h, struct pare_err *err)
 {
-	if (fdatasync(h->fd) != 0 || (h->fresh && fsync(h->b->parts_fd) != 0))
-		return blob_write_failed(errno, err);
+	struct part *p = h->part;
+
+	if (fdatasync(h->fd) != 0 || (h->fresh && fsync(h->b->parts_fd) != 0)) {
+		enum pare_code code = blob_write_failed(errno, err);
+
+		cut_to_durable(h);
+		return code;
+	}
 	h->fresh = false;
+	(void)pthread_mutex_lock(&p->lock);
+	if (h->turn == p->turn) /* else it may have been cut since */
+		p->n_durable = h->n_bytes;
+	(void)pthread_mutex_unlock(&p->lock);
 	return PARE_OK;
 }
 
@@ -294,7 +325,7 @@ enum pare_code blob_part_seal(struct blob_part *h, struct blob_ref *out, struct 
 	struct hold *hold = pare_alloc(sizeof *hold);
 	struct store_sha256 *sha = NULL;
 	struct blob_ref ref = {.n_bytes = h->n_bytes};
-	bool whole = false;
+	bool whole = false, synced = true;
 	enum pare_code code;
 
 	(void)pthread_mutex_lock(&h->part->lock);
@@ -312,16 +343,20 @@ enum pare_code blob_part_seal(struct blob_part *h, struct blob_ref *out, struct 
 		code = pare_err_nomem(err, 0);
 	else if (!whole)
 		code = blob_hash_file(h->fd, h->n_bytes, sha, err);
-	if (code == PARE_OK)
+	if (code == PARE_OK) {
 		code = blob_seal(h->b, h->fd, sha, hold, ref.sha256, err);
-	else
+		synced = code == PARE_OK;
+	} else {
 		pare_free(hold);
+	}
 	store_sha256_free(sha);
 	(void)pthread_mutex_lock(&h->part->lock);
 	h->part->sealing = false;
 	(void)pthread_mutex_unlock(&h->part->lock);
 	if (code == PARE_OK)
 		*out = ref;
+	else if (!synced)
+		cut_to_durable(h);
 	return code;
 }
 

@@ -1,4 +1,5 @@
 /* Parts: bytes that come in pieces, turns, sealing, and what a start makes of what the last run left. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -12,6 +13,32 @@
 static char dir[64], name[BLOB_PART_NAME];
 static struct blob_store *b;
 static struct pare_err err;
+
+/* The disk: while it is broken no sync goes well, and what was to be synced is lost, as a kernel shows it once it has let go of the pages. */
+static bool broken;
+
+static int sync_of_the_disk(int fd)
+{
+	struct stat st;
+
+	if (!broken)
+		return 0;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		for (off_t at = 6; at < st.st_size; at++)
+			(void)!pwrite(fd, "", 1, at);
+	errno = EIO;
+	return -1;
+}
+
+int fdatasync(int fd)
+{
+	return sync_of_the_disk(fd);
+}
+
+int fsync(int fd)
+{
+	return sync_of_the_disk(fd);
+}
 
 static void open_store(void)
 {
@@ -266,6 +293,30 @@ START_TEST(holds_of_blobs_that_are_there)
 }
 END_TEST
 
+/* What a broken disk did not take is asked for again, and never becomes a blob; whoever had the part has it no longer. */
+START_TEST(a_failed_sync_is_final)
+{
+	struct blob_part *p, *other;
+	struct blob_ref ref;
+	bool seals = _i == 1;
+
+	append("hello ");
+	MUST(blob_part_open(b, name, &other, &err));
+	MUST(blob_part_open(b, name, &p, &err));
+	MUST(blob_part_append(p, seals ? "world" : "wor", seals ? 5 : 3, &err));
+	broken = true;
+	ck_assert_int_eq(seals ? blob_part_seal(p, &ref, &err) : blob_part_sync(p, &err), PARE_E_IO);
+	broken = false;
+	ck_assert_int_eq(blob_part_append(p, "ld", 2, &err), PARE_E_CONFLICT);
+	ck_assert_int_eq(blob_part_append(other, "ld", 2, &err), PARE_E_CONFLICT);
+	blob_part_close(other);
+	blob_part_close(p);
+	ck_assert_int_eq(blob_part_size(b, name), 6);
+	append(&"hello world"[blob_part_size(b, name)]);
+	expect_hello();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("blob parts");
@@ -284,6 +335,7 @@ int main(void)
 	tcase_add_test(tc, start_after_a_kill_and_after_a_power_failure);
 	tcase_add_test(tc, start_puts_parts_in_their_place);
 	tcase_add_test(tc, holds_of_blobs_that_are_there);
+	tcase_add_loop_test(tc, a_failed_sync_is_final, 0, 2);
 	suite_add_tcase(s, tc);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
