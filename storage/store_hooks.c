@@ -453,9 +453,11 @@ static enum pare_code tried(struct store *s, struct store_tx *tx, const char *id
 		return code == PARE_E_NOT_FOUND ? PARE_OK : code;
 	d.n_attempts++;
 	d.n_tries++;
-	d.status = a->status;
-	d.next_ms = a->status == STORE_PENDING ? a->next_ms : 0;
-	d.finished_ms = a->status == STORE_PENDING ? 0 : wall(s);
+	if (d.status == STORE_PENDING || a->status != STORE_PENDING) { /* else its endpoint was disabled while this attempt was under way, and there is no next one */
+		d.status = a->status;
+		d.next_ms = a->status == STORE_PENDING ? a->next_ms : 0;
+		d.finished_ms = a->status == STORE_PENDING ? 0 : wall(s);
+	}
 	code = log_attempt(&d, a, log, err);
 	if (code == PARE_OK) {
 		d.attempts = log->data;

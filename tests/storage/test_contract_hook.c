@@ -217,7 +217,7 @@ START_TEST(gone_disables)
 	struct store_delivery d;
 	struct store_due *list;
 	struct store_hook h;
-	char job[PARE_ID_MAX], id[PARE_ID_MAX];
+	char job[PARE_ID_MAX], id[PARE_ID_MAX], beside[PARE_ID_MAX];
 	int64_t next;
 	int n;
 
@@ -225,11 +225,14 @@ START_TEST(gone_disables)
 	hook_of(MINE(s), " job.queued ", "", &h);
 	put_job(s, model, dataset, job);
 	put_job(s, model, dataset, job);
-	MUST(store_delivery_due(s, NULL, 0, 1, &list, &n, &next, &err));
-	ck_assert_int_eq(n, 1);
+	MUST(store_delivery_due(s, NULL, 0, 10, &list, &n, &next, &err));
+	ck_assert_int_eq(n, 2);
 	memcpy(id, list[0].d.id, sizeof id);
+	memcpy(beside, list[1].d.id, sizeof beside);
 	store_due_list_done(list, n);
 	attempt(id, 410, STORE_UNDELIVERED, 0, "the receiver answered 410 Gone");
+	(void)expect_due(NULL, 0, "");
+	attempt(beside, 500, STORE_PENDING, fake_wall, NULL); /* one that was under way asks for no other */
 	(void)expect_due(NULL, 0, "");
 	MUST(store_hook_get(MINE(s), h.id, &h, &err));
 	ck_assert(!h.enabled);
