@@ -325,7 +325,7 @@ static int set_operands(const struct pare_net *net, const struct found *f, struc
 
 static enum pare_code replace(struct pare_net *net, const struct found *f, struct pare_err *err)
 {
-	const struct pare_net_node *was = &net->nodes[f->last];
+	struct pare_net_node was = net->nodes[f->last];
 	struct pare_attention *a = pare_arena_alloc(&net->arena, sizeof *a);
 	struct pare_node *node = pare_arena_alloc(&net->arena, sizeof *node);
 	int32_t *in = pare_arena_array(&net->arena, PARE_ATTENTION_MAX_IN, sizeof *in);
@@ -340,38 +340,12 @@ static enum pare_code replace(struct pare_net *net, const struct found *f, struc
 	set_mask(net, f->mask, n, a);
 	if (f->mask >= 0)
 		in[n++] = f->mask;
-	*node = (struct pare_node){.name = was->node->name, .op_type = pare_op_attention.name, .domain = "", .opset = PARE_OPSET_MAX, .n_in = n, .n_out = 1,
-	    .in = in, .out = was->node->out};
-	net->nodes[f->last] = (struct pare_net_node){.index = was->index, .node = node, .op = &pare_op_attention, .args = a, .where = was->where,
-	    .accumulate = accumulate};
+	*node = (struct pare_node){.name = was.node->name, .op_type = pare_op_attention.name, .domain = "", .opset = PARE_OPSET_MAX, .n_in = n, .n_out = 1,
+	    .in = in, .out = was.node->out};
+	pare_net_put(net, f->last, &(struct pare_net_node){.index = was.index, .node = node, .op = &pare_op_attention, .args = a, .where = was.where,
+	    .accumulate = accumulate});
+	pare_net_drop_unread(net, was.node);
 	return PARE_OK;
-}
-
-static bool is_read(const struct pare_net *net, const struct pare_net_node *n)
-{
-	const struct pare_graph *g = &net->model->graph;
-	bool read = false;
-
-	for (int k = 0; k < n->node->n_out; k++) {
-		for (int i = 0; i < g->n_outputs; i++)
-			read |= net->outputs[i] == n->node->out[k];
-		for (int i = 0; i < net->n_nodes; i++)
-			for (int j = 0; j < net->nodes[i].node->n_in; j++)
-				read |= n->node->out[k] >= 0 && net->nodes[i].node->in[j] == n->node->out[k];
-	}
-	return read;
-}
-
-/* From the last on, so that what only fed the dropped ones goes, too. */
-static void drop_unread(struct pare_net *net)
-{
-	for (int i = net->n_nodes - 1; i >= 0; i--) {
-		if (is_read(net, &net->nodes[i]))
-			continue;
-		for (int k = i; k + 1 < net->n_nodes; k++)
-			net->nodes[k] = net->nodes[k + 1];
-		net->n_nodes--;
-	}
 }
 
 enum pare_code pare_net_join_attention(struct pare_net *net, struct pare_err *err)
@@ -381,11 +355,8 @@ enum pare_code pare_net_join_attention(struct pare_net *net, struct pare_err *er
 	for (int i = 0; i < net->n_nodes && code == PARE_OK; i++) {
 		struct found f;
 
-		if (!match(net, i, &f))
-			continue;
-		code = replace(net, &f, err);
-		drop_unread(net);
-		i = -1; /* places have moved */
+		if (net->nodes[i].node != NULL && match(net, i, &f))
+			code = replace(net, &f, err);
 	}
 	return code;
 }

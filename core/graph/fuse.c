@@ -9,35 +9,6 @@
 
 #include "core/graph/net_priv.h"
 
-int pare_net_only_reader(const struct pare_net *net, int32_t value, int *operand)
-{
-	const struct pare_graph *g = &net->model->graph;
-	int found = -1;
-
-	for (int i = 0; i < g->n_outputs; i++)
-		if (net->outputs[i] == value)
-			return -1;
-	for (int i = 0; i < net->n_nodes; i++)
-		for (int k = 0; k < net->nodes[i].node->n_in; k++) {
-			if (net->nodes[i].node->in[k] != value)
-				continue;
-			if (found >= 0)
-				return -1;
-			found = i;
-			*operand = k;
-		}
-	return found;
-}
-
-int pare_net_producer(const struct pare_net *net, int32_t value)
-{
-	for (int i = 0; i < net->n_nodes; i++)
-		for (int k = 0; k < net->nodes[i].node->n_out; k++)
-			if (net->nodes[i].node->out[k] == value)
-				return i;
-	return -1;
-}
-
 /* Does nothing but output 0 of n exist? */
 static bool has_one_output(const struct pare_net_node *n)
 {
@@ -96,10 +67,8 @@ static enum pare_code merge(struct pare_net *net, int i, int j, const struct par
 	node = (struct pare_node *)n.node;
 	node->out = then->out;
 	node->n_out = 1;
-	net->nodes[j] = n;
-	for (int k = i; k + 1 < net->n_nodes; k++)
-		net->nodes[k] = net->nodes[k + 1];
-	net->n_nodes--;
+	pare_net_remove(net, i);
+	pare_net_put(net, j, &n);
 	return PARE_OK;
 }
 
@@ -112,13 +81,12 @@ enum pare_code pare_net_fuse(struct pare_net *net, struct pare_err *err)
 		struct pare_step step;
 		int operand = 0, j;
 
-		if (n->op->absorb == NULL || n->constant || n->view || !has_one_output(n) || (n->op->layout != NULL && !pare_net_could_be_last(net, n)))
+		if (n->node == NULL || n->op->absorb == NULL || n->constant || n->view || !has_one_output(n) || (n->op->layout != NULL && !pare_net_could_be_last(net, n)))
 			continue;
 		j = pare_net_only_reader(net, n->node->out[0], &operand);
 		if (j < 0 || !step_of(net, &net->nodes[j], operand, &step) || !n->op->absorb(n->args, &step, net->opt.training))
 			continue;
 		code = merge(net, i, j, &step, err);
-		i--;
 	}
 	return code;
 }

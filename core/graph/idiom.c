@@ -105,30 +105,25 @@ static bool match_gelu(const struct pare_net *net, int i, struct gelu *g)
 
 static enum pare_code replace(struct pare_net *net, const struct gelu *g, struct pare_err *err)
 {
-	struct pare_net_node *n = &net->nodes[g->last];
+	struct pare_net_node n = net->nodes[g->last];
 	struct pare_node *node = pare_arena_alloc(&net->arena, sizeof *node);
 	int32_t *in = pare_arena_array(&net->arena, 1, sizeof *in);
 	enum pare_code code;
-	int kept = 0;
 
 	if (node == NULL || in == NULL)
 		return pare_err_nomem(err, 0);
 	*in = g->x;
-	*node = (struct pare_node){.name = n->node->name, .op_type = "Gelu", .domain = "", .opset = PARE_OPSET_MAX, .n_in = 1, .n_out = 1, .in = in,
-	    .out = n->node->out};
-	*n = (struct pare_net_node){.index = n->index, .node = node};
-	code = pare_net_plan_node(net, n, err);
-	for (int i = 0; i < net->n_nodes && code == PARE_OK; i++) {
-		bool goes = false;
-
-		for (int k = 0; k < 5; k++)
-			goes |= g->part[k] == i;
-		if (!goes)
-			net->nodes[kept++] = net->nodes[i];
-	}
-	if (code == PARE_OK)
-		net->n_nodes = kept;
-	return code;
+	*node = (struct pare_node){.name = n.node->name, .op_type = "Gelu", .domain = "", .opset = PARE_OPSET_MAX, .n_in = 1, .n_out = 1, .in = in,
+	    .out = n.node->out};
+	n = (struct pare_net_node){.index = n.index, .node = node};
+	code = pare_net_plan_node(net, &n, err);
+	if (code != PARE_OK)
+		return code;
+	pare_net_put(net, g->last, &n);
+	for (int k = 0; k < 5; k++)
+		if (g->part[k] >= 0)
+			pare_net_remove(net, g->part[k]);
+	return PARE_OK;
 }
 
 enum pare_code pare_net_join_idioms(struct pare_net *net, struct pare_err *err)
@@ -138,10 +133,8 @@ enum pare_code pare_net_join_idioms(struct pare_net *net, struct pare_err *err)
 	for (int i = 0; i < net->n_nodes && code == PARE_OK; i++) {
 		struct gelu g = {.part = {-1, -1, -1, -1, -1}};
 
-		if (net->nodes[i].constant || !match_gelu(net, i, &g))
-			continue;
-		code = replace(net, &g, err);
-		i = -1; /* places have moved */
+		if (net->nodes[i].node != NULL && !net->nodes[i].constant && match_gelu(net, i, &g))
+			code = replace(net, &g, err);
 	}
 	return code;
 }

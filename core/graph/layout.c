@@ -64,6 +64,7 @@ static int32_t new_value(struct pass *p, int32_t like, bool last)
 	p->net->values[v] = p->net->values[like];
 	p->net->values[v].root = p->net->values[v].grad_root = v;
 	p->net->values[v].last = last;
+	p->net->values[v].input = false;
 	p->other[v] = -1;
 	return v;
 }
@@ -123,16 +124,6 @@ static enum pare_code own_operands(struct pass *p, struct pare_net_node *n, int3
 	return PARE_OK;
 }
 
-static bool is_output(const struct pare_net *net, int32_t value)
-{
-	const struct pare_graph *g = &net->model->graph;
-
-	for (int i = 0; i < g->n_outputs; i++)
-		if (net->outputs[i] == value)
-			return true;
-	return false;
-}
-
 /* The graph's outputs are row-major: such a node writes a value beside, which is then brought into order. */
 static enum pare_code place_outputs(struct pass *p, const struct pare_net_node *n, int32_t *out, struct pare_err *err)
 {
@@ -142,7 +133,7 @@ static enum pare_code place_outputs(struct pass *p, const struct pare_net_node *
 
 		if (v < 0 || !n->last || !has_planes(&p->net->values[v]))
 			continue;
-		if (!is_output(p->net, v)) {
+		if (!p->net->edges[v].given) {
 			p->net->values[v].last = true;
 			continue;
 		}

@@ -41,6 +41,16 @@ static enum pare_code keep_steps(struct pare_net *net, struct pare_err *err)
 	return PARE_OK;
 }
 
+static void note_inputs(struct pare_net *net)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int32_t i = 0; i < net->n_values; i++)
+		net->values[i].input = i < g->n_values && g->values[i].is_input && g->values[i].init != NULL;
+	for (int i = 0; i < g->n_inputs; i++)
+		net->values[net->inputs[i]].input = true;
+}
+
 static enum pare_code build(struct pare_net *net, struct pare_err *err)
 {
 	enum pare_code code = pare_net_infer_shapes(net, err);
@@ -49,12 +59,10 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 		code = keep_steps(net, err);
 	if (code == PARE_OK)
 		code = pare_net_turn_ends(net, err);
+	if (code == PARE_OK)
+		note_inputs(net);
 	if (code == PARE_OK && !net->opt.plain)
-		code = pare_net_join_idioms(net, err);
-	if (code == PARE_OK && !net->opt.plain)
-		code = pare_net_join_attention(net, err);
-	if (code == PARE_OK && !net->opt.plain)
-		code = pare_net_fuse(net, err);
+		code = pare_net_join(net, err);
 	if (code == PARE_OK && !net->opt.plain)
 		code = pare_net_choose_layouts(net, err);
 	if (code == PARE_OK)

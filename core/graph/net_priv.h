@@ -1,4 +1,4 @@
-/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, idiom.c, attend.c, fuse.c, layout.c, plan.c (memory), plan_grad.c and exec.c. */
+/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, edges.c, idiom.c, attend.c, fuse.c, layout.c, plan.c (memory), plan_grad.c and exec.c. */
 #ifndef PARE_GRAPH_NET_PRIV_H
 #define PARE_GRAPH_NET_PRIV_H
 
@@ -25,6 +25,7 @@ struct pare_net_value {
 	bool live;     /* an executed node, or the graph's interface, refers to it */
 	bool runs;     /* all that it is made of has rows in the table of operators */
 	bool wanted;   /* an output of the graph that is computed */
+	bool input;    /* the caller writes it */
 	bool constant; /* does not depend on inputs, parameters or the batch size */
 	bool smooth;   /* has gradients: float, or integers that pass one on */
 	bool needs_grad;
@@ -56,6 +57,14 @@ struct pare_net_node {
 	size_t prepared_offset, n_prepared; /* into net->prepared */
 	float **states; /* by shard; NULL without state */
 	int64_t macs;
+};
+
+/* Who reads and who computes a value (edges.c). */
+struct pare_edge {
+	int32_t producer; /* node; -1: none */
+	int32_t n_reads;  /* operands that it is */
+	int64_t readers, operands; /* which nodes and which operands of them, summed up */
+	bool given;       /* an output of the graph */
 };
 
 /* The gradient of one graph output as the caller writes it. */
@@ -97,6 +106,8 @@ struct pare_net {
 	int32_t *outputs;              /* values: those of the graph, or what stands for them */
 	int n_nodes;                   /* live ones, in graph order */
 	struct pare_net_node *nodes;
+	struct pare_edge *edges;       /* by value, while nodes are joined */
+	const struct pare_node **unread; /* scratch of that, by node */
 	int n_steps;
 	struct pare_net_node *steps;   /* the same as they stood before some were fused: what net_view.h shows */
 	int n_params;
@@ -143,14 +154,6 @@ static inline size_t pare_net_align(size_t n_floats)
 size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows);
 /* The value as it stands in memory when that many rows run. */
 void pare_net_resolve(const struct pare_net *net, int32_t value, int64_t rows, struct pare_shape *out);
-/* Does the caller write it? */
-static inline bool pare_net_is_input(const struct pare_net *net, int32_t value)
-{
-	for (int i = 0; i < net->model->graph.n_inputs; i++)
-		if (net->inputs[i] == value)
-			return true;
-	return value < net->model->graph.n_values && net->model->graph.values[value].is_input && net->model->graph.values[value].init != NULL;
-}
 void pare_net_ties(const struct pare_net *net, const struct pare_net_node *n, struct pare_ties *out);
 
 /* shape_infer.c: live nodes, rows of the table, arguments, shapes, constants, parameters. */
@@ -161,12 +164,19 @@ PARE_MUST_USE enum pare_code pare_net_turn_ends(struct pare_net *net, struct par
 PARE_MUST_USE enum pare_code pare_net_choose_layouts(struct pare_net *net, struct pare_err *err);
 /* Could n run so, whatever its inputs turn out to be? */
 bool pare_net_could_be_last(const struct pare_net *net, const struct pare_net_node *n);
-/* fuse.c: chains that run as one node. */
-PARE_MUST_USE enum pare_code pare_net_fuse(struct pare_net *net, struct pare_err *err);
+/* edges.c: idioms, attention and chains become nodes. Until that is done, a node that went is a hole: node NULL. */
+PARE_MUST_USE enum pare_code pare_net_join(struct pare_net *net, struct pare_err *err);
 /* The only node that reads a value, by place in net->nodes, and as which operand; -1 if there is not exactly one read, or the graph gives it out. */
 int pare_net_only_reader(const struct pare_net *net, int32_t value, int *operand);
 /* The node that computes a value, by place in net->nodes; -1: none of them. */
 int pare_net_producer(const struct pare_net *net, int32_t value);
+/* Node i is that one from now on; goes. */
+void pare_net_put(struct pare_net *net, int i, const struct pare_net_node *n);
+void pare_net_remove(struct pare_net *net, int i);
+/* What computed the operands of a node that went goes, too, if nobody reads it any more; and so on. */
+void pare_net_drop_unread(struct pare_net *net, const struct pare_node *was);
+/* fuse.c: chains that run as one node. */
+PARE_MUST_USE enum pare_code pare_net_fuse(struct pare_net *net, struct pare_err *err);
 /* shape_infer.c, for one node, of which index and node are set. */
 PARE_MUST_USE enum pare_code pare_net_plan_node(struct pare_net *net, struct pare_net_node *n, struct pare_err *err);
 /* idiom.c: formulas that exporters spell out become one node. */
@@ -207,7 +217,7 @@ static inline bool pare_net_backward_reads(const struct pare_net_node *n, int k)
 /* plan.c: places activations, and with them the slots of gradients: offsets into a shard's memory. */
 PARE_MUST_USE enum pare_code pare_net_place(struct pare_net *net, struct pare_slot *grads, int32_t n_grads, struct pare_err *err);
 /* Gives every slot an offset (a multiple of 16 floats) so that no two that live at the same time overlap. Returns the
- * floats needed. order, placed: scratch of n. */
+ * floats needed. order: scratch of 2 n, placed: of n. */
 size_t pare_slots_place(struct pare_slot *slots, int32_t n, int32_t *order, struct pare_slot *placed);
 
 #endif

@@ -190,7 +190,7 @@ static bool may_overwrite(const struct pare_net *net, const struct pare_net_node
 	const struct pare_net_value *v = &net->values[r];
 	int32_t i = (int32_t)(n - net->nodes);
 
-	if (v->place != PARE_PLACE_SHARD || pare_net_is_input(net, r) || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
+	if (v->place != PARE_PLACE_SHARD || v->input || (net->opt.training && (n->op->grad_uses_in & PARE_BIT(0))))
 		return false;
 	return v->last_read <= i && v->first_kept >= i;
 }
@@ -318,7 +318,7 @@ static void slot_lifetimes(const struct pare_net *net, const int32_t *slot_of, s
 		if (slot_of[net->values[net->outputs[i]].root] >= 0)
 			live_at(&slots[slot_of[net->values[net->outputs[i]].root]], pare_net_backward_time(net, -1));
 	for (int32_t i = 0; i < net->n_values; i++)
-		if (slot_of[i] >= 0 && (pare_net_is_input(net, i) || (net->opt.training && net->opt.plain))) {
+		if (slot_of[i] >= 0 && (net->values[i].input || (net->opt.training && net->opt.plain))) {
 			live_at(&slots[slot_of[i]], -1);
 			live_at(&slots[slot_of[i]], pare_net_backward_time(net, -1));
 		}
@@ -328,7 +328,7 @@ enum pare_code pare_net_place(struct pare_net *net, struct pare_slot *grads, int
 {
 	size_t n_values = (size_t)net->n_values, n_slots = n_values + (size_t)n_grads;
 	int32_t *slot_of = pare_arena_array(&net->arena, n_values + 1, sizeof *slot_of);
-	int32_t *order = pare_arena_array(&net->arena, n_slots + 1, sizeof *order);
+	int32_t *order = pare_arena_array(&net->arena, 2 * n_slots + 1, sizeof *order);
 	struct pare_slot *slots = pare_arena_array(&net->arena, 2 * n_slots + 1, sizeof *slots);
 	size_t total;
 	int32_t n = 0;
@@ -455,7 +455,7 @@ static bool goes_by_rows(const struct pare_net *net, int32_t value)
 {
 	const struct pare_net_value *v = &net->values[value];
 
-	return v->shape.batch == PARE_BIT(0) && v->shape.dims[0] == 1 && (v->place == PARE_PLACE_SHARD || pare_net_is_input(net, value));
+	return v->shape.batch == PARE_BIT(0) && v->shape.dims[0] == 1 && (v->place == PARE_PLACE_SHARD || v->input);
 }
 
 /* In inference a few images at a time go through all of a convolutional net, so that what one node writes is still in the

@@ -33,35 +33,39 @@ static void mark_needs(struct pare_net *net)
 	}
 }
 
-/* Does a node other than a view read a value of this gradient group? */
-static bool consumed(const struct pare_net *net, int32_t root)
+/* By gradient group, who gives gradients to it: outputs of the graph, and nodes other than views that read a value of it. */
+static int *count_uses(struct pare_net *net)
 {
-	for (int i = 0; i < net->n_nodes; i++)
+	const struct pare_graph *g = &net->model->graph;
+	int *uses = pare_arena_array(&net->arena, (size_t)net->n_values + 1, sizeof *uses);
+
+	for (int i = 0; i < g->n_outputs && uses != NULL; i++)
+		uses[net->values[net->outputs[i]].grad_root]++;
+	for (int i = 0; i < net->n_nodes && uses != NULL; i++)
 		for (int k = 0; !net->nodes[i].view && k < net->nodes[i].node->n_in; k++)
-			if (pare_net_has_grad(net, &net->nodes[i], k) && net->values[net->nodes[i].node->in[k]].grad_root == root)
-				return true;
-	return false;
+			if (pare_net_has_grad(net, &net->nodes[i], k))
+				uses[net->values[net->nodes[i].node->in[k]].grad_root]++;
+	return uses;
 }
 
 static enum pare_code place_seeds(struct pare_net *net, struct grad *grads, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
+	const int *uses = count_uses(net);
 
 	net->seeds = pare_arena_array(&net->arena, (size_t)g->n_outputs + 1, sizeof *net->seeds);
-	if (net->seeds == NULL)
+	if (net->seeds == NULL || uses == NULL)
 		return pare_err_nomem(err, 0);
 	for (int i = 0; i < g->n_outputs; i++) {
 		struct pare_net_value *v = &net->values[net->outputs[i]];
 		struct grad *gr = &grads[v->grad_root];
 		struct pare_net_seed *s = &net->seeds[i];
-		bool shared = v->param >= 0 || consumed(net, v->grad_root);
+		bool shared = v->param >= 0 || uses[v->grad_root] > 1;
 
 		s->offset = net->shard_len;
 		net->shard_len += pare_net_align(pare_net_value_elems(net, net->outputs[i], net->shard_rows));
 		if (!v->needs_grad)
 			continue;
-		for (int j = 0; j < g->n_outputs; j++)
-			shared |= j != i && net->values[net->outputs[j]].grad_root == v->grad_root;
 		shared |= net->values[v->grad_root].param >= 0;
 		s->copy = shared;
 		s->first = !gr->has;
