@@ -53,14 +53,14 @@ enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite
 {
 	const struct pare_graph *g = &m->graph;
 	bool *weight = pare_calloc((size_t)g->n_values + 1, sizeof *weight);
-	enum pare_code code = weight != NULL ? PARE_OK : pare_err_nomem(err, (size_t)g->n_values);
+	enum pare_code code = weight != NULL ? pare_lift_computed(m, rw, n, err) : pare_err_nomem(err, (size_t)g->n_values);
 
 	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++)
 		mark_weights(m, &g->nodes[i], weight);
 	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++) {
 		const struct pare_tensor *t = constant_tensor(&g->nodes[i]);
 
-		if (t == NULL || !weight[g->nodes[i].out[0]] || g->values[g->nodes[i].out[0]].is_output)
+		if (t == NULL || rw->drop_node[i] || !weight[g->nodes[i].out[0]] || g->values[g->nodes[i].out[0]].is_output)
 			continue;
 		code = lift(g, i, t, rw, err);
 		*n += code == PARE_OK;

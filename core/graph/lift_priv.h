@@ -1,9 +1,12 @@
-/* Shared by lift.c, lift_linear.c and lift_attention.c. */
+/* Shared by lift.c, lift_computed.c, lift_linear.c and lift_attention.c. */
 #ifndef PARE_GRAPH_LIFT_PRIV_H
 #define PARE_GRAPH_LIFT_PRIV_H
 
 #include "core/graph/graph.h"
 #include "core/graph/lift.h"
+
+/* Adds to a rewrite, and to *n for each, initializers in the place of weights that are computed from initializers alone. Nodes that only went into them are dropped. */
+PARE_MUST_USE enum pare_code pare_lift_computed(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
 
 /* Adds what linear models become to a rewrite, and their number to *n. */
 PARE_MUST_USE enum pare_code pare_lift_linear(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
