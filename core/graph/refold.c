@@ -105,6 +105,25 @@ static bool differs(const struct pare_known *a, const struct pare_known *b)
 	return (a->i64 != NULL && memcmp(a->i64, b->i64, a->n * sizeof *a->i64) != 0) || (a->f32 != NULL && memcmp(a->f32, b->f32, a->n * sizeof *a->f32) != 0);
 }
 
+/* What the node makes: small constants by their elements, large ones by their shape and what they are made of. */
+static void compare(const struct pare_net *net, const struct pare_net *again, const struct pare_node *n, bool *out)
+{
+	bool follows = false;
+
+	for (int k = 0; k < n->n_in; k++)
+		follows |= n->in[k] >= 0 && out[n->in[k]];
+	for (int k = 0; k < n->n_out; k++) {
+		const struct pare_net_value *is = n->out[k] >= 0 ? &net->values[n->out[k]] : NULL, *would = is != NULL ? &again->values[n->out[k]] : NULL;
+
+		if (is == NULL)
+			continue;
+		if (pare_net_is_known(&is->known))
+			out[n->out[k]] = differs(&is->known, &would->known);
+		else
+			out[n->out[k]] = is->constant && (follows || !pare_shape_same(&is->shape, &would->shape));
+	}
+}
+
 enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph; /* the net has values besides */
@@ -120,8 +139,8 @@ enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, struct 
 		code = other_rows(net, way, &m, &again.arena, err);
 		if (code == PARE_OK)
 			code = pare_net_infer_shapes(&again, &why);
-		for (int32_t v = 0; v < g->n_values && again.values != NULL; v++)
-			out[v] = pare_net_is_known(&net->values[v].known) && g->values[v].init == NULL && differs(&net->values[v].known, &again.values[v].known);
+		for (int32_t i = 0; i < g->n_nodes && again.values != NULL; i++)
+			compare(net, &again, &g->nodes[i], out);
 		pare_arena_done(&again.arena);
 	}
 	return code == PARE_E_NOMEM ? code : PARE_OK; /* a model that takes no other size: all counts as open behind the node that refuses */

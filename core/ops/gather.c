@@ -4,7 +4,8 @@
  *   GatherElements   y[i] = x[i with the axis' coordinate replaced by index[i]]
  *
  * The gradient adds dy to where it was read. Indices are carried as floats like all integers. Constant ones are checked at
- * plan time; computed ones cannot fail any more when they run, so they are brought into range. */
+ * plan time; computed ones cannot fail any more when they run, so they are brought into range. Gather may run along the batch by indices that are
+ * computed for each row (exporters write x[rows, index] so, over all rows laid flat); core/graph/plan_shards.c tells whether it stays in its row. */
 #include <string.h>
 
 #include "core/ops/kernels/elementwise.h"
@@ -29,7 +30,8 @@ static enum pare_code check_indices(const struct pare_infer *c, int64_t n, struc
 	return PARE_OK;
 }
 
-static enum pare_code gather_axis(const struct pare_infer *c, struct pare_err *err)
+/* rows_by_row: may the axis hold the batch? */
+static enum pare_code gather_axis(const struct pare_infer *c, bool rows_by_row, struct pare_err *err)
 {
 	struct gather_args *a = c->args;
 	const struct pare_shape *x = &c->in[0];
@@ -39,7 +41,7 @@ static enum pare_code gather_axis(const struct pare_infer *c, struct pare_err *e
 	a->axis = pare_axis(a->axis_arg, x->n_dims, false);
 	if (a->axis < 0)
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "axis %lld is out of range for %d dimensions", (long long)a->axis_arg, x->n_dims);
-	if (x->batch & PARE_BIT(a->axis))
+	if ((x->batch & PARE_BIT(a->axis)) && (!rows_by_row || c->in[1].batch == 0))
 		return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator %s is not supported for execution along the batch", c->node->op_type);
 	c->out_dtype[0] = c->in_dtype[0];
 	return check_indices(c, x->dims[a->axis], err);
@@ -50,7 +52,7 @@ static enum pare_code gather_infer(const struct pare_infer *c, struct pare_err *
 	const struct gather_args *a = c->args;
 	const struct pare_shape *x = &c->in[0], *index = &c->in[1];
 	struct pare_shape *y = &c->out[0];
-	enum pare_code code = gather_axis(c, err);
+	enum pare_code code = gather_axis(c, true, err);
 
 	if (code != PARE_OK)
 		return code;
@@ -138,7 +140,7 @@ static enum pare_code elements_infer(const struct pare_infer *c, struct pare_err
 {
 	const struct gather_args *a = c->args;
 	const struct pare_shape *x = &c->in[0], *index = &c->in[1];
-	enum pare_code code = gather_axis(c, err);
+	enum pare_code code = gather_axis(c, false, err);
 
 	if (code != PARE_OK)
 		return code;

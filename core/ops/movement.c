@@ -384,9 +384,21 @@ static enum pare_code expand_infer(const struct pare_infer *c, struct pare_err *
 	return code;
 }
 
-static void target_resize(const struct pare_resize *r)
+/* One leaves a size as the input has it; only what the node itself spreads has to be said. */
+static void expand_resize(const struct pare_resize *r)
 {
-	pare_resize_target(r, 1);
+	const struct pare_shape *x = r->in[0], *y = r->out[0];
+	int64_t v[PARE_MAX_DIMS];
+	unsigned keep = 0;
+
+	for (int i = 0; i < y->n_dims; i++) {
+		int k = i - (y->n_dims - x->n_dims);
+		bool same = k >= 0 && x->dims[k] == y->dims[i] && (x->batch >> k & 1) == (y->batch >> i & 1);
+
+		v[i] = same ? 1 : y->dims[i];
+		keep |= !same && (y->batch & PARE_BIT(i)) ? PARE_BIT(i) : 0;
+	}
+	r->set_input(r, 1, v, (size_t)y->n_dims, keep);
 }
 
 static void expand_couple(const struct pare_node_view *v, struct pare_ties *t)
@@ -585,7 +597,7 @@ const struct pare_op pare_op_movement_table[] = {
      .args = concat_arg_table, .infer = concat_infer, .couple = concat_couple, .layout = pare_layout_elementwise},
     {SPLIT, .since = PARE_OPSET_MIN, .until = 12, .max_in = 1, .resize = split_attr_resize},
     {SPLIT, .since = 13, .until = PARE_OPSET_MAX, .max_in = 2, .const_in = PARE_BIT(1), .resize = split_input_resize},
-    {ROW, TARGET, .name = "Expand", .since = 8, .until = PARE_OPSET_MAX, .infer = expand_infer, .couple = expand_couple, .resize = target_resize},
+    {ROW, TARGET, .name = "Expand", .since = 8, .until = PARE_OPSET_MAX, .infer = expand_infer, .couple = expand_couple, .resize = expand_resize},
     {ROW, TARGET, ALWAYS, .name = "Tile", .infer = tile_infer, .couple = tile_couple},
     {ROW, ALWAYS, ONE, .name = "DepthToSpace", .args_size = sizeof(struct depth_args), .args = depth_arg_table, .infer = to_space_infer,
      .couple = depth_couple},

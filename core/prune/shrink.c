@@ -357,6 +357,36 @@ static void keep_constants(struct shrinker *s, const struct pare_net_step *step,
 	}
 }
 
+/* A constant that hangs on the size of rows (angles by position) stays the graph's: what is left of it is picked. */
+static const char *pick_kept(struct shrinker *s, int32_t before, int32_t value)
+{
+	const struct pare_shape *was = pare_net_shape_of(s->net, value);
+	const char *name = s->m->graph.values[value].name;
+
+	for (int axis = 0; axis < was->n_dims && s->code == PARE_OK; axis++) {
+		const uint8_t *gone = pare_cut_axis(s->cut, value, axis);
+		int64_t *kept = gone != NULL ? pare_arena_array(&s->rw->arena, (size_t)was->dims[axis] + 1, sizeof *kept) : NULL;
+		struct pare_new_node n = {.before = before, .op = "Gather", .attr = {{.name = "axis", .value = axis}}};
+		size_t n_kept = 0;
+
+		if (gone == NULL)
+			continue;
+		for (int64_t i = 0; i < was->dims[axis] && kept != NULL; i++)
+			if (gone[i] == 0)
+				kept[n_kept++] = i;
+		n.in[0] = name;
+		n.in[1] = kept != NULL ? add_ints(s, name, kept, n_kept) : "";
+		n.out = pare_rewrite_name(s->rw, &s->m->graph, name);
+		if (kept == NULL || n.out == NULL)
+			s->code = pare_err_nomem(s->err, 0);
+		if (s->code == PARE_OK)
+			s->code = pare_rewrite_add_node(s->rw, &n, s->err);
+		name = n.out != NULL ? n.out : name;
+	}
+	s->rw->shapes[value] = NULL;
+	return name;
+}
+
 static void read_constants(struct shrinker *s, const struct pare_net_step *step)
 {
 	for (int k = 0; k < step->node->n_in && s->code == PARE_OK; k++) {
@@ -364,7 +394,9 @@ static void read_constants(struct shrinker *s, const struct pare_net_step *step)
 
 		if (v < 0 || !resized(s, v) || s->m->graph.values[v].init != NULL || !pare_net_is_constant(s->net, v))
 			continue;
-		if (s->written[v] == NULL)
+		if (s->written[v] == NULL && s->open[v] && !s->by_shape[v])
+			s->written[v] = pick_kept(s, step->index, v);
+		else if (s->written[v] == NULL)
 			s->code = write_constant(s, v);
 		edit(s, &(struct pare_node_edit){.node = step->index, .input = k, .name = s->written[v]});
 	}

@@ -72,12 +72,38 @@ class Tag(nn.Module):
         return self.last(F.relu(self.b(F.relu(self.a(x.transpose(1, 2))))).transpose(1, 2))
 
 
+class Rotary(nn.Module):
+    """Angles by position, and a mask that is read by numbers of rows and columns, as transformers writes them."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.norm = nn.Embedding(50, 16), nn.LayerNorm(16)
+        self.q, self.k, self.v, self.out, self.last = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+        self.register_buffer("pace", torch.tensor([1.0, 0.1]))
+
+    def turned(self, x):
+        angles = torch.arange(x.shape[2]).float()[:, None] * self.pace
+        angles = torch.cat([angles, angles], -1)
+        a, b = x.chunk(2, -1)
+        return x * angles.cos() + torch.cat([-b, a], -1) * angles.sin()
+
+    def forward(self, ids):
+        n, t = ids.shape
+        x = self.words(ids)
+        z = self.norm(x)
+        q, k, v = (f(z).view(n, t, 4, 4).transpose(1, 2) for f in (self.q, self.k, self.v))
+        mask = (ids > 3)[torch.arange(n)[:, None, None, None], torch.arange(t)[None, None, None, :]]
+        a = (self.turned(q) @ self.turned(k).transpose(-1, -2) * 0.5).masked_fill(~mask.expand(n, 1, t, t), -1e9)
+        return self.last((x + self.out((a.softmax(-1) @ v).transpose(1, 2).reshape(n, t, -1))).mean(1))
+
+
 def nets():
     sequence, images = torch.randn(2, 7, 6), torch.randn(2, 3, 8, 10)
     return {
         "lstm": (Recurrent(nn.LSTM(12, 12, batch_first=True)), sequence, (1,)),
         "gru": (Recurrent(nn.GRU(12, 6, batch_first=True, bidirectional=True)), sequence, (1,)),
         "causal": (Causal(), torch.randint(0, 50, (2, 7)), (1,)),
+        "rotary": (Rotary(), torch.randint(0, 50, (2, 7)), (1,)),
         "segment": (Segment(), images, (2, 3)),
         "tag": (Tag(), sequence, (1,)),
     }
