@@ -9,8 +9,9 @@
  *
  * What is no weight must not become one: initializers of floats are trained, so masks are made of truth values, and tables of angles become Constants.
  *
- * Where a mask of truth values leaves a query no key, ONNX wants zeros: scores get a great negative number rather than an infinity, and weights are
- * masked once more. */
+ * Where a mask leaves a query no key, ONNX wants zeros. Of truth values: scores get a great negative number rather than an infinity, and weights are
+ * masked once more. Of numbers, which may be minus infinity: such rows of the mask become zeros, and so does what comes out. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,7 @@ struct builder {
 	struct {
 		int32_t value;
 		const char *name;
-	} table[MAX_TABLES]; /* initializers of angles, and the Constants that they have become */
+	} table[MAX_TABLES]; /* initializers of angles, or masks, and the Constants that they have become */
 	enum pare_code code;
 	struct pare_err *err;
 };
@@ -237,11 +238,59 @@ static const char *causal_mask(struct builder *b, const struct attention *a)
 	return name;
 }
 
+/* An initializer that is no weight, as a Constant, which it is from then on. */
+static const char *table_of(struct builder *b, int k)
+{
+	const struct pare_tensor *t = b->g->values[b->node->in[k]].init;
+	const char *name;
+
+	for (int i = 0; i < b->n_tables; i++)
+		if (b->table[i].value == b->node->in[k])
+			return b->table[i].name;
+	if (t == NULL || t->external || b->n_tables == MAX_TABLES)
+		return input(b, k);
+	name = put(b, (struct pare_new_node){.op = "Constant", .constant = t}, 0, NULL);
+	b->table[b->n_tables].value = b->node->in[k];
+	b->table[b->n_tables++].name = name;
+	return name;
+}
+
+static enum pare_code find_infinity(const struct pare_tensor *t, bool *found, struct pare_err *err)
+{
+	float *v = pare_calloc(t->n_elems + 1, sizeof *v);
+	enum pare_code code = v != NULL ? pare_tensor_read_f32(t, v, err) : pare_err_nomem(err, t->n_elems * sizeof *v);
+
+	*found = false;
+	for (size_t i = 0; i < t->n_elems && code == PARE_OK; i++)
+		*found |= v[i] < -FLT_MAX;
+	pare_free(v);
+	return code;
+}
+
+/* Scores with a mask of numbers. *some: which queries have a key; NULL: all, a mask that is given has no infinity. One that has is no weight. */
+static const char *add_mask(struct builder *b, const struct attention *a, const char *s, const char **some)
+{
+	const struct pare_tensor *t = b->g->values[b->node->in[3]].init;
+	bool infinite = t == NULL || t->external;
+	const char *mask = input(b, 3);
+
+	if (!infinite && find_infinity(t, &infinite, b->err) != PARE_OK)
+		return failed(b, b->err->code);
+	if (!infinite) {
+		s = a->causal ? op2(b, "Add", s, where(b, causal_mask(b, a), number(b, 0), number(b, FAR))) : s;
+		return op2(b, "Add", s, mask);
+	}
+	mask = t != NULL && !t->external ? table_of(b, 3) : mask;
+	mask = a->causal ? where(b, causal_mask(b, a), mask, number(b, -INFINITY)) : mask;
+	*some = op2(b, "Greater", op2(b, "ReduceMax", mask, index_of(b, -1)), number(b, -INFINITY));
+	return op2(b, "Add", s, where(b, *some, mask, number(b, 0)));
+}
+
 static void put_attention(struct builder *b, const struct attention *a)
 {
 	static const int64_t joined[] = {0, 0, -1};
 	const char *q = split_heads(b, a, 0, a->heads, a->width), *k = split_heads(b, a, 1, a->kv_heads, a->width), *v = split_heads(b, a, 2, a->kv_heads, a->depth);
-	const char *s = op2(b, "Mul", op2(b, "MatMul", q, transpose(b, k, 1, 3, 2)), number(b, a->scale)), *truth = NULL, *p;
+	const char *s = op2(b, "Mul", op2(b, "MatMul", q, transpose(b, k, 1, 3, 2)), number(b, a->scale)), *truth = NULL, *some = NULL, *p;
 	const char *out = b->g->values[b->node->out[0]].name;
 
 	if (a->cap > 0)
@@ -249,17 +298,20 @@ static void put_attention(struct builder *b, const struct attention *a)
 	if (a->mask == PARE_DT_BOOL) {
 		truth = a->causal ? op2(b, "And", input(b, 3), causal_mask(b, a)) : input(b, 3);
 		s = where(b, truth, s, number(b, FAR));
-	} else {
-		s = a->causal ? op2(b, "Add", s, where(b, causal_mask(b, a), number(b, 0), number(b, FAR))) : s;
-		s = a->mask != 0 ? op2(b, "Add", s, input(b, 3)) : s;
+	} else if (a->mask != 0) {
+		s = add_mask(b, a, s, &some);
+	} else if (a->causal) {
+		s = op2(b, "Add", s, where(b, causal_mask(b, a), number(b, 0), number(b, FAR)));
 	}
 	p = along(b, "Softmax", s, NULL, -1);
 	if (truth != NULL)
 		p = where(b, truth, p, number(b, 0));
-	if (!a->joined)
+	if (!a->joined && some == NULL)
 		(void)put(b, (struct pare_new_node){.op = "MatMul", .in = {p, v}}, 2, out);
+	else if (!a->joined)
+		(void)put(b, (struct pare_new_node){.op = "Where", .in = {some, op2(b, "MatMul", p, v), number(b, 0)}}, 3, out);
 	else
-		(void)put(b, (struct pare_new_node){.op = "Reshape", .in = {transpose(b, op2(b, "MatMul", p, v), 2, 1, 3), ints(b, joined, 3)}}, 2, out);
+		(void)put(b, (struct pare_new_node){.op = "Reshape", .in = {transpose(b, some != NULL ? where(b, some, op2(b, "MatMul", p, v), number(b, 0)) : op2(b, "MatMul", p, v), 2, 1, 3), ints(b, joined, 3)}}, 2, out);
 }
 
 static bool lift_attention(struct builder *b)
@@ -284,23 +336,7 @@ static bool lift_attention(struct builder *b)
 
 /* --- RotaryEmbedding */
 
-static const char *table_of(struct builder *b, int k)
-{
-	const struct pare_tensor *t = b->g->values[b->node->in[k]].init;
-	const char *name;
-
-	for (int i = 0; i < b->n_tables; i++)
-		if (b->table[i].value == b->node->in[k])
-			return b->table[i].name;
-	if (t == NULL || t->external || b->n_tables == MAX_TABLES)
-		return input(b, k);
-	name = put(b, (struct pare_new_node){.op = "Constant", .constant = t}, 0, NULL);
-	b->table[b->n_tables].value = b->node->in[k];
-	b->table[b->n_tables++].name = name;
-	return name;
-}
-
-/* Initializers of angles that nobody reads any more go; a subgraph might read what no list names. */
+/* Initializers of angles and masks that nobody reads any more go; a subgraph might read what no list names. */
 static void drop_tables(struct builder *b)
 {
 	for (int i = 0; i < b->n_tables; i++) {

@@ -19,7 +19,7 @@ STEPS, WIDTH, ROWS, OUT = 6, 16, 4, 5
 HALF_CACHE = rng.uniform(-1, 1, (STEPS + 3, 2)).astype("f")
 
 
-def net(heads=4, kv=4, joined=True, rotary=None, mask=None, **attrs):
+def net(heads=4, kv=4, joined=True, rotary=None, mask=None, computed=False, **attrs):
     """q, k and v of a sequence, Attention, one layer more."""
     d, nodes, inits = WIDTH // heads, [], {}
     infos = []
@@ -50,6 +50,11 @@ def net(heads=4, kv=4, joined=True, rotary=None, mask=None, **attrs):
     if mask is not None:
         inits["mask"] = mask
         names.append("mask")
+    if computed:
+        inits["less"] = np.float32(1)
+        nodes.append(h.make_node("Sub", ["mask", "less"], ["lower"]))
+        info("lower", T.FLOAT, mask.shape)
+        names[3] = "lower"
     if joined:
         attrs.update(q_num_heads=heads, kv_num_heads=kv)
     nodes.append(h.make_node("Attention", names, ["a"], **attrs))
@@ -91,6 +96,8 @@ truth[:, 0] = True
 none = truth.copy()
 none[2] = False  # a query without a key
 bias = rng.uniform(-2, 2, (1, 4, STEPS, STEPS)).astype("f")
+forbidden = np.where(none, bias, -np.inf).astype("f")  # no key for query 2; with is_causal, none for query 0 either
+forbidden[:, :, 0, 0] = -np.inf
 NETS = {
     "joined": lambda: net(),
     "apart": lambda: net(joined=False),
@@ -110,6 +117,9 @@ NETS = {
     "rotary_part": lambda: net(rotary={"rotary_embedding_dim": 4}, heads=2, kv=2),
     "rotary_part_apart": lambda: net(rotary={"rotary_embedding_dim": 4, "interleaved": 1}, heads=2, kv=2, joined=False),
     "causal_torch": from_torch,
+    "bias_none": lambda: net(mask=forbidden),
+    "bias_none_causal": lambda: net(mask=forbidden, is_causal=1, joined=False),
+    "bias_none_computed": lambda: net(mask=forbidden, computed=True),
 }
 
 for name, make in NETS.items():

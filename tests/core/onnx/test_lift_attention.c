@@ -7,7 +7,7 @@
 #define WIDTH 16
 
 static const char *const name_table[] = {"joined", "apart", "causal", "scale", "cap", "groups", "groups_apart", "bias", "bias_causal", "truth", "truth_causal", "truth_none",
-    "rotary", "rotary_apart", "rotary_interleaved", "rotary_part", "rotary_part_apart", "causal_torch"};
+    "rotary", "rotary_apart", "rotary_interleaved", "rotary_part", "rotary_part_apart", "causal_torch", "bias_none", "bias_none_causal", "bias_none_computed"};
 
 static void check_ops(const struct pare_model *m, int row)
 {
