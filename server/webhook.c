@@ -4,8 +4,8 @@
  * has sent perhaps and noted nothing, and the next one sends again: at least once, and twice only then. Two senders on one database would send
  * everything twice; the store admits one process.
  *
- * An endpoint has at most PER_HOOK deliveries under way. When it is full, what else is due for it is not even looked at (store_delivery_due takes the list of busy
- * endpoints), so a thousand messages for a receiver that hangs do not stand in front of one for a receiver that does not.
+ * An endpoint has at most PER_HOOK deliveries under way, and an owner PER_OWNER. When one is full, what else is due for it is not even looked at (store_delivery_due takes
+ * the list of the busy), so a thousand messages for a receiver that hangs do not stand in front of one for a receiver that does not, nor do all of one owner's in front of another's.
  *
  * Where a request may go is decided in open_socket, which libcurl calls with the very address it is about to connect to: what a name resolved to earlier, in which
  * notation an address was written, or what an environment variable says about proxies does not matter there. A connection that is kept open was checked
@@ -34,8 +34,9 @@
 #include "server/env.h"
 #include "server/log.h"
 
-#define N_TRANSFERS 32
+#define N_TRANSFERS 96
 #define PER_HOOK 4
+#define PER_OWNER 32
 #define MAX_TRIES 32
 #define TIMEOUT_MS 15000
 #define CONNECT_TIMEOUT_MS 10000
@@ -349,33 +350,50 @@ static void finish_done(struct srv_webhook *w)
 }
 
 /* --- the outbox */
-static int under_way(const struct srv_webhook *w, const char *hook, const char *delivery)
+struct load {
+	int of_hook, of_owner;
+	bool itself; /* this delivery */
+};
+
+static struct load load_beside(const struct srv_webhook *w, const struct store_delivery *d, const struct store_hook *h)
 {
-	int n = 0;
+	struct load l = {.itself = false};
 
 	for (int i = 0; i < N_TRANSFERS; i++) {
 		const struct transfer *t = &w->transfers[i];
 
-		if (t->in_use && strcmp(t->h.id, hook) == 0 && (delivery == NULL || strcmp(t->d.id, delivery) == 0))
-			n++;
+		if (!t->in_use)
+			continue;
+		l.of_hook += strcmp(t->h.id, h->id) == 0;
+		l.of_owner += strcmp(t->h.owner, h->owner) == 0;
+		l.itself |= strcmp(t->d.id, d->id) == 0;
 	}
-	return n;
+	return l;
 }
 
-static int full_hooks(const struct srv_webhook *w, const char *list[N_TRANSFERS])
+static void add_once(const char **list, int *n, const char *name)
 {
-	int n = 0;
+	for (int i = 0; i < *n; i++)
+		if (strcmp(list[i], name) == 0)
+			return;
+	list[(*n)++] = name;
+}
 
+static void find_busy(const struct srv_webhook *w, struct store_busy *out)
+{
+	out->n_hooks = out->n_owners = 0;
 	for (int i = 0; i < N_TRANSFERS; i++) {
-		const char *id = w->transfers[i].in_use ? w->transfers[i].h.id : NULL;
-		bool known = false;
+		const struct transfer *t = &w->transfers[i];
+		struct load l;
 
-		for (int k = 0; k < n && id != NULL; k++)
-			known |= strcmp(list[k], id) == 0;
-		if (id != NULL && !known && under_way(w, id, NULL) >= PER_HOOK)
-			list[n++] = id;
+		if (!t->in_use)
+			continue;
+		l = load_beside(w, &t->d, &t->h);
+		if (l.of_hook >= PER_HOOK)
+			add_once(out->hooks, &out->n_hooks, t->h.id);
+		if (l.of_owner >= PER_OWNER)
+			add_once(out->owners, &out->n_owners, t->h.owner);
 	}
-	return n;
 }
 
 static struct transfer *free_transfer(struct srv_webhook *w)
@@ -389,28 +407,31 @@ static struct transfer *free_transfer(struct srv_webhook *w)
 /* One look at the outbox: begins what fits. True: another look may find more. */
 static bool begin_some(struct srv_webhook *w)
 {
-	const char *busy[N_TRANSFERS] = {NULL};
+	struct store_busy busy;
 	struct store_due *list;
 	struct pare_err err = {0};
-	int n, n_begun = 0, n_busy = full_hooks(w, busy), limit = 2 * N_TRANSFERS;
+	int n, n_begun = 0, limit = 2 * N_TRANSFERS;
 	bool full = false;
 
-	if (store_delivery_due(w->opt.store, busy, n_busy, limit, &list, &n, &w->next_ms, &err) != PARE_OK) {
+	find_busy(w, &busy);
+	if (store_delivery_due(w->opt.store, &busy, limit, &list, &n, &w->next_ms, &err) != PARE_OK) {
 		srv_log_event(SRV_LOG_ERROR, "webhook.unread", NULL, NULL, &err);
 		w->trouble_until_ms = srv_env.mono_ms(NULL) + TROUBLE_MS;
 		return false;
 	}
 	for (int i = 0; i < n && !full; i++) {
 		struct transfer *t = free_transfer(w);
+		struct load l = load_beside(w, &list[i].d, &list[i].h);
+		bool waits = t == NULL || l.of_hook >= PER_HOOK || l.of_owner >= PER_OWNER;
 
-		if (under_way(w, list[i].d.hook, list[i].d.id) > 0)
+		if (l.itself)
 			continue;
 		full = t == NULL;
-		w->more |= full || under_way(w, list[i].d.hook, NULL) >= PER_HOOK;
-		if (!full && under_way(w, list[i].d.hook, NULL) < PER_HOOK)
+		w->more |= waits;
+		if (!waits)
 			n_begun += begin(w, t, &list[i]);
 	}
-	w->more |= n == limit || n_busy > 0; /* of the busy ones nothing is known */
+	w->more |= n == limit || busy.n_hooks + busy.n_owners > 0; /* of the busy ones nothing is known */
 	store_due_list_done(list, n);
 	return n == limit && n_begun > 0 && !full;
 }

@@ -72,10 +72,14 @@ struct store_due {
 	struct store_delivery d;
 	struct store_hook h;
 };
-/* Pending deliveries that are due now, the longest due first, but none of those endpoints (n_busy ids, at most STORE_MAX_BUSY).
- * *out_next_ms: when the next one after now is due, 0 without one. limit 1 to 200. */
+/* Endpoints (ids), and owners, who have enough under way: at most STORE_MAX_BUSY of each. */
 #define STORE_MAX_BUSY 64
-PARE_MUST_USE enum pare_code store_delivery_due(struct store *s, const char *const *busy, int n_busy, int limit, struct store_due **out, int *out_n, int64_t *out_next_ms, struct pare_err *err);
+struct store_busy {
+	const char *hooks[STORE_MAX_BUSY], *owners[STORE_MAX_BUSY];
+	int n_hooks, n_owners;
+};
+/* Pending deliveries that are due now, the longest due first, but none of the busy. *out_next_ms: when the next one after now is due, 0 without one. limit 1 to 200. */
+PARE_MUST_USE enum pare_code store_delivery_due(struct store *s, const struct store_busy *busy, int limit, struct store_due **out, int *out_n, int64_t *out_next_ms, struct pare_err *err);
 void store_due_list_done(struct store_due *list, int n);
 
 struct store_attempt {

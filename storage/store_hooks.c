@@ -352,11 +352,11 @@ enum pare_code store_delivery_again(struct store_view v, const char *hook, const
 }
 
 /* --- the sender's side */
-static enum pare_code due(struct store *s, struct store_tx *tx, const char *const *busy, int n_busy, int limit, struct store_delivery *spare, struct store_due *list, int *out_n, int64_t *out_next_ms, struct pare_err *err)
+static enum pare_code due(struct store *s, struct store_tx *tx, const struct store_busy *busy, int limit, struct store_delivery *spare, struct store_due *list, int *out_n, int64_t *out_next_ms, struct pare_err *err)
 {
 	int64_t now = wall(s);
 	int n = 0;
-	enum pare_code code = s->ops->delivery_due(tx, busy, n_busy, now, limit, spare, &n, err);
+	enum pare_code code = s->ops->delivery_due(tx, busy, now, limit, spare, &n, err);
 
 	for (int i = 0; i < n; i++) {
 		struct store_due *d = &list[i];
@@ -369,7 +369,7 @@ static enum pare_code due(struct store *s, struct store_tx *tx, const char *cons
 	return code == PARE_OK ? s->ops->delivery_next(tx, now, out_next_ms, err) : code;
 }
 
-enum pare_code store_delivery_due(struct store *s, const char *const *busy, int n_busy, int limit, struct store_due **out, int *out_n, int64_t *out_next_ms, struct pare_err *err)
+enum pare_code store_delivery_due(struct store *s, const struct store_busy *busy, int limit, struct store_due **out, int *out_n, int64_t *out_next_ms, struct pare_err *err)
 {
 	struct store_due *list = pare_calloc((size_t)limit, sizeof *list);
 	struct store_delivery *spare = pare_calloc((size_t)limit, sizeof *spare);
@@ -381,7 +381,7 @@ enum pare_code store_delivery_due(struct store *s, const char *const *busy, int 
 	if (code == PARE_OK)
 		code = s->ops->begin(s, false, &tx, err);
 	if (code == PARE_OK)
-		code = s->ops->end(tx, due(s, tx, busy, n_busy, limit, spare, list, &n, &next, err), err);
+		code = s->ops->end(tx, due(s, tx, busy, limit, spare, list, &n, &next, err), err);
 	pare_free(spare);
 	if (code != PARE_OK) {
 		store_due_list_done(list, n);

@@ -146,7 +146,7 @@ struct store_ops {
 	enum pare_code (*delivery_load)(struct store_tx *tx, const char *hook, const char *id, struct store_delivery *out, struct pare_err *err); /* hook NULL: any */
 	enum pare_code (*delivery_update)(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err); /* status, counts, times, attempts */
 	enum pare_code (*delivery_page)(struct store_tx *tx, const char *hook, const struct store_range *r, struct store_delivery *out, int *out_n, struct pare_err *err);
-	enum pare_code (*delivery_due)(struct store_tx *tx, const char *const *busy, int n_busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err);
+	enum pare_code (*delivery_due)(struct store_tx *tx, const struct store_busy *busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err);
 	enum pare_code (*delivery_next)(struct store_tx *tx, int64_t now_ms, int64_t *out_ms, struct pare_err *err); /* the first that is due after now; 0: none */
 	enum pare_code (*delivery_fail_all)(struct store_tx *tx, const char *hook, int64_t now_ms, struct pare_err *err); /* those that are pending */
 	enum pare_code (*delivery_purge)(struct store_tx *tx, int64_t before_ms, int *out_n, struct pare_err *err);

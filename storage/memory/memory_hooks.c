@@ -275,16 +275,23 @@ enum pare_code memory_delivery_page(struct store_tx *tx, const char *hook, const
 	return code;
 }
 
-static bool is_busy(const char *hook, const char *const *busy, int n_busy)
+static bool is_one_of(const char *name, const char *const *list, int n)
 {
-	for (int i = 0; i < n_busy; i++)
-		if (strcmp(busy[i], hook) == 0)
+	for (int i = 0; i < n; i++)
+		if (strcmp(list[i], name) == 0)
 			return true;
 	return false;
 }
 
+static bool is_busy(const struct store_tx *tx, const char *hook, const struct store_busy *busy)
+{
+	const struct store_hook *h = row_at(tx, T_HOOKS, find_hook(tx, NULL, hook));
+
+	return is_one_of(hook, busy->hooks, busy->n_hooks) || is_one_of(h->owner, busy->owners, busy->n_owners);
+}
+
 /* The first pending one behind (ms, id) in the order of the time at which they are due; -1: none. */
-static int first_due(const struct store_tx *tx, const char *const *busy, int n_busy, int64_t ms, const char *id)
+static int first_due(const struct store_tx *tx, const struct store_busy *busy, int64_t ms, const char *id)
 {
 	int best = -1;
 
@@ -292,28 +299,28 @@ static int first_due(const struct store_tx *tx, const char *const *busy, int n_b
 		const struct store_delivery *d = delivery_at(tx, i);
 		bool behind = d->next_ms > ms || (d->next_ms == ms && strcmp(d->id, id) > 0);
 
-		if (d->status == STORE_PENDING && behind && !is_busy(d->hook, busy, n_busy) && (best < 0 || d->next_ms < delivery_at(tx, best)->next_ms))
+		if (d->status == STORE_PENDING && behind && (busy == NULL || !is_busy(tx, d->hook, busy)) && (best < 0 || d->next_ms < delivery_at(tx, best)->next_ms))
 			best = i;
 	}
 	return best;
 }
 
-enum pare_code memory_delivery_due(struct store_tx *tx, const char *const *busy, int n_busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err)
+enum pare_code memory_delivery_due(struct store_tx *tx, const struct store_busy *busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err)
 {
 	enum pare_code code = PARE_OK;
-	int i = first_due(tx, busy, n_busy, INT64_MIN, "");
+	int i = first_due(tx, busy, INT64_MIN, "");
 
 	while (i >= 0 && delivery_at(tx, i)->next_ms <= now_ms && *out_n < limit && code == PARE_OK) {
 		code = copy_delivery(delivery_at(tx, i), &out[*out_n], err);
 		*out_n += code == PARE_OK;
-		i = first_due(tx, busy, n_busy, delivery_at(tx, i)->next_ms, delivery_at(tx, i)->id);
+		i = first_due(tx, busy, delivery_at(tx, i)->next_ms, delivery_at(tx, i)->id);
 	}
 	return code;
 }
 
 enum pare_code memory_delivery_next(struct store_tx *tx, int64_t now_ms, int64_t *out_ms, struct pare_err *err)
 {
-	int i = first_due(tx, NULL, 0, now_ms, "~");
+	int i = first_due(tx, NULL, now_ms, "~");
 
 	(void)err;
 	*out_ms = i >= 0 ? delivery_at(tx, i)->next_ms : 0;

@@ -336,18 +336,29 @@ enum pare_code sqlite_delivery_page(struct store_tx *tx, const char *hook, const
 	return read_deliveries(&u, out, out_n, err);
 }
 
-enum pare_code sqlite_delivery_due(struct store_tx *tx, const char *const *busy, int n_busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err)
+/* As a JSON array. Ids and owners are of letters, digits and a few marks that need no escapes. */
+#define NAMES_MAX (STORE_MAX_BUSY * (PARE_ID_MAX + 3) + 3)
+static void write_names(char out[NAMES_MAX], const char *const *names, int count)
 {
-	struct use u = sqlite_use(tx, Q_DELIVERY_DUE);
-	char list[STORE_MAX_BUSY * (PARE_ID_MAX + 3) + 3] = "[";
 	size_t n = 1;
 
-	for (int i = 0; i < n_busy && i < STORE_MAX_BUSY; i++)
-		n += (size_t)snprintf(list + n, sizeof list - n, "%s\"%s\"", i > 0 ? "," : "", busy[i]);
-	(void)snprintf(list + n, sizeof list - n, "]");
+	out[0] = '[';
+	for (int i = 0; i < count; i++)
+		n += (size_t)snprintf(out + n, NAMES_MAX - n, "%s\"%s\"", i > 0 ? "," : "", names[i]);
+	(void)snprintf(out + n, NAMES_MAX - n, "]");
+}
+
+enum pare_code sqlite_delivery_due(struct store_tx *tx, const struct store_busy *busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err)
+{
+	struct use u = sqlite_use(tx, Q_DELIVERY_DUE);
+	char hooks[NAMES_MAX], owners[NAMES_MAX];
+
+	write_names(hooks, busy != NULL ? busy->hooks : NULL, busy != NULL ? busy->n_hooks : 0);
+	write_names(owners, busy != NULL ? busy->owners : NULL, busy != NULL ? busy->n_owners : 0);
 	sqlite_bind_int(&u, now_ms);
-	sqlite_bind_str(&u, list);
+	sqlite_bind_str(&u, hooks);
 	sqlite_bind_int(&u, limit);
+	sqlite_bind_str(&u, owners);
 	return read_deliveries(&u, out, out_n, err);
 }
 

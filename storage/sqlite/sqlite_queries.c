@@ -148,7 +148,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_DELIVERIES] = DELIVERY_LIST("DESC"),
     [Q_DELIVERIES_ASC] = DELIVERY_LIST("ASC"),
     [Q_DELIVERY_DUE] = "SELECT " DELIVERY_COLUMNS " FROM deliveries INDEXED BY deliveries_due WHERE status = 'pending' AND next_ms <= ?1 "
-                       "AND webhook NOT IN (SELECT value FROM json_each(?2)) ORDER BY next_ms, id LIMIT ?3",
+                       "AND webhook NOT IN (SELECT value FROM json_each(?2)) AND (?4 = '[]' OR (SELECT owner FROM webhooks WHERE webhooks.id = webhook) NOT IN (SELECT value FROM json_each(?4))) "
+                       "ORDER BY next_ms, id LIMIT ?3",
     [Q_DELIVERY_NEXT] = "SELECT next_ms FROM deliveries WHERE status = 'pending' AND next_ms > ?1 ORDER BY next_ms LIMIT 1",
     [Q_DELIVERY_FAIL_ALL] = "UPDATE deliveries SET status = 'failed', next_ms = 0, finished_ms = ?2 WHERE webhook = ?1 AND status = 'pending'",
     [Q_DELIVERY_PURGE] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE finished_ms > 0 AND finished_ms < ?1 LIMIT 1000)",

@@ -119,6 +119,7 @@ static const struct {
     {"webhooks", "with_a_job", 60},
     {"webhooks", "rotation", 60},
     {"webhooks", "hanging", 90},
+    {"webhooks", "many_hanging", 60},
     {"webhooks", "ssrf_refused", 60},
     {"webhooks", "ssrf_at_the_socket", 90},
     {"webhooks", "tls", 60},

@@ -224,6 +224,32 @@ def hanging():
     quick.close()
 
 
+def many_hanging():
+    """An owner whose receivers all hang, more of them than requests that can be under way, holds up no other owner's message."""
+    release, hang = threading.Event(), []
+    slow, quick = Receiver(lambda m: (hang.append(m), release.wait(60), 204)[2]), Receiver()
+    keys = [f"pare_{name}_0123456789abcdefghijklmnopqrstuvwxyz" for name in ("a", "b")]
+    d = allowed()
+    with open(os.path.join(d.dir, "keys"), "w") as f:
+        f.write("".join(f"{key} owner=owner-{i}\n" for i, key in enumerate(keys)))
+    d.flags += ["--api-key-file", f.name]
+    d.key = keys[0]
+    with d:
+        for _ in range(16):
+            dead = hook(d, slow.url)["id"]
+            for _ in range(8):
+                assert d.request("POST", f"/v1/webhooks/{dead}/test").status in (201, 202)
+        wait_for(lambda: len(hang) >= 16, 10, "requests that hang")
+        d.key = keys[1]
+        alive = hook(d, quick.url)
+        d.request("POST", f"/v1/webhooks/{alive['id']}/test")
+        wait_for(lambda: quick.seen(), 5, "the message of another owner")
+        release.set()
+        d.stop()
+    slow.close()
+    quick.close()
+
+
 # how an address of this machine, or one beside it, can be written; the port of a receiver goes into {}
 ADDRESSES = {
     "loopback": "http://127.0.0.1:{}/", "loopback, another": "http://127.8.8.8:{}/", "IPv6 loopback": "http://[::1]:{}/", "v4-mapped": "http://[::ffff:127.0.0.1]:{}/",
@@ -400,5 +426,5 @@ def feed_forms():
 
 
 if __name__ == "__main__":
-    main({"at_least_once": at_least_once, "answers": answers, "with_a_job": with_a_job, "rotation": rotation, "hanging": hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
+    main({"at_least_once": at_least_once, "answers": answers, "with_a_job": with_a_job, "rotation": rotation, "hanging": hanging, "many_hanging": many_hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
           "tls": tls, "event_sources": event_sources, "feed_forms": feed_forms})
