@@ -6,7 +6,6 @@
 #include "api/assets.h"
 #include "api/once.h"
 #include "api/upload.h"
-#include "core/recipe/json_text.h"
 
 static const struct face {
 	const char *object, *prefix, *path, *media_type;
@@ -30,30 +29,6 @@ enum pare_code api_asset_find(struct api_exchange *x, enum store_asset_kind kind
 static enum pare_code find(struct api_exchange *x, enum store_asset_kind kind, struct store_asset *out, struct pare_err *err)
 {
 	return api_asset_find(x, kind, x->params[0], out, err);
-}
-
-/* info without the layer table. */
-static enum pare_code write_info(struct pare_buf *b, const char *info, struct pare_err *err)
-{
-	json_t *all;
-	char *text;
-	enum pare_code rc;
-
-	if (info == NULL || strstr(info, "\"layers\"") == NULL) {
-		api_json_raw(b, "info", info);
-		return PARE_OK;
-	}
-	rc = pare_json_load(info, strlen(info), SIZE_MAX, &all, NULL, err);
-	if (rc != PARE_OK)
-		return rc;
-	(void)json_object_del(all, "layers");
-	rc = api_json_dump(all, &text, err);
-	json_decref(all);
-	if (rc != PARE_OK)
-		return rc;
-	api_json_raw(b, "info", text);
-	pare_free(text);
-	return PARE_OK;
 }
 
 static int64_t write_files(struct pare_buf *b, const struct store_asset *a)
@@ -87,11 +62,10 @@ static void write_aliases(struct pare_buf *b, const char *aliases)
 	api_json_close(b, ']');
 }
 
-enum pare_code api_asset_write(struct api_exchange *x, const char *key, const struct store_asset *a, struct pare_err *err)
+void api_asset_write(struct api_exchange *x, const char *key, const struct store_asset *a)
 {
 	const struct face *f = &faces[a->kind];
 	struct pare_buf *b = &x->out;
-	enum pare_code rc;
 
 	api_json_open(b, key, '{');
 	api_json_str(b, "object", f->object);
@@ -109,7 +83,7 @@ enum pare_code api_asset_write(struct api_exchange *x, const char *key, const st
 	if (a->kind == STORE_MODEL)
 		api_json_str(b, "produced_by", a->produced_by);
 	api_json_int(b, "bytes", write_files(b, a));
-	rc = write_info(b, a->info, err);
+	api_json_without(b, "info", a->info, "layers");
 	api_json_open(b, "urls", '{');
 	api_json_link(x, "self", "%s/%s", f->path, a->id);
 	api_json_link(x, "content", "%s/%s/content", f->path, a->id);
@@ -117,7 +91,6 @@ enum pare_code api_asset_write(struct api_exchange *x, const char *key, const st
 		api_json_link(x, "graph", "%s/%s/graph", f->path, a->id);
 	api_json_close(b, '}');
 	api_json_close(b, '}');
-	return rc;
 }
 
 /* --- create */
@@ -157,9 +130,9 @@ static enum pare_code tell_replayed(struct api_exchange *x, enum store_asset_kin
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = api_asset_write(x, NULL, &a, err);
+	api_asset_write(x, NULL, &a);
 	store_asset_done(&a);
-	return rc;
+	return PARE_OK;
 }
 
 static enum pare_code put(struct api_exchange *x, const char *info, struct pare_err *err)
@@ -177,7 +150,7 @@ static enum pare_code put(struct api_exchange *x, const char *info, struct pare_
 		api_upload_accepted(x);
 		if (e->events_added != NULL)
 			e->events_added(e->ctx, a.id);
-		rc = api_asset_write(x, NULL, &a, err);
+		api_asset_write(x, NULL, &a);
 	} else if (rc == PARE_OK) {
 		rc = tell_replayed(x, u->kind, a.id, err);
 	}
@@ -230,11 +203,11 @@ static enum pare_code list(struct api_exchange *x, enum store_asset_kind kind, c
 	if (rc != PARE_OK)
 		return rc;
 	api_list_open(x);
-	for (int i = 0; i < n && rc == PARE_OK; i++)
-		rc = api_asset_write(x, NULL, &assets[i], err);
+	for (int i = 0; i < n; i++)
+		api_asset_write(x, NULL, &assets[i]);
 	api_list_close(x, more, n > 0 ? assets[n - 1].id : NULL);
 	store_asset_list_done(assets, n);
-	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
+	return api_reply_json(x, 200, err);
 }
 
 enum pare_code api_get_models(struct api_exchange *x, struct pare_err *err)
@@ -280,9 +253,9 @@ static enum pare_code get(struct api_exchange *x, enum store_asset_kind kind, st
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = api_asset_write(x, NULL, &a, err);
+	api_asset_write(x, NULL, &a);
 	store_asset_done(&a);
-	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
+	return api_reply_json(x, 200, err);
 }
 
 enum pare_code api_get_model(struct api_exchange *x, struct pare_err *err)
@@ -296,29 +269,16 @@ enum pare_code api_get_dataset(struct api_exchange *x, struct pare_err *err)
 }
 
 /* The parts of info that describe the graph; a model whose inspection lacks one has null there. */
-static enum pare_code write_graph(struct api_exchange *x, const struct store_asset *a, struct pare_err *err)
+static void write_graph(struct api_exchange *x, const struct store_asset *a)
 {
 	static const char *const parts[] = {"inputs", "outputs", "operators", "layers"};
-	json_t *info;
-	enum pare_code rc = pare_json_load(a->info, strlen(a->info), SIZE_MAX, &info, NULL, err);
 
-	if (rc != PARE_OK)
-		return rc;
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "graph");
 	api_json_str(&x->out, "model", a->id);
-	for (size_t i = 0; i < sizeof parts / sizeof parts[0] && rc == PARE_OK; i++) {
-		const json_t *part = json_object_get(info, parts[i]);
-		char *text = NULL;
-
-		if (part != NULL)
-			rc = api_json_dump(part, &text, err);
-		api_json_raw(&x->out, parts[i], text);
-		pare_free(text);
-	}
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		api_json_part(&x->out, parts[i], a->info, parts[i], NULL);
 	api_json_close(&x->out, '}');
-	json_decref(info);
-	return rc;
 }
 
 enum pare_code api_get_model_graph(struct api_exchange *x, struct pare_err *err)
@@ -328,9 +288,9 @@ enum pare_code api_get_model_graph(struct api_exchange *x, struct pare_err *err)
 
 	if (rc != PARE_OK)
 		return rc;
-	rc = write_graph(x, &a, err);
+	write_graph(x, &a);
 	store_asset_done(&a);
-	return rc == PARE_OK ? api_reply_json(x, 200, err) : rc;
+	return api_reply_json(x, 200, err);
 }
 
 /* --- bytes */
@@ -403,8 +363,8 @@ static enum pare_code delete_asset(struct api_exchange *x, enum store_asset_kind
 	if (rc != PARE_OK)
 		return rc;
 	if (api_request_header(x, "If-Match") != NULL) {
-		rc = api_asset_write(x, NULL, &a, err);
-		rc = rc == PARE_OK ? api_check_if_match(x, err) : rc;
+		api_asset_write(x, NULL, &a);
+		rc = api_check_if_match(x, err);
 	}
 	if (rc == PARE_OK)
 		rc = store_asset_delete(x->view, kind, a.id, err);

@@ -8,6 +8,6 @@
 /* What a reference means (an id, name, name:version, name@alias). PARE_E_NOT_FOUND is worded. */
 PARE_MUST_USE enum pare_code api_asset_find(struct api_exchange *x, enum store_asset_kind kind, const char *reference, struct store_asset *out, struct pare_err *err);
 /* Appends its JSON to x->out. */
-PARE_MUST_USE enum pare_code api_asset_write(struct api_exchange *x, const char *key, const struct store_asset *a, struct pare_err *err);
+void api_asset_write(struct api_exchange *x, const char *key, const struct store_asset *a);
 
 #endif

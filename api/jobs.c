@@ -165,9 +165,9 @@ static enum pare_code write_asset(struct api_exchange *x, const char *key, const
 	}
 	if (rc != PARE_OK)
 		return rc;
-	rc = api_asset_write(x, key, &a, err);
+	api_asset_write(x, key, &a);
 	store_asset_done(&a);
-	return rc;
+	return PARE_OK;
 }
 
 static void write_link(struct pare_buf *b, const char *key, const char *id)

@@ -22,4 +22,8 @@ void api_json_raw(struct pare_buf *b, const char *key, const char *json); /* tex
 /* A value as one line of text (pare_free). */
 PARE_MUST_USE enum pare_code api_json_dump(const json_t *value, char **out, struct pare_err *err);
 
+/* Of an object that is JSON text (NULL: none): the value of one member, or else that text; the object without one member. Neither builds a tree. */
+void api_json_part(struct pare_buf *b, const char *key, const char *object, const char *name, const char *otherwise);
+void api_json_without(struct pare_buf *b, const char *key, const char *object, const char *name);
+
 #endif

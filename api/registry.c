@@ -232,8 +232,8 @@ static enum pare_code patch(struct api_exchange *x, enum store_asset_kind kind, 
 	enum pare_code rc = api_asset_find(x, kind, x->params[0], &a, err);
 
 	if (rc == PARE_OK && api_request_header(x, "If-Match") != NULL) {
-		rc = api_asset_write(x, NULL, &a, err);
-		rc = rc == PARE_OK ? api_check_if_match(x, err) : rc;
+		api_asset_write(x, NULL, &a);
+		rc = api_check_if_match(x, err);
 	}
 	if (rc == PARE_OK)
 		rc = read_object(x, fields, &root, err);
@@ -253,10 +253,10 @@ static enum pare_code patch(struct api_exchange *x, enum store_asset_kind kind, 
 		store_asset_done(&a);
 		rc = api_asset_find(x, kind, id, &a, err);
 	}
-	if (rc == PARE_OK)
-		rc = api_asset_write(x, NULL, &a, err);
-	if (rc == PARE_OK)
+	if (rc == PARE_OK) {
+		api_asset_write(x, NULL, &a);
 		rc = api_reply_json(x, 200, err);
+	}
 	store_asset_done(&a);
 	return rc;
 }

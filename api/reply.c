@@ -199,6 +199,8 @@ enum pare_code api_reply_json(struct api_exchange *x, int status, struct pare_er
 
 	(void)pare_buf_add(&x->out, "\n", 1);
 	rc = pare_buf_status(&x->out, err);
+	if (rc == PARE_E_LIMIT)
+		return pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "the answer would take more than %zu bytes: of a list, ask for less at a time with limit", API_REPLY_CAP);
 	if (rc != PARE_OK)
 		return rc;
 	if (status == 200 && strcmp(x->route->method, "GET") == 0 && !has_header(x, "ETag") && !has_header(x, "Cache-Control") && content_unchanged(x))

@@ -297,6 +297,27 @@ static enum pare_code check_digest(struct api_exchange *x, struct pare_err *err)
 	return pare_err_set(err, PARE_E_DIGEST, NULL, "Repr-Digest says sha-256=:%.44s: and %lld bytes came with sha-256=:%s:", sent, (long long)x->upload->files[0].n_bytes, have);
 }
 
+/* The words are those of a job's data.task. */
+static enum pare_code check_task(const char *task, struct pare_err *err)
+{
+	struct pare_buf list;
+	enum pare_code rc;
+
+	pare_buf_init(&list, 256);
+	for (const char *const *known = pare_data_tasks; *known != NULL; known++) {
+		if (strcmp(*known, task) == 0) {
+			pare_buf_done(&list);
+			return PARE_OK;
+		}
+		(void)pare_buf_printf(&list, "%s%s", known == pare_data_tasks ? "" : ", ", *known);
+	}
+	rc = pare_buf_status(&list, err);
+	if (rc == PARE_OK)
+		rc = pare_err_set(err, PARE_E_INVALID, "/task", "task must be one of %s, not \"%.40s\"", list.data, task);
+	pare_buf_done(&list);
+	return rc;
+}
+
 enum pare_code api_upload_check_texts(struct api_upload *u, struct pare_err *err)
 {
 	const char *const texts[] = {u->name, u->label, u->task};
@@ -304,9 +325,7 @@ enum pare_code api_upload_check_texts(struct api_upload *u, struct pare_err *err
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
 		if (!api_plain_text(texts[i]))
 			return pare_err_set(err, PARE_E_INVALID, NULL, "name, label and task must be UTF-8 text without control characters");
-	if (u->task[0] != '\0' && strcmp(u->task, "classify") != 0 && strcmp(u->task, "regress") != 0)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "task must be classify or regress, not \"%.40s\"", u->task);
-	return PARE_OK;
+	return u->task[0] != '\0' ? check_task(u->task, err) : PARE_OK;
 }
 
 enum pare_code api_upload_finish(struct api_exchange *x, struct pare_err *err)

@@ -43,11 +43,15 @@
 #define COPY_BYTES ((size_t)256 << 10)
 #define LAST_LEASE_MS ((int64_t)3600 * 1000) /* for bytes that are hashed and synced in one piece: nobody else could do it sooner, and a daemon that starts anew asks no lease */
 #define LOOK_TRIES 10 /* at a result that becomes a model, while uploads take all places */
-#define MAX_EVENTS 100000 /* of one run; what an engine says beyond that is not kept, nor what is beyond */
-#define MAX_EVENT_BYTES ((size_t)256 << 20)
+#define MAX_EVENTS 100000 /* of one run, and one a second beside them; what an engine says beyond that is not kept */
+#define MAX_EVENT_BYTES ((int64_t)256 << 20)
 #define MAX_PLACE_BYTES ((size_t)4096) /* of what a checkpoint says of itself: it is part of the job as clients see it */
 
 enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS, REFUSED, HELD_UP };
+
+struct budget {
+	int64_t n, bytes;
+};
 
 struct output {
 	char name[72], media_type[72];
@@ -76,8 +80,8 @@ struct run {
 	char *model_info;
 	int64_t renew_at_ms, deadline_ms, kill_at_ms; /* kill_at: of a job that is being cancelled or paused */
 	int64_t runtime_seconds;
-	int n_events;
-	size_t n_event_bytes;
+	int64_t began_ms;
+	struct budget events, states; /* states: phases and checkpoints, which no flood of figures may push out: a job that runs for days goes on from its last one */
 	bool canceling, pausing;
 	struct pare_err err;
 };
@@ -213,10 +217,15 @@ static void told(struct run *r)
 	r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->job->id);
 }
 
-static bool too_many_events(struct run *r, const struct pare_msg *m)
+static bool too_many(const struct run *r, struct budget *b, const struct pare_msg *m)
 {
-	r->n_event_bytes += strlen(m->data);
-	return r->n_events++ >= MAX_EVENTS || r->n_event_bytes > MAX_EVENT_BYTES;
+	int64_t seconds = (srv_env.mono_ms(NULL) - r->began_ms) / 1000, n = (int64_t)strlen(m->data);
+
+	if (b->n >= MAX_EVENTS + seconds || b->bytes + n > MAX_EVENT_BYTES + seconds * (MAX_EVENT_BYTES / MAX_EVENTS))
+		return true;
+	b->n++;
+	b->bytes += n;
+	return false;
 }
 
 static enum verdict keep_event(struct run *r, const struct pare_msg *m)
@@ -226,7 +235,7 @@ static enum verdict keep_event(struct run *r, const struct pare_msg *m)
 	bool is_progress = strcmp(m->event, "progress") == 0;
 	enum pare_code code = PARE_E_BUSY;
 
-	if (too_many_events(r, m))
+	if (too_many(r, is_phase ? &r->states : &r->events, m))
 		return GOES_ON;
 	snprintf(type, sizeof type, "job.%s", m->event);
 	if (strcmp(m->event, "log") != 0 || !srv_peek_string(m->data, "level", level, sizeof level))
@@ -292,7 +301,7 @@ static enum verdict keep_checkpoint(struct run *r, const struct pare_msg *m)
 		pare_err_set(&r->err, PARE_E_WORKER_CRASHED, NULL, "the engine tells of a checkpoint that it never opened, or too much of one");
 		return CRASHED;
 	}
-	if (too_many_events(r, m))
+	if (too_many(r, &r->states, m))
 		return GOES_ON;
 	code = copy_checkpoint(r, &ref, &err);
 	blob_abort(r->checkpoint);
@@ -601,8 +610,9 @@ static enum verdict run_engine(struct run *r)
 {
 	enum verdict v;
 
-	r->deadline_ms = srv_env.mono_ms(NULL) + r->runtime_seconds * 1000;
-	r->renew_at_ms = srv_env.mono_ms(NULL) + SRV_RENEW_MS;
+	r->began_ms = srv_env.mono_ms(NULL);
+	r->deadline_ms = r->began_ms + r->runtime_seconds * 1000;
+	r->renew_at_ms = r->began_ms + SRV_RENEW_MS;
 	if (srv_engine_start(&r->engine, r->slot->pool->core, r->job->id, &r->start, &r->err) != PARE_OK)
 		return may_pass(r->err.code) ? HELD_UP : FAILED;
 	srv_pool_note_engine(r->slot, (int)r->engine.pid);

@@ -15,7 +15,7 @@
 #define MAX_INT 9007199254740992.0 /* 2^53: every integer up to here is exact in a double */
 
 static const char *const normalize_choices[] = {"auto", "none", "unit", "standard", NULL};
-static const char *const task_choices[] = {"classify", "regress", "multilabel", "sequence", NULL};
+const char *const pare_data_tasks[] = {"classify", "regress", "multilabel", "sequence", NULL};
 static const char *const metric_choices[] = {"accuracy", "macro_f1", "micro_f1", "mean_iou", "loss", "r2", NULL};
 static const char *const stream_choices[] = {"auto", "always", "never", NULL};
 static const char *const layout_choices[] = {"auto", "keep", NULL};
@@ -91,7 +91,7 @@ static const struct pare_param data_params[] = {
     {INTEGER("split_seed", 0, MAX_INT, "Seed of the split; absent: the job's seed")},
     {.name = "normalize", .type = PARE_PARAM_ENUM, .choices = normalize_choices, .def_text = "auto", .doc = "unit: 8-bit values / 255; standard: (x - mean) / std per feature of the training rows; auto: unit for 8-bit data, else none"},
     {.name = "label", .type = PARE_PARAM_STRING, .doc = "CSV column that holds the label, or several columns of numbers with commas between (labels of 0 and 1, or targets); absent: label, class, target, species or y, else the last column"},
-    {.name = "task", .type = PARE_PARAM_ENUM, .choices = task_choices, .doc = "classify: one class a row; multilabel: columns of 0 and 1; sequence: a class for every position of a sequence or map; regress: numbers; absent: told by shape and values of the labels"},
+    {.name = "task", .type = PARE_PARAM_ENUM, .choices = pare_data_tasks, .doc = "classify: one class a row; multilabel: columns of 0 and 1; sequence: a class for every position of a sequence or map; regress: numbers; absent: told by shape and values of the labels"},
     {INTEGER("ignore_label", -2147483648.0, 2147483647, "Label of positions of a sequence or map that do not count; negative ones never count")},
     {.name = "inputs", .type = PARE_PARAM_OBJECTS, .object = "input", .max_items = 32, .doc = "Which array each input of the model takes; absent: the one of its name, or the only one"},
     {.name = "targets", .type = PARE_PARAM_OBJECTS, .object = "target", .max_items = 32, .doc = "Which array of labels each output is held against; absent: the one of its name, or the only one with the first output that it fits"},

@@ -77,6 +77,7 @@ const char *pare_job_recipe_name(const struct pare_job *job); /* NULL for a reci
 /* What a job is for, in one word: "sweep", or the weightiest of its steps, of which search is before prune, then factorize, quantize, cluster, train and evaluate. Static text. */
 const char *pare_job_kind(const struct pare_job *job);
 extern const char *const pare_job_kinds[]; /* all of them; ends with NULL */
+extern const char *const pare_data_tasks[]; /* what labels may be for (data.task); ends with NULL */
 /* The same job as one line of JSON, sorted keys, recipe resolved and defaults written out, without what only the service's record of it holds (name, labels, priority): equal jobs have equal texts. seed and
  * threads are filled from the arguments when the user gave none. pare_free. */
 PARE_MUST_USE enum pare_code pare_job_canonical(const struct pare_job *job, int64_t default_seed, int default_threads, char **out, struct pare_err *err);

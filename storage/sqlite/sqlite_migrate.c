@@ -206,6 +206,14 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE TRIGGER job_untold AFTER DELETE ON jobs BEGIN DELETE FROM events WHERE subject = OLD.id; END;"
                "CREATE TRIGGER asset_untold AFTER DELETE ON assets BEGIN DELETE FROM events WHERE subject = OLD.id; END;"
                "PRAGMA user_version = 17;"},
+    /* Who deletes a model asks for its open jobs, who names a digest for what is his: neither pays for what has ended, or for all that he has. */
+    {.version = 18,
+        .sql = "CREATE INDEX jobs_model_open ON jobs (model) WHERE finished_ms = 0;"
+               "CREATE INDEX jobs_dataset_open ON jobs (dataset) WHERE finished_ms = 0;"
+               "ALTER TABLE asset_files ADD COLUMN owner TEXT NOT NULL DEFAULT 'default';"
+               "UPDATE asset_files SET owner = (SELECT owner FROM assets WHERE id = asset);"
+               "CREATE INDEX asset_files_owner ON asset_files (owner, sha256);"
+               "PRAGMA user_version = 18;"},
     {0},
 };
 

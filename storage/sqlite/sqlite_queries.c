@@ -50,9 +50,9 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_ASSET_REMOVE] = "DELETE FROM assets WHERE id = ?1 AND kind = ?2",
     [Q_ASSET_DESC] = ASSET_LIST("DESC"),
     [Q_ASSET_ASC] = ASSET_LIST("ASC"),
-    [Q_MODEL_USER] = "SELECT id FROM jobs WHERE model = ?1 AND " UNENDED " LIMIT 1",
-    [Q_DATASET_USER] = "SELECT id FROM jobs WHERE dataset = ?1 AND " UNENDED " LIMIT 1",
-    [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [Q_MODEL_USER] = "SELECT id FROM jobs INDEXED BY jobs_model_open WHERE model = ?1 AND finished_ms = 0 LIMIT 1",
+    [Q_DATASET_USER] = "SELECT id FROM jobs INDEXED BY jobs_dataset_open WHERE dataset = ?1 AND finished_ms = 0 LIMIT 1",
+    [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
 
     [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -113,7 +113,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_KEY_COUNT] = "SELECT count(*) FROM keys",
     [Q_KEY_PURGE] = "DELETE FROM keys WHERE (revoked_ms <> 0 AND revoked_ms <= ?1) OR (expires_ms <> 0 AND expires_ms <= ?1)",
 
-    [Q_BLOB_KNOWN] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files f JOIN assets a ON a.id = f.asset WHERE f.sha256 = ?2 AND a.owner = ?1 AND (?3 >> a.kind) & 1) "
+    [Q_BLOB_KNOWN] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM asset_files AS f INDEXED BY asset_files_owner CROSS JOIN assets AS a ON a.id = f.asset WHERE f.owner = ?1 AND f.sha256 = ?2 "
+                     "AND (?3 >> a.kind) & 1) "
                      "OR (?4 AND EXISTS (SELECT 1 FROM uploads WHERE sha256 = ?2 AND sha256 <> '' AND owner = ?1))",
     [Q_UPLOAD_INSERT] = "INSERT INTO uploads (" UPLOAD_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [Q_UPLOAD_LOAD] = "SELECT " UPLOAD_COLUMNS " FROM uploads INDEXED BY uploads_owner WHERE owner = ?1 AND id = ?2",

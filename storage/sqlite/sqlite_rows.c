@@ -102,6 +102,7 @@ static enum pare_code asset_insert(struct store_tx *tx, const struct store_asset
 		sqlite_bind_str(&u, a->files[i].path);
 		sqlite_bind_str(&u, a->files[i].sha256);
 		sqlite_bind_int(&u, a->files[i].n_bytes);
+		sqlite_bind_str(&u, a->owner);
 		(void)sqlite_row(&u);
 		code = sqlite_use_end(&u, "storing a file", err);
 	}

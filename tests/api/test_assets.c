@@ -1,4 +1,5 @@
 /* Uploads in every form, what is refused and when, and bytes that come back with conditions and ranges. */
+#include "core/recipe/recipe.h"
 #include "tests/api/harness.h"
 
 static struct world w;
@@ -206,6 +207,23 @@ START_TEST(refuses_bad_uploads)
 }
 END_TEST
 
+/* Every word that a job's data.task may be: labels of 0 and 1 can be read in two ways, and the engine asks for the task then. */
+START_TEST(tasks_are_those_of_jobs)
+{
+	for (const char *const *task = pare_data_tasks; *task != NULL; task++) {
+		char target[64], options[64];
+		struct answer a;
+
+		(void)snprintf(target, sizeof target, "/v1/datasets?task=%s", *task);
+		(void)snprintf(options, sizeof options, "{\"task\":\"%s\"}", *task);
+		a = post(target, NULL, "1,0\n");
+		assert_status(&a, 201);
+		ck_assert_str_eq(w.options, options);
+		answer_done(&a);
+	}
+}
+END_TEST
+
 START_TEST(refuses_two_files_for_a_model_and_two_of_one_name)
 {
 	static const char form[] = "--B\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\n1\r\n--B\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\n2\r\n--B--";
@@ -387,6 +405,7 @@ int main(void)
 	tcase_add_test(t, refuses_what_the_engine_refuses);
 	tcase_add_test(t, keeps_a_blob_that_another_model_names);
 	tcase_add_test(t, refuses_bad_uploads);
+	tcase_add_test(t, tasks_are_those_of_jobs);
 	tcase_add_test(t, refuses_two_files_for_a_model_and_two_of_one_name);
 	tcase_add_test(t, checks_the_digest);
 	tcase_add_test(t, serves_content_with_conditions);

@@ -1,5 +1,5 @@
-/* The lease of a job whose bytes take long to become durable. The disk is this program's: its fsync() turns the clock of the leases on, and looks through them as an
- * idle worker would meanwhile. The engine is a script. */
+/* What becomes of a job whose bytes take long to become durable, and of one that has told more than is kept. The engines are scripts. The disk is this program's: its
+ * fsync() turns the clock of the leases on, and looks through them as an idle worker would meanwhile. */
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -11,7 +11,7 @@
 
 #define SLOW_BYTES 4321 /* a file of that size takes ten minutes */
 
-static const char engine_text[] =
+static const char preamble[] =
     "#!/usr/bin/env python3\n"
     "import array, json, os, socket\n"
     "s = socket.socket(fileno=3)\n"
@@ -21,11 +21,21 @@ static const char engine_text[] =
     "    say(type='open', name=name, media_type='application/octet-stream')\n"
     "    while True:\n"
     "        data, control, _, _ = s.recvmsg(1, socket.CMSG_SPACE(4))\n"
-    "        if control: return array.array('i', control[0][2])[0]\n"
+    "        if control: return array.array('i', control[0][2])[0]\n";
+
+static const char writes_much[] =
     "os.write(output('checkpoint'), b'c' * 4321)\n"
     "say(type='event', event='checkpoint', data={})\n"
     "os.write(output('model.onnx'), b'm' * 4321)\n"
     "say(type='result', data={}, artifacts=['model.onnx'])\n";
+
+static const char tells_much[] =
+    "many = b'{\"type\":\"event\",\"event\":\"metrics\",\"data\":{}}\\n' * 1000\n"
+    "for i in range(101): s.sendall(many)\n"
+    "say(type='event', event='phase', data={'phase': 'late'})\n"
+    "os.write(output('checkpoint'), b'c')\n"
+    "say(type='event', event='checkpoint', data={'place': 'late'})\n"
+    "say(type='result', data={}, artifacts=[])\n";
 
 static struct pare_err err;
 static char dir[64];
@@ -63,21 +73,22 @@ static void put_blob_asset(struct blob_store *blobs, enum store_asset_kind kind,
 	blob_release(blobs, ref.sha256);
 }
 
-static void write_engine(const char *path)
+static void write_engine(const char *path, const char *body)
 {
 	FILE *f = fopen(path, "w");
 
 	ck_assert_ptr_nonnull(f);
-	ck_assert_int_ge(fputs(engine_text, f), 0);
+	ck_assert_int_gt(fprintf(f, "%s%s", preamble, body), 0);
 	ck_assert_int_eq(fclose(f), 0);
 	ck_assert_int_eq(chmod(path, 0700), 0);
 }
 
-START_TEST(a_slow_disk_loses_no_lease)
+/* Runs a job on that engine until it has ended or a lease has run out; its id. */
+static void run_job(const char *body, char id[PARE_ID_MAX])
 {
 	struct store_job j = {.max_crashes = 3, .kind = "prune", .name = "n"};
 	struct srv_pool_options opt = {.workers = 1, .memory_bytes = 1 << 30, .max_runtime_seconds = 60, .max_artifact_bytes = 1 << 20, .events_added = nobody_hears};
-	char core[96], request[256], model[PARE_ID_MAX], id[PARE_ID_MAX];
+	char core[96], request[256], model[PARE_ID_MAX];
 	const struct timespec nap = {.tv_nsec = 2000000};
 	enum store_job_status st = STORE_QUEUED;
 	struct srv_pool *pool;
@@ -85,7 +96,7 @@ START_TEST(a_slow_disk_loses_no_lease)
 
 	fixture_dir(dir);
 	(void)snprintf(core, sizeof core, "%s/engine", dir);
-	write_engine(core);
+	write_engine(core, body);
 	MUST(store_memory_open(&fixture_env, &s, &err));
 	MUST(blob_fs_open(dir, &fixture_env, &opt.blobs, &err));
 	put_blob_asset(opt.blobs, STORE_MODEL, model);
@@ -93,7 +104,7 @@ START_TEST(a_slow_disk_loses_no_lease)
 	j.model = model;
 	j.request = request;
 	MUST(store_job_put(MINE(s), &j, NULL, &err));
-	memcpy(id, j.id, sizeof id);
+	memcpy(id, j.id, PARE_ID_MAX);
 	store_job_done(&j);
 	opt.store = s;
 	opt.core = core;
@@ -103,29 +114,56 @@ START_TEST(a_slow_disk_loses_no_lease)
 		MUST(store_job_stamp(MINE(s), id, &st, &revision, &err));
 	}
 	srv_pool_free(pool);
+	blob_close(opt.blobs);
+	fixture_dir_remove(dir);
+}
+
+START_TEST(a_slow_disk_loses_no_lease)
+{
+	struct store_job j;
+	char id[PARE_ID_MAX];
+
+	run_job(writes_much, id);
 	ck_assert_int_eq(atomic_load(&n_expired), 0);
 	MUST(store_job_get(MINE(s), id, &j, &err));
 	ck_assert_msg(j.status == STORE_SUCCEEDED, "%s", j.error_message);
 	ck_assert_int_ge(atomic_load(&n_slow), 2); /* a checkpoint and an artifact */
 	ck_assert_int_eq(j.attempt, 1);
 	store_job_done(&j);
-	blob_close(opt.blobs);
 	store_close(s);
-	s = NULL;
-	fixture_dir_remove(dir);
+}
+END_TEST
+
+/* A job of days tells more than is kept of it. Where it is, and the state to go on from, are kept all the same. */
+START_TEST(figures_push_no_checkpoint_out)
+{
+	struct store_event *list;
+	char id[PARE_ID_MAX];
+	bool final;
+	int n;
+
+	run_job(tells_much, id);
+	MUST(store_event_list(MINE(s), id, 100000, STORE_EVENT_PAGE_MAX, &list, &n, &final, &err));
+	ck_assert(final && n >= 3 && n < 100);
+	ck_assert_str_eq(list[n - 3].type, "job.phase");
+	ck_assert_str_eq(list[n - 2].type, "job.checkpoint");
+	ck_assert_str_eq(list[n - 1].type, "job.succeeded");
+	store_event_list_done(list, n);
+	store_close(s);
 }
 END_TEST
 
 int main(void)
 {
 	Suite *suite = suite_create("pool");
-	TCase *tc = tcase_create("leases");
+	TCase *tc = tcase_create("jobs");
 	SRunner *runner;
 	int n_failed;
 
 	srv_log_set_level(SRV_LOG_ERROR);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_slow_disk_loses_no_lease);
+	tcase_add_test(tc, figures_push_no_checkpoint_out);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

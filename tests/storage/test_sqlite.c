@@ -314,6 +314,60 @@ START_TEST(a_foreign_id_costs_what_an_unknown_one_costs)
 }
 END_TEST
 
+/* Steps of a statement that asks whether there is something. */
+static int steps_to(enum query q, const char *first, const char *second, bool *out_found)
+{
+	sqlite3 *db = raw_open();
+	sqlite3_stmt *st;
+	int n;
+
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sqlite_query_table[q], -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, 1, first, -1, SQLITE_STATIC), SQLITE_OK);
+	if (second != NULL) {
+		ck_assert_int_eq(sqlite3_bind_text(st, 2, second, -1, SQLITE_STATIC), SQLITE_OK);
+		ck_assert_int_eq(sqlite3_bind_int(st, 3, 1 << STORE_MODEL), SQLITE_OK);
+		ck_assert_int_eq(sqlite3_bind_int(st, 4, 0), SQLITE_OK);
+	}
+	*out_found = sqlite3_step(st) == SQLITE_ROW;
+	n = sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 0);
+	ck_assert_int_eq(sqlite3_finalize(st), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	return n;
+}
+
+/* Whether a model is in use is not looked for among the jobs that have ended, and whose a digest is not among all that somebody has, or others have. */
+START_TEST(what_is_asked_often_is_not_searched_for)
+{
+	static const char ended[] = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) INSERT INTO jobs (id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, "
+	                            "max_crashes, kind, name, model, dataset, request, progress, result, error_code, error_message, error_where, lease_token, worker, lease_until, next_seq) SELECT 'job_' || i, "
+	                            "'failed', '', 1, 1, 0, 1, 0, 0, 3, 'prune', '', model, dataset, '', '', '', '', '', '', 0, '', 0, 1 FROM c, (SELECT model, dataset FROM jobs LIMIT 1)";
+	static const char assets[] = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) INSERT INTO assets (id, owner, kind, name, info, created_ms, n_files) "
+	                             "SELECT 'mdl_' || i, 'default', 0, '', '{}', 1, 0 FROM c";
+	char job[PARE_ID_MAX];
+	bool found;
+	int unknown;
+
+	put_job(s, model, dataset, job);
+	close_store();
+	raw(ended);
+	raw(assets);
+	ck_assert_int_lt(steps_to(Q_MODEL_USER, model, NULL, &found), 50);
+	ck_assert(found);
+	raw("UPDATE jobs SET status = 'failed', finished_ms = 1");
+	ck_assert_int_lt(steps_to(Q_MODEL_USER, model, NULL, &found), 50);
+	ck_assert(!found);
+	ck_assert_int_lt(steps_to(Q_DATASET_USER, dataset, NULL, &found), 50);
+	ck_assert(!found);
+	ck_assert_int_lt(steps_to(Q_BLOB_KNOWN, STORE_DEFAULT_OWNER, SHA_A, &found), 50);
+	ck_assert(found);
+	unknown = steps_to(Q_BLOB_KNOWN, "other", SHA_C, &found);
+	ck_assert(!found && unknown < 50);
+	ck_assert_int_eq(steps_to(Q_BLOB_KNOWN, "other", SHA_A, &found), unknown);
+	ck_assert(!found);
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+}
+END_TEST
+
 START_TEST(settings_are_what_they_must_be)
 {
 	char value[32];
@@ -466,7 +520,7 @@ START_TEST(a_full_disk)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
 	small = old;
-	small.rlim_cur = 1 << 20;
+	small.rlim_cur = 2 << 20;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
 	while (code == PARE_OK && n < 3000) {
 		j = (struct store_job){.model = model, .dataset = dataset, .request = request};
@@ -591,7 +645,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, a_lock_that_outlives_its_holder, directory_is_made_once_deep, a_newer_schema_is_refused, an_older_schema_is_brought_up_to_date,
-	    a_foreign_id_costs_what_an_unknown_one_costs,
+	    a_foreign_id_costs_what_an_unknown_one_costs, what_is_asked_often_is_not_searched_for,
 	    settings_are_what_they_must_be, a_damaged_file_is_an_error, kill_loses_nothing, a_full_disk, a_foreign_lock_is_busy_not_forever, a_hundred_thousand_jobs};
 	Suite *suite = suite_create("sqlite");
 	TCase *tc = tcase_create("file");
