@@ -6,6 +6,7 @@
 #include "api/assets.h"
 #include "api/once.h"
 #include "api/upload.h"
+#include "core/recipe/json_text.h"
 
 static const struct face {
 	const char *object, *prefix, *path, *media_type;
@@ -93,6 +94,66 @@ void api_asset_write(struct api_exchange *x, const char *key, const struct store
 	api_json_close(b, '}');
 }
 
+/* --- how a data set is to be read. Said once, at the upload, it holds for whoever reads it later: it stands in info, which is otherwise what the engine found. */
+
+static enum pare_code with_options(const struct api_upload *u, char **inout_info, struct pare_err *err)
+{
+	const char *rest = strchr(*inout_info, '{');
+	struct pare_buf b;
+	char *text = NULL;
+	enum pare_code rc;
+
+	if (u->kind != STORE_DATASET || (u->label[0] == '\0' && u->task[0] == '\0') || rest == NULL)
+		return PARE_OK;
+	pare_buf_init(&b, API_REPLY_CAP);
+	api_json_open(&b, NULL, '{');
+	api_json_open(&b, "options", '{');
+	if (u->label[0] != '\0')
+		api_json_str(&b, "label", u->label);
+	if (u->task[0] != '\0')
+		api_json_str(&b, "task", u->task);
+	api_json_close(&b, '}');
+	(void)pare_buf_printf(&b, "%s%s", rest[1] == '}' ? "" : ",", rest + 1);
+	rc = pare_buf_status(&b, err);
+	if (rc == PARE_OK && (text = pare_buf_take(&b, NULL)) == NULL)
+		rc = pare_err_nomem(err, 0);
+	pare_buf_done(&b);
+	if (rc != PARE_OK)
+		return rc;
+	pare_free(*inout_info);
+	*inout_info = text;
+	return PARE_OK;
+}
+
+static enum pare_code keep_word(struct api_exchange *x, const json_t *options, const char *name, const char **out, struct pare_err *err)
+{
+	const char *s = json_string_value(json_object_get(options, name));
+
+	*out = s != NULL ? pare_arena_strndup(&x->arena, s, strlen(s)) : NULL;
+	return s == NULL || *out != NULL ? PARE_OK : pare_err_nomem(err, 0);
+}
+
+enum pare_code api_asset_options(struct api_exchange *x, const struct store_asset *a, const char **out_label, const char **out_task, struct pare_err *err)
+{
+	struct pare_buf b;
+	json_t *options = NULL;
+	enum pare_code rc;
+
+	*out_label = *out_task = NULL;
+	pare_buf_init(&b, 16384);
+	api_json_part(&b, NULL, a->info, "options", "{}");
+	rc = pare_buf_status(&b, err);
+	if (rc == PARE_OK)
+		rc = pare_json_load(b.data, b.len, b.len, &options, NULL, err);
+	pare_buf_done(&b);
+	if (rc == PARE_OK)
+		rc = keep_word(x, options, "label", out_label, err);
+	if (rc == PARE_OK)
+		rc = keep_word(x, options, "task", out_task, err);
+	json_decref(options);
+	return rc;
+}
+
 /* --- create */
 
 static enum pare_code inspect(struct api_exchange *x, char **out_info, struct pare_err *err)
@@ -170,6 +231,8 @@ static enum pare_code create(struct api_exchange *x, struct pare_err *err)
 		rc = x->upload->form == API_UPLOAD_JSON ? api_asset_describe(x, &info, err) : PARE_OK;
 	if (rc == PARE_OK && info == NULL)
 		rc = inspect(x, &info, err);
+	if (rc == PARE_OK)
+		rc = with_options(x->upload, &info, err);
 	if (rc == PARE_OK)
 		rc = put(x, info, err);
 	pare_free(info);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/assets.h"
 #include "api/jobs.h"
 #include "api/once.h"
 #include "api/recipes.h"
@@ -148,6 +149,25 @@ static enum pare_code refer_all(struct api_exchange *x, struct pare_job *job, st
 	return rc == PARE_OK ? refer(x, job, "dataset", STORE_DATASET, err) : rc;
 }
 
+/* Written into the job, so that its text says it all. That a data set is not there is found later. */
+static enum pare_code read_data_as_uploaded(struct api_exchange *x, struct pare_job *job, struct pare_err *err)
+{
+	const char *id = pare_args_str(pare_job_args(job), "dataset"), *label, *task;
+	struct store_asset a;
+	enum pare_code rc;
+
+	if (id == NULL)
+		return PARE_OK;
+	rc = store_asset_get(x->view, STORE_DATASET, id, &a, err);
+	if (rc == PARE_E_NOT_FOUND)
+		return PARE_OK;
+	if (rc != PARE_OK)
+		return rc;
+	rc = api_asset_options(x, &a, &label, &task, err);
+	store_asset_done(&a);
+	return rc == PARE_OK ? pare_job_read_data_as(job, label, task, err) : rc;
+}
+
 /* The store keeps model and data set of a job and knows nothing of a second model: it must be there now, and when the job starts. */
 static enum pare_code check_teacher(struct api_exchange *x, const struct pare_args *a, struct pare_err *err)
 {
@@ -264,6 +284,8 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		rc = parse(x, &job, err);
 	if (rc == PARE_OK)
 		rc = refer_all(x, job, err);
+	if (rc == PARE_OK)
+		rc = read_data_as_uploaded(x, job, err);
 	if (rc == PARE_OK)
 		rc = check_threads(x, pare_job_args(job), err);
 	if (rc == PARE_OK)

@@ -112,7 +112,7 @@ enum pare_code api_validate_model(struct api_exchange *x, struct pare_err *err)
 enum pare_code api_get_dataset_sample(struct api_exchange *x, struct pare_err *err)
 {
 	const struct api_engine *e = &x->api->opt.engine;
-	const char *label = api_query(x, "label");
+	const char *label = api_query(x, "label"), *uploaded_label, *uploaded_task;
 	struct store_asset a;
 	struct pare_buf options;
 	int64_t n = 5;
@@ -127,10 +127,14 @@ enum pare_code api_get_dataset_sample(struct api_exchange *x, struct pare_err *e
 		return rc;
 	pare_buf_init(&options, 4096);
 	api_json_open(&options, NULL, '{');
-	if (label != NULL)
-		api_json_str(&options, "label", label);
+	rc = api_asset_options(x, &a, &uploaded_label, &uploaded_task, err);
+	if (rc == PARE_OK && (label != NULL || uploaded_label != NULL))
+		api_json_str(&options, "label", label != NULL ? label : uploaded_label);
+	if (rc == PARE_OK && label == NULL && uploaded_task != NULL)
+		api_json_str(&options, "task", uploaded_task);
 	api_json_close(&options, '}');
-	rc = pare_buf_status(&options, err);
+	if (rc == PARE_OK)
+		rc = pare_buf_status(&options, err);
 	if (rc == PARE_OK)
 		rc = e->sample(e->ctx, a.files, a.n_files, options.data, (int)n, &rows, err);
 	pare_buf_done(&options);

@@ -141,17 +141,36 @@ const struct pare_args *pare_job_step(const struct pare_job *job, size_t i)
 	return job->steps[i];
 }
 
-enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const char *value, struct pare_err *err)
+static enum pare_code set_str(struct pare_job *job, const struct pare_args *args, const char *name, const char *value, struct pare_err *err)
 {
-	struct pare_arg *arg = (struct pare_arg *)(uintptr_t)pare_args_get(job->args, name); /* in the job's arena */
+	struct pare_arg *arg = (struct pare_arg *)(uintptr_t)pare_args_get(args, name); /* in the job's arena */
 	const char *copy = pare_arena_strndup(&job->arena, value, strlen(value));
 
-	assert(arg->param->type == PARE_PARAM_STRING);
+	assert(arg->param->type == PARE_PARAM_STRING || arg->param->type == PARE_PARAM_ENUM);
 	if (copy == NULL)
 		return pare_err_nomem(err, strlen(value));
 	arg->str = copy;
 	arg->set = true;
 	return PARE_OK;
+}
+
+enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const char *value, struct pare_err *err)
+{
+	return set_str(job, job->args, name, value, err);
+}
+
+enum pare_code pare_job_read_data_as(struct pare_job *job, const char *label, const char *task, struct pare_err *err)
+{
+	const struct pare_args *data = pare_args_obj(job->args, "data");
+	enum pare_code code = PARE_OK;
+
+	if (data == NULL || pare_args_has(data, "label") || pare_args_has(data, "targets"))
+		return PARE_OK;
+	if (label != NULL)
+		code = set_str(job, data, "label", label, err);
+	if (code == PARE_OK && task != NULL && !pare_args_has(data, "task"))
+		code = set_str(job, data, "task", task, err);
+	return code;
 }
 
 const char *const pare_job_kinds[] = {"trial", "sweep", "search", "prune", "factorize", "quantize", "cluster", "train", "evaluate", NULL};

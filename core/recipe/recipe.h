@@ -73,6 +73,8 @@ size_t pare_job_n_steps(const struct pare_job *job);
 const struct pare_args *pare_job_step(const struct pare_job *job, size_t i);
 /* Replaces the value of a string parameter of the job ("model": the id that a name stands for). */
 PARE_MUST_USE enum pare_code pare_job_set_str(struct pare_job *job, const char *name, const char *value, struct pare_err *err);
+/* How the data set was said to be read when it came: data.label and data.task (one of pare_data_tasks; each may be NULL) of a job that does not say itself what its labels are. */
+PARE_MUST_USE enum pare_code pare_job_read_data_as(struct pare_job *job, const char *label, const char *task, struct pare_err *err);
 const char *pare_job_recipe_name(const struct pare_job *job); /* NULL for a recipe written out */
 /* What a job is for, in one word: "sweep", or the weightiest of its steps, of which search is before prune, then factorize, quantize, cluster, train and evaluate. Static text. */
 const char *pare_job_kind(const struct pare_job *job);

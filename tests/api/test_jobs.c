@@ -45,6 +45,43 @@ START_TEST(creates_a_job_that_can_be_repeated)
 }
 END_TEST
 
+/* What was said of a data set when it came holds for the jobs on it, unless they say what their labels are. */
+static const struct {
+	const char *data;        /* of the job: a member, or nothing */
+	const char *label, *task; /* of what is stored */
+} reading_table[] = {
+    {"", "kind", "classify"},
+    {",\"data\":{\"test\":0.3}", "kind", "classify"},
+    {",\"data\":{\"task\":\"regress\"}", "kind", "regress"},
+    {",\"data\":{\"label\":\"other\"}", "other", NULL},
+    {",\"data\":{\"targets\":[{\"output\":\"y\",\"array\":\"z\"}]}", NULL, NULL},
+};
+
+START_TEST(data_are_read_as_uploaded)
+{
+	char model[PARE_ID_MAX], body[512];
+	struct answer a = request(&w, "POST", "/v1/datasets?name=ours&label=kind&task=classify", NULL, "kind,a\n1,2\n", 11);
+	const json_t *data;
+
+	assert_status(&a, 201);
+	ck_assert_str_eq(text_at(json_object_get(json_object_get(a.json, "info"), "options"), "label"), "kind");
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(a.json, "info"), "classes")), 3); /* what was found stands beside it */
+	answer_done(&a);
+	make_model(&w, model);
+	(void)snprintf(body, sizeof body, "{\"model\":\"lenet\",\"dataset\":\"ours\"%s,\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]}}", reading_table[_i].data);
+	a = post_json(&w, "/v1/jobs", body);
+	assert_status(&a, 201);
+	data = json_object_get(json_object_get(a.json, "request"), "data");
+	ck_assert_pstr_eq(json_string_value(json_object_get(data, "label")), reading_table[_i].label);
+	ck_assert_pstr_eq(json_string_value(json_object_get(data, "task")), reading_table[_i].task);
+	answer_done(&a);
+	a = get(&w, "/v1/datasets/ours/sample?n=7");
+	assert_status(&a, 200);
+	ck_assert_str_eq(w.options, "{\"label\":\"kind\",\"task\":\"classify\"} 7");
+	answer_done(&a);
+}
+END_TEST
+
 START_TEST(a_dry_run_stores_nothing)
 {
 	char text[512];
@@ -727,6 +764,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, creates_a_job_that_can_be_repeated);
+	tcase_add_loop_test(t, data_are_read_as_uploaded, 0, (int)(sizeof reading_table / sizeof *reading_table));
 	tcase_add_test(t, a_dry_run_stores_nothing);
 	tcase_add_test(t, names_every_wrong_field);
 	tcase_add_test(t, refuses_what_does_not_exist);

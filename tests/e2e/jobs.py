@@ -82,14 +82,14 @@ def external_data():
 
 
 def several_labels():
-    """Two columns of a CSV are foretold at once, by a model with two outputs; the sample names both."""
-    rows = "".join(f"{x / 50},{y / 50},{(x + y) / 50},{(x - y) / 50}\n" for x in range(-25, 25) for y in range(-25, 25))
+    """Two columns of a CSV, which are not its last ones, are foretold at once, by a model with two outputs. Which they are is said at the upload alone."""
+    rows = "".join(f"{(x + y) / 50},{(x - y) / 50},{x / 50},{y / 50}\n" for x in range(-25, 25) for y in range(-25, 25))
     with Daemon() as d:
-        r = d.request("POST", "/v1/datasets?filename=t.csv&label=sum,difference", ("x,y,sum,difference\n" + rows).encode(), {"Content-Type": "text/csv"})
+        r = d.request("POST", "/v1/datasets?filename=t.csv&label=sum,difference", ("sum,difference,x,y\n" + rows).encode(), {"Content-Type": "text/csv"})
         assert r.status == 201 and r.json()["info"]["task"] == "regress", r
         m = d.post_json("/v1/models", {"name": "two", "architecture": {"type": "mlp", "input": [2], "layers": [{"units": 16, "activation": "relu"}, {"units": 2}]}}).json()["id"]
         steps = [{"train": {"epochs": 30, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.01}}}, {"prune": {"criterion": "magnitude", "sparsity": 0.3}}, {"train": {"epochs": 10, "optimizer": {"name": "adam", "lr": 0.003}}}]
-        j = d.post_json("/v1/jobs", {"model": m, "dataset": r.json()["id"], "recipe": {"steps": steps}, "data": {"label": "sum,difference"}}).json()["id"]
+        j = d.post_json("/v1/jobs", {"model": m, "dataset": r.json()["id"], "recipe": {"steps": steps}}).json()["id"]
         job = d.wait_job(j)
         assert job["status"] == "succeeded" and job["result"]["summary"]["metric"] == "r2" and job["result"]["summary"]["after"] > 0.95, job
         d.stop()
