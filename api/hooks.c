@@ -264,16 +264,16 @@ static void read_job(struct form *f, const json_t *v)
 
 static const struct {
 	const char *name;
-	bool at_birth; /* not to be changed later */
+	const char *stays; /* why it is not changed later; NULL: it may be */
 	void (*read)(struct form *f, const json_t *v);
 } field_table[] = {
-    {"url", false, read_url},
-    {"events", false, read_events},
-    {"format", false, read_format},
-    {"description", false, read_description},
-    {"enabled", false, read_enabled},
-    {"secret", true, read_secret},
-    {"job", true, read_job},
+    {"url", NULL, read_url},
+    {"events", NULL, read_events},
+    {"format", NULL, read_format},
+    {"description", NULL, read_description},
+    {"enabled", NULL, read_enabled},
+    {"secret", "is said when the webhook is made; rotate-secret makes a new one", read_secret},
+    {"job", "is said when the webhook is made, and stays", read_job},
 };
 #define N_FIELDS (sizeof field_table / sizeof field_table[0])
 
@@ -283,16 +283,21 @@ static void read_field(struct form *f, const char *key, const json_t *v, bool bi
 	struct pare_nearest near;
 
 	pare_nearest_init(&near, key);
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		if (field_table[i].at_birth && !birth)
-			continue;
-		if (strcmp(field_table[i].name, key) == 0) {
-			field_table[i].read(f, v);
-			return;
-		}
-		pare_nearest_try(&near, field_table[i].name);
-	}
 	api_pointer_add(pointer, sizeof pointer, key);
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		bool open = birth || field_table[i].stays == NULL;
+
+		if (strcmp(field_table[i].name, key) != 0) {
+			if (open)
+				pare_nearest_try(&near, field_table[i].name);
+			continue;
+		}
+		if (open)
+			field_table[i].read(f, v);
+		else
+			wrong(f, pointer, "unsupported", "%s", field_table[i].stays);
+		return;
+	}
 	wrong(f, pointer, "unknown_field", "unknown field%s%s%s", near.best != NULL ? "; did you mean \"" : "",
 	    near.best != NULL ? near.best : "", near.best != NULL ? "\"?" : "");
 }

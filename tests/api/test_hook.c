@@ -400,8 +400,11 @@ START_TEST(it_can_be_changed)
 	a = patch(id, "\"1\"", "{\"enabled\":true}");
 	assert_problem(&a, 412, "precondition_failed");
 	answer_done(&a);
-	a = patch(id, NULL, "{\"secret\":\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"}");
+	a = patch(id, NULL, "{\"secret\":\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\",\"job\":\"job_1\",\"sercet\":1}"); /* what stays says so, and is no hint */
 	assert_problem(&a, 422, "validation_failed");
+	expect_issue(&a, "/secret", "unsupported", "rotate-secret");
+	expect_issue(&a, "/job", "unsupported", "stays");
+	expect_issue(&a, "/sercet", "unknown_field", "unknown field");
 	answer_done(&a);
 	a = request(&w, "POST", path_of(id, "/test"), NULL, "", 0);
 	assert_problem(&a, 409, "conflict");
