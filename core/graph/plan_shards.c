@@ -8,7 +8,13 @@
  * A view keeps the row-major order, so what is slower than the batch before is slower than it after: the product of outer
  * and of the dimensions before the axis stays what it was. That covers the reshapes of attention, [T, N, E] to [T, N H, d]
  * to [T N, E], which no tie describes. Outputs of the graph must have the batch first, row by row. A graph where rows meet
- * (softmax over the batch, a reshape that folds it away, x^T x) runs as one shard, whatever the options say. */
+ * (softmax over the batch, a reshape that folds it away, x^T x) runs as one shard, whatever the options say.
+ *
+ * Numbers of rows (a Range over the batch) are other numbers in a shard, where they begin at 0 again. That does no harm where they do nothing
+ * but find the row's own elements: among those of all rows, laid flat, as row * size + place, place in [0, size), picked by Gather; or as the first
+ * of a tuple that GatherND picks by. This is how exporters write x[rows, columns]; such numbers are followed until there. */
+#include <string.h>
+
 #include "core/graph/net_priv.h"
 
 static bool has_batch(const struct pare_net *net, int32_t value)
@@ -97,9 +103,110 @@ static bool ties_apart(struct pare_net *net, const struct pare_net_node *n)
 	return true;
 }
 
-static bool node_apart(struct pare_net *net, const struct pare_net_node *n)
+/* --- numbers of rows */
+
+/* A value whose elements are row * size + place, for places from low to high; or tuples of which the first is the row. size 0: another. */
+struct numbers {
+	int64_t size, low, high;
+	bool tuple;
+};
+
+static const struct numbers *numbers_of(const struct numbers *by_value, int32_t value)
 {
+	return value >= 0 && by_value[value].size != 0 ? &by_value[value] : NULL;
+}
+
+static bool known_range(const struct pare_net *net, int32_t value, int64_t *low, int64_t *high)
+{
+	const struct pare_known *k = value >= 0 ? &net->values[value].known : NULL;
+
+	if (k == NULL || k->i64 == NULL || k->batch != NULL || k->n == 0)
+		return false;
+	*low = *high = k->i64[0];
+	for (size_t i = 1; i < k->n; i++) {
+		*low = k->i64[i] < *low ? k->i64[i] : *low;
+		*high = k->i64[i] > *high ? k->i64[i] : *high;
+	}
+	return true;
+}
+
+static bool count_rows(const struct pare_net *net, const struct pare_net_node *n, struct numbers *out)
+{
+	int64_t low, high;
+
+	*out = (struct numbers){.size = 1};
+	return strcmp(n->op->name, "Range") == 0 && known_range(net, n->node->in[0], &low, &high) && low == 0 && known_range(net, n->node->in[2], &low, &high) && low == 1;
+}
+
+static int64_t attr_or(const struct pare_node *n, const char *name, int64_t otherwise)
+{
+	const struct pare_attr *a = pare_node_attr(n, name);
+
+	return a != NULL ? a->i : otherwise;
+}
+
+/* Does the node read, by such numbers, nothing but what belongs to the row? */
+static bool picks_own(struct pare_net *net, const struct pare_net_node *n, const struct numbers *index)
+{
+	const struct pare_net_value *x = &net->values[n->node->in[0]];
+	bool flat = strcmp(n->op->name, "Gather") == 0 && attr_or(n->node, "axis", 0) == 0 && !index->tuple && index->size == x->shape.dims[0] && index->low >= 0 &&
+	    index->high < index->size;
+	bool apart = strcmp(n->op->name, "GatherND") == 0 && attr_or(n->node, "batch_dims", 0) == 0 && index->tuple && x->shape.dims[0] == 1;
+
+	return (flat || apart) && x->shape.batch == PARE_BIT(0) && x->outer == 1 && set_outer(&net->values[n->node->out[0]], 1);
+}
+
+/* Numbers of rows as the first of tuples. */
+static bool begins_tuples(const struct pare_net *net, const struct pare_net_node *n, const struct numbers *by_value)
+{
+	const struct numbers *first = numbers_of(by_value, n->node->in[0]);
+	const struct pare_shape *x = &net->values[n->node->in[0]].shape;
+	int64_t axis = attr_or(n->node, "axis", 0);
+
+	for (int k = 1; k < n->node->n_in; k++)
+		if (numbers_of(by_value, n->node->in[k]) != NULL)
+			return false;
+	return strcmp(n->op->name, "Concat") == 0 && (axis == -1 || axis == x->n_dims - 1) && x->dims[x->n_dims - 1] == 1 && (x->batch >> (x->n_dims - 1) & 1) == 0 &&
+	    first != NULL && first->size == 1 && first->low == 0 && first->high == 0;
+}
+
+/* One operand has numbers of rows: are those of the result told by it and the other? */
+static bool follow_numbers(const struct pare_net *net, const struct pare_net_node *n, struct numbers *by_value)
+{
+	int at = numbers_of(by_value, n->node->in[0]) != NULL ? 0 : 1;
+	struct numbers now = at < n->node->n_in && n->node->in[at] >= 0 ? by_value[n->node->in[at]] : (struct numbers){0};
+	int64_t low, high, most = (int64_t)1 << 24; /* what a float holds */
+
+	if (now.size == 0 || now.tuple)
+		return false;
+	if (n->op->view || strcmp(n->op->name, "Cast") == 0 || strcmp(n->op->name, "Expand") == 0 || begins_tuples(net, n, by_value)) {
+		now.tuple = strcmp(n->op->name, "Concat") == 0;
+		by_value[n->node->out[0]] = now;
+		return at == 0;
+	}
+	if (n->node->n_in != 2 || !known_range(net, n->node->in[1 - at], &low, &high) || low < 0 || high > most)
+		return false;
+	if (strcmp(n->op->name, "Mul") == 0 && low == high && low > 0)
+		now = (struct numbers){.size = now.size * low, .low = now.low * low, .high = now.high * low};
+	else if (strcmp(n->op->name, "Add") == 0)
+		now = (struct numbers){.size = now.size, .low = now.low + low, .high = now.high + high};
+	else
+		return false;
+	by_value[n->node->out[0]] = now;
+	return now.size <= most && now.high <= most;
+}
+
+static bool node_apart(struct pare_net *net, const struct pare_net_node *n, struct numbers *by_value)
+{
+	bool follows = false;
+
 	if (n->op->counts_rows && has_batch(net, n->node->out[0]))
+		return count_rows(net, n, &by_value[n->node->out[0]]) && set_outer(&net->values[n->node->out[0]], 1);
+	for (int k = 0; k < n->node->n_in; k++)
+		follows |= numbers_of(by_value, n->node->in[k]) != NULL;
+	if (follows && n->node->n_in > 1 && numbers_of(by_value, n->node->in[1]) != NULL && picks_own(net, n, &by_value[n->node->in[1]]))
+		return true;
+	if (follows && !follow_numbers(net, n, by_value))
 		return false;
 	if (!(n->op->view ? view_apart(net, n) : ties_apart(net, n)))
 		return false;
@@ -113,16 +220,19 @@ static bool node_apart(struct pare_net *net, const struct pare_net_node *n)
 bool pare_net_shardable(struct pare_net *net)
 {
 	const struct pare_graph *g = &net->model->graph;
+	struct numbers *numbers = pare_arena_array(&net->arena, (size_t)net->n_values + 1, sizeof *numbers);
 
 	for (int i = 0; i < g->n_inputs; i++)
 		net->values[net->inputs[i]].outer = 1;
+	if (numbers == NULL)
+		return false;
 	for (int i = 0; i < net->n_nodes; i++)
-		if (!node_apart(net, &net->nodes[i]))
+		if (!node_apart(net, &net->nodes[i], numbers))
 			return false;
 	for (int i = 0; i < g->n_outputs; i++) {
 		const struct pare_net_value *v = &net->values[net->outputs[i]];
 
-		if (v->shape.batch != 0 && (v->shape.batch != PARE_BIT(0) || v->outer > 1))
+		if ((v->shape.batch != 0 && (v->shape.batch != PARE_BIT(0) || v->outer > 1)) || numbers_of(numbers, net->outputs[i]) != NULL)
 			return false;
 	}
 	return true;
