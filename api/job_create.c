@@ -192,6 +192,23 @@ void api_job_queued(struct api *api)
 		e->job_added(e->ctx);
 }
 
+/* A full queue, too, tells what a request made that comes again. */
+static enum pare_code store(struct api_exchange *x, struct store_job *j, struct store_idempotency *once, struct pare_err *err)
+{
+	enum pare_code room = check_queue(x->api, err), rc;
+	struct pare_err full;
+
+	if (room != PARE_OK && (room != PARE_E_BUSY || once->key == NULL))
+		return room;
+	full = *err;
+	once->only_known |= room != PARE_OK;
+	rc = store_job_put(x->view, j, once, err);
+	if (rc != PARE_E_DRAINING || room == PARE_OK)
+		return rc;
+	*err = full;
+	return room;
+}
+
 static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pare_err *err)
 {
 	struct store_hook *hook = j->webhook;
@@ -199,7 +216,7 @@ static enum pare_code put(struct api_exchange *x, struct store_job *j, struct pa
 	enum pare_code rc = api_once(x, NULL, &once, err);
 
 	if (rc == PARE_OK)
-		rc = store_job_put(x->view, j, &once, err);
+		rc = store(x, j, &once, err);
 	if (once.replayed)
 		hook = NULL;
 	if (rc == PARE_E_NOT_FOUND)
@@ -301,8 +318,6 @@ enum pare_code api_post_job(struct api_exchange *x, struct pare_err *err)
 		goto out;
 	}
 	if (rc == PARE_OK)
-		rc = check_queue(x->api, err);
-	if (rc == PARE_OK)
 		rc = api_labels_text(x, pare_job_args(job), &labels, err);
 	if (rc == PARE_OK) {
 		const struct pare_args *a = pare_job_args(job);
@@ -327,8 +342,6 @@ enum pare_code api_retry_job(struct api_exchange *x, struct pare_err *err)
 	rc = api_job_if_match(x, &old, err);
 	if (rc == PARE_OK && !store_job_status_final(old.status))
 		rc = pare_err_set(err, PARE_E_CONFLICT, NULL, "job %s is %s: only an ended job can be run again", old.id, store_job_status_name(old.status));
-	if (rc == PARE_OK)
-		rc = check_queue(x->api, err);
 	if (rc == PARE_OK) {
 		j = (struct store_job){.kind = old.kind, .name = old.name, .labels = old.labels, .priority = old.priority, .model = old.model, .dataset = old.dataset, .request = old.request, .register_as = old.register_as, .max_crashes = x->api->opt.limits.max_crashes};
 		memcpy(j.retry_of, old.id, sizeof j.retry_of);

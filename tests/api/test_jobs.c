@@ -216,13 +216,20 @@ START_TEST(limits_threads_and_queue)
 	ck_assert_str_eq(text_at(json_array_get(json_object_get(a.json, "errors"), 0), "pointer"), "/threads");
 	answer_done(&a);
 	for (int i = 0; i < 100; i++) {
-		a = post_json(&w, "/v1/jobs", job);
+		a = request(&w, "POST", "/v1/jobs", i == 7 ? H(JSON_TYPE, "Idempotency-Key", "seven") : H(JSON_TYPE), job, strlen(job));
 		assert_status(&a, 201);
 		answer_done(&a);
 	}
-	a = post_json(&w, "/v1/jobs", job);
-	assert_problem(&a, 503, "busy");
-	ck_assert_str_ne(header(&a, "Retry-After"), "");
+	for (int i = 0; i < 2; i++) {
+		a = request(&w, "POST", "/v1/jobs", i == 0 ? H(JSON_TYPE) : H(JSON_TYPE, "Idempotency-Key", "eight"), job, strlen(job));
+		assert_problem(&a, 503, "busy");
+		ck_assert_str_ne(header(&a, "Retry-After"), "");
+		ck_assert_ptr_nonnull(strstr(text_at(a.json, "detail"), "100 jobs are queued"));
+		answer_done(&a);
+	}
+	a = request(&w, "POST", "/v1/jobs", H(JSON_TYPE, "Idempotency-Key", "seven"), job, strlen(job));
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "true");
 	answer_done(&a);
 	finish_job(&w);
 	a = post_json(&w, "/v1/jobs", job);
