@@ -1,5 +1,5 @@
 /* Weights that the graph computes from initializers alone become initializers: PyTorch's weight_norm (g v / |v|) and spectral_norm (w / u W v),
- * scaled weights, a base with what an adapter adds. As they stand, the weight that a layer reads is no parameter, and the parts of it are poor
+ * weights that are standardized (a BatchNormalization over them), scaled weights, a base with what an adapter adds. As they stand, the weight that a layer reads is no parameter, and the parts of it are poor
  * ones: without a channel, its norm is 0, and the quotient is nothing. The name stays, so that readers do.
  *
  * Left as they are:
@@ -23,6 +23,7 @@ struct folder {
 	struct pare_arena arena;
 	bool *fixed;    /* by value: depends on nothing but initializers and Constants */
 	bool *computed; /* by value: more than moved */
+	bool *read;     /* by value: by any node, or given out */
 	bool *outside;  /* by value: read by a node that is not fixed, or given out */
 	bool *touched;  /* by value: goes into a weight */
 	bool *folded;   /* by value */
@@ -55,12 +56,21 @@ static bool is_constant_node(const struct pare_node *n)
 	return strcmp(n->op_type, "Constant") == 0 && n->domain[0] == '\0';
 }
 
+/* The only output that somebody wants, if it is the first; else -1. */
+static int32_t result_of(const struct folder *f, const struct pare_node *n)
+{
+	for (int k = 1; k < n->n_out; k++)
+		if (n->out[k] >= 0 && f->read[n->out[k]])
+			return -1;
+	return n->n_out > 0 ? n->out[0] : -1;
+}
+
 /* Everything that a node of this operator computes depends on its inputs, and has their type. */
 static bool can_fold(const struct pare_op *op)
 {
 	static const char *const others[] = {"Cast", "CastLike", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "QuantizeLinear", NULL};
 
-	return op != NULL && op->domain[0] == '\0' && op->min_in > 0 && op->backward != NULL && op->buffer_in == 0 && !is_one_of(op->name, others);
+	return op != NULL && op->domain[0] == '\0' && op->min_in > 0 && op->backward != NULL && !is_one_of(op->name, others);
 }
 
 static const struct pare_op *op_of(const struct folder *f, const struct pare_node *n)
@@ -70,7 +80,8 @@ static const struct pare_op *op_of(const struct folder *f, const struct pare_nod
 
 static bool mark_fixed_node(struct folder *f, const struct pare_node *n, const struct pare_op *op)
 {
-	bool fixed = n->n_out == 1 && n->out[0] >= 0 && (is_constant_node(n) || (op != NULL && (op->view || can_fold(op)))), computed = false;
+	bool given = op != NULL && op->buffer_in != 0 && (n->n_in < 4 || n->in[3] < 0 || f->g->values[n->in[3]].producer < 0); /* statistics of something else */
+	bool fixed = !given && result_of(f, n) >= 0 && (is_constant_node(n) || (op != NULL && (op->view || can_fold(op)))), computed = false;
 
 	for (int k = 0; k < n->n_in && fixed; k++) {
 		fixed &= n->in[k] < 0 || f->fixed[n->in[k]];
@@ -111,8 +122,12 @@ static bool find_weights(struct folder *f)
 
 		f->fixed[g->inits[i]] = v->init != NULL && !v->init->external && !v->is_input;
 	}
-	for (int32_t i = 0; i < g->n_outputs; i++)
-		f->outside[g->outputs[i]] = true;
+	for (int i = 0; i < g->n_outputs; i++)
+		f->outside[g->outputs[i]] = f->read[g->outputs[i]] = true;
+	for (int32_t i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_in; k++)
+			if (g->nodes[i].in[k] >= 0)
+				f->read[g->nodes[i].in[k]] = true;
 	for (int32_t i = 0; i < g->n_nodes; i++) {
 		const struct pare_node *n = &g->nodes[i];
 		const struct pare_op *op = op_of(f, n);
@@ -288,7 +303,7 @@ static enum pare_code drop_parts(struct folder *f, struct pare_err *err)
 		return pare_err_nomem(err, (size_t)g->n_values);
 	for (int32_t i = g->n_nodes - 1; i >= 0; i--) {
 		const struct pare_node *n = &g->nodes[i];
-		int32_t out = n->n_out == 1 ? n->out[0] : -1;
+		int32_t out = result_of(f, n);
 
 		f->rw->drop_node[i] = out >= 0 && (f->folded[out] || (f->touched[out] && f->fixed[out] && !needed[out] && !f->outside[out]));
 		for (int k = 0; k < n->n_in && !f->rw->drop_node[i]; k++)
@@ -333,6 +348,7 @@ static bool allocate(struct folder *f)
 
 	f->fixed = pare_arena_array(&f->arena, n, sizeof *f->fixed);
 	f->computed = pare_arena_array(&f->arena, n, sizeof *f->computed);
+	f->read = pare_arena_array(&f->arena, n, sizeof *f->read);
 	f->outside = pare_arena_array(&f->arena, n, sizeof *f->outside);
 	f->touched = pare_arena_array(&f->arena, n, sizeof *f->touched);
 	f->folded = pare_arena_array(&f->arena, n, sizeof *f->folded);
@@ -342,7 +358,7 @@ static bool allocate(struct folder *f)
 	f->like = pare_arena_array(&f->arena, MOST, sizeof *f->like);
 	f->most = pare_arena_array(&f->arena, MOST, sizeof *f->most);
 	f->refused = pare_arena_array(&f->arena, MOST, sizeof *f->refused);
-	return f->fixed != NULL && f->computed != NULL && f->outside != NULL && f->touched != NULL && f->folded != NULL && f->claim != NULL && f->stack != NULL &&
+	return f->fixed != NULL && f->computed != NULL && f->read != NULL && f->outside != NULL && f->touched != NULL && f->folded != NULL && f->claim != NULL && f->stack != NULL &&
 	       f->list != NULL && f->like != NULL && f->most != NULL && f->refused != NULL;
 }
 

@@ -63,6 +63,44 @@ static void spectral(struct gb *b)
 	linear(b, "x weight", "y");
 }
 
+/* As PyTorch exports a batch_norm of the weight, with the statistics of each row. */
+static void standardized_with(struct gb *b, const char *outputs)
+{
+	static const float zeros[3];
+	static const int64_t shape[] = {3, 4};
+
+	gb_input(b, "x", "N 4");
+	gb_init(b, "v", "1 3 4", data);
+	gb_init(b, "g", "3", data + 20);
+	gb_init(b, "z", "3", zeros);
+	gb_init_i64(b, "t", "2", shape);
+	gb_node(b, "ReduceMean", "mean", "v", "m");
+	gb_attr_ints(b, "axes", (const int64_t[]){0, 2}, 2);
+	gb_attr_int(b, "keepdims", 0);
+	gb_node(b, "ReduceMean", "means", "v", "k");
+	gb_attr_ints(b, "axes", (const int64_t[]){0, 2}, 2);
+	gb_node(b, "Sub", "sub", "v k", "d");
+	gb_node(b, "Mul", "square", "d d", "q");
+	gb_node(b, "ReduceMean", "variance", "q", "s");
+	gb_attr_ints(b, "axes", (const int64_t[]){0, 2}, 2);
+	gb_attr_int(b, "keepdims", 0);
+	gb_node(b, "BatchNormalization", "norm", "v g z m s", outputs);
+	if (strchr(outputs, ' ') != NULL)
+		gb_attr_int(b, "training_mode", 1);
+	gb_node(b, "Reshape", "flat", "u t", "w");
+	linear(b, "x w", "y");
+}
+
+static void standardized(struct gb *b)
+{
+	standardized_with(b, "u");
+}
+
+static void standardized_in_training(struct gb *b)
+{
+	standardized_with(b, "u a b");
+}
+
 static void tied(struct gb *b)
 {
 	parts(b);
@@ -125,6 +163,8 @@ static const struct {
     {"weight_norm", plain, 1, 1, "w"},
     {"called twice", twice, 1, 2, "w"},
     {"spectral_norm", spectral, 1, 1, "weight"},
+    {"standardized", standardized, 1, 1, "w"},
+    {"standardized, statistics given", standardized_in_training, 1, 1, "w"},
     {"read elsewhere", tied, 2, 5, NULL},
     {"computed with elsewhere", tied_otherwise, 2, 6, NULL},
     {"transposed", turned, 2, 2, NULL},
@@ -169,7 +209,7 @@ static void check_weight(const struct pare_model *m, const char *name)
 
 START_TEST(computed_weights_are_initializers)
 {
-	struct gb *b = gb_new(11);
+	struct gb *b = gb_new(17);
 	struct pare_buf file, own;
 	struct pare_model *m = NULL;
 	struct pare_err err = {0};
@@ -195,7 +235,7 @@ END_TEST
 
 START_TEST(no_memory)
 {
-	struct gb *b = gb_new(11);
+	struct gb *b = gb_new(17);
 	struct pare_buf file;
 	int64_t n = 0;
 	enum pare_code code = PARE_E_NOMEM;
