@@ -77,6 +77,7 @@ struct srv_webhook {
 	pthread_t thread;
 	bool started;
 	atomic_bool stopping, looks; /* looks: the outbox may hold something new */
+	_Atomic uint64_t n_due;      /* what the store had counted when it was last said so */
 	_Atomic int64_t outcomes[API_N_HOOK_OUTCOMES];
 	/* the thread's own: */
 	struct transfer transfers[N_TRANSFERS];
@@ -552,9 +553,15 @@ enum pare_code srv_webhook_new(const struct srv_webhook_options *opt, struct srv
 	return rc;
 }
 
+/* Told of every event, most of which nobody is called for: those cost no look, which may have to go past all that is due for the busy. */
 void srv_webhook_wake(struct srv_webhook *w)
 {
-	if (w == NULL || atomic_exchange(&w->looks, true))
+	uint64_t n;
+
+	if (w == NULL)
+		return;
+	n = store_n_due(w->opt.store);
+	if (atomic_exchange(&w->n_due, n) == n || atomic_exchange(&w->looks, true))
 		return;
 	(void)curl_multi_wakeup(w->multi);
 }

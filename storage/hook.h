@@ -72,6 +72,8 @@ struct store_due {
 	struct store_delivery d;
 	struct store_hook h;
 };
+/* Grows with every delivery that is made due, before the verb that does so returns: while it stays, looking for more is in vain. */
+uint64_t store_n_due(struct store *s);
 /* Endpoints (ids), and owners, who have enough under way: at most STORE_MAX_BUSY of each. */
 #define STORE_MAX_BUSY 64
 struct store_busy {

@@ -17,6 +17,12 @@ void store_close(struct store *s)
 		s->ops->close(s);
 }
 
+void store_count_change(struct store *s)
+{
+	(void)atomic_fetch_add(&s->n_changes, 1);
+	atomic_store(&s->n_due, s->n_put);
+}
+
 uint64_t store_n_changes(struct store *s)
 {
 	return atomic_load(&s->n_changes);

@@ -36,6 +36,7 @@ static struct store_delivery new_delivery(struct store *s, const struct store_ho
 {
 	struct store_delivery d = {.type = e->type, .seq = e->seq, .cursor = e->cursor, .at_ms = e->at_ms, .level = e->level, .data = e->data, .status = STORE_PENDING, .attempts = ""};
 
+	s->n_put++;
 	store_new_id(s, "dlv", d.id);
 	memcpy(d.hook, h->id, sizeof d.hook);
 	memcpy(d.subject, e->subject, sizeof d.subject);
@@ -332,6 +333,7 @@ static enum pare_code again(struct store_view v, struct store_tx *tx, const char
 	d->n_tries = 0;
 	d->finished_ms = 0;
 	d->next_ms = wall(v.store);
+	v.store->n_put++;
 	return v.store->ops->delivery_update(tx, d, err);
 }
 
@@ -352,6 +354,11 @@ enum pare_code store_delivery_again(struct store_view v, const char *hook, const
 }
 
 /* --- the sender's side */
+uint64_t store_n_due(struct store *s)
+{
+	return atomic_load(&s->n_due);
+}
+
 static enum pare_code due(struct store *s, struct store_tx *tx, const struct store_busy *busy, int limit, struct store_delivery *spare, struct store_due *list, int *out_n, int64_t *out_next_ms, struct pare_err *err)
 {
 	int64_t now = wall(s);

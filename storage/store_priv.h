@@ -158,7 +158,9 @@ struct store {
 	struct pare_env env;
 	struct store_quota quota;
 	char last_id[STORE_ID_DIGITS + 1]; /* of any kind; touched in writing transactions only */
-	_Atomic uint64_t n_changes; /* the backends count: after a writing transaction, whatever came of it */
+	_Atomic uint64_t n_changes; /* see store_count_change */
+	uint64_t n_put;             /* deliveries that were made due; touched in writing transactions only */
+	_Atomic uint64_t n_due;     /* the same, of those that have ended */
 };
 
 /* What store_jobs.c and store_children.c share. An event of the job; the same and the row as it now is; a new job, its row and its first event; that nobody holds it
@@ -182,6 +184,9 @@ PARE_MUST_USE enum pare_code store_children_pause(struct store *s, struct store_
 /* Those that wait get the priority that it has now. */
 PARE_MUST_USE enum pare_code store_children_priority(struct store *s, struct store_tx *tx, const struct store_job_row *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_children_resume(struct store *s, struct store_tx *tx, struct store_job_row *r, bool *out_waits, struct pare_err *err);
+
+/* The backends call it after a writing transaction, whatever came of it, before anybody else may write. */
+void store_count_change(struct store *s);
 
 /* A new id, greater than every one this store made before: ids of one millisecond keep their order. In a writing transaction. */
 void store_new_id(struct store *s, const char *prefix, char out[PARE_ID_MAX]);

@@ -106,7 +106,7 @@ static enum pare_code mem_end(struct store_tx *tx, enum pare_code code, struct p
 	while (n_rows(tx, T_UNDO) > 0)
 		drop_row(tx, T_UNDO, n_rows(tx, T_UNDO) - 1);
 	if (tx->write)
-		(void)atomic_fetch_add(&tx->m->base.n_changes, 1);
+		store_count_change(&tx->m->base);
 	(void)pthread_mutex_unlock(&tx->m->lock);
 	return code;
 }

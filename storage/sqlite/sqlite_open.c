@@ -201,7 +201,7 @@ static void undo_verb(struct store_tx *tx)
 static void settle(struct sqlite_store *s, enum pare_code code, const struct pare_err *why)
 {
 	(void)pthread_mutex_lock(&s->write_lock);
-	(void)atomic_fetch_add(&s->base.n_changes, 1);
+	store_count_change(&s->base);
 	for (struct sqlite_member *m = s->group; m != NULL; m = m->next) {
 		m->done = true;
 		m->code = code;

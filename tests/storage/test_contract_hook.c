@@ -144,11 +144,16 @@ START_TEST(a_delivery_lives_until_it_is_taken)
 	struct store_hook h, got;
 	struct store_busy busy = {.n_hooks = 1}, none = {.n_owners = 1, .owners = {"other"}};
 	char job[PARE_ID_MAX];
+	uint64_t n_due;
 	int n = 0;
 
 	begin(_i);
 	hook_of(MINE(s), " job.queued ", "", &h);
+	n_due = store_n_due(s);
 	put_job(s, model, dataset, job);
+	ck_assert_uint_eq(store_n_due(s), ++n_due);
+	MUST(store_job_event(s, job, claim(job), "job.progress", "info", "{}", NULL, NULL, &err)); /* two that nobody is called for */
+	ck_assert_uint_eq(store_n_due(s), n_due);
 	busy.hooks[0] = h.id;
 	(void)expect_due(&busy, "");
 	busy = (struct store_busy){.n_owners = 2, .owners = {"other", STORE_DEFAULT_OWNER}};
@@ -173,6 +178,7 @@ START_TEST(a_delivery_lives_until_it_is_taken)
 	ck_assert_int_eq(again.status, STORE_PENDING);
 	ck_assert_int_eq(again.n_tries, 0);
 	ck_assert_str_eq(again.event, d.event);
+	ck_assert_uint_eq(store_n_due(s), n_due + 1);
 	store_delivery_done(&again);
 	(void)expect_due(NULL, "job.queued");
 	attempt(d.id, 204, STORE_DELIVERED, 0, NULL);
