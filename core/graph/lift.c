@@ -55,6 +55,8 @@ enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite
 	bool *weight = pare_calloc((size_t)g->n_values + 1, sizeof *weight);
 	enum pare_code code = weight != NULL ? pare_lift_computed(m, rw, n, err) : pare_err_nomem(err, (size_t)g->n_values);
 
+	if (code == PARE_OK)
+		code = pare_lift_turned(m, rw, n, err);
 	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++)
 		mark_weights(m, &g->nodes[i], weight);
 	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++) {

@@ -3,7 +3,7 @@
  * ones: without a channel, its norm is 0, and the quotient is nothing. The name stays, so that readers do.
  *
  * Left as they are:
- *   - weights that are only moved (Transpose, Slice, Reshape): plans look through those, and the file keeps its form;
+ *   - weights that are only moved (Slice, Reshape): plans look through those, and the file keeps its form;
  *   - what is quantized, cast or drawn on the way, which is there for its own sake;
  *   - parts that somebody else reads, too: that tie would be cut. But a layer that is called twice computes its weight twice, from the same
  *     parts to the same bits: those are one initializer;
@@ -133,7 +133,7 @@ static bool find_weights(struct folder *f)
 		const struct pare_op *op = op_of(f, n);
 
 		for (int k = 0; k < n->n_attrs; k++)
-			if (n->attrs[k].type == PARE_ATTR_GRAPH)
+			if (n->attrs[k].type == PARE_ATTR_GRAPH || n->attrs[k].type == PARE_ATTR_OTHER)
 				return false;
 		if (!mark_fixed_node(f, n, op))
 			look_at_reader(f, n, op);

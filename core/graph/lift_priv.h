@@ -1,4 +1,4 @@
-/* Shared by lift.c, lift_computed.c, lift_linear.c and lift_attention.c. */
+/* Shared by lift.c, lift_computed.c, lift_turned.c, lift_linear.c and lift_attention.c. */
 #ifndef PARE_GRAPH_LIFT_PRIV_H
 #define PARE_GRAPH_LIFT_PRIV_H
 
@@ -7,6 +7,9 @@
 
 /* Adds to a rewrite, and to *n for each, initializers in the place of weights that are computed from initializers alone. Nodes that only went into them are dropped. */
 PARE_MUST_USE enum pare_code pare_lift_computed(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
+
+/* The same for matrices that are transposed before a layer reads them: stored as it does. */
+PARE_MUST_USE enum pare_code pare_lift_turned(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
 
 /* Adds what linear models become to a rewrite, and their number to *n. */
 PARE_MUST_USE enum pare_code pare_lift_linear(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
