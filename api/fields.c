@@ -22,13 +22,6 @@ void api_pointer_add(char *pointer, size_t size, const char *key)
 	pointer[n] = '\0';
 }
 
-static bool is_among(const char *name, const char *const *names)
-{
-	while (*names != NULL && strcmp(*names, name) != 0)
-		names++;
-	return *names != NULL;
-}
-
 static void describe(struct pare_issue *i, const char *key, const char *const *known)
 {
 	const char *hint = pare_nearest_of(key, known);
@@ -53,7 +46,7 @@ enum pare_code api_check_fields(struct api_exchange *x, const json_t *o, const c
 	json_object_foreach((json_t *)(uintptr_t)o, key, value) {
 		struct pare_issue *i;
 
-		if (is_among(key, known) || (issues != NULL && issues->n == PARE_MAX_ISSUES))
+		if (pare_is_among(key, known) || (issues != NULL && issues->n == PARE_MAX_ISSUES))
 			continue;
 		if (issues == NULL) {
 			issues = pare_arena_alloc(&x->arena, sizeof *issues);

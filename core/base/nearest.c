@@ -87,3 +87,10 @@ const char *pare_nearest_of(const char *name, const char *const *candidates)
 		pare_nearest_try(&s, *candidates);
 	return s.best;
 }
+
+bool pare_is_among(const char *name, const char *const *names)
+{
+	while (*names != NULL && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}

@@ -2,6 +2,7 @@
 #ifndef PARE_BASE_NEAREST_H
 #define PARE_BASE_NEAREST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct pare_nearest {
@@ -12,7 +13,8 @@ struct pare_nearest {
 void pare_nearest_init(struct pare_nearest *s, const char *name);
 void pare_nearest_try(struct pare_nearest *s, const char *candidate);
 
-/* The same over a list that ends with NULL. */
+/* Over a list that ends with NULL: the same, and whether the name itself is there. */
 const char *pare_nearest_of(const char *name, const char *const *candidates);
+bool pare_is_among(const char *name, const char *const *names);
 
 #endif

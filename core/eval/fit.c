@@ -217,30 +217,20 @@ static bool tell_sizes(const struct fitting *f, struct dims *open, const struct 
 	return take_sizes_up_to_ones(open, row) || take_rest(open, row);
 }
 
-static enum pare_code open_input(const struct fitting *f, const struct pare_graph *g, int i, struct pare_row_shape *out, bool *has_open)
+/* An input with open sizes, which *out has as PARE_DIM_UNKNOWN. */
+static enum pare_code open_input(const struct fitting *f, int n_inputs, struct pare_row_shape *out)
 {
-	const struct pare_value *v = &g->values[g->inputs[i]];
-	int axis = pare_graph_batch_axis(g, i), x;
-	struct dims open = {.n = 0}, row;
-	enum pare_code rc;
+	struct dims open = {.n = out->n_dims}, row;
+	int x;
+	enum pare_code rc = find_x(f, out->name, n_inputs, &x);
 
-	*has_open = false;
-	for (int k = 0; k < v->n_dims; k++) {
-		if (k == axis)
-			continue;
-		*has_open |= v->dims[k] < 0;
-		open.d[open.n++] = v->dims[k];
-	}
-	if (!*has_open)
-		return PARE_OK;
-	rc = find_x(f, v->name, g->n_inputs, &x);
 	if (rc != PARE_OK)
 		return rc;
-	row = dims_of_field(&f->info->x[x]);
+	memcpy(open.d, out->dims, sizeof open.d);
 	show(&open);
+	row = dims_of_field(&f->info->x[x]);
 	if (!tell_sizes(f, &open, &row))
-		return pare_err_set(f->err, PARE_E_SHAPE, NULL, "a row of the data set has shape [%s], which does not tell the open sizes (-1) of the model's input \"%s\" of shape [N, %s]", row.text, v->name, open.text);
-	*out = (struct pare_row_shape){.name = v->name, .n_dims = open.n};
+		return pare_err_set(f->err, PARE_E_SHAPE, NULL, "a row of the data set has shape [%s], which does not tell the open sizes (-1) of the model's input \"%s\" of shape [N, %s]", row.text, out->name, open.text);
 	memcpy(out->dims, open.d, sizeof out->dims);
 	return PARE_OK;
 }
@@ -250,17 +240,15 @@ enum pare_code pare_fit_open_sizes(struct pare_model *m, const struct pare_datas
 	static const struct pare_fit_options none = {.inputs = NULL};
 	struct fitting f = {.data = d, .info = pare_data_info(d), .opt = opt != NULL ? opt : &none, .err = err};
 	struct pare_row_shape rows[PARE_DATA_FIELDS];
+	enum pare_code rc = PARE_OK;
 	int n = 0;
 
-	for (int i = 0; i < m->graph.n_inputs && i < PARE_DATA_FIELDS; i++) {
-		bool has_open;
-		enum pare_code rc = open_input(&f, &m->graph, i, &rows[n], &has_open);
-
-		if (rc != PARE_OK)
-			return rc;
-		n += has_open;
+	for (int i = 0; i < m->graph.n_inputs && i < PARE_DATA_FIELDS && rc == PARE_OK; i++) {
+		if (!pare_graph_row(&m->graph, i, &rows[n]))
+			continue;
+		rc = open_input(&f, m->graph.n_inputs, &rows[n++]);
 	}
-	return n > 0 ? pare_model_set_rows(m, rows, n, err) : PARE_OK;
+	return rc == PARE_OK && n > 0 ? pare_model_set_rows(m, rows, n, err) : rc;
 }
 
 /* --- outputs */

@@ -32,13 +32,6 @@ static bool is_op(const struct pare_net *net, int i, const char *name)
 	return i >= 0 && strcmp(net->nodes[i].op->name, name) == 0 && !net->nodes[i].constant;
 }
 
-static int64_t int_attr(const struct pare_node *n, const char *name, int64_t otherwise)
-{
-	const struct pare_attr *a = pare_node_attr(n, name);
-
-	return a != NULL ? a->i : otherwise;
-}
-
 static bool as_it_is(const struct pare_net *net, int32_t value, struct place *p)
 {
 	const struct pare_shape *s = &net->values[value].shape;
@@ -105,7 +98,7 @@ static bool transposed(const struct pare_node *n, struct place *p)
 /* Output `value` of a Split. */
 static bool part(const struct pare_net *net, const struct pare_node *n, int32_t value, struct place *p)
 {
-	int axis = pare_axis(int_attr(n, "axis", 0), p->n_dims, false);
+	int axis = pare_axis(pare_node_int(n, "axis", 0), p->n_dims, false);
 
 	if (axis < 0 || axis == p->batch)
 		return false;
@@ -123,7 +116,7 @@ static bool part(const struct pare_net *net, const struct pare_node *n, int32_t 
 static bool taken(const struct pare_net *net, const struct pare_node *n, struct place *p)
 {
 	const struct pare_net_value *index = &net->values[n->in[1]];
-	int axis = pare_axis(int_attr(n, "axis", 0), p->n_dims, false);
+	int axis = pare_axis(pare_node_int(n, "axis", 0), p->n_dims, false);
 
 	if (axis < 0 || axis == p->batch || index->known.i64 == NULL || index->shape.n_dims != 0)
 		return false;
@@ -224,7 +217,7 @@ static int pass_mask(const struct pare_net *net, int i, int32_t *mask)
 /* Softmax along the last of four dimensions. */
 static bool along_keys(const struct pare_node *n)
 {
-	int64_t axis = int_attr(n, "axis", n->opset < 13 ? 1 : -1);
+	int64_t axis = pare_node_int(n, "axis", n->opset < 13 ? 1 : -1);
 
 	return axis == -1 || axis == 3;
 }

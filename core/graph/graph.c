@@ -60,6 +60,13 @@ const struct pare_attr *pare_node_attr(const struct pare_node *node, const char 
 	return NULL;
 }
 
+int64_t pare_node_int(const struct pare_node *node, const char *name, int64_t otherwise)
+{
+	const struct pare_attr *a = pare_node_attr(node, name);
+
+	return a != NULL ? a->i : otherwise;
+}
+
 int32_t pare_graph_find_value(const struct pare_graph *g, const char *name)
 {
 	for (int32_t i = 0; i < g->n_values; i++)

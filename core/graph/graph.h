@@ -170,6 +170,8 @@ void pare_node_label(const struct pare_graph *g, int32_t node, char *out, size_t
 PARE_MUST_USE enum pare_code pare_model_set_rows(struct pare_model *m, const struct pare_row_shape *rows, int n, struct pare_err *err);
 /* The attribute of that name, or NULL. */
 const struct pare_attr *pare_node_attr(const struct pare_node *node, const char *name);
+/* The integer of that name, or what stands for it where there is none. */
+int64_t pare_node_int(const struct pare_node *node, const char *name, int64_t otherwise);
 /* Value index by name, or -1. Linear; for set-up and tests. */
 int32_t pare_graph_find_value(const struct pare_graph *g, const char *name);
 

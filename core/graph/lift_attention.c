@@ -306,12 +306,15 @@ static void put_attention(struct builder *b, const struct attention *a)
 	p = along(b, "Softmax", s, NULL, -1);
 	if (truth != NULL)
 		p = where(b, truth, p, number(b, 0));
-	if (!a->joined && some == NULL)
+	if (!a->joined && some == NULL) {
 		(void)put(b, (struct pare_new_node){.op = "MatMul", .in = {p, v}}, 2, out);
-	else if (!a->joined)
-		(void)put(b, (struct pare_new_node){.op = "Where", .in = {some, op2(b, "MatMul", p, v), number(b, 0)}}, 3, out);
+		return;
+	}
+	p = op2(b, "MatMul", p, v);
+	if (!a->joined)
+		(void)put(b, (struct pare_new_node){.op = "Where", .in = {some, p, number(b, 0)}}, 3, out);
 	else
-		(void)put(b, (struct pare_new_node){.op = "Reshape", .in = {transpose(b, some != NULL ? where(b, some, op2(b, "MatMul", p, v), number(b, 0)) : op2(b, "MatMul", p, v), 2, 1, 3), ints(b, joined, 3)}}, 2, out);
+		(void)put(b, (struct pare_new_node){.op = "Reshape", .in = {transpose(b, some != NULL ? where(b, some, p, number(b, 0)) : p, 2, 1, 3), ints(b, joined, 3)}}, 2, out);
 }
 
 static bool lift_attention(struct builder *b)

@@ -1,6 +1,7 @@
 /* Weights that the graph computes from initializers alone become initializers: PyTorch's weight_norm (g v / |v|) and spectral_norm (w / u W v),
- * weights that are standardized (a BatchNormalization over them), scaled weights, a base with what an adapter adds. As they stand, the weight that a layer reads is no parameter, and the parts of it are poor
- * ones: without a channel, its norm is 0, and the quotient is nothing. The name stays, so that readers do.
+ * weights that are standardized (a BatchNormalization over them), scaled weights, a base with what an adapter adds. As they stand, the weight that
+ * a layer reads is no parameter, and the parts of it are poor ones: without a channel, its norm is 0, and the quotient is nothing. The name stays,
+ * so that readers do.
  *
  * Left as they are:
  *   - weights that are only moved (Slice, Reshape): plans look through those, and the file keeps its form;
@@ -10,6 +11,7 @@
  *   - products larger than their parts: a layer of two factors is meant to be one. */
 #include <string.h>
 
+#include "core/base/nearest.h"
 #include "core/graph/lift_priv.h"
 #include "core/graph/net_priv.h"
 
@@ -36,19 +38,11 @@ struct folder {
 	int n;
 };
 
-static bool is_one_of(const char *name, const char *const *names)
-{
-	for (; *names != NULL; names++)
-		if (strcmp(name, *names) == 0)
-			return true;
-	return false;
-}
-
 static bool only_moves(const struct pare_op *op)
 {
 	static const char *const movers[] = {"Concat", "Expand", "Gather", "Identity", "Pad", "Slice", "Split", "Tile", "Transpose", NULL};
 
-	return op->view || is_one_of(op->name, movers);
+	return op->view || pare_is_among(op->name, movers);
 }
 
 static bool is_constant_node(const struct pare_node *n)
@@ -70,7 +64,7 @@ static bool can_fold(const struct pare_op *op)
 {
 	static const char *const others[] = {"Cast", "CastLike", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "QuantizeLinear", NULL};
 
-	return op != NULL && op->domain[0] == '\0' && op->min_in > 0 && op->backward != NULL && !is_one_of(op->name, others);
+	return op != NULL && op->domain[0] == '\0' && op->min_in > 0 && op->backward != NULL && !pare_is_among(op->name, others);
 }
 
 static const struct pare_op *op_of(const struct folder *f, const struct pare_node *n)

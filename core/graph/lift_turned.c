@@ -30,8 +30,7 @@ static enum pare_code turn(const struct pare_tensor *t, int32_t value, struct pa
 	size_t rows = (size_t)t->dims[0], cols = (size_t)t->dims[1], size = (size_t)pare_dtype_bits(t->dtype) / 8;
 	uint8_t *bytes = pare_arena_array(&rw->arena, t->n_elems, size), *was = pare_calloc(t->n_elems, size);
 	struct pare_new_init *init = pare_arena_alloc(&rw->arena, sizeof *init);
-	struct pare_shape *shape = pare_arena_alloc(&rw->arena, sizeof *shape);
-	enum pare_code code = bytes != NULL && was != NULL && init != NULL && shape != NULL ? pare_tensor_read_bytes(t, was, err) : pare_err_nomem(err, t->n_elems * size);
+	enum pare_code code = bytes != NULL && was != NULL && init != NULL ? pare_tensor_read_bytes(t, was, err) : pare_err_nomem(err, t->n_elems * size);
 
 	for (size_t i = 0; i < rows && code == PARE_OK; i++)
 		for (size_t j = 0; j < cols; j++)
@@ -40,9 +39,7 @@ static enum pare_code turn(const struct pare_tensor *t, int32_t value, struct pa
 	if (code != PARE_OK)
 		return code;
 	*init = (struct pare_new_init){.name = t->name, .dtype = t->dtype, .n_dims = 2, .dims = {t->dims[1], t->dims[0]}, .bytes = bytes, .n_bytes = t->n_elems * size};
-	*shape = (struct pare_shape){.n_dims = 2, .dims = {t->dims[1], t->dims[0]}};
 	rw->resized[value] = init;
-	rw->shapes[value] = shape;
 	return PARE_OK;
 }
 

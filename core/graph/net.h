@@ -52,8 +52,8 @@ struct pare_param_info {
  * Sizes that the file leaves open besides are those of pare_model_set_rows. */
 PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_options *opt, struct pare_net **out, struct pare_err *err);
 void pare_net_free(struct pare_net *net);
-/* The dimension of graph input i that is the batch, as above: 0 or 1. */
-int pare_graph_batch_axis(const struct pare_graph *g, int i);
+/* What the file says of one row of graph input i, whose batch is found as above: PARE_DIM_UNKNOWN where it leaves a size open. Does it leave one open? */
+bool pare_graph_row(const struct pare_graph *g, int i, struct pare_row_shape *out);
 
 int pare_net_n_inputs(const struct pare_net *net);
 int pare_net_n_outputs(const struct pare_net *net); /* of the file; watched values (pare_model_watch) have the numbers after them */

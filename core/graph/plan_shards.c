@@ -105,6 +105,8 @@ static bool ties_apart(struct pare_net *net, const struct pare_net_node *n)
 
 /* --- numbers of rows */
 
+#define MOST_NUMBER ((int64_t)1 << 24) /* what a float holds */
+
 /* A value whose elements are row * size + place, for places from low to high; or tuples of which the first is the row. size 0: another. */
 struct numbers {
 	int64_t size, low, high;
@@ -138,62 +140,101 @@ static bool count_rows(const struct pare_net *net, const struct pare_net_node *n
 	return strcmp(n->op->name, "Range") == 0 && known_range(net, n->node->in[0], &low, &high) && low == 0 && known_range(net, n->node->in[2], &low, &high) && low == 1;
 }
 
-static int64_t attr_or(const struct pare_node *n, const char *name, int64_t otherwise)
-{
-	const struct pare_attr *a = pare_node_attr(n, name);
+/* How an operator makes numbers of rows of others. at: the operand that has them; *out: those that it has, and then those of the result. False: nobody can tell. */
+typedef bool (*follow_fn)(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out);
 
-	return a != NULL ? a->i : otherwise;
+static bool same_numbers(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
+{
+	(void)net, (void)n, (void)out;
+	return at == 0;
 }
 
-/* Does the node read, by such numbers, nothing but what belongs to the row? */
-static bool picks_own(struct pare_net *net, const struct pare_net_node *n, const struct numbers *index)
+static bool scale_numbers(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
 {
-	const struct pare_net_value *x = &net->values[n->node->in[0]];
-	bool flat = strcmp(n->op->name, "Gather") == 0 && attr_or(n->node, "axis", 0) == 0 && !index->tuple && index->size == x->shape.dims[0] && index->low >= 0 &&
-	    index->high < index->size;
-	bool apart = strcmp(n->op->name, "GatherND") == 0 && attr_or(n->node, "batch_dims", 0) == 0 && index->tuple && x->shape.dims[0] == 1;
+	int64_t low, high;
 
-	return (flat || apart) && x->shape.batch == PARE_BIT(0) && x->outer == 1 && set_outer(&net->values[n->node->out[0]], 1);
+	if (!known_range(net, n->node->in[1 - at], &low, &high) || low != high || low < 1 || high > MOST_NUMBER)
+		return false;
+	*out = (struct numbers){.size = out->size * low, .low = out->low * low, .high = out->high * low};
+	return true;
 }
 
-/* Numbers of rows as the first of tuples. */
-static bool begins_tuples(const struct pare_net *net, const struct pare_net_node *n, const struct numbers *by_value)
+static bool move_numbers(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
 {
-	const struct numbers *first = numbers_of(by_value, n->node->in[0]);
+	int64_t low, high;
+
+	if (!known_range(net, n->node->in[1 - at], &low, &high) || low < 0 || high > MOST_NUMBER)
+		return false;
+	out->low += low;
+	out->high += high;
+	return true;
+}
+
+/* As the first of tuples along the last axis. */
+static bool begin_tuples(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
+{
 	const struct pare_shape *x = &net->values[n->node->in[0]].shape;
-	int64_t axis = attr_or(n->node, "axis", 0);
+	int last = x->n_dims - 1;
+	int64_t axis = pare_node_int(n->node, "axis", 0);
 
-	for (int k = 1; k < n->node->n_in; k++)
-		if (numbers_of(by_value, n->node->in[k]) != NULL)
-			return false;
-	return strcmp(n->op->name, "Concat") == 0 && (axis == -1 || axis == x->n_dims - 1) && x->dims[x->n_dims - 1] == 1 && (x->batch >> (x->n_dims - 1) & 1) == 0 &&
-	    first != NULL && first->size == 1 && first->low == 0 && first->high == 0;
+	out->tuple = true;
+	return at == 0 && (axis == -1 || axis == last) && x->dims[last] == 1 && (x->batch >> last & 1) == 0 && out->size == 1 && out->low == 0 && out->high == 0;
 }
 
-/* One operand has numbers of rows: are those of the result told by it and the other? */
+static const struct {
+	const char *op;
+	follow_fn follow;
+} follow_table[] = {{"Cast", same_numbers}, {"Expand", same_numbers}, {"Mul", scale_numbers}, {"Add", move_numbers}, {"Concat", begin_tuples}};
+
+/* One operand, and no other, has numbers of rows. */
 static bool follow_numbers(const struct pare_net *net, const struct pare_net_node *n, struct numbers *by_value)
 {
-	int at = numbers_of(by_value, n->node->in[0]) != NULL ? 0 : 1;
-	struct numbers now = at < n->node->n_in && n->node->in[at] >= 0 ? by_value[n->node->in[at]] : (struct numbers){0};
-	int64_t low, high, most = (int64_t)1 << 24; /* what a float holds */
+	struct numbers now = {.size = 0};
+	follow_fn follow = n->op->view ? same_numbers : NULL;
+	int at = -1;
 
-	if (now.size == 0 || now.tuple)
-		return false;
-	if (n->op->view || strcmp(n->op->name, "Cast") == 0 || strcmp(n->op->name, "Expand") == 0 || begins_tuples(net, n, by_value)) {
-		now.tuple = strcmp(n->op->name, "Concat") == 0;
-		by_value[n->node->out[0]] = now;
-		return at == 0;
+	for (size_t i = 0; i < sizeof follow_table / sizeof follow_table[0]; i++)
+		if (strcmp(n->op->name, follow_table[i].op) == 0)
+			follow = follow_table[i].follow;
+	for (int k = 0; k < n->node->n_in; k++) {
+		if (numbers_of(by_value, n->node->in[k]) == NULL)
+			continue;
+		if (at >= 0)
+			return false;
+		at = k;
+		now = by_value[n->node->in[k]];
 	}
-	if (n->node->n_in != 2 || !known_range(net, n->node->in[1 - at], &low, &high) || low < 0 || high > most)
-		return false;
-	if (strcmp(n->op->name, "Mul") == 0 && low == high && low > 0)
-		now = (struct numbers){.size = now.size * low, .low = now.low * low, .high = now.high * low};
-	else if (strcmp(n->op->name, "Add") == 0)
-		now = (struct numbers){.size = now.size, .low = now.low + low, .high = now.high + high};
-	else
+	if (follow == NULL || now.tuple || !follow(net, n, at, &now) || now.size > MOST_NUMBER || now.high > MOST_NUMBER)
 		return false;
 	by_value[n->node->out[0]] = now;
-	return now.size <= most && now.high <= most;
+	return true;
+}
+
+static bool picks_flat(const struct pare_node *n, const struct numbers *index, int64_t size)
+{
+	return pare_node_int(n, "axis", 0) == 0 && !index->tuple && index->size == size && index->low >= 0 && index->high < size;
+}
+
+static bool picks_by_tuples(const struct pare_node *n, const struct numbers *index, int64_t size)
+{
+	return pare_node_int(n, "batch_dims", 0) == 0 && index->tuple && size == 1;
+}
+
+/* Does the node read, by such numbers, nothing but what belongs to the row? size: elements of a row along the batch's axis. */
+static const struct {
+	const char *op;
+	bool (*own)(const struct pare_node *n, const struct numbers *index, int64_t size);
+} pick_table[] = {{"Gather", picks_flat}, {"GatherND", picks_by_tuples}};
+
+static bool picks_own(struct pare_net *net, const struct pare_net_node *n, const struct numbers *by_value)
+{
+	const struct numbers *index = n->node->n_in > 1 ? numbers_of(by_value, n->node->in[1]) : NULL;
+	const struct pare_net_value *x = &net->values[n->node->in[0]];
+
+	for (size_t i = 0; i < sizeof pick_table / sizeof pick_table[0] && index != NULL; i++)
+		if (strcmp(n->op->name, pick_table[i].op) == 0)
+			return x->shape.batch == PARE_BIT(0) && x->outer == 1 && pick_table[i].own(n->node, index, x->shape.dims[0]) && set_outer(&net->values[n->node->out[0]], 1);
+	return false;
 }
 
 static bool node_apart(struct pare_net *net, const struct pare_net_node *n, struct numbers *by_value)
@@ -204,7 +245,7 @@ static bool node_apart(struct pare_net *net, const struct pare_net_node *n, stru
 		return count_rows(net, n, &by_value[n->node->out[0]]) && set_outer(&net->values[n->node->out[0]], 1);
 	for (int k = 0; k < n->node->n_in; k++)
 		follows |= numbers_of(by_value, n->node->in[k]) != NULL;
-	if (follows && n->node->n_in > 1 && numbers_of(by_value, n->node->in[1]) != NULL && picks_own(net, n, &by_value[n->node->in[1]]))
+	if (follows && picks_own(net, n, by_value))
 		return true;
 	if (follows && !follow_numbers(net, n, by_value))
 		return false;

@@ -30,6 +30,13 @@ static bool reads_less(const struct pare_net *net, const struct pare_net *again,
 	return false;
 }
 
+static void forget(struct pare_net *again, const struct pare_node *node)
+{
+	for (int k = 0; k < node->n_out; k++)
+		if (node->out[k] >= 0)
+			memset(&again->values[node->out[k]].known, 0, sizeof again->values[0].known);
+}
+
 static void plan_again(const struct pare_net *net, struct pare_net *again, int32_t i)
 {
 	const struct pare_node *node = &net->model->graph.nodes[i];
@@ -37,16 +44,9 @@ static void plan_again(const struct pare_net *net, struct pare_net *again, int32
 	struct pare_net_node n = {.index = i, .node = node};
 	struct pare_err why;
 
-	for (int k = 0; k < node->n_out; k++)
-		if (node->out[k] >= 0)
-			memset(&again->values[node->out[k]].known, 0, sizeof again->values[0].known);
-	if (op == NULL || reads_less(net, again, node, op))
-		return;
-	if (pare_net_plan_node(again, &n, &why) == PARE_OK)
-		return;
-	for (int k = 0; k < node->n_out; k++)
-		if (node->out[k] >= 0)
-			memset(&again->values[node->out[k]].known, 0, sizeof again->values[0].known);
+	forget(again, node);
+	if (op != NULL && !reads_less(net, again, node, op) && pare_net_plan_node(again, &n, &why) != PARE_OK)
+		forget(again, node);
 }
 
 enum pare_code pare_net_refold(const struct pare_net *net, const struct pare_shape *shapes, struct pare_arena *arena, struct pare_known *out, struct pare_err *err)
@@ -78,7 +78,7 @@ static int64_t other_size(int64_t size, int way)
 }
 
 /* Rows as they are, but for the sizes that the file leaves open. */
-static enum pare_code other_rows(const struct pare_net *net, int way, struct pare_model *m, struct pare_arena *arena, struct pare_err *err)
+static enum pare_code other_rows(int way, struct pare_model *m, struct pare_arena *arena, struct pare_err *err)
 {
 	struct pare_row_shape *rows = pare_arena_array(arena, (size_t)m->n_rows, sizeof *rows);
 
@@ -86,13 +86,14 @@ static enum pare_code other_rows(const struct pare_net *net, int way, struct par
 		return pare_err_nomem(err, 0);
 	memcpy(rows, m->rows, (size_t)m->n_rows * sizeof *rows);
 	for (int i = 0; i < m->graph.n_inputs; i++) {
-		const struct pare_value *v = &m->graph.values[m->graph.inputs[i]];
-		int axis = pare_graph_batch_axis(&net->model->graph, i);
+		struct pare_row_shape said;
 
+		if (!pare_graph_row(&m->graph, i, &said))
+			continue;
 		for (int r = 0; r < m->n_rows; r++)
-			for (int k = 0; k < v->n_dims && strcmp(rows[r].name, v->name) == 0; k++)
-				if (k != axis && v->dims[k] < 0)
-					rows[r].dims[k - (k > axis)] = other_size(rows[r].dims[k - (k > axis)], way);
+			for (int k = 0; k < said.n_dims && strcmp(rows[r].name, said.name) == 0; k++)
+				if (said.dims[k] < 0)
+					rows[r].dims[k] = other_size(rows[r].dims[k], way);
 	}
 	m->rows = rows;
 	return PARE_OK;
@@ -136,7 +137,7 @@ enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, struct 
 		struct pare_err why;
 
 		pare_arena_init(&again.arena, net->arena.cap_bytes);
-		code = other_rows(net, way, &m, &again.arena, err);
+		code = other_rows(way, &m, &again.arena, err);
 		if (code == PARE_OK)
 			code = pare_net_infer_shapes(&again, &why);
 		for (int32_t i = 0; i < g->n_nodes && again.values != NULL; i++)

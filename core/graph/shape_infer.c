@@ -97,11 +97,10 @@ static bool is_read_by_steps(const struct pare_graph *g, int32_t v)
 {
 	for (int32_t i = 0; i < g->n_nodes; i++) {
 		const struct pare_node *n = &g->nodes[i];
-		const struct pare_attr *layout = pare_node_attr(n, "layout");
 		bool recurrent = n->domain[0] == '\0' && (strcmp(n->op_type, "RNN") == 0 || strcmp(n->op_type, "LSTM") == 0 || strcmp(n->op_type, "GRU") == 0);
 
 		if (recurrent && n->n_in > 0 && n->in[0] == v)
-			return layout == NULL || layout->i == 0;
+			return pare_node_int(n, "layout", 0) == 0;
 		for (int k = 0; k < n->n_in; k++)
 			if (n->in[k] == v && keeps_first_two(n, k)) {
 				v = n->out[0];
@@ -124,11 +123,26 @@ static bool time_is_first(const struct pare_graph *g)
 	return false;
 }
 
-int pare_graph_batch_axis(const struct pare_graph *g, int i)
+static int batch_axis(const struct pare_graph *g, int i)
 {
 	const struct pare_value *v = &g->values[g->inputs[i]];
 
 	return (opens_second(v) && time_is_first(g)) || (opens_first_two(v) && is_read_by_steps(g, g->inputs[i])) ? 1 : 0;
+}
+
+bool pare_graph_row(const struct pare_graph *g, int i, struct pare_row_shape *out)
+{
+	const struct pare_value *v = &g->values[g->inputs[i]];
+	int axis = batch_axis(g, i);
+	bool open = false;
+
+	*out = (struct pare_row_shape){.name = v->name};
+	for (int k = 0; k < v->n_dims; k++)
+		if (k != axis) {
+			open |= v->dims[k] < 0;
+			out->dims[out->n_dims++] = v->dims[k];
+		}
+	return open;
 }
 
 static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
@@ -149,7 +163,7 @@ static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *
 		    v->n_dims < 0 ? "no shape" : "no dimensions");
 	nv->shape.n_dims = v->n_dims;
 	memcpy(nv->shape.dims, v->dims, sizeof nv->shape.dims);
-	axis = pare_graph_batch_axis(g, i);
+	axis = batch_axis(g, i);
 	nv->shape.dims[axis] = 1;
 	nv->shape.batch = PARE_BIT(axis);
 	code = close_dims(net, v->name, axis, &nv->shape, err);

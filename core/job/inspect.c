@@ -182,17 +182,11 @@ static bool open_sizes(struct pare_model *m, int64_t size, struct pare_err *err)
 	int n = 0;
 
 	for (int i = 0; i < m->graph.n_inputs && n < PARE_DATA_FIELDS; i++) {
-		const struct pare_value *v = &m->graph.values[m->graph.inputs[i]];
-		int axis = pare_graph_batch_axis(&m->graph, i);
-		bool open = false;
-
-		rows[n] = (struct pare_row_shape){.name = v->name};
-		for (int k = 0; k < v->n_dims; k++)
-			if (k != axis) {
-				open |= v->dims[k] < 0;
-				rows[n].dims[rows[n].n_dims++] = v->dims[k] < 0 ? size : v->dims[k];
-			}
-		n += open;
+		if (!pare_graph_row(&m->graph, i, &rows[n]))
+			continue;
+		for (int k = 0; k < rows[n].n_dims; k++)
+			rows[n].dims[k] = rows[n].dims[k] < 0 ? size : rows[n].dims[k];
+		n++;
 	}
 	return n > 0 && pare_model_set_rows(m, rows, n, err) == PARE_OK;
 }

@@ -179,7 +179,6 @@ static const struct pare_tensor *constant(const struct pare_graph *g, const stru
 static void find_weight(const struct pare_graph *g, const char *output, struct stored_weight *out)
 {
 	const struct pare_node *n = made_by(g, pare_graph_find_value(g, output)), *d;
-	const struct pare_attr *axis;
 
 	if (n != NULL && strcmp(n->op_type, "Add") == 0)
 		n = before(g, n, 0);
@@ -189,8 +188,7 @@ static void find_weight(const struct pare_graph *g, const char *output, struct s
 		return;
 	}
 	d = before(g, n, 1);
-	axis = d != NULL ? pare_node_attr(d, "axis") : NULL;
-	*out = (struct stored_weight){.t = constant(g, d, 0), .s = constant(g, d, 1), .axis = axis != NULL ? (int)axis->i : 0};
+	*out = (struct stored_weight){.t = constant(g, d, 0), .s = constant(g, d, 1), .axis = d != NULL ? (int)pare_node_int(d, "axis", 0) : 0};
 }
 
 /* What the layer multiplies with, and the most that rounding may have moved each element. */

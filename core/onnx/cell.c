@@ -117,9 +117,7 @@ static int output_of(const struct pare_node *n, int32_t v)
 
 static bool split_axis(const struct pare_node *n, int64_t axis)
 {
-	const struct pare_attr *a = pare_node_attr(n, "axis");
-
-	return (a != NULL ? a->i : 0) == axis;
+	return pare_node_int(n, "axis", 0) == axis;
 }
 
 /* Parts of one size only. */

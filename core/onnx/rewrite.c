@@ -283,7 +283,8 @@ static void put_value(struct writer *w, const struct pare_field *f, const struct
 	int32_t producer = v >= 0 ? w->m->graph.values[v].producer : -1;
 	size_t mark;
 
-	if (f->number == GRAPH_VALUE_INFO && v >= 0 && ((producer >= 0 && w->rw->drop_node[producer]) || w->rw->drop_init[v]))
+	/* an initializer says its shape itself */
+	if (f->number == GRAPH_VALUE_INFO && v >= 0 && ((producer >= 0 && w->rw->drop_node[producer]) || w->rw->drop_init[v] || w->rw->resized[v] != NULL))
 		return;
 	if (v < 0 || w->rw->shapes[v] == NULL) {
 		copy(w, f, c);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/base/nearest.h"
 #include "core/graph/net_view.h"
 #include "core/ops/op.h"
 
@@ -39,14 +40,6 @@ static bool own_params(const struct finder *f, const struct pare_node *n)
 	return any;
 }
 
-static bool is_one_of(const char *op, const char *const *names)
-{
-	for (; *names != NULL; names++)
-		if (strcmp(op, *names) == 0)
-			return true;
-	return false;
-}
-
 /* Is the value zero when the branch's own parameters are? */
 static bool vanishes(const struct finder *f, int32_t value)
 {
@@ -57,11 +50,11 @@ static bool vanishes(const struct finder *f, int32_t value)
 		struct pare_net_step s;
 
 		pare_net_step_at(f->net, at, &s);
-		if (is_one_of(s.node->op_type, multiplies))
+		if (pare_is_among(s.node->op_type, multiplies))
 			return own_param(f, s.node, 1) && own_params(f, s.node);
 		if (strcmp(s.node->op_type, "Mul") == 0)
 			return own_param(f, s.node, 0) || own_param(f, s.node, 1);
-		if (is_one_of(s.node->op_type, passes))
+		if (pare_is_among(s.node->op_type, passes))
 			value = s.node->in[0];
 		else if (strcmp(s.node->op_type, "Add") == 0 && (own_param(f, s.node, 0) || own_param(f, s.node, 1)))
 			value = s.node->in[own_param(f, s.node, 0) ? 1 : 0];

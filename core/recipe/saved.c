@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/nearest.h"
 #include "core/recipe/json_text.h"
 #include "core/recipe/recipe_priv.h"
 
@@ -10,20 +11,13 @@ static const char *const file_fields[] = {"name", "doc", "source", "architecture
 static const char *const param_fields[] = {"type", "doc", "min", "max", "open_min", "open_max", "default", "group", NULL};
 static const char *const given_fields[] = {"model", "teacher", "dataset", "params", "register", "webhook", NULL}; /* the job's that uses it */
 
-static bool in(const char *const *names, const char *s)
-{
-	while (*names != NULL && strcmp(*names, s) != 0)
-		names++;
-	return *names != NULL;
-}
-
 static void check_fields(struct recipe_check *c, const json_t *o, const char *const *known)
 {
 	const char *key;
 	json_t *v;
 
 	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-		if (!in(known, key))
+		if (!pare_is_among(key, known))
 			recipe_issue_at(c, key, "unknown_field", "a recipe has no such field here");
 	}
 }
@@ -93,7 +87,7 @@ static void check_file(struct recipe_check *c, const json_t *file)
 	if (!json_is_object(job) || !json_is_object(json_object_get(job, "recipe")))
 		recipe_issue(c, "missing", "must be an object with a recipe of steps");
 	json_object_foreach((json_t *)(uintptr_t)job, key, v) {
-		if (in(given_fields, key))
+		if (pare_is_among(key, given_fields))
 			recipe_issue_at(c, key, "unsupported", "is for the job to say that uses the recipe");
 	}
 	check_placeholders(c, job, params);

@@ -3,9 +3,7 @@ every kind of amount; the file must load there, and say the same as the uploaded
 rank that the report names, which numpy finds; ranks, energies and the numbers of multiplications must be what the amount asked for. One
 line per net; exit status 1 if one did not hold.
 """
-import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -62,16 +60,6 @@ def reference(path, replaced, inputs):
     return s.run(None, {i.name: x for i, x in zip(s.get_inputs(), inputs)})
 
 
-def job(core, d, path, step):
-    with open(os.path.join(d, "job.json"), "w") as f:
-        json.dump({"seed": 1, "recipe": {"steps": [{"factorize": step}]}, "data": {"normalize": "none"}}, f)
-    p = subprocess.run([core, "run", "--job", os.path.join(d, "job.json"), "--model", path, "--data", os.path.join(d, "data.npz"), "--out", d, "--quiet"],
-                       capture_output=True)
-    assert p.returncode == 0, p.stderr.decode()
-    with open(os.path.join(d, "report.json")) as f:
-        return os.path.join(d, "model.onnx"), json.load(f)
-
-
 def best(w, factor, step):
     """The best matrix of that rank, and that the rank is the one asked for."""
     u, s, v = np.linalg.svd(w.reshape(w.shape[0], -1).astype(np.float64), full_matrices=False)
@@ -93,8 +81,8 @@ def best(w, factor, step):
 def check(core, path, step):
     with tempfile.TemporaryDirectory() as d:
         x = judge.samples(path, ROWS, seed=7)
-        np.savez(os.path.join(d, "data.npz"), x=x[0], y=np.arange(ROWS) % judge.theirs(path, x)[0].shape[1])
-        out, report = job(core, d, path, step)
+        data = {"x": x[0], "y": np.arange(ROWS) % judge.theirs(path, x)[0].shape[1]}
+        out, report = judge.job(core, path, data, d, [{"factorize": step}])
         factors = {f["name"]: f for f in report["factors"]}
         stored = weights(path)
         want = {name: best(stored[name], f, step) for name, f in factors.items()}
@@ -120,8 +108,8 @@ def check_tucker(core, path):
     """Three factors have no best form that numpy knows, but they must say what they multiply out to, and lose what the report says."""
     with tempfile.TemporaryDirectory() as d:
         x = judge.samples(path, ROWS, seed=7)
-        np.savez(os.path.join(d, "data.npz"), x=x[0], y=np.arange(ROWS) % judge.theirs(path, x)[0].shape[1])
-        out, report = job(core, d, path, {"ratio": 0.5, "convolutions": "tucker"})
+        data = {"x": x[0], "y": np.arange(ROWS) % judge.theirs(path, x)[0].shape[1]}
+        out, report = judge.job(core, path, data, d, [{"factorize": {"ratio": 0.5, "convolutions": "tucker"}}])
         before, after, want = weights(path), weights(out), {}
         for f in (f for f in report["factors"] if f["rank"]):
             w, name = before[f["name"]], f["name"]

@@ -2,6 +2,7 @@
 
 RUN_MODEL names the program; without it, build/release/tests/judge/run_model of this source tree.
 """
+import json
 import os
 import subprocess
 import tempfile
@@ -53,6 +54,18 @@ def session(path):
 def theirs(path, inputs):
     s = session(path)
     return s.run(None, {i.name: x for i, x in zip(s.get_inputs(), inputs)})
+
+
+def job(core, path, data, out, steps):
+    """Runs a job of these steps on rows (arrays by name) as they are: the product's file, and the report. out: an empty directory."""
+    np.savez(os.path.join(out, "data.npz"), **data)
+    with open(os.path.join(out, "job.json"), "w") as f:
+        json.dump({"seed": 1, "recipe": {"steps": steps}, "data": {"normalize": "none"}}, f)
+    p = subprocess.run([core, "run", "--job", os.path.join(out, "job.json"), "--model", path, "--data", os.path.join(out, "data.npz"), "--out", out, "--quiet"],
+                       capture_output=True)
+    assert p.returncode == 0, p.stderr.decode()
+    with open(os.path.join(out, "report.json")) as f:
+        return os.path.join(out, "model.onnx"), json.load(f)
 
 
 def difference(a, b, floor=1e-30):

@@ -2,9 +2,7 @@
 the same recipe, whose data have rows of other sizes; nothing is learned of the data, so both products must be one model: either takes the sizes of
 both, and more, and says the same, and our engine says it, too. One line per net; exit status 1 if one did not hold.
 """
-import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -19,10 +17,6 @@ TOLERANCE = 1e-5
 ort.set_default_logger_severity(4)
 
 
-def session(path):
-    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-
-
 def rows(i, size):
     """Of one input, with open sizes a little apart from each other."""
     rng = np.random.default_rng(size)
@@ -32,26 +26,19 @@ def rows(i, size):
 
 def run(core, d, path, size, step):
     """A job on rows of that size: the product's file, and the report."""
-    s = session(path)
+    s = judge.session(path)
     x = rows(s.get_inputs()[0], size)
     y = s.run(None, {s.get_inputs()[0].name: x})[0]
     classes = y.argmax(1) if y.ndim != 3 else y.argmax(2)
-    np.savez(os.path.join(d, "data.npz"), x=x, y=classes)
-    with open(os.path.join(d, "job.json"), "w") as f:
-        json.dump({"seed": 1, "recipe": {"steps": [{"prune": step}]}, "data": {"normalize": "none"}}, f)
     out = os.path.join(d, str(size))
     os.mkdir(out)
-    p = subprocess.run([core, "run", "--job", os.path.join(d, "job.json"), "--model", path, "--data", os.path.join(d, "data.npz"), "--out", out, "--quiet"],
-                       capture_output=True)
-    assert p.returncode == 0, p.stderr.decode()
-    with open(os.path.join(out, "report.json")) as f:
-        return os.path.join(out, "model.onnx"), json.load(f)
+    return judge.job(core, path, {"x": x, "y": classes}, out, [{"prune": step}])
 
 
 def check(core, path, step):
     with tempfile.TemporaryDirectory() as d:
         products = [run(core, d, path, size, step) for size in SIZES[:2]]
-        before, sessions = session(path), [session(p) for p, _ in products]
+        before, sessions = judge.session(path), [judge.session(p) for p, _ in products]
         assert all(r["final"]["n_params"] < r["input"]["n_params"] for _, r in products), "nothing went"
         worst = 0
         for s in sessions:

@@ -3,9 +3,7 @@ job on random rows; the file must load there, be as small as the form promises, 
 node by node within TOLERANCE, and with ONNX Runtime's integer kernels within LOOSE, since those round elsewhere. One line per net; exit status
 1 if one did not hold.
 """
-import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -26,16 +24,6 @@ FORMS = [  # step, bytes of a weight, integers inside
     ({"form": "float16"}, 2, False),
     ({"form": "bfloat16"}, 2, False),
 ]
-
-
-def job(core, d, path, step):
-    with open(os.path.join(d, "job.json"), "w") as f:
-        json.dump({"seed": 1, "recipe": {"steps": [{"quantize": dict(step, rows=32)}]}, "data": {"normalize": "none"}}, f)
-    p = subprocess.run([core, "run", "--job", os.path.join(d, "job.json"), "--model", path, "--data", os.path.join(d, "data.npz"), "--out", d, "--quiet"],
-                       capture_output=True)
-    assert p.returncode == 0, p.stderr.decode()
-    with open(os.path.join(d, "report.json")) as f:
-        return os.path.join(d, "model.onnx"), json.load(f)
 
 
 def has_vnni():
@@ -62,8 +50,7 @@ def check(core, path, step, width, integers):
     with tempfile.TemporaryDirectory() as d:
         x = judge.samples(path, ROWS, seed=7)
         n_classes = judge.theirs(path, x)[0].shape[1]
-        np.savez(os.path.join(d, "data.npz"), x=x[0], y=np.arange(ROWS) % n_classes)
-        out, report = job(core, d, path, step)
+        out, report = judge.job(core, path, {"x": x[0], "y": np.arange(ROWS) % n_classes}, d, [{"quantize": dict(step, rows=32)}])
         q = report["quantization"]
         mine, want = judge.ours(out, x), plain(out, x)
         far = judge.difference(mine, want)

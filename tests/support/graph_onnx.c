@@ -1,5 +1,7 @@
 #include "tests/support/graph_onnx.h"
 
+#include <string.h>
+
 #include "core/onnx/schema.h"
 #include "core/onnx/wire.h"
 
@@ -103,7 +105,7 @@ void graph_onnx(const struct pare_model *m, struct pare_buf *out)
 	for (int32_t i = 0; i < g->n_outputs; i++)
 		put_value(&g->values[g->outputs[i]], GRAPH_OUTPUT, out);
 	for (int32_t i = 0; i < g->n_values; i++)
-		if (g->values[i].producer >= 0 && g->values[i].n_dims >= 0 && !g->values[i].is_output)
+		if ((g->values[i].producer >= 0 || g->values[i].init != NULL) && g->values[i].n_dims >= 0 && !g->values[i].is_output && !g->values[i].is_input)
 			put_value(&g->values[i], GRAPH_VALUE_INFO, out);
 	pare_wire_end(out, graph);
 	for (int i = 0; i < m->n_opsets; i++) {
@@ -112,4 +114,46 @@ void graph_onnx(const struct pare_model *m, struct pare_buf *out)
 		pare_wire_put_int(out, OPSET_VERSION, m->opsets[i].version);
 		pare_wire_end(out, opset);
 	}
+}
+
+static int64_t dim_at(const struct pare_model *m, struct pare_span shape, int k)
+{
+	struct pare_field f, d;
+	struct pare_wire dims, dim;
+
+	pare_wire_init(&dims, m->file.data, shape);
+	while (pare_wire_next(&dims, &f)) {
+		if (f.number != SHAPE_DIM || k-- > 0)
+			continue;
+		pare_wire_init(&dim, m->file.data, f.span);
+		while (pare_wire_next(&dim, &d))
+			if (d.number == DIM_VALUE)
+				return (int64_t)d.bits;
+	}
+	return -1;
+}
+
+int graph_onnx_stale_infos(const struct pare_model *m)
+{
+	struct pare_span graph = pare_wire_find(m->file.data, m->file, MODEL_GRAPH);
+	struct pare_field f;
+	struct pare_wire w;
+	int n = 0;
+
+	pare_wire_init(&w, m->file.data, graph);
+	while (pare_wire_next(&w, &f)) {
+		struct pare_span span = f.span, name = pare_wire_find(m->file.data, f.span, VALUE_NAME);
+
+		for (int32_t i = 0; i < m->graph.n_inits && f.number == GRAPH_VALUE_INFO; i++) {
+			const struct pare_tensor *t = m->graph.values[m->graph.inits[i]].init;
+
+			if (strlen(t->name) != name.len || memcmp(t->name, name.data, name.len) != 0)
+				continue;
+			for (const uint32_t *step = (const uint32_t[]){VALUE_TYPE, TYPE_TENSOR, TENSOR_TYPE_SHAPE, 0}; *step != 0; step++)
+				span = pare_wire_find(m->file.data, span, *step);
+			for (int k = 0; k < t->n_dims; k++)
+				n += dim_at(m, span, k) != t->dims[k];
+		}
+	}
+	return n;
 }

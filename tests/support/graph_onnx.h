@@ -5,8 +5,10 @@
 #include "core/base/buf.h"
 #include "core/graph/graph.h"
 
-/* Appends to out (whose errors stick): IR 8, float data raw, outputs without a shape. Every computed value whose shape is known
- * to the model gets a value_info. */
+/* Appends to out (whose errors stick): IR 8, float data raw, outputs without a shape. Every initializer, and every computed value whose
+ * shape is known to the model, gets a value_info. */
 void graph_onnx(const struct pare_model *m, struct pare_buf *out);
+/* Dimensions that a value_info of the model's file says of an initializer and that are others. */
+int graph_onnx_stale_infos(const struct pare_model *m);
 
 #endif

@@ -231,6 +231,7 @@ START_TEST(graphs_compute_the_same)
 	pare_buf_init(&out, 1 << 20);
 	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &out, &err), PARE_OK);
 	f = read_model(&out);
+	ck_assert_int_eq(graph_onnx_stale_infos(f), 0);
 	for (int i = 0; i < n; i++) {
 		int64_t at = i < 3 ? 16 : 1; /* positions */
 

@@ -278,6 +278,7 @@ static void one_graph(uint64_t seed, struct tally *t)
 	ck_ok(pare_onnx_rewrite(was.model, &rw, &now.file, &err));
 	keep_file(&now, seed, "shrunk");
 	open_half(&now, &row, seed);
+	ck_assert_int_eq(graph_onnx_stale_infos(now.model), 0);
 	run_half(&now, x, shrunk, seed);
 	compare(masked, shrunk, ROWS * 5, seed);
 	if (open)
