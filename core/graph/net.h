@@ -54,6 +54,8 @@ PARE_MUST_USE enum pare_code pare_net_new(const struct pare_model *m, const stru
 void pare_net_free(struct pare_net *net);
 /* What the file says of one row of graph input i, whose batch is found as above: PARE_DIM_UNKNOWN where it leaves a size open. Does it leave one open? */
 bool pare_graph_row(const struct pare_graph *g, int i, struct pare_row_shape *out);
+/* Gives all sizes that the file leaves open this one (pare_model_set_rows). False: it leaves none open, or there is no memory. */
+bool pare_model_open_rows(struct pare_model *m, int64_t size, struct pare_err *err);
 
 int pare_net_n_inputs(const struct pare_net *net);
 int pare_net_n_outputs(const struct pare_net *net); /* of the file; watched values (pare_model_watch) have the numbers after them */

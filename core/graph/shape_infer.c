@@ -145,6 +145,21 @@ bool pare_graph_row(const struct pare_graph *g, int i, struct pare_row_shape *ou
 	return open;
 }
 
+bool pare_model_open_rows(struct pare_model *m, int64_t size, struct pare_err *err)
+{
+	struct pare_row_shape *rows = pare_arena_array(&m->arena, (size_t)m->graph.n_inputs + 1, sizeof *rows);
+	int n = 0;
+
+	for (int i = 0; i < m->graph.n_inputs && rows != NULL; i++) {
+		if (!pare_graph_row(&m->graph, i, &rows[n]))
+			continue;
+		for (int k = 0; k < rows[n].n_dims; k++)
+			rows[n].dims[k] = rows[n].dims[k] < 0 ? size : rows[n].dims[k];
+		n++;
+	}
+	return n > 0 && pare_model_set_rows(m, rows, n, err) == PARE_OK;
+}
+
 static enum pare_code input_shape(struct pare_net *net, int i, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;

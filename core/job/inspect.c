@@ -176,28 +176,13 @@ static bool may_be_inexecutable(enum pare_code code)
 
 /* Inputs with open sizes take those of a job's data. Whether the graph can be run at all does not hang on which they are, but for few graphs:
  * it can if it can for one of these. */
-static bool open_sizes(struct pare_model *m, int64_t size, struct pare_err *err)
-{
-	struct pare_row_shape rows[PARE_DATA_FIELDS];
-	int n = 0;
-
-	for (int i = 0; i < m->graph.n_inputs && n < PARE_DATA_FIELDS; i++) {
-		if (!pare_graph_row(&m->graph, i, &rows[n]))
-			continue;
-		for (int k = 0; k < rows[n].n_dims; k++)
-			rows[n].dims[k] = rows[n].dims[k] < 0 ? size : rows[n].dims[k];
-		n++;
-	}
-	return n > 0 && pare_model_set_rows(m, rows, n, err) == PARE_OK;
-}
-
 static enum pare_code plan(struct pare_model *m, struct pare_net **out, struct pare_err *why)
 {
 	static const int64_t size_table[] = {64, 224, 16};
 	const struct pare_net_options opt = {.n_threads = 1, .max_batch = 1, .training = false};
 	enum pare_code code = pare_net_new(m, &opt, out, why);
 
-	for (size_t i = 0; i < sizeof size_table / sizeof size_table[0] && code != PARE_OK && may_be_inexecutable(code) && open_sizes(m, size_table[i], why); i++)
+	for (size_t i = 0; i < sizeof size_table / sizeof size_table[0] && code != PARE_OK && may_be_inexecutable(code) && pare_model_open_rows(m, size_table[i], why); i++)
 		code = pare_net_new(m, &opt, out, why);
 	return code;
 }

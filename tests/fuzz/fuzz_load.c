@@ -1,6 +1,6 @@
 /* layer: core */
-/* Any bytes as far as a job goes before its first batch, and one batch: opened (Loops and attention are written anew, and read), planned, coupled. No
- * allocation of more than CAP succeeds, so that files that ask for much end early. */
+/* Any bytes as far as a job goes before its first batch, and one batch: opened (Loops and attention are written anew, and read), planned (sizes that are
+ * open are small), coupled. No allocation of more than CAP succeeds, so that files that ask for much end early. */
 #include <stdlib.h>
 
 #include "core/graph/net.h"
@@ -32,9 +32,8 @@ static void plan(const struct pare_model *m, bool training)
 	struct pare_structures *g = NULL;
 	struct pare_net *net = NULL;
 	struct pare_err err = {0};
-	if (pare_net_new(m, &opt, &net, &err) != PARE_OK && err.message[0] == '\0')
-		abort();
-	else if (net != NULL && training && pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, &err) != PARE_OK && err.message[0] == '\0')
+
+	if ((pare_net_new(m, &opt, &net, &err) != PARE_OK || (training && pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, &err) != PARE_OK)) && err.message[0] == '\0')
 		abort();
 	if (net != NULL && pare_net_macs(net) < 1000000)
 		pare_net_shard_forward(net, 0, 2, PARE_MODE_INFER, 0, 0);
@@ -52,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	pare_mem_set(&small);
 	if (pare_onnx_open((struct pare_span){data, n}, &own, &m, &err) != PARE_OK && err.message[0] == '\0')
 		abort();
+	(void)(m != NULL && pare_model_open_rows(m, 4, &err));
 	for (int training = 0; training < 2 && m != NULL; training++)
 		plan(m, training != 0);
 	pare_model_free(m);
