@@ -30,7 +30,8 @@ struct store_hook {
 void store_hook_done(struct store_hook *h);
 void store_hook_list_done(struct store_hook *list, int n);
 
-/* Makes id, owner, revision and times, written into h. With a job: PARE_E_NOT_FOUND when there is none; of one that has ended the last event is put into the outbox. PARE_E_LIMIT: STORE_MAX_HOOKS are there (those of jobs do not count). */
+/* Makes id, owner, revision and times, written into h. With a job: PARE_E_NOT_FOUND when there is none; of one that has ended the last event is put into the outbox. PARE_E_LIMIT: STORE_MAX_HOOKS
+ * are there of that job, or of none. */
 #define STORE_MAX_HOOKS 100
 PARE_MUST_USE enum pare_code store_hook_put(struct store_view v, struct store_hook *h, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_hook_get(struct store_view v, const char *id, struct store_hook *out, struct pare_err *err);

@@ -110,13 +110,16 @@ static enum pare_code put(struct store_view v, struct store_tx *tx, struct store
 	const struct store_ops *ops = v.store->ops;
 	struct store_job_row r = {.j = {.memory = NULL}};
 	int64_t n = 0;
-	enum pare_code code = h->job[0] != '\0' ? ops->job_load(tx, v.owner, h->job, &r, err) : ops->hook_count(tx, v.owner, &n, err);
+	bool of_job = h->job[0] != '\0';
+	enum pare_code code = of_job ? ops->job_load(tx, v.owner, h->job, &r, err) : PARE_OK;
 
+	if (code == PARE_OK)
+		code = ops->hook_count(tx, v.owner, h->job, &n, err);
 	if (code == PARE_OK && n >= STORE_MAX_HOOKS)
-		code = pare_err_set(err, PARE_E_LIMIT, NULL, "%d webhooks are there, which is the limit: delete one first", STORE_MAX_HOOKS);
+		code = pare_err_set(err, PARE_E_LIMIT, NULL, "%d webhooks %s, which is the limit: delete one first", STORE_MAX_HOOKS, of_job ? "hear of this job" : "are there");
 	if (code == PARE_OK)
 		code = ops->hook_insert(tx, h, err);
-	if (code == PARE_OK && h->job[0] != '\0' && store_job_status_final(r.j.status)) /* it ended while this was being made */
+	if (code == PARE_OK && of_job && store_job_status_final(r.j.status)) /* it ended while this was being made */
 		code = tell_last(v.store, tx, h, &r, err);
 	store_job_done(&r.j);
 	return code;

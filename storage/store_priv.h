@@ -139,7 +139,7 @@ struct store_ops {
 	enum pare_code (*hook_update)(struct store_tx *tx, const struct store_hook *h, struct pare_err *err);
 	enum pare_code (*hook_remove)(struct store_tx *tx, const char *id, struct pare_err *err); /* with its deliveries */
 	enum pare_code (*hook_page)(struct store_tx *tx, const struct store_range *r, struct store_hook *out, int *out_n, struct pare_err *err);
-	enum pare_code (*hook_count)(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err); /* those of no job */
+	enum pare_code (*hook_count)(struct store_tx *tx, const char *owner, const char *job, int64_t *out, struct pare_err *err); /* those of that job; "": of none */
 	/* The first enabled one of that job ("": of none) whose id is greater. */
 	enum pare_code (*hook_next)(struct store_tx *tx, const char *owner, const char *job, const char *after, struct store_hook *out, bool *out_found, struct pare_err *err);
 	enum pare_code (*delivery_insert)(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);

@@ -173,14 +173,14 @@ enum pare_code memory_hook_page(struct store_tx *tx, const struct store_range *r
 	return code;
 }
 
-enum pare_code memory_hook_count(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err)
+enum pare_code memory_hook_count(struct store_tx *tx, const char *owner, const char *job, int64_t *out, struct pare_err *err)
 {
 	(void)err;
 	*out = 0;
 	for (int i = 0; i < n_rows(tx, T_HOOKS); i++) {
 		const struct store_hook *h = row_at(tx, T_HOOKS, i);
 
-		*out += strcmp(h->owner, owner) == 0 && h->job[0] == '\0';
+		*out += strcmp(h->owner, owner) == 0 && strcmp(h->job, job) == 0;
 	}
 	return PARE_OK;
 }

@@ -199,11 +199,12 @@ enum pare_code sqlite_hook_remove(struct store_tx *tx, const char *id, struct pa
 	return sqlite_use_end(&u, "deleting a webhook", err);
 }
 
-enum pare_code sqlite_hook_count(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err)
+enum pare_code sqlite_hook_count(struct store_tx *tx, const char *owner, const char *job, int64_t *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_HOOK_COUNT);
 
 	sqlite_bind_str(&u, owner);
+	sqlite_bind_str(&u, job[0] != '\0' ? job : NULL);
 	if (sqlite_row(&u))
 		*out = sqlite_int(&u);
 	return sqlite_use_end(&u, "counting webhooks", err);

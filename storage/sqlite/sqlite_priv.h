@@ -241,7 +241,7 @@ enum pare_code sqlite_hook_update(struct store_tx *tx, const struct store_hook *
 enum pare_code sqlite_hook_load(struct store_tx *tx, const char *owner, const char *id, struct store_hook *out, struct pare_err *err);
 enum pare_code sqlite_hook_next(struct store_tx *tx, const char *owner, const char *job, const char *after, struct store_hook *out, bool *out_found, struct pare_err *err);
 enum pare_code sqlite_hook_remove(struct store_tx *tx, const char *id, struct pare_err *err);
-enum pare_code sqlite_hook_count(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err);
+enum pare_code sqlite_hook_count(struct store_tx *tx, const char *owner, const char *job, int64_t *out, struct pare_err *err);
 enum pare_code sqlite_hook_page(struct store_tx *tx, const struct store_range *r, struct store_hook *out, int *out_n, struct pare_err *err);
 enum pare_code sqlite_delivery_insert(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);
 enum pare_code sqlite_delivery_update(struct store_tx *tx, const struct store_delivery *d, struct pare_err *err);

@@ -139,7 +139,7 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_HOOK_UPDATE] = "UPDATE webhooks SET url = ?2, description = ?3, events = ?4, format = ?5, enabled = ?6, disabled_why = ?7, secret = ?8, old_secret = ?9, old_until_ms = ?10, "
                       "revision = ?11, updated_ms = ?12 WHERE id = ?1",
     [Q_HOOK_REMOVE] = "DELETE FROM webhooks WHERE id = ?1",
-    [Q_HOOK_COUNT] = "SELECT count(*) FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?1 AND job IS NULL",
+    [Q_HOOK_COUNT] = "SELECT count(*) FROM webhooks INDEXED BY webhooks_job WHERE owner = ?1 AND job IS ?2",
     [Q_HOOK_NEXT] = "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_match WHERE enabled = 1 AND owner = ?1 AND job IS ?2 AND id > ?3 ORDER BY id LIMIT 1",
     [Q_HOOKS] = HOOK_LIST("DESC"),
     [Q_HOOKS_ASC] = HOOK_LIST("ASC"),

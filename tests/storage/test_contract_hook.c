@@ -317,7 +317,9 @@ START_TEST(endpoints_are_limited)
 		hook_of(MINE(s), ENDINGS, "", &h);
 	h.job[0] = '\0';
 	ck_assert_int_eq(store_hook_put(MINE(s), &h, &err), PARE_E_LIMIT);
-	hook_of(MINE(s), ENDINGS, job, &h); /* those of jobs do not count */
+	for (int i = 0; i < STORE_MAX_HOOKS; i++)
+		hook_of(MINE(s), ENDINGS, job, &h); /* each job has its own */
+	ck_assert_int_eq(store_hook_put(MINE(s), &h, &err), PARE_E_LIMIT);
 	(void)snprintf(h.job, sizeof h.job, "job_01JD8Z3M2V9Q4T6R8W0Y2A4C6E");
 	ck_assert_int_eq(store_hook_put(MINE(s), &h, &err), PARE_E_NOT_FOUND);
 	end();
