@@ -8,7 +8,12 @@
 #include "core/graph/net_priv.h"
 #include "core/ops/kernels/elementwise.h"
 
-static float *data_at(const struct pare_net *net, const struct pare_net_shard *sh, int32_t value)
+static float *joint_at(const struct pare_net *net, int s, int32_t root, size_t joint)
+{
+	return net->joint + joint + (size_t)s * pare_net_value_elems(net, root, net->shard_rows);
+}
+
+float *pare_net_data_at(const struct pare_net *net, int s, int32_t value)
 {
 	const struct pare_net_value *v = value >= 0 ? &net->values[value] : NULL;
 
@@ -20,20 +25,33 @@ static float *data_at(const struct pare_net *net, const struct pare_net_shard *s
 	case PARE_PLACE_CONST:
 		return v->fixed;
 	case PARE_PLACE_SHARD:
-		return sh->mem + v->offset;
+		if (net->values[v->root].joint != PARE_JOINT_NONE)
+			return joint_at(net, s, v->root, net->values[v->root].joint) + (v->offset - net->values[v->root].offset);
+		return net->shards[s].mem + v->offset;
 	case PARE_PLACE_NONE:
 		break;
 	}
 	return NULL;
 }
 
-static float *grad_at(const struct pare_net *net, const struct pare_net_shard *sh, int32_t value)
+float *pare_net_grad_at(const struct pare_net *net, int s, int32_t value)
 {
 	const struct pare_net_value *v = value >= 0 ? &net->values[value] : NULL;
+	const struct pare_net_shard *sh = &net->shards[s];
 
 	if (v == NULL || v->grad_offset == PARE_GRAD_NONE)
 		return NULL;
+	if (net->values[v->grad_root].grad_joint != PARE_JOINT_NONE)
+		return joint_at(net, s, v->grad_root, net->values[v->grad_root].grad_joint);
 	return (net->values[v->grad_root].param >= 0 ? sh->grads : sh->mem) + v->grad_offset;
+}
+
+float *pare_net_seed_at(const struct pare_net *net, int s, int i)
+{
+	const struct pare_net_seed *seed = &net->seeds[i];
+	float *own = seed->copy ? NULL : pare_net_grad_at(net, s, net->outputs[i]);
+
+	return own != NULL ? own : net->shards[s].mem + seed->offset;
 }
 
 /* Where a node that trains moves its running statistics. */
@@ -72,16 +90,16 @@ static enum pare_code bind_node(struct pare_net *net, int s, struct pare_net_nod
 	for (size_t k = 0; k < n_in; k++) {
 		int32_t v = n->node->in[k];
 
-		in[k] = data_at(net, sh, v);
+		in[k] = pare_net_data_at(net, s, v);
 		if (n->backward && v >= 0 && pare_net_has_grad(net, n, (int)k))
-			out[n_out + k] = grad_at(net, sh, v);
+			out[n_out + k] = pare_net_grad_at(net, s, v);
 		shapes[k] = v >= 0 ? &sh->shapes[v] : NULL;
 	}
 	for (size_t k = 0; k < n_out; k++) {
 		int32_t v = n->node->out[k];
 
-		out[k] = data_at(net, sh, v);
-		in[n_in + k] = grad_at(net, sh, v);
+		out[k] = pare_net_data_at(net, s, v);
+		in[n_in + k] = pare_net_grad_at(net, s, v);
 		shapes[n_in + k] = v >= 0 ? &sh->shapes[v] : NULL;
 	}
 	*r = (struct pare_run){.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in = in, .out = out, .in_shape = shapes,
@@ -172,6 +190,23 @@ static enum pare_code bind_shard(struct pare_net *net, int s, struct pare_err *e
 	return PARE_OK;
 }
 
+/* The runs of a node whose units shards divide. */
+static enum pare_code bind_peers(struct pare_net *net, struct pare_err *err)
+{
+	for (int i = 0; i < net->n_nodes; i++) {
+		struct pare_net_node *n = &net->nodes[i];
+
+		if (!n->split)
+			continue;
+		n->peers = pare_arena_array(&net->arena, (size_t)net->n_shards, sizeof *n->peers);
+		if (n->peers == NULL)
+			return pare_err_nomem(err, 0);
+		for (int s = 0; s < net->n_shards; s++)
+			n->peers[s] = &net->shards[s].runs[i];
+	}
+	return PARE_OK;
+}
+
 enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
 {
 	enum pare_code code;
@@ -182,10 +217,15 @@ enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err)
 	net->prepared = net->n_prepared > 0 ? pare_alloc_aligned(net->n_prepared * sizeof *net->prepared) : NULL;
 	if (net->n_prepared > 0 && net->prepared == NULL)
 		return pare_err_nomem(err, net->n_prepared * sizeof *net->prepared);
+	net->joint = net->joint_len > 0 ? pare_alloc_aligned(net->joint_len * sizeof *net->joint) : NULL;
+	if (net->joint_len > 0 && net->joint == NULL)
+		return pare_err_nomem(err, net->joint_len * sizeof *net->joint);
 	net->stale = true;
 	code = bind_lending(net, err);
 	for (int s = 0; s < net->n_shards && code == PARE_OK; s++)
 		code = bind_shard(net, s, err);
+	if (code == PARE_OK)
+		code = bind_peers(net, err);
 	if (code != PARE_OK)
 		return code;
 	for (int i = 0; i < net->n_nodes; i++)
@@ -215,6 +255,12 @@ static void prepare(struct pare_net *net)
 	pthread_mutex_unlock(&net->lock);
 }
 
+/* Does the node run on this shard in this pass, with rows or without? */
+static bool takes_part(const struct pare_net_shard *sh, const struct pare_net_node *n, const struct pare_run *r)
+{
+	return sh->count > 0 || (sh->met && (n->op->meets || r->peers != NULL));
+}
+
 static void run_forward(struct pare_net *net, struct pare_net_shard *sh, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row)
 {
 	if (count != sh->count)
@@ -223,7 +269,8 @@ static void run_forward(struct pare_net *net, struct pare_net_shard *sh, int64_t
 		const struct pare_net_node *n = &net->nodes[i];
 		struct pare_run *r = &sh->runs[i];
 
-		if (n->view || n->constant || (count == 0 && !(sh->met && n->op->meets)))
+		r->peers = sh->met && r->sparse == NULL ? n->peers : NULL;
+		if (n->view || n->constant || !takes_part(sh, n, r))
 			continue;
 		r->mode = mode;
 		r->training = mode == PARE_MODE_TRAIN || mode == PARE_MODE_FROZEN;
@@ -234,14 +281,15 @@ static void run_forward(struct pare_net *net, struct pare_net_shard *sh, int64_t
 }
 
 /* Rows [at, at + count) between where the caller has them and where the pass has them. */
-static void copy_stages(struct pare_net *net, struct pare_net_shard *sh, int64_t at, int64_t count, bool outputs)
+static void copy_stages(struct pare_net *net, int s, int64_t at, int64_t count, bool outputs)
 {
+	const struct pare_net_shard *sh = &net->shards[s];
 	const struct pare_graph *g = &net->model->graph;
 
 	for (int i = outputs ? g->n_inputs : 0; i < g->n_inputs + (outputs ? g->n_outputs : 0); i++) {
 		int32_t v = i < g->n_inputs ? net->inputs[i] : net->outputs[i - g->n_inputs];
 		size_t row = pare_net_value_elems(net, v, 1);
-		float *stage = sh->mem + net->stages[i] + (size_t)at * row, *pass = data_at(net, sh, v);
+		float *stage = sh->mem + net->stages[i] + (size_t)at * row, *pass = pare_net_data_at(net, s, v);
 
 		if (i >= g->n_inputs || sh->lent[i] == NULL)
 			memcpy(outputs ? stage : pass, outputs ? pass : stage, (size_t)count * row * sizeof(float));
@@ -257,8 +305,10 @@ bool pare_net_shard_lend(struct pare_net *net, int s, int i, const float *x)
 }
 
 /* Lent inputs are read from row `at` on, or (at < 0) in their own memory again. */
-static void point_inputs(const struct pare_net *net, struct pare_net_shard *sh, int64_t at)
+static void point_inputs(const struct pare_net *net, int s, int64_t at)
 {
+	struct pare_net_shard *sh = &net->shards[s];
+
 	for (int i = 0; i < net->model->graph.n_inputs; i++) {
 		const float *x = sh->lent[i];
 
@@ -266,7 +316,7 @@ static void point_inputs(const struct pare_net *net, struct pare_net_shard *sh, 
 			continue;
 		if (at < 0)
 			sh->lent[i] = NULL;
-		x = at < 0 ? data_at(net, sh, net->inputs[i]) : x + (size_t)at * pare_net_value_elems(net, net->inputs[i], 1);
+		x = at < 0 ? pare_net_data_at(net, s, net->inputs[i]) : x + (size_t)at * pare_net_value_elems(net, net->inputs[i], 1);
 		for (int k = 0; k < net->n_readers[i]; k++) {
 			const struct pare_reader *r = &net->readers[i][k];
 
@@ -284,33 +334,32 @@ void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum par
 	sh->met = mode == PARE_MODE_TRAIN || mode == PARE_MODE_ESTIMATE;
 	prepare(net);
 	if (net->stages == NULL) {
-		point_inputs(net, sh, 0);
+		point_inputs(net, s, 0);
 		run_forward(net, sh, count, mode, step, first_row);
 	}
 	for (int64_t at = 0; at < count && net->stages != NULL; at += net->pass_rows) {
 		int64_t n = count - at < net->pass_rows ? count - at : net->pass_rows;
 
-		point_inputs(net, sh, at);
-		copy_stages(net, sh, at, n, false);
+		point_inputs(net, s, at);
+		copy_stages(net, s, at, n, false);
 		run_forward(net, sh, n, mode, step, first_row + at);
-		copy_stages(net, sh, at, n, true);
+		copy_stages(net, s, at, n, true);
 	}
-	point_inputs(net, sh, -1);
+	point_inputs(net, s, -1);
 }
 
-static void copy_seeds(struct pare_net *net, struct pare_net_shard *sh)
+static void copy_seeds(struct pare_net *net, int s)
 {
 	const struct pare_graph *g = &net->model->graph;
 
 	for (int i = 0; i < g->n_outputs; i++) {
-		const struct pare_net_seed *seed = &net->seeds[i];
-		size_t n = pare_shape_elems(&sh->shapes[net->outputs[i]]);
-		float *to = seed->copy ? grad_at(net, sh, net->outputs[i]) : NULL;
+		size_t n = pare_shape_elems(&net->shards[s].shapes[net->outputs[i]]);
+		float *to = net->seeds[i].copy ? pare_net_grad_at(net, s, net->outputs[i]) : NULL;
 
-		if (to != NULL && seed->first)
-			memcpy(to, sh->mem + seed->offset, n * sizeof(float));
+		if (to != NULL && net->seeds[i].first)
+			memcpy(to, pare_net_seed_at(net, s, i), n * sizeof(float));
 		else if (to != NULL)
-			pare_k_acc(n, sh->mem + seed->offset, to);
+			pare_k_acc(n, pare_net_seed_at(net, s, i), to);
 	}
 }
 
@@ -321,16 +370,36 @@ void pare_net_shard_backward(struct pare_net *net, int s)
 	if (sh->count == 0)
 		memset(sh->grads, 0, net->slab_len * sizeof(float));
 	else
-		copy_seeds(net, sh);
+		copy_seeds(net, s);
+	if (s == 0)
+		pare_net_note_splits(net);
 	for (int i = net->n_nodes - 1; i >= 0; i--)
-		if (net->nodes[i].backward && (sh->count > 0 || (sh->met && net->nodes[i].op->meets)))
+		if (net->nodes[i].backward && takes_part(sh, &net->nodes[i], &sh->runs[i]))
 			net->nodes[i].op->backward(&sh->runs[i]);
+}
+
+/* Where the first gradient of all shards in [begin, end) begins and ends; both are end if there is none. */
+static void find_summed(const struct pare_net *net, size_t begin, size_t end, size_t *first, size_t *last)
+{
+	*first = *last = end;
+	for (int i = 0; i < net->n_splits; i++) {
+		const struct pare_param_info *p = &net->params[net->splits[i].param];
+
+		if (!net->splits[i].summed || p->offset >= end || p->offset + p->n_elems <= begin)
+			continue;
+		*first = p->offset > begin ? p->offset : begin;
+		*last = p->offset + p->n_elems < end ? p->offset + p->n_elems : end;
+		return;
+	}
 }
 
 void pare_net_reduce_grads(const struct pare_net *net, size_t begin, size_t end, float *out)
 {
 	if (out != net->shards[0].grads)
 		memcpy(out + begin, net->shards[0].grads + begin, (end - begin) * sizeof(float));
-	for (int s = 1; s < net->n_shards; s++)
-		pare_k_acc(end - begin, net->shards[s].grads + begin, out + begin);
+	for (size_t at = begin, first, last; at < end; at = last) {
+		find_summed(net, at, end, &first, &last);
+		for (int s = 1; s < net->n_shards; s++)
+			pare_k_acc(first - at, net->shards[s].grads + at, out + at);
+	}
 }

@@ -112,6 +112,7 @@ void pare_net_free(struct pare_net *net)
 	pare_net_drop_structures(net);
 	pare_free(net->slab);
 	pare_free(net->prepared);
+	pare_free(net->joint);
 	pthread_mutex_destroy(&net->lock);
 	pare_arena_done(&net->arena);
 	pare_free(net);
@@ -322,25 +323,17 @@ void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *
 
 float *pare_net_shard_input(struct pare_net *net, int s, int i)
 {
-	return net->shards[s].mem + (net->stages != NULL ? net->stages[i] : net->values[net->inputs[i]].offset);
+	return net->stages != NULL ? net->shards[s].mem + net->stages[i] : pare_net_data_at(net, s, net->inputs[i]);
 }
 
 const float *pare_net_shard_output(const struct pare_net *net, int s, int i)
 {
-	const struct pare_net_value *v = &net->values[net->outputs[i]];
-
-	if (net->stages != NULL)
-		return net->shards[s].mem + net->stages[net->model->graph.n_inputs + i];
-	if (v->place == PARE_PLACE_PARAM)
-		return net->slab + v->offset;
-	if (v->place == PARE_PLACE_CONST)
-		return v->fixed;
-	return v->place == PARE_PLACE_SHARD ? net->shards[s].mem + v->offset : NULL;
+	return net->stages != NULL ? net->shards[s].mem + net->stages[net->model->graph.n_inputs + i] : pare_net_data_at(net, s, net->outputs[i]);
 }
 
 float *pare_net_shard_output_grad(struct pare_net *net, int s, int i)
 {
-	return net->opt.training ? net->shards[s].mem + net->seeds[i].offset : NULL;
+	return net->opt.training ? pare_net_seed_at(net, s, i) : NULL;
 }
 
 const float *pare_net_shard_grads(const struct pare_net *net, int s)

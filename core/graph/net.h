@@ -5,6 +5,8 @@
  * are one slab shared by all. A step is written by the caller in two parallel phases (core/train/loop.c):
  *   1. every shard: fill its inputs, pare_net_shard_forward, write the output gradients, pare_net_shard_backward;
  *   2. every thread: its slice of the slab: pare_net_reduce_grads (sum over shards in shard order), optimizer update.
+ * Layers whose weight is larger than their data are divided by output units instead, where the shards of a net that trains run together: each
+ * does its units for the rows of all (plan_split.c).
  * Kernels underneath are single-threaded. Same model, same options, same data: the same bits. (Another number of shards
  * may differ in the last bits: BLAS rounds a row by how many rows it is given at once.)
  *
@@ -122,10 +124,14 @@ enum pare_mode {
 void pare_net_shard_forward(struct pare_net *net, int s, int64_t count, enum pare_mode mode, uint64_t step, int64_t first_row);
 /* Does a node move running statistics in TRAIN? If none does, FROZEN is TRAIN, and ESTIMATE does nothing. */
 bool pare_net_has_statistics(const struct pare_net *net);
-/* Overwrites the shard's gradient slab with dL/d(params) of the last forward (zeros where count was 0). Once after each forward, whose
+/* Overwrites the shard's gradient slab with dL/d(params) of the last forward (zeros where count was 0; of layers divided by units shard 0's has
+ * the sum over all): pare_net_reduce_grads knows. Once after each forward, whose
  * data it writes over where it is through with them; inputs and outputs stay. */
 void pare_net_shard_backward(struct pare_net *net, int s);
 const float *pare_net_shard_grads(const struct pare_net *net, int s);
+/* Of parameter p, and the gap behind it, floats [*begin, *end) of the slab are those that shard s should update: the parts of all shards
+ * are all of it, and begin and end with cache lines. Shards that had their parts of a gradient to themselves have them in their caches. */
+void pare_net_param_part(const struct pare_net *net, int p, int s, size_t *begin, size_t *end);
 /* out[begin..end) = sum over shards, in shard order; out may be shard 0's own slab. */
 void pare_net_reduce_grads(const struct pare_net *net, size_t begin, size_t end, float *out);
 

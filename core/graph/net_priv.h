@@ -1,4 +1,4 @@
-/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, edges.c, idiom.c, attend.c, fuse.c, layout.c, plan.c (memory), plan_grad.c and exec.c. */
+/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, edges.c, idiom.c, attend.c, fuse.c, layout.c, plan.c (memory), plan_grad.c, plan_split.c and exec.c. */
 #ifndef PARE_GRAPH_NET_PRIV_H
 #define PARE_GRAPH_NET_PRIV_H
 
@@ -17,6 +17,7 @@ enum pare_place {
 };
 
 #define PARE_GRAD_NONE ((size_t)-1)
+#define PARE_JOINT_NONE ((size_t)-1)
 
 struct pare_net_value {
 	struct pare_shape shape;
@@ -40,6 +41,10 @@ struct pare_net_value {
 	float *fixed;
 	int32_t grad_root; /* the value whose gradient this one shares: itself, or a view's origin */
 	size_t grad_offset; /* into each shard's memory, or into the gradient slab for parameters; PARE_GRAD_NONE */
+	int32_t grad_slot;  /* grad_roots of one slot share memory; -1: in none */
+	/* Of a root and of a grad_root: where in net->joint the rows of all shards stand, one shard's behind the other's; PARE_JOINT_NONE: in each
+	 * shard's memory (plan_split.c). */
+	size_t joint, grad_joint;
 };
 
 struct pare_net_node {
@@ -56,6 +61,8 @@ struct pare_net_node {
 	size_t state_offset;
 	size_t prepared_offset, n_prepared; /* into net->prepared */
 	float **states; /* by shard; NULL without state */
+	bool split;     /* shards divide its units, if they run together: peers, by shard (plan_split.c) */
+	const struct pare_run **peers;
 	int64_t macs;
 };
 
@@ -72,6 +79,13 @@ struct pare_net_seed {
 	size_t offset; /* into each shard's memory; PARE_GRAD_NONE if nothing needs it */
 	bool copy;     /* to the value's own gradient, at the start of backward */
 	bool first;    /* overwrite, not add */
+};
+
+/* A node whose units shards divide, and its weight. */
+struct pare_net_split {
+	int node, param;
+	int64_t n_units, unit; /* floats of a unit, where units stand one after the other in the weight; else 0 */
+	bool summed; /* by the last backward pass: shard 0 has the gradient of all shards */
 };
 
 /* An operand of a node that stands in the memory of an input, so many floats from its beginning. */
@@ -114,8 +128,13 @@ struct pare_net {
 	struct pare_param_info *params;
 	size_t slab_len;
 	float *slab;
+	struct pare_net_split *splits; /* in the order of parameters */
+	int n_splits;
+	size_t *even_before; /* by parameter: floats of those before it of which shards update equal parts; behind the last: of all */
 	struct pare_net_seed *seeds; /* by graph output */
 	size_t shard_len;            /* floats of a shard's memory */
+	size_t joint_len;
+	float *joint;                /* memory of all shards */
 	size_t scratch_offset;
 	size_t n_prepared;
 	float *prepared;     /* what nodes keep of parameters in a net that does not train */
@@ -192,6 +211,15 @@ PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err
 bool pare_net_shardable(struct pare_net *net);
 /* plan_grad.c: which gradients exist, in what order they add up, where they live. */
 PARE_MUST_USE enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err);
+/* exec.c: where a value, its gradient, and what the caller writes as the gradient of output i stand for shard s; NULL: nowhere. */
+float *pare_net_data_at(const struct pare_net *net, int s, int32_t value);
+float *pare_net_grad_at(const struct pare_net *net, int s, int32_t value);
+float *pare_net_seed_at(const struct pare_net *net, int s, int i);
+/* plan.c: a run with the shapes of a node's operands for all rows of a pass, and no pointers. */
+PARE_MUST_USE enum pare_code pare_net_run_shapes(struct pare_net *net, const struct pare_net_node *n, struct pare_run *out, struct pare_err *err);
+/* plan_split.c: nodes whose units shards divide; after the gradients are planned. What the backward pass that shard 0 is about to run does of it. */
+PARE_MUST_USE enum pare_code pare_net_plan_splits(struct pare_net *net, struct pare_err *err);
+void pare_net_note_splits(struct pare_net *net);
 /* exec.c: pointers of every node on every shard; runs the constant nodes. */
 PARE_MUST_USE enum pare_code pare_net_bind(struct pare_net *net, struct pare_err *err);
 

@@ -388,6 +388,26 @@ static bool can_prepare(const struct pare_net *net, const struct pare_net_node *
 	return true;
 }
 
+enum pare_code pare_net_run_shapes(struct pare_net *net, const struct pare_net_node *n, struct pare_run *out, struct pare_err *err)
+{
+	size_t n_in = (size_t)n->node->n_in, n_out = (size_t)n->node->n_out;
+	const struct pare_shape **view = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *view);
+	struct pare_shape *shapes = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *shapes);
+
+	if (view == NULL || shapes == NULL)
+		return pare_err_nomem(err, 0);
+	for (size_t k = 0; k < n_in + n_out; k++) {
+		int32_t v = k < n_in ? n->node->in[k] : n->node->out[k - n_in];
+
+		if (v < 0)
+			continue;
+		pare_net_resolve(net, v, net->pass_rows, &shapes[k]);
+		view[k] = &shapes[k];
+	}
+	*out = (struct pare_run){.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in_shape = view, .out_shape = view + n_in, .last = n->last};
+	return PARE_OK;
+}
+
 /* Scratch is shared by all nodes of a shard, state is each node's own. */
 static enum pare_code place_work_memory(struct pare_net *net, struct pare_err *err)
 {
@@ -395,22 +415,12 @@ static enum pare_code place_work_memory(struct pare_net *net, struct pare_err *e
 
 	for (int i = 0; i < net->n_nodes; i++) {
 		struct pare_net_node *n = &net->nodes[i];
-		size_t n_in = (size_t)n->node->n_in, n_out = (size_t)n->node->n_out, size;
-		const struct pare_shape **view = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *view);
-		struct pare_shape *shapes = pare_arena_array(&net->arena, n_in + n_out + 1, sizeof *shapes);
-		struct pare_run r = {.args = n->args, .n_in = n->node->n_in, .n_out = n->node->n_out, .in_shape = view, .last = n->last};
+		struct pare_run r;
+		enum pare_code code = pare_net_run_shapes(net, n, &r, err);
+		size_t size;
 
-		if (view == NULL || shapes == NULL)
-			return pare_err_nomem(err, 0);
-		r.out_shape = view + n_in;
-		for (size_t k = 0; k < n_in + n_out; k++) {
-			int32_t v = k < n_in ? n->node->in[k] : n->node->out[k - n_in];
-
-			if (v < 0)
-				continue;
-			pare_net_resolve(net, v, net->pass_rows, &shapes[k]);
-			view[k] = &shapes[k];
-		}
+		if (code != PARE_OK)
+			return code;
 		size = n->op->scratch != NULL ? n->op->scratch(&r) : 0;
 		scratch = size > scratch ? size : scratch;
 		if (can_prepare(net, n)) {
@@ -516,6 +526,8 @@ enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err)
 		code = pare_net_plan_grads(net, err);
 	else if (code == PARE_OK)
 		code = pare_net_place(net, NULL, 0, err);
+	if (code == PARE_OK)
+		code = pare_net_plan_splits(net, err);
 	if (code == PARE_OK)
 		code = place_work_memory(net, err);
 	if (code == PARE_OK && net->stages != NULL)

@@ -149,14 +149,17 @@ static void set_offsets(struct pare_net *net, const struct planner *p)
 		struct pare_net_value *v = &net->values[i];
 		const struct grad *g = &p->grads[v->grad_root];
 
+		v->grad_slot = -1;
 		if (!v->needs_grad || !g->has)
 			continue;
-		if (net->values[v->grad_root].param >= 0)
+		if (net->values[v->grad_root].param >= 0) {
 			v->grad_offset = net->values[v->grad_root].offset;
-		else if (g->seed)
+		} else if (g->seed) {
 			v->grad_offset = net->values[v->grad_root].grad_offset;
-		else
+		} else {
+			v->grad_slot = g->slot;
 			v->grad_offset = p->slots[g->slot].offset;
+		}
 	}
 }
 

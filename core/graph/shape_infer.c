@@ -206,6 +206,7 @@ static void init_shapes(struct pare_net *net)
 		nv->param = -1;
 		nv->root = nv->grad_root = i;
 		nv->grad_offset = PARE_GRAD_NONE;
+		nv->joint = nv->grad_joint = PARE_JOINT_NONE;
 		if (t == NULL)
 			continue;
 		nv->dtype = pare_dtype_computed(t->dtype);

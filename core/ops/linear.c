@@ -202,6 +202,112 @@ static void packed_input_grad(const struct pare_run *r, bool tb, int64_t m, int6
 	pare_packed_mul(m, k, n, r->grad_out[0], n, r->scratch, NULL, r->grad_in[0], k, r->accumulate[0]);
 }
 
+/* --- units divided among shards (run.peers) */
+
+/* The weight is stored [units, k] when tb, else [k, units]; dw is shard 0's. This shard's part of units, and of inputs for the gradient of x. */
+struct divided {
+	bool tb;
+	int64_t n, k;
+	const float *w;
+	float *dw;
+	int64_t unit, n_units, input, n_inputs;
+};
+
+static struct divided divide(const struct pare_run *r, bool tb)
+{
+	const struct pare_shape *w = r->in_shape[1];
+	struct divided d = {.tb = tb, .n = w->dims[tb ? 0 : 1], .k = w->dims[tb ? 1 : 0], .w = r->in[1], .dw = r->peers[0]->grad_in[1]};
+
+	pare_run_part(r, d.n, &d.unit, &d.n_units);
+	pare_run_part(r, d.k, &d.input, &d.n_inputs);
+	return d;
+}
+
+/* m rows of x[m, k] and y[m, n], and of their gradients. */
+struct rows {
+	int64_t m;
+	const float *x, *dy;
+	float *y, *dx;
+};
+
+static struct rows rows_of(const struct pare_run *r, const struct divided *d)
+{
+	return (struct rows){.m = (int64_t)pare_shape_elems(r->in_shape[0]) / d->k, .x = r->in[0], .dy = r->grad_out[0], .y = r->out[0], .dx = r->grad_in[0]};
+}
+
+static bool follows(const struct rows *a, const struct rows *b, const struct divided *d)
+{
+	return b->x == a->x + a->m * d->k && b->y == a->y + a->m * d->n && (a->dy == NULL || b->dy == a->dy + a->m * d->n) &&
+	       (a->dx == NULL || b->dx == a->dx + a->m * d->k);
+}
+
+/* The rows of shard *s and of those behind it that stand where its end; *s moves on. */
+static struct rows next_rows(const struct pare_run *r, const struct divided *d, int *s)
+{
+	struct rows all = rows_of(r->peers[(*s)++], d);
+
+	for (; *s < r->n_shards; (*s)++) {
+		struct rows more = rows_of(r->peers[*s], d);
+
+		if (!follows(&all, &more, d))
+			break;
+		all.m += more.m;
+	}
+	return all;
+}
+
+static void units_forward(const struct divided *d, const struct rows *rows, const float *bias)
+{
+	for (int64_t i = 0; i < rows->m && bias != NULL; i++)
+		memcpy(rows->y + i * d->n + d->unit, bias + d->unit, (size_t)d->n_units * sizeof *bias);
+	pare_gemm_part(false, d->tb, rows->m, d->n_units, d->k, 1.0f, rows->x, d->k, d->w + d->unit * (d->tb ? d->k : 1), d->tb ? d->k : d->n,
+	    bias != NULL ? 1.0f : 0.0f, rows->y + d->unit, d->n);
+}
+
+static void split_forward(const struct pare_run *r, bool tb, const float *bias)
+{
+	struct divided d = divide(r, tb);
+
+	pare_pool_meet(r->team);
+	for (int s = 0; s < r->n_shards;) {
+		struct rows rows = next_rows(r, &d, &s);
+
+		units_forward(&d, &rows, bias);
+	}
+	pare_pool_meet(r->team);
+}
+
+static void units_grad(const struct divided *d, const struct rows *rows, bool acc)
+{
+	if (d->tb)
+		pare_gemm_part(true, false, d->n_units, d->k, rows->m, 1.0f, rows->dy + d->unit, d->n, rows->x, d->k, acc ? 1.0f : 0.0f,
+		    d->dw + d->unit * d->k, d->k);
+	else
+		pare_gemm_part(true, false, d->k, d->n_units, rows->m, 1.0f, rows->x, d->k, rows->dy + d->unit, d->n, acc ? 1.0f : 0.0f, d->dw + d->unit, d->n);
+}
+
+static void inputs_grad(const struct divided *d, const struct rows *rows, bool acc)
+{
+	pare_gemm_part(false, !d->tb, rows->m, d->n_inputs, d->n, 1.0f, rows->dy, d->n, d->w + d->input * (d->tb ? 1 : d->n), d->tb ? d->k : d->n,
+	    acc ? 1.0f : 0.0f, rows->dx + d->input, d->k);
+}
+
+static void split_backward(const struct pare_run *r, bool tb)
+{
+	struct divided d = divide(r, tb);
+	bool acc = r->accumulate[1];
+
+	pare_pool_meet(r->team);
+	for (int s = 0; s < r->n_shards; acc = true) {
+		struct rows rows = next_rows(r, &d, &s);
+
+		units_grad(&d, &rows, acc);
+		if (rows.dx != NULL)
+			inputs_grad(&d, &rows, r->accumulate[0]);
+	}
+	pare_pool_meet(r->team);
+}
+
 static void gemm_forward(const struct pare_run *r)
 {
 	const struct gemm_args *g = r->args;
@@ -211,6 +317,8 @@ static void gemm_forward(const struct pare_run *r)
 	if (gemm_is_sparse(r)) {
 		pare_sparse_product(r->sparse, r->in[1], g->trans_b != 0, y->dims[0], r->in[0], bias ? r->in[2] : NULL, g->beta, false, r->out[0],
 		    r->scratch);
+	} else if (r->peers != NULL) {
+		split_forward(r, g->trans_b != 0, bias ? r->in[2] : NULL);
 	} else if (r->prepared != NULL) {
 		packed_product(r, &g->then, GEMM_MAX_IN, y->dims[0], y->dims[1], a->dims[1], r->prepared, bias ? r->in[2] : NULL);
 		return;
@@ -274,6 +382,8 @@ static void gemm_backward(const struct pare_run *r)
 
 	if (gemm_is_sparse(r))
 		sparse_backward(r, g->trans_b != 0, m);
+	else if (r->peers != NULL)
+		split_backward(r, g->trans_b != 0);
 	else
 		dense_backward(r, m, n, k);
 	if (r->n_in > 2 && r->grad_in[2] != NULL && is_row(r->in_shape[2], n))
@@ -434,6 +544,8 @@ static void matmul_forward(const struct pare_run *r)
 	matmul_plan(r, &mm);
 	if (r->sparse != NULL) {
 		pare_sparse_product(r->sparse, r->in[1], false, mm.m, r->in[0], bias, 1.0f, false, r->out[0], r->scratch);
+	} else if (r->peers != NULL) {
+		split_forward(r, false, bias);
 	} else if (r->prepared != NULL) {
 		packed_product(r, &args->then, MATMUL_MAX_IN, mm.m, mm.n, mm.k, r->prepared, bias);
 		return;
@@ -490,6 +602,8 @@ static void matmul_backward(const struct pare_run *r)
 	matmul_plan(r, &mm);
 	if (r->sparse != NULL) {
 		sparse_backward(r, false, mm.m);
+	} else if (r->peers != NULL) {
+		split_backward(r, false);
 	} else {
 		if (grad_in[0] != NULL && r->in_shape[1]->n_dims == 2 && pare_packing_pays(mm.m, mm.k, mm.n)) {
 			packed_input_grad(r, false, mm.m, mm.n, mm.k);
@@ -512,6 +626,11 @@ static bool matmul_product(const struct pare_run *r, struct pare_product *out)
 	*out = (struct pare_product){.weight_in = 1, .bias_in = -1, .groups = 1, .n_rows = (int64_t)pare_shape_product(a, 0, a->n_dims - 1),
 	    .n_out = b->dims[1], .n_in = b->dims[0], .w_out = 1, .w_in = b->dims[1]};
 	return true;
+}
+
+static bool matmul_splits(const struct pare_run *r)
+{
+	return r->in_shape[1]->n_dims == 2 && r->in_shape[0]->n_dims >= 2;
 }
 
 static void matmul_unfold(const struct pare_run *r, int64_t group, int64_t first, int64_t n, float *x)
@@ -561,12 +680,12 @@ const struct pare_op pare_op_linear_table[] = {
     {.domain = "", .name = "Gemm", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = GEMM_MAX_IN, .min_out = 1, .max_out = 1,
      .args_size = sizeof(struct gemm_args), .args = gemm_arg_table, .weight_in = PARE_BIT(0) | PARE_BIT(1),
      .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .sparse_in = PARE_BIT(1), .infer = gemm_infer, .scratch = gemm_scratch,
-     .forward = gemm_forward, .backward = gemm_backward, .couple = gemm_couple, .macs = gemm_macs, .product = gemm_product, .unfold = gemm_unfold,
+     .forward = gemm_forward, .backward = gemm_backward, .couple = gemm_couple, .macs = gemm_macs, .product = gemm_product, .unfold = gemm_unfold, .splits = gemm_is_plain,
      .absorb = gemm_absorb, .prepared = gemm_prepared, .prepare_in = PARE_BIT(1), .prepare = gemm_prepare},
     {.domain = "", .name = "MatMul", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 2, .max_in = MATMUL_MAX_IN, .min_out = 1, .max_out = 1,
      .weight_in = PARE_BIT(0) | PARE_BIT(1), .grad_uses_in = PARE_BIT(0) | PARE_BIT(1), .sparse_in = PARE_BIT(1), .infer = matmul_infer,
      .scratch = matmul_scratch, .forward = matmul_forward, .backward = matmul_backward, .couple = matmul_couple, .macs = matmul_macs,
-     .product = matmul_product, .unfold = matmul_unfold, .args_size = sizeof(struct matmul_args), .absorb = matmul_absorb,
+     .product = matmul_product, .unfold = matmul_unfold, .splits = matmul_splits, .args_size = sizeof(struct matmul_args), .absorb = matmul_absorb,
      .prepared = matmul_prepared, .prepare_in = PARE_BIT(1), .prepare = matmul_prepare},
     {.name = NULL},
 };

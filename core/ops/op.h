@@ -109,6 +109,9 @@ struct pare_run {
 	struct pare_pool *team;
 	int shard, n_shards;
 	float *const *states; /* by shard */
+	/* Rows with `splits`: this node's run on every shard, where shards divide the units of the weight among them (pare_run_part) and each does its
+	 * part for the rows of all. NULL: all units, own rows. */
+	const struct pare_run *const *peers;
 	const float *prepared;        /* NULL: nothing is */
 	bool last;                    /* images stand as [N, ..., C], and so do the dimensions of their shapes */
 	/* of this pass */
@@ -118,6 +121,19 @@ struct pare_run {
 	int32_t node;
 	int64_t first_row;
 };
+
+/* Of n units [*first, *first + *count) are part s of n_parts: whole cache lines of floats, but for the last. */
+static inline void pare_part(int64_t n, int s, int n_parts, int64_t *first, int64_t *count)
+{
+	int64_t lines = (n + 15) / 16, end = 16 * (lines * (s + 1) / n_parts);
+
+	*first = 16 * (lines * s / n_parts);
+	*count = (end < n ? end : n) - *first;
+}
+static inline void pare_run_part(const struct pare_run *r, int64_t n, int64_t *first, int64_t *count)
+{
+	pare_part(n, r->shard, r->n_shards, first, count);
+}
 
 /* Where an axis of [N, C, ...] stands in the shapes that r holds. */
 static inline int pare_run_axis(const struct pare_run *r, int axis, int n_dims)
@@ -257,6 +273,8 @@ struct pare_op {
 	bool (*product)(const struct pare_run *r, struct pare_product *out);
 	/* x[n, n_in]: the data that rows [first, first + n) of group g multiply, after forward. */
 	void (*unfold)(const struct pare_run *r, int64_t g, int64_t first, int64_t n, float *x);
+	/* Where product holds: do forward and backward know run.peers? NULL: no. */
+	bool (*splits)(const struct pare_run *r);
 	enum pare_layout (*layout)(const struct pare_node_view *v); /* NULL: PLAIN; shapes as for couple */
 	bool (*step)(const struct pare_node_view *v, int operand, struct pare_step *out); /* NULL: the row is no step */
 	/* Notes in args that the row does the step, too, after those before; false if it cannot. Rows with `layout` are asked only if channels

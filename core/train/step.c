@@ -2,7 +2,7 @@
  * microsecond; with one thread it is two calls):
  *
  *   1   every thread, its shard of the batch: fill, forward, loss and its gradient, backward into the shard's own slab
- *   2   every thread, its slice of the parameter slab: sum the shards' gradients, then update
+ *   2   every thread, its slice of the parameter slab (pare_net_param_part): sum the shards' gradients, then update
  *
  * Between them the losses of the shards are added in shard order and in double, and looked at. Two more phases exist for what
  * needs all of something: noise on weights is drawn before the first; clipping by norm and shared weights need the sums of gradients (and their squares) first; a group penalty goes over
@@ -22,17 +22,10 @@
 #include "core/ops/kernels/elementwise.h"
 
 #define BLOCK ((size_t)2048) /* floats */
-#define LINE ((size_t)16)
 
 static bool has_penalty(const struct pare_train_options *opt)
 {
 	return opt->n_penalties > 0 || opt->noise != NULL || opt->clip_weights > 0.0 || opt->optimizer_args.weight_decay > 0.0;
-}
-
-/* Where tensor p ends and p + 1 begins; the gap after a tensor goes with it (its floats are zero and stay zero). */
-static size_t param_end(const struct pare_net *net, int p)
-{
-	return p + 1 < pare_net_n_params(net) ? pare_net_param(net, p + 1)->offset : pare_net_slab_len(net);
 }
 
 static void add_segment(struct pare_worker *w, size_t begin, size_t end, bool prunable)
@@ -49,23 +42,16 @@ static void add_segment(struct pare_worker *w, size_t begin, size_t end, bool pr
 
 static void plan_slice(struct pare_run *run, int t)
 {
-	struct pare_worker *w = &run->workers[t];
-	size_t len = pare_net_slab_len(run->net);
-	size_t n_lines = (len + LINE - 1) / LINE, n = (size_t)run->n_threads, i = (size_t)t;
-	size_t begin = n_lines * i / n * LINE, end = n_lines * (i + 1) / n * LINE;
 	bool penalty = has_penalty(run->opt);
-	size_t b, e;
+	size_t begin, end;
 
-	if (end > len)
-		end = len;
 	for (int p = 0; p < pare_net_n_params(run->net); p++) {
 		const struct pare_param_info *info = pare_net_param(run->net, p);
 
 		if (info->buffer)
 			continue;
-		b = info->offset > begin ? info->offset : begin;
-		e = param_end(run->net, p) < end ? param_end(run->net, p) : end;
-		add_segment(w, b, e, penalty && info->prunable);
+		pare_net_param_part(run->net, p, t, &begin, &end);
+		add_segment(&run->workers[t], begin, end, penalty && info->prunable);
 	}
 }
 

@@ -355,6 +355,34 @@ START_TEST(masks_hold)
 }
 END_TEST
 
+/* Layers that shards divide by units (core/graph/plan_split.c): the same training as on one thread, up to rounding. */
+START_TEST(divided_layers_train_alike)
+{
+	static const struct pare_arch_layer layers[] = {{.units = 96, .activation = PARE_ACT_TANH}, {.units = 96, .activation = PARE_ACT_TANH}, {.units = 2}};
+	struct fixture f[4] = {{.net = NULL}};
+	struct pare_err err = {0};
+
+	for (int t = 0; t < 4; t++) {
+		const struct mask_case *c = &mask_table[_i];
+		struct pare_train_options opt = train_options(c->optimizer, 0.01, 3, 30);
+
+		opt.optimizer_args.momentum = c->momentum;
+		opt.optimizer_args.nesterov = c->nesterov;
+		opt.clip_norm = c->clip_norm;
+		opt.clip_weights = c->clip;
+		add_penalty(&opt, "l1", c->l1);
+		add_penalty(&opt, "l2", c->l2);
+		net_make(&f[t], 2, 3, layers, t + 1, 30);
+		circle_data(&f[t], 100, 0.0);
+		ck_ok(pare_train(f[t].net, f[t].data, &opt, NULL, &err));
+		for (size_t i = 0; i < pare_net_slab_len(f[0].net); i++)
+			ck_assert_double_eq_tol((double)pare_net_slab(f[t].net)[i], (double)pare_net_slab(f[0].net)[i], 2e-5);
+	}
+	for (int t = 0; t < 4; t++)
+		fixture_done(&f[t]);
+}
+END_TEST
+
 static void train_copy(int n_threads, uint64_t seed, int stage, const char *optimizer, float out[1024])
 {
 	struct pare_train_options opt = train_options(optimizer, 0.01, 3, 16);
@@ -672,6 +700,7 @@ static TCase *cases(void)
 	tcase_add_test(tc, class_weights_divide_by_the_batch);
 	tcase_add_loop_test(tc, group_lasso_empties_units, 0, 2);
 	tcase_add_loop_test(tc, masks_hold, 0, (int)(sizeof mask_table / sizeof *mask_table));
+	tcase_add_loop_test(tc, divided_layers_train_alike, 0, (int)(sizeof mask_table / sizeof *mask_table));
 	tcase_add_loop_test(tc, same_options_same_bits, 0, 2);
 	tcase_add_test(tc, reports_tell_what_happens);
 	tcase_add_test(tc, keep_best_ends_with_the_best_epoch);
