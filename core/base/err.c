@@ -60,6 +60,13 @@ enum pare_code pare_err_nomem(struct pare_err *err, size_t n_bytes)
 	return pare_err_set(err, PARE_E_NOMEM, NULL, "out of memory: %zu bytes could not be allocated", n_bytes);
 }
 
+enum pare_code pare_err_canceled(struct pare_err *err, const atomic_bool *cancel)
+{
+	if (cancel == NULL || !atomic_load_explicit(cancel, memory_order_relaxed))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_CANCELED, NULL, "the job was canceled");
+}
+
 enum pare_code pare_err_errno(struct pare_err *err, int errnum, const char *what)
 {
 	enum pare_code code = PARE_E_IO;

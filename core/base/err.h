@@ -7,6 +7,7 @@
 #define PARE_BASE_ERR_H
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 enum pare_code {
@@ -67,6 +68,9 @@ enum pare_code pare_err_nomem(struct pare_err *err, size_t n_bytes);
 
 /* An errno after a failed call: ENOSPC/EDQUOT become PARE_E_STORE_FULL, ENOMEM PARE_E_NOMEM, others PARE_E_IO. */
 enum pare_code pare_err_errno(struct pare_err *err, int errnum, const char *what);
+
+/* What long work asks now and then: PARE_E_CANCELED, worded in one place, once the flag is set. cancel NULL: never. */
+PARE_MUST_USE enum pare_code pare_err_canceled(struct pare_err *err, const atomic_bool *cancel);
 
 /* The stable string ("shape_mismatch"), title and class of a code. Unknown numbers read as internal_error. */
 const char *pare_code_string(enum pare_code code);

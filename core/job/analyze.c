@@ -106,15 +106,16 @@ static void write_layer(const struct job_run *r, const struct job_search *s, str
 
 /* --- structures */
 
-static void find_structures(struct job_run *r)
+static enum pare_code find_structures(struct job_run *r, struct pare_err *err)
 {
 	struct pare_err why;
 
 	if (r->cut.gone == NULL && pare_cut_init(&r->cut, r->net, &why) != PARE_OK)
-		return;
+		return PARE_OK;
 	for (int g = 0; g < PARE_GRANULARITY_LAYER; g++)
-		if (r->structures[g] == NULL && pare_structures_new(r->net, (enum pare_granularity)g, &r->structures[g], &why) != PARE_OK)
+		if (r->structures[g] == NULL && pare_structures_new(r->net, (enum pare_granularity)g, job_cancel_flag(), &r->structures[g], &why) != PARE_OK)
 			r->structures[g] = NULL;
+	return job_check_canceled(r->w, err);
 }
 
 /* --- sizes */
@@ -226,7 +227,9 @@ static enum pare_code analyze(struct job_run *r, struct job_search *s, struct pa
 
 	if (code != PARE_OK)
 		return code;
-	find_structures(r);
+	code = find_structures(r, err);
+	if (code != PARE_OK)
+		return code;
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "object", "analysis");
 	pare_json_key_int(b, "n_params", r->n_params);

@@ -27,7 +27,7 @@ enum pare_code job_check_dead(struct job_run *r, struct pare_err *err)
 	enum pare_code code = pare_shrink_check(r->model, err);
 
 	if (code == PARE_OK && *g == NULL)
-		code = pare_structures_new(r->net, PARE_GRANULARITY_CHANNEL, g, err);
+		code = pare_structures_new(r->net, PARE_GRANULARITY_CHANNEL, job_cancel_flag(), g, err);
 	if (code == PARE_OK && r->cut.gone == NULL)
 		code = pare_cut_init(&r->cut, r->net, err);
 	return code;

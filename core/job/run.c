@@ -257,7 +257,7 @@ static enum pare_code regroup(struct job_run *r, struct pare_err *err)
 			continue;
 		pare_structures_free(r->structures[g]);
 		r->structures[g] = NULL;
-		code = pare_structures_new(r->net, (enum pare_granularity)g, &r->structures[g], err);
+		code = pare_structures_new(r->net, (enum pare_granularity)g, job_cancel_flag(), &r->structures[g], err);
 	}
 	return code;
 }

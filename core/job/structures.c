@@ -81,7 +81,7 @@ static enum pare_code structures(struct job_run *r, const struct pare_args *args
 	enum pare_code code = PARE_OK;
 
 	if (*at == NULL)
-		code = pare_structures_new(r->net, granularity_of(args), at, err);
+		code = pare_structures_new(r->net, granularity_of(args), job_cancel_flag(), at, err);
 	*out = *at;
 	return code;
 }
@@ -168,7 +168,7 @@ static enum pare_code write_shrunk(struct job_run *r, struct pare_err *err)
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
 	pare_buf_init(&r->shrunk.file, cap);
 	if (code == PARE_OK)
-		code = pare_shrink(r->net, r->model, &r->cut, &rw, err);
+		code = pare_shrink(r->net, r->model, &r->cut, job_cancel_flag(), &rw, err);
 	if (code != PARE_OK)
 		return code;
 	code = pare_onnx_rewrite(r->model, &rw, &r->shrunk.file, err);

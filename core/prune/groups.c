@@ -269,6 +269,7 @@ static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
 		struct pare_net_step step;
 		struct pare_ties ties;
 
+		code = pare_err_canceled(err, j->cancel);
 		pare_net_step_at(j->net, i, &step);
 		pare_net_step_ties(j->net, i, &ties);
 		if (ties.full)
@@ -420,12 +421,14 @@ void pare_joiner_done(struct pare_joiner *j)
 static enum pare_code pin_whole(struct pare_joiner *j, struct pare_err *err)
 {
 	uint32_t *count = pare_calloc((size_t)j->slices->n + 1, sizeof *count);
+	enum pare_code code = PARE_OK;
 
 	if (count == NULL)
 		return pare_err_nomem(err, j->slices->n * sizeof *count);
-	for (size_t at = 0; at < (size_t)j->slices->n_values * PARE_MAX_DIMS; at++) {
+	for (size_t at = 0; at < (size_t)j->slices->n_values * PARE_MAX_DIMS && code == PARE_OK; at++) {
 		struct axis a = {j->slices->base[at], j->slices->len[at]};
 
+		code = pare_err_canceled(err, j->cancel);
 		for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++)
 			if (++count[pare_ties_find(j, a.base + i)] == a.len)
 				pin(j, a.base + i, PARE_PIN_WHOLE, -1);
@@ -433,7 +436,7 @@ static enum pare_code pin_whole(struct pare_joiner *j, struct pare_err *err)
 			count[pare_ties_find(j, a.base + i)] = 0;
 	}
 	pare_free(count);
-	return PARE_OK;
+	return code;
 }
 
 enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, const struct pare_graph *g, const struct pare_slices *slices,
@@ -442,7 +445,7 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 	enum pare_code code;
 	size_t open;
 
-	*j = (struct pare_joiner){.net = net, .slices = slices};
+	*j = (struct pare_joiner){.net = net, .slices = slices, .cancel = j->cancel};
 	j->parent = pare_calloc((size_t)slices->n + 1, sizeof *j->parent);
 	j->by = pare_calloc((size_t)slices->n + 1, sizeof *j->by);
 	j->why = pare_calloc((size_t)slices->n + 1, 1);
@@ -459,9 +462,10 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 	while (code == PARE_OK) {
 		bool moved = settle_forced(j, &open);
 
+		code = pare_err_canceled(err, j->cancel);
 		if (open == j->n_folds)
 			break;
-		if (!moved)
+		if (!moved && code == PARE_OK)
 			choose(j, open, granularity);
 	}
 	return code == PARE_OK ? pin_whole(j, err) : code;

@@ -10,6 +10,7 @@
 #ifndef PARE_PRUNE_GROUPS_H
 #define PARE_PRUNE_GROUPS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,8 +63,9 @@ struct pare_structures {
 	struct pare_arena arena;
 };
 
-/* The net must outlive the groups. PARE_E_LIMIT for nets of more than 2^27 slices. */
-PARE_MUST_USE enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_structures **out, struct pare_err *err);
+/* The net must outlive the groups. PARE_E_LIMIT for nets of more than 2^27 slices; PARE_E_CANCELED soon after cancel is set (NULL: never). */
+PARE_MUST_USE enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, const atomic_bool *cancel, struct pare_structures **out,
+    struct pare_err *err);
 void pare_structures_free(struct pare_structures *g);
 
 /* Which value and axis a slice belongs to; returns its index there. */

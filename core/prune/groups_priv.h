@@ -18,6 +18,7 @@ struct pare_fold {
 struct pare_joiner {
 	const struct pare_net *net;
 	const struct pare_slices *slices;
+	const atomic_bool *cancel; /* looked at between steps; may be NULL */
 	bool *open; /* by value: what pare_net_find_open says */
 	uint32_t *parent;
 	/* of roots: */
@@ -30,7 +31,7 @@ struct pare_joiner {
 
 PARE_MUST_USE enum pare_code pare_slices_init(struct pare_slices *s, const struct pare_net *net, const struct pare_graph *g, struct pare_err *err);
 void pare_slices_done(struct pare_slices *s);
-/* Fills j even when it fails (pare_joiner_done). */
+/* Of j only cancel is read. Fills it even when it fails (pare_joiner_done). */
 PARE_MUST_USE enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, const struct pare_graph *g, const struct pare_slices *slices,
     enum pare_granularity granularity, struct pare_err *err);
 void pare_joiner_done(struct pare_joiner *j);

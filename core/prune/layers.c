@@ -12,6 +12,7 @@ struct finder {
 	const struct pare_net *net;
 	const struct pare_graph *g;
 	struct pare_arena *arena;
+	const atomic_bool *cancel; /* may be NULL */
 	int *uses;   /* by value: inputs of steps that it is, and outputs of the graph */
 	int *inside; /* by value: of these, within the branch */
 	int *maker;  /* by value: the step, -1 */
@@ -173,14 +174,17 @@ static enum pare_code find(struct finder *f, struct pare_branches *out, struct p
 		for (int k = 0; k < s.node->n_out; k++)
 			f->maker[s.node->out[k] >= 0 ? s.node->out[k] : f->g->n_values] = i;
 	}
-	for (int i = 0; i < (int)n_steps - 1 && code == PARE_OK; i++)
-		code = try_sum(f, i, out, err);
+	for (int i = 0; i < (int)n_steps - 1 && code == PARE_OK; i++) {
+		code = pare_err_canceled(err, f->cancel);
+		if (code == PARE_OK)
+			code = try_sum(f, i, out, err);
+	}
 	return code;
 }
 
-enum pare_code pare_branches_find(const struct pare_net *net, struct pare_arena *arena, struct pare_branches *out, struct pare_err *err)
+enum pare_code pare_branches_find(const struct pare_net *net, struct pare_arena *arena, const atomic_bool *cancel, struct pare_branches *out, struct pare_err *err)
 {
-	struct finder f = {.net = net, .g = &pare_net_model(net)->graph, .arena = arena};
+	struct finder f = {.net = net, .g = &pare_net_model(net)->graph, .arena = arena, .cancel = cancel};
 	enum pare_code code;
 
 	*out = (struct pare_branches){.n = 0};

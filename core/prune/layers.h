@@ -17,8 +17,8 @@ struct pare_branches {
 	struct pare_branch *list; /* in the order of the graph */
 	int n;
 };
-/* Everything is in the arena, which must be initialised. */
-PARE_MUST_USE enum pare_code pare_branches_find(const struct pare_net *net, struct pare_arena *arena, struct pare_branches *out, struct pare_err *err);
+/* Everything is in the arena, which must be initialised. PARE_E_CANCELED soon after cancel is set (NULL: never). */
+PARE_MUST_USE enum pare_code pare_branches_find(const struct pare_net *net, struct pare_arena *arena, const atomic_bool *cancel, struct pare_branches *out, struct pare_err *err);
 /* Is every index of the branch's parameters gone? */
 bool pare_branch_gone(const struct pare_branch *b, const struct pare_net *net, const struct pare_cut *cut);
 

@@ -25,6 +25,7 @@ struct shrinker {
 	const struct pare_net *net;
 	const struct pare_model *m;
 	const struct pare_cut *cut;
+	const atomic_bool *cancel; /* may be NULL */
 	struct pare_rewrite *rw;
 	struct pare_shape *shapes; /* by value, as they will be */
 	const char **written;      /* by value: the initializer that stands for a constant */
@@ -472,7 +473,7 @@ static int32_t stands_for(const struct shrinker *s, int32_t value)
 static enum pare_code leave_out(struct shrinker *s)
 {
 	const struct pare_graph *g = &s->m->graph;
-	enum pare_code code = pare_branches_find(s->net, &s->rw->arena, &s->branches, s->err);
+	enum pare_code code = pare_branches_find(s->net, &s->rw->arena, s->cancel, &s->branches, s->err);
 
 	s->left_out = pare_arena_array(&s->rw->arena, (size_t)g->n_nodes + 1, sizeof *s->left_out);
 	if (code == PARE_OK && s->left_out == NULL)
@@ -522,18 +523,22 @@ static enum pare_code shrink(struct shrinker *s)
 	for (int32_t v = 0; v < g->n_values && s->code == PARE_OK; v++) {
 		if (!resized(s, v) || is_empty(&s->shapes[v]))
 			continue;
+		s->code = pare_err_canceled(s->err, s->cancel);
 		s->rw->shapes[v] = &s->shapes[v];
-		if (g->values[v].init != NULL)
+		if (g->values[v].init != NULL && s->code == PARE_OK)
 			s->code = shrink_init(s, v);
 	}
-	for (int i = 0; i < pare_net_n_steps(s->net) && s->code == PARE_OK; i++)
+	for (int i = 0; i < pare_net_n_steps(s->net) && s->code == PARE_OK; i++) {
 		resize_step(s, i);
+		s->code = s->code == PARE_OK ? pare_err_canceled(s->err, s->cancel) : s->code;
+	}
 	return s->code == PARE_OK ? pare_rewrite_drop_dead(s->rw, g, s->err) : s->code;
 }
 
-enum pare_code pare_shrink(const struct pare_net *net, const struct pare_model *m, const struct pare_cut *c, struct pare_rewrite *out, struct pare_err *err)
+enum pare_code pare_shrink(const struct pare_net *net, const struct pare_model *m, const struct pare_cut *c, const atomic_bool *cancel, struct pare_rewrite *out,
+    struct pare_err *err)
 {
-	struct shrinker s = {.net = net, .m = m, .cut = c, .rw = out, .err = err};
+	struct shrinker s = {.net = net, .m = m, .cut = c, .cancel = cancel, .rw = out, .err = err};
 	enum pare_code code = pare_rewrite_init(out, m, err);
 
 	if (code != PARE_OK)

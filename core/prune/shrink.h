@@ -17,7 +17,8 @@ PARE_MUST_USE enum pare_code pare_shrink_check(const struct pare_model *m, struc
 /* The changes that take what is gone out of the model's graph, with the model's present values (pare_net_store first): smaller
  * initializers, node attributes and constant inputs that name sizes, shapes in value_info, and no node or initializer that
  * nothing needs any more. The net was planned over m. PARE_E_UNSUPPORTED as pare_shrink_check, and for
- * tensors of types that are not whole bytes. *out is pare_rewrite_done by the caller. */
-PARE_MUST_USE enum pare_code pare_shrink(const struct pare_net *net, const struct pare_model *m, const struct pare_cut *c, struct pare_rewrite *out, struct pare_err *err);
+ * tensors of types that are not whole bytes; PARE_E_CANCELED soon after cancel is set (NULL: never). *out is pare_rewrite_done by the caller. */
+PARE_MUST_USE enum pare_code pare_shrink(const struct pare_net *net, const struct pare_model *m, const struct pare_cut *c, const atomic_bool *cancel,
+    struct pare_rewrite *out, struct pare_err *err);
 
 #endif

@@ -19,6 +19,7 @@ struct builder {
 	const struct pare_net *net;
 	const struct pare_graph *graph;
 	enum pare_granularity granularity;
+	const atomic_bool *cancel;
 	uint64_t *use;      /* by axis: what operators do with it */
 	uint32_t *unit_of;  /* by root: unit + 1 */
 	uint64_t *shape_of; /* by unit: which axes, hashed */
@@ -190,6 +191,7 @@ static enum pare_code fill_groups(struct builder *b, struct pare_err *err)
 	struct pare_structures *g = b->g;
 	struct pare_structure *sorted = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *sorted);
 	uint64_t *shapes = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *shapes);
+	enum pare_code code = PARE_OK;
 	int at = 0;
 
 	g->groups = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *g->groups);
@@ -219,9 +221,11 @@ static enum pare_code fill_groups(struct builder *b, struct pare_err *err)
 		sorted[gr->first + gr->n++] = g->units[u];
 	}
 	g->units = sorted;
-	for (int k = 0; k < g->n_groups; k++)
+	for (int k = 0; k < g->n_groups && code == PARE_OK; k++) {
+		code = pare_err_canceled(err, b->cancel);
 		describe(b, &g->groups[k]);
-	return PARE_OK;
+	}
+	return code;
 }
 
 /* --- pins */
@@ -294,6 +298,7 @@ static enum pare_code build(struct builder *b, struct pare_err *err)
 	size_t n_axes = (size_t)b->graph->n_values * PARE_MAX_DIMS;
 	enum pare_code code = pare_slices_init(&g->slices, b->net, b->graph, err);
 
+	b->j.cancel = b->cancel;
 	if (code == PARE_OK)
 		code = pare_join(&b->j, b->net, b->graph, &g->slices, b->granularity, err);
 	if (code != PARE_OK)
@@ -304,7 +309,9 @@ static enum pare_code build(struct builder *b, struct pare_err *err)
 		return pare_err_nomem(err, 0);
 	note_uses(b);
 	mark_roots(b);
-	code = fill_units(b, err);
+	code = pare_err_canceled(err, b->cancel);
+	if (code == PARE_OK)
+		code = fill_units(b, err);
 	if (code != PARE_OK)
 		return code;
 	b->shape_of = pare_calloc((size_t)g->n_units + 1, sizeof *b->shape_of);
@@ -326,7 +333,7 @@ static enum pare_code build_layers(struct builder *b, struct pare_err *err)
 	enum pare_code code = pare_slices_init(&g->slices, b->net, b->graph, err);
 
 	if (code == PARE_OK)
-		code = pare_branches_find(b->net, &g->arena, &found, err);
+		code = pare_branches_find(b->net, &g->arena, b->cancel, &found, err);
 	if (code != PARE_OK)
 		return code;
 	g->whole = true;
@@ -355,9 +362,10 @@ static enum pare_code build_layers(struct builder *b, struct pare_err *err)
 	return PARE_OK;
 }
 
-enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, struct pare_structures **out, struct pare_err *err)
+enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, const atomic_bool *cancel, struct pare_structures **out,
+    struct pare_err *err)
 {
-	struct builder b = {.net = net, .graph = &pare_net_model(net)->graph, .granularity = granularity};
+	struct builder b = {.net = net, .graph = &pare_net_model(net)->graph, .granularity = granularity, .cancel = cancel};
 	enum pare_code code;
 
 	b.g = pare_calloc(1, sizeof *b.g);

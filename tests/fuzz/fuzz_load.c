@@ -33,7 +33,7 @@ static void plan(const struct pare_model *m, bool training)
 	struct pare_net *net = NULL;
 	struct pare_err err = {0};
 
-	if ((pare_net_new(m, &opt, &net, &err) != PARE_OK || (training && pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, &err) != PARE_OK)) && err.message[0] == '\0')
+	if ((pare_net_new(m, &opt, &net, &err) != PARE_OK || (training && pare_structures_new(net, PARE_GRANULARITY_CHANNEL, NULL, &g, &err) != PARE_OK)) && err.message[0] == '\0')
 		abort();
 	if (net != NULL && pare_net_macs(net) < 1000000)
 		pare_net_shard_forward(net, 0, 2, PARE_MODE_INFER, 0, 0);

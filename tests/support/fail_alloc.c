@@ -8,10 +8,16 @@
 
 static atomic_long n_calls, n_live;
 static long fail_at;
+static atomic_bool *told;
 
 static int fails(void)
 {
-	return atomic_fetch_add(&n_calls, 1) + 1 == fail_at;
+	if (atomic_fetch_add(&n_calls, 1) + 1 != fail_at)
+		return 0;
+	if (told == NULL)
+		return 1;
+	atomic_store(told, true);
+	return 0;
 }
 
 static void *fa_alloc(void *ctx, size_t n_bytes, size_t align)
@@ -52,7 +58,14 @@ void fail_alloc_install(long nth)
 	atomic_store(&n_calls, 0);
 	atomic_store(&n_live, 0);
 	fail_at = nth;
+	told = NULL;
 	pare_mem_set(&a);
+}
+
+void fail_alloc_tell(long nth, atomic_bool *flag)
+{
+	fail_alloc_install(nth);
+	told = flag;
 }
 
 long fail_alloc_count(void)

@@ -17,7 +17,7 @@ static struct pare_structures *groups_of(const struct pare_net *net, enum pare_g
 {
 	struct pare_structures *g = NULL;
 	struct pare_err err = {0};
-	enum pare_code code = pare_structures_new(net, granularity, &g, &err);
+	enum pare_code code = pare_structures_new(net, granularity, NULL, &g, &err);
 
 	ck_assert_msg(code == PARE_OK, "%s: %s", err.where, err.message);
 	return g;
@@ -229,7 +229,7 @@ START_TEST(nothing_cut_nothing_changed)
 	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)before.data, before.len}, &m, &err), PARE_OK);
 	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
 	ck_assert_int_eq(pare_cut_init(&cut, net, &err), PARE_OK);
-	ck_assert_int_eq(pare_shrink(net, m, &cut, &rw, &err), PARE_OK);
+	ck_assert_int_eq(pare_shrink(net, m, &cut, NULL, &rw, &err), PARE_OK);
 	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &after, &err), PARE_OK);
 	ck_assert_uint_eq(before.len, after.len);
 	ck_assert_mem_eq(before.data, after.data, before.len);
@@ -287,7 +287,7 @@ static int ck_shrinks(struct gb *b, const char *group)
 	pare_cut_mask(&cut, net, &mask);
 	infer(net, masked);
 	ck_assert_int_eq(pare_net_store(net, m, &err), PARE_OK);
-	ck_assert_int_eq(pare_shrink(net, m, &cut, &rw, &err), PARE_OK);
+	ck_assert_int_eq(pare_shrink(net, m, &cut, NULL, &rw, &err), PARE_OK);
 	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &smaller, &err), PARE_OK);
 	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)smaller.data, smaller.len}, &after, &err), PARE_OK);
 	ck_assert_msg(pare_net_new(after, &opt, &small, &err) == PARE_OK, "%s: %s", err.where, err.message);
@@ -396,18 +396,18 @@ START_TEST(own_axes_stay)
 }
 END_TEST
 
-static enum pare_code group_and_shrink(const struct pare_net *net, const struct pare_model *m, struct pare_err *err)
+static enum pare_code group_and_shrink(const struct pare_net *net, const struct pare_model *m, const atomic_bool *cancel, struct pare_err *err)
 {
 	struct pare_structures *g = NULL;
 	struct pare_rewrite rw;
 	struct pare_cut cut = {.any = false};
-	enum pare_code code = pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, err);
+	enum pare_code code = pare_structures_new(net, PARE_GRANULARITY_CHANNEL, cancel, &g, err);
 
 	if (code == PARE_OK)
 		code = pare_cut_init(&cut, net, err);
 	if (code == PARE_OK) {
 		(void)pare_cut_unit(&cut, g, 0);
-		code = pare_shrink(net, m, &cut, &rw, err);
+		code = pare_shrink(net, m, &cut, cancel, &rw, err);
 	}
 	if (code == PARE_OK)
 		pare_rewrite_done(&rw);
@@ -424,15 +424,53 @@ START_TEST(memory_runs_out)
 	long n;
 
 	fail_alloc_install(0);
-	ck_assert_int_eq(group_and_shrink(net, gb_model(b), &err), PARE_OK);
+	ck_assert_int_eq(group_and_shrink(net, gb_model(b), NULL, &err), PARE_OK);
 	n = fail_alloc_count();
 	ck_assert_int_gt(n, 0);
 	for (long i = 1; i <= n; i++) {
 		fail_alloc_install(i);
-		ck_assert_int_eq(group_and_shrink(net, gb_model(b), &err), PARE_E_NOMEM);
+		ck_assert_int_eq(group_and_shrink(net, gb_model(b), NULL, &err), PARE_E_NOMEM);
 		ck_assert_int_eq(fail_alloc_live(), 0);
 	}
 	fail_alloc_remove();
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* Whenever the job is canceled, it ends there and not when all is done. */
+START_TEST(canceled_on_the_way)
+{
+	struct gb *b = attention();
+	struct pare_net *net = nc_net(b, 1, 1, false);
+	struct pare_structures *g = NULL;
+	struct pare_cut cut;
+	struct pare_rewrite rw;
+	struct pare_err err = {0};
+	atomic_bool cancel = true;
+	long n, n_canceled = 0;
+
+	for (int i = 0; i < PARE_N_GRANULARITIES; i++)
+		ck_assert_int_eq(pare_structures_new(net, (enum pare_granularity)i, &cancel, &g, &err), PARE_E_CANCELED);
+	ck_assert_int_eq(pare_cut_init(&cut, net, &err), PARE_OK);
+	ck_assert_int_eq(pare_shrink(net, gb_model(b), &cut, &cancel, &rw, &err), PARE_E_CANCELED);
+	pare_cut_done(&cut);
+	fail_alloc_install(0);
+	ck_assert_int_eq(group_and_shrink(net, gb_model(b), NULL, &err), PARE_OK);
+	n = fail_alloc_count();
+	for (long i = 1; i <= n; i++) {
+		enum pare_code code;
+
+		cancel = false;
+		fail_alloc_tell(i, &cancel);
+		code = group_and_shrink(net, gb_model(b), &cancel, &err);
+		ck_assert(code == PARE_OK || code == PARE_E_CANCELED);
+		ck_assert(i > n / 2 || fail_alloc_count() < n);
+		ck_assert_int_eq(fail_alloc_live(), 0);
+		n_canceled += code == PARE_E_CANCELED;
+	}
+	fail_alloc_remove();
+	ck_assert_int_gt(n_canceled, n * 3 / 4);
 	pare_net_free(net);
 	gb_free(b);
 }
@@ -454,6 +492,7 @@ int main(void)
 	tcase_add_test(c, targets_of_other_shapes_stay);
 	tcase_add_test(c, own_axes_stay);
 	tcase_add_test(c, memory_runs_out);
+	tcase_add_test(c, canceled_on_the_way);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

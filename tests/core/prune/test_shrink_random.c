@@ -261,7 +261,7 @@ static void one_graph(uint64_t seed, struct tally *t)
 		enum pare_granularity what = granularity_at(seed, step);
 		struct pare_structures *g = NULL;
 
-		ck_ok(pare_structures_new(was.net, what, &g, &err));
+		ck_ok(pare_structures_new(was.net, what, NULL, &g, &err));
 		if (what == PARE_GRANULARITY_LAYER)
 			t->layers += cut_layers(&cut, g, &r);
 		else
@@ -274,7 +274,7 @@ static void one_graph(uint64_t seed, struct tally *t)
 	run_half(&was, x, masked, seed);
 	ck_ok(pare_net_store(was.net, was.model, &err));
 	write_masked(&was, seed);
-	ck_ok(pare_shrink(was.net, was.model, &cut, &rw, &err));
+	ck_ok(pare_shrink(was.net, was.model, &cut, NULL, &rw, &err));
 	ck_ok(pare_onnx_rewrite(was.model, &rw, &now.file, &err));
 	keep_file(&now, seed, "shrunk");
 	open_half(&now, &row, seed);

@@ -30,7 +30,7 @@ static void open_bench(struct bench *b)
 	pare_rng_init(&r, 3, "test", 0);
 	for (size_t i = 0; i < pare_net_slab_len(b->f.net); i++)
 		pare_net_slab(b->f.net)[i] = (float)pare_rng_normal(&r);
-	ck_ok(pare_structures_new(b->f.net, PARE_GRANULARITY_CHANNEL, &b->g, &err));
+	ck_ok(pare_structures_new(b->f.net, PARE_GRANULARITY_CHANNEL, NULL, &b->g, &err));
 	ck_ok(pare_cut_init(&b->cut, b->f.net, &err));
 	ck_ok(pare_mask_init(&b->mask, b->f.net, &err));
 	ck_assert_int_eq(b->g->n_groups, 3);
@@ -250,7 +250,7 @@ START_TEST(scales_rank_channels)
 	gb_node(gb, "Conv", "last", "b last.weight", "y");
 	gb_output(gb, "y");
 	net = nc_net(gb, 1, 1, true);
-	ck_ok(pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, &err));
+	ck_ok(pare_structures_new(net, PARE_GRANULARITY_CHANNEL, NULL, &g, &err));
 	ck_ok(pare_cut_init(&cut, net, &err));
 	ck_ok(pare_mask_init(&mask, net, &err));
 	ck_ok(pare_prune_structures(net, g, &o, &cut, &mask, &n, &err));

@@ -47,7 +47,7 @@ static void open_bench(struct bench *b, int n_inputs)
 		csv_row(&b->f, n_inputs, x, r % 2);
 	}
 	csv_end(&b->f, PARE_TASK_CLASSIFY, 0);
-	ck_ok(pare_structures_new(b->net, PARE_GRANULARITY_CHANNEL, &b->g, &err));
+	ck_ok(pare_structures_new(b->net, PARE_GRANULARITY_CHANNEL, NULL, &b->g, &err));
 	ck_ok(pare_cut_init(&b->cut, b->net, &err));
 	ck_ok(pare_mask_init(&b->mask, b->net, &err));
 }

@@ -19,7 +19,7 @@ static void make(struct fixture *f, struct pare_fit *fit, struct pare_structures
 	net_make(f, 2, 2, layers, 1, ROWS);
 	circle_data(f, ROWS, 0);
 	ck_ok(pare_fit_make(f->net, f->data, NULL, fit, &err));
-	ck_ok(pare_structures_new(f->net, PARE_GRANULARITY_CHANNEL, g, &err));
+	ck_ok(pare_structures_new(f->net, PARE_GRANULARITY_CHANNEL, NULL, g, &err));
 	ck_assert_int_eq((*g)->n_units, HIDDEN);
 }
 
@@ -189,7 +189,7 @@ START_TEST(ranks_are_those_of_the_maps)
 	}
 	csv_end(&f, PARE_TASK_CLASSIFY, 0);
 	ck_ok(pare_fit_make(net, f.data, NULL, &fit, &err));
-	ck_ok(pare_structures_new(net, PARE_GRANULARITY_CHANNEL, &g, &err));
+	ck_ok(pare_structures_new(net, PARE_GRANULARITY_CHANNEL, NULL, &g, &err));
 	ck_assert_int_eq(g->n_units, 3);
 	opt.fit = &fit;
 	ck_ok(pare_activations(net, g, f.data, &opt, PARE_STRUCTURE_STAT_RANK, &seen, &err));
