@@ -11,9 +11,15 @@ PARED_MNIST_DIR=$(sh scripts/mnist.sh) || exit 1
 PARE_CORE_BIN=$PWD/$b/pare-core
 case $b in /*) PARE_CORE_BIN=$b/pare-core ;; esac
 PARED_SEEN=$(mktemp) # which answers of which operations the tests have seen
+reports=$(mktemp -d)
 case $b in # slow programs: Check multiplies its time limits, the scenarios theirs (tests/support/py/daemon.py)
 *asan | *ubsan | *tsan | *cover)
 	export PARED_SANITIZED=1 CK_TIMEOUT_MULTIPLIER=20
+	# What sanitizers say goes into files, and any file is an error: a daemon that a scenario kills, and an engine whose answer is whole, have
+	# an exit status that nobody asks for. The daemon hands these variables on to its engines.
+	export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$reports/asan"
+	export UBSAN_OPTIONS="${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}print_stacktrace=1:log_path=$reports/ubsan"
+	export TSAN_OPTIONS="${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$reports/tsan"
 	;;
 esac
 export PARED_SRC PARED_VENV PARED_MNIST_DIR PARE_CORE_BIN PARED_SEEN
@@ -30,8 +36,16 @@ wanted() {
 	return 1
 }
 
+# reported NAME: shows what sanitizers have said since the last call; true if there was anything
+reported() {
+	[ -n "$(ls "$reports")" ] || return 1
+	echo "$1: a sanitizer's report"
+	cat "$reports"/*
+	rm -f "$reports"/*
+}
+
 log=$(mktemp)
-trap 'rm -f "$log" "$PARED_SEEN"' EXIT
+trap 'rm -rf "$log" "$PARED_SEEN" "$reports"' EXIT
 checks=0 failures=0 errors=0 programs=0
 for t in "$b"/tests/*/test_* "$b"/tests/*/*/test_*; do
 	{ [ -x "$t" ] && [ -f "$t" ]; } || continue
@@ -51,6 +65,7 @@ for t in "$b"/tests/*/test_* "$b"/tests/*/*/test_*; do
 		$totals
 	TOTALS
 	checks=$((checks + c)) failures=$((failures + f)) errors=$((errors + e))
+	if reported "$t"; then status=1; fi
 	[ "$status" = 0 ] || [ $((f + e)) != 0 ] || errors=$((errors + 1))
 done
 
@@ -64,6 +79,9 @@ for f in "$b"/tests/fuzz/fuzz_*; do
 	if ! timeout 120 "$f" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
 		cat "$log"
 		echo "fuzz corpus $name: failed"
+		reported "$f"
+		failures=$((failures + 1))
+	elif reported "$f"; then
 		failures=$((failures + 1))
 	fi
 done
