@@ -307,7 +307,7 @@ static void note(struct transfer *t, CURLcode result)
 {
 	static const enum api_hook_outcome outcome_of[STORE_N_DELIVERY_STATUS] = {
 	    [STORE_PENDING] = API_HOOK_RETRYING, [STORE_DELIVERED] = API_HOOK_SUCCEEDED, [STORE_UNDELIVERED] = API_HOOK_FAILED};
-	struct store_attempt a = {.at_ms = t->at_ms, .duration_ms = srv_env.mono_ms(NULL) - t->began_ms};
+	struct store_attempt a = {.due_ms = t->d.next_ms, .at_ms = t->at_ms, .duration_ms = srv_env.mono_ms(NULL) - t->began_ms};
 	struct srv_webhook *w = t->w;
 	char error[CURL_ERROR_SIZE];
 	struct pare_err err = {0};
@@ -353,12 +353,12 @@ static void finish_done(struct srv_webhook *w)
 /* --- the outbox */
 struct load {
 	int of_hook, of_owner;
-	bool itself; /* this delivery */
+	const struct transfer *itself; /* of this delivery */
 };
 
 static struct load load_beside(const struct srv_webhook *w, const struct store_delivery *d, const struct store_hook *h)
 {
-	struct load l = {.itself = false};
+	struct load l = {.itself = NULL};
 
 	for (int i = 0; i < N_TRANSFERS; i++) {
 		const struct transfer *t = &w->transfers[i];
@@ -367,7 +367,8 @@ static struct load load_beside(const struct srv_webhook *w, const struct store_d
 			continue;
 		l.of_hook += strcmp(t->h.id, h->id) == 0;
 		l.of_owner += strcmp(t->h.owner, h->owner) == 0;
-		l.itself |= strcmp(t->d.id, d->id) == 0;
+		if (strcmp(t->d.id, d->id) == 0)
+			l.itself = t;
 	}
 	return l;
 }
@@ -425,8 +426,10 @@ static bool begin_some(struct srv_webhook *w)
 		struct load l = load_beside(w, &list[i].d, &list[i].h);
 		bool waits = t == NULL || l.of_hook >= PER_HOOK || l.of_owner >= PER_OWNER;
 
-		if (l.itself)
+		if (l.itself != NULL) {
+			w->more |= l.itself->d.next_ms != list[i].d.next_ms; /* asked for again: after this attempt */
 			continue;
+		}
 		full = t == NULL;
 		w->more |= waits;
 		if (!waits)

@@ -86,6 +86,7 @@ PARE_MUST_USE enum pare_code store_delivery_due(struct store *s, const struct st
 void store_due_list_done(struct store_due *list, int n);
 
 struct store_attempt {
+	int64_t due_ms; /* next_ms of the delivery that was sent */
 	int64_t at_ms, duration_ms;
 	int http_status;      /* 0: no answer */
 	const char *error;    /* NULL: none */
@@ -94,7 +95,8 @@ struct store_attempt {
 	int64_t next_ms;      /* PENDING: when to try again */
 	const char *disable;  /* not NULL: the endpoint is disabled for this reason, and everything else that is pending for it fails, too */
 };
-/* Notes an attempt. One whose delivery or endpoint has gone meanwhile is forgotten (PARE_OK). */
+/* Notes an attempt. One whose delivery or endpoint has gone meanwhile is forgotten (PARE_OK). If the delivery was asked for again meanwhile, which its next_ms tells, the attempt
+ * goes into the log and changes nothing else but what it disables: it stays due. */
 PARE_MUST_USE enum pare_code store_delivery_tried(struct store *s, const char *id, const struct store_attempt *a, struct pare_err *err);
 /* Forgets deliveries that ended before that time. */
 PARE_MUST_USE enum pare_code store_delivery_purge(struct store *s, int64_t before_ms, int *out_n, struct pare_err *err);

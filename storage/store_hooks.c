@@ -325,6 +325,7 @@ enum pare_code store_hook_test(struct store_view v, const char *hook, struct sto
 static enum pare_code again(struct store_view v, struct store_tx *tx, const char *hook, const char *id, struct store_delivery *d, struct pare_err *err)
 {
 	struct store_hook h = {.memory = NULL};
+	int64_t due;
 	enum pare_code code = load_enabled(v, tx, hook, &h, err);
 
 	store_hook_done(&h);
@@ -335,7 +336,8 @@ static enum pare_code again(struct store_view v, struct store_tx *tx, const char
 	d->status = STORE_PENDING;
 	d->n_tries = 0;
 	d->finished_ms = 0;
-	d->next_ms = wall(v.store);
+	due = wall(v.store);
+	d->next_ms = due != d->next_ms ? due : due + 1; /* another one, so that an attempt that is under way is known to be of before (store_delivery_tried) */
 	v.store->n_put++;
 	return v.store->ops->delivery_update(tx, d, err);
 }
@@ -458,12 +460,14 @@ static enum pare_code tried(struct store *s, struct store_tx *tx, const char *id
 {
 	struct store_delivery d = {.memory = NULL};
 	enum pare_code code = s->ops->delivery_load(tx, NULL, id, &d, err);
+	bool again;
 
 	if (code != PARE_OK)
 		return code == PARE_E_NOT_FOUND ? PARE_OK : code;
 	d.n_attempts++;
-	d.n_tries++;
-	if (d.status == STORE_PENDING || a->status != STORE_PENDING) { /* else its endpoint was disabled while this attempt was under way, and there is no next one */
+	again = d.status == STORE_PENDING && d.next_ms != a->due_ms;
+	d.n_tries += !again;
+	if (!again && (d.status == STORE_PENDING || a->status != STORE_PENDING)) { /* else its endpoint was disabled while this attempt was under way, and there is no next one */
 		d.status = a->status;
 		d.next_ms = a->status == STORE_PENDING ? a->next_ms : 0;
 		d.finished_ms = a->status == STORE_PENDING ? 0 : wall(s);

@@ -454,7 +454,10 @@ END_TEST
 
 START_TEST(deliveries_are_told_and_sent_again)
 {
-	const struct store_attempt attempt = {.at_ms = 1795000000000, .duration_ms = 1500, .http_status = 500, .error = "e", .response = "no\x01\xff", .status = STORE_UNDELIVERED};
+	struct store_attempt attempt = {.at_ms = 1795000000000, .duration_ms = 1500, .http_status = 500, .error = "e", .response = "no\x01\xff", .status = STORE_UNDELIVERED};
+	struct store_due *due;
+	int64_t next;
+	int n;
 	char id[PARE_ID_MAX], dlv[PARE_ID_MAX], rest[100];
 	struct answer a;
 	const json_t *d, *one;
@@ -466,6 +469,10 @@ START_TEST(deliveries_are_told_and_sent_again)
 	ck_assert_int_eq(w.n_deliveries_added, woken + 1);
 	(void)snprintf(dlv, sizeof dlv, "%s", text_at(a.json, "id"));
 	answer_done(&a);
+	ck_assert_int_eq(store_delivery_due(w.store, NULL, 1, &due, &n, &next, NULL), PARE_OK);
+	ck_assert_int_eq(n, 1);
+	attempt.due_ms = due[0].d.next_ms;
+	store_due_list_done(due, n);
 	ck_assert_int_eq(store_delivery_tried(w.store, dlv, &attempt, NULL), PARE_OK);
 	a = get(&w, path_of(id, "/deliveries"));
 	assert_status(&a, 200);

@@ -116,6 +116,7 @@ static const struct {
     {"openapi", "responses", 120},
     {"webhooks", "at_least_once", 300},
     {"webhooks", "answers", 60},
+    {"webhooks", "asked_again", 60},
     {"webhooks", "with_a_job", 60},
     {"webhooks", "rotation", 60},
     {"webhooks", "hanging", 90},

@@ -156,6 +156,25 @@ def answers():
     r.close()
 
 
+def asked_again():
+    """A redelivery that is asked for while an attempt is under way comes after it, whatever that attempt comes to."""
+    began, release = threading.Semaphore(0), threading.Semaphore(0)
+    r = Receiver(lambda m: (began.release(), release.acquire(timeout=60), 204)[2])
+    with allowed() as d:
+        whk = hook(d, r.url)["id"]
+        dlv = d.request("POST", f"/v1/webhooks/{whk}/test").json()["id"]
+        assert began.acquire(timeout=10), "no attempt began"
+        again = d.request("POST", f"/v1/webhooks/{whk}/deliveries/{dlv}/redeliver")
+        assert again.status == 202 and again.json()["status"] == "pending", again
+        release.release()
+        assert began.acquire(timeout=10 * PATIENCE), "the redelivery was forgotten"
+        release.release()
+        wait_for(lambda: deliveries(d, whk)[0]["status"] == "succeeded", 10, "the end of the redelivery")
+        assert deliveries(d, whk)[0]["attempts_made"] == 2 and len({m["headers"]["webhook-id"] for m in r.seen()}) == 1
+        d.stop()
+    r.close()
+
+
 def with_a_job():
     """A job's own webhook hears of all of that job, from its first event, and of no other; its messages verify with the secret of the answer."""
     r = Receiver()
@@ -426,5 +445,5 @@ def feed_forms():
 
 
 if __name__ == "__main__":
-    main({"at_least_once": at_least_once, "answers": answers, "with_a_job": with_a_job, "rotation": rotation, "hanging": hanging, "many_hanging": many_hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
+    main({"at_least_once": at_least_once, "answers": answers, "asked_again": asked_again, "with_a_job": with_a_job, "rotation": rotation, "hanging": hanging, "many_hanging": many_hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
           "tls": tls, "event_sources": event_sources, "feed_forms": feed_forms})

@@ -130,9 +130,9 @@ START_TEST(names_are_whole)
 }
 END_TEST
 
-static void attempt(const char *id, int status, enum store_delivery_status st, int64_t next_ms, const char *disable)
+static void attempt(const char *id, int64_t due_ms, int status, enum store_delivery_status st, int64_t next_ms, const char *disable)
 {
-	struct store_attempt a = {.at_ms = fake_wall, .duration_ms = 12, .http_status = status, .error = status == 0 ? "no \"answer\"" : NULL, .response = status == 0 ? NULL : "a\nb", .status = st,
+	struct store_attempt a = {.due_ms = due_ms, .at_ms = fake_wall, .duration_ms = 12, .http_status = status, .error = status == 0 ? "no \"answer\"" : NULL, .response = status == 0 ? NULL : "a\nb", .status = st,
 	    .next_ms = next_ms, .disable = disable};
 
 	MUST(store_delivery_tried(s, id, &a, &err));
@@ -160,11 +160,12 @@ START_TEST(a_delivery_lives_until_it_is_taken)
 	(void)expect_due(&busy, "");
 	(void)expect_due(&none, "job.queued");
 	only_delivery(h.id, &d);
-	attempt(d.id, 0, STORE_PENDING, fake_wall + 5000, NULL);
+	attempt(d.id, d.next_ms, 0, STORE_PENDING, fake_wall + 5000, NULL);
 	ck_assert_int_eq(expect_due(NULL, ""), fake_wall + 5000);
 	fake_wall += 5000;
 	ck_assert_int_eq(expect_due(NULL, "job.queued"), 0);
-	attempt(d.id, 500, STORE_UNDELIVERED, 0, NULL);
+	d.next_ms = fake_wall;
+	attempt(d.id, d.next_ms, 500, STORE_UNDELIVERED, 0, NULL);
 	(void)expect_due(NULL, "");
 	store_delivery_done(&d);
 	only_delivery(h.id, &d);
@@ -179,20 +180,52 @@ START_TEST(a_delivery_lives_until_it_is_taken)
 	ck_assert_int_eq(again.n_tries, 0);
 	ck_assert_str_eq(again.event, d.event);
 	ck_assert_uint_eq(store_n_due(s), n_due + 1);
+	d.next_ms = again.next_ms;
 	store_delivery_done(&again);
 	(void)expect_due(NULL, "job.queued");
-	attempt(d.id, 204, STORE_DELIVERED, 0, NULL);
+	attempt(d.id, d.next_ms, 204, STORE_DELIVERED, 0, NULL);
 	(void)expect_due(NULL, "");
 	MUST(store_delivery_purge(s, fake_wall, &n, &err));
 	ck_assert_int_eq(n, 0);
 	MUST(store_delivery_purge(s, fake_wall + 1, &n, &err));
 	ck_assert_int_eq(n, 1);
 	ck_assert_int_eq(store_delivery_again(MINE(s), h.id, d.id, &again, &err), PARE_E_NOT_FOUND);
-	attempt(d.id, 200, STORE_DELIVERED, 0, NULL); /* of a delivery that has gone: nothing */
+	attempt(d.id, d.next_ms, 200, STORE_DELIVERED, 0, NULL); /* of a delivery that has gone: nothing */
 	MUST(store_hook_get(MINE(s), h.id, &got, &err));
 	ck_assert_int_eq(got.revision, 1);
 	store_hook_done(&got);
 	store_delivery_done(&d);
+	end();
+}
+END_TEST
+
+/* Whatever becomes of an attempt, it is not what was asked for while it was under way. */
+START_TEST(asked_for_again_while_an_attempt_is_under_way)
+{
+	static const enum store_delivery_status outcomes[] = {STORE_DELIVERED, STORE_UNDELIVERED, STORE_PENDING};
+	struct store_delivery d, again;
+	struct store_hook h;
+	char job[PARE_ID_MAX];
+
+	begin(_i);
+	hook_of(MINE(s), " job.queued ", "", &h);
+	put_job(s, model, dataset, job);
+	for (int i = 0; i < 3; i++) {
+		only_delivery(h.id, &d);
+		MUST(store_delivery_again(MINE(s), h.id, d.id, &again, &err)); /* in the same millisecond, too */
+		store_delivery_done(&again);
+		attempt(d.id, d.next_ms, 200, outcomes[i], outcomes[i] == STORE_PENDING ? fake_wall + HOUR_MS : 0, NULL);
+		store_delivery_done(&d);
+		fake_wall++;
+		(void)expect_due(NULL, "job.queued");
+	}
+	only_delivery(h.id, &d);
+	ck_assert_int_eq(d.n_attempts, 3);
+	ck_assert_int_eq(d.n_tries, 0);
+	ck_assert_ptr_nonnull(strstr(d.attempts, "{\"attempt\":3,"));
+	attempt(d.id, d.next_ms, 200, STORE_DELIVERED, 0, NULL);
+	store_delivery_done(&d);
+	(void)expect_due(NULL, "");
 	end();
 }
 END_TEST
@@ -209,7 +242,7 @@ START_TEST(the_log_keeps_the_last_attempts)
 	put_job(s, model, dataset, job);
 	only_delivery(h.id, &d);
 	for (int i = 0; i < STORE_MAX_ATTEMPTS + 3; i++)
-		attempt(d.id, 500, STORE_PENDING, fake_wall, NULL);
+		attempt(d.id, d.next_ms, 500, STORE_PENDING, fake_wall, NULL);
 	store_delivery_done(&d);
 	only_delivery(h.id, &d);
 	for (const char *p = d.attempts; *p != '\0'; p++)
@@ -227,7 +260,7 @@ START_TEST(gone_disables)
 	struct store_due *list;
 	struct store_hook h;
 	char job[PARE_ID_MAX], id[PARE_ID_MAX], beside[PARE_ID_MAX];
-	int64_t next;
+	int64_t next, due;
 	int n;
 
 	begin(_i);
@@ -238,10 +271,11 @@ START_TEST(gone_disables)
 	ck_assert_int_eq(n, 2);
 	memcpy(id, list[0].d.id, sizeof id);
 	memcpy(beside, list[1].d.id, sizeof beside);
+	due = list[0].d.next_ms;
 	store_due_list_done(list, n);
-	attempt(id, 410, STORE_UNDELIVERED, 0, "the receiver answered 410 Gone");
+	attempt(id, due, 410, STORE_UNDELIVERED, 0, "the receiver answered 410 Gone");
 	(void)expect_due(NULL, "");
-	attempt(beside, 500, STORE_PENDING, fake_wall, NULL); /* one that was under way asks for no other */
+	attempt(beside, due, 500, STORE_PENDING, fake_wall, NULL); /* one that was under way asks for no other */
 	(void)expect_due(NULL, "");
 	MUST(store_hook_get(MINE(s), h.id, &h, &err));
 	ck_assert(!h.enabled);
@@ -413,6 +447,7 @@ static enum pare_code whole_path(void)
 	ck_assert_int_eq(n, 2);
 	code = store_delivery_again(MINE(s), h.id, list[0].d.id, &d, &err);
 	if (code == PARE_OK) {
+		a.due_ms = d.next_ms;
 		store_delivery_done(&d);
 		code = store_delivery_tried(s, list[0].d.id, &a, &err);
 	}
@@ -460,7 +495,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {an_event_and_its_delivery_come_together, an_end_that_came_too_soon_is_told, names_are_whole, a_delivery_lives_until_it_is_taken, the_log_keeps_the_last_attempts, gone_disables,
+	const TTest *const tests[] = {an_event_and_its_delivery_come_together, an_end_that_came_too_soon_is_told, names_are_whole, a_delivery_lives_until_it_is_taken, asked_for_again_while_an_attempt_is_under_way, the_log_keeps_the_last_attempts, gone_disables,
 	    endpoints_are_the_owners, endpoints_are_limited, the_feed_has_everything_of_its_owner_in_order, no_memory_anywhere};
 
 	return run_over_backends("webhooks", tests, sizeof tests / sizeof *tests) != 0;
