@@ -214,6 +214,18 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "UPDATE asset_files SET owner = (SELECT owner FROM assets WHERE id = asset);"
                "CREATE INDEX asset_files_owner ON asset_files (owner, sha256);"
                "PRAGMA user_version = 18;"},
+    /* Jobs by status are counted as they change, so that who asks does not count them all. */
+    {.version = 19,
+        .sql = "CREATE TABLE job_counts (status TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+               "INSERT INTO job_counts SELECT status, count(*) FROM jobs GROUP BY status;"
+               "CREATE TRIGGER count_job_added AFTER INSERT ON jobs BEGIN"
+               " INSERT INTO job_counts VALUES (NEW.status, 1) ON CONFLICT (status) DO UPDATE SET n = n + 1; END;"
+               "CREATE TRIGGER count_job_changed AFTER UPDATE OF status ON jobs WHEN NEW.status <> OLD.status BEGIN"
+               " UPDATE job_counts SET n = n - 1 WHERE status = OLD.status;"
+               " INSERT INTO job_counts VALUES (NEW.status, 1) ON CONFLICT (status) DO UPDATE SET n = n + 1; END;"
+               "CREATE TRIGGER count_job_removed AFTER DELETE ON jobs BEGIN"
+               " UPDATE job_counts SET n = n - 1 WHERE status = OLD.status; END;"
+               "PRAGMA user_version = 19;"},
     {0},
 };
 

@@ -324,6 +324,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, grows_over_requests_and_runs);
 	tcase_add_test(tc, digest_runs_along);

@@ -322,7 +322,8 @@ static int steps_to(enum query q, const char *first, const char *second, bool *o
 	int n;
 
 	ck_assert_int_eq(sqlite3_prepare_v2(db, sqlite_query_table[q], -1, &st, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_bind_text(st, 1, first, -1, SQLITE_STATIC), SQLITE_OK);
+	if (first != NULL)
+		ck_assert_int_eq(sqlite3_bind_text(st, 1, first, -1, SQLITE_STATIC), SQLITE_OK);
 	if (second != NULL) {
 		ck_assert_int_eq(sqlite3_bind_text(st, 2, second, -1, SQLITE_STATIC), SQLITE_OK);
 		ck_assert_int_eq(sqlite3_bind_int(st, 3, 1 << STORE_MODEL), SQLITE_OK);
@@ -335,12 +336,50 @@ static int steps_to(enum query q, const char *first, const char *second, bool *o
 	return n;
 }
 
+#define MANY_JOBS(status, finished_ms, id)                                                                                                                         \
+	"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) INSERT INTO jobs (id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, "            \
+	"max_crashes, kind, name, model, dataset, request, progress, result, error_code, error_message, error_where, lease_token, worker, lease_until, next_seq) SELECT " id ", "                         \
+	"'" status "', '', 1, 1, 0, " finished_ms ", 0, 0, 3, 'prune', '', model, dataset, '', '', '', '', '', '', 0, '', 0, 1 FROM c, (SELECT model, dataset FROM jobs LIMIT 1)"
+
+/* Jobs by status are known without counting, and it is what counting says, whatever becomes of jobs. */
+static void check_counts(void)
+{
+	char wrong[32];
+	bool found;
+
+	raw_text("SELECT (SELECT count(*) FROM (SELECT status, count(*) FROM jobs GROUP BY status EXCEPT SELECT status, n FROM job_counts))"
+	         " + (SELECT count(*) FROM (SELECT status, n FROM job_counts WHERE n <> 0 EXCEPT SELECT status, count(*) FROM jobs GROUP BY status))",
+	    wrong, sizeof wrong);
+	ck_assert_str_eq(wrong, "0");
+	ck_assert_int_lt(steps_to(Q_JOB_COUNTS, NULL, NULL, &found), 50);
+	ck_assert(found);
+	ck_assert_int_lt(steps_to(Q_JOB_OLDEST_MS, NULL, NULL, &found), 50);
+}
+
+START_TEST(jobs_by_status_are_known)
+{
+	char job[PARE_ID_MAX];
+
+	put_job(s, model, dataset, job);
+	close_store();
+	raw(MANY_JOBS("failed", "1", "'job_f' || i"));
+	check_counts();
+	raw(MANY_JOBS("queued", "0", "'job_q' || i"));
+	check_counts();
+	raw("UPDATE jobs SET status = CASE WHEN rowid % 3 = 0 THEN 'running' WHEN rowid % 3 = 1 THEN 'paused' ELSE status END");
+	check_counts();
+	raw("PRAGMA foreign_keys = ON; UPDATE jobs SET parent = 'job_q1', trial = id WHERE id LIKE 'job_q1_'; DELETE FROM jobs WHERE id = 'job_q1'"); /* children go with it */
+	check_counts();
+	raw("DELETE FROM jobs");
+	check_counts();
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+}
+END_TEST
+
 /* Whether a model is in use is not looked for among the jobs that have ended, and whose a digest is not among all that somebody has, or others have. */
 START_TEST(what_is_asked_often_is_not_searched_for)
 {
-	static const char ended[] = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) INSERT INTO jobs (id, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, "
-	                            "max_crashes, kind, name, model, dataset, request, progress, result, error_code, error_message, error_where, lease_token, worker, lease_until, next_seq) SELECT 'job_' || i, "
-	                            "'failed', '', 1, 1, 0, 1, 0, 0, 3, 'prune', '', model, dataset, '', '', '', '', '', '', 0, '', 0, 1 FROM c, (SELECT model, dataset FROM jobs LIMIT 1)";
+	static const char ended[] = MANY_JOBS("failed", "1", "'job_' || i");
 	static const char assets[] = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) INSERT INTO assets (id, owner, kind, name, info, created_ms, n_files) "
 	                             "SELECT 'mdl_' || i, 'default', 0, '', '{}', 1, 0 FROM c";
 	char job[PARE_ID_MAX];
@@ -477,6 +516,7 @@ static void check_after_kill(char id[PARE_ID_MAX], int fd, int round)
 	} while (read(fd, id, PARE_ID_MAX) == PARE_ID_MAX);
 	ck_assert_int_ge(counts[STORE_QUEUED] + counts[STORE_SUCCEEDED], n);
 	close_store();
+	check_counts();
 }
 
 START_TEST(kill_loses_nothing)
@@ -645,7 +685,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, a_lock_that_outlives_its_holder, directory_is_made_once_deep, a_newer_schema_is_refused, an_older_schema_is_brought_up_to_date,
-	    a_foreign_id_costs_what_an_unknown_one_costs, what_is_asked_often_is_not_searched_for,
+	    a_foreign_id_costs_what_an_unknown_one_costs, jobs_by_status_are_known, what_is_asked_often_is_not_searched_for,
 	    settings_are_what_they_must_be, a_damaged_file_is_an_error, kill_loses_nothing, a_full_disk, a_foreign_lock_is_busy_not_forever, a_hundred_thousand_jobs};
 	Suite *suite = suite_create("sqlite");
 	TCase *tc = tcase_create("file");
