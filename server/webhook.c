@@ -384,6 +384,7 @@ static void add_once(const char **list, int *n, const char *name)
 static void find_busy(const struct srv_webhook *w, struct store_busy *out)
 {
 	out->n_hooks = out->n_owners = 0;
+	out->per_hook = PER_HOOK + 1; /* one more than may be under way: that there is more is seen by it */
 	for (int i = 0; i < N_TRANSFERS; i++) {
 		const struct transfer *t = &w->transfers[i];
 		struct load l;
@@ -556,7 +557,7 @@ enum pare_code srv_webhook_new(const struct srv_webhook_options *opt, struct srv
 	return rc;
 }
 
-/* Told of every event, most of which nobody is called for: those cost no look, which may have to go past all that is due for the busy. */
+/* Told of every event, most of which nobody is called for: those cost no look. */
 void srv_webhook_wake(struct srv_webhook *w)
 {
 	uint64_t n;

@@ -80,8 +80,9 @@ uint64_t store_n_due(struct store *s);
 struct store_busy {
 	const char *hooks[STORE_MAX_BUSY], *owners[STORE_MAX_BUSY];
 	int n_hooks, n_owners;
+	int per_hook; /* no more of one endpoint than so many; 0: no such bound */
 };
-/* Pending deliveries that are due now, the longest due first, but none of the busy. *out_next_ms: when the next one after now is due, 0 without one. limit 1 to 200. */
+/* Pending deliveries that are due now, the longest due first, but none of the busy: what these have waiting costs nothing. *out_next_ms: when the next one after now is due, 0 without one. limit 1 to 200. */
 PARE_MUST_USE enum pare_code store_delivery_due(struct store *s, const struct store_busy *busy, int limit, struct store_due **out, int *out_n, int64_t *out_next_ms, struct pare_err *err);
 void store_due_list_done(struct store_due *list, int n);
 

@@ -305,14 +305,26 @@ static int first_due(const struct store_tx *tx, const struct store_busy *busy, i
 	return best;
 }
 
+static int n_of_hook(const struct store_delivery *list, int n, const char *hook)
+{
+	int count = 0;
+
+	for (int i = 0; i < n; i++)
+		count += strcmp(list[i].hook, hook) == 0;
+	return count;
+}
+
 enum pare_code memory_delivery_due(struct store_tx *tx, const struct store_busy *busy, int64_t now_ms, int limit, struct store_delivery *out, int *out_n, struct pare_err *err)
 {
+	int most = busy != NULL && busy->per_hook > 0 ? busy->per_hook : limit;
 	enum pare_code code = PARE_OK;
 	int i = first_due(tx, busy, INT64_MIN, "");
 
 	while (i >= 0 && delivery_at(tx, i)->next_ms <= now_ms && *out_n < limit && code == PARE_OK) {
-		code = copy_delivery(delivery_at(tx, i), &out[*out_n], err);
-		*out_n += code == PARE_OK;
+		if (n_of_hook(out, *out_n, delivery_at(tx, i)->hook) < most) {
+			code = copy_delivery(delivery_at(tx, i), &out[*out_n], err);
+			*out_n += code == PARE_OK;
+		}
 		i = first_due(tx, busy, delivery_at(tx, i)->next_ms, delivery_at(tx, i)->id);
 	}
 	return code;

@@ -360,6 +360,7 @@ enum pare_code sqlite_delivery_due(struct store_tx *tx, const struct store_busy 
 	sqlite_bind_str(&u, hooks);
 	sqlite_bind_int(&u, limit);
 	sqlite_bind_str(&u, owners);
+	sqlite_bind_int(&u, busy != NULL && busy->per_hook > 0 ? busy->per_hook : limit);
 	return read_deliveries(&u, out, out_n, err);
 }
 

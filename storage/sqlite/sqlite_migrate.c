@@ -226,6 +226,19 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "CREATE TRIGGER count_job_removed AFTER DELETE ON jobs BEGIN"
                " UPDATE job_counts SET n = n - 1 WHERE status = OLD.status; END;"
                "PRAGMA user_version = 19;"},
+    /* An endpoint knows when the first of its pending deliveries is due (0: none is pending), so that who looks for what is due passes over an endpoint and not over all that waits for it. */
+    {.version = 20,
+        .sql = "DROP INDEX deliveries_pending;"
+               "CREATE INDEX deliveries_pending ON deliveries (webhook, next_ms, id) WHERE status = 'pending';"
+               "ALTER TABLE webhooks ADD COLUMN due_ms INTEGER NOT NULL DEFAULT 0;"
+               "UPDATE webhooks SET due_ms = coalesce((SELECT min(next_ms) FROM deliveries WHERE webhook = webhooks.id AND status = 'pending'), 0);"
+               "CREATE INDEX webhooks_due ON webhooks (due_ms, id, owner) WHERE due_ms > 0;"
+               "CREATE TRIGGER due_added AFTER INSERT ON deliveries WHEN NEW.status = 'pending' BEGIN"
+               " UPDATE webhooks SET due_ms = NEW.next_ms WHERE id = NEW.webhook AND (due_ms = 0 OR due_ms > NEW.next_ms); END;"
+               "CREATE TRIGGER due_changed AFTER UPDATE OF status, next_ms ON deliveries WHEN OLD.status = 'pending' OR NEW.status = 'pending' BEGIN"
+               " UPDATE webhooks SET due_ms = coalesce((SELECT min(next_ms) FROM deliveries INDEXED BY deliveries_pending WHERE webhook = NEW.webhook AND status = 'pending'), 0)"
+               " WHERE id = NEW.webhook; END;"
+               "PRAGMA user_version = 20;"},
     {0},
 };
 

@@ -148,9 +148,10 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_DELIVERY_UPDATE] = "UPDATE deliveries SET status = ?2, n_attempts = ?3, n_tries = ?4, next_ms = ?5, finished_ms = ?6, attempts = ?7 WHERE id = ?1",
     [Q_DELIVERIES] = DELIVERY_LIST("DESC"),
     [Q_DELIVERIES_ASC] = DELIVERY_LIST("ASC"),
-    [Q_DELIVERY_DUE] = "SELECT " DELIVERY_COLUMNS " FROM deliveries INDEXED BY deliveries_due WHERE status = 'pending' AND next_ms <= ?1 "
-                       "AND webhook NOT IN (SELECT value FROM json_each(?2)) AND (?4 = '[]' OR (SELECT owner FROM webhooks WHERE webhooks.id = webhook) NOT IN (SELECT value FROM json_each(?4))) "
-                       "ORDER BY next_ms, id LIMIT ?3",
+    [Q_DELIVERY_DUE] = "SELECT " DELIVERY_COLUMNS " FROM deliveries WHERE id IN (SELECT d.value FROM (SELECT id FROM webhooks INDEXED BY webhooks_due WHERE due_ms > 0 AND due_ms <= ?1 "
+                       "AND id NOT IN (SELECT value FROM json_each(?2)) AND owner NOT IN (SELECT value FROM json_each(?4)) ORDER BY due_ms, id LIMIT ?3) AS w, "
+                       "json_each((SELECT json_group_array(id) FROM (SELECT id FROM deliveries INDEXED BY deliveries_pending WHERE webhook = w.id AND status = 'pending' AND next_ms <= ?1 "
+                       "ORDER BY next_ms, id LIMIT ?5))) AS d) ORDER BY next_ms, id LIMIT ?3",
     [Q_DELIVERY_NEXT] = "SELECT next_ms FROM deliveries WHERE status = 'pending' AND next_ms > ?1 ORDER BY next_ms LIMIT 1",
     [Q_DELIVERY_FAIL_ALL] = "UPDATE deliveries SET status = 'failed', next_ms = 0, finished_ms = ?2 WHERE webhook = ?1 AND status = 'pending'",
     [Q_DELIVERY_PURGE] = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE finished_ms > 0 AND finished_ms < ?1 LIMIT 1000)",

@@ -254,6 +254,28 @@ START_TEST(the_log_keeps_the_last_attempts)
 }
 END_TEST
 
+/* What is under way is bounded for each endpoint, so no more than that is of use; the others come whatever waits before them. */
+START_TEST(no_more_of_one_endpoint_than_is_of_use)
+{
+	struct store_busy busy = {.per_hook = 2};
+	struct store_hook a, b;
+	char job[PARE_ID_MAX];
+
+	begin(_i);
+	hook_of(MINE(s), " job.queued ", "", &a);
+	for (int i = 0; i < 5; i++)
+		put_job(s, model, dataset, job);
+	fake_wall++;
+	hook_of(MINE(s), " job.started ", "", &b);
+	(void)claim(job);
+	(void)expect_due(&busy, "job.queued job.queued job.started");
+	(void)expect_due(NULL, "job.queued job.queued job.queued job.queued job.queued job.started");
+	busy = (struct store_busy){.per_hook = 1, .n_hooks = 1, .hooks = {a.id}};
+	(void)expect_due(&busy, "job.started");
+	end();
+}
+END_TEST
+
 START_TEST(gone_disables)
 {
 	struct store_delivery d;
@@ -495,7 +517,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {an_event_and_its_delivery_come_together, an_end_that_came_too_soon_is_told, names_are_whole, a_delivery_lives_until_it_is_taken, asked_for_again_while_an_attempt_is_under_way, the_log_keeps_the_last_attempts, gone_disables,
+	const TTest *const tests[] = {an_event_and_its_delivery_come_together, an_end_that_came_too_soon_is_told, names_are_whole, a_delivery_lives_until_it_is_taken, asked_for_again_while_an_attempt_is_under_way, the_log_keeps_the_last_attempts, no_more_of_one_endpoint_than_is_of_use, gone_disables,
 	    endpoints_are_the_owners, endpoints_are_limited, the_feed_has_everything_of_its_owner_in_order, no_memory_anywhere};
 
 	return run_over_backends("webhooks", tests, sizeof tests / sizeof *tests) != 0;

@@ -376,6 +376,64 @@ START_TEST(jobs_by_status_are_known)
 }
 END_TEST
 
+/* Steps of a look for what is due, and the first that it finds. */
+static int steps_of_due(const char *busy, char out_id[PARE_ID_MAX])
+{
+	sqlite3 *db = raw_open();
+	sqlite3_stmt *st;
+	int n;
+
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sqlite_query_table[Q_DELIVERY_DUE], -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_int64(st, 1, fake_wall), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, 2, busy, -1, SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_int(st, 3, 10), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(st, 4, "[]", -1, SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_int(st, 5, 5), SQLITE_OK);
+	out_id[0] = '\0';
+	while (sqlite3_step(st) == SQLITE_ROW)
+		if (out_id[0] == '\0')
+			(void)snprintf(out_id, PARE_ID_MAX, "%s", (const char *)sqlite3_column_text(st, 0));
+	n = sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 0);
+	ck_assert_int_eq(sqlite3_finalize(st), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	return n;
+}
+
+/* What waits for an endpoint that is busy, or beyond what it can take, is not looked through; and an endpoint knows when its first is due, whatever becomes of deliveries. */
+START_TEST(a_backlog_costs_nothing)
+{
+	static const char backlog[] = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 3000) INSERT INTO deliveries SELECT 'dlv_' || i, webhook, event, subject, type, seq, cursor, at_ms, level, data, "
+	                              "created_ms, status, n_attempts, n_tries, next_ms - 1 - i % 100, finished_ms, attempts FROM deliveries, c WHERE id = (SELECT min(id) FROM deliveries)";
+	static const char wrong[] = "SELECT count(*) FROM webhooks WHERE due_ms <> coalesce((SELECT min(next_ms) FROM deliveries WHERE webhook = webhooks.id AND status = 'pending'), 0)";
+	static const char *const changes[] = {"UPDATE deliveries SET next_ms = next_ms + 50 WHERE id LIKE 'dlv_1%'", "UPDATE deliveries SET status = 'succeeded', next_ms = 0 WHERE id LIKE 'dlv_2%'",
+	    "UPDATE deliveries SET status = 'failed', next_ms = 0", "UPDATE deliveries SET status = 'pending', next_ms = 7 WHERE id = 'dlv_30'"};
+	struct store_hook hook = {.url = "u", .events = " job.queued ", .description = "", .enabled = true, .disabled_why = "", .secret = "", .old_secret = ""}, other = hook;
+	char job[PARE_ID_MAX], id[PARE_ID_MAX], busy[PARE_ID_MAX + 8], n_wrong[16];
+	struct store_job j;
+	bool found;
+
+	MUST(store_hook_put(MINE(s), &hook, &err));
+	put_job(s, model, dataset, job);
+	other.events = " job.started ";
+	MUST(store_hook_put(MINE(s), &other, &err));
+	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
+	store_job_done(&j);
+	close_store();
+	raw(backlog);
+	ck_assert_int_lt(steps_of_due("[]", id), 1500);
+	ck_assert_str_ne(id, "");
+	(void)snprintf(busy, sizeof busy, "[\"%s\"]", hook.id);
+	ck_assert_int_lt(steps_of_due(busy, id), 500);
+	ck_assert_str_ne(id, "");
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		raw(changes[i]);
+		raw_text(wrong, n_wrong, sizeof n_wrong);
+		ck_assert_str_eq(n_wrong, "0");
+	}
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+}
+END_TEST
+
 /* Whether a model is in use is not looked for among the jobs that have ended, and whose a digest is not among all that somebody has, or others have. */
 START_TEST(what_is_asked_often_is_not_searched_for)
 {
@@ -685,7 +743,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {everything_is_there_after_reopening, one_process_one_store, a_lock_that_outlives_its_holder, directory_is_made_once_deep, a_newer_schema_is_refused, an_older_schema_is_brought_up_to_date,
-	    a_foreign_id_costs_what_an_unknown_one_costs, jobs_by_status_are_known, what_is_asked_often_is_not_searched_for,
+	    a_foreign_id_costs_what_an_unknown_one_costs, jobs_by_status_are_known, a_backlog_costs_nothing, what_is_asked_often_is_not_searched_for,
 	    settings_are_what_they_must_be, a_damaged_file_is_an_error, kill_loses_nothing, a_full_disk, a_foreign_lock_is_busy_not_forever, a_hundred_thousand_jobs};
 	Suite *suite = suite_create("sqlite");
 	TCase *tc = tcase_create("file");
