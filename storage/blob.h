@@ -35,7 +35,7 @@ PARE_MUST_USE enum pare_code blob_commit(struct blob_writer *w, struct blob_ref 
 void blob_release(struct blob_store *b, const char *sha256);
 void blob_abort(struct blob_writer *w); /* NULL is fine */
 
-/* Holds a blob that is there, and says its size. PARE_E_NOT_FOUND. */
+/* Holds a blob that is there, and says its size. PARE_E_NOT_FOUND; another code: it is there, and not certain to be after a power failure. */
 PARE_MUST_USE enum pare_code blob_hold(struct blob_store *b, const char *sha256, int64_t *out_bytes, struct pare_err *err);
 
 /* --- parts: bytes that arrive over many requests, and runs of the daemon, until they are whole. A part is a file under a name that blob_part_name makes and

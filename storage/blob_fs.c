@@ -6,7 +6,9 @@
  * equal bytes under an equal name make the overwrite harmless, and rename works on every file system.
  *
  * Names come from outside (sha256 in a URL), so each is checked to be 64 hex digits before it becomes a path, all opens are relative to held
- * directory descriptors, and none follows a link. A failed fsync is final: the kernel forgets the error with its first report, so it is never tried again.
+ * directory descriptors, and none follows a link. A failed fsync is final: the kernel forgets the error with its first report, so it is never tried again. For a file that means
+ * that its bytes are not believed; for the directory that a blob was moved to, that nobody can hold the blob, and so name it in a row, until the directory has been changed once more and that
+ * has been synced.
  *
  * Between a commit and the row that names the blob, somebody else may be about to remove the same bytes (a refused upload, a deleted model). So a commit
  * enters the digest in a list of holds before the rename, and a removal asks that list, then the store, and unlinks, all under the list's lock: it comes either
@@ -20,6 +22,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -78,8 +81,13 @@ static int open_dir(int at, const char *name)
 		return fd;
 	if (mkdirat(at, name, 0700) != 0 && errno != EEXIST)
 		return -1;
-	if (at != AT_FDCWD && fsync(at) != 0)
+	if (at != AT_FDCWD && fsync(at) != 0) {
+		int errnum = errno;
+
+		(void)unlinkat(at, name, AT_REMOVEDIR); /* so that the next one does not believe in it */
+		errno = errnum;
 		return -1;
+	}
 	return openat(at, name, flags);
 }
 
@@ -279,6 +287,34 @@ static enum pare_code hash_shared(struct blob_writer *w, struct pare_err *err)
 	return blob_hash_file(w->fd, st.st_size, w->sha, err);
 }
 
+/* The fan-out directory of a blob, -1 with errno. */
+static int dir_of(struct blob_store *b, const char *sha256, struct place *at)
+{
+	if (place_of(sha256, at))
+		return openat(b->blobs_fd, at->dir, DIR_FLAGS);
+	errno = ENOENT;
+	return -1;
+}
+
+static atomic_bool *unsure_of(struct blob_store *b, const struct place *at)
+{
+	return &b->unsure[strtoul(at->dir, NULL, 16)];
+}
+
+/* Of a directory whose sync has failed: a change of its own, synced. */
+static enum pare_code make_sure(struct blob_store *b, int dir_fd, const struct place *at, struct pare_err *err)
+{
+	char again[STAGING_NAME];
+
+	if (!atomic_load(unsure_of(b, at)))
+		return PARE_OK;
+	(void)snprintf(again, sizeof again, "again-%llu" STAGING_SUFFIX, (unsigned long long)atomic_fetch_add(&b->n_staged, 1));
+	if (linkat(dir_fd, at->file, dir_fd, again, 0) != 0 || unlinkat(dir_fd, again, 0) != 0 || fsync(dir_fd) != 0)
+		return blob_write_failed(errno, err);
+	atomic_store(unsure_of(b, at), false);
+	return PARE_OK;
+}
+
 enum pare_code blob_move(struct blob_store *b, int from_fd, const char *name, const char *sha256, struct pare_err *err)
 {
 	struct place at;
@@ -290,8 +326,12 @@ enum pare_code blob_move(struct blob_store *b, int from_fd, const char *name, co
 	dir_fd = open_dir(b->blobs_fd, at.dir);
 	if (dir_fd < 0)
 		return pare_err_errno(err, errno, "opening a blob directory");
-	if (renameat(from_fd, name, dir_fd, at.file) != 0 || fsync(dir_fd) != 0)
+	if (renameat(from_fd, name, dir_fd, at.file) != 0) {
 		code = errno == ENOENT ? no_blob(sha256, err) : pare_err_errno(err, errno, "moving a blob into place");
+	} else if (fsync(dir_fd) != 0) {
+		code = blob_write_failed(errno, err);
+		atomic_store(unsure_of(b, &at), true);
+	}
 	close_fd(dir_fd);
 	return code;
 }
@@ -305,11 +345,26 @@ static void add_hold(struct blob_store *b, struct hold *h, const char *sha256)
 	(void)pthread_mutex_unlock(&b->lock);
 }
 
+/* That it survives a power failure is made sure of where the move left it open. */
+static enum pare_code see_held(struct blob_store *b, const char *sha256, int64_t *out_bytes, struct pare_err *err)
+{
+	struct place at;
+	int fd, dir_fd;
+	enum pare_code code = blob_get(b, sha256, &fd, out_bytes, err);
+
+	if (code != PARE_OK)
+		return code;
+	close_fd(fd);
+	dir_fd = dir_of(b, sha256, &at);
+	code = dir_fd >= 0 ? make_sure(b, dir_fd, &at, err) : pare_err_errno(err, errno, "opening a blob directory");
+	close_fd(dir_fd);
+	return code;
+}
+
 enum pare_code blob_hold(struct blob_store *b, const char *sha256, int64_t *out_bytes, struct pare_err *err)
 {
 	struct hold *h = pare_alloc(sizeof *h);
 	enum pare_code code;
-	int fd;
 
 	if (h == NULL)
 		return pare_err_nomem(err, sizeof *h);
@@ -318,10 +373,8 @@ enum pare_code blob_hold(struct blob_store *b, const char *sha256, int64_t *out_
 		return no_blob(sha256, err);
 	}
 	add_hold(b, h, sha256);
-	code = blob_get(b, sha256, &fd, out_bytes, err);
-	if (code == PARE_OK)
-		close_fd(fd);
-	else
+	code = see_held(b, sha256, out_bytes, err);
+	if (code != PARE_OK)
 		blob_release(b, sha256);
 	return code;
 }
@@ -390,15 +443,6 @@ enum pare_code blob_commit(struct blob_writer *w, struct blob_ref *out, struct p
 }
 
 /* --- reading */
-/* The fan-out directory of a blob, -1 with errno. */
-static int dir_of(struct blob_store *b, const char *sha256, struct place *at)
-{
-	if (place_of(sha256, at))
-		return openat(b->blobs_fd, at->dir, DIR_FLAGS);
-	errno = ENOENT;
-	return -1;
-}
-
 enum pare_code blob_get(struct blob_store *b, const char *sha256, int *out_fd, int64_t *out_bytes, struct pare_err *err)
 {
 	struct place at;
