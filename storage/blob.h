@@ -60,9 +60,11 @@ void blob_part_close(struct blob_part *p); /* NULL is fine; the bytes stay */
 PARE_MUST_USE enum pare_code blob_part_place(struct blob_store *b, const char *name, const char *sha256, struct pare_err *err);
 int64_t blob_part_size(struct blob_store *b, const char *name); /* nobody's turn ends; 0: there is none */
 void blob_part_remove(struct blob_store *b, const char *name);
-/* After a start, once: asks fn about every part. It returns the bytes to keep at least; *out_sha256 set: a row names the part as that blob; -1: nobody knows
- * the part. What fn did not ask to keep is cut, if the system itself was down since it was written: until then what a killed daemon has written is there. */
-PARE_MUST_USE enum pare_code blob_parts_recover(struct blob_store *b, int64_t (*fn)(void *ctx, const char *name, char out_sha256[STORE_SHA256_HEX]), void *ctx, struct pare_err *err);
+/* After a start, once: asks fn about every part. It says the bytes to keep at least; *out_sha256 set: a row names the part as that blob; -1: nobody knows
+ * the part. What fn did not ask to keep is cut, if the system itself was down since it was written: until then what a killed daemon has written is there. fn failing ends
+ * it: nothing is trusted then that was not before, and the next start asks again. */
+typedef enum pare_code blob_recall_fn(void *ctx, const char *name, int64_t *out_keep, char out_sha256[STORE_SHA256_HEX], struct pare_err *err);
+PARE_MUST_USE enum pare_code blob_parts_recover(struct blob_store *b, blob_recall_fn *fn, void *ctx, struct pare_err *err);
 
 /* A read-only descriptor (O_CLOEXEC) and the size. PARE_E_NOT_FOUND. */
 PARE_MUST_USE enum pare_code blob_get(struct blob_store *b, const char *sha256, int *out_fd, int64_t *out_bytes, struct pare_err *err);

@@ -432,7 +432,7 @@ static enum pare_code trust(struct blob_store *b, struct pare_err *err)
 	return ok ? PARE_OK : pare_err_errno(err, errno, "writing in the directory of parts");
 }
 
-enum pare_code blob_parts_recover(struct blob_store *b, int64_t (*fn)(void *ctx, const char *name, char out_sha256[STORE_SHA256_HEX]), void *ctx, struct pare_err *err)
+enum pare_code blob_parts_recover(struct blob_store *b, blob_recall_fn *fn, void *ctx, struct pare_err *err)
 {
 	int fd = openat(b->parts_fd, ".", DIR_FLAGS);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -447,12 +447,13 @@ enum pare_code blob_parts_recover(struct blob_store *b, int64_t (*fn)(void *ctx,
 	}
 	while (code == PARE_OK && (e = readdir(d)) != NULL) {
 		char sha256[STORE_SHA256_HEX] = "";
-		int64_t keep;
+		int64_t keep = -1;
 
 		if (!is_part_name(e->d_name))
 			continue;
-		keep = fn(ctx, e->d_name, sha256);
-		code = recover_one(b, e->d_name, keep, sha256, err);
+		code = fn(ctx, e->d_name, &keep, sha256, err);
+		if (code == PARE_OK)
+			code = recover_one(b, e->d_name, keep, sha256, err);
 	}
 	(void)closedir(d);
 	return code == PARE_OK && !b->parts_trusted ? trust(b, err) : code;

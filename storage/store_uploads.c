@@ -172,28 +172,27 @@ enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int 
 	return code == PARE_E_NOT_FOUND ? PARE_OK : code;
 }
 
-/* When the store cannot tell, everything is kept. */
-static int64_t keep_of(void *ctx, const char *name, char out_sha256[STORE_SHA256_HEX])
+static enum pare_code recall(void *ctx, const char *name, int64_t *out_keep, char out_sha256[STORE_SHA256_HEX], struct pare_err *err)
 {
 	struct store *s = ctx;
 	struct store_upload u = {.memory = NULL};
 	struct store_tx *tx;
-	int64_t keep = INT64_MAX;
-	enum pare_code code = s->ops->begin(s, false, &tx, NULL);
+	enum pare_code code = s->ops->begin(s, false, &tx, err);
 
 	if (code == PARE_OK)
-		code = s->ops->end(tx, s->ops->upload_of_part(tx, name, &u, NULL), NULL);
+		code = s->ops->end(tx, s->ops->upload_of_part(tx, name, &u, err), err);
 	if (code == PARE_OK) {
-		keep = u.n_synced;
+		*out_keep = u.n_synced;
 		memcpy(out_sha256, u.sha256, sizeof u.sha256);
 	} else if (code == PARE_E_NOT_FOUND) {
-		keep = -1;
+		*out_keep = -1;
+		code = PARE_OK;
 	}
 	store_upload_done(&u);
-	return keep;
+	return code;
 }
 
 enum pare_code store_uploads_recover(struct store *s, struct blob_store *b, struct pare_err *err)
 {
-	return blob_parts_recover(b, keep_of, s, err);
+	return blob_parts_recover(b, recall, s, err);
 }

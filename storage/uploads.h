@@ -31,7 +31,7 @@ void store_upload_done(struct store_upload *u);
 
 /* Removes the uploads that have expired, with their bytes; returns how many. */
 PARE_MUST_USE enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int *out_n, struct pare_err *err);
-/* After a start: brings the parts in line with the rows (blob_parts_recover). */
+/* After a start: brings the parts in line with the rows (blob_parts_recover). A store that cannot tell of a part ends it. */
 PARE_MUST_USE enum pare_code store_uploads_recover(struct store *s, struct blob_store *b, struct pare_err *err);
 
 #endif

@@ -224,12 +224,14 @@ END_TEST
 static int64_t known;
 static const char *known_sha;
 
-static int64_t recall(void *ctx, const char *which, char out_sha256[STORE_SHA256_HEX])
+static enum pare_code recall(void *ctx, const char *which, int64_t *out_keep, char out_sha256[STORE_SHA256_HEX], struct pare_err *out_err)
 {
+	(void)out_err;
 	ck_assert_ptr_eq(ctx, &known);
 	ck_assert_str_eq(which, name);
 	(void)snprintf(out_sha256, STORE_SHA256_HEX, "%s", known_sha);
-	return known;
+	*out_keep = known;
+	return PARE_OK;
 }
 
 static void restart(int64_t knows, const char *sha)

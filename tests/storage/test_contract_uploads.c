@@ -1,6 +1,7 @@
 /* The contract of storage/uploads.h. */
 #include "storage/uploads.h"
 #include "tests/storage/contract.h"
+#include "tests/support/fail_alloc.h"
 
 #define PART_A "00000000000000000000000000000001"
 #define PART_B "00000000000000000000000000000002"
@@ -181,6 +182,39 @@ START_TEST(start_removes_parts_without_a_row)
 }
 END_TEST
 
+/* A store that fails while parts are recovered leaves none of them trusted: the next start cuts what this one should have cut. */
+START_TEST(a_store_that_cannot_tell_ends_the_start)
+{
+	enum pare_code code = PARE_E_NOMEM;
+	int n_failed = 0;
+
+	for (long i = 1; code != PARE_OK; i++) {
+		struct store_upload u;
+		struct blob_store *b;
+
+		begin(_i);
+		MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+		u = a_new(PART_A);
+		MUST(store_upload_put(MINE(s), &u, 5, &err));
+		write_part(b, PART_A); /* of which nothing was synced, and no run of the system is noted yet */
+		blob_close(b);
+		MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+		fail_alloc_install(i);
+		code = store_uploads_recover(s, b, &err);
+		fail_alloc_remove();
+		n_failed += code != PARE_OK;
+		ck_assert_int_eq(code, code == PARE_OK ? PARE_OK : PARE_E_NOMEM);
+		blob_close(b);
+		MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+		MUST(store_uploads_recover(s, b, &err));
+		ck_assert_int_eq(blob_part_size(b, PART_A), 0);
+		blob_close(b);
+		end();
+	}
+	ck_assert_int_gt(n_failed, 0);
+}
+END_TEST
+
 START_TEST(known_blobs_are_ones_own)
 {
 	const unsigned int models = 1u << STORE_MODEL, datasets = 1u << STORE_DATASET, all = models | datasets | STORE_IN_UPLOADS;
@@ -211,7 +245,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *tests[] = {round_trip, changes_until_it_is_complete, lists_by_pages, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row, known_blobs_are_ones_own};
+	const TTest *tests[] = {round_trip, changes_until_it_is_complete, lists_by_pages, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row, a_store_that_cannot_tell_ends_the_start, known_blobs_are_ones_own};
 
 	return run_over_backends("store contract: uploads", tests, sizeof tests / sizeof *tests) != 0;
 }
