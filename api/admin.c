@@ -41,7 +41,7 @@ enum pare_code api_post_gc(struct api_exchange *x, struct pare_err *err)
 		return rc;
 	rc = store_retain(api->opt.store, api->opt.blobs, &api->opt.limits.retention, goes_on, api, &freed, err);
 	if (rc == PARE_OK)
-		rc = store_uploads_collect(api->opt.store, api->opt.blobs, &n_uploads, err);
+		rc = store_uploads_collect(api->opt.store, api->opt.blobs, api->opt.limits.upload_ms, &n_uploads, err);
 	if (rc == PARE_OK)
 		rc = store_collect(api->opt.store, api->opt.blobs, goes_on, api, &freed, err);
 	atomic_flag_clear(&api->upkeep);

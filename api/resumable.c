@@ -6,7 +6,8 @@
  *
  * A request that appends, asks for the offset (HEAD) or deletes takes the part over (storage/blob.h): a client that comes back because its connection hangs need
  * not wait until the server has noticed, and the offset it is told cannot move any more. Bytes go to the file as they come; after the last one of a request they
- * are synced and the row is brought up to date, by a thread that may wait for the disk. A body that is cut off leaves its bytes where they are.
+ * are synced and the row is brought up to date, by a thread that may wait for the disk. A body that is cut off leaves its bytes where they are, and one that lasts longer than
+ * an upload stays without a request keeps it, since it expires so long after its last bytes.
  *
  * An upload is complete when tus has its length of bytes, or the IETF's client has said so. The order is: the file durable and hashed, the row with the digest, the
  * file in its place among the blobs. A crash before the row leaves an upload whose bytes are all there, which the next request that needs them
@@ -99,14 +100,22 @@ static enum pare_code read_head(struct api_exchange *x, struct api_resumable_hea
 	return rc;
 }
 
-static enum pare_code find(struct api_exchange *x, const char *id, struct store_upload *out, struct pare_err *err)
+/* Brings the time at which it expires up to date. */
+static bool lives(struct api_exchange *x, struct store_upload *u)
 {
 	const struct pare_env *env = x->api->opt.env;
+
+	u->expires_ms = store_upload_expiry(u, x->api->opt.blobs, x->api->opt.limits.upload_ms);
+	return u->expires_ms > env->wall_ms(env->ctx);
+}
+
+static enum pare_code find(struct api_exchange *x, const char *id, struct store_upload *out, struct pare_err *err)
+{
 	enum pare_code rc = PARE_E_NOT_FOUND;
 
 	if (pare_id_check(id, "upl"))
 		rc = store_upload_get(x->view, id, out, err);
-	if (rc == PARE_OK && out->expires_ms <= env->wall_ms(env->ctx)) {
+	if (rc == PARE_OK && !lives(x, out)) {
 		store_upload_done(out);
 		rc = PARE_E_NOT_FOUND;
 	}
@@ -587,7 +596,6 @@ enum pare_code api_get_upload(struct api_exchange *x, struct pare_err *err)
 /* What has expired and is not yet removed is not there, as for all other requests: such a page is shorter. */
 enum pare_code api_get_uploads(struct api_exchange *x, struct pare_err *err)
 {
-	int64_t now = x->api->opt.env->wall_ms(x->api->opt.env->ctx);
 	struct store_upload *list = NULL;
 	struct store_page page;
 	bool more = false;
@@ -600,7 +608,7 @@ enum pare_code api_get_uploads(struct api_exchange *x, struct pare_err *err)
 		return rc;
 	api_list_open(x);
 	for (int i = 0; i < n; i++)
-		if (list[i].expires_ms > now)
+		if (lives(x, &list[i]))
 			write_upload(x, &list[i], bytes_there(x, &list[i]));
 	api_list_close(x, more, n > 0 ? list[n - 1].id : NULL);
 	store_upload_list_done(list, n);

@@ -71,7 +71,7 @@ static void collect(struct srv_janitor *j)
 	struct pare_err err = {0};
 	struct srv_log_line l;
 	int n = 0;
-	enum pare_code code = store_uploads_collect(j->opt.store, j->opt.blobs, &n, &err);
+	enum pare_code code = store_uploads_collect(j->opt.store, j->opt.blobs, j->opt.upload_ms, &n, &err);
 
 	if (n == 0 && code == PARE_OK)
 		return;

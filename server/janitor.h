@@ -15,6 +15,7 @@ struct srv_janitor_options {
 	struct blob_store *blobs;
 	struct api *api;
 	struct store_retention retention;
+	int64_t upload_ms; /* how long an upload stays that nobody continues */
 };
 PARE_MUST_USE enum pare_code srv_janitor_start(const struct srv_janitor_options *opt, struct srv_janitor **out, struct pare_err *err);
 /* Ends the thread, which takes no longer than one removal or one transaction, and does the work of one last round; before api_free. NULL is fine. */

@@ -285,7 +285,7 @@ static enum pare_code serve(struct daemon *d, struct pare_err *err)
 	atomic_store(&d->httpd, h);
 	if (code != PARE_OK)
 		return code;
-	code = srv_janitor_start(&(struct srv_janitor_options){.store = d->store, .blobs = d->blobs, .api = d->api, .retention = retention_of(c)}, &d->janitor, err);
+	code = srv_janitor_start(&(struct srv_janitor_options){.store = d->store, .blobs = d->blobs, .api = d->api, .retention = retention_of(c), .upload_ms = c->upload_seconds * 1000}, &d->janitor, err);
 	if (code != PARE_OK)
 		return code;
 	announce(url);

@@ -60,6 +60,7 @@ void blob_part_close(struct blob_part *p); /* NULL is fine; the bytes stay */
 PARE_MUST_USE enum pare_code blob_part_place(struct blob_store *b, const char *name, const char *sha256, struct pare_err *err);
 int64_t blob_part_size(struct blob_store *b, const char *name); /* nobody's turn ends; 0: there is none */
 void blob_part_remove(struct blob_store *b, const char *name);
+int64_t blob_part_touched_ms(struct blob_store *b, const char *name); /* wall clock: when bytes last came; now, while somebody has it open; 0: not in this run of the daemon */
 /* After a start, once: asks fn about every part. It says the bytes to keep at least; *out_sha256 set: a row names the part as that blob; -1: nobody knows
  * the part. What fn did not ask to keep is cut, if the system itself was down since it was written: until then what a killed daemon has written is there. fn failing ends
  * it: nothing is trusted then that was not before, and the next start asks again. */

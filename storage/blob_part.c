@@ -41,6 +41,7 @@ struct part {
 	struct store_sha256 *sha; /* of the first n_hashed bytes; NULL: the file has to be read */
 	int64_t n_hashed;
 	int64_t n_durable; /* the first so many bytes have been synced */
+	_Atomic int64_t touched_ms; /* 0: nothing came yet */
 };
 
 struct blob_part {
@@ -132,14 +133,14 @@ static struct part *take_part(struct blob_store *b, const char *name)
 	return p;
 }
 
-/* A part without handles stays for its digest's sake only. */
+/* A part without handles stays for its digest's sake, and for the time of its last bytes. */
 static void give_part(struct blob_store *b, struct part *p)
 {
 	struct part **at;
 
 	(void)pthread_mutex_lock(&b->lock);
 	p->n_open--;
-	if (p->n_open == 0 && (p->gone || p->sha == NULL)) {
+	if (p->n_open == 0 && (p->gone || (p->sha == NULL && p->touched_ms == 0))) {
 		for (at = &b->parts; *at != p;)
 			at = &(*at)->next;
 		*at = p->next;
@@ -251,6 +252,7 @@ enum pare_code blob_part_append(struct blob_part *h, const void *bytes, size_t n
 			store_sha256_add(p->sha, at, (size_t)k);
 		h->n_bytes += k;
 		p->n_hashed = h->n_bytes;
+		p->touched_ms = h->b->env.wall_ms(h->b->env.ctx);
 		at += k;
 		n -= (size_t)k;
 	}
@@ -393,6 +395,19 @@ void blob_part_remove(struct blob_store *b, const char *name)
 	p->gone = true;
 	(void)pthread_mutex_unlock(&b->lock);
 	give_part(b, p);
+}
+
+int64_t blob_part_touched_ms(struct blob_store *b, const char *name)
+{
+	const struct part *p;
+	int64_t ms = 0;
+
+	(void)pthread_mutex_lock(&b->lock);
+	p = *find_part(b, name);
+	if (p != NULL)
+		ms = p->n_open > 0 ? b->env.wall_ms(b->env.ctx) : p->touched_ms;
+	(void)pthread_mutex_unlock(&b->lock);
+	return ms;
 }
 
 /* --- after a start */

@@ -149,22 +149,54 @@ static enum pare_code next_expired(struct store *s, struct store_upload *out, st
 	return code;
 }
 
+int64_t store_upload_expiry(const struct store_upload *u, struct blob_store *b, int64_t keep_ms)
+{
+	int64_t touched = u->sha256[0] == '\0' ? blob_part_touched_ms(b, u->part) : 0;
+
+	return touched > 0 && touched + keep_ms > u->expires_ms ? touched + keep_ms : u->expires_ms;
+}
+
+/* In the transaction that removes it, since somebody may just have continued it. */
+static enum pare_code expire(struct store *s, struct store_tx *tx, const struct store_upload *u, struct blob_store *b, int64_t keep_ms, bool *out_removed, struct pare_err *err)
+{
+	struct store_upload now = {.memory = NULL};
+	enum pare_code code = s->ops->upload_load(tx, u->owner, u->id, &now, err);
+
+	if (code == PARE_OK) {
+		now.expires_ms = store_upload_expiry(&now, b, keep_ms);
+		*out_removed = now.expires_ms <= s->env.wall_ms(s->env.ctx);
+		code = *out_removed ? s->ops->upload_remove(tx, u->id, err) : s->ops->upload_update(tx, &now, err);
+	}
+	store_upload_done(&now);
+	return code == PARE_E_NOT_FOUND ? PARE_OK : code;
+}
+
+static enum pare_code collect_one(struct store *s, struct blob_store *b, const struct store_upload *u, int64_t keep_ms, int *out_n, struct pare_err *err)
+{
+	struct store_tx *tx;
+	bool removed = false;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code == PARE_OK)
+		code = s->ops->end(tx, expire(s, tx, u, b, keep_ms, &removed, err), err);
+	if (code != PARE_OK || !removed)
+		return code;
+	blob_part_remove(b, u->part);
+	if (u->sha256[0] != '\0')
+		(void)store_blob_drop(s, b, u->sha256);
+	++*out_n;
+	return PARE_OK;
+}
+
 /* The row goes before the bytes: what a crash leaves in between, the next start removes. */
-enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int *out_n, struct pare_err *err)
+enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int64_t keep_ms, int *out_n, struct pare_err *err)
 {
 	struct store_upload u;
 	enum pare_code code;
 
 	*out_n = 0;
 	while ((code = next_expired(s, &u, err)) == PARE_OK) {
-		code = store_upload_delete((struct store_view){s, u.owner}, u.id, err);
-		if (code == PARE_OK || code == PARE_E_NOT_FOUND) {
-			blob_part_remove(b, u.part);
-			if (u.sha256[0] != '\0')
-				(void)store_blob_drop(s, b, u.sha256);
-			code = PARE_OK;
-			++*out_n;
-		}
+		code = collect_one(s, b, &u, keep_ms, out_n, err);
 		store_upload_done(&u);
 		if (code != PARE_OK)
 			return code;

@@ -29,8 +29,10 @@ PARE_MUST_USE enum pare_code store_upload_list(struct store_view v, const struct
 void store_upload_list_done(struct store_upload *list, int n);
 void store_upload_done(struct store_upload *u);
 
+/* When it expires: keep_ms after bytes last came, which a body that lasts long tells only of its part. */
+int64_t store_upload_expiry(const struct store_upload *u, struct blob_store *b, int64_t keep_ms);
 /* Removes the uploads that have expired, with their bytes; returns how many. */
-PARE_MUST_USE enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int *out_n, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int64_t keep_ms, int *out_n, struct pare_err *err);
 /* After a start: brings the parts in line with the rows (blob_parts_recover). A store that cannot tell of a part ends it. */
 PARE_MUST_USE enum pare_code store_uploads_recover(struct store *s, struct blob_store *b, struct pare_err *err);
 

@@ -211,9 +211,9 @@ START_TEST(one_body_is_a_whole_upload)
 END_TEST
 
 /* A request whose body never ends, as the server has it: begun, fed, and not yet ended. */
-static struct api_exchange *begin_patch(const char *offset, const char *length, const char *body)
+static struct api_exchange *begin_a_patch(struct api_header version, const char *type, const char *offset, const char *length, const char *body)
 {
-	const struct api_header headers[] = {{"Host", "x"}, {"Tus-Resumable", "1.0.0"}, {"Content-Type", "application/offset+octet-stream"}, {"Upload-Offset", offset}, {"Content-Length", length}};
+	const struct api_header headers[] = {{"Host", "x"}, version, {"Content-Type", type}, {"Upload-Offset", offset}, {"Content-Length", length}};
 	struct api_head head = {.method = "PATCH", .target = url, .version = "HTTP/1.1", .headers = headers, .n_headers = 5, .peer = "127.0.0.1"};
 	struct api_exchange *x = api_exchange_new(w.api, &head);
 
@@ -222,6 +222,42 @@ static struct api_exchange *begin_patch(const char *offset, const char *length, 
 	ck_assert(!api_exchange_done(x));
 	return x;
 }
+
+static struct api_exchange *begin_patch(const char *offset, const char *length, const char *body)
+{
+	return begin_a_patch((struct api_header){"Tus-Resumable", "1.0.0"}, "application/offset+octet-stream", offset, length, body);
+}
+
+/* A body that comes so slowly that the upload would have expired long ago: what came until it is cut is there, and the upload goes on from there, in either form. */
+START_TEST(a_body_that_outlasts_its_upload)
+{
+	const int64_t keep_ms = w.opt.limits.upload_ms;
+	struct api_exchange *x;
+	struct answer a;
+
+	create(_i == 0 ? H(TUS, "Upload-Length", "11") : H("Upload-Complete", "?0", "Upload-Length", "11"));
+	x = _i == 0 ? begin_patch("0", "11", "hel") : begin_a_patch((struct api_header){"Upload-Complete", "?1"}, "application/partial-upload", "0", "11", "hel");
+	for (int i = 0; i < 3; i++) {
+		w.now_ms += keep_ms - 1;
+		a = request(&w, "POST", "/v1/admin/gc", NULL, "", 0);
+		assert_status(&a, 200);
+		answer_done(&a);
+		api_exchange_body(x, &"lo "[i], 1);
+		ck_assert(!api_exchange_done(x));
+	}
+	api_exchange_free(x);
+	w.now_ms += keep_ms - 1;
+	expect_offset("6", "?0");
+	a = request(&w, "POST", "/v1/admin/gc", NULL, "", 0);
+	answer_done(&a);
+	expect_patch(204, H(TUS, TUS_BODY, "Upload-Offset", "6"), "world", "11");
+	expect_hello();
+	create(H(TUS, "Upload-Length", "11"));
+	api_exchange_free(begin_patch("0", "11", "hello "));
+	w.now_ms += keep_ms;
+	refuses(&w, "GET", url, NULL, 404, "not_found"); /* nobody came back for it */
+}
+END_TEST
 
 START_TEST(cut_bodies_stay)
 {
@@ -392,6 +428,7 @@ int main(void)
 	tcase_add_test(tc, ietf_wrong_offset_and_length);
 	tcase_add_test(tc, one_body_is_a_whole_upload);
 	tcase_add_test(tc, cut_bodies_stay);
+	tcase_add_loop_test(tc, a_body_that_outlasts_its_upload, 0, 2);
 	tcase_add_test(tc, the_newer_request_ends_the_older);
 	tcase_add_test(tc, limits);
 	tcase_add_test(tc, refusals);

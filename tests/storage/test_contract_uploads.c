@@ -145,14 +145,52 @@ START_TEST(expired_ones_go_with_their_bytes)
 	MUST(store_upload_put(OTHERS, &v, 5, &err));
 	write_part(b, PART_A);
 	write_part(b, PART_B);
-	MUST(store_uploads_collect(s, b, &n, &err));
+	MUST(store_uploads_collect(s, b, HOUR_MS, &n, &err));
 	ck_assert_int_eq(n, 0);
 	fake_wall += HOUR_MS;
-	MUST(store_uploads_collect(s, b, &n, &err));
+	MUST(store_uploads_collect(s, b, HOUR_MS, &n, &err));
 	ck_assert_int_eq(n, 1);
 	ck_assert_int_eq(store_upload_get(MINE(s), u.id, &got, &err), PARE_E_NOT_FOUND);
 	ck_assert_int_eq(blob_part_size(b, PART_A), 0);
 	ck_assert_int_eq(blob_part_size(b, PART_B), 10);
+	blob_close(b);
+	end();
+}
+END_TEST
+
+/* Whoever appends keeps it, however long that lasts, and so do the bytes that came last. */
+START_TEST(bytes_that_come_keep_an_upload)
+{
+	struct store_upload u, got;
+	struct blob_store *b;
+	struct blob_part *p;
+	int n;
+
+	begin(_i);
+	MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+	u = a_new(PART_A);
+	MUST(store_upload_put(MINE(s), &u, 5, &err));
+	MUST(blob_part_open(b, PART_A, &p, &err));
+	fake_wall += 2 * HOUR_MS;
+	MUST(store_uploads_collect(s, b, HOUR_MS, &n, &err));
+	ck_assert_int_eq(n, 0);
+	MUST(blob_part_append(p, "hello", 5, &err));
+	fake_wall += 2 * HOUR_MS;
+	MUST(blob_part_append(p, " world", 6, &err));
+	blob_part_close(p);
+	fake_wall += HOUR_MS - 1;
+	ck_assert_int_eq(store_upload_expiry(&u, b, HOUR_MS), fake_wall + 1);
+	MUST(store_uploads_collect(s, b, HOUR_MS, &n, &err));
+	ck_assert_int_eq(n, 0);
+	MUST(store_upload_get(MINE(s), u.id, &got, &err));
+	ck_assert_int_eq(got.expires_ms, fake_wall + 1);
+	ck_assert_int_eq(got.n_synced, 0);
+	store_upload_done(&got);
+	ck_assert_int_eq(blob_part_size(b, PART_A), 11);
+	fake_wall++;
+	MUST(store_uploads_collect(s, b, HOUR_MS, &n, &err));
+	ck_assert_int_eq(n, 1);
+	ck_assert_int_eq(blob_part_size(b, PART_A), 0);
 	blob_close(b);
 	end();
 }
@@ -245,7 +283,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *tests[] = {round_trip, changes_until_it_is_complete, lists_by_pages, owners_do_not_meet, expired_ones_go_with_their_bytes, start_removes_parts_without_a_row, a_store_that_cannot_tell_ends_the_start, known_blobs_are_ones_own};
+	const TTest *tests[] = {round_trip, changes_until_it_is_complete, lists_by_pages, owners_do_not_meet, expired_ones_go_with_their_bytes, bytes_that_come_keep_an_upload, start_removes_parts_without_a_row, a_store_that_cannot_tell_ends_the_start, known_blobs_are_ones_own};
 
 	return run_over_backends("store contract: uploads", tests, sizeof tests / sizeof *tests) != 0;
 }
