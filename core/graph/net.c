@@ -51,6 +51,17 @@ static void note_inputs(struct pare_net *net)
 		net->values[net->inputs[i]].input = true;
 }
 
+static enum pare_code note_macs(struct pare_net *net, struct pare_err *err)
+{
+	net->macs = pare_arena_array(&net->arena, (size_t)net->model->graph.n_nodes + 1, sizeof *net->macs);
+	if (net->macs == NULL)
+		return pare_err_nomem(err, 0);
+	for (int i = net->n_nodes; i-- > 0;)
+		if (net->nodes[i].index >= 0)
+			net->macs[net->nodes[i].index] = net->nodes[i].macs;
+	return PARE_OK;
+}
+
 static enum pare_code build(struct pare_net *net, struct pare_err *err)
 {
 	enum pare_code code = pare_net_infer_shapes(net, err);
@@ -67,6 +78,8 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 		code = pare_net_choose_layouts(net, err);
 	if (code == PARE_OK)
 		code = pare_net_plan(net, err);
+	if (code == PARE_OK)
+		code = note_macs(net, err);
 	if (code == PARE_OK)
 		code = load_params(net, err);
 	if (code == PARE_OK)
@@ -301,10 +314,7 @@ int64_t pare_net_macs(const struct pare_net *net)
 
 int64_t pare_net_node_macs(const struct pare_net *net, int32_t node)
 {
-	for (int i = 0; i < net->n_nodes; i++)
-		if (net->nodes[i].index == node)
-			return net->nodes[i].macs;
-	return 0;
+	return node >= 0 ? net->macs[node] : 0;
 }
 
 int pare_net_n_shards(const struct pare_net *net)

@@ -123,6 +123,7 @@ struct pare_net {
 	struct pare_edge *edges;       /* by value, while nodes are joined */
 	const struct pare_node **unread; /* scratch of that, by node */
 	int n_steps;
+	int64_t *macs;                 /* by node of the graph */
 	struct pare_net_node *steps;   /* the same as they stood before some were fused: what net_view.h shows */
 	int n_params;
 	struct pare_param_info *params;

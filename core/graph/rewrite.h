@@ -4,6 +4,7 @@
 #define PARE_GRAPH_REWRITE_H
 
 #include "core/base/mem.h"
+#include "core/graph/names.h"
 #include "core/graph/shape.h"
 
 struct pare_new_init {
@@ -26,6 +27,7 @@ struct pare_node_edit {
 	size_t n;
 	int input;
 	const char *name;
+	size_t next; /* the rewrite's own */
 };
 
 /* A node that is put in front of another one. */
@@ -49,6 +51,15 @@ struct pare_new_node {
 	struct pare_new_attr attr[PARE_NEW_ATTRS]; /* up to the first without name */
 	const struct pare_node *like; /* not NULL: all attributes of that node of the graph instead */
 	const struct pare_tensor *constant; /* not NULL: the attribute "value", a tensor of the graph */
+	size_t next; /* the rewrite's own */
+};
+
+/* What is changed of one node, or put in front of it. Numbers of edits and nodes begin at 1; 0: none, or the end. */
+struct pare_rewrite_node {
+	const char **inputs; /* names; NULL: as it is */
+	int n_inputs, max_inputs;
+	size_t first_edit, last_edit; /* of its operator and attributes, as they came, by next */
+	size_t first_new, last_new;   /* of nodes in front of it, likewise */
 };
 
 struct pare_rewrite {
@@ -59,8 +70,10 @@ struct pare_rewrite {
 	const struct pare_new_init **resized; /* by value: the initializer's new dimensions and data; NULL: as it is */
 	const struct pare_shape **shapes;     /* by value: what value_info says from now on (but for its batch dimensions); NULL: as it is */
 	struct pare_new_init *inits;
-	struct pare_node_edit *edits; /* by node, ascending */
+	struct pare_node_edit *edits; /* but for those of inputs */
 	struct pare_new_node *nodes;
+	struct pare_rewrite_node *by_node;
+	struct pare_names names; /* of the graph and of what is new; none until the first is asked for */
 	size_t n_inits, max_inits, n_edits, max_edits, n_new_nodes, max_new_nodes;
 };
 
@@ -72,6 +85,8 @@ PARE_MUST_USE enum pare_code pare_rewrite_add_edit(struct pare_rewrite *rw, cons
 PARE_MUST_USE enum pare_code pare_rewrite_add_node(struct pare_rewrite *rw, const struct pare_new_node *node, struct pare_err *err);
 /* What the node becomes; NULL: it stays what it is. */
 const struct pare_node_edit *pare_rewrite_op(const struct pare_rewrite *rw, int32_t node);
+/* The last edit of that attribute; NULL: it stays as it is. */
+const struct pare_node_edit *pare_rewrite_attr(const struct pare_rewrite *rw, int32_t node, struct pare_span name);
 /* The name that input k of a node has after the edits ("" when left out), and how many inputs it has. */
 const char *pare_rewrite_input(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node, int k);
 int pare_rewrite_n_inputs(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node);

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/graph/names.h"
+#include "core/graph/net_view.h"
 #include "core/job/job_priv.h"
 #include "core/onnx/onnx.h"
 #include "core/recipe/json_text.h"
@@ -85,12 +87,12 @@ static enum pare_code write_operators(struct pare_buf *b, const struct pare_grap
 	return PARE_OK;
 }
 
-static const struct pare_param_info *param_of(const struct pare_net *net, const struct pare_weight *w)
+static const struct pare_param_info *param_of(const struct pare_names *names, const struct pare_net *net, const struct pare_weight *w)
 {
-	for (int i = 0; net != NULL && w->depth == 0 && i < pare_net_n_params(net); i++)
-		if (strcmp(pare_net_param(net, i)->name, w->info.name) == 0)
-			return pare_net_param(net, i);
-	return NULL;
+	int32_t v = net != NULL && w->depth == 0 ? pare_names_value(names, pare_text_span(w->info.name)) : -1;
+	int param = v >= 0 ? pare_net_param_of(net, v) : -1;
+
+	return param >= 0 ? pare_net_param(net, param) : NULL;
 }
 
 /* The node that reads it, as other messages name it: by its name, else by operator and number. */
@@ -102,9 +104,9 @@ static void node_label(const struct pare_graph *g, const struct pare_param_info 
 		(void)snprintf(out, n, "%s", w->info.node_name[0] != '\0' ? w->info.node_name : w->op);
 }
 
-static void write_layer(struct pare_buf *b, const struct pare_model *m, const struct pare_net *net, const struct pare_weight *w)
+static void write_layer(struct pare_buf *b, const struct pare_model *m, const struct pare_names *names, const struct pare_net *net, const struct pare_weight *w)
 {
-	const struct pare_param_info *p = param_of(net, w);
+	const struct pare_param_info *p = param_of(names, net, w);
 	char label[128] = "";
 
 	node_label(&m->graph, p, w, label, sizeof label);
@@ -121,6 +123,20 @@ static void write_layer(struct pare_buf *b, const struct pare_model *m, const st
 	pare_json_key_num(b, "macs", p == NULL || m->n_rows > 0 ? NAN : p->prunable ? (double)pare_net_node_macs(net, p->node) : 0);
 	pare_json_key_int(b, "depth", w->depth);
 	pare_buf_str(b, "}");
+}
+
+static enum pare_code write_layers(struct pare_buf *b, const struct pare_model *m, const struct pare_inventory *v, const struct pare_net *net, struct pare_err *err)
+{
+	struct pare_names names;
+	enum pare_code code = pare_names_init(&names, &m->graph, err);
+
+	pare_json_key(b, "layers");
+	pare_buf_str(b, "[");
+	for (int i = 0; i < v->n && code == PARE_OK; i++)
+		write_layer(b, m, &names, net, &v->weights[i]);
+	pare_buf_str(b, "]");
+	pare_names_done(&names);
+	return code;
 }
 
 static void write_counts(struct pare_buf *b, const struct pare_inventory *v)
@@ -160,11 +176,9 @@ static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const s
 		pare_buf_str(b, "}");
 	}
 	code = write_operators(b, &m->graph, err);
-	pare_json_key(b, "layers");
-	pare_buf_str(b, "[");
-	for (int i = 0; i < v->n; i++)
-		write_layer(b, m, net, &v->weights[i]);
-	pare_buf_str(b, "]}");
+	if (code == PARE_OK)
+		code = write_layers(b, m, v, net, err);
+	pare_buf_str(b, "}");
 	return code;
 }
 

@@ -17,6 +17,7 @@
 struct writer {
 	const struct pare_model *m;
 	const struct pare_rewrite *rw;
+	struct pare_names names; /* of the graph */
 	struct pare_buf *out;
 	int32_t n_nodes, n_inits; /* met so far */
 };
@@ -24,11 +25,6 @@ struct writer {
 static void copy(struct writer *w, const struct pare_field *f, const struct pare_wire *c)
 {
 	(void)pare_buf_add(w->out, f->at, (size_t)(c->p - f->at));
-}
-
-static bool is_text(struct pare_span s, const char *text)
-{
-	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
 }
 
 /* --- initializers */
@@ -96,25 +92,12 @@ static void put_attr(struct writer *w, const struct pare_node_edit *e)
 	pare_wire_end(w->out, mark);
 }
 
-/* The last edit of that attribute of the node; NULL: it stays as it is. */
-static const struct pare_node_edit *attr_edit(const struct writer *w, int32_t node, struct pare_span name)
-{
-	for (size_t i = w->rw->n_edits; i-- > 0;) {
-		const struct pare_node_edit *e = &w->rw->edits[i];
-
-		if (e->node == node && e->attr != NULL && is_text(name, e->attr))
-			return e;
-	}
-	return NULL;
-}
-
 static void put_new_attrs(struct writer *w, int32_t node)
 {
-	for (size_t i = 0; i < w->rw->n_edits; i++) {
-		const struct pare_node_edit *e = &w->rw->edits[i];
-		struct pare_span name = {(const uint8_t *)e->attr, e->attr != NULL ? strlen(e->attr) : 0};
+	for (size_t i = w->rw->by_node[node].first_edit; i > 0; i = w->rw->edits[i - 1].next) {
+		const struct pare_node_edit *e = &w->rw->edits[i - 1];
 
-		if (e->node == node && e->attr != NULL && attr_edit(w, node, name) == e && pare_node_attr(&w->m->graph.nodes[node], e->attr) == NULL)
+		if (e->attr != NULL && pare_rewrite_attr(w->rw, node, pare_text_span(e->attr)) == e && pare_node_attr(&w->m->graph.nodes[node], e->attr) == NULL)
 			put_attr(w, e);
 	}
 }
@@ -137,7 +120,7 @@ static void put_edited(struct writer *w, const struct pare_field *f, int32_t nod
 		if (in.number == NODE_INPUT || (op != NULL && (in.number == NODE_OP_TYPE || in.number == NODE_ATTRIBUTE)))
 			continue;
 		if (in.number == NODE_ATTRIBUTE)
-			e = attr_edit(w, node, pare_wire_find(w->m->file.data, in.span, ATTR_NAME));
+			e = pare_rewrite_attr(w->rw, node, pare_wire_find(w->m->file.data, in.span, ATTR_NAME));
 		if (e != NULL)
 			put_attr(w, e);
 		else
@@ -209,16 +192,14 @@ static void put_new_node(struct writer *w, const struct pare_new_node *n)
 static void put_node(struct writer *w, const struct pare_field *f, const struct pare_wire *c)
 {
 	int32_t node = w->n_nodes++;
-	bool edited = false;
+	const struct pare_rewrite_node *n = &w->rw->by_node[node];
 
-	for (size_t i = 0; i < w->rw->n_new_nodes; i++)
-		if (w->rw->nodes[i].before == node && (!w->rw->drop_node[node] || w->rw->nodes[i].instead))
-			put_new_node(w, &w->rw->nodes[i]);
+	for (size_t i = n->first_new; i > 0; i = w->rw->nodes[i - 1].next)
+		if (!w->rw->drop_node[node] || w->rw->nodes[i - 1].instead)
+			put_new_node(w, &w->rw->nodes[i - 1]);
 	if (w->rw->drop_node[node])
 		return;
-	for (size_t i = 0; i < w->rw->n_edits; i++)
-		edited |= w->rw->edits[i].node == node;
-	if (edited)
+	if (n->first_edit > 0 || n->n_inputs > 0)
 		put_edited(w, f, node);
 	else
 		copy(w, f, c);
@@ -269,17 +250,9 @@ static void put_type(struct writer *w, struct pare_span span, int level, const s
 	}
 }
 
-static int32_t value_named(const struct pare_graph *g, struct pare_span name)
-{
-	for (int32_t i = 0; i < g->n_values; i++)
-		if (is_text(name, g->values[i].name))
-			return i;
-	return -1;
-}
-
 static void put_value(struct writer *w, const struct pare_field *f, const struct pare_wire *c)
 {
-	int32_t v = value_named(&w->m->graph, pare_wire_find(w->m->file.data, f->span, VALUE_NAME));
+	int32_t v = pare_names_value(&w->names, pare_wire_find(w->m->file.data, f->span, VALUE_NAME));
 	int32_t producer = v >= 0 ? w->m->graph.values[v].producer : -1;
 	size_t mark;
 
@@ -326,7 +299,12 @@ enum pare_code pare_onnx_rewrite(const struct pare_model *m, const struct pare_r
 	struct writer w = {.m = m, .rw = rw, .out = out};
 	struct pare_field f;
 	struct pare_wire c;
+	enum pare_code code = pare_names_init(&w.names, &m->graph, err);
 
+	if (code != PARE_OK) {
+		pare_names_done(&w.names);
+		return code;
+	}
 	pare_wire_init(&c, m->file.data, m->file);
 	while (pare_wire_next(&c, &f)) {
 		size_t mark;
@@ -339,5 +317,6 @@ enum pare_code pare_onnx_rewrite(const struct pare_model *m, const struct pare_r
 		put_graph(&w, f.span);
 		pare_wire_end(out, mark);
 	}
+	pare_names_done(&w.names);
 	return pare_buf_status(out, err);
 }

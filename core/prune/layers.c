@@ -1,5 +1,6 @@
-/* A branch is found from its sum backwards: steps all of whose results are read within it, in one sweep, because steps are in
- * topological order. What ends the sweep at x is that the sum reads x, too. */
+/* A branch is found from its sum backwards: a step belongs to it as soon as all readers of what it makes do. What ends the sweep at x is
+ * that the sum reads x, too. A sweep looks at nothing but the branch and its ends, and is not made where the sum's operands say already that there is none: a
+ * net may have as many sums as nodes. */
 #include "core/prune/layers.h"
 
 #include <string.h>
@@ -17,6 +18,10 @@ struct finder {
 	int *inside; /* by value: of these, within the branch */
 	int *maker;  /* by value: the step, -1 */
 	bool *in;    /* by step: in the branch */
+	bool *may;   /* by value: zero if parameters are, as far as can be said without a branch */
+	int32_t *met, *open; /* values that the branch reads; those of them of which it has all readers, and that were not looked at */
+	int *steps;          /* of the branch */
+	int n_met, n_open, n_steps;
 };
 
 static bool own_param(const struct finder *f, const struct pare_node *n, int k)
@@ -41,12 +46,12 @@ static bool own_params(const struct finder *f, const struct pare_node *n)
 	return any;
 }
 
+static const char *const passes[] = {"Dropout", "Identity", "Relu", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", NULL};
+static const char *const multiplies[] = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", NULL};
+
 /* Is the value zero when the branch's own parameters are? */
 static bool vanishes(const struct finder *f, int32_t value)
 {
-	static const char *const passes[] = {"Dropout", "Identity", "Relu", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", NULL};
-	static const char *const multiplies[] = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", NULL};
-
 	for (int at; value >= 0 && (at = f->maker[value]) >= 0 && f->in[at];) {
 		struct pare_net_step s;
 
@@ -65,62 +70,140 @@ static bool vanishes(const struct finder *f, int32_t value)
 	return false;
 }
 
-static void sweep(struct finder *f, int sum, int32_t end)
+static bool is_param(const struct finder *f, const struct pare_node *n, int k)
 {
-	memset(f->inside, 0, ((size_t)f->g->n_values + 1) * sizeof *f->inside);
-	memset(f->in, 0, (size_t)pare_net_n_steps(f->net) + 1);
-	f->inside[end] = 1;
-	for (int i = sum - 1; i >= 0; i--) {
+	return k < n->n_in && n->in[k] >= 0 && pare_net_param_of(f->net, n->in[k]) >= 0;
+}
+
+static bool may_vanish(const struct finder *f, const struct pare_node *n)
+{
+	if (pare_is_among(n->op_type, multiplies))
+		return is_param(f, n, 1);
+	if (strcmp(n->op_type, "Mul") == 0)
+		return is_param(f, n, 0) || is_param(f, n, 1);
+	if (pare_is_among(n->op_type, passes))
+		return n->n_in > 0 && n->in[0] >= 0 && f->may[n->in[0]];
+	if (strcmp(n->op_type, "Add") == 0)
+		return (is_param(f, n, 0) && f->may[n->in[1]]) || (is_param(f, n, 1) && f->may[n->in[0]]);
+	return false;
+}
+
+static void read_inside(struct finder *f, int32_t value)
+{
+	if (value < 0)
+		return;
+	if (f->inside[value]++ == 0)
+		f->met[f->n_met++] = value;
+	if (f->inside[value] == f->uses[value])
+		f->open[f->n_open++] = value;
+}
+
+static bool all_read(const struct finder *f, const struct pare_node *n)
+{
+	for (int k = 0; k < n->n_out; k++)
+		if (n->out[k] >= 0 && f->inside[n->out[k]] != f->uses[n->out[k]])
+			return false;
+	return true;
+}
+
+static void sweep(struct finder *f, int32_t end)
+{
+	f->n_met = f->n_open = f->n_steps = 0;
+	read_inside(f, end);
+	while (f->n_open > 0) {
+		int at = f->maker[f->open[--f->n_open]];
 		struct pare_net_step s;
-		bool any = false, all = true;
 
-		pare_net_step_at(f->net, i, &s);
-		for (int k = 0; k < s.node->n_out; k++) {
-			int32_t v = s.node->out[k];
-
-			any |= v >= 0 && f->inside[v] > 0;
-			all &= v < 0 || f->inside[v] == f->uses[v];
-		}
-		f->in[i] = any && all;
-		for (int k = 0; k < s.node->n_in && f->in[i]; k++)
-			f->inside[s.node->in[k] >= 0 ? s.node->in[k] : f->g->n_values]++;
+		if (at < 0 || f->in[at])
+			continue;
+		pare_net_step_at(f->net, at, &s);
+		if (!all_read(f, s.node))
+			continue;
+		f->in[at] = true;
+		f->steps[f->n_steps++] = at;
+		for (int k = 0; k < s.node->n_in; k++)
+			read_inside(f, s.node->in[k]);
 	}
+}
+
+static void forget(struct finder *f)
+{
+	for (int i = 0; i < f->n_met; i++)
+		f->inside[f->met[i]] = 0;
+	for (int i = 0; i < f->n_steps; i++)
+		f->in[f->steps[i]] = false;
+}
+
+/* The parameter that a value of the branch is, if it is read nowhere else; -1. */
+static int own_param_of(const struct finder *f, int32_t value)
+{
+	return f->inside[value] == f->uses[value] ? pare_net_param_of(f->net, value) : -1;
 }
 
 static bool weighs_anything(const struct finder *f)
 {
-	for (int p = 0; p < pare_net_n_params(f->net); p++) {
-		const struct pare_param_info *info = pare_net_param(f->net, p);
+	for (int i = 0; i < f->n_met; i++) {
+		int p = own_param_of(f, f->met[i]);
 
-		if (info->prunable && f->inside[info->value] > 0 && f->inside[info->value] == f->uses[info->value])
+		if (p >= 0 && pare_net_param(f->net, p)->prunable)
 			return true;
 	}
 	return false;
 }
 
-static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int at, int32_t kept, struct pare_branches *out, struct pare_err *err)
+static void sift(int *v, int at, int n)
+{
+	for (int child; (child = 2 * at + 1) < n; at = child) {
+		int swap = v[at];
+
+		child += child + 1 < n && v[child] < v[child + 1];
+		if (swap >= v[child])
+			return;
+		v[at] = v[child];
+		v[child] = swap;
+	}
+}
+
+static void sort(int *v, int n)
+{
+	for (int i = n / 2; i-- > 0;)
+		sift(v, i, n);
+	for (int i = n; i-- > 1;) {
+		int last = v[i];
+
+		v[i] = v[0];
+		v[0] = last;
+		sift(v, 0, i);
+	}
+}
+
+static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int32_t kept, struct pare_branches *out, struct pare_err *err)
 {
 	struct pare_branch *b = &out->list[out->n];
-	int32_t *nodes = pare_arena_array(f->arena, (size_t)at + 1, sizeof *nodes);
-	int *params = pare_arena_array(f->arena, (size_t)pare_net_n_params(f->net) + 1, sizeof *params);
+	int32_t *nodes = pare_arena_array(f->arena, (size_t)f->n_steps + 1, sizeof *nodes);
+	int *params, n_params = 0;
 
+	for (int i = 0; i < f->n_met; i++)
+		n_params += own_param_of(f, f->met[i]) >= 0;
+	params = pare_arena_array(f->arena, (size_t)n_params + 1, sizeof *params);
 	if (nodes == NULL || params == NULL)
 		return pare_err_nomem(err, 0);
 	*b = (struct pare_branch){.sum = sum->node->out[0], .kept = kept, .nodes = nodes, .params = params};
-	for (int i = 0; i < at; i++) {
+	sort(f->steps, f->n_steps);
+	for (int i = 0; i < f->n_steps; i++) {
 		struct pare_net_step s;
 
-		pare_net_step_at(f->net, i, &s);
-		if (f->in[i])
-			nodes[b->n_nodes++] = s.index;
+		pare_net_step_at(f->net, f->steps[i], &s);
+		nodes[b->n_nodes++] = s.index;
 	}
 	nodes[b->n_nodes++] = sum->index;
-	for (int p = 0; p < pare_net_n_params(f->net); p++) {
-		int32_t v = pare_net_param(f->net, p)->value;
+	for (int i = 0; i < f->n_met; i++) {
+		int p = own_param_of(f, f->met[i]);
 
-		if (f->inside[v] > 0 && f->inside[v] == f->uses[v] && pare_net_param(f->net, p)->n_dims > 0)
+		if (p >= 0 && pare_net_param(f->net, p)->n_dims > 0)
 			params[b->n_params++] = p;
 	}
+	sort(params, b->n_params);
 	out->n++;
 	return PARE_OK;
 }
@@ -134,20 +217,38 @@ static bool plain_value(const struct finder *f, int32_t v, int32_t like)
 static enum pare_code try_sum(struct finder *f, int at, struct pare_branches *out, struct pare_err *err)
 {
 	struct pare_net_step s;
+	enum pare_code code = PARE_OK;
+	bool found = false;
 
 	pare_net_step_at(f->net, at, &s);
 	if (strcmp(s.node->op_type, "Add") != 0 || f->g->values[s.node->out[0]].is_output)
 		return PARE_OK;
-	for (int side = 0; side < 2; side++) {
+	for (int side = 0; side < 2 && !found; side++) {
 		int32_t end = s.node->in[side], kept = s.node->in[1 - side];
 
-		if (!plain_value(f, end, s.node->out[0]) || !plain_value(f, kept, s.node->out[0]) || f->uses[end] != 1)
+		if (!plain_value(f, end, s.node->out[0]) || !plain_value(f, kept, s.node->out[0]) || f->uses[end] != 1 || f->uses[kept] < 2 || !f->may[end])
 			continue;
-		sweep(f, at, end);
-		if (f->inside[kept] > 0 && vanishes(f, end) && weighs_anything(f))
-			return add(f, &s, at, kept, out, err);
+		sweep(f, end);
+		found = f->inside[kept] > 0 && vanishes(f, end) && weighs_anything(f);
+		if (found)
+			code = add(f, &s, kept, out, err);
+		forget(f);
 	}
-	return PARE_OK;
+	return code;
+}
+
+static void look_at_step(struct finder *f, int i)
+{
+	struct pare_net_step s;
+
+	pare_net_step_at(f->net, i, &s);
+	for (int k = 0; k < s.node->n_in; k++)
+		f->uses[s.node->in[k] >= 0 ? s.node->in[k] : f->g->n_values]++;
+	for (int k = 0; k < s.node->n_out; k++)
+		if (s.node->out[k] >= 0) {
+			f->maker[s.node->out[k]] = i;
+			f->may[s.node->out[k]] = may_vanish(f, s.node);
+		}
 }
 
 static enum pare_code find(struct finder *f, struct pare_branches *out, struct pare_err *err)
@@ -158,22 +259,19 @@ static enum pare_code find(struct finder *f, struct pare_branches *out, struct p
 	f->uses = pare_calloc(n, sizeof *f->uses);
 	f->inside = pare_calloc(n, sizeof *f->inside);
 	f->maker = pare_calloc(n, sizeof *f->maker);
+	f->may = pare_calloc(n, sizeof *f->may);
+	f->met = pare_calloc(n, sizeof *f->met);
+	f->open = pare_calloc(n, sizeof *f->open);
 	f->in = pare_calloc(n_steps, sizeof *f->in);
+	f->steps = pare_calloc(n_steps, sizeof *f->steps);
 	out->list = pare_arena_array(f->arena, n_steps, sizeof *out->list);
-	if (f->uses == NULL || f->inside == NULL || f->maker == NULL || f->in == NULL || out->list == NULL)
+	if (f->uses == NULL || f->inside == NULL || f->maker == NULL || f->may == NULL || f->met == NULL || f->open == NULL || f->in == NULL || f->steps == NULL || out->list == NULL)
 		return pare_err_nomem(err, n * sizeof *f->uses);
 	memset(f->maker, -1, n * sizeof *f->maker);
 	for (int i = 0; i < f->g->n_outputs; i++)
 		f->uses[f->g->outputs[i]]++;
-	for (int i = 0; i < (int)n_steps - 1; i++) {
-		struct pare_net_step s;
-
-		pare_net_step_at(f->net, i, &s);
-		for (int k = 0; k < s.node->n_in; k++)
-			f->uses[s.node->in[k] >= 0 ? s.node->in[k] : f->g->n_values]++;
-		for (int k = 0; k < s.node->n_out; k++)
-			f->maker[s.node->out[k] >= 0 ? s.node->out[k] : f->g->n_values] = i;
-	}
+	for (int i = 0; i < (int)n_steps - 1; i++)
+		look_at_step(f, i);
 	for (int i = 0; i < (int)n_steps - 1 && code == PARE_OK; i++) {
 		code = pare_err_canceled(err, f->cancel);
 		if (code == PARE_OK)
@@ -192,7 +290,11 @@ enum pare_code pare_branches_find(const struct pare_net *net, struct pare_arena 
 	pare_free(f.uses);
 	pare_free(f.inside);
 	pare_free(f.maker);
+	pare_free(f.may);
+	pare_free(f.met);
+	pare_free(f.open);
 	pare_free(f.in);
+	pare_free(f.steps);
 	return code;
 }
 

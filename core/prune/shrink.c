@@ -30,6 +30,7 @@ struct shrinker {
 	struct pare_shape *shapes; /* by value, as they will be */
 	const char **written;      /* by value: the initializer that stands for a constant */
 	struct pare_branches branches;
+	int32_t *stands;           /* by value: what readers of it read from now on */
 	bool *left_out;            /* by node: of a branch that is gone */
 	struct pare_known *again;  /* by value: what is known once tensors are smaller */
 	bool *open;                /* by value: would come out otherwise for rows of other sizes */
@@ -457,16 +458,20 @@ enum pare_code pare_shrink_check(const struct pare_model *m, struct pare_err *er
 
 /* --- branches that are gone */
 
-/* What stands for a value when the branches that are gone end in nothing. */
-static int32_t stands_for(const struct shrinker *s, int32_t value)
+/* What stands for each value when the branches that are gone end in nothing; a branch begins at a value that stands before its sum. */
+static void note_stand_ins(struct shrinker *s)
 {
-	for (int i = s->branches.n; i-- > 0;) {
+	for (int32_t v = 0; v < s->m->graph.n_values; v++)
+		s->stands[v] = v;
+	for (int i = 0; i < s->branches.n; i++) {
 		const struct pare_branch *b = &s->branches.list[i];
 
-		if (b->sum == value && pare_branch_gone(b, s->net, s->cut))
-			value = b->kept;
+		if (!pare_branch_gone(b, s->net, s->cut))
+			continue;
+		s->stands[b->sum] = s->stands[b->kept];
+		for (int k = 0; k < b->n_nodes; k++)
+			s->left_out[b->nodes[k]] = true;
 	}
-	return value;
 }
 
 /* Readers of a sum without its branch read what the branch was added to; branch and sum are then dead. */
@@ -476,14 +481,14 @@ static enum pare_code leave_out(struct shrinker *s)
 	enum pare_code code = pare_branches_find(s->net, &s->rw->arena, s->cancel, &s->branches, s->err);
 
 	s->left_out = pare_arena_array(&s->rw->arena, (size_t)g->n_nodes + 1, sizeof *s->left_out);
-	if (code == PARE_OK && s->left_out == NULL)
+	s->stands = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *s->stands);
+	if (code == PARE_OK && (s->left_out == NULL || s->stands == NULL))
 		code = pare_err_nomem(s->err, 0);
-	for (int i = 0; i < s->branches.n && code == PARE_OK; i++)
-		for (int k = 0; k < s->branches.list[i].n_nodes && pare_branch_gone(&s->branches.list[i], s->net, s->cut); k++)
-			s->left_out[s->branches.list[i].nodes[k]] = true;
+	if (code == PARE_OK)
+		note_stand_ins(s);
 	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++)
 		for (int k = 0; k < g->nodes[i].n_in && !s->left_out[i]; k++) {
-			int32_t v = g->nodes[i].in[k], now = v >= 0 ? stands_for(s, v) : v;
+			int32_t v = g->nodes[i].in[k], now = v >= 0 ? s->stands[v] : v;
 
 			if (now != v)
 				edit(s, &(struct pare_node_edit){.node = i, .input = k, .name = g->values[now].name});
