@@ -10,7 +10,8 @@
  * both joins everything. So a fold waits until the other ties have said which of its axes are pinned anyway (a Flatten
  * behind a convolution: height and width); if more than one is still free, the granularity decides, and the choice is
  * carried along: an axis that is joined with a chosen one is chosen wherever it is folded again, so that the three projections
- * of an attention block, or both sides of a channel shuffle, agree. */
+ * of an attention block, or both sides of a channel shuffle, agree. There may be as many folds as nodes, so one is looked at again only when
+ * something of its axes was pinned or chosen: classes know their members, in rings, and axes the folds that read them. */
 #include "core/prune/groups.h"
 
 #include <string.h>
@@ -105,9 +106,39 @@ uint32_t pare_ties_find(struct pare_joiner *j, uint32_t a)
 	return a;
 }
 
+/* 0: pinned; 1: could go; 2: is chosen. */
+static int freedom_of(const struct pare_joiner *j, uint32_t root)
+{
+	return j->why[root] != PARE_PIN_NONE ? 0 : j->chosen[root] != 0 ? 2 : 1;
+}
+
+/* The class is about to be less or more free than it was: folds that read any of it have to be looked at again. */
+static void tell_folds(struct pare_joiner *j, uint32_t root)
+{
+	uint32_t slice = root;
+
+	if (j->next == NULL)
+		return;
+	do {
+		int32_t value;
+		int axis;
+
+		(void)pare_slice_find(j->slices, slice, &value, &axis);
+		for (size_t f = j->fold_of[(size_t)value * PARE_MAX_DIMS + (size_t)axis]; f > 0; f = j->folds[f - 1].next) {
+			size_t first = j->folds[f - 1].first;
+
+			j->n_changed += !j->folds[first].changed;
+			j->folds[first].changed = true;
+			j->low = first < j->low ? first : j->low;
+		}
+		slice = j->next[slice];
+	} while (slice != root);
+}
+
 static void join(struct pare_joiner *j, uint32_t a, uint32_t b)
 {
 	uint32_t low, high;
+	int was_low, was_high, now;
 
 	a = pare_ties_find(j, a);
 	b = pare_ties_find(j, b);
@@ -115,11 +146,24 @@ static void join(struct pare_joiner *j, uint32_t a, uint32_t b)
 		return;
 	low = a < b ? a : b;
 	high = a < b ? b : a;
+	was_low = freedom_of(j, low);
+	was_high = freedom_of(j, high);
 	j->parent[high] = low;
 	j->chosen[low] |= j->chosen[high];
 	if (j->why[low] == PARE_PIN_NONE) {
 		j->why[low] = j->why[high];
 		j->by[low] = j->by[high];
+	}
+	now = freedom_of(j, low);
+	if (now != was_low)
+		tell_folds(j, low);
+	if (now != was_high)
+		tell_folds(j, high);
+	if (j->next != NULL) {
+		uint32_t swap = j->next[low];
+
+		j->next[low] = j->next[high];
+		j->next[high] = swap;
 	}
 }
 
@@ -131,6 +175,7 @@ static void pin(struct pare_joiner *j, uint32_t slice, enum pare_pin why, int32_
 		return;
 	j->why[root] = (uint8_t)why;
 	j->by[root] = by;
+	tell_folds(j, root);
 }
 
 struct axis {
@@ -315,10 +360,9 @@ static int freedom(struct pare_joiner *j, struct axis a)
 	int free = 0;
 
 	for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++) {
-		uint32_t root = pare_ties_find(j, a.base + i);
+		int f = freedom_of(j, pare_ties_find(j, a.base + i));
 
-		if (j->why[root] == PARE_PIN_NONE)
-			free = j->chosen[root] ? 2 : free > 1 ? 2 : 1;
+		free = f > free ? f : free;
 	}
 	return free;
 }
@@ -369,28 +413,32 @@ static size_t fold_end(const struct pare_joiner *j, size_t first)
 	return end;
 }
 
-/* Settles what is forced; the first fold that is not goes into *open (n_folds: there is none). True if anything moved. */
-static bool settle_forced(struct pare_joiner *j, size_t *open)
+/* Settles what is forced of the folds that have changed, from the first on and round again while there are any. */
+static enum pare_code settle_forced(struct pare_joiner *j, struct pare_err *err)
 {
-	bool moved = false;
 	int lo = 0, hi = 0;
+	enum pare_code code = PARE_OK;
 
-	*open = j->n_folds;
-	for (size_t i = 0, end; i < j->n_folds; i = end) {
-		int way;
+	while (j->n_changed > 0 && code == PARE_OK) {
+		size_t end, i = j->low;
 
-		end = fold_end(j, i);
-		if (j->folds[i].settled)
-			continue;
-		way = forced(j, i, end, &lo, &hi);
-		if (way > -2) {
-			settle(j, i, end, way);
-			moved = true;
-		} else if (*open == j->n_folds) {
-			*open = i;
+		for (j->low = j->n_folds; i < j->n_folds && j->n_changed > 0 && code == PARE_OK; i = end) {
+			int way;
+
+			end = fold_end(j, i);
+			if (!j->folds[i].changed)
+				continue;
+			j->folds[i].changed = false;
+			j->n_changed--;
+			if (j->folds[i].settled)
+				continue;
+			code = pare_err_canceled(err, j->cancel);
+			way = forced(j, i, end, &lo, &hi);
+			if (way > -2)
+				settle(j, i, end, way);
 		}
 	}
-	return moved;
+	return code;
 }
 
 static void choose(struct pare_joiner *j, size_t first, enum pare_granularity granularity)
@@ -402,9 +450,69 @@ static void choose(struct pare_joiner *j, size_t first, enum pare_granularity gr
 	(void)forced(j, first, end, &lo, &hi);
 	way = granularity == PARE_GRANULARITY_HEAD ? lo : hi;
 	a = fold_axis(j, &j->folds[first + (size_t)way], false);
-	for (uint32_t i = 0; i < a.len; i++)
-		j->chosen[pare_ties_find(j, a.base + i)] = 1;
+	for (uint32_t i = 0; i < a.len; i++) {
+		uint32_t root = pare_ties_find(j, a.base + i);
+
+		if (j->chosen[root] != 0)
+			continue;
+		j->chosen[root] = 1;
+		if (j->why[root] == PARE_PIN_NONE)
+			tell_folds(j, root);
+	}
 	settle(j, first, end, way);
+}
+
+/* Rings of classes, and who reads which axis; every fold is yet to be looked at. */
+static enum pare_code watch_folds(struct pare_joiner *j, struct pare_err *err)
+{
+	j->next = pare_calloc((size_t)j->slices->n + 1, sizeof *j->next);
+	j->fold_of = pare_calloc((size_t)j->slices->n_values * PARE_MAX_DIMS + 1, sizeof *j->fold_of);
+	if (j->next == NULL || j->fold_of == NULL)
+		return pare_err_nomem(err, j->slices->n * sizeof *j->next);
+	for (uint32_t i = 0; i < j->slices->n; i++) {
+		uint32_t root = pare_ties_find(j, i);
+
+		j->next[i] = root == i ? i : j->next[root];
+		j->next[root] = i;
+	}
+	for (size_t i = 0, end; i < j->n_folds; i = end) {
+		end = fold_end(j, i);
+		j->folds[i].changed = true;
+		j->n_changed++;
+		for (size_t f = i; f < end; f++) {
+			struct axis a = fold_axis(j, &j->folds[f], false);
+			size_t *of;
+			int32_t value;
+			int axis;
+
+			j->folds[f].first = i;
+			if (a.base == PARE_NO_SLICE)
+				continue;
+			(void)pare_slice_find(j->slices, a.base, &value, &axis);
+			of = &j->fold_of[(size_t)value * PARE_MAX_DIMS + (size_t)axis];
+			j->folds[f].next = *of;
+			*of = f + 1;
+		}
+	}
+	return PARE_OK;
+}
+
+/* What is forced, then the first that is not, and so on. */
+static enum pare_code settle_folds(struct pare_joiner *j, enum pare_granularity granularity, struct pare_err *err)
+{
+	enum pare_code code = j->n_folds > 0 ? watch_folds(j, err) : PARE_OK;
+	size_t open = 0;
+
+	while (code == PARE_OK) {
+		code = settle_forced(j, err);
+		while (open < j->n_folds && j->folds[open].settled)
+			open = fold_end(j, open);
+		if (open == j->n_folds)
+			break;
+		if (code == PARE_OK)
+			choose(j, open, granularity);
+	}
+	return code;
 }
 
 void pare_joiner_done(struct pare_joiner *j)
@@ -415,6 +523,8 @@ void pare_joiner_done(struct pare_joiner *j)
 	pare_free(j->chosen);
 	pare_free(j->by);
 	pare_free(j->folds);
+	pare_free(j->next);
+	pare_free(j->fold_of);
 }
 
 /* A class that holds all of an axis would leave an empty tensor. */
@@ -443,7 +553,6 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
     enum pare_granularity granularity, struct pare_err *err)
 {
 	enum pare_code code;
-	size_t open;
 
 	*j = (struct pare_joiner){.net = net, .slices = slices, .cancel = j->cancel};
 	j->parent = pare_calloc((size_t)slices->n + 1, sizeof *j->parent);
@@ -459,14 +568,7 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 	code = pare_net_find_open(net, j->open, err);
 	if (code == PARE_OK)
 		code = apply_steps(j, err);
-	while (code == PARE_OK) {
-		bool moved = settle_forced(j, &open);
-
-		code = pare_err_canceled(err, j->cancel);
-		if (open == j->n_folds)
-			break;
-		if (!moved && code == PARE_OK)
-			choose(j, open, granularity);
-	}
+	if (code == PARE_OK)
+		code = settle_folds(j, granularity, err);
 	return code == PARE_OK ? pin_whole(j, err) : code;
 }

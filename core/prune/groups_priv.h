@@ -12,7 +12,10 @@ enum pare_pin { PARE_PIN_NONE, PARE_PIN_INPUT, PARE_PIN_OUTPUT, PARE_PIN_MIX, PA
 struct pare_fold {
 	int32_t step;
 	struct pare_tie tie;
+	size_t first;  /* the first way to read the same axis */
+	size_t next;   /* the next fold that reads the same axis of several; 0: none, else its number + 1 */
 	bool settled;
+	bool changed;  /* of the first: what could go of its axes has changed since they were looked at */
 };
 
 struct pare_joiner {
@@ -27,6 +30,10 @@ struct pare_joiner {
 	uint8_t *chosen; /* by granularity */
 	struct pare_fold *folds;
 	size_t n_folds, max_folds;
+	/* While folds are settled: */
+	uint32_t *next;     /* by slice: the others of its class, in a ring; NULL before */
+	size_t *fold_of;    /* by axis of slices: the first fold that reads it, number + 1 */
+	size_t n_changed, low; /* first folds that have changed, and where the foremost of them may be */
 };
 
 PARE_MUST_USE enum pare_code pare_slices_init(struct pare_slices *s, const struct pare_net *net, const struct pare_graph *g, struct pare_err *err);

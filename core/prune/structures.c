@@ -13,12 +13,15 @@
 #include <string.h>
 
 #include "core/graph/net_view.h"
+#include "core/prune/index.h"
 #include "core/prune/prune_priv.h"
 #include "core/prune/shrink.h"
 
 struct choice { /* a unit, in its rank */
 	float score;
 	int unit, group;
+	int next;    /* of the same pool; -1: none */
+	int before;  /* of the same group; -1: none */
 	bool gone;   /* before this round */
 	bool chosen; /* or gone */
 };
@@ -34,7 +37,8 @@ struct chooser {
 	int64_t *kept;       /* by group */
 	bool *excluded;
 	double *share; /* by group */
-	int *pool;
+	int *pool;         /* likewise: 0, or the number of one of its groups + 1 */
+	int *first, *last; /* in the sorted list: by pool, by group; -1: none */
 };
 
 /* --- what a group is called */
@@ -236,24 +240,54 @@ static int64_t units_for(const struct chooser *c, int k, int64_t width)
 	return n < 1 ? 1 : n > gr->n ? gr->n : n;
 }
 
-static void plan_pools(struct chooser *c)
+/* The ratio that names the group; NULL: none. */
+static const struct pare_structure_ratio *ratio_of(const struct chooser *c, const struct pare_group *gr)
 {
-	for (int k = 0; k < c->g->n_groups; k++) {
+	for (size_t i = 0; i < c->opt->n_ratios; i++)
+		if (pare_group_is_named(c->net, c->g, gr, &c->opt->ratios[i].layer, 1))
+			return &c->opt->ratios[i];
+	return NULL;
+}
+
+static enum pare_code plan_pools(struct chooser *c, struct pare_err *err)
+{
+	struct pare_index by_kind;
+	bool ok = pare_index_init(&by_kind, (size_t)c->g->n_groups);
+
+	for (int k = 0; k < c->g->n_groups && ok; k++) {
 		const struct pare_group *gr = &c->g->groups[k];
+		const struct pare_structure_ratio *own = ratio_of(c, gr);
+		int *like;
 
 		c->excluded[k] = is_excluded(c->net, c->g, c->opt, gr);
-		c->share[k] = c->opt->sparsity;
-		c->pool[k] = c->opt->scope == PARE_STRUCTURE_GLOBAL || c->g->whole ? 0 : k + 1;
-		for (int j = 0; j < k && c->opt->scope == PARE_STRUCTURE_ISOMORPHIC && c->pool[k] == k + 1; j++)
-			if (c->g->groups[j].kind == gr->kind && c->pool[j] > 0)
-				c->pool[k] = c->pool[j];
-		for (size_t i = 0; i < c->opt->n_ratios; i++) {
-			if (!pare_group_is_named(c->net, c->g, gr, &c->opt->ratios[i].layer, 1))
-				continue;
-			c->share[k] = c->opt->ratios[i].sparsity;
-			c->pool[k] = -1 - k;
-			break;
-		}
+		c->share[k] = own != NULL ? own->sparsity : c->opt->sparsity;
+		c->pool[k] = own == NULL && (c->opt->scope == PARE_STRUCTURE_GLOBAL || c->g->whole) ? 0 : k + 1;
+		if (own != NULL || c->opt->scope != PARE_STRUCTURE_ISOMORPHIC || c->g->whole)
+			continue;
+		like = pare_index_at(&by_kind, gr->kind);
+		*like = *like < 0 ? k + 1 : *like;
+		c->pool[k] = *like;
+	}
+	pare_index_done(&by_kind);
+	return ok ? PARE_OK : pare_err_nomem(err, (size_t)c->g->n_groups * sizeof *by_kind.keys);
+}
+
+/* The list is sorted: pools in rank, groups against it. */
+static void chain(struct chooser *c)
+{
+	for (int k = 0; k <= c->g->n_groups; k++)
+		c->first[k] = c->last[k] = -1;
+	for (int i = 0; i < c->g->n_units; i++) {
+		struct choice *e = &c->list[i];
+
+		e->before = c->last[e->group];
+		c->last[e->group] = i;
+	}
+	for (int i = c->g->n_units; i-- > 0;) {
+		struct choice *e = &c->list[i];
+
+		e->next = c->first[c->pool[e->group]];
+		c->first[c->pool[e->group]] = i;
 	}
 }
 
@@ -262,14 +296,14 @@ static void choose_pool(struct chooser *c, int pool, double share)
 {
 	int64_t total = 0, want, n = 0;
 
-	for (int i = 0; i < c->g->n_units; i++)
-		total += c->pool[c->list[i].group] == pool && !c->excluded[c->list[i].group];
+	for (int i = c->first[pool]; i >= 0; i = c->list[i].next)
+		total += !c->excluded[c->list[i].group];
 	want = (int64_t)llround(share * (double)total);
-	for (int i = 0; i < c->g->n_units; i++) {
+	for (int i = c->first[pool]; i >= 0; i = c->list[i].next) {
 		struct choice *e = &c->list[i];
 		bool low = c->opt->by_threshold ? (double)c->raw[e->unit] < c->opt->threshold : n < want;
 
-		if (c->pool[e->group] != pool || c->excluded[e->group])
+		if (c->excluded[e->group])
 			continue;
 		if (e->gone)
 			n++;
@@ -289,30 +323,31 @@ static void round_width(struct chooser *c, int k)
 
 	while (kept < gr->n && !c->g->whole && kept * gr->width / gr->n % c->opt->round_to != 0)
 		kept++;
-	for (int i = c->g->n_units - 1; i >= 0 && c->kept[k] < kept; i--)
-		if (c->list[i].group == k && c->list[i].chosen && !c->list[i].gone) {
+	for (int i = c->last[k]; i >= 0 && c->kept[k] < kept; i = c->list[i].before)
+		if (c->list[i].chosen && !c->list[i].gone) {
 			c->list[i].chosen = false;
 			c->kept[k]++;
 		}
 }
 
-static void choose(struct chooser *c)
+static enum pare_code choose(struct chooser *c, struct pare_err *err)
 {
-	plan_pools(c);
-	sort_by_rank(c->list, (size_t)c->g->n_units);
-	for (int k = 0; k < c->g->n_groups; k++) {
-		bool first = true;
+	enum pare_code code = plan_pools(c, err);
 
-		for (int j = 0; j < k; j++)
-			first &= c->pool[j] != c->pool[k];
-		if (first)
-			choose_pool(c, c->pool[k], c->share[k]);
+	if (code != PARE_OK)
+		return code;
+	sort_by_rank(c->list, (size_t)c->g->n_units);
+	chain(c);
+	for (int k = 0; k < c->g->n_groups; k++) {
+		choose_pool(c, c->pool[k], c->share[k]);
+		c->first[c->pool[k]] = -1; /* once */
 	}
 	for (int k = 0; k < c->g->n_groups; k++)
 		round_width(c, k);
 	for (int i = 0; i < c->g->n_units; i++)
 		if (c->list[i].chosen && !c->list[i].gone)
 			(void)pare_cut_unit(c->cut, c->g, c->list[i].unit);
+	return PARE_OK;
 }
 
 static enum pare_code check_scores(const struct chooser *c, struct pare_err *err)
@@ -336,7 +371,9 @@ static enum pare_code run(struct chooser *c, struct pare_err *err)
 	c->excluded = pare_calloc(n_groups, sizeof *c->excluded);
 	c->share = pare_calloc(n_groups, sizeof *c->share);
 	c->pool = pare_calloc(n_groups, sizeof *c->pool);
-	if (c->list == NULL || c->raw == NULL || c->kept == NULL || c->excluded == NULL || c->share == NULL || c->pool == NULL)
+	c->first = pare_calloc(n_groups, sizeof *c->first);
+	c->last = pare_calloc(n_groups, sizeof *c->last);
+	if (c->list == NULL || c->raw == NULL || c->kept == NULL || c->excluded == NULL || c->share == NULL || c->pool == NULL || c->first == NULL || c->last == NULL)
 		return pare_err_nomem(err, n_units * sizeof *c->list);
 	if (code == PARE_OK && c->opt->criterion == NULL)
 		code = score_weights(c, err);
@@ -348,7 +385,7 @@ static enum pare_code run(struct chooser *c, struct pare_err *err)
 	if (code == PARE_OK)
 		code = check_scores(c, err);
 	if (code == PARE_OK)
-		choose(c);
+		code = choose(c, err);
 	return code;
 }
 
@@ -370,6 +407,8 @@ enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_str
 	pare_free(c.excluded);
 	pare_free(c.share);
 	pare_free(c.pool);
+	pare_free(c.first);
+	pare_free(c.last);
 	if (code != PARE_OK)
 		return code;
 	pare_cut_mask(cut, net, mask);

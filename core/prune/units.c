@@ -8,6 +8,7 @@
 
 #include "core/graph/graph_priv.h"
 #include "core/prune/groups_priv.h"
+#include "core/prune/index.h"
 #include "core/prune/layers.h"
 
 #define ARENA_CAP ((size_t)1 << 30)
@@ -185,31 +186,44 @@ static void describe(struct builder *b, struct pare_group *gr)
 		}
 }
 
-/* Numbers groups by first appearance, then moves their units together. */
+/* By first appearance. */
+static enum pare_code number_groups(struct builder *b, struct pare_err *err)
+{
+	struct pare_structures *g = b->g;
+	struct pare_index by_shape;
+
+	if (!pare_index_init(&by_shape, (size_t)g->n_units)) {
+		pare_index_done(&by_shape);
+		return pare_err_nomem(err, (size_t)g->n_units * sizeof *by_shape.keys);
+	}
+	for (int u = 0; u < g->n_units; u++) {
+		int *k = pare_index_at(&by_shape, b->shape_of[u]);
+
+		if (*k < 0) {
+			*k = g->n_groups++;
+			g->groups[*k].kind = b->kind_of[u];
+		}
+		b->group_of[u] = (uint32_t)*k;
+		g->groups[*k].n++;
+	}
+	pare_index_done(&by_shape);
+	return PARE_OK;
+}
+
+/* Numbers groups, then moves their units together. */
 static enum pare_code fill_groups(struct builder *b, struct pare_err *err)
 {
 	struct pare_structures *g = b->g;
 	struct pare_structure *sorted = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *sorted);
-	uint64_t *shapes = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *shapes);
-	enum pare_code code = PARE_OK;
+	enum pare_code code;
 	int at = 0;
 
 	g->groups = pare_arena_array(&g->arena, (size_t)g->n_units + 1, sizeof *g->groups);
-	if (sorted == NULL || shapes == NULL || g->groups == NULL)
+	if (sorted == NULL || g->groups == NULL)
 		return pare_err_nomem(err, 0);
-	for (int u = 0; u < g->n_units; u++) {
-		int k = u > 0 && b->shape_of[u] == b->shape_of[u - 1] ? (int)b->group_of[u - 1] : 0;
-
-		while (k < g->n_groups && shapes[k] != b->shape_of[u])
-			k++;
-		if (k == g->n_groups) {
-			shapes[k] = b->shape_of[u];
-			g->groups[k].kind = b->kind_of[u];
-			g->n_groups++;
-		}
-		b->group_of[u] = (uint32_t)k;
-		g->groups[k].n++;
-	}
+	code = number_groups(b, err);
+	if (code != PARE_OK)
+		return code;
 	for (int k = 0; k < g->n_groups; k++) {
 		g->groups[k].first = at;
 		at += g->groups[k].n;
