@@ -1,4 +1,4 @@
-/* Who reads and who computes every value, kept while nodes are joined (idiom.c, attend.c, fuse.c): they ask at every node, and looking at
+/* Who reads and who computes every value, kept while nodes are joined (idiom.c, attend.c, pick.c, fuse.c): they ask at every node, and looking at
  * all of the others each time took half an hour for a hundred thousand nodes, which are a file of a few megabytes.
  *
  * Of readers there is a count and a sum of places: when there is one reader, the sum is its place, and nobody asks which they are when
@@ -127,6 +127,8 @@ enum pare_code pare_net_join(struct pare_net *net, struct pare_err *err)
 		code = pare_net_join_idioms(net, err);
 	if (code == PARE_OK)
 		code = pare_net_join_attention(net, err);
+	if (code == PARE_OK)
+		code = pare_net_join_picks(net, err);
 	if (code == PARE_OK)
 		code = pare_net_fuse(net, err);
 	close_holes(net);

@@ -1,4 +1,4 @@
-/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, edges.c, idiom.c, attend.c, fuse.c, layout.c, plan.c (memory), plan_grad.c, plan_split.c and exec.c. */
+/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, edges.c, idiom.c, attend.c, pick.c, fuse.c, layout.c, plan.c (memory), plan_grad.c, plan_split.c and exec.c. */
 #ifndef PARE_GRAPH_NET_PRIV_H
 #define PARE_GRAPH_NET_PRIV_H
 
@@ -203,6 +203,8 @@ PARE_MUST_USE enum pare_code pare_net_plan_node(struct pare_net *net, struct par
 PARE_MUST_USE enum pare_code pare_net_join_idioms(struct pare_net *net, struct pare_err *err);
 /* attend.c: the same for attention, whose operands are read where they stand. */
 PARE_MUST_USE enum pare_code pare_net_join_attention(struct pare_net *net, struct pare_err *err);
+/* pick.c: the same for rows of an embedding. */
+PARE_MUST_USE enum pare_code pare_net_join_picks(struct pare_net *net, struct pare_err *err);
 /* fold.c: a node whose inputs are all known: its outputs into c->out_known, as far as they can be known. */
 #define PARE_MAX_KNOWN 4096 /* elements of a constant that shape inference may look at */
 PARE_MUST_USE enum pare_code pare_net_fold(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);

@@ -71,16 +71,6 @@ static enum pare_code gather_infer(const struct pare_infer *c, struct pare_err *
 	return PARE_OK;
 }
 
-/* NaN and what is out of range come to an end of the axis, too. */
-static size_t in_range(float index, size_t n)
-{
-	float i = index < 0.0f ? index + (float)n : index;
-
-	if (!(i > 0.0f))
-		return 0;
-	return i < (float)n ? (size_t)i : n - 1;
-}
-
 struct gather_size {
 	size_t outer, n, inner, n_index;
 };
@@ -101,7 +91,7 @@ static void gather_forward(const struct pare_run *r)
 
 	for (size_t o = 0; o < z.outer && z.n > 0; o++)
 		for (size_t i = 0; i < z.n_index; i++, y += z.inner)
-			memcpy(y, r->in[0] + (o * z.n + in_range(r->in[1][i], z.n)) * z.inner, z.inner * sizeof *y);
+			memcpy(y, r->in[0] + (o * z.n + pare_pick_row(r->in[1][i], z.n)) * z.inner, z.inner * sizeof *y);
 }
 
 static void clear(const struct pare_run *r)
@@ -118,7 +108,7 @@ static void gather_backward(const struct pare_run *r)
 	clear(r);
 	for (size_t o = 0; o < z.outer && z.n > 0; o++)
 		for (size_t i = 0; i < z.n_index; i++, dy += z.inner)
-			pare_k_acc(z.inner, dy, r->grad_in[0] + (o * z.n + in_range(r->in[1][i], z.n)) * z.inner);
+			pare_k_acc(z.inner, dy, r->grad_in[0] + (o * z.n + pare_pick_row(r->in[1][i], z.n)) * z.inner);
 }
 
 static void gather_couple(const struct pare_node_view *v, struct pare_ties *t)
@@ -163,7 +153,7 @@ static void elements_each(const struct pare_run *r, const float *from, float *to
 
 	pare_strides(x, stride);
 	for (size_t i = 0; i < n && len > 0; i++) {
-		size_t p = in_range(r->in[1][i], len) * (size_t)stride[a->axis];
+		size_t p = pare_pick_row(r->in[1][i], len) * (size_t)stride[a->axis];
 
 		for (int k = 0; k < y->n_dims; k++)
 			p += k != a->axis ? (size_t)(at[k] * stride[k]) : 0;

@@ -280,6 +280,11 @@ struct pare_op {
 	/* Notes in args that the row does the step, too, after those before; false if it cannot. Rows with `layout` are asked only if channels
 	 * can stand last. */
 	bool (*absorb)(void *args, const struct pare_step *step, bool training);
+	/* Gather(table, index) along axis 0, of a matrix and an index of two axes, can be left to a row that reads it as operand 0: the row `picking`
+	 * has index there and the table as operand pick_table, once pick has noted in args that index stands with its axes turned round, or not. */
+	const struct pare_op *picking;
+	int pick_table;
+	void (*pick)(void *args, bool turned);
 	/* In a net that does not train: floats that prepare fills from parameters once they stand (run->prepared). */
 	unsigned prepare_in; /* the inputs it reads; nothing is prepared where one of them is computed */
 	size_t (*prepared)(const struct pare_run *r);

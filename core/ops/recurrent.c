@@ -5,6 +5,9 @@
  * out, which costs next to nothing beside the products and keeps one kernel. The states of all steps are kept beside
  * Y, because backward needs them also where Y is not wanted, and without gaps between the steps.
  *
+ * X that is rows of an embedding table is picked here, by the numbers that would pick it before (pare_op_recurrent_picked): a row that comes again
+ * is multiplied once.
+ *
  * The batch is axis 1 (layout 0); every row goes its own way through all steps, so a batch may be cut anywhere. An initial
  * state of one row serves all rows.
  *
@@ -19,7 +22,7 @@
 #include "core/ops/kernels/recurrent.h"
 #include "core/ops/ops_priv.h"
 
-enum { IN_X, IN_W, IN_R, IN_B, IN_LENS, IN_H, IN_C, IN_P, N_IN };
+enum { IN_X, IN_W, IN_R, IN_B, IN_LENS, IN_H, IN_C, IN_P, IN_TABLE = PARE_PICKED_TABLE };
 enum { OUT_Y, OUT_H, OUT_C };
 
 struct recurrent_args {
@@ -33,6 +36,8 @@ struct recurrent_args {
 	int64_t n_dirs;
 	bool reverse[2];
 	struct pare_gate act[2][3];
+	/* by planning: X is rows of a table, which operand X counts, batch first or not (pare_op.pick) */
+	bool picked, index_by_row;
 };
 
 static const struct gate_row {
@@ -130,6 +135,12 @@ static enum pare_code expect(const struct pare_infer *c, int k, const char *what
 static int batch_axis(const struct recurrent_args *a)
 {
 	return a->layout != 0 ? 0 : 1;
+}
+
+/* Of X, or of the index that is in its place. */
+static bool x_by_row(const struct recurrent_args *a)
+{
+	return a->picked ? a->index_by_row : a->layout != 0;
 }
 
 /* [directions, rows, hidden] of the states, in the layout's order. */
@@ -231,15 +242,17 @@ struct layer {
 	const struct recurrent_args *a;
 	size_t steps, rows, n_in, hidden, width; /* width: all gates */
 	size_t packed;                           /* scratch begins with W or R, packed */
+	size_t n_table;                          /* rows of what X is picked from */
 };
 
 static struct layer layer_of(const struct pare_run *r)
 {
 	const struct pare_shape *x = r->in_shape[IN_X];
-	struct layer l = {.a = r->args, .n_in = (size_t)x->dims[2], .hidden = (size_t)r->in_shape[IN_R]->dims[2]};
+	struct layer l = {.a = r->args, .n_in = (size_t)r->in_shape[IN_W]->dims[2], .hidden = (size_t)r->in_shape[IN_R]->dims[2]};
 
-	l.steps = (size_t)x->dims[l.a->layout != 0 ? 1 : 0];
-	l.rows = (size_t)x->dims[l.a->layout != 0 ? 0 : 1];
+	l.steps = (size_t)x->dims[x_by_row(l.a) ? 1 : 0];
+	l.rows = (size_t)x->dims[x_by_row(l.a) ? 0 : 1];
+	l.n_table = l.a->picked ? (size_t)r->in_shape[IN_TABLE]->dims[0] : 0;
 	l.width = (size_t)pare_cell_gates(l.a->cell) * l.hidden;
 	l.packed = pare_recurrent_packed(l.a->cell, (int64_t)l.n_in, (int64_t)l.hidden);
 	return l;
@@ -262,15 +275,28 @@ static size_t recurrent_state(const struct pare_run *r)
 	return (size_t)l.a->n_dirs * kept_floats(&l);
 }
 
+/* Rows of X that are picked: each once, in the order in which they come first. */
+struct picks {
+	uint32_t *slot; /* [steps, rows]: which of them */
+	uint32_t *row;  /* of the table, by slot */
+	uint32_t n;
+};
+
+/* Floats of scratch, which begins with them: slots, rows, and by row of the table its slot. */
+static size_t picks_floats(const struct layer *l)
+{
+	return l->a->picked ? 2 * l->steps * l->rows + l->n_table : 0;
+}
+
 /* Forward: what is kept where nobody keeps it, and X by time. Backward: gradients of states, and X and its gradient and Y's
  * by time. */
 static size_t recurrent_scratch(const struct pare_run *r)
 {
 	struct layer l = layer_of(r);
-	size_t x = l.a->layout != 0 ? l.steps * l.rows * l.n_in : 0, y = l.a->layout != 0 ? l.steps * l.rows * l.hidden : 0;
+	size_t x = l.a->layout != 0 || l.a->picked ? l.steps * l.rows * l.n_in : 0, y = l.a->layout != 0 ? l.steps * l.rows * l.hidden : 0;
 	size_t forward = recurrent_state(r) + x, backward = 6 * l.rows * l.hidden + 2 * x + y;
 
-	return l.packed + 2 * l.width + (forward > backward ? forward : backward);
+	return picks_floats(&l) + l.packed + 2 * l.width + (forward > backward ? forward : backward);
 }
 
 static const float *optional(const struct pare_run *r, int k)
@@ -302,14 +328,49 @@ static void swap_rows(size_t outer, size_t inner, size_t n, const float *from, b
 		}
 }
 
+/* Numbers the rows that are picked, and copies each to x[n, n_in]. */
+static struct picks pick_rows(const struct pare_run *r, const struct layer *l, float *x)
+{
+	size_t all = l->steps * l->rows;
+	uint32_t *slot_of = (uint32_t *)(void *)r->scratch; /* by row of the table, plus one */
+	struct picks p = {.slot = slot_of + l->n_table, .row = slot_of + l->n_table + all};
+
+	memset(slot_of, 0, l->n_table * sizeof *slot_of);
+	for (size_t t = 0, at = 0; t < l->steps; t++)
+		for (size_t i = 0; i < l->rows; i++, at++) {
+			size_t row = pare_pick_row(r->in[IN_X][l->a->index_by_row ? i * l->steps + t : at], l->n_table);
+
+			if (slot_of[row] == 0) {
+				memcpy(x + p.n * l->n_in, r->in[IN_TABLE] + row * l->n_in, l->n_in * sizeof *x);
+				p.row[p.n++] = (uint32_t)row;
+				slot_of[row] = p.n;
+			}
+			p.slot[at] = slot_of[row] - 1;
+		}
+	return p;
+}
+
+/* X by time, in its own memory or in spare; or what is picked of it. */
+static const float *load_x(const struct pare_run *r, const struct layer *l, float *spare, struct picks *picks)
+{
+	if (l->a->picked)
+		*picks = pick_rows(r, l, spare);
+	else if (l->a->layout != 0)
+		swap_rows(l->rows, l->steps, l->n_in, r->in[IN_X], false, spare);
+	else
+		return r->in[IN_X];
+	return spare;
+}
+
 /* Direction d: its weights and its part of the memory that is kept. */
-static struct pare_recurrent direction(const struct pare_run *r, const struct layer *l, int64_t d, const float *x, float *kept, float *row)
+static struct pare_recurrent direction(const struct pare_run *r, const struct layer *l, int64_t d, const float *x, const struct picks *picks, float *kept, float *row)
 {
 	size_t at = (size_t)d, block = l->rows * l->hidden;
 	struct pare_recurrent q = {.cell = l->a->cell, .reverse = l->a->reverse[d], .input_forget = l->a->input_forget != 0,
 	    .linear_before_reset = l->a->linear_before_reset != 0, .n_steps = (int64_t)l->steps, .n_rows = (int64_t)l->rows,
 	    .n_in = (int64_t)l->n_in, .n_hidden = (int64_t)l->hidden, .w = r->in[IN_W] + at * l->width * l->n_in,
-	    .r = r->in[IN_R] + at * l->width * l->hidden, .lens = optional(r, IN_LENS), .x = x, .row = row, .packed = r->scratch};
+	    .r = r->in[IN_R] + at * l->width * l->hidden, .lens = optional(r, IN_LENS), .x = x, .slot = picks->slot, .n_distinct = picks->n, .row = row,
+	    .packed = r->scratch + picks_floats(l)};
 
 	if (r->prepared != NULL)
 		q.prepared = r->prepared + at * pare_recurrent_prepared(q.cell, q.n_in, q.n_hidden);
@@ -407,19 +468,17 @@ static void recurrent_forward(const struct pare_run *r)
 {
 	struct layer l = layer_of(r);
 	size_t block = l.rows * l.hidden;
-	float *row = r->scratch + l.packed, *by_time = row + 2 * l.width, *kept = r->state;
-	const float *x = r->in[IN_X];
+	float *row = r->scratch + picks_floats(&l) + l.packed, *by_time = row + 2 * l.width, *kept = r->state;
+	struct picks picks = {.slot = NULL};
+	const float *x;
 
 	if (kept == NULL) {
 		kept = by_time;
 		by_time += recurrent_state(r);
 	}
-	if (l.a->layout != 0) {
-		swap_rows(l.rows, l.steps, l.n_in, x, false, by_time);
-		x = by_time;
-	}
+	x = load_x(r, &l, by_time, &picks);
 	for (int64_t d = 0; d < l.a->n_dirs; d++) {
-		struct pare_recurrent q = direction(r, &l, d, x, kept, row);
+		struct pare_recurrent q = direction(r, &l, d, x, &picks, kept, row);
 		size_t first = (size_t)pare_recurrent_first(&q) * block, last = (size_t)pare_recurrent_last(&q) * block;
 
 		load_state(r, &l, (size_t)d, IN_H, q.h + first);
@@ -503,32 +562,41 @@ static struct backward_memory backward_memory(const struct layer *l, float *scra
 	m.dc = m.dh + block;
 	m.spare = m.dc + block;
 	m.dy = m.spare + 4 * block;
-	m.x = m.dy + l->steps * block;
+	m.x = m.dy + (l->a->layout != 0 ? l->steps * block : 0);
 	m.dx = m.x + l->steps * l->rows * l->n_in;
 	return m;
+}
+
+/* dx, of the rows that were picked, to their rows of the table's gradient. */
+static void add_to_table(const struct pare_run *r, const struct layer *l, const struct picks *picks, const float *dx)
+{
+	float *to = r->grad_in[IN_TABLE];
+
+	if (!r->accumulate[IN_TABLE])
+		memset(to, 0, l->n_table * l->n_in * sizeof *to);
+	for (uint32_t i = 0; i < picks->n; i++)
+		pare_k_acc(l->n_in, dx + i * l->n_in, to + picks->row[i] * l->n_in);
 }
 
 static void recurrent_backward(const struct pare_run *r)
 {
 	struct layer l = layer_of(r);
-	struct backward_memory m = backward_memory(&l, r->scratch + l.packed);
-	const float *x = r->in[IN_X], *dy = r->grad_out[OUT_Y];
-	float *dx = r->grad_in[IN_X];
-	bool by_row = l.a->layout != 0;
+	struct backward_memory m = backward_memory(&l, r->scratch + picks_floats(&l) + l.packed);
+	struct picks picks = {.slot = NULL};
+	const float *x = load_x(r, &l, m.x, &picks), *dy = r->grad_out[OUT_Y];
+	bool by_row = l.a->layout != 0, moved = by_row || l.a->picked;
+	int to = l.a->picked ? IN_TABLE : IN_X;
+	float *dx = r->grad_in[to];
 
-	if (by_row) {
-		swap_rows(l.rows, l.steps, l.n_in, x, false, m.x);
-		x = m.x;
-	}
 	for (int64_t d = 0; d < l.a->n_dirs; d++) {
-		struct pare_recurrent q = direction(r, &l, d, x, r->state, m.row);
+		struct pare_recurrent q = direction(r, &l, d, x, &picks, r->state, m.row);
 		struct pare_recurrent_grads g = grads_of(r, &l, d);
 
 		g.dh = m.dh;
 		g.dc = m.dc;
 		g.spare = m.spare;
-		g.dx = dx != NULL && by_row ? m.dx : dx;
-		g.acc_x = d > 0 || (!by_row && r->accumulate[IN_X]);
+		g.dx = dx != NULL && moved ? m.dx : dx;
+		g.acc_x = d > 0 || (!moved && r->accumulate[to]);
 		if (dy != NULL && by_row)
 			gather_output_grad(&l, (size_t)d, dy, m.dy);
 		if (dy != NULL) {
@@ -541,7 +609,9 @@ static void recurrent_backward(const struct pare_run *r)
 		store_state_grad(r, &l, (size_t)d, IN_H, m.dh);
 		store_state_grad(r, &l, (size_t)d, IN_C, m.dc);
 	}
-	if (dx != NULL && by_row)
+	if (dx != NULL && l.a->picked)
+		add_to_table(r, &l, &picks, m.dx);
+	else if (dx != NULL && by_row)
 		swap_rows(l.steps, l.rows, l.n_in, m.dx, r->accumulate[IN_X], dx);
 }
 
@@ -569,7 +639,7 @@ static void tie_rows(const struct pare_node_view *v, struct pare_ties *t, int ou
 	const struct recurrent_args *a = v->args;
 	int at = batch_axis(a);
 
-	tie(v, t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = IN_X, .a_axis = at, .b = out, .b_axis = axis});
+	tie(v, t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = IN_X, .a_axis = x_by_row(a) ? 0 : 1, .b = out, .b_axis = axis});
 	tie(v, t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = IN_LENS, .a_axis = 0, .b = out, .b_axis = axis});
 	for (int k = IN_H; k <= IN_C; k++)
 		if (has(v, k) && (v->in[k]->dims[at] != 1 || v->in[k]->batch != 0))
@@ -580,7 +650,7 @@ static void recurrent_couple(const struct pare_node_view *v, struct pare_ties *t
 {
 	const struct recurrent_args *a = v->args;
 	int64_t gates = pare_cell_gates(a->cell);
-	int at = batch_axis(a), y_batch = a->layout != 0 ? 0 : 2, y_step = a->layout != 0 ? 1 : 0;
+	int at = batch_axis(a), y_batch = a->layout != 0 ? 0 : 2, y_step = a->layout != 0 ? 1 : 0, x_step = x_by_row(a) ? 1 : 0;
 	const struct {
 		int operand, dir_axis, unit_axis; /* unit_axis -1: units are tied elsewhere */
 	} part_table[] = {
@@ -591,9 +661,9 @@ static void recurrent_couple(const struct pare_node_view *v, struct pare_ties *t
 	tie_rows(v, t, PARE_OUT(OUT_Y), y_batch);
 	tie_rows(v, t, PARE_OUT(OUT_H), at);
 	tie_rows(v, t, PARE_OUT(OUT_C), at);
-	tie(v, t, (struct pare_tie){.kind = PARE_TIE_MIX, .a = IN_X, .a_axis = 1 - at, .b = has(v, PARE_OUT(OUT_Y)) ? PARE_OUT(OUT_Y) : IN_X,
-	    .b_axis = has(v, PARE_OUT(OUT_Y)) ? y_step : 1 - at});
-	tie(v, t, (struct pare_tie){.kind = PARE_TIE_CONTRACT, .a = IN_X, .a_axis = 2, .b = IN_W, .b_axis = 2});
+	tie(v, t, (struct pare_tie){.kind = PARE_TIE_MIX, .a = IN_X, .a_axis = x_step, .b = has(v, PARE_OUT(OUT_Y)) ? PARE_OUT(OUT_Y) : IN_X,
+	    .b_axis = has(v, PARE_OUT(OUT_Y)) ? y_step : x_step});
+	tie(v, t, (struct pare_tie){.kind = PARE_TIE_CONTRACT, .a = a->picked ? IN_TABLE : IN_X, .a_axis = a->picked ? 1 : 2, .b = IN_W, .b_axis = 2});
 	tie_units(v, t, IN_R, 1, gates);
 	tie_units(v, t, IN_W, 1, gates);
 	tie_units(v, t, IN_B, 1, 2 * gates);
@@ -615,9 +685,17 @@ static void recurrent_resize(const struct pare_resize *r)
 static int64_t recurrent_macs(const struct pare_node_view *v)
 {
 	const struct recurrent_args *a = v->args;
-	const struct pare_shape *x = v->in[IN_X], *r = v->in[IN_R];
+	const struct pare_shape *x = v->in[IN_X], *w = v->in[IN_W], *r = v->in[IN_R];
 
-	return x->dims[0] * x->dims[1] * a->n_dirs * r->dims[1] * (x->dims[2] + r->dims[2]);
+	return x->dims[0] * x->dims[1] * a->n_dirs * r->dims[1] * (w->dims[2] + r->dims[2]);
+}
+
+static void recurrent_pick(void *args, bool turned)
+{
+	struct recurrent_args *a = args;
+
+	a->picked = true;
+	a->index_by_row = (a->layout != 0) != turned;
 }
 
 #define ARG(name_, kind_, member) {.name = name_, .kind = kind_, .offset = offsetof(struct recurrent_args, member)}
@@ -631,15 +709,19 @@ static const struct pare_arg_spec lstm_arg_table[] = {COMMON_ARGS, FLAG("input_f
 static const struct pare_arg_spec gru_arg_table[] = {COMMON_ARGS, FLAG("linear_before_reset", linear_before_reset), {.name = NULL}};
 
 #define ROW .domain = "", .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX, .min_in = 3, .min_out = 0, .args_size = sizeof(struct recurrent_args), \
-	.weight_in = PARE_BIT(IN_W) | PARE_BIT(IN_R), .any_dtype_in = PARE_BIT(IN_LENS), \
-	.grad_uses_in = PARE_BIT(IN_X) | PARE_BIT(IN_W) | PARE_BIT(IN_R) | PARE_BIT(IN_LENS) | PARE_BIT(IN_P), \
+	.weight_in = PARE_BIT(IN_W) | PARE_BIT(IN_R), \
+	.grad_uses_in = PARE_BIT(IN_X) | PARE_BIT(IN_W) | PARE_BIT(IN_R) | PARE_BIT(IN_LENS) | PARE_BIT(IN_P) | PARE_BIT(IN_TABLE), \
 	.scratch = recurrent_scratch, .state = recurrent_state, .forward = recurrent_forward, .backward = recurrent_backward, .couple = recurrent_couple, \
 	.prepare_in = PARE_BIT(IN_W) | PARE_BIT(IN_R), .prepared = recurrent_prepared, .prepare = recurrent_prepare, .resize = recurrent_resize, \
 	.macs = recurrent_macs
+#define OF_FILES .any_dtype_in = PARE_BIT(IN_LENS), .picking = &pare_op_recurrent_picked, .pick_table = IN_TABLE, .pick = recurrent_pick
+
+const struct pare_op pare_op_recurrent_picked = {ROW, .name = "RNN, LSTM or GRU over picked rows", .max_in = IN_TABLE + 1, .max_out = 3,
+    .any_dtype_in = PARE_BIT(IN_X) | PARE_BIT(IN_LENS)};
 
 const struct pare_op pare_op_recurrent_table[] = {
-    {ROW, .name = "RNN", .max_in = 6, .max_out = 2, .args = rnn_arg_table, .infer = rnn_infer},
-    {ROW, .name = "LSTM", .max_in = 8, .max_out = 3, .args = lstm_arg_table, .infer = lstm_infer},
-    {ROW, .name = "GRU", .max_in = 6, .max_out = 2, .args = gru_arg_table, .infer = gru_infer},
+    {ROW, OF_FILES, .name = "RNN", .max_in = 6, .max_out = 2, .args = rnn_arg_table, .infer = rnn_infer},
+    {ROW, OF_FILES, .name = "LSTM", .max_in = 8, .max_out = 3, .args = lstm_arg_table, .infer = lstm_infer},
+    {ROW, OF_FILES, .name = "GRU", .max_in = 6, .max_out = 2, .args = gru_arg_table, .infer = gru_infer},
     {.name = NULL},
 };

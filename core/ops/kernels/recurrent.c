@@ -5,6 +5,9 @@
  * The gates are written over the sums they were computed from, and backward writes the gradients of the sums over the
  * gates: one buffer is all three, and it is what the products over all of time read.
  *
+ * Rows of X that repeat (of an embedding: a word that comes again) are multiplied once. Their sums stand where the sums of the first rows
+ * will be and are spread from the last row on; on the way back gradients are collected there from the first row on.
+ *
  * extra holds what backward needs besides: LSTM, h(c); GRU, the part of the new state that comes from the old one: r * h
  * before the product with R, or R's product itself if that is taken before the reset (then its gradient, too, is kept
  * there, because R sees another gradient than W). */
@@ -222,17 +225,48 @@ void pare_recurrent_prepare(const struct pare_recurrent *q, float *to)
 	pack(q, true, to + pare_packed_floats(q->n_in, width));
 }
 
+static int64_t rows_of_x(const struct pare_recurrent *q)
+{
+	return q->slot != NULL ? q->n_distinct : q->n_steps * q->n_rows;
+}
+
+/* A slot's number is never above the row's, so nothing is overwritten that is still to be read. */
+static void spread_slots(const struct pare_recurrent *q, int64_t width)
+{
+	for (int64_t i = q->n_steps * q->n_rows - 1; i > 0; i--)
+		if (q->slot[i] != i)
+			memcpy(q->gates + i * width, q->gates + q->slot[i] * width, (size_t)width * sizeof *q->gates);
+}
+
+/* Likewise: a slot's place is free once its first row has been read. */
+static void collect_slots(const struct pare_recurrent *q, int64_t width)
+{
+	int64_t seen = 0;
+
+	for (int64_t i = 0; i < q->n_steps * q->n_rows; i++) {
+		const float *from = q->gates + i * width;
+		float *to = q->gates + q->slot[i] * width;
+
+		if (q->slot[i] < seen)
+			pare_k_acc((size_t)width, from, to);
+		else if (seen++ != i)
+			memcpy(to, from, (size_t)width * sizeof *to);
+	}
+}
+
 void pare_recurrent_forward(const struct pare_recurrent *q)
 {
 	static void (*const step_table[])(const struct pare_recurrent *, int64_t) = {
 	    [PARE_CELL_RNN] = rnn_step, [PARE_CELL_LSTM] = lstm_step, [PARE_CELL_GRU] = gru_step};
-	int64_t all = q->n_steps * q->n_rows, width = pare_cell_gates(q->cell) * q->n_hidden;
+	int64_t width = pare_cell_gates(q->cell) * q->n_hidden;
 
 	join_biases(q);
 	if (q->prepared == NULL)
 		pare_pack(true, q->n_in, width, q->w, q->packed);
-	pare_packed_mul(all, width, q->n_in, q->x, q->n_in, q->prepared != NULL ? q->prepared : q->packed, &(struct pare_conv_finish){.bias = q->row},
-	    q->gates, width, false);
+	pare_packed_mul(rows_of_x(q), width, q->n_in, q->x, q->n_in, q->prepared != NULL ? q->prepared : q->packed,
+	    &(struct pare_conv_finish){.bias = q->row}, q->gates, width, false);
+	if (q->slot != NULL)
+		spread_slots(q, width);
 	if (q->prepared == NULL)
 		pack(q, true, q->packed);
 	for (int64_t i = 0; i < q->n_steps; i++)
@@ -439,21 +473,29 @@ static void bias_grads(const struct pare_recurrent *q, const struct pare_recurre
 		memcpy(g->db, q->row, 2 * n * sizeof *q->row);
 }
 
-/* The products over all of time. */
+static void input_grads(const struct pare_recurrent *q, const struct pare_recurrent_grads *g)
+{
+	int64_t width = pare_cell_gates(q->cell) * q->n_hidden, rows = rows_of_x(q);
+
+	if (q->slot != NULL)
+		collect_slots(q, width);
+	if (g->dw != NULL)
+		pare_gemm(true, false, width, q->n_in, rows, 1.0f, q->gates, q->x, g->acc_w ? 1.0f : 0.0f, g->dw);
+	if (g->dx != NULL && pare_packing_pays(rows, q->n_in, width)) {
+		pare_pack(false, width, q->n_in, q->w, q->packed);
+		pare_packed_mul(rows, q->n_in, width, q->gates, width, q->packed, NULL, g->dx, q->n_in, g->acc_x);
+	} else if (g->dx != NULL) {
+		pare_gemm(false, false, rows, q->n_in, width, 1.0f, q->gates, q->w, g->acc_x ? 1.0f : 0.0f, g->dx);
+	}
+}
+
+/* The products over all of time; gates are what is left of them. */
 static void weight_grads(const struct pare_recurrent *q, const struct pare_recurrent_grads *g)
 {
 	int64_t h = q->n_hidden, width = pare_cell_gates(q->cell) * h, all = q->n_steps * q->n_rows;
 	const float *old = q->h + (q->reverse ? q->n_rows * h : 0);
 	float beta = g->acc_r ? 1.0f : 0.0f;
 
-	if (g->dw != NULL)
-		pare_gemm(true, false, width, q->n_in, all, 1.0f, q->gates, q->x, g->acc_w ? 1.0f : 0.0f, g->dw);
-	if (g->dx != NULL && pare_packing_pays(all, q->n_in, width)) {
-		pare_pack(false, width, q->n_in, q->w, q->packed);
-		pare_packed_mul(all, q->n_in, width, q->gates, width, q->packed, NULL, g->dx, q->n_in, g->acc_x);
-	} else if (g->dx != NULL) {
-		pare_gemm(false, false, all, q->n_in, width, 1.0f, q->gates, q->w, g->acc_x ? 1.0f : 0.0f, g->dx);
-	}
 	if (g->dr != NULL && q->cell != PARE_CELL_GRU) {
 		pare_gemm(true, false, width, h, all, 1.0f, q->gates, old, beta, g->dr);
 	} else if (g->dr != NULL) {
@@ -464,6 +506,7 @@ static void weight_grads(const struct pare_recurrent *q, const struct pare_recur
 	}
 	if (g->db != NULL)
 		bias_grads(q, g);
+	input_grads(q, g);
 }
 
 void pare_recurrent_backward(const struct pare_recurrent *q, const struct pare_recurrent_grads *g)

@@ -29,7 +29,11 @@ struct pare_recurrent {
 	const float *b;    /* [2 * gates * n_hidden], of w, then of r; NULL: 0 */
 	const float *p;    /* LSTM: [3 * n_hidden] for i, o, f; NULL: none */
 	const float *lens; /* [n_rows] steps of each row that count; NULL: all do */
-	const float *x;    /* [n_steps, n_rows, n_in] */
+	const float *x;    /* [n_steps, n_rows, n_in]; with slot [n_distinct, n_in] */
+	/* [n_steps, n_rows], which row of x each is, where they repeat: each is multiplied once. A number is not there before all lower ones
+	 * have been. NULL: each has its own. */
+	const uint32_t *slot;
+	int64_t n_distinct;
 	/* work; backward reads what forward left and destroys it */
 	float *gates; /* [n_steps, n_rows, gates * n_hidden] */
 	float *h;     /* [n_steps + 1, n_rows, n_hidden]; the entry that the first step starts from is set by the caller */
@@ -47,7 +51,7 @@ struct pare_recurrent_grads {
 	float *dh, *dc;
 	float *spare; /* 4 * [n_rows, n_hidden] */
 	/* out; NULL: not wanted; else added to what is there if acc, or overwriting */
-	float *dx, *dw, *dr, *db, *dp;
+	float *dx, *dw, *dr, *db, *dp; /* dx is as x is */
 	bool acc_x, acc_w, acc_r, acc_b, acc_p;
 };
 
