@@ -131,8 +131,8 @@ PARE_MUST_USE enum pare_code pare_data_normalize(struct pare_dataset *d, int x, 
 enum pare_normalize pare_data_normalization(const struct pare_dataset *d, int x); /* what AUTO became */
 /* mean and std per feature (row_elems each, in the order of the files) when STANDARD, else NULL: a user must apply them
  * before the exported model. */
-const float *pare_data_mean(const struct pare_dataset *d, int x);
-const float *pare_data_std(const struct pare_dataset *d, int x);
+const double *pare_data_mean(const struct pare_dataset *d, int x);
+const double *pare_data_std(const struct pare_dataset *d, int x);
 /* Moves the channels of every row from last to first or back. PARE_E_SHAPE for rows that are not [H, W, C] (or [W, C]). */
 PARE_MUST_USE enum pare_code pare_data_layout(struct pare_dataset *d, int x, enum pare_data_layout layout, struct pare_err *err);
 

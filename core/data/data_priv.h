@@ -23,6 +23,7 @@ struct data_type {
 	uint8_t idx;     /* IDX type byte, 0 if IDX has none */
 	uint8_t size;    /* bytes */
 	bool integer;    /* bool counts */
+	bool wide;       /* not every value is a float */
 	void (*read_float)(const uint8_t *in, size_t n, float *out);
 	void (*read_double)(const uint8_t *in, size_t n, double *out);
 };
@@ -100,7 +101,8 @@ struct data_field {
 	size_t n_chunks;
 	/* x */
 	enum pare_normalize norm;
-	float *mean, *std, *inv_std; /* row_elems each; NULL unless STANDARD */
+	double *mean, *std;       /* row_elems each; NULL unless STANDARD */
+	float *shift, *inv_std;   /* mean and 1 / std, for types of which every value is a float */
 	size_t n_channels, n_pixels; /* n_channels 0: the layout stays; else rows [n_pixels, n_channels] come out turned */
 	/* y */
 	const char **class_names;

@@ -4,8 +4,9 @@
  * x / 255 in 8 bits is computed as x c1 + x c2 with c1 + c2 = 1/255, c1 short enough that x c1 is exact: the same bits as
  * the division that users write (numpy's x.astype("float32") / 255), without dividing. A test holds all 256 values to it.
  *
- * STANDARD: mean and variance of the training rows in two passes with double sums, so large offsets do not cancel; a
- * feature that never changes gets std 1 and comes out as 0. */
+ * STANDARD: mean and variance of the training rows in two passes with double sums of what differs from the first row, so large offsets do not
+ * cancel; a feature that never changes gets std 1 and comes out as 0. Values that need not be floats (doubles, wide integers) are standardised
+ * before they are rounded: seconds since 1970 as floats are two minutes apart. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define PREFETCH_MAX ((size_t)4096)
 #define TURNED ((size_t)1024) /* floats */
 #define LABELS ((size_t)128)
+#define WIDE ((size_t)128)
 #define UNIT_HIGH 0x1.01p-8f    /* 257 / 65536 */
 #define UNIT_LOW 0x1.010102p-24f /* 1/255 - UNIT_HIGH */
 
@@ -43,6 +45,19 @@ static void standard_row(float *restrict x, size_t n, const float *restrict mean
 		x[i] = (x[i] - mean[i]) * inv[i];
 }
 
+static void standard_wide(const struct data_field *f, const uint8_t *in, bool swap, size_t first, size_t n, float *out)
+{
+	double v[WIDE];
+
+	for (size_t at = 0; at < n; at += WIDE) {
+		size_t m = n - at < WIDE ? n - at : WIDE;
+
+		data_read_doubles(f->type, swap, in + at * f->type->size, m, v);
+		for (size_t i = 0; i < m; i++)
+			out[at + i] = (float)((v[i] - f->mean[first + at + i]) / f->std[first + at + i]);
+	}
+}
+
 /* Shuffled rows lie anywhere in the file: without this a batch waits for memory longer than it computes. */
 static void prefetch(const uint8_t *p, size_t n)
 {
@@ -56,10 +71,12 @@ static void read_part(const struct data_field *f, const uint8_t *in, bool swap, 
 	in += first * f->type->size;
 	if (f->norm == PARE_NORM_UNIT)
 		unit_row(in, n, out);
+	else if (f->norm == PARE_NORM_STANDARD && f->type->wide)
+		standard_wide(f, in, swap, first, n, out);
 	else
 		data_read_floats(f->type, swap, in, n, out);
-	if (f->norm == PARE_NORM_STANDARD)
-		standard_row(out, n, f->mean + first, f->inv_std + first);
+	if (f->norm == PARE_NORM_STANDARD && !f->type->wide)
+		standard_row(out, n, f->shift + first, f->inv_std + first);
 }
 
 /* A row of [n_pixels, n_channels] comes out as [n_channels, n_pixels], some pixels at a time. */
@@ -168,8 +185,8 @@ int64_t pare_data_n_labels(const struct pare_dataset *d, int y, const uint32_t *
 	return sum;
 }
 
-/* sum[j] += (x_j - mean_j)^power over the training rows; mean NULL is 0. */
-static void add_moments(const struct pare_dataset *d, const struct data_field *f, float *row, const double *mean, double *sum)
+/* sum[j] += x_j - from_j over the training rows, or its square. */
+static void add_moments(const struct pare_dataset *d, const struct data_field *f, double *row, const double *from, bool squares, double *sum)
 {
 	size_t k = f->info->row_elems;
 	uint32_t n;
@@ -180,70 +197,41 @@ static void add_moments(const struct pare_dataset *d, const struct data_field *f
 		const uint8_t *in = row_bytes(f, rows[i], &swap);
 
 		data_touch(d, f->row_bytes);
-		data_read_floats(f->type, swap, in, k, row);
-		for (size_t j = 0; j < k; j++) {
-			double x = row[j];
-
-			sum[j] += mean == NULL ? x : (x - mean[j]) * (x - mean[j]);
-		}
+		data_read_doubles(f->type, swap, in, k, row);
+		for (size_t j = 0; j < k; j++)
+			sum[j] += squares ? (row[j] - from[j]) * (row[j] - from[j]) : row[j] - from[j];
 	}
 }
 
-static enum pare_code estimate(const struct pare_dataset *d, const struct data_field *f, float *mean, float *std, float *inv, struct pare_err *err)
+static enum pare_code estimate(const struct pare_dataset *d, struct data_field *f, struct pare_err *err)
 {
 	size_t k = f->info->row_elems;
-	float *row = pare_calloc(k, sizeof *row);
-	double *sums = pare_calloc(2 * k, sizeof *sums);
-	double *vars;
+	double *work = pare_calloc(3 * k, sizeof *work), *sums = work != NULL ? work + k : NULL, *vars = work != NULL ? sums + k : NULL;
 	uint32_t n;
-	enum pare_code rc = PARE_OK;
+	const uint32_t *rows = pare_data_rows(d, PARE_SPLIT_TRAIN, &n);
+	const uint8_t *in;
+	bool swap;
 
-	pare_data_rows(d, PARE_SPLIT_TRAIN, &n);
-	if (row == NULL || sums == NULL) {
-		rc = pare_err_nomem(err, 2 * k * sizeof *sums);
-		goto out;
-	}
+	if (work == NULL)
+		return pare_err_nomem(err, 3 * k * sizeof *work);
 	if (n == 0) {
-		rc = pare_err_set(err, PARE_E_DATASET, NULL, "there are no training rows to estimate mean and standard deviation from");
-		goto out;
+		pare_free(work);
+		return pare_err_set(err, PARE_E_DATASET, NULL, "there are no training rows to estimate mean and standard deviation from");
 	}
-	vars = sums + k;
-	add_moments(d, f, row, NULL, sums);
+	in = row_bytes(f, rows[0], &swap);
+	data_read_doubles(f->type, swap, in, k, f->mean);
+	add_moments(d, f, work, f->mean, false, sums);
 	for (size_t j = 0; j < k; j++)
-		sums[j] /= n;
-	add_moments(d, f, row, sums, vars);
+		f->mean[j] += sums[j] / n;
+	add_moments(d, f, work, f->mean, true, vars);
 	for (size_t j = 0; j < k; j++) {
-		mean[j] = (float)sums[j];
-		std[j] = (float)sqrt(vars[j] / n);
-		if (std[j] < FLT_MIN)
-			std[j] = 1;
-		inv[j] = 1 / std[j];
+		f->std[j] = sqrt(vars[j] / n);
+		if (f->std[j] < FLT_MIN)
+			f->std[j] = 1;
+		f->shift[j] = (float)f->mean[j];
+		f->inv_std[j] = 1 / (float)f->std[j];
 	}
-out:
-	pare_free(row);
-	pare_free(sums);
-	return rc;
-}
-
-static enum pare_code make_standard(const struct pare_dataset *d, struct data_field *f, struct pare_err *err)
-{
-	size_t k = f->info->row_elems;
-	float *mean = pare_calloc(k, sizeof *mean), *std = pare_calloc(k, sizeof *std), *inv = pare_calloc(k, sizeof *inv);
-	enum pare_code rc;
-
-	if (mean == NULL || std == NULL || inv == NULL)
-		rc = pare_err_nomem(err, k * sizeof *mean);
-	else
-		rc = estimate(d, f, mean, std, inv, err);
-	if (rc != PARE_OK) {
-		pare_free(mean);
-		pare_free(std);
-		pare_free(inv);
-		return rc;
-	}
-	f->mean = mean;
-	f->std = std;
-	f->inv_std = inv;
+	pare_free(work);
 	return PARE_OK;
 }
 
@@ -251,8 +239,34 @@ static void forget_standard(struct data_field *f)
 {
 	pare_free(f->mean);
 	pare_free(f->std);
+	pare_free(f->shift);
 	pare_free(f->inv_std);
-	f->mean = f->std = f->inv_std = NULL;
+	f->mean = f->std = NULL;
+	f->shift = f->inv_std = NULL;
+}
+
+/* A failure changes nothing. */
+static enum pare_code make_standard(const struct pare_dataset *d, struct data_field *f, struct pare_err *err)
+{
+	size_t k = f->info->row_elems;
+	struct data_field new = *f;
+	enum pare_code rc;
+
+	new.mean = pare_calloc(k, sizeof *new.mean);
+	new.std = pare_calloc(k, sizeof *new.std);
+	new.shift = pare_calloc(k, sizeof *new.shift);
+	new.inv_std = pare_calloc(k, sizeof *new.inv_std);
+	if (new.mean == NULL || new.std == NULL || new.shift == NULL || new.inv_std == NULL)
+		rc = pare_err_nomem(err, k * sizeof *new.mean);
+	else
+		rc = estimate(d, &new, err);
+	if (rc != PARE_OK) {
+		forget_standard(&new);
+		return rc;
+	}
+	forget_standard(f);
+	*f = new;
+	return PARE_OK;
 }
 
 enum pare_code pare_data_normalize(struct pare_dataset *d, int x, enum pare_normalize how, struct pare_err *err)
@@ -265,12 +279,10 @@ enum pare_code pare_data_normalize(struct pare_dataset *d, int x, enum pare_norm
 		return pare_err_set(err, PARE_E_INVALID, NULL,
 		    "normalization \"unit\" divides 8-bit data by 255, these data are %s: use \"standard\" or \"none\"", f->type->npy);
 	if (how == PARE_NORM_STANDARD) {
-		struct data_field old = *f;
 		enum pare_code rc = make_standard(d, f, err);
 
 		if (rc != PARE_OK)
 			return rc;
-		forget_standard(&old);
 	} else {
 		forget_standard(f);
 	}
@@ -283,12 +295,12 @@ enum pare_normalize pare_data_normalization(const struct pare_dataset *d, int x)
 	return d->x[x].norm;
 }
 
-const float *pare_data_mean(const struct pare_dataset *d, int x)
+const double *pare_data_mean(const struct pare_dataset *d, int x)
 {
 	return d->x[x].mean;
 }
 
-const float *pare_data_std(const struct pare_dataset *d, int x)
+const double *pare_data_std(const struct pare_dataset *d, int x)
 {
 	return d->x[x].std;
 }

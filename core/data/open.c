@@ -348,6 +348,7 @@ void pare_data_free(struct pare_dataset *d)
 	for (int i = 0; i < d->info.n_x; i++) {
 		pare_free(d->x[i].mean);
 		pare_free(d->x[i].std);
+		pare_free(d->x[i].shift);
 		pare_free(d->x[i].inv_std);
 	}
 	pare_free(d);

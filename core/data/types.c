@@ -68,7 +68,7 @@ static void read_float_f4(const uint8_t *in, size_t n, float *out)
 
 #define ROW(t, dt, idx_, size_, integer_) \
 	{.dtype = (dt), .npy = #t, .idx = (idx_), .size = (size_), .integer = (integer_), .read_float = read_float_##t, \
-	    .read_double = read_double_##t}
+	    .read_double = read_double_##t, .wide = (integer_) ? (size_) > 2 : (size_) > 4}
 
 static const struct data_type type_table[] = {
     ROW(f4, PARE_DT_FLOAT, 0x0d, 4, false),

@@ -136,12 +136,12 @@ static void write_verdict(const struct job_run *r, struct pare_buf *b, const cha
 	pare_buf_str(b, "}");
 }
 
-static void write_floats(struct pare_buf *b, const char *key, const float *v, size_t n)
+static void write_numbers(struct pare_buf *b, const char *key, const double *v, size_t n)
 {
 	pare_json_key_raw(b, key, "[");
 	for (size_t i = 0; i < n; i++) {
 		pare_json_sep(b);
-		pare_json_num(b, (double)v[i]);
+		pare_json_num(b, v[i]);
 	}
 	pare_buf_str(b, "]");
 }
@@ -159,8 +159,8 @@ static void write_normalization(const struct job_run *r, struct pare_buf *b, int
 	case PARE_NORM_STANDARD:
 		pare_json_key_str(b, "method", "standard");
 		pare_json_key_str(b, "apply", "(x - mean) / std per feature before the model");
-		write_floats(b, "mean", pare_data_mean(r->data, x), n);
-		write_floats(b, "std", pare_data_std(r->data, x), n);
+		write_numbers(b, "mean", pare_data_mean(r->data, x), n);
+		write_numbers(b, "std", pare_data_std(r->data, x), n);
 		break;
 	default:
 		pare_json_key_str(b, "method", "none");

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "tests/core/data/data_testing.h"
+#include "tests/support/npy.h"
 
 static struct pare_dataset *open_iris(void)
 {
@@ -230,8 +231,37 @@ START_TEST(standard_sees_only_train)
 	struct pare_dataset *d = must_open(f, 2, NULL);
 
 	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_STANDARD, NULL), PARE_OK);
-	ck_assert(pare_data_mean(d, 0)[0] == 2.0f && pare_data_std(d, 0)[0] == 1.0f);
+	ck_assert(pare_data_mean(d, 0)[0] == 2.0 && pare_data_std(d, 0)[0] == 1.0);
 	pare_data_free(d);
+}
+END_TEST
+
+/* Seconds since 1970, a constant of the same size and a small number: as floats the first two are all the same. */
+START_TEST(standard_keeps_the_digits_of_offsets)
+{
+	static const double doubles[] = {1700000000.25, 1700000000.1, 5.1, 1700000001.25, 1700000000.1, 4.9, 1700000002.25, 1700000000.1, 4.7, 1700000003.25, 1700000000.1, 5.5};
+	static const int64_t integers[] = {1700000000, 1700000000, 4, 1700000001, 1700000000, 2, 1700000002, 1700000000, 0, 1700000003, 1700000000, 8};
+	static const int32_t y[] = {0, 1, 0, 1};
+
+	for (int wide = 0; wide < 2; wide++) {
+		struct pare_data_file f[] = {npy("x.npy", wide == 0 ? "<f8" : "<i8", "(4, 3)", wide == 0 ? (const void *)doubles : (const void *)integers, sizeof doubles),
+		    npy("y.npy", "<i4", "(4,)", y, sizeof y)};
+		struct pare_dataset *d = must_open(f, 2, NULL);
+		float x[12];
+
+		ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_STANDARD, NULL), PARE_OK);
+		ck_assert_double_eq_tol(pare_data_mean(d, 0)[0], wide == 0 ? 1700000001.75 : 1700000001.5, 1e-6);
+		ck_assert_double_eq_tol(pare_data_std(d, 0)[0], 1.118033988749895, 1e-9);
+		ck_assert(pare_data_std(d, 0)[1] == 1.0);
+		fill_all(d, x);
+		for (int i = 0; i < 4; i++) {
+			ck_assert_float_eq_tol(x[3 * i], ((float)i - 1.5f) / 1.1180340f, 1e-6f);
+			ck_assert(x[3 * i + 1] == 0.0f);
+		}
+		ck_assert_float_eq_tol(x[2], 0.1690309f, 1e-5f);
+		pare_data_free(d);
+		npy_free(f, 2);
+	}
 }
 END_TEST
 
@@ -241,8 +271,8 @@ START_TEST(standard_of_constant_and_offset_features)
 	float x[8];
 
 	ck_assert_int_eq(pare_data_normalize(d, 0, PARE_NORM_STANDARD, NULL), PARE_OK);
-	ck_assert(pare_data_std(d, 0)[0] == 1.0f);
-	ck_assert_float_eq_tol(pare_data_std(d, 0)[1], 1.1180340f, 1e-6f);
+	ck_assert(pare_data_std(d, 0)[0] == 1.0);
+	ck_assert_double_eq_tol(pare_data_std(d, 0)[1], 1.1180340, 1e-6);
 	fill_all(d, x);
 	ck_assert(x[0] == 0.0f && x[2] == 0.0f);
 	pare_data_free(d);
@@ -286,4 +316,4 @@ END_TEST
 PROGRAM("core/data/split", split_is_stratified, split_follows_the_seed, given_test_rows_stay, bad_fractions,
     many_classes_of_one_row, folds_cover_once_and_keep_test_aside,
     regression_splits_too, standard_has_mean_0_and_std_1_on_train, standard_sees_only_train,
-    standard_of_constant_and_offset_features, unit_is_division_by_255_to_the_bit, unit_needs_8_bits)
+    standard_keeps_the_digits_of_offsets, standard_of_constant_and_offset_features, unit_is_division_by_255_to_the_bit, unit_needs_8_bits)
