@@ -138,6 +138,10 @@ PARE_MUST_USE enum pare_code pare_data_layout(struct pare_dataset *d, int x, enu
 
 /* out[n * row_elems] = the normalised values of field x of rows[0..n). Thread safe. */
 void pare_data_fill(const struct pare_dataset *d, int x, const uint32_t *rows, size_t n, float *out);
+/* Of one row of field x, or y if its labels are numbers: row_elems values as the files have them, in their order and before any
+ * normalisation. Thread safe. */
+void pare_data_values(const struct pare_dataset *d, int x, uint32_t row, double *out);
+void pare_data_target_values(const struct pare_dataset *d, int y, uint32_t row, double *out);
 /* Of field y: row_elems class indices a row (1 for classify), -1 where a position has no label; or the n_targets numbers a
  * row. Thread safe. */
 void pare_data_classes(const struct pare_dataset *d, int y, const uint32_t *rows, size_t n, int32_t *out);

@@ -118,6 +118,26 @@ void pare_data_fill(const struct pare_dataset *d, int x, const uint32_t *rows, s
 	}
 }
 
+static void read_values(const struct pare_dataset *d, const struct data_field *f, uint32_t row, double *out)
+{
+	const uint8_t *in;
+	bool swap;
+
+	data_touch_rows(d, f, &row, 1);
+	in = row_bytes(f, row, &swap);
+	data_read_doubles(f->type, swap, in, f->info->row_elems, out);
+}
+
+void pare_data_values(const struct pare_dataset *d, int x, uint32_t row, double *out)
+{
+	read_values(d, &d->x[x], row, out);
+}
+
+void pare_data_target_values(const struct pare_dataset *d, int y, uint32_t row, double *out)
+{
+	read_values(d, &d->y[y], row, out);
+}
+
 /* Labels row by row, a block at a time, as floats: exact for what can be a class. */
 static void read_classes(const struct data_field *f, const uint8_t *in, bool swap, int32_t *out)
 {

@@ -25,12 +25,18 @@ static enum pare_code asked_rows(const struct job_worker *w, size_t *out, struct
 	return PARE_OK;
 }
 
-static void write_numbers(struct pare_buf *b, const float *v, size_t n)
+/* Floats have few digits: as doubles they would show others that are not in the file. */
+static void write_numbers(struct pare_buf *b, const struct pare_data_field *f, const double *v, size_t n)
 {
+	bool narrow = f->dtype == PARE_DT_FLOAT || f->dtype == PARE_DT_FLOAT16;
+
 	pare_buf_str(b, "[");
 	for (size_t i = 0; i < n; i++) {
 		pare_json_sep(b);
-		pare_json_num(b, (double)v[i]);
+		if (narrow)
+			pare_json_float(b, (float)v[i]);
+		else
+			pare_json_num(b, v[i]);
 	}
 	pare_buf_str(b, "]");
 }
@@ -38,16 +44,16 @@ static void write_numbers(struct pare_buf *b, const float *v, size_t n)
 static enum pare_code write_input(struct pare_buf *b, const struct pare_dataset *d, int x, uint32_t row, size_t cap, struct pare_err *err)
 {
 	const struct pare_data_field *f = &pare_data_info(d)->x[x];
-	float *v = pare_calloc(f->row_elems, sizeof *v);
+	double *v = pare_calloc(f->row_elems, sizeof *v);
 
 	if (v == NULL)
 		return pare_err_nomem(err, f->row_elems * sizeof *v);
-	pare_data_fill(d, x, &row, 1, v);
+	pare_data_values(d, x, row, v);
 	pare_json_sep(b);
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", f->name);
 	pare_json_key(b, "values");
-	write_numbers(b, v, f->row_elems < cap ? f->row_elems : cap);
+	write_numbers(b, f, v, f->row_elems < cap ? f->row_elems : cap);
 	pare_json_key_bool(b, "cut", f->row_elems > cap);
 	pare_buf_str(b, "}");
 	pare_free(v);
@@ -69,17 +75,17 @@ static enum pare_code write_target(struct pare_buf *b, const struct pare_dataset
 {
 	const struct pare_data_field *f = &pare_data_info(d)->y[y];
 	size_t n = f->n_targets > 0 ? f->n_targets : f->row_elems > 0 ? f->row_elems : 1;
-	void *v = pare_calloc(n, sizeof(float) > sizeof(int32_t) ? sizeof(float) : sizeof(int32_t));
+	void *v = pare_calloc(n, sizeof(double));
 
 	if (v == NULL)
-		return pare_err_nomem(err, n * sizeof(float));
+		return pare_err_nomem(err, n * sizeof(double));
 	pare_json_sep(b);
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", f->name);
 	pare_json_key(b, "values");
 	if (f->n_targets > 0) {
-		pare_data_targets(d, y, &row, 1, v);
-		write_numbers(b, v, n < cap ? n : cap);
+		pare_data_target_values(d, y, row, v);
+		write_numbers(b, f, v, n < cap ? n : cap);
 	} else {
 		pare_data_classes(d, y, &row, 1, v);
 		pare_buf_str(b, "[");
@@ -132,10 +138,6 @@ static enum pare_code write_rows(struct pare_buf *b, struct pare_dataset *d, siz
 	size_t fit = MAX_VALUES / row_values(info), fields = (size_t)(info->n_x + info->n_y);
 	enum pare_code code = PARE_OK;
 
-	for (int i = 0; i < info->n_x && code == PARE_OK; i++)
-		code = pare_data_normalize(d, i, PARE_NORM_NONE, err);
-	if (code != PARE_OK)
-		return code;
 	n = n < (size_t)info->n_rows ? n : (size_t)info->n_rows;
 	n = n < fit ? n : fit > 0 ? fit : 1;
 	pare_buf_str(b, "{");

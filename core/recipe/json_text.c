@@ -11,6 +11,7 @@
  * most 7 bytes per byte; so 12 are enough for any text. */
 #include "core/recipe/json_text.h"
 
+#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -209,7 +210,8 @@ void pare_json_str(struct pare_buf *b, const char *s)
 	pare_buf_str(b, "\"");
 }
 
-void pare_json_num(struct pare_buf *b, double v)
+/* With as few digits as come back as the same number; all decimals of `few` digits do, `all` are enough for every number. */
+static void put_number(struct pare_buf *b, double v, int few, int all, bool single)
 {
 	char text[40];
 	double back;
@@ -220,12 +222,25 @@ void pare_json_num(struct pare_buf *b, double v)
 	}
 	if (v == 0)
 		v = 0; /* -0 and 0 are one number here */
-	for (int digits = 15; digits <= 17; digits++) {
+	for (int digits = few; digits <= all; digits++) {
 		(void)snprintf(text, sizeof text, "%.*g", digits, v);
-		if (pare_parse_double(text, strlen(text), &back) && !(back < v) && !(back > v))
+		if (!pare_parse_double(text, strlen(text), &back))
+			continue;
+		back = single ? (double)(float)back : back;
+		if (!(back < v) && !(back > v))
 			break;
 	}
 	pare_buf_str(b, text);
+}
+
+void pare_json_num(struct pare_buf *b, double v)
+{
+	put_number(b, v, DBL_DIG, DBL_DECIMAL_DIG, false);
+}
+
+void pare_json_float(struct pare_buf *b, float v)
+{
+	put_number(b, (double)v, fabsf(v) < FLT_MIN ? 1 : FLT_DIG, FLT_DECIMAL_DIG, true);
 }
 
 void pare_json_int(struct pare_buf *b, int64_t v)

@@ -15,6 +15,8 @@
 void pare_json_str(struct pare_buf *b, const char *s);
 /* NaN and infinities write null: JSON has no others. */
 void pare_json_num(struct pare_buf *b, double v);
+/* The shortest decimal that is this float again: 5.1 and not 5.099999904632568. */
+void pare_json_float(struct pare_buf *b, float v);
 void pare_json_int(struct pare_buf *b, int64_t v);
 
 /* "key": with a comma before it unless the buffer ends in an opening bracket. */

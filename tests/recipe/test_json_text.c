@@ -1,6 +1,7 @@
 /* Reading JSON when memory runs short: either the whole text or an error, never a text with a byte lost, never a read past
  * the end (jansson 2.14 does both when its lexer's buffer cannot grow), nothing leaked. And what is refused at any time. */
 #include <check.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,38 @@ START_TEST(brackets_in_strings_are_no_depth)
 }
 END_TEST
 
+static const struct {
+	float v;
+	const char *text;
+} float_table[] = {{5.1f, "5.1"}, {0.1f, "0.1"}, {-2.0f, "-2"}, {0, "0"}, {16777216.0f, "16777216"}, {3.4028235e38f, "3.4028235e+38"}, {1e-45f, "1e-45"},
+    {1.0f / 3, "0.33333334"}, {(float)INFINITY, "null"}};
+
+/* No digit that the number does not need, and none less. */
+START_TEST(floats_are_short)
+{
+	struct pare_buf b;
+	uint32_t bits = 1;
+
+	pare_buf_init(&b, 100);
+	pare_json_float(&b, float_table[_i].v);
+	ck_assert_str_eq(b.data, float_table[_i].text);
+	pare_buf_done(&b);
+	for (int i = 0; i < 20000; i++) {
+		float v, back;
+
+		bits = bits * 1664525 + 1013904223;
+		memcpy(&v, &bits, sizeof v);
+		if (!isfinite(v))
+			continue;
+		pare_buf_init(&b, 100);
+		pare_json_float(&b, v);
+		back = strtof(b.data, NULL);
+		ck_assert_msg(v <= back && v >= back, "%s is not %.9g", b.data, (double)v);
+		pare_buf_done(&b);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("json_text");
@@ -169,6 +202,7 @@ int main(void)
 
 	tcase_add_loop_test(t, no_memory_loses_no_byte, 4, 40);
 	tcase_add_loop_test(t, broken_texts, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
+	tcase_add_loop_test(t, floats_are_short, 0, (int)(sizeof float_table / sizeof float_table[0]));
 	tcase_add_test(t, brackets_in_strings_are_no_depth);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);

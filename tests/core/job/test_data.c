@@ -199,6 +199,37 @@ START_TEST(inspection_of_packed_data)
 }
 END_TEST
 
+/* Every number as its file has it: floats in their own few digits, doubles and wide integers in all of theirs. */
+START_TEST(samples_show_what_the_files_hold)
+{
+	static const char table[] = "a,b,y\n5.1,16777217,0.1\n4.9,3,0.2\n";
+	static const double doubles[] = {1700000000.25, 0.1};
+	static const int64_t integers[] = {1700000001, -3};
+	static const float floats[] = {0.1f, 1e-7f}, targets[] = {0.3f, 2};
+
+	rig_input(&r, "data", "t.csv", table, sizeof table - 1);
+	r.start.kind = "sample-dataset";
+	r.start.job = "{\"rows\":1}";
+	r.start.options = "{\"label\":\"y\",\"task\":\"regress\"}";
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	ck_assert_msg(strstr(r.result, "\"values\":[5.1,16777216]") != NULL && strstr(r.result, "\"values\":[0.1]") != NULL, "%s", r.result);
+	rig_forget(&r);
+	add("x_wide.npy", "<f8", "(2,)", doubles, sizeof doubles);
+	add("x_id.npy", "<i8", "(2,)", integers, sizeof integers);
+	add("x_small.npy", "<f4", "(2,)", floats, sizeof floats);
+	add("y.npy", "<f4", "(2,)", targets, sizeof targets);
+	r.start.kind = "sample-dataset";
+	r.start.job = "{\"rows\":2}";
+	r.start.options = "{}";
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	for (size_t i = 0; i < 8; i++) {
+		static const char *const shown[] = {"[1700000000.25]", "[1700000001]", "[0.1]", "[0.3]", "[0.1]", "[-3]", "[1e-07]", "[2]"};
+
+		ck_assert_msg(strstr(r.result, shown[i]) != NULL, "%s is not in %s", shown[i], r.result);
+	}
+}
+END_TEST
+
 #define TEXTS_RECIPE "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":20,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}%s}},{\"prune\":{\"sparsity\":0.25,\"recover\":{\"epochs\":5}}}]}}"
 
 /* A table whose labels are the last classes of three. */
@@ -267,6 +298,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, labels_find_their_output);
 	tcase_add_test(t, packed_data_larger_than_memory);
 	tcase_add_test(t, inspection_of_packed_data);
+	tcase_add_test(t, samples_show_what_the_files_hold);
 	tcase_add_test(t, labels_that_are_texts);
 	tcase_add_test(t, teachers_are_opened_like_models);
 	tcase_add_test(t, texts_that_would_be_numbered_otherwise);
