@@ -7,7 +7,7 @@
  * steps are done: the number of steps is a constant or the size of X along its first axis, and the condition is a conjunction of "the step's number, or the
  * one behind it, is less than that" (which may turn false in the last step, when nothing hangs on it any more); of the results only the state, last or of all steps, is read.
  * A constant number of steps that X is not known to have takes the first ones of X, as the Loop does. Everything else stays a Loop. Unrolling was rejected: the product would be a file that
- * grows with the sequence, and whose units cannot go. A layer that is called twice becomes two.
+ * grows with the sequence, and whose units cannot go. A layer that is called twice is two nodes of one set of weights, which train, go and stay as one.
  *
  * Uploads are hostile: how many Loops, nodes of a body and steps from value to value are looked at is limited, and new weights are as large as those they are made of. */
 #include <string.h>
@@ -20,8 +20,22 @@
 #define MAX_HOPS 64
 #define MAX_CONDITIONS 8 /* deep */
 
+#define MAX_PARTS (3 * (2 + 2 * PARE_CELL_BIASES))
+struct layer { /* that was put in a Loop's place */
+	int n_gates, n_parts;
+	int64_t n_hidden, n_in;
+	struct pare_cell_part part[MAX_PARTS]; /* t NULL: of the body */
+	float *w, *r, *b;
+	const char *names[3];
+};
+struct layers {
+	struct layer list[MAX_LOOPS];
+	int n;
+};
+
 struct lifter {
 	const struct pare_model *m;
+	struct layers *layers; /* so far */
 	struct pare_rewrite *rw;
 	struct pare_loop *l;
 	const struct pare_cell *cell;
@@ -421,43 +435,129 @@ static enum pare_code put_part(struct lifter *f, const struct pare_cell_part *p,
 	return code;
 }
 
-/* W or R, gates one below the other. */
-static const char *put_matrix(struct lifter *f, bool hidden)
+/* W or R, gates one below the other; NULL with the error set. */
+static float *read_matrix(struct lifter *f, bool hidden, int64_t n_in)
 {
 	const struct pare_cell_gate *gate = f->cell->gate;
-	const struct pare_cell_part *first = hidden ? &gate[0].r : &gate[0].w;
-	int64_t n_in = first->t->dims[0], dims[3] = {1, f->cell->n_gates * f->l->n_hidden, n_in};
-	size_t n = (size_t)dims[1] * (size_t)n_in;
+	size_t n = (size_t)(f->cell->n_gates * f->l->n_hidden) * (size_t)n_in;
 	float *v = pare_arena_array(&f->rw->arena, n, sizeof *v);
 	enum pare_code code = v != NULL ? PARE_OK : pare_err_nomem(f->err, n * sizeof *v);
 
 	for (int i = 0; i < f->cell->n_gates && code == PARE_OK; i++)
 		code = put_part(f, hidden ? &gate[i].r : &gate[i].w, n_in, v + i * f->l->n_hidden * n_in);
-	return code == PARE_OK ? add_init(f, first->t->name[0] != '\0' ? first->t->name : hidden ? "R" : "W", PARE_DT_FLOAT, 3, dims, v, n * sizeof *v) : NULL;
+	return code == PARE_OK ? v : NULL;
 }
 
-/* "" where no gate has a bias, NULL with the error set. */
-static const char *put_biases(struct lifter *f)
+/* Those of X, then those of the state; NULL with the error set. */
+static float *read_biases(struct lifter *f)
 {
 	const struct pare_cell *c = f->cell;
-	int64_t half = c->n_gates * f->l->n_hidden, dims[2] = {1, 2 * half};
-	float *v = pare_arena_array(&f->rw->arena, (size_t)dims[1], sizeof *v);
-	enum pare_code code = v != NULL ? PARE_OK : pare_err_nomem(f->err, (size_t)dims[1] * sizeof *v);
-	int n = 0;
+	int64_t half = c->n_gates * f->l->n_hidden;
+	float *v = pare_arena_array(&f->rw->arena, 2 * (size_t)half, sizeof *v);
+	enum pare_code code = v != NULL ? PARE_OK : pare_err_nomem(f->err, 2 * (size_t)half * sizeof *v);
 
 	for (int i = 0; i < c->n_gates && code == PARE_OK; i++) {
 		const struct pare_cell_gate *g = &c->gate[i];
 
-		n += g->n_bias + g->n_hidden_bias;
 		for (int b = 0; b < g->n_bias && code == PARE_OK; b++)
 			code = put_part(f, &g->bias[b], 1, v + i * f->l->n_hidden);
 		for (int b = 0; b < g->n_hidden_bias && code == PARE_OK; b++)
 			code = put_part(f, &g->hidden_bias[b], 1, v + half + i * f->l->n_hidden);
 	}
-	if (code != PARE_OK)
-		return NULL;
-	return n > 0 ? add_init(f, "B", PARE_DT_FLOAT, 2, dims, v, (size_t)dims[1] * sizeof *v) : "";
+	return code == PARE_OK ? v : NULL;
 }
+
+static bool has_bias(const struct pare_cell *c)
+{
+	for (int i = 0; i < c->n_gates; i++)
+		if (c->gate[i].n_bias + c->gate[i].n_hidden_bias > 0)
+			return true;
+	return false;
+}
+
+/* --- layers that are called twice */
+
+/* A tensor of the graph is itself; one of the body is whatever has its values. */
+static const struct pare_tensor *identity_of(const struct pare_loop *l, const struct pare_tensor *t)
+{
+	for (int32_t v = 0; v < l->body->n_values; v++)
+		if (l->body->values[v].init == t || pare_loop_constant((struct pare_loop_ref){l->body, v}) == t)
+			return NULL;
+	return t;
+}
+
+static void note_part(const struct pare_loop *l, const struct pare_cell_part *p, struct layer *out)
+{
+	out->part[out->n_parts++] = (struct pare_cell_part){.t = identity_of(l, p->t), .row = p->row, .col = p->col};
+}
+
+static void note_parts(const struct pare_loop *l, const struct pare_cell *c, struct layer *out)
+{
+	for (int i = 0; i < c->n_gates; i++) {
+		const struct pare_cell_gate *g = &c->gate[i];
+
+		note_part(l, &g->w, out);
+		note_part(l, &g->r, out);
+		for (int b = 0; b < g->n_bias; b++)
+			note_part(l, &g->bias[b], out);
+		for (int b = 0; b < g->n_hidden_bias; b++)
+			note_part(l, &g->hidden_bias[b], out);
+	}
+}
+
+static bool same_layer(const struct layer *a, const struct layer *b)
+{
+	size_t row = (size_t)(a->n_gates * a->n_hidden);
+	bool same = a->n_gates == b->n_gates && a->n_hidden == b->n_hidden && a->n_in == b->n_in && a->n_parts == b->n_parts;
+
+	for (int i = 0; i < a->n_parts && same; i++)
+		same = a->part[i].t == b->part[i].t && a->part[i].row == b->part[i].row && a->part[i].col == b->part[i].col;
+	return same && memcmp(a->w, b->w, row * (size_t)a->n_in * sizeof *a->w) == 0 && memcmp(a->r, b->r, row * (size_t)a->n_hidden * sizeof *a->r) == 0 &&
+	       memcmp(a->b, b->b, 2 * row * sizeof *a->b) == 0;
+}
+
+static const char *name_of(const struct pare_cell_part *p, const char *otherwise)
+{
+	return p->t->name[0] != '\0' ? p->t->name : otherwise;
+}
+
+static bool put_inits(struct lifter *f, struct layer *y)
+{
+	const struct pare_cell_gate *gate = f->cell->gate;
+	int64_t rows = y->n_gates * y->n_hidden, w[3] = {1, rows, y->n_in}, r[3] = {1, rows, y->n_hidden}, b[2] = {1, 2 * rows};
+
+	y->names[0] = add_init(f, name_of(&gate[0].w, "W"), PARE_DT_FLOAT, 3, w, y->w, (size_t)(rows * y->n_in) * sizeof *y->w);
+	if (y->names[0] != NULL)
+		y->names[1] = add_init(f, name_of(&gate[0].r, "R"), PARE_DT_FLOAT, 3, r, y->r, (size_t)(rows * y->n_hidden) * sizeof *y->r);
+	if (y->names[1] != NULL)
+		y->names[2] = has_bias(f->cell) ? add_init(f, "B", PARE_DT_FLOAT, 2, b, y->b, 2 * (size_t)rows * sizeof *y->b) : "";
+	return y->names[2] != NULL;
+}
+
+/* The names of W, R and B ("" where no gate has a bias): new, or those of the same layer where it was called before. NULL with the error set. A layer is the same as a whole or not at
+ * all: exporters write equal constants once, so two layers may have their zeros in common. */
+static const char *const *put_weights(struct lifter *f)
+{
+	struct layers *all = f->layers;
+	struct layer *y = &all->list[all->n];
+
+	*y = (struct layer){.n_gates = f->cell->n_gates, .n_hidden = f->l->n_hidden, .n_in = f->cell->gate[0].w.t->dims[0]};
+	y->w = read_matrix(f, false, y->n_in);
+	y->r = y->w != NULL ? read_matrix(f, true, f->cell->gate[0].r.t->dims[0]) : NULL;
+	y->b = y->r != NULL ? read_biases(f) : NULL;
+	if (y->b == NULL)
+		return NULL;
+	note_parts(f->l, f->cell, y);
+	for (int i = 0; i < all->n; i++)
+		if (same_layer(&all->list[i], y))
+			return all->list[i].names;
+	if (!put_inits(f, y))
+		return NULL;
+	all->n++;
+	return y->names;
+}
+
+/* --- the layer */
 
 /* "" where the state begins with zeros, as it does by itself. */
 static const char *put_state(struct lifter *f, int k)
@@ -490,16 +590,15 @@ static enum pare_code put_layer(struct lifter *f, struct extent steps)
 {
 	struct pare_loop *l = f->l;
 	bool gru = f->cell->n_gates == 3, usual = strcmp(f->cell->act, "Tanh") == 0;
-	const char *op = gru ? "GRU" : "RNN", *y = pare_rewrite_name(f->rw, l->g, op), *h = pare_rewrite_name(f->rw, l->g, "last"), *x, *w, *r, *b, *h0 = NULL;
+	const char *op = gru ? "GRU" : "RNN", *y = pare_rewrite_name(f->rw, l->g, op), *h = pare_rewrite_name(f->rw, l->g, "last"), *x, *h0 = NULL;
+	const char *const *weights;
 	struct pare_new_node n = {.op = op, .attr = {{.name = "hidden_size", .value = l->n_hidden}}};
 	enum pare_code code = PARE_OK;
 	int n_attrs = 1;
 
 	x = put_sequence(f, steps);
-	w = x != NULL ? put_matrix(f, false) : NULL;
-	r = w != NULL ? put_matrix(f, true) : NULL;
-	b = r != NULL ? put_biases(f) : NULL;
-	for (int k = 0; k < l->n_carried && b != NULL; k++)
+	weights = x != NULL ? put_weights(f) : NULL;
+	for (int k = 0; k < l->n_carried && weights != NULL; k++)
 		if (l->body->inputs[2 + k] == l->state)
 			h0 = put_state(f, 2 + k);
 	if (h0 == NULL || y == NULL || h == NULL)
@@ -509,9 +608,8 @@ static enum pare_code put_layer(struct lifter *f, struct extent steps)
 	if (!usual)
 		n.attr[n_attrs++] = (struct pare_new_attr){.name = "activations", .text = {gru ? "Sigmoid" : f->cell->act, gru ? f->cell->act : NULL}};
 	n.in[0] = x;
-	n.in[1] = w;
-	n.in[2] = r;
-	n.in[3] = b;
+	for (int k = 0; k < 3; k++)
+		n.in[1 + k] = weights[k];
 	n.in[4] = h0[0] != '\0' ? "" : NULL;
 	n.in[5] = h0[0] != '\0' ? h0 : NULL;
 	n.out = y;
@@ -537,14 +635,14 @@ static void drop_constants(const struct pare_loop *l, struct pare_rewrite *rw)
 	}
 }
 
-static enum pare_code lift_loop(const struct pare_model *m, int32_t index, struct pare_rewrite *rw, size_t *n, struct pare_err *err)
+static enum pare_code lift_loop(const struct pare_model *m, int32_t index, struct layers *layers, struct pare_rewrite *rw, size_t *n, struct pare_err *err)
 {
 	const struct pare_node *node = &m->graph.nodes[index];
 	const struct pare_attr *body = pare_node_attr(node, "body");
 	struct pare_loop l = {.g = &m->graph, .node = node, .index = index, .n_carried = node->n_in - 2, .x = -1};
 	struct pare_model *inner = NULL;
 	struct pare_cell cell;
-	struct lifter f = {.m = m, .rw = rw, .l = &l, .cell = &cell, .err = err};
+	struct lifter f = {.m = m, .layers = layers, .rw = rw, .l = &l, .cell = &cell, .err = err};
 	struct extent steps;
 	struct pare_buf own;
 	enum pare_code code;
@@ -568,12 +666,14 @@ static enum pare_code lift_loop(const struct pare_model *m, int32_t index, struc
 
 enum pare_code pare_lift_loops(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err)
 {
+	struct layers *layers = NULL;
 	enum pare_code code = PARE_OK;
 	int n_loops = 0;
 
 	for (int32_t i = 0; i < m->graph.n_nodes && code == PARE_OK && pare_model_opset(m, "") >= MIN_OPSET && n_loops < MAX_LOOPS; i++)
 		if (m->graph.nodes[i].domain[0] == '\0' && strcmp(m->graph.nodes[i].op_type, "Loop") == 0) {
-			code = lift_loop(m, i, rw, n, err);
+			layers = layers != NULL ? layers : pare_arena_alloc(&rw->arena, sizeof *layers);
+			code = layers != NULL ? lift_loop(m, i, layers, rw, n, err) : pare_err_nomem(err, sizeof *layers);
 			n_loops++;
 		}
 	return code;

@@ -1,5 +1,7 @@
 /* Loops that are recurrent layers (Keras' own exports, tests/golden/keras_loops.py) become GRU and RNN when they are opened: ONNX Runtime's numbers for the file as it
  * came, weights to train, units to prune. Other Loops stay what they are. */
+#include "core/onnx/schema.h"
+#include "core/onnx/wire.h"
 #include "tests/support/fail_alloc.h"
 #include "tests/support/lifted.h"
 
@@ -126,6 +128,124 @@ START_TEST(damaged_loops_are_harmless)
 }
 END_TEST
 
+#define OWN "own matrix"
+
+static void put_result(struct pare_buf *out, uint32_t field, int k)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof name, "again%d", k);
+	pare_wire_put_str(out, field, name);
+}
+
+/* The Loop of a graph once more, over the same values but `own`, with results of its own that the graph gives out. */
+static void put_loop(struct pare_buf *out, const struct pare_graph *g, const struct pare_node *n, int own)
+{
+	struct pare_field f;
+	struct pare_wire c;
+	size_t at = pare_wire_begin(out, GRAPH_NODE);
+
+	for (int k = 0; k < n->n_in; k++)
+		pare_wire_put_str(out, NODE_INPUT, k == own ? OWN : n->in[k] >= 0 ? g->values[n->in[k]].name : "");
+	for (int k = 0; k < n->n_out; k++)
+		put_result(out, NODE_OUTPUT, k);
+	pare_wire_init(&c, n->wire.data, n->wire);
+	while (pare_wire_next(&c, &f))
+		if (f.number != NODE_INPUT && f.number != NODE_OUTPUT && f.number != NODE_NAME)
+			(void)pare_buf_add(out, f.at, (size_t)(c.p - f.at));
+	pare_wire_end(out, at);
+	for (int k = 0; k < n->n_out; k++)
+		for (int32_t i = 0; i < g->n_nodes; i++)
+			for (int j = 0; j < g->nodes[i].n_in; j++)
+				if (g->nodes[i].in[j] == n->out[k]) {
+					at = pare_wire_begin(out, GRAPH_OUTPUT);
+					put_result(out, VALUE_NAME, k);
+					pare_wire_end(out, at);
+				}
+}
+
+static void put_own(struct pare_buf *out, const struct pare_tensor *t)
+{
+	struct pare_field f;
+	struct pare_wire c;
+	size_t at = pare_wire_begin(out, GRAPH_INITIALIZER);
+
+	pare_wire_put_str(out, TENSOR_NAME, OWN);
+	pare_wire_init(&c, t->wire.data, t->wire);
+	while (pare_wire_next(&c, &f))
+		if (f.number != TENSOR_NAME)
+			(void)pare_buf_add(out, f.at, (size_t)(c.p - f.at));
+	pare_wire_end(out, at);
+}
+
+/* gru.onnx with its layer called twice; own: with one matrix that is the second call's own, though it has the same values. */
+static void write_twice(struct pare_buf *out, const struct pare_model *m, bool own)
+{
+	const struct pare_graph *g = &m->graph;
+	const struct pare_node *loop = g->nodes;
+	int input = -1;
+	struct pare_field f, in;
+	struct pare_wire c, inner;
+
+	while (strcmp(loop->op_type, "Loop") != 0)
+		loop++;
+	for (int k = 2; k < loop->n_in && own; k++)
+		if (g->values[loop->in[k]].init != NULL && g->values[loop->in[k]].init->n_dims == 2)
+			input = k;
+	ck_assert(input >= 0 || !own);
+	pare_wire_init(&c, m->file.data, m->file);
+	while (pare_wire_next(&c, &f)) {
+		size_t graph;
+
+		if (f.number != MODEL_GRAPH) {
+			(void)pare_buf_add(out, f.at, (size_t)(c.p - f.at));
+			continue;
+		}
+		graph = pare_wire_begin(out, MODEL_GRAPH);
+		pare_wire_init(&inner, m->file.data, f.span);
+		while (pare_wire_next(&inner, &in)) {
+			(void)pare_buf_add(out, in.at, (size_t)(inner.p - in.at));
+			if (in.number == GRAPH_NODE && in.span.data == loop->wire.data)
+				put_loop(out, g, loop, input);
+		}
+		if (own)
+			put_own(out, g->values[loop->in[input]].init);
+		pare_wire_end(out, graph);
+	}
+}
+
+/* Both calls read the same initializers; with a matrix of its own the second has all of its own. */
+START_TEST(layers_called_twice_are_one)
+{
+	static uint8_t file[LIFTED_MAX];
+	size_t len = lifted_load(ROOT, "gru", "onnx", file);
+	struct pare_model *m = NULL, *twice = NULL;
+	const struct pare_node *layer[2];
+	struct pare_buf out, own;
+	struct pare_model_counts c;
+	struct pare_err err = {0};
+	int n = 0;
+
+	pare_buf_init(&out, 2 * LIFTED_MAX);
+	ck_assert_int_eq(pare_onnx_read((struct pare_span){file, len}, &m, &err), PARE_OK);
+	write_twice(&out, m, _i == 1);
+	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)out.data, out.len}, &own, &twice, &err) == PARE_OK, "%s: %s", err.where, err.message);
+	ck_assert_int_eq(lifted_count(twice, "GRU"), 2);
+	ck_assert_int_eq(lifted_count(twice, "Loop"), 0);
+	for (int32_t i = 0; i < twice->graph.n_nodes; i++)
+		if (strcmp(twice->graph.nodes[i].op_type, "GRU") == 0)
+			layer[n++] = &twice->graph.nodes[i];
+	for (int k = 1; k <= 3; k++)
+		ck_assert((layer[0]->in[k] == layer[1]->in[k]) == (_i == 0));
+	ck_assert_int_eq(pare_model_count(twice, &c, &err), PARE_OK);
+	ck_assert_int_eq(c.n_weights, layer_table[0].n_weights + _i * (layer_table[0].n_weights - 10));
+	pare_model_free(twice);
+	pare_model_free(m);
+	pare_buf_done(&own);
+	pare_buf_done(&out);
+}
+END_TEST
+
 START_TEST(memory_may_end_anywhere)
 {
 	static uint8_t file[LIFTED_MAX];
@@ -165,6 +285,7 @@ int main(void)
 	tcase_add_loop_test(t, loops_become_layers, 0, (int)(sizeof layer_table / sizeof *layer_table));
 	tcase_add_loop_test(t, other_loops_stay, 0, (int)(sizeof other_table / sizeof *other_table));
 	tcase_add_test(t, other_loops_are_refused_by_name);
+	tcase_add_loop_test(t, layers_called_twice_are_one, 0, 2);
 	tcase_add_test(t, damaged_loops_are_harmless);
 	tcase_add_test(t, memory_may_end_anywhere);
 	suite_add_tcase(s, t);
