@@ -61,10 +61,15 @@ static void store(const struct pare_arg_spec *s, const struct pare_attr *a, unsi
 
 static void store_default(const struct pare_arg_spec *s, unsigned char *args)
 {
-	const struct pare_attr a = {.i = (int64_t)s->def, .f = (float)s->def};
+	struct pare_attr a = {.i = 0};
 
-	if (s->kind == PARE_ARG_INT || s->kind == PARE_ARG_FLOAT)
-		store(s, &a, args);
+	if (s->kind == PARE_ARG_INT)
+		a.i = (int64_t)s->def;
+	else if (s->kind == PARE_ARG_FLOAT)
+		a.f = (float)s->def; /* no integer holds the lowest of them */
+	else
+		return;
+	store(s, &a, args);
 }
 
 static enum pare_code check(const struct pare_arg_spec *s, const struct pare_attr *a, const char *where, struct pare_err *err)
