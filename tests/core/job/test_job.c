@@ -1,7 +1,6 @@
 /* Whole jobs on Iris, from the description of a model to the report: what comes out, what is refused and with which code,
  * and that the same job gives the same bytes. Every job runs in a sandboxed worker process. */
 #include <math.h>
-#include <time.h>
 
 #include "tests/core/job/job_support.h"
 
@@ -412,10 +411,9 @@ START_TEST(cancel)
 }
 END_TEST
 
-/* One epoch of this takes a minute: the signal must be seen within it. */
+/* The signal is seen within the only epoch, not after it: then its figures would be told first. */
 START_TEST(cancel_within_an_epoch)
 {
-	struct timespec start, end;
 	struct pare_buf csv;
 
 	free(model_bytes);
@@ -424,11 +422,9 @@ START_TEST(cancel_within_an_epoch)
 	pare_buf_str(&csv, "a,b,c,d,label\n");
 	for (int i = 0; i < 50000; i++)
 		pare_buf_printf(&csv, "%d,%d,%d,1,%d\n", i % 7, i % 11, i % 13, i % 3);
-	r.stop_at = "\"phase\":\"train\"";
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	r.stop_at = "\"steps_per_second\""; /* first told in the middle of it */
 	ck_assert_int_eq(run_on(HEAD "\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1,\"batch_size\":1,\"optimizer\":\"adam\"}}]}}", csv.data, csv.len), PARE_E_CANCELED);
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	ck_assert_int_lt(end.tv_sec - start.tv_sec, 15);
+	ck_assert_ptr_null(strstr(r.events.data, "\"kind\":\"epoch\""));
 	pare_buf_done(&csv);
 }
 END_TEST
