@@ -1,4 +1,4 @@
-/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, edges.c, idiom.c, attend.c, pick.c, fuse.c, layout.c, plan.c (memory), plan_grad.c, plan_split.c and exec.c. */
+/* The plan of a net: shared by net.c (life), shape_infer.c, fold.c, edges.c, idiom.c, attend.c, pick.c, fuse.c, layout.c, plan.c (memory), plan_shards.c, ranges.c, plan_grad.c, plan_split.c and exec.c. */
 #ifndef PARE_GRAPH_NET_PRIV_H
 #define PARE_GRAPH_NET_PRIV_H
 
@@ -212,6 +212,14 @@ PARE_MUST_USE enum pare_code pare_net_fold(struct pare_net *net, const struct pa
 PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err);
 /* plan_shards.c: does every row go its own way? Fills outer of the values. */
 bool pare_net_shardable(struct pare_net *net);
+/* ranges.c: where all elements of a value are, whatever the data. */
+#define PARE_RANGE_INPUTS 3
+struct pare_range {
+	bool known;
+	int64_t low, high;
+};
+/* Of output 0 of a node, by those of its inputs. */
+struct pare_range pare_net_range(const struct pare_net *net, const struct pare_net_node *n, const struct pare_range in[PARE_RANGE_INPUTS]);
 /* plan_grad.c: which gradients exist, in what order they add up, where they live. */
 PARE_MUST_USE enum pare_code pare_net_plan_grads(struct pare_net *net, struct pare_err *err);
 /* exec.c: where a value, its gradient, and what the caller writes as the gradient of output i stand for shard s; NULL: nowhere. */

@@ -12,7 +12,8 @@
  *
  * Numbers of rows (a Range over the batch) are other numbers in a shard, where they begin at 0 again. That does no harm where they do nothing
  * but find the row's own elements: among those of all rows, laid flat, as row * size + place, place in [0, size), picked by Gather; or as the first
- * of a tuple that GatherND picks by. This is how exporters write x[rows, columns]; such numbers are followed until there. */
+ * of a tuple that GatherND picks by. This is how exporters write x[rows, columns]; such numbers are followed until there. The place may hang on the row's
+ * data (the last token that is no padding: an ArgMax), as long as the graph says within which bounds it is: those are followed, too. */
 #include <string.h>
 
 #include "core/graph/net_priv.h"
@@ -118,62 +119,83 @@ static const struct numbers *numbers_of(const struct numbers *by_value, int32_t 
 	return value >= 0 && by_value[value].size != 0 ? &by_value[value] : NULL;
 }
 
-static bool known_range(const struct pare_net *net, int32_t value, int64_t *low, int64_t *high)
+/* What is known of all values so far. */
+struct rows_plan {
+	struct pare_net *net;
+	struct numbers *numbers;  /* by value */
+	struct pare_range *range; /* by value: where its elements are, whatever the data */
+};
+
+static struct pare_range range_of(const struct rows_plan *p, int32_t value)
 {
-	const struct pare_known *k = value >= 0 ? &net->values[value].known : NULL;
+	const struct pare_known *k = value >= 0 ? &p->net->values[value].known : NULL;
+	struct pare_range r;
 
 	if (k == NULL || k->i64 == NULL || k->batch != NULL || k->n == 0)
-		return false;
-	*low = *high = k->i64[0];
+		return value >= 0 ? p->range[value] : (struct pare_range){.known = false};
+	r = (struct pare_range){true, k->i64[0], k->i64[0]};
 	for (size_t i = 1; i < k->n; i++) {
-		*low = k->i64[i] < *low ? k->i64[i] : *low;
-		*high = k->i64[i] > *high ? k->i64[i] : *high;
+		r.low = k->i64[i] < r.low ? k->i64[i] : r.low;
+		r.high = k->i64[i] > r.high ? k->i64[i] : r.high;
 	}
-	return true;
+	return r;
 }
 
-static bool count_rows(const struct pare_net *net, const struct pare_net_node *n, struct numbers *out)
+static void note_range(const struct rows_plan *p, const struct pare_net_node *n)
 {
-	int64_t low, high;
+	struct pare_range in[PARE_RANGE_INPUTS];
 
+	for (int k = 0; k < PARE_RANGE_INPUTS; k++)
+		in[k] = range_of(p, k < n->node->n_in ? n->node->in[k] : -1);
+	if (n->node->out[0] >= 0)
+		p->range[n->node->out[0]] = pare_net_range(p->net, n, in);
+}
+
+static bool is_number(struct pare_range r, int64_t v)
+{
+	return r.known && r.low == v && r.high == v;
+}
+
+static bool count_rows(const struct rows_plan *p, const struct pare_net_node *n, struct numbers *out)
+{
 	*out = (struct numbers){.size = 1};
-	return strcmp(n->op->name, "Range") == 0 && known_range(net, n->node->in[0], &low, &high) && low == 0 && known_range(net, n->node->in[2], &low, &high) && low == 1;
+	return strcmp(n->op->name, "Range") == 0 && is_number(range_of(p, n->node->in[0]), 0) && is_number(range_of(p, n->node->in[2]), 1);
 }
 
 /* How an operator makes numbers of rows of others. at: the operand that has them; *out: those that it has, and then those of the result. False: nobody can tell. */
-typedef bool (*follow_fn)(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out);
+typedef bool (*follow_fn)(const struct rows_plan *p, const struct pare_net_node *n, int at, struct numbers *out);
 
-static bool same_numbers(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
+static bool same_numbers(const struct rows_plan *p, const struct pare_net_node *n, int at, struct numbers *out)
 {
-	(void)net, (void)n, (void)out;
+	(void)p, (void)n, (void)out;
 	return at == 0;
 }
 
-static bool scale_numbers(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
+static bool scale_numbers(const struct rows_plan *p, const struct pare_net_node *n, int at, struct numbers *out)
 {
-	int64_t low, high;
+	struct pare_range r = range_of(p, n->node->in[1 - at]);
 
-	if (!known_range(net, n->node->in[1 - at], &low, &high) || low != high || low < 1 || high > MOST_NUMBER)
+	if (!r.known || r.low != r.high || r.low < 1 || r.high > MOST_NUMBER)
 		return false;
-	*out = (struct numbers){.size = out->size * low, .low = out->low * low, .high = out->high * low};
+	*out = (struct numbers){.size = out->size * r.low, .low = out->low * r.low, .high = out->high * r.low};
 	return true;
 }
 
-static bool move_numbers(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
+static bool move_numbers(const struct rows_plan *p, const struct pare_net_node *n, int at, struct numbers *out)
 {
-	int64_t low, high;
+	struct pare_range r = range_of(p, n->node->in[1 - at]);
 
-	if (!known_range(net, n->node->in[1 - at], &low, &high) || low < 0 || high > MOST_NUMBER)
+	if (!r.known || r.low < -MOST_NUMBER || r.high > MOST_NUMBER)
 		return false;
-	out->low += low;
-	out->high += high;
+	out->low += r.low;
+	out->high += r.high;
 	return true;
 }
 
 /* As the first of tuples along the last axis. */
-static bool begin_tuples(const struct pare_net *net, const struct pare_net_node *n, int at, struct numbers *out)
+static bool begin_tuples(const struct rows_plan *p, const struct pare_net_node *n, int at, struct numbers *out)
 {
-	const struct pare_shape *x = &net->values[n->node->in[0]].shape;
+	const struct pare_shape *x = &p->net->values[n->node->in[0]].shape;
 	int last = x->n_dims - 1;
 	int64_t axis = pare_node_int(n->node, "axis", 0);
 
@@ -187,7 +209,7 @@ static const struct {
 } follow_table[] = {{"Cast", same_numbers}, {"Expand", same_numbers}, {"Mul", scale_numbers}, {"Add", move_numbers}, {"Concat", begin_tuples}};
 
 /* One operand, and no other, has numbers of rows. */
-static bool follow_numbers(const struct pare_net *net, const struct pare_net_node *n, struct numbers *by_value)
+static bool follow_numbers(const struct rows_plan *p, const struct pare_net_node *n)
 {
 	struct numbers now = {.size = 0};
 	follow_fn follow = n->op->view ? same_numbers : NULL;
@@ -197,16 +219,16 @@ static bool follow_numbers(const struct pare_net *net, const struct pare_net_nod
 		if (strcmp(n->op->name, follow_table[i].op) == 0)
 			follow = follow_table[i].follow;
 	for (int k = 0; k < n->node->n_in; k++) {
-		if (numbers_of(by_value, n->node->in[k]) == NULL)
+		if (numbers_of(p->numbers, n->node->in[k]) == NULL)
 			continue;
 		if (at >= 0)
 			return false;
 		at = k;
-		now = by_value[n->node->in[k]];
+		now = p->numbers[n->node->in[k]];
 	}
-	if (follow == NULL || now.tuple || !follow(net, n, at, &now) || now.size > MOST_NUMBER || now.high > MOST_NUMBER)
+	if (follow == NULL || now.tuple || !follow(p, n, at, &now) || now.size > MOST_NUMBER || now.high > MOST_NUMBER || now.low < -MOST_NUMBER)
 		return false;
-	by_value[n->node->out[0]] = now;
+	p->numbers[n->node->out[0]] = now;
 	return true;
 }
 
@@ -226,28 +248,29 @@ static const struct {
 	bool (*own)(const struct pare_node *n, const struct numbers *index, int64_t size);
 } pick_table[] = {{"Gather", picks_flat}, {"GatherND", picks_by_tuples}};
 
-static bool picks_own(struct pare_net *net, const struct pare_net_node *n, const struct numbers *by_value)
+static bool picks_own(const struct rows_plan *p, const struct pare_net_node *n)
 {
-	const struct numbers *index = n->node->n_in > 1 ? numbers_of(by_value, n->node->in[1]) : NULL;
-	const struct pare_net_value *x = &net->values[n->node->in[0]];
+	const struct numbers *index = n->node->n_in > 1 ? numbers_of(p->numbers, n->node->in[1]) : NULL;
+	const struct pare_net_value *x = &p->net->values[n->node->in[0]];
 
 	for (size_t i = 0; i < sizeof pick_table / sizeof pick_table[0] && index != NULL; i++)
 		if (strcmp(n->op->name, pick_table[i].op) == 0)
-			return x->shape.batch == PARE_BIT(0) && x->outer == 1 && pick_table[i].own(n->node, index, x->shape.dims[0]) && set_outer(&net->values[n->node->out[0]], 1);
+			return x->shape.batch == PARE_BIT(0) && x->outer == 1 && pick_table[i].own(n->node, index, x->shape.dims[0]) && set_outer(&p->net->values[n->node->out[0]], 1);
 	return false;
 }
 
-static bool node_apart(struct pare_net *net, const struct pare_net_node *n, struct numbers *by_value)
+static bool node_apart(const struct rows_plan *p, const struct pare_net_node *n)
 {
+	struct pare_net *net = p->net;
 	bool follows = false;
 
 	if (n->op->counts_rows && has_batch(net, n->node->out[0]))
-		return count_rows(net, n, &by_value[n->node->out[0]]) && set_outer(&net->values[n->node->out[0]], 1);
+		return count_rows(p, n, &p->numbers[n->node->out[0]]) && set_outer(&net->values[n->node->out[0]], 1);
 	for (int k = 0; k < n->node->n_in; k++)
-		follows |= numbers_of(by_value, n->node->in[k]) != NULL;
-	if (follows && picks_own(net, n, by_value))
+		follows |= numbers_of(p->numbers, n->node->in[k]) != NULL;
+	if (follows && picks_own(p, n))
 		return true;
-	if (follows && !follow_numbers(net, n, by_value))
+	if (follows && !follow_numbers(p, n))
 		return false;
 	if (!(n->op->view ? view_apart(net, n) : ties_apart(net, n)))
 		return false;
@@ -261,19 +284,22 @@ static bool node_apart(struct pare_net *net, const struct pare_net_node *n, stru
 bool pare_net_shardable(struct pare_net *net)
 {
 	const struct pare_graph *g = &net->model->graph;
-	struct numbers *numbers = pare_arena_array(&net->arena, (size_t)net->n_values + 1, sizeof *numbers);
+	struct rows_plan p = {.net = net, .numbers = pare_arena_array(&net->arena, (size_t)net->n_values + 1, sizeof *p.numbers),
+	    .range = pare_arena_array(&net->arena, (size_t)net->n_values + 1, sizeof *p.range)};
 
 	for (int i = 0; i < g->n_inputs; i++)
 		net->values[net->inputs[i]].outer = 1;
-	if (numbers == NULL)
+	if (p.numbers == NULL || p.range == NULL)
 		return false;
-	for (int i = 0; i < net->n_nodes; i++)
-		if (!node_apart(net, &net->nodes[i], numbers))
+	for (int i = 0; i < net->n_nodes; i++) {
+		if (!node_apart(&p, &net->nodes[i]))
 			return false;
+		note_range(&p, &net->nodes[i]);
+	}
 	for (int i = 0; i < g->n_outputs; i++) {
 		const struct pare_net_value *v = &net->values[net->outputs[i]];
 
-		if ((v->shape.batch != 0 && (v->shape.batch != PARE_BIT(0) || v->outer > 1)) || numbers_of(numbers, net->outputs[i]) != NULL)
+		if ((v->shape.batch != 0 && (v->shape.batch != PARE_BIT(0) || v->outer > 1)) || numbers_of(p.numbers, net->outputs[i]) != NULL)
 			return false;
 	}
 	return true;

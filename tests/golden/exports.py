@@ -7,9 +7,10 @@ of them with the rows first.
 Documentation, stack traces and other metadata are taken off the files.
 
 Made with PyTorch 2.15.0, onnx 1.23.2, ONNX Runtime 1.32.0, seed 0; compared within 2e-5 relative (float32, sums of at most
-a few hundred terms).   python3 tests/golden/exports.py
+a few hundred terms).   python3 tests/golden/exports.py [NET ...]
 """
 import os
+import sys
 import warnings
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "exports")
-OLDEST = {"picked": 11}  # there is no Range before, and what stands for it has a shape that depends on values
+OLDEST = {"picked": 11, "pooled": 11, "pooledbefore": 11}  # there is no Range before, and what stands for it has a shape that depends on values
 
 
 class Views(nn.Module):
@@ -285,6 +286,28 @@ class Picked(nn.Module):
         return self.l(self.e(x)[:, 1:] * kept.float())
 
 
+class Pooled(nn.Module):
+    """The last token that is no padding, as transformers pools a decoder: by its number among the row's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.e, self.l = nn.Embedding(50, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        n, t = x.shape
+        last = (torch.arange(t, dtype=torch.int32) * (x > 20).int()).argmax(-1)
+        return self.l(self.e(x))[torch.arange(n), last]
+
+
+class PooledBefore(Pooled):
+    """The same as it was before 4.46: what stands in front of the first padding, or the end where there is none."""
+
+    def forward(self, x):
+        n, t = x.shape
+        last = (x <= 20).int().argmax(-1) - 1
+        return self.l(self.e(x))[torch.arange(n), last % t]
+
+
 def nets():
     x = torch.randn
     return {
@@ -315,6 +338,8 @@ def nets():
         "time_gru": (TimeGru(), x(7, 2, 4)),
         "time_enc": (TimeEnc(), x(5, 2, 8)),
         "picked": (Picked(), torch.randint(0, 50, (2, 6))),
+        "pooled": (Pooled(), torch.randint(0, 50, (2, 6))),
+        "pooledbefore": (PooledBefore(), torch.randint(0, 50, (2, 6))),
     }
 
 
@@ -372,6 +397,8 @@ def main():
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     for name, (net, x) in nets().items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         for p in list(net.parameters()) + [b for b in net.buffers() if b.is_floating_point()]:
             p.data.uniform_(0.2, 1.0) if p.dim() == 1 else None
         export(name, net.eval(), x, by_script, [o for o in (9, 11, 13, 14, 16) if o >= OLDEST.get(name, 9)])

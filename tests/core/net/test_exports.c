@@ -56,7 +56,7 @@ static bool counts_rows(const char *name)
 /* Recurrent layers begin with a state of zeros for every row, which is made as they run; so are numbers of rows by which a row finds its own. */
 static bool has_states(const char *name)
 {
-	return strncmp(name, "time_gru", 8) == 0 || strncmp(name, "time_lstm", 9) == 0 || strncmp(name, "picked", 6) == 0;
+	return strncmp(name, "time_gru", 8) == 0 || strncmp(name, "time_lstm", 9) == 0 || strncmp(name, "picked", 6) == 0 || strncmp(name, "pooled", 6) == 0;
 }
 
 static void check_net(const char *name, const struct pare_model *m, const float *numbers, size_t n_numbers, int64_t rows, bool training)
