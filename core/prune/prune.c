@@ -257,6 +257,8 @@ static void prune_group(struct pare_round *r, int first, int end)
 		walk(r, first, end, drop);
 		return;
 	}
+	if (n_drop == 0 && !r->t->any)
+		return; /* of many layers that stay as they are, each would have all counters cleared */
 	r->n_masked = 0;
 	memset(r->radix, 0, sizeof *r->radix);
 	walk(r, first, end, count_first);

@@ -376,6 +376,46 @@ START_TEST(masks_select_and_do_not_multiply)
 }
 END_TEST
 
+static size_t n_scored; /* elements of all tensors but the first */
+
+static void count_scores(const struct pare_score_input *in, float *out)
+{
+	n_scored += in->param_index > 0 ? in->n : 0;
+	for (size_t i = 0; i < in->n; i++)
+		out[i] = fabsf(in->w[i]);
+}
+
+/* A sensitivity asks for one layer at a time, and there may be thousands. */
+START_TEST(layers_that_stay_are_not_ranked)
+{
+	const struct pare_criterion counting = {.name = "counting", .score = count_scores};
+	double by_layer[16] = {0.5};
+	struct pare_prune_options opt = {.criterion = &counting, .scope = PARE_SCOPE_LAYER, .by_layer = by_layer};
+	struct pare_err err = {0};
+	struct pare_mask mask;
+	struct pare_rng r;
+	struct fixture f;
+
+	pare_rng_init(&r, 9, "test", 0);
+	random_net(&f, &r, 30);
+	random_weights(&f, &r);
+	ck_assert_int_le(pare_net_n_params(f.net), 16);
+	ck_assert(pare_net_param(f.net, 0)->prunable);
+	ck_assert_int_eq(pare_mask_init(&mask, f.net, &err), PARE_OK);
+	ck_assert_int_eq(pare_prune(f.net, &opt, &mask, &err), PARE_OK);
+	ck_assert_uint_eq(n_scored, 0);
+	ck_assert_uint_eq(masked(&mask, pare_net_param(f.net, 0)), (size_t)llround(0.5 * (double)pare_net_param(f.net, 0)->n_elems));
+	for (int p = 1; p < pare_net_n_params(f.net); p++)
+		ck_assert_uint_eq(masked(&mask, pare_net_param(f.net, p)), 0);
+	/* what is gone already stays gone */
+	by_layer[0] = 0;
+	ck_assert_int_eq(pare_prune(f.net, &opt, &mask, &err), PARE_OK);
+	ck_assert_uint_eq(masked(&mask, pare_net_param(f.net, 0)), (size_t)llround(0.5 * (double)pare_net_param(f.net, 0)->n_elems));
+	pare_mask_done(&mask);
+	fixture_done(&f);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("prune");
@@ -385,6 +425,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, counts_are_exact, 0, 10);
 	tcase_add_test(tc, ties_go_by_position);
+	tcase_add_test(tc, layers_that_stay_are_not_ranked);
 	tcase_add_test(tc, masked_weights_do_not_come_back);
 	tcase_add_test(tc, threshold_takes_what_is_below_it);
 	tcase_add_loop_test(tc, excluded_layers_stay_whole, 0, 4);
