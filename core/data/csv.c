@@ -7,7 +7,8 @@
  * Several label columns hold numbers, and are an array of their own beside that of the features.
  *
  * Numbers: most are short decimals, and m / 10^e is correctly rounded when m < 2^53 and e <= 22 (Clinger 1990), which is
- * ten times faster than strtod; the rest goes to strtod through pare_parse_double. */
+ * ten times faster than strtod; the rest goes to strtod through pare_parse_double. Features are kept as floats until a number says that these
+ * would lose digits before its point; then the whole set is read again, into doubles (open.c). */
 #include "core/data/data_priv.h"
 
 #include <math.h>
@@ -41,6 +42,7 @@ struct table {
 	size_t labels[DATA_CSV_LABELS], n_labels; /* columns */
 	struct data_sink x, y; /* y: of several labels */
 	size_t n_rows;
+	bool wide; /* features are doubles */
 };
 
 static enum pare_code too_long(const struct reader *r)
@@ -374,7 +376,13 @@ static enum pare_code make_room(struct table *t, size_t x_bytes, size_t y_bytes)
 	return rc == PARE_OK && y_bytes > 0 ? data_sink_room(&t->y, y_bytes, 0, t->r.err) : rc;
 }
 
-static enum pare_code take_field(struct table *t, const struct field *f, size_t i, float *row, float *y, struct data_texts *labels)
+/* Does it lose digits before the point as a float, as seconds since 1970 do? */
+static bool needs_double(double v)
+{
+	return fabs(v) > 16777216.0 && ((double)(float)v < v || (double)(float)v > v);
+}
+
+static enum pare_code take_field(struct table *t, const struct field *f, size_t i, void *row, float *y, struct data_texts *labels)
 {
 	size_t before, at = label_at(t, i, &before);
 	double v = 0;
@@ -388,13 +396,19 @@ static enum pare_code take_field(struct table *t, const struct field *f, size_t 
 		return bad_number(t, f, i, v);
 	if (at < t->n_labels)
 		y[at] = (float)v;
+	else if (t->wide)
+		((double *)row)[i - before] = v;
 	else
-		row[i - before] = (float)v;
+		((float *)row)[i - before] = (float)v;
+	if (at >= t->n_labels && !t->wide && needs_double(v)) {
+		t->x.d->needs_wide = true;
+		return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "line %zu, column %zu: the number has more digits than a 32-bit float", f->line, i + 1);
+	}
 	return PARE_OK;
 }
 
 /* One line into row and labels; *got is false for a blank one. */
-static enum pare_code read_record(struct table *t, float *row, float *y, struct data_texts *labels, bool *got)
+static enum pare_code read_record(struct table *t, void *row, float *y, struct data_texts *labels, bool *got)
 {
 	struct field f;
 	size_t n = 0, line = t->r.line;
@@ -421,7 +435,7 @@ static enum pare_code read_record(struct table *t, float *row, float *y, struct 
 
 static enum pare_code read_rows(struct table *t, struct data_texts *labels)
 {
-	size_t x_bytes = (t->names.n - t->n_labels) * sizeof(float), y_bytes = t->n_labels > 1 ? t->n_labels * sizeof(float) : 0;
+	size_t x_bytes = (t->names.n - t->n_labels) * (t->wide ? sizeof(double) : sizeof(float)), y_bytes = t->n_labels > 1 ? t->n_labels * sizeof(float) : 0;
 	enum pare_code rc = PARE_OK;
 	bool got;
 
@@ -430,7 +444,7 @@ static enum pare_code read_rows(struct table *t, struct data_texts *labels)
 
 		if ((rc = make_room(t, x_bytes, y_bytes)) != PARE_OK)
 			return rc;
-		rc = read_record(t, (float *)(void *)(t->x.p + t->x.len), y_bytes > 0 ? (float *)(void *)(t->y.p + t->y.len) : NULL, labels, &got);
+		rc = read_record(t, t->x.p + t->x.len, y_bytes > 0 ? (float *)(void *)(t->y.p + t->y.len) : NULL, labels, &got);
 		if (rc != PARE_OK)
 			return rc;
 		t->x.len += got ? x_bytes : 0;
@@ -441,7 +455,7 @@ static enum pare_code read_rows(struct table *t, struct data_texts *labels)
 	return t->n_rows > 0 ? PARE_OK : pare_err_set(t->r.err, PARE_E_DATASET, t->r.where, "the data set has no rows");
 }
 
-static enum pare_code finish(struct table *t, struct data_sink *sink, enum data_part part, size_t width, struct data_source *out)
+static enum pare_code finish(struct table *t, struct data_sink *sink, enum data_part part, const struct data_type *type, size_t width, struct data_source *out)
 {
 	struct pare_span raw;
 	enum pare_code rc = data_sink_finish(sink, &raw, t->r.err);
@@ -449,7 +463,7 @@ static enum pare_code finish(struct table *t, struct data_sink *sink, enum data_
 	if (rc != PARE_OK)
 		return rc;
 	out->role.part = part;
-	out->a = (struct data_array){.type = data_type_float(), .n_dims = 2, .dims = {(int64_t)t->n_rows, (int64_t)width},
+	out->a = (struct data_array){.type = type, .n_dims = 2, .dims = {(int64_t)t->n_rows, (int64_t)width},
 	    .n_elems = t->n_rows * width, .raw = raw,
 	    .big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__};
 	return PARE_OK;
@@ -459,7 +473,7 @@ enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_opti
 {
 	bool mark = s.len >= 3 && memcmp(s.data, "\xef\xbb\xbf", 3) == 0;
 	const char *start = (const char *)s.data + (mark ? 3 : 0);
-	struct table t = {.r = {.p = start, .end = (const char *)s.data + s.len, .line = 1, .where = out->label, .err = err}, .x = data_sink_of(d, opt, out->label), .y = data_sink_of(d, opt, out->label)};
+	struct table t = {.r = {.p = start, .end = (const char *)s.data + s.len, .line = 1, .where = out->label, .err = err}, .x = data_sink_of(d, opt, out->label), .y = data_sink_of(d, opt, out->label), .wide = d->wide_tables};
 	enum pare_code rc;
 
 	data_texts_init(&t.names);
@@ -474,9 +488,9 @@ enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_opti
 	if (rc == PARE_OK)
 		rc = read_rows(&t, &out->texts);
 	if (rc == PARE_OK)
-		rc = finish(&t, &t.x, DATA_PART_X, t.names.n - t.n_labels, out);
+		rc = finish(&t, &t.x, DATA_PART_X, t.wide ? data_type_double() : data_type_float(), t.names.n - t.n_labels, out);
 	if (rc == PARE_OK && out_labels != NULL)
-		rc = finish(&t, &t.y, DATA_PART_Y, t.n_labels, out_labels);
+		rc = finish(&t, &t.y, DATA_PART_Y, data_type_float(), t.n_labels, out_labels);
 	out->table = out_labels == NULL;
 	data_texts_done(&t.names);
 	data_sink_done(&t.x);

@@ -127,6 +127,7 @@ struct pare_dataset {
 	struct pare_data_info info;
 	struct data_pages pages;
 	bool streams;
+	bool wide_tables, needs_wide; /* features of tables are doubles; should be */
 	struct pare_data_field x_info[PARE_DATA_FIELDS], y_info[PARE_DATA_FIELDS];
 	struct data_field x[PARE_DATA_FIELDS], y[PARE_DATA_FIELDS];
 	size_t n_group[DATA_N_GROUPS]; /* rows */

@@ -303,8 +303,9 @@ static void forget_sources(struct data_field *f, int n)
 			f[i].chunks[k].src = NULL;
 }
 
-enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, const struct pare_data_options *opt,
-    struct pare_dataset **out, struct pare_err *err)
+/* *needs_wide: it failed because floats do not hold what is in a table. */
+static enum pare_code open_once(const struct pare_data_file *files, int n_files, const struct pare_data_options *opt, bool wide, struct pare_dataset **out,
+    bool *needs_wide, struct pare_err *err)
 {
 	static const struct pare_data_options defaults = {.label = NULL};
 	struct opening o = {.opt = opt != NULL ? opt : &defaults, .err = err};
@@ -318,7 +319,9 @@ enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, c
 		rc = pare_err_nomem(err, DATA_MAX_SOURCES * sizeof *o.sources);
 	} else {
 		o.d->bytes_left = o.opt->max_bytes != 0 ? o.opt->max_bytes : DEFAULT_MAX_BYTES;
+		o.d->wide_tables = wide;
 		rc = open_all(&o, files, n_files);
+		*needs_wide = o.d->needs_wide;
 	}
 	for (size_t i = 0; i < o.n; i++)
 		data_texts_done(&o.sources[i].texts);
@@ -331,6 +334,16 @@ enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, c
 	forget_sources(o.d->y, o.d->info.n_y);
 	*out = o.d;
 	return PARE_OK;
+}
+
+/* Tables are floats, unless a number says that they must not be: all of a set have one type. */
+enum pare_code pare_data_open(const struct pare_data_file *files, int n_files, const struct pare_data_options *opt,
+    struct pare_dataset **out, struct pare_err *err)
+{
+	bool needs_wide = false;
+	enum pare_code rc = open_once(files, n_files, opt, false, out, &needs_wide, err);
+
+	return rc != PARE_OK && needs_wide ? open_once(files, n_files, opt, true, out, &needs_wide, err) : rc;
 }
 
 void pare_data_free(struct pare_dataset *d)

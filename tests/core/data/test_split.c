@@ -265,6 +265,36 @@ START_TEST(standard_keeps_the_digits_of_offsets)
 }
 END_TEST
 
+/* The same from tables, whichever of them says that floats will not do. */
+START_TEST(tables_keep_the_digits_of_offsets)
+{
+	struct pare_data_file f[] = {{"train.csv", text("a,b,y\n5.1,3,0\n4.9,4,1\n")}, {"test.csv", text("a,b,y\n1700000000.25,3,0\n1700000001.25,3,1\n")}};
+
+	for (int first = 0; first < 2; first++) {
+		struct pare_data_file files[] = {f[first], f[1 - first]};
+		struct pare_dataset *d = must_open(files, 2, NULL);
+		const uint32_t *rows;
+		uint32_t n;
+		double v[2];
+
+		ck_assert_int_eq(pare_data_info(d)->x[0].dtype, PARE_DT_DOUBLE);
+		rows = pare_data_rows(d, PARE_SPLIT_TEST, &n);
+		ck_assert_uint_eq(n, 2);
+		pare_data_values(d, 0, rows[1], v);
+		ck_assert(v[0] == 1700000001.25 && v[1] == 3.0);
+		rows = pare_data_rows(d, PARE_SPLIT_TRAIN, &n);
+		pare_data_values(d, 0, rows[0], v);
+		ck_assert(v[0] == 5.1);
+		pare_data_free(d);
+	}
+	f[1].bytes = text("a,b,y\n1700000000,3,0\n16777216,3,1\n"); /* floats hold 1,700,000,000 */
+	struct pare_dataset *d = must_open(f, 2, NULL);
+
+	ck_assert_int_eq(pare_data_info(d)->x[0].dtype, PARE_DT_FLOAT);
+	pare_data_free(d);
+}
+END_TEST
+
 START_TEST(standard_of_constant_and_offset_features)
 {
 	struct pare_dataset *d = open_csv("a,b,y\n0.1,10000000,0\n0.1,10000001,1\n0.1,10000002,0\n0.1,10000003,1\n");
@@ -316,4 +346,4 @@ END_TEST
 PROGRAM("core/data/split", split_is_stratified, split_follows_the_seed, given_test_rows_stay, bad_fractions,
     many_classes_of_one_row, folds_cover_once_and_keep_test_aside,
     regression_splits_too, standard_has_mean_0_and_std_1_on_train, standard_sees_only_train,
-    standard_keeps_the_digits_of_offsets, standard_of_constant_and_offset_features, unit_is_division_by_255_to_the_bit, unit_needs_8_bits)
+    standard_keeps_the_digits_of_offsets, tables_keep_the_digits_of_offsets, standard_of_constant_and_offset_features, unit_is_division_by_255_to_the_bit, unit_needs_8_bits)
