@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import BIN, SRC, Daemon, main, wait_for  # noqa: E402
+from daemon import BIN, PATIENCE, SRC, Daemon, main, wait_for  # noqa: E402
 
 KEY = "pare_ci_0123456789abcdefghijklmnopqrstuvwxyz"
 OTHER = "pare_ops_zyxwvutsrqponmlkjihgfedcba9876543210"
@@ -211,7 +211,7 @@ def owners():
 def addresses():
     """Without keys only loopback is listened on; what is wrong is said, and where."""
     def run(*flags, env=None):
-        r = subprocess.run([os.path.join(BIN, "pared"), *flags], capture_output=True, text=True, timeout=20, env={**os.environ, **(env or {})})
+        r = subprocess.run([os.path.join(BIN, "pared"), *flags], capture_output=True, text=True, timeout=20 * PATIENCE, env={**os.environ, **(env or {})})
         return r.returncode, r.stderr
     for address in ("0.0.0.0", "::", "192.0.2.1"):
         status, said = run("--listen", address, "--data-dir", "/nonexistent")
@@ -238,7 +238,7 @@ def unix_socket():
     d = Daemon()
     path = os.path.join(d.dir, "sock")
     write(path, "not a socket")  # and none of ours to remove
-    r = subprocess.run([os.path.join(BIN, "pared"), "--listen", f"unix:{path}", "--data-dir", d.data], capture_output=True, text=True, timeout=20)
+    r = subprocess.run([os.path.join(BIN, "pared"), "--listen", f"unix:{path}", "--data-dir", d.data], capture_output=True, text=True, timeout=20 * PATIENCE)
     assert r.returncode == 1 and path in r.stderr, r
     with open(path) as f:
         assert f.read() == "not a socket"
@@ -249,7 +249,7 @@ def unix_socket():
         r = subprocess.run(["curl", "-fsS", "--unix-socket", path, "http://localhost/readyz"], capture_output=True, text=True)
         assert '"ready"' in r.stdout, r
         p.terminate()
-        assert p.wait(20) == 0
+        assert p.wait(20 * PATIENCE) == 0
     finally:
         p.kill()
         p.stdout.close()

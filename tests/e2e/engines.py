@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import BIN, Daemon, check_events, main, wait_for  # noqa: E402
+from daemon import BIN, PATIENCE, Daemon, check_events, main, wait_for  # noqa: E402
 
 PREAMBLE = """#!/usr/bin/env python3
 import array, json, os, socket, sys, time
@@ -186,7 +186,7 @@ def held_up():
             for pid in pids:
                 os.kill(pid, signal.SIGTERM)
             if also_daemon:
-                assert d.process.wait(30) == 0
+                assert d.process.wait(30 * PATIENCE) == 0
                 d.start()
             wait_for(lambda: [e["type"] for e in d.events(j)].count("job.started") == 2, 20, "the job to be started again")
             assert d.status(j) == "running" and d.request("POST", f"/v1/jobs/{j}/cancel").status in (200, 202), d.tail()
@@ -255,7 +255,7 @@ def wrong_engine():
     with Daemon() as d:
         d.stop()
         for path in ("/nonexistent", d.dir, d.log):
-            r = subprocess.run([os.path.join(BIN, "pared"), "--port", "0", "--data-dir", d.data, "--core", path], capture_output=True, text=True, timeout=20)
+            r = subprocess.run([os.path.join(BIN, "pared"), "--port", "0", "--data-dir", d.data, "--core", path], capture_output=True, text=True, timeout=20 * PATIENCE)
             assert r.returncode == 1 and path in r.stderr and "listening" not in r.stdout, r
 
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
-from daemon import BIN, Daemon, main  # noqa: E402
+from daemon import BIN, PATIENCE, Daemon, main  # noqa: E402
 
 
 def told(s):
@@ -28,7 +28,7 @@ def notify():
                     d.process.send_signal(signal.SIGTERM)
                     lines = told(s).splitlines()
                     assert "STOPPING=1" in lines, lines
-                    assert d.process.wait(30) == 0
+                    assert d.process.wait(30 * PATIENCE) == 0
 
 
 def listen_fds():
@@ -49,7 +49,7 @@ def listen_fds():
             assert early.recv(4096).startswith(b"HTTP/1.1 200")
             early.close()
             p.send_signal(signal.SIGTERM)
-            assert p.wait(30) == 0
+            assert p.wait(30 * PATIENCE) == 0
         finally:
             p.kill()
             p.wait()

@@ -94,7 +94,7 @@ class Daemon:
     def stop(self, expect=0, seconds=30):
         """SIGTERM; the exit status must be `expect`."""
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(seconds)
+        status = self.process.wait(seconds * PATIENCE)
         self.process.stdout.close()
         assert status == expect, f"exit status {status}{self.tail()}"
 
