@@ -29,8 +29,8 @@ static enum pare_code copy_options(struct api *api, const struct api_options *op
 			*texts[i] = NULL;
 	}
 	n = rc == PARE_OK ? strlen(api->opt.public_url) : 0;
-	if (n > 1024)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "the public URL is longer than 1024 characters");
+	if (n > API_PUBLIC_URL_MAX)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "the public URL is longer than %d characters", API_PUBLIC_URL_MAX);
 	while (n > 0 && api->opt.public_url[n - 1] == '/')
 		((char *)(uintptr_t)api->opt.public_url)[--n] = '\0';
 	return rc;

@@ -85,6 +85,7 @@ struct api_limits {
 	struct store_retention retention; /* applied by POST /v1/admin/gc; at other times by the server */
 };
 
+#define API_PUBLIC_URL_MAX 1024
 struct api_options {
 	const struct pare_env *env;
 	struct store *store;

@@ -113,6 +113,13 @@ static void remove_old_socket(const char *path)
 	close(fd);
 }
 
+enum pare_code srv_listen_check(const char *address, struct pare_err *err)
+{
+	struct address a;
+
+	return passed_fd() >= 0 ? PARE_OK : parse_address(address, 0, &a, err);
+}
+
 enum pare_code srv_listen(const char *address, int64_t port, int *out_fd, char *out_url, size_t url_cap, struct pare_err *err)
 {
 	struct address a;

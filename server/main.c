@@ -5,8 +5,8 @@
  *   SIGHUP           read the API keys again
  *
  * The parts hold no pointers to each other; struct daemon below is where they meet. Signals are blocked before the first
- * thread starts, so only the wait here takes them. Exit status: 0 after an orderly stop, 1 when starting failed, 2 for wrong
- * settings. */
+ * thread starts, so only the wait here takes them. Settings are looked at before anything is made: who mistypes one finds no directory of data afterwards. Exit status: 0 after an
+ * orderly stop, 1 when starting failed, 2 for wrong settings. */
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,7 +19,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "api/address.h"
 #include "api/api.h"
+#include "api/auth.h"
 #include "core/base/mem.h"
 #include "core/recipe/recipe.h"
 #include "server/config.h"
@@ -228,19 +230,48 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	return code;
 }
 
+static struct srv_webhook_options hook_options(const struct daemon *d)
+{
+	const struct srv_config *c = &d->config;
+
+	return (struct srv_webhook_options){.store = d->store, .allow = c->webhook_allow, .deny = c->webhook_deny, .retry = c->webhook_retry_seconds, .ca_file = c->webhook_ca_file, .link_base = c->public_url,
+	    .keep_ms = c->webhook_keep_days * 86400000};
+}
+
+/* What is read and used later, and can be seen to be wrong now. */
+static enum pare_code check_settings(const struct daemon *d, struct pare_err *err)
+{
+	const struct srv_config *c = &d->config;
+	struct srv_webhook_options hooks = hook_options(d);
+	struct api_networks *trusted = NULL;
+	struct api_keys *keys = NULL;
+	struct stat st;
+	enum pare_code code = srv_listen_check(c->listen, err);
+
+	if (code == PARE_OK)
+		code = api_networks_parse("trusted-proxies", c->trusted_proxies, &trusted, err);
+	if (code == PARE_OK)
+		code = srv_webhook_check(&hooks, err);
+	if (code == PARE_OK && c->api_key_file[0] != '\0')
+		code = api_keys_load(c->api_key_file, &keys, err);
+	if (code == PARE_OK && strlen(c->public_url) > API_PUBLIC_URL_MAX)
+		code = pare_err_set(err, PARE_E_INVALID, "public-url", "it is longer than %d characters", API_PUBLIC_URL_MAX);
+	if (code == PARE_OK && (stat(c->core, &st) != 0 || !S_ISREG(st.st_mode) || access(c->core, X_OK) != 0))
+		code = pare_err_set(err, PARE_E_INVALID, c->core, "the engine is not there, or cannot be executed; set \"core\" to the path of pare-core");
+	api_networks_free(trusted);
+	api_keys_free(keys);
+	return code;
+}
+
 static enum pare_code make_workers(struct daemon *d, struct pare_err *err)
 {
 	const struct srv_config *c = &d->config;
-	struct stat st;
 	struct srv_look_options look = {.blobs = d->blobs, .core = c->core, .concurrency = LOOKS_AT_ONCE, .limit_ms = c->inspect_seconds * 1000, .memory_bytes = c->max_memory_bytes};
 	struct srv_pool_options pool = {.store = d->store, .blobs = d->blobs, .core = c->core, .workers = (int)c->workers, .memory_bytes = c->max_memory_bytes,
 	    .max_runtime_seconds = c->max_runtime_seconds, .checkpoint_ms = c->checkpoint_seconds * 1000, .max_artifact_bytes = 2 * c->max_upload_bytes + ((int64_t)64 << 20), .events_added = on_events, .ctx = d};
 
-	struct srv_webhook_options hooks = {.store = d->store, .allow = c->webhook_allow, .deny = c->webhook_deny, .retry = c->webhook_retry_seconds, .ca_file = c->webhook_ca_file, .link_base = c->public_url,
-	    .keep_ms = c->webhook_keep_days * 86400000};
+	struct srv_webhook_options hooks = hook_options(d);
 
-	if (stat(c->core, &st) != 0 || !S_ISREG(st.st_mode) || access(c->core, X_OK) != 0)
-		return pare_err_set(err, PARE_E_INVALID, c->core, "the engine is not there, or cannot be executed; set \"core\" to the path of pare-core");
 	if (srv_webhook_new(&hooks, &d->webhook, err) != PARE_OK || srv_look_new(&look, &d->look, err) != PARE_OK)
 		return err->code;
 	pool.look = d->look;
@@ -422,10 +453,12 @@ int main(int argc, char **argv)
 	program_dir(dir, sizeof dir);
 	if (code == PARE_OK && d.config.action == SRV_RUN)
 		code = srv_config_resolve(&d.config, count_cores(), dir, &err);
+	if (code == PARE_OK && d.config.action == SRV_RUN)
+		code = check_settings(&d, &err);
 	if (code == PARE_OK)
 		status = act(&d, &err);
 	else
-		fprintf(stderr, "pared: %s: %s\n", err.where, err.message);
+		fprintf(stderr, "pared: %s%s%s\n", err.where, err.where[0] != '\0' ? ": " : "", err.message);
 	srv_config_done(&d.config);
 	return status;
 }

@@ -509,19 +509,42 @@ static void *webhook_main(void *arg)
 }
 
 /* --- start and stop */
-static enum pare_code parse_delays(struct srv_webhook *w, const char *text, struct pare_err *err)
+static enum pare_code parse_delays(const char *text, int64_t out_ms[MAX_TRIES], int *out_n, struct pare_err *err)
 {
-	for (const char *s = text; *s != '\0' || w->n_delays == 0;) {
+	int count = 0;
+
+	for (const char *s = text; *s != '\0' || count == 0;) {
 		size_t n = strcspn(s, ","), n_word = n;
 		const char *word = api_trim(s, &n_word);
 		double seconds;
 
-		if (w->n_delays == MAX_TRIES || !pare_parse_double(word, n_word, &seconds) || seconds < 0 || seconds > 604800)
+		if (count == MAX_TRIES || !pare_parse_double(word, n_word, &seconds) || seconds < 0 || seconds > 604800)
 			return pare_err_set(err, PARE_E_INVALID, "webhook-retry-seconds", "it should be 1 to %d numbers of seconds with commas between them, each at most 604800", MAX_TRIES);
-		w->delays_ms[w->n_delays++] = (int64_t)(seconds * 1000);
+		out_ms[count++] = (int64_t)(seconds * 1000);
 		s += n + (s[n] == ',');
 	}
+	*out_n = count;
 	return PARE_OK;
+}
+
+static enum pare_code check_ca_file(const char *path, struct pare_err *err)
+{
+	if (path[0] == '\0' || access(path, R_OK) == 0)
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_INVALID, "webhook-ca-file", "\"%.200s\" cannot be read", path);
+}
+
+enum pare_code srv_webhook_check(const struct srv_webhook_options *opt, struct pare_err *err)
+{
+	struct api_outgoing outgoing = {.allow = NULL};
+	int64_t delays_ms[MAX_TRIES];
+	int n;
+	enum pare_code rc = api_outgoing_parse(opt->allow, opt->deny, &outgoing, err);
+
+	api_outgoing_done(&outgoing);
+	if (rc == PARE_OK)
+		rc = parse_delays(opt->retry, delays_ms, &n, err);
+	return rc == PARE_OK ? check_ca_file(opt->ca_file, err) : rc;
 }
 
 enum pare_code srv_webhook_new(const struct srv_webhook_options *opt, struct srv_webhook **out, struct pare_err *err)
@@ -540,9 +563,9 @@ enum pare_code srv_webhook_new(const struct srv_webhook_options *opt, struct srv
 	if (rc == PARE_OK)
 		rc = api_outgoing_parse(opt->allow, opt->deny, &w->outgoing, err);
 	if (rc == PARE_OK)
-		rc = parse_delays(w, opt->retry, err);
-	if (rc == PARE_OK && w->ca_file[0] != '\0' && access(w->ca_file, R_OK) != 0)
-		rc = pare_err_set(err, PARE_E_INVALID, "webhook-ca-file", "\"%.200s\" cannot be read", w->ca_file);
+		rc = parse_delays(opt->retry, w->delays_ms, &w->n_delays, err);
+	if (rc == PARE_OK)
+		rc = check_ca_file(opt->ca_file, err);
 	if (rc == PARE_OK && (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (w->multi = curl_multi_init()) == NULL))
 		rc = pare_err_nomem(err, 0);
 	atomic_store(&w->looks, true); /* what the last process left */

@@ -21,6 +21,8 @@ struct srv_webhook_options {
 	const char *link_base; /* what links in messages begin with; "": the server */
 	int64_t keep_ms;       /* deliveries that ended are forgotten after this time */
 };
+/* Reads the settings and starts nothing. PARE_E_INVALID names the one that is wrong. */
+PARE_MUST_USE enum pare_code srv_webhook_check(const struct srv_webhook_options *opt, struct pare_err *err);
 /* Starts the thread. Texts are copied. PARE_E_INVALID names the setting that is wrong. */
 PARE_MUST_USE enum pare_code srv_webhook_new(const struct srv_webhook_options *opt, struct srv_webhook **out, struct pare_err *err);
 /* Something may be due: look. Any thread; w may be NULL. */

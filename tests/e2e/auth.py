@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.environ["PARED_SRC"], "tests/support/py"))
 from daemon import BIN, PATIENCE, SRC, Daemon, main, wait_for  # noqa: E402
@@ -234,6 +235,20 @@ def addresses():
         assert subprocess.run([os.path.join(BIN, "pared"), "--healthcheck", "--port", str(d.port)], stderr=subprocess.DEVNULL).returncode == 1
 
 
+def wrong_settings():
+    """A setting that is wrong is told by its name, with status 2, before anything is made on the disk."""
+    with tempfile.TemporaryDirectory() as top:
+        data, keys = os.path.join(top, "data"), os.path.join(top, "keys")
+        write(keys, "no key at all\n")
+        for flag, value in (("webhook-allow", "127.0.0.0/99"), ("webhook-deny", "everything"), ("webhook-retry-seconds", "0, soon"), ("webhook-ca-file", "/nonexistent"),
+                            ("trusted-proxies", "a.example"), ("listen", "a.example"), ("public-url", "https://" + "a" * 1100), ("api-key-file", keys), ("api-key-file", "/nonexistent"),
+                            ("core", "/nonexistent")):
+            more = ["--api-key-file", keys] if flag == "listen" else []  # which is read later
+            r = subprocess.run([os.path.join(BIN, "pared"), "--port", "0", "--data-dir", data, f"--{flag}", value, *more], capture_output=True, text=True, timeout=20)
+            assert r.returncode == 2 and (flag in r.stderr or value in r.stderr) and len(r.stderr.splitlines()) == 1, (flag, r)
+            assert os.listdir(top) == ["keys"], (flag, os.listdir(top))
+
+
 def unix_socket():
     d = Daemon()
     path = os.path.join(d.dir, "sock")
@@ -257,4 +272,4 @@ def unix_socket():
 
 
 if __name__ == "__main__":
-    main({"keys": keys, "secrets": secrets, "owners": owners, "made": made, "quotas": quotas, "addresses": addresses, "unix_socket": unix_socket})
+    main({"keys": keys, "secrets": secrets, "owners": owners, "made": made, "quotas": quotas, "addresses": addresses, "wrong_settings": wrong_settings, "unix_socket": unix_socket})

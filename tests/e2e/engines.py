@@ -256,7 +256,7 @@ def wrong_engine():
         d.stop()
         for path in ("/nonexistent", d.dir, d.log):
             r = subprocess.run([os.path.join(BIN, "pared"), "--port", "0", "--data-dir", d.data, "--core", path], capture_output=True, text=True, timeout=20 * PATIENCE)
-            assert r.returncode == 1 and path in r.stderr and "listening" not in r.stdout, r
+            assert r.returncode == 2 and path in r.stderr and "listening" not in r.stdout, r
 
 
 if __name__ == "__main__":

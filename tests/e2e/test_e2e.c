@@ -104,6 +104,7 @@ static const struct {
     {"auth", "made", 60},
     {"auth", "quotas", 90},
     {"auth", "addresses", 60},
+    {"auth", "wrong_settings", 60},
     {"auth", "unix_socket", 60},
     {"admin", "drain", 90},
     {"admin", "retention", 120},
