@@ -208,7 +208,7 @@ static enum pare_code check_body(struct api_exchange *x, struct pare_err *err)
 
 static enum pare_code begin(struct api_exchange *x, const struct api_head *head, struct pare_err *err)
 {
-	enum pare_code rc = api_guard_check(head, &x->framing, err);
+	enum pare_code rc = api_guard_check(head, &x->framing, err), parsed;
 
 	if (rc != PARE_OK) {
 		pare_id_make(x->api->opt.env, "req", x->request_id);
@@ -220,8 +220,8 @@ static enum pare_code begin(struct api_exchange *x, const struct api_head *head,
 	if (rc == PARE_OK)
 		rc = api_forward_read(x, head->peer, err);
 	choose_request_id(x);
-	if (rc == PARE_OK)
-		rc = api_target_parse(&x->arena, head->target, &x->target, err);
+	parsed = api_target_parse(&x->arena, head->target, &x->target, rc == PARE_OK ? err : NULL); /* in any case: a refusal says of what */
+	rc = rc != PARE_OK ? rc : parsed;
 	if (rc == PARE_OK)
 		rc = find_route(x, err);
 	if (rc != PARE_OK || x->done)

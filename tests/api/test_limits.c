@@ -217,6 +217,7 @@ START_TEST(fields_that_come_twice)
 		a = request(&w, "GET", "/v1/models", H(single[i], "a", "Accept", "*/*", single[i], "a"), NULL, 0);
 		assert_problem(&a, 400, "bad_request");
 		ck_assert_ptr_nonnull(strstr(text_at(a.json, "detail"), single[i]));
+		ck_assert_str_eq(text_at(a.json, "instance"), "/v1/models");
 		answer_done(&a);
 	}
 	a = get(&w, "/v1/models");
