@@ -196,47 +196,61 @@ static enum pare_code tell_replayed(struct api_exchange *x, enum store_asset_kin
 	return PARE_OK;
 }
 
-static enum pare_code put(struct api_exchange *x, const char *info, struct pare_err *err)
+static enum pare_code put(struct api_exchange *x, const char *info, struct store_idempotency *once, char out_id[PARE_ID_MAX], struct pare_err *err)
 {
 	struct api_upload *u = x->upload;
-	const struct face *f = &faces[u->kind];
 	const struct api_engine *e = &x->api->opt.engine;
-	struct store_idempotency once;
-	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->files[0].path, .info = info, .produced_by = u->produced_by[0] != '\0' ? u->produced_by : NULL, .n_files = u->n_files, .files = u->files, .once = &once};
-	enum pare_code rc = api_once(x, NULL, &once, err);
+	struct store_asset a = {.kind = u->kind, .name = u->name[0] != '\0' ? u->name : u->files[0].path, .info = info, .produced_by = u->produced_by[0] != '\0' ? u->produced_by : NULL, .n_files = u->n_files, .files = u->files, .once = once};
+	enum pare_code rc = store_asset_put(x->view, &a, err);
 
-	if (rc == PARE_OK)
-		rc = store_asset_put(x->view, &a, err);
-	if (rc == PARE_OK && !once.replayed) {
-		api_upload_accepted(x);
-		if (e->events_added != NULL)
-			e->events_added(e->ctx, a.id);
-		api_asset_write(x, NULL, &a);
-	} else if (rc == PARE_OK) {
-		rc = tell_replayed(x, u->kind, a.id, err);
-	}
 	if (rc != PARE_OK)
 		return rc;
-	api_once_told(x, &once);
-	api_set_location(x, "%s/%s", f->path, a.id);
-	return api_reply_json(x, 201, err);
+	memcpy(out_id, a.id, PARE_ID_MAX);
+	if (once->replayed) /* by a request beside this one */
+		return PARE_OK;
+	api_upload_accepted(x);
+	if (e->events_added != NULL)
+		e->events_added(e->ctx, a.id);
+	api_asset_write(x, NULL, &a);
+	return PARE_OK;
 }
 
-static enum pare_code create(struct api_exchange *x, struct pare_err *err)
+static enum pare_code make(struct api_exchange *x, struct store_idempotency *once, char out_id[PARE_ID_MAX], struct pare_err *err)
 {
 	char *info = NULL;
-	enum pare_code rc = api_upload_finish(x, err);
+	enum pare_code rc = x->upload->form == API_UPLOAD_JSON ? api_asset_describe(x, &info, err) : PARE_OK;
 
-	if (rc == PARE_OK)
-		rc = x->upload->form == API_UPLOAD_JSON ? api_asset_describe(x, &info, err) : PARE_OK;
 	if (rc == PARE_OK && info == NULL)
 		rc = inspect(x, &info, err);
 	if (rc == PARE_OK)
 		rc = with_options(x->upload, &info, err);
 	if (rc == PARE_OK)
-		rc = put(x, info, err);
+		rc = put(x, info, once, out_id, err);
 	pare_free(info);
 	return rc;
+}
+
+/* Whether it has been made is asked before anything is looked at: what it was made of may have gone since. */
+static enum pare_code create(struct api_exchange *x, struct pare_err *err)
+{
+	enum store_asset_kind kind = x->upload->kind;
+	struct store_idempotency once = {.key = NULL};
+	char id[PARE_ID_MAX] = "";
+	enum pare_code rc = api_upload_finish(x, err);
+
+	if (rc == PARE_OK)
+		rc = api_once(x, NULL, &once, err);
+	if (rc == PARE_OK)
+		rc = store_once_known(x->view, &once, id, err);
+	if (rc == PARE_OK && !once.replayed)
+		rc = make(x, &once, id, err);
+	if (rc == PARE_OK && once.replayed)
+		rc = tell_replayed(x, kind, id, err);
+	if (rc != PARE_OK)
+		return rc;
+	api_once_told(x, &once);
+	api_set_location(x, "%s/%s", faces[kind].path, id);
+	return api_reply_json(x, 201, err);
 }
 
 enum pare_code api_post_model(struct api_exchange *x, struct pare_err *err)

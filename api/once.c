@@ -1,5 +1,6 @@
 /* Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): what a client may send with everything that makes something, so that it can send it again when no answer came. The fingerprint
- * is of the method, the path and what was sent: the body, or of an upload the names and digests of its files, or of one that goes on later what it said it would be. What is known of the key is the store's, in the
+ * is of the method, the path and what was sent: the body, or of an upload the names and digests of its files, or of one that goes on later what it said it would be. What a body names is not looked at:
+ * it may mean something else, or nothing, when the request comes again. What is known of the key is the store's, in the
  * transaction that makes the thing (storage/store_once.c). */
 #include "api/once.h"
 

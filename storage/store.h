@@ -63,6 +63,8 @@ struct store_idempotency {
 	bool only_known; /* nothing new is taken now: with a key that is not known put verbs return PARE_E_DRAINING */
 	bool replayed; /* set by the verb */
 };
+/* What put verbs would find of a key, before anything is done for the request: replayed, and *out_made, or the same errors. */
+PARE_MUST_USE enum pare_code store_once_known(struct store_view v, struct store_idempotency *k, char out_made[PARE_ID_MAX], struct pare_err *err);
 
 /* --- assets: models and data sets are the same thing to the store; a saved recipe is one without files, whose text is its info */
 enum store_asset_kind { STORE_MODEL, STORE_DATASET, STORE_RECIPE };

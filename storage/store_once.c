@@ -39,6 +39,18 @@ enum pare_code store_once_find(struct store_view v, struct store_tx *tx, struct 
 	return PARE_OK;
 }
 
+enum pare_code store_once_known(struct store_view v, struct store_idempotency *k, char out_made[PARE_ID_MAX], struct pare_err *err)
+{
+	struct store_tx *tx;
+	enum pare_code code;
+
+	k->replayed = false;
+	if (k->key == NULL)
+		return PARE_OK;
+	code = v.store->ops->begin(v.store, true, &tx, err);
+	return code == PARE_OK ? v.store->ops->end(tx, store_once_find(v, tx, k, out_made, err), err) : code;
+}
+
 enum pare_code store_once_keep(struct store_view v, struct store_tx *tx, const struct store_idempotency *k, const char *made, struct pare_err *err)
 {
 	if (k == NULL || k->key == NULL)

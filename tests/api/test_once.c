@@ -140,6 +140,41 @@ START_TEST(an_upload_that_was_begun_is_found_again)
 }
 END_TEST
 
+/* What a request named may have gone since: it is told what it made all the same. */
+START_TEST(what_it_was_made_of_may_have_gone)
+{
+	const char *path = _i == 0 ? "/v1/models?name=m" : "/v1/datasets?name=d", *const *headers = H(JSON_TYPE, "Idempotency-Key", "k");
+	char upload[PARE_ID_MAX], id[PARE_ID_MAX], body[200], self[128];
+	struct answer a = request(&w, "POST", "/v1/uploads", NULL, "bytes of it", 11);
+
+	assert_status(&a, 201);
+	(void)snprintf(upload, sizeof upload, "%s", text_at(a.json, "id"));
+	answer_done(&a);
+	(void)snprintf(body, sizeof body, "{\"files\":[{\"path\":\"%s\",\"upload\":\"%s\"}]}", _i == 0 ? "m.onnx" : "d.npz", upload);
+	a = request(&w, "POST", path, headers, body, strlen(body));
+	assert_status(&a, 201);
+	(void)snprintf(id, sizeof id, "%s", text_at(a.json, "id"));
+	answer_done(&a);
+	(void)snprintf(self, sizeof self, "/v1/uploads/%s", upload);
+	a = request(&w, "DELETE", self, NULL, NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+	a = request(&w, "POST", path, headers, body, strlen(body));
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "true");
+	ck_assert_str_eq(text_at(a.json, "id"), id);
+	answer_done(&a);
+	a = request(&w, "POST", path, H(JSON_TYPE, "Idempotency-Key", "new"), body, strlen(body));
+	ck_assert_int_eq(a.status / 100, 4); /* it cannot be made again */
+	answer_done(&a);
+	body[strlen(body) - 4] ^= 1; /* another upload */
+	a = request(&w, "POST", path, headers, body, strlen(body));
+	assert_problem(&a, 422, "idempotency_key_reused");
+	answer_done(&a);
+	ck_assert_int_eq(n_listed(path), 1);
+}
+END_TEST
+
 START_TEST(a_key_is_checked_everywhere)
 {
 	const char *path = made_table[_i].path, *body = made_table[_i].body;
@@ -162,6 +197,7 @@ int main(void)
 	tcase_add_loop_test(t, a_drained_server_knows_what_was_made, 0, N_MADE);
 	tcase_add_loop_test(t, a_key_is_checked_everywhere, 0, N_MADE);
 	tcase_add_test(t, an_upload_that_was_begun_is_found_again);
+	tcase_add_loop_test(t, what_it_was_made_of_may_have_gone, 0, 2);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
