@@ -1,7 +1,7 @@
 /* One round of pruning: find the score t of rank k - 1, drop what is below it.
  *
  * The weights of a group (all of the net for the global scope, one tensor for the layer scope) are walked in slab order,
- * a block of 4096 at a time, three times: two counting passes (select.c) and the drop. Scores live for one block in
+ * a block of 4096 at a time, three times: two counting passes (select.c) and the drop; or twice, where they are many and a sample spares a pass. Scores live for one block in
  * the first-level cache and are made anew in each pass; keeping them would double the memory of a large model and be
  * no faster, since writing and reading them costs more than making them.
  *
@@ -21,6 +21,8 @@
 #include "core/base/multiarch.h"
 #include "core/prune/allocate.h"
 #include "core/prune/prune_priv.h"
+
+#define SAMPLED ((size_t)1 << 20) /* weights: from here on a sample pays */
 
 /* What a walk does with a block of tensor p and its scores. */
 typedef void visit_fn(struct pare_round *r, int p, size_t first, size_t n, const float *score);
@@ -195,12 +197,21 @@ static void walk(struct pare_round *r, int first, int end, visit_fn *visit)
 	}
 }
 
+PARE_MULTIARCH
+static size_t count_masked(const float *score, size_t n)
+{
+	uint32_t masked = 0;
+
+	for (size_t i = 0; i < n; i++)
+		masked += score[i] <= -FLT_MAX;
+	return masked;
+}
+
 static void count_first(struct pare_round *r, int p, size_t first, size_t n, const float *score)
 {
 	(void)p;
 	(void)first;
-	for (size_t i = 0; r->t->any && i < n; i++)
-		r->n_masked += score[i] <= -FLT_MAX;
+	r->n_masked += r->t->any ? count_masked(score, n) : 0;
 	pare_radix_first(r->radix, score, n);
 }
 
@@ -209,6 +220,14 @@ static void count_second(struct pare_round *r, int p, size_t first, size_t n, co
 	(void)p;
 	(void)first;
 	pare_radix_second(r->radix, score, n);
+}
+
+static void set_aside(struct pare_round *r, int p, size_t first, size_t n, const float *score)
+{
+	(void)p;
+	(void)first;
+	r->n_masked += r->t->any ? count_masked(score, n) : 0;
+	pare_bracket_add(&r->bracket, score, n);
 }
 
 PARE_MULTIARCH
@@ -245,6 +264,59 @@ float pare_prune_ceil(double x)
 	return (double)f < x ? nextafterf(f, INFINITY) : f;
 }
 
+/* In two passes. */
+static float rank_by_counting(struct pare_round *r, int first, int end, size_t *n_drop, size_t *n_below)
+{
+	r->n_masked = 0;
+	memset(r->radix, 0, sizeof *r->radix);
+	walk(r, first, end, count_first);
+	if (*n_drop < r->n_masked)
+		*n_drop = r->n_masked;
+	*n_below = 0;
+	if (*n_drop == 0)
+		return -INFINITY;
+	pare_radix_turn(r->radix, *n_drop - 1);
+	walk(r, first, end, count_second);
+	return pare_radix_value(r->radix, n_below);
+}
+
+/* The first scores of every block. Returns how many. */
+static size_t take_sample(const struct pare_round *r, int first, int end, float *sample)
+{
+	size_t n = 0;
+
+	for (int p = first; p < end; p++) {
+		const struct pare_param_info *info = r->t->info(r->t, p);
+
+		for (size_t at = 0; pare_prune_is_target(r->opt, info) && at < info->n_elems; at += PARE_SCORE_BLOCK) {
+			size_t left = info->n_elems - at, m = left < PARE_SAMPLE_RUN ? left : PARE_SAMPLE_RUN;
+
+			pare_prune_scores(r, p, at, m, sample + n);
+			n += m;
+		}
+	}
+	return n;
+}
+
+/* In one, of n weights; false: that does not work here. */
+static bool rank_by_sample(struct pare_round *r, int first, int end, size_t n, size_t *n_drop, float *limit, size_t *n_below)
+{
+	size_t most = (n / PARE_SCORE_BLOCK + (size_t)(end - first)) * PARE_SAMPLE_RUN;
+	float *sample = n >= SAMPLED && *n_drop > 0 ? pare_alloc(most * sizeof *sample) : NULL;
+	bool found = sample != NULL && pare_bracket_set(&r->bracket, sample, take_sample(r, first, end, sample), *n_drop - 1, n);
+
+	if (found) {
+		r->n_masked = 0;
+		walk(r, first, end, set_aside);
+		if (*n_drop < r->n_masked)
+			*n_drop = r->n_masked;
+		found = pare_bracket_value(&r->bracket, *n_drop - 1, limit, n_below);
+	}
+	pare_bracket_done(&r->bracket);
+	pare_free(sample);
+	return found;
+}
+
 static void prune_group(struct pare_round *r, int first, int end)
 {
 	size_t n = group_size(r, first, end);
@@ -259,18 +331,11 @@ static void prune_group(struct pare_round *r, int first, int end)
 	}
 	if (n_drop == 0 && !r->t->any)
 		return; /* of many layers that stay as they are, each would have all counters cleared */
-	r->n_masked = 0;
-	memset(r->radix, 0, sizeof *r->radix);
-	walk(r, first, end, count_first);
-	if (n_drop < r->n_masked)
-		n_drop = r->n_masked;
-	if (n_drop == 0)
-		return;
-	pare_radix_turn(r->radix, n_drop - 1);
-	walk(r, first, end, count_second);
-	r->limit = pare_radix_value(r->radix, &n_below);
+	if (!rank_by_sample(r, first, end, n, &n_drop, &r->limit, &n_below))
+		r->limit = rank_by_counting(r, first, end, &n_drop, &n_below);
 	r->n_ties = n_drop - n_below;
-	walk(r, first, end, drop);
+	if (n_drop > 0)
+		walk(r, first, end, drop);
 }
 
 static enum pare_code score_tensors(struct pare_round *r, struct pare_err *err)

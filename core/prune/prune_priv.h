@@ -4,6 +4,8 @@
 
 #include "core/prune/prune.h"
 
+#define PARE_SAMPLE_RUN ((size_t)64) /* scores at the beginning of each block that are its sample */
+
 /* Selection by counting, fed in pieces: twice the same scores, in any cut and order. See select.c. Zero-initialise. */
 #define PARE_RADIX_BUCKETS 65536u
 struct pare_radix {
@@ -18,11 +20,26 @@ void pare_radix_second(struct pare_radix *r, const float *scores, size_t n);
 /* The score of rank k, and how many of all scores are less than it. */
 float pare_radix_value(struct pare_radix *r, size_t *out_below);
 
+/* The same in one pass, where a sample tells nearly what the score is: those that may be it are set aside, the others only counted.
+ * Zero-initialise. */
+struct pare_bracket {
+	float lo, hi;
+	size_t n_below, n_in, room; /* less than lo; from lo to hi, which stand in `in` unless they are more than there is room for */
+	float *in;
+};
+/* From n scores of n_all, one as likely as another, for rank k of all. False: they do not tell, or there is no memory. */
+bool pare_bracket_set(struct pare_bracket *b, const float *sample, size_t n, size_t k, size_t n_all);
+void pare_bracket_add(struct pare_bracket *b, const float *scores, size_t n);
+/* As pare_radix_value for rank k, once all have been added; false: it is another one. */
+bool pare_bracket_value(const struct pare_bracket *b, size_t k, float *out, size_t *out_below);
+void pare_bracket_done(struct pare_bracket *b);
+
 /* One call of pare_prune. */
 struct pare_round {
 	struct pare_tensors *t;
 	const struct pare_prune_options *opt;
 	struct pare_radix *radix;
+	struct pare_bracket bracket;
 	float *scores;   /* by place (offset), where the criterion has score_tensor */
 	size_t n_masked; /* of the group, before this round */
 	float limit;     /* below it goes, */

@@ -6,12 +6,18 @@
  * no copy, no writes but 512 KiB of counters, and a running time that does not depend on the values: quickselect
  * copies or permutes the input, reads it several times and has a bad case; a sample-based guess has a failure case.
  *
+ * Of many scores a sample says within what bounds the one of rank k is, but for bad luck, and one pass sets aside the few that are, at
+ * the speed of memory; bad luck is seen, and then it is counted as above. The result is the same score.
+ *
  * Adding 0.0f to a score turns -0 into +0, so that the two, equal for every comparison of floats, share a key. */
 #include "core/prune/prune.h"
 
 #include <assert.h>
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "core/base/multiarch.h"
 #include "core/prune/prune_priv.h"
 
@@ -94,6 +100,83 @@ float pare_radix_value(struct pare_radix *r, size_t *out_below)
 
 	*out_below = r->k - r->rank;
 	return of_key(r->high << 16 | low);
+}
+
+bool pare_bracket_set(struct pare_bracket *b, const float *sample, size_t n, size_t k, size_t n_all)
+{
+	/* eight times the deviation of the rank of the median */
+	size_t at = (size_t)((double)k / (double)n_all * (double)n), apart = (size_t)(4.0 * sqrt((double)n));
+
+	b->lo = at > apart ? pare_select_kth(sample, n, at - apart) : -FLT_MAX;
+	b->hi = at + apart < n ? pare_select_kth(sample, n, at + apart) : INFINITY;
+	b->room = (size_t)((double)n_all / (double)n * 4.0 * (double)(apart + 1));
+	b->n_below = b->n_in = 0;
+	if (b->lo < -FLT_MAX || b->room > n_all / 4)
+		return false;
+	b->in = pare_alloc(b->room * sizeof *b->in);
+	return b->in != NULL;
+}
+
+/* Which are from lo to hi, 1 or 0; returns how many are less. */
+PARE_MULTIARCH
+static size_t classify(size_t n, const float *restrict score, float lo, float hi, uint8_t *restrict in)
+{
+	uint32_t less = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		less += score[i] < lo;
+		in[i] = (score[i] >= lo) & (score[i] <= hi);
+	}
+	return less;
+}
+
+/* Eight at a time: most of them are 0. */
+static void set_aside(struct pare_bracket *b, const float *score, const uint8_t in[BLOCK])
+{
+	for (size_t at = 0; at < BLOCK; at += 8) {
+		uint64_t eight;
+
+		memcpy(&eight, in + at, sizeof eight);
+		for (size_t i = at; eight != 0; i++, eight >>= 8) {
+			if ((eight & 0xff) == 0)
+				continue;
+			if (b->n_in < b->room)
+				b->in[b->n_in] = score[i];
+			b->n_in++;
+		}
+	}
+}
+
+void pare_bracket_add(struct pare_bracket *b, const float *scores, size_t n)
+{
+	uint8_t in[BLOCK];
+
+	for (size_t at = 0, m; at < n; at += m) {
+		m = n - at < BLOCK ? n - at : BLOCK;
+		if (m < BLOCK)
+			memset(in, 0, sizeof in);
+		b->n_below += classify(m, scores + at, b->lo, b->hi, in);
+		set_aside(b, scores + at, in);
+	}
+}
+
+bool pare_bracket_value(const struct pare_bracket *b, size_t k, float *out, size_t *out_below)
+{
+	size_t n_less = 0;
+
+	if (b->n_in > b->room || k < b->n_below || k - b->n_below >= b->n_in)
+		return false;
+	*out = pare_select_kth(b->in, b->n_in, k - b->n_below);
+	for (size_t i = 0; i < b->n_in; i++)
+		n_less += b->in[i] < *out;
+	*out_below = b->n_below + n_less;
+	return true;
+}
+
+void pare_bracket_done(struct pare_bracket *b)
+{
+	pare_free(b->in);
+	*b = (struct pare_bracket){.in = NULL};
 }
 
 float pare_select_kth(const float *scores, size_t n, size_t k)
