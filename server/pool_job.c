@@ -9,6 +9,7 @@
  *   a sweep needs runs                      -> fork: they become jobs, and this one waits for them (pool_trials.c)
  *   the process died, or spoke rubbish      -> release, counted as a crash (the store fails the job at max_crashes)
  *   there is no process to be had, or others stopped it -> release, not counted, and the slot rests: no job can help it, and the next one would fare no better
+ *   the disk is full                        -> release, not counted, and the slot rests: the job goes on from its last checkpoint, which stays, when there is room
  *   the daemon stops                        -> release, not counted
  *   the lease is gone                       -> nothing: the job is somebody else's now
  *
@@ -414,6 +415,14 @@ static enum verdict take_result(struct run *r, const struct pare_msg *m)
 	return RESULT;
 }
 
+static enum verdict no_room(struct run *r)
+{
+	struct pare_err why = r->err;
+
+	pare_err_set(&r->err, PARE_E_STORE_FULL, NULL, "no space is left on the disk of the store (%.200s): the job goes on from its last checkpoint when there is", why.message);
+	return HELD_UP;
+}
+
 static enum verdict commit_outputs(struct run *r)
 {
 	for (int i = 0; i < r->n_named; i++) {
@@ -427,7 +436,7 @@ static enum verdict commit_outputs(struct run *r)
 		code = blob_commit(o->writer, &ref, &r->err);
 		o->writer = NULL;
 		if (code != PARE_OK)
-			return FAILED;
+			return code == PARE_E_STORE_FULL ? no_room(r) : FAILED;
 		a->name = o->name;
 		a->media_type = o->media_type;
 		memcpy(a->sha256, ref.sha256, sizeof a->sha256);
@@ -499,7 +508,7 @@ static enum verdict obey(struct run *r, const struct pare_msg *m)
 		return take_result(r, m);
 	case PARE_MSG_ERROR:
 		r->err = m->error;
-		return r->canceling ? CANCELED : r->err.code == PARE_E_CANCELED ? stopped_by_others(r) : FAILED;
+		return r->canceling ? CANCELED : r->err.code == PARE_E_CANCELED ? stopped_by_others(r) : r->err.code == PARE_E_STORE_FULL ? no_room(r) : FAILED;
 	case PARE_MSG_TRIALS:
 		return srv_trials_take(&r->trials, m, &r->err) == PARE_OK ? FORKS : CRASHED;
 	default:

@@ -1,5 +1,6 @@
 /* What becomes of a job whose bytes take long to become durable, and of one that has told more than is kept. The engines are scripts. The disk is this program's: its
  * fsync() turns the clock of the leases on, and looks through them as an idle worker would meanwhile. */
+#include <errno.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -10,12 +11,13 @@
 #include "tests/storage/fixture.h"
 
 #define SLOW_BYTES 4321 /* a file of that size takes ten minutes */
+#define FULL_BYTES 1234 /* for one of that size there is no room the first time */
 
 static const char preamble[] =
     "#!/usr/bin/env python3\n"
     "import array, json, os, socket\n"
     "s = socket.socket(fileno=3)\n"
-    "s.makefile('r').readline()\n"
+    "start = json.loads(s.makefile('r').readline())\n"
     "def say(**m): s.sendall(json.dumps(m).encode() + b'\\n')\n"
     "def output(name):\n"
     "    say(type='open', name=name, media_type='application/octet-stream')\n"
@@ -29,6 +31,16 @@ static const char writes_much[] =
     "os.write(output('model.onnx'), b'm' * 4321)\n"
     "say(type='result', data={}, artifacts=['model.onnx'])\n";
 
+static const char finds_no_room[] = /* for an artifact, once as it writes and once as its bytes become durable; its state is kept before */
+    "mine = [i for i in start['inputs'] if i['role'] == 'checkpoint']\n"
+    "if not mine:\n"
+    "    os.write(output('checkpoint'), b'c')\n"
+    "    say(type='event', event='checkpoint', data={'place': 'there'})\n"
+    "    say(type='error', code='store_full', message='writing an output: No space left on device', where='')\n"
+    "else:\n"
+    "    os.write(output('model.onnx'), b'm' * 1234)\n"
+    "    say(type='result', data={}, artifacts=['model.onnx'])\n";
+
 static const char tells_much[] =
     "many = b'{\"type\":\"event\",\"event\":\"metrics\",\"data\":{}}\\n' * 1000\n"
     "for i in range(101): s.sendall(many)\n"
@@ -40,7 +52,7 @@ static const char tells_much[] =
 static struct pare_err err;
 static char dir[64];
 static struct store *s;
-static atomic_int n_slow, n_expired;
+static atomic_int n_slow, n_expired, n_full;
 
 int fsync(int fd)
 {
@@ -52,6 +64,10 @@ int fsync(int fd)
 		if (store_expire(s, &n, NULL) == PARE_OK)
 			(void)atomic_fetch_add(&n_expired, n);
 		(void)atomic_fetch_add(&n_slow, 1);
+	}
+	if (s != NULL && fstat(fd, &st) == 0 && st.st_size == FULL_BYTES && atomic_fetch_add(&n_full, 1) == 0) {
+		errno = ENOSPC;
+		return -1;
 	}
 	return (int)syscall(SYS_fsync, fd);
 }
@@ -134,6 +150,30 @@ START_TEST(a_slow_disk_loses_no_lease)
 }
 END_TEST
 
+/* A full disk is no fault of the job: it says so, keeps its state, and goes on from there. */
+START_TEST(a_full_disk_holds_a_job_up)
+{
+	struct store_event *list;
+	struct store_job j;
+	char id[PARE_ID_MAX];
+	int n, n_told = 0;
+	bool done;
+
+	run_job(finds_no_room, id);
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_msg(j.status == STORE_SUCCEEDED, "%s", j.error_message);
+	ck_assert_int_eq(j.attempt, 3);
+	ck_assert_int_eq(j.crashes, 0);
+	store_job_done(&j);
+	MUST(store_event_list(MINE(s), id, 0, 100, &list, &n, &done, &err));
+	for (int i = 0; i < n; i++)
+		n_told += strcmp(list[i].type, "job.retrying") == 0 && strstr(list[i].data, "no space is left on the disk") != NULL;
+	ck_assert_int_eq(n_told, 2);
+	store_event_list_done(list, n);
+	store_close(s);
+}
+END_TEST
+
 /* A job of days tells more than is kept of it. Where it is, and the state to go on from, are kept all the same. */
 START_TEST(figures_push_no_checkpoint_out)
 {
@@ -163,6 +203,7 @@ int main(void)
 	srv_log_set_level(SRV_LOG_ERROR);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_slow_disk_loses_no_lease);
+	tcase_add_test(tc, a_full_disk_holds_a_job_up);
 	tcase_add_test(tc, figures_push_no_checkpoint_out);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
