@@ -56,7 +56,7 @@ echo 'extends: ["spectral:oas"]' >"$work/spectral.yaml"
 api /openapi.yaml >"$work/openapi.yaml"
 cd "$work" # it leaves a cache where it runs
 # drain is left out: behind it every other request is refused, as it should be
-"$judges/schemathesis" --config-file "$here/schemathesis.toml" run "$work/openapi.yaml" --url "$url" -H "Authorization: Bearer $key" \
+SCHEMATHESIS_HOOKS="$here/hooks.py" "$judges/schemathesis" --config-file "$here/schemathesis.toml" run "$work/openapi.yaml" --url "$url" -H "Authorization: Bearer $key" \
 	--exclude-operation-id drain \
 	--checks all --phases examples,coverage,fuzzing,stateful -n "${SCHEMATHESIS_EXAMPLES:-30}" --seed "${SCHEMATHESIS_SEED:-1}" \
 	--request-timeout 70 --suppress-health-check all --report-dir "$work/report" || status=1
