@@ -29,6 +29,12 @@ static bool read_once(const struct pare_net *net, int32_t root)
 	return n == 1;
 }
 
+/* Has a shard without rows of the batch none of the node? */
+static bool by_rows(const struct pare_net *net, const struct pare_node *n)
+{
+	return net->values[n->in[0]].shape.batch != 0;
+}
+
 static bool pays(const struct pare_net *net, const struct pare_product *p)
 {
 	int64_t rows = p->n_rows * net->n_shards;
@@ -86,7 +92,7 @@ static enum pare_code plan_node(struct pare_net *net, int i, struct pare_err *er
 	int32_t v;
 	enum pare_code code;
 
-	if (n->op->splits == NULL || !n->backward)
+	if (n->op->splits == NULL || !n->backward || !by_rows(net, n->node))
 		return PARE_OK;
 	code = pare_net_run_shapes(net, n, &r, err);
 	if (code != PARE_OK || !n->op->product(&r, &p) || !n->op->splits(&r) || !pays(net, &p))

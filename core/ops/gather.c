@@ -91,7 +91,7 @@ static void gather_forward(const struct pare_run *r)
 
 	for (size_t o = 0; o < z.outer && z.n > 0; o++)
 		for (size_t i = 0; i < z.n_index; i++, y += z.inner)
-			memcpy(y, r->in[0] + (o * z.n + pare_pick_row(r->in[1][i], z.n)) * z.inner, z.inner * sizeof *y);
+			memcpy(y, r->in[0] + (o * z.n + (size_t)pare_pick_index(r->in[1][i], (int64_t)z.n)) * z.inner, z.inner * sizeof *y);
 }
 
 static void clear(const struct pare_run *r)
@@ -108,7 +108,7 @@ static void gather_backward(const struct pare_run *r)
 	clear(r);
 	for (size_t o = 0; o < z.outer && z.n > 0; o++)
 		for (size_t i = 0; i < z.n_index; i++, dy += z.inner)
-			pare_k_acc(z.inner, dy, r->grad_in[0] + (o * z.n + pare_pick_row(r->in[1][i], z.n)) * z.inner);
+			pare_k_acc(z.inner, dy, r->grad_in[0] + (o * z.n + (size_t)pare_pick_index(r->in[1][i], (int64_t)z.n)) * z.inner);
 }
 
 static void gather_couple(const struct pare_node_view *v, struct pare_ties *t)
@@ -153,7 +153,7 @@ static void elements_each(const struct pare_run *r, const float *from, float *to
 
 	pare_strides(x, stride);
 	for (size_t i = 0; i < n && len > 0; i++) {
-		size_t p = pare_pick_row(r->in[1][i], len) * (size_t)stride[a->axis];
+		size_t p = (size_t)(pare_pick_index(r->in[1][i], (int64_t)len) * stride[a->axis]);
 
 		for (int k = 0; k < y->n_dims; k++)
 			p += k != a->axis ? (size_t)(at[k] * stride[k]) : 0;

@@ -41,17 +41,14 @@ void pare_matmul(const struct pare_run *r);
 /* backward of what is constant between its steps (Hardmax): no gradient for anybody. */
 void pare_backward_zero(const struct pare_run *r);
 
-/* The row of n that an index picks; negative ones count from the end. NaN and what is out of range come to an end, too. */
-static inline size_t pare_pick_row(float index, size_t n)
+/* The one of n that an index picks; negative ones count from the end. NaN and what is out of range come to an end, too. */
+static inline int64_t pare_pick_index(float index, int64_t n)
 {
 	float i = index < 0.0f ? index + (float)n : index;
 
 	if (!(i > 0.0f))
 		return 0;
-	return i < (float)n ? (size_t)i : n - 1;
+	return i < (float)n ? (int64_t)i : n - 1;
 }
-/* RNN, LSTM and GRU over rows of a matrix (operand PARE_PICKED_TABLE) that are picked by operand 0, integers (see pare_op.pick). */
-#define PARE_PICKED_TABLE 8
-extern const struct pare_op pare_op_recurrent_picked;
 
 #endif

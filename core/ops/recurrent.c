@@ -5,7 +5,7 @@
  * out, which costs next to nothing beside the products and keeps one kernel. The states of all steps are kept beside
  * Y, because backward needs them also where Y is not wanted, and without gaps between the steps.
  *
- * X that is rows of an embedding table is picked here, by the numbers that would pick it before (pare_op_recurrent_picked): a row that comes again
+ * X that is rows of an embedding table is picked here, by the numbers that would pick it before (pare_op.picking): a row that comes again
  * is multiplied once.
  *
  * The batch is axis 1 (layout 0); every row goes its own way through all steps, so a batch may be cut anywhere. An initial
@@ -22,7 +22,7 @@
 #include "core/ops/kernels/recurrent.h"
 #include "core/ops/ops_priv.h"
 
-enum { IN_X, IN_W, IN_R, IN_B, IN_LENS, IN_H, IN_C, IN_P, IN_TABLE = PARE_PICKED_TABLE };
+enum { IN_X, IN_W, IN_R, IN_B, IN_LENS, IN_H, IN_C, IN_P, IN_TABLE };
 enum { OUT_Y, OUT_H, OUT_C };
 
 struct recurrent_args {
@@ -282,10 +282,10 @@ struct picks {
 	uint32_t n;
 };
 
-/* Floats of scratch, which begins with them: slots, rows, and by row of the table its slot. */
+/* Floats of scratch, which begins with them, whole cache lines: slots, rows, and by row of the table its slot. */
 static size_t picks_floats(const struct layer *l)
 {
-	return l->a->picked ? 2 * l->steps * l->rows + l->n_table : 0;
+	return l->a->picked ? (2 * l->steps * l->rows + l->n_table + 15) / 16 * 16 : 0;
 }
 
 /* Forward: what is kept where nobody keeps it, and X by time. Backward: gradients of states, and X and its gradient and Y's
@@ -328,24 +328,24 @@ static void swap_rows(size_t outer, size_t inner, size_t n, const float *from, b
 		}
 }
 
-/* Numbers the rows that are picked, and copies each to x[n, n_in]. */
+/* Numbers the rows that are picked, and copies each to x[n, n_in]. What stands in slot_of for rows that have not come yet is anything, and clearing it
+ * would take longer than all else with a large table: it is believed where the slot says the same. */
 static struct picks pick_rows(const struct pare_run *r, const struct layer *l, float *x)
 {
 	size_t all = l->steps * l->rows;
-	uint32_t *slot_of = (uint32_t *)(void *)r->scratch; /* by row of the table, plus one */
+	uint32_t *slot_of = (uint32_t *)(void *)r->scratch; /* by row of the table */
 	struct picks p = {.slot = slot_of + l->n_table, .row = slot_of + l->n_table + all};
 
-	memset(slot_of, 0, l->n_table * sizeof *slot_of);
 	for (size_t t = 0, at = 0; t < l->steps; t++)
 		for (size_t i = 0; i < l->rows; i++, at++) {
-			size_t row = pare_pick_row(r->in[IN_X][l->a->index_by_row ? i * l->steps + t : at], l->n_table);
+			size_t row = (size_t)pare_pick_index(r->in[IN_X][l->a->index_by_row ? i * l->steps + t : at], (int64_t)l->n_table);
 
-			if (slot_of[row] == 0) {
+			if (slot_of[row] >= p.n || p.row[slot_of[row]] != row) {
 				memcpy(x + p.n * l->n_in, r->in[IN_TABLE] + row * l->n_in, l->n_in * sizeof *x);
-				p.row[p.n++] = (uint32_t)row;
-				slot_of[row] = p.n;
+				p.row[p.n] = (uint32_t)row;
+				slot_of[row] = p.n++;
 			}
-			p.slot[at] = slot_of[row] - 1;
+			p.slot[at] = slot_of[row];
 		}
 	return p;
 }
@@ -714,9 +714,10 @@ static const struct pare_arg_spec gru_arg_table[] = {COMMON_ARGS, FLAG("linear_b
 	.scratch = recurrent_scratch, .state = recurrent_state, .forward = recurrent_forward, .backward = recurrent_backward, .couple = recurrent_couple, \
 	.prepare_in = PARE_BIT(IN_W) | PARE_BIT(IN_R), .prepared = recurrent_prepared, .prepare = recurrent_prepare, .resize = recurrent_resize, \
 	.macs = recurrent_macs
-#define OF_FILES .any_dtype_in = PARE_BIT(IN_LENS), .picking = &pare_op_recurrent_picked, .pick_table = IN_TABLE, .pick = recurrent_pick
+#define OF_FILES .any_dtype_in = PARE_BIT(IN_LENS), .picking = &picked, .pick_table = IN_TABLE, .pick = recurrent_pick
 
-const struct pare_op pare_op_recurrent_picked = {ROW, .name = "RNN, LSTM or GRU over picked rows", .max_in = IN_TABLE + 1, .max_out = 3,
+/* X is rows of a table: operand X picks them (pare_op.pick). */
+static const struct pare_op picked = {ROW, .name = "RNN, LSTM or GRU over picked rows", .max_in = IN_TABLE + 1, .max_out = 3,
     .any_dtype_in = PARE_BIT(IN_X) | PARE_BIT(IN_LENS)};
 
 const struct pare_op pare_op_recurrent_table[] = {

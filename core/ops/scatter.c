@@ -165,16 +165,6 @@ static enum pare_code gather_nd_infer(const struct pare_infer *c, struct pare_er
 	return code == PARE_OK ? tuple_shape(c, (int)a->batch_arg, &c->out[0], err) : code;
 }
 
-/* NaN and what is out of range come to an end of the axis, too. */
-static int64_t in_range(float index, int64_t n)
-{
-	float i = index < 0.0f ? index + (float)n : index;
-
-	if (!(i > 0.0f))
-		return 0;
-	return i < (float)n ? (int64_t)i : n - 1;
-}
-
 /* Where each element of the index of ScatterElements stands in x. */
 static void element_places(const struct pare_run *r, int32_t *at)
 {
@@ -185,7 +175,7 @@ static void element_places(const struct pare_run *r, int32_t *at)
 
 	pare_strides(x, stride);
 	for (size_t i = 0; i < n; i++) {
-		int64_t p = in_range(r->in[1][i], x->dims[a->axis]) * stride[a->axis];
+		int64_t p = pare_pick_index(r->in[1][i], x->dims[a->axis]) * stride[a->axis];
 
 		for (int k = 0; k < index->n_dims; k++)
 			p += k != a->axis ? pos[k] * stride[k] : 0;
@@ -208,7 +198,7 @@ static void tuple_places(const struct pare_run *r, size_t n, int32_t *at)
 		int64_t p = i / per_block * block;
 
 		for (int k = 0; k < a->depth; k++)
-			p += in_range(r->in[1][i * a->depth + k], x->dims[a->batch + k]) * stride[a->batch + k];
+			p += pare_pick_index(r->in[1][i * a->depth + k], x->dims[a->batch + k]) * stride[a->batch + k];
 		for (int64_t k = 0; k < inner; k++)
 			at[i * inner + k] = (int32_t)(p + k);
 	}

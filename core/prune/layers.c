@@ -3,6 +3,7 @@
  * net may have as many sums as nodes. */
 #include "core/prune/layers.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/nearest.h"
@@ -151,30 +152,11 @@ static bool weighs_anything(const struct finder *f)
 	return false;
 }
 
-static void sift(int *v, int at, int n)
+static int ascending(const void *a, const void *b)
 {
-	for (int child; (child = 2 * at + 1) < n; at = child) {
-		int swap = v[at];
+	int x = *(const int *)a, y = *(const int *)b;
 
-		child += child + 1 < n && v[child] < v[child + 1];
-		if (swap >= v[child])
-			return;
-		v[at] = v[child];
-		v[child] = swap;
-	}
-}
-
-static void sort(int *v, int n)
-{
-	for (int i = n / 2; i-- > 0;)
-		sift(v, i, n);
-	for (int i = n; i-- > 1;) {
-		int last = v[i];
-
-		v[i] = v[0];
-		v[0] = last;
-		sift(v, 0, i);
-	}
+	return (x > y) - (x < y);
 }
 
 static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int32_t kept, struct pare_branches *out, struct pare_err *err)
@@ -189,7 +171,7 @@ static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int
 	if (nodes == NULL || params == NULL)
 		return pare_err_nomem(err, 0);
 	*b = (struct pare_branch){.sum = sum->node->out[0], .kept = kept, .nodes = nodes, .params = params};
-	sort(f->steps, f->n_steps);
+	qsort(f->steps, (size_t)f->n_steps, sizeof *f->steps, ascending);
 	for (int i = 0; i < f->n_steps; i++) {
 		struct pare_net_step s;
 
@@ -203,7 +185,7 @@ static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int
 		if (p >= 0 && pare_net_param(f->net, p)->n_dims > 0)
 			params[b->n_params++] = p;
 	}
-	sort(params, b->n_params);
+	qsort(params, (size_t)b->n_params, sizeof *params, ascending);
 	out->n++;
 	return PARE_OK;
 }

@@ -87,6 +87,39 @@ START_TEST(as_cut_by_rows)
 }
 END_TEST
 
+/* What is computed of parameters alone has rows also on shards that have none of the batch; what those keep of the batch before does not count. */
+START_TEST(rows_without_batch)
+{
+	const float *const in[] = {data};
+	struct gb *b = gb_new(17);
+	struct pare_net *net;
+
+	gb_input(b, "x", "N 90");
+	nc_fill(w, 160 * 110, 1);
+	gb_init(b, "u", "90 4", w);
+	gb_init(b, "a", "4 100", w + 7);
+	gb_init(b, "w", "100 160", w);
+	gb_node(b, "MatMul", "fc1", "x u", "h");
+	gb_node(b, "MatMul", "table", "a w", "t");
+	gb_node(b, "MatMul", "fc2", "h t", "y");
+	gb_output(b, "y");
+	nc_fill(data, BATCH * IN, 9);
+	for (int i = 0; i < 2; i++) {
+		net = nc_net(b, i == 0 ? 1 : 4, BATCH, true);
+		for (int64_t rows = BATCH; rows > 0; rows -= BATCH - 1) {
+			nc_forward(net, in, rows, PARE_MODE_TRAIN, 1);
+			(void)nc_output(net, 0, rows, outputs[i]);
+			nc_backward(net, rows, grads[i]);
+		}
+		ck_assert_int_eq(net->n_splits, 0);
+		pare_net_free(net);
+	}
+	same(outputs[1], outputs[0], 160, "output");
+	same(grads[1], grads[0], 90 * 4 + 8 + 4 * 100 + 100 * 160, "gradient");
+	gb_free(b);
+}
+END_TEST
+
 /* Every float of the slab is updated by one shard, and begins a cache line where it is a part's first. */
 START_TEST(parts_are_the_slab)
 {
@@ -181,6 +214,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, as_cut_by_rows, 0, (int)(sizeof row_table / sizeof *row_table));
+	tcase_add_test(tc, rows_without_batch);
 	tcase_add_test(tc, parts_are_the_slab);
 	tcase_add_test(tc, who_is_not_divided);
 	tcase_add_test(tc, every_allocation_may_fail);
