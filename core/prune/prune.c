@@ -1,8 +1,8 @@
 /* One round of pruning: find the score t of rank k - 1, drop what is below it.
  *
  * The weights of a group (all of the net for the global scope, one tensor for the layer scope) are walked in slab order,
- * a block of 4096 at a time, three times: two counting passes (select.c) and the drop; or twice, where they are many and a sample spares a pass. Scores live for one block in
- * the first-level cache and are made anew in each pass; keeping them would double the memory of a large model and be
+ * a block of 4096 at a time, three times: two counting passes (select.c) and the drop; or twice, where they are many and a sample
+ * spares a pass. Scores live for one block in the first-level cache and are made anew in each pass; keeping them would double the memory of a large model and be
  * no faster, since writing and reading them costs more than making them.
  *
  * Of what equals t as many go, from the front, as make the count exact. Comparing with t alone would miss the count

@@ -4,10 +4,10 @@
  * unsigned integers the way the floats do. Pass 1 counts the upper 16 bits of every key and finds the bucket that holds
  * rank k; pass 2 counts the lower 16 bits of the keys in that bucket and finds the value. Two reads of the data,
  * no copy, no writes but 512 KiB of counters, and a running time that does not depend on the values: quickselect
- * copies or permutes the input, reads it several times and has a bad case; a sample-based guess has a failure case.
+ * copies or permutes the input, reads it several times and has a bad case.
  *
- * Of many scores a sample says within what bounds the one of rank k is, but for bad luck, and one pass sets aside the few that are, at
- * the speed of memory; bad luck is seen, and then it is counted as above. The result is the same score.
+ * Of many scores a sample says within what bounds the one of rank k is, but for bad luck, and one pass sets aside the few that are within, at
+ * the speed of memory. Bad luck is seen, as the rank is not among them, and then they are counted as above. The result is the same score.
  *
  * Adding 0.0f to a score turns -0 into +0, so that the two, equal for every comparison of floats, share a key. */
 #include "core/prune/prune.h"
