@@ -244,7 +244,7 @@ def wrong_settings():
                             ("trusted-proxies", "a.example"), ("listen", "a.example"), ("public-url", "https://" + "a" * 1100), ("api-key-file", keys), ("api-key-file", "/nonexistent"),
                             ("core", "/nonexistent")):
             more = ["--api-key-file", keys] if flag == "listen" else []  # which is read later
-            r = subprocess.run([os.path.join(BIN, "pared"), "--port", "0", "--data-dir", data, f"--{flag}", value, *more], capture_output=True, text=True, timeout=20)
+            r = subprocess.run([os.path.join(BIN, "pared"), "--port", "0", "--data-dir", data, f"--{flag}", value, *more], capture_output=True, text=True, timeout=20 * PATIENCE)
             assert r.returncode == 2 and (flag in r.stderr or value in r.stderr) and len(r.stderr.splitlines()) == 1, (flag, r)
             assert os.listdir(top) == ["keys"], (flag, os.listdir(top))
 
