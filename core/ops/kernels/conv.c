@@ -12,7 +12,7 @@
  * convolution of stride 1 needs no columns: the image is the matrix.
  *
  * Rejected: keeping forward's columns for backward (K/C times the activations, out of cache by then; recomputing them is
- * cheaper), and Winograd (rounds worse, and shapes in between are no faster on this BLAS). */
+ * cheaper), and Winograd, which pays with the channels last (conv_winograd.c). */
 #include "core/ops/kernels/conv.h"
 
 #include <string.h>

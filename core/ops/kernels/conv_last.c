@@ -18,6 +18,8 @@
  * two vectors of output channels, each with all its steps k = (tap, input channel); long sums are cut so that a block's
  * part stays in the second cache while the images pass by.
  *
+ * Of 3x3 windows in steps of 1 and channels enough, conv_winograd.c makes other products; of windows that shrink the image, conv_scatter.c.
+ *
  * Rejected: channels in blocks of 16 (nChw16c). It fills a register whatever the channel count, but Concat, Split and
  * narrow layers then pay for padding channels, every other operator needs a form for it, and the tiles are as fast here
  * (both at the limit of the multipliers, bench/README.md). */
@@ -226,6 +228,8 @@ size_t pare_conv_last_packed(const struct pare_conv *c)
 
 	if (depthwise(c))
 		return (size_t)(taps * c->groups);
+	if (pare_conv_winograd(c))
+		return pare_conv_winograd_packed(c);
 	return (size_t)(taps * most(in * padded(out), out * padded(in)));
 }
 
@@ -281,6 +285,10 @@ void pare_conv_last_pack(const struct pare_conv *c, const float *w, const float 
 		pare_conv_lanes_pack(c, w, scale, packed);
 		return;
 	}
+	if (pare_conv_winograd(c)) {
+		pare_conv_winograd_pack(c, w, scale, packed);
+		return;
+	}
 	forward_phase(c, &p);
 	pack_phase(&s, &p, in, c->out_channels, packed);
 }
@@ -294,6 +302,10 @@ void pare_conv_last_pack_transposed(const struct pare_conv *c, const float *w, c
 
 	if (depthwise(c)) {
 		pare_conv_lanes_pack(c, w, scale, packed);
+		return;
+	}
+	if (pare_conv_winograd(c)) {
+		pare_conv_winograd_pack_transposed(c, w, scale, packed);
 		return;
 	}
 	if (pare_conv_scatters(c)) {
@@ -554,6 +566,8 @@ size_t pare_conv_last_scratch(const struct pare_conv *c, int64_t n)
 
 	if (depthwise(c))
 		return (size_t)(pare_window_product(c->w.kernel) * c->groups);
+	if (pare_conv_winograd(c))
+		return pare_conv_winograd_scratch(c, n);
 	if (pare_conv_scatters(c))
 		frames = most(frames, (int64_t)pare_conv_scatter_scratch(c, n));
 	return (size_t)(frames + pare_window_product(c->w.kernel) * c->in_channels * padded(c->out_channels));
@@ -569,6 +583,10 @@ void pare_conv_last_forward(const struct pare_conv *c, int64_t n, const float *x
 
 	if (depthwise(c)) {
 		pare_conv_lanes_forward(c, n, x, packed, acc, finish, y);
+		return;
+	}
+	if (pare_conv_winograd(c)) {
+		pare_conv_winograd_forward(c, n, x, packed, acc, finish, y, scratch);
 		return;
 	}
 	run(&f, &pass, true, lines, x, packed, acc, finish, y, scratch);
@@ -588,6 +606,10 @@ void pare_conv_last_grad_input(const struct pare_conv *c, int64_t n, const float
 
 	if (depthwise(c)) {
 		pare_conv_lanes_grad_input(c, n, packed, dy, acc, finish, dx);
+		return;
+	}
+	if (pare_conv_winograd(c)) {
+		pare_conv_winograd_grad_input(c, n, packed, dy, acc, finish, dx, scratch);
 		return;
 	}
 	if (pare_conv_scatters(c)) {
@@ -704,6 +726,10 @@ void pare_conv_last_grad_weight(const struct pare_conv *c, int64_t n, const floa
 
 	if (depthwise(c)) {
 		pare_conv_lanes_grad_weight(c, n, x, dy, acc, dw, scratch);
+		return;
+	}
+	if (pare_conv_winograd(c)) {
+		pare_conv_winograd_grad_weight(c, n, x, dy, acc, dw, scratch);
 		return;
 	}
 	memset(scratch, 0, (size_t)n_sums * sizeof *scratch);

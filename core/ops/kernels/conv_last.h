@@ -39,6 +39,18 @@ void pare_conv_scatter_pack(const struct pare_conv *c, const float *w, const flo
 void pare_conv_scatter_grad_input(const struct pare_conv *c, int64_t n, const float *packed, const float *dy, bool acc,
     const struct pare_conv_finish *finish, float *dx, float *scratch);
 
+/* 3x3 windows in steps of 1, with fewer multiplications (conv_winograd.c); conv_last.c comes here by itself. */
+bool pare_conv_winograd(const struct pare_conv *c);
+size_t pare_conv_winograd_packed(const struct pare_conv *c);
+size_t pare_conv_winograd_scratch(const struct pare_conv *c, int64_t n);
+void pare_conv_winograd_pack(const struct pare_conv *c, const float *w, const float *scale, float *packed);
+void pare_conv_winograd_pack_transposed(const struct pare_conv *c, const float *w, const float *scale, float *packed);
+void pare_conv_winograd_forward(const struct pare_conv *c, int64_t n, const float *x, const float *packed, bool acc,
+    const struct pare_conv_finish *finish, float *y, float *scratch);
+void pare_conv_winograd_grad_input(const struct pare_conv *c, int64_t n, const float *packed, const float *dy, bool acc,
+    const struct pare_conv_finish *finish, float *dx, float *scratch);
+void pare_conv_winograd_grad_weight(const struct pare_conv *c, int64_t n, const float *x, const float *dy, bool acc, float *dw, float *scratch);
+
 /* Depthwise (conv_lanes.c), with weights packed alike for both; conv_last.c comes here by itself. */
 void pare_conv_lanes_pack(const struct pare_conv *c, const float *w, const float *scale, float *packed);
 void pare_conv_lanes_forward(const struct pare_conv *c, int64_t n, const float *x, const float *packed, bool acc, const struct pare_conv_finish *finish,

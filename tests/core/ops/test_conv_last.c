@@ -29,6 +29,11 @@ static const struct geometry case_table[] = {
     {2, 1, 3, 3, {.in = {1, 1, 1}, .kernel = {1, 2, 2}, .stride = {1, 3, 3}, .dilation = ONE, .pad = {0, 4, 3}}}, /* a frame inside the margin */
     {1, 1, 40, 3, {.in = {1, 90, 80}, .kernel = {1, 3, 3}, .stride = {1, 2, 1}, .dilation = ONE, .pad = {0, 1, 1}}}, /* bands of lines */
     {2, 1, 3, 40, {.in = {1, 91, 80}, .kernel = {1, 3, 3}, .stride = {1, 1, 2}, .dilation = {1, 2, 1}, .pad = {0, 1, 1}}},
+    {2, 1, 16, 17, {.in = {1, 7, 9}, .kernel = {1, 3, 3}, .stride = ONE, .dilation = ONE, .pad = {0, 1, 1}}}, /* tiles of 2x2, some half outside */
+    {3, 1, 40, 35, {.in = {1, 10, 11}, .kernel = {1, 3, 3}, .stride = ONE, .dilation = ONE, .pad = {0, 0, 2}}},
+    {2, 1, 24, 16, {.in = {1, 9, 8}, .kernel = {1, 3, 3}, .stride = ONE, .dilation = ONE, .pad = {0, 3, 0}}},
+    {2, 1, 70, 64, {.in = {1, 19, 18}, .kernel = {1, 3, 3}, .stride = ONE, .dilation = ONE, .pad = {0, 1, 1}}}, /* several blocks of tiles */
+    {1, 1, 300, 33, {.in = {1, 8, 8}, .kernel = {1, 3, 3}, .stride = ONE, .dilation = ONE, .pad = {0, 1, 1}}},
     {2, 37, 37, 37, {.in = {1, 8, 9}, .kernel = {1, 3, 3}, .stride = ONE, .dilation = ONE, .pad = {0, 1, 1}}},
     {2, 5, 5, 5, {.in = {1, 9, 8}, .kernel = {1, 3, 3}, .stride = {1, 2, 2}, .dilation = ONE, .pad = {0, 1, 1}}},
     {2, 18, 18, 18, {.in = {1, 7, 7}, .kernel = {1, 5, 5}, .stride = {1, 2, 1}, .dilation = {1, 1, 2}, .pad = {0, 2, 2}}},
@@ -100,13 +105,18 @@ static void turn(int64_t n, int64_t channels, int64_t len, bool back, const floa
 	}
 }
 
-/* got against want, both channels first; and base, where that was added to. */
-static void same(const struct sample *s, size_t n, bool acc, const char *what, int which)
+static double largest_of(const struct sample *s, size_t n)
 {
 	double largest = 1;
 
 	for (size_t i = 0; i < n; i++)
 		largest = fmax(largest, fabs((double)s->want[i]));
+	return largest;
+}
+
+/* got against want, both channels first; and base, where that was added to. largest: of the sums. */
+static void same(const struct sample *s, size_t n, bool acc, double largest, const char *what, int which)
+{
 	for (size_t i = 0; i < n; i++) {
 		double want = (double)s->want[i] + (acc ? (double)s->base[i] : 0);
 
@@ -128,7 +138,7 @@ static void check_forward(struct sample *s, bool acc, int which)
 	pare_conv_last_forward(&s->c, s->n, x, s->packed, acc, NULL, y, s->scratch);
 	turn(s->n, m, out, true, y, s->got);
 	pare_conv_forward_ref(&s->c, s->n, s->x, s->w, s->want);
-	same(s, s->n_y, acc, "y", which);
+	same(s, s->n_y, acc, largest_of(s, s->n_y), "y", which);
 }
 
 /* y = clamp(sum * scale + bias + add) */
@@ -137,19 +147,21 @@ static void check_finish(struct sample *s, int which)
 	int64_t out = pare_window_product(s->c.w.out), in = pare_window_product(s->c.w.in), m = s->c.out_channels;
 	float *x = s->last, *y = s->last + s->n_x, *scale = s->bias + s->c.in_channels, *add = s->base;
 	struct pare_conv_finish f = {.bias = scale, .add = add, .clamp = true, .lo = -0.5f, .hi = 0.75f};
+	double largest;
 
 	turn(s->n, s->c.in_channels, in, false, s->x, x);
 	pare_conv_last_pack(&s->c, s->w, scale, s->packed);
 	pare_conv_last_forward(&s->c, s->n, x, s->packed, false, &f, y, s->scratch);
 	turn(s->n, m, out, true, y, s->got);
 	pare_conv_forward_ref(&s->c, s->n, s->x, s->w, s->want);
+	largest = largest_of(s, s->n_y);
 	for (size_t i = 0; i < s->n_y; i++) {
 		size_t c = i / (size_t)out % (size_t)m, at = (i / (size_t)(m * out) * (size_t)out + i % (size_t)out) * (size_t)m + c;
 		float v = s->want[i] * scale[c] + scale[c] + add[at];
 
 		s->want[i] = fminf(fmaxf(v, -0.5f), 0.75f);
 	}
-	same(s, s->n_y, false, "finished y", which);
+	same(s, s->n_y, false, largest, "finished y", which);
 }
 
 static void check_gradients(struct sample *s, bool acc, int which)
@@ -163,12 +175,12 @@ static void check_gradients(struct sample *s, bool acc, int which)
 	pare_conv_last_grad_input(&s->c, s->n, s->packed, dy, acc, NULL, to, s->scratch);
 	turn(s->n, s->c.in_channels, in, true, to, s->got);
 	pare_conv_grad_input_ref(&s->c, s->n, s->w, s->y, s->want);
-	same(s, s->n_x, acc, "dx", which);
+	same(s, s->n_x, acc, largest_of(s, s->n_x), "dx", which);
 	turn(s->n, s->c.in_channels, in, false, s->x, to);
 	memcpy(s->got, s->base, s->n_w * sizeof(float));
 	pare_conv_last_grad_weight(&s->c, s->n, to, dy, acc, s->got, s->scratch);
 	pare_conv_grad_weight_ref(&s->c, s->n, s->x, s->y, s->want);
-	same(s, s->n_w, acc, "dw", which);
+	same(s, s->n_w, acc, largest_of(s, s->n_w), "dw", which);
 }
 
 static void check_geometry(const struct geometry *g, int which)
