@@ -140,16 +140,6 @@ static enum pare_code too_large(int64_t cap, struct pare_err *err)
 	return pare_err_set(err, PARE_E_TOO_LARGE, NULL, "the body is larger than the limit of %lld bytes", (long long)cap);
 }
 
-/* Refused before the first byte of it, if the announced length says so already. A model or data set with an Idempotency-Key may be one that is there: the store looks when its bytes are known. */
-static enum pare_code check_share(struct api_exchange *x, struct pare_err *err)
-{
-	enum api_want want = x->route->want;
-
-	if (want != API_WANT_PART && (want != API_WANT_UPLOAD || api_request_header(x, "Idempotency-Key") != NULL))
-		return PARE_OK;
-	return store_quota_check(x->view, x->framing.length > 0 ? x->framing.length : 0, err);
-}
-
 /* Drained, it still tells what a request made that comes again; whether this one does, the store knows. Every POST that takes new work asks it. */
 static bool may_be_known(const struct api_exchange *x, int draining)
 {
@@ -191,8 +181,6 @@ static enum pare_code check_body(struct api_exchange *x, struct pare_err *err)
 		return announced ? pare_err_set(err, PARE_E_BAD_REQUEST, NULL, "%s %s takes no body", x->method, x->route->path) : PARE_OK;
 	if (x->route->new_work)
 		rc = check_room(x, err);
-	if (rc == PARE_OK)
-		rc = check_share(x, err);
 	if (rc == PARE_OK && x->route->want != API_WANT_EMPTY && x->route->want != API_WANT_PART && !x->framing.chunked && !x->framing.has_length)
 		rc = pare_err_set(err, PARE_E_LENGTH_REQUIRED, NULL, "send a body with Content-Length or chunked");
 	if (rc == PARE_OK && x->route->want == API_WANT_PART)

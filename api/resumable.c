@@ -32,6 +32,7 @@ struct api_resumable {
 	struct store_sha256 *checksum;
 	int64_t n_began; /* bytes that were there before this request */
 	int64_t n_left;  /* that may still come */
+	int64_t n_new;   /* that have come, and do not count for the owner yet */
 	bool is_new, stored;
 };
 
@@ -286,6 +287,26 @@ static enum pare_code check_length(struct api_exchange *x, struct pare_err *err)
 	return PARE_OK;
 }
 
+/* With a key it may be one that is there, and takes nothing: the store looks when it is known. */
+static bool may_be_known(const struct api_exchange *x)
+{
+	return x->resumable->is_new && api_request_header(x, "Idempotency-Key") != NULL;
+}
+
+static int64_t announced(const struct api_exchange *x)
+{
+	return x->framing.length > 0 ? x->framing.length : 0;
+}
+
+/* What came with a request that was cut off may not be counted yet. A request that brings nothing takes nothing. */
+static enum pare_code check_share(struct api_exchange *x, struct pare_err *err)
+{
+	struct api_resumable *r = x->resumable;
+
+	r->n_new = r->n_began > r->row.n_synced ? r->n_began - r->row.n_synced : 0;
+	return announces_body(x) ? store_quota_check(x->view, r->n_new + announced(x), err) : PARE_OK;
+}
+
 static enum pare_code take_name(struct api_exchange *x, struct pare_err *err)
 {
 	struct api_resumable *r = x->resumable;
@@ -316,8 +337,8 @@ static enum pare_code begin_new(struct api_exchange *x, struct pare_err *err)
 		rc = take_name(x, err);
 	if (rc == PARE_OK)
 		rc = check_length(x, err);
-	if (rc == PARE_OK) /* told before the bytes are sent; what they become counts when it is stored */
-		rc = store_quota_check(x->view, r->row.n_total >= 0 ? r->row.n_total : x->framing.length, err);
+	if (rc == PARE_OK && !may_be_known(x)) /* told before the bytes are sent */
+		rc = store_quota_check(x->view, r->row.n_total >= 0 ? r->row.n_total : announced(x), err);
 	if (rc != PARE_OK)
 		return rc;
 	blob_part_name(x->api->opt.blobs, r->row.part);
@@ -359,7 +380,9 @@ static enum pare_code begin_append(struct api_exchange *x, struct pare_err *err)
 	if (r->n_began != r->head.offset)
 		return wrong_offset(x, r->n_began, r->head.offset, err);
 	rc = take_length(x, err);
-	return rc == PARE_OK ? check_length(x, err) : rc;
+	if (rc == PARE_OK)
+		rc = check_length(x, err);
+	return rc == PARE_OK ? check_share(x, err) : rc;
 }
 
 enum pare_code api_resumable_begin(struct api_exchange *x, struct pare_err *err)
@@ -382,10 +405,16 @@ enum pare_code api_resumable_begin(struct api_exchange *x, struct pare_err *err)
 enum pare_code api_resumable_body(struct api_exchange *x, const void *p, size_t n, struct pare_err *err)
 {
 	struct api_resumable *r = x->resumable;
+	enum pare_code rc = PARE_OK;
 
 	if (n > (uint64_t)r->n_left)
 		return r->row.n_total >= 0 ? pare_err_set(err, PARE_E_TOO_LARGE, NULL, "more bytes than the upload's length of %lld", (long long)r->row.n_total) : too_large(x, err);
 	r->n_left -= (int64_t)n;
+	r->n_new += (int64_t)n;
+	if (x->framing.chunked && !may_be_known(x)) /* nothing was announced that could have been looked at */
+		rc = store_quota_check(x->view, r->n_new, err);
+	if (rc != PARE_OK)
+		return rc;
 	if (r->checksum != NULL)
 		store_sha256_add(r->checksum, p, n);
 	return blob_part_append(r->part, p, n, err);
@@ -524,6 +553,18 @@ enum pare_code api_post_upload(struct api_exchange *x, struct pare_err *err)
 	return api_reply_json(x, 201, err);
 }
 
+/* Others were faster, and what has come does not fit any more: what was there before is still there. */
+static enum pare_code give_back(struct api_resumable *r, struct pare_err *err)
+{
+	struct pare_err why = *err;
+	enum pare_code rc = r->part != NULL ? blob_part_cut(r->part, r->n_began, err) : PARE_OK;
+
+	if (rc != PARE_OK)
+		return rc;
+	*err = why;
+	return why.code;
+}
+
 enum pare_code api_patch_upload(struct api_exchange *x, struct pare_err *err)
 {
 	struct api_resumable *r = x->resumable;
@@ -540,6 +581,8 @@ enum pare_code api_patch_upload(struct api_exchange *x, struct pare_err *err)
 		r->row.expires_ms = expiry(x);
 		rc = store_upload_update(x->view, &r->row, err);
 	}
+	if (rc == PARE_E_QUOTA_BYTES)
+		rc = give_back(r, err);
 	if (rc != PARE_OK)
 		return rc;
 	say_state(x, &r->row, n_bytes);

@@ -237,6 +237,15 @@ static enum pare_code take_text(char *out, size_t size, const char *name, const 
 	return PARE_OK;
 }
 
+/* Refused before the first byte of it, if the announced length says so already. One with an Idempotency-Key may be one that is there, and one in JSON is of bytes that are there or not made
+ * yet: the store looks when they are known. */
+static enum pare_code check_share(struct api_exchange *x, struct pare_err *err)
+{
+	if (x->upload->form == API_UPLOAD_JSON || api_request_header(x, "Idempotency-Key") != NULL)
+		return PARE_OK;
+	return store_quota_check(x->view, x->framing.length > 0 ? x->framing.length : 0, err);
+}
+
 enum pare_code api_upload_begin(struct api_exchange *x, struct pare_err *err)
 {
 	struct api_upload *u = pare_calloc(1, sizeof *u);
@@ -250,6 +259,8 @@ enum pare_code api_upload_begin(struct api_exchange *x, struct pare_err *err)
 	u->kind = x->route->handler == api_post_model ? STORE_MODEL : STORE_DATASET;
 	u->n_left = x->api->opt.limits.max_upload_bytes;
 	rc = choose_form(x, &u->form, err);
+	if (rc == PARE_OK)
+		rc = check_share(x, err);
 	if (rc == PARE_OK)
 		rc = take_text(u->name, sizeof u->name, "name", api_query(x, "name"), err);
 	if (rc == PARE_OK)

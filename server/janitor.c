@@ -71,7 +71,11 @@ static void collect(struct srv_janitor *j)
 	struct pare_err err = {0};
 	struct srv_log_line l;
 	int n = 0;
-	enum pare_code code = store_uploads_collect(j->opt.store, j->opt.blobs, j->opt.upload_ms, &n, &err);
+	enum pare_code code;
+
+	if (store_uploads_count(j->opt.store, j->opt.blobs, &err) != PARE_OK)
+		srv_log_event(SRV_LOG_WARNING, "uploads.uncounted", NULL, NULL, &err);
+	code = store_uploads_collect(j->opt.store, j->opt.blobs, j->opt.upload_ms, &n, &err);
 
 	if (n == 0 && code == PARE_OK)
 		return;

@@ -61,6 +61,10 @@ PARE_MUST_USE enum pare_code blob_part_place(struct blob_store *b, const char *n
 int64_t blob_part_size(struct blob_store *b, const char *name); /* nobody's turn ends; 0: there is none */
 void blob_part_remove(struct blob_store *b, const char *name);
 int64_t blob_part_touched_ms(struct blob_store *b, const char *name); /* wall clock: when bytes last came; now, while somebody has it open; 0: not in this run of the daemon */
+/* Syncs what has come, unless somebody has it open (*out_bytes -1, and nothing is done); nobody's turn ends. PARE_E_NOT_FOUND. */
+PARE_MUST_USE enum pare_code blob_part_settle(struct blob_store *b, const char *name, int64_t *out_bytes, struct pare_err *err);
+/* Calls fn for every part; fn returning false stops. What comes or goes meanwhile may be seen or not. */
+PARE_MUST_USE enum pare_code blob_parts_each(struct blob_store *b, bool (*fn)(void *ctx, const char *name), void *ctx, struct pare_err *err);
 /* After a start, once: asks fn about every part. It says the bytes to keep at least; *out_sha256 set: a row names the part as that blob; -1: nobody knows
  * the part. What fn did not ask to keep is cut, if the system itself was down since it was written: until then what a killed daemon has written is there. fn failing ends
  * it: nothing is trusted then that was not before, and the next start asks again. */

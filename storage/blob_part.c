@@ -378,6 +378,32 @@ int64_t blob_part_size(struct blob_store *b, const char *name)
 	return is_part_name(name) && fstatat(b->parts_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : 0;
 }
 
+enum pare_code blob_part_settle(struct blob_store *b, const char *name, int64_t *out_bytes, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+	const struct part *p;
+	struct stat st;
+	bool busy;
+	int fd;
+
+	(void)pthread_mutex_lock(&b->lock);
+	p = *find_part(b, name);
+	busy = p != NULL && p->n_open > 0;
+	(void)pthread_mutex_unlock(&b->lock);
+	*out_bytes = -1;
+	if (busy)
+		return PARE_OK;
+	fd = openat(b->parts_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? PARE_E_NOT_FOUND : pare_err_errno(err, errno, "opening a part");
+	if (fstat(fd, &st) != 0 || fdatasync(fd) != 0 || fsync(b->parts_fd) != 0)
+		code = blob_write_failed(errno, err);
+	(void)close(fd);
+	if (code == PARE_OK)
+		*out_bytes = st.st_size;
+	return code;
+}
+
 void blob_part_remove(struct blob_store *b, const char *name)
 {
 	struct part *p;
@@ -447,29 +473,51 @@ static enum pare_code trust(struct blob_store *b, struct pare_err *err)
 	return ok ? PARE_OK : pare_err_errno(err, errno, "writing in the directory of parts");
 }
 
-enum pare_code blob_parts_recover(struct blob_store *b, blob_recall_fn *fn, void *ctx, struct pare_err *err)
+enum pare_code blob_parts_each(struct blob_store *b, bool (*fn)(void *ctx, const char *name), void *ctx, struct pare_err *err)
 {
 	int fd = openat(b->parts_fd, ".", DIR_FLAGS);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	enum pare_code code = PARE_OK;
 	struct dirent *e;
 
 	if (d == NULL) {
-		code = pare_err_errno(err, errno, "reading the directory of parts");
+		enum pare_code code = pare_err_errno(err, errno, "reading the directory of parts");
+
 		if (fd >= 0)
 			(void)close(fd);
 		return code;
 	}
-	while (code == PARE_OK && (e = readdir(d)) != NULL) {
-		char sha256[STORE_SHA256_HEX] = "";
-		int64_t keep = -1;
-
-		if (!is_part_name(e->d_name))
-			continue;
-		code = fn(ctx, e->d_name, &keep, sha256, err);
-		if (code == PARE_OK)
-			code = recover_one(b, e->d_name, keep, sha256, err);
-	}
+	while ((e = readdir(d)) != NULL && (!is_part_name(e->d_name) || fn(ctx, e->d_name)))
+		;
 	(void)closedir(d);
+	return PARE_OK;
+}
+
+struct recovery {
+	struct blob_store *b;
+	blob_recall_fn *fn;
+	void *ctx;
+	enum pare_code code;
+	struct pare_err *err;
+};
+
+static bool recover_part(void *ctx, const char *name)
+{
+	struct recovery *r = ctx;
+	char sha256[STORE_SHA256_HEX] = "";
+	int64_t keep = -1;
+
+	r->code = r->fn(r->ctx, name, &keep, sha256, r->err);
+	if (r->code == PARE_OK)
+		r->code = recover_one(r->b, name, keep, sha256, r->err);
+	return r->code == PARE_OK;
+}
+
+enum pare_code blob_parts_recover(struct blob_store *b, blob_recall_fn *fn, void *ctx, struct pare_err *err)
+{
+	struct recovery r = {.b = b, .fn = fn, .ctx = ctx, .err = err};
+	enum pare_code code = blob_parts_each(b, recover_part, &r, err);
+
+	if (code == PARE_OK)
+		code = r.code;
 	return code == PARE_OK && !b->parts_trusted ? trust(b, err) : code;
 }

@@ -111,7 +111,6 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 	struct store *s = v.store;
 	struct store_asset made = *a;
 	struct store_tx *tx;
-	int64_t n_bytes = 0;
 	enum pare_code code = store_asset_check_files(a, err);
 
 	if (code == PARE_OK && a->name != NULL && a->name[0] != '\0' && !store_name_ok(a->name))
@@ -120,11 +119,9 @@ enum pare_code store_asset_put(struct store_view v, struct store_asset *a, struc
 		code = s->ops->begin(s, true, &tx, err);
 	if (code != PARE_OK)
 		return code;
-	for (int i = 0; i < a->n_files; i++)
-		n_bytes += a->files[i].n_bytes;
 	code = store_once_find(v, tx, a->once, made.id, err);
 	if (code == PARE_OK && (a->once == NULL || !a->once->replayed)) {
-		code = store_quota_bytes(v, tx, n_bytes, err);
+		code = store_quota_asset(v, tx, a, err);
 		if (code == PARE_OK)
 			code = store_asset_insert(v, tx, &made, err);
 		if (code == PARE_OK)

@@ -31,7 +31,7 @@ struct store_view {
 
 /* What each owner may have; 0: no limit. To be set before the store is used by several threads; without it there are no limits. */
 struct store_quota {
-	int64_t max_bytes;     /* files of models and data sets, and artifacts. Work that is done is never thrown away for it: artifacts are counted and not refused */
+	int64_t max_bytes;     /* files of models and data sets, uploads that have not become one, and artifacts. Work that is done is never thrown away for it: artifacts are counted and not refused */
 	int64_t max_open_jobs; /* not ended; children count with their parent as one */
 };
 void store_set_quota(struct store *s, const struct store_quota *q);

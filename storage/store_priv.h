@@ -130,6 +130,8 @@ struct store_ops {
 	enum pare_code (*upload_update)(struct store_tx *tx, const struct store_upload *u, struct pare_err *err); /* n_total, n_synced, sha256, expires_ms; the last step */
 	enum pare_code (*upload_remove)(struct store_tx *tx, const char *id, struct pare_err *err);
 	enum pare_code (*upload_page)(struct store_tx *tx, const struct store_range *r, struct store_upload *out, int *out_n, struct pare_err *err);
+	/* What the owner's complete uploads with that digest count for: all their bytes, or nothing while a file of the owner's has it. */
+	enum pare_code (*upload_bytes)(struct store_tx *tx, const char *owner, const char *sha256, int64_t *out, struct pare_err *err);
 	enum pare_code (*upload_count)(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
 	enum pare_code (*upload_expired)(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err); /* some one */
 	enum pare_code (*upload_of_part)(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);
@@ -211,6 +213,9 @@ PARE_MUST_USE enum pare_code store_once_keep(struct store_view v, struct store_t
 
 /* Quotas, within the transaction that would exceed them (store_quota.c). */
 PARE_MUST_USE enum pare_code store_quota_bytes(struct store_view v, struct store_tx *tx, int64_t n_bytes, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_quota_asset(struct store_view v, struct store_tx *tx, const struct store_asset *a, struct pare_err *err);
+/* An upload as it will be, which counted for n_before; -1: it is new, and will be as long as it says. */
+PARE_MUST_USE enum pare_code store_quota_upload(struct store_view v, struct store_tx *tx, const struct store_upload *u, int64_t n_before, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_quota_job(struct store_view v, struct store_tx *tx, struct pare_err *err);
 
 /* Copies the strings that a record borrows into one block of its own (x->memory). On failure the record is cleared. */

@@ -15,6 +15,9 @@ static enum pare_code put(struct store_view v, struct store_tx *tx, struct store
 		code = pare_err_set(err, PARE_E_QUOTA, NULL, "there are %d uploads, which is the limit: complete them, delete them, or wait until they expire", n);
 	if (code != PARE_OK)
 		return code;
+	code = store_quota_upload(v, tx, u, -1, err);
+	if (code != PARE_OK)
+		return code;
 	store_new_id(v.store, "upl", u->id);
 	code = v.store->ops->upload_insert(tx, u, err);
 	return code == PARE_OK ? store_once_keep(v, tx, u->once, u->id, err) : code;
@@ -68,6 +71,8 @@ static enum pare_code update(struct store_view v, struct store_tx *tx, const str
 
 	if (code == PARE_OK && now.sha256[0] != '\0')
 		code = pare_err_set(err, PARE_E_CONFLICT, NULL, "upload %s is complete", u->id);
+	if (code == PARE_OK)
+		code = store_quota_upload(v, tx, u, now.n_synced, err);
 	store_upload_done(&now);
 	return code == PARE_OK ? v.store->ops->upload_update(tx, u, err) : code;
 }
@@ -224,7 +229,62 @@ static enum pare_code recall(void *ctx, const char *name, int64_t *out_keep, cha
 	return code;
 }
 
+/* --- what came and was not noted, since its request did not come to its end */
+static enum pare_code note(struct store *s, struct store_tx *tx, const char *part, int64_t n_bytes, struct pare_err *err)
+{
+	struct store_upload u = {.memory = NULL};
+	enum pare_code code = s->ops->upload_of_part(tx, part, &u, err);
+
+	if (code == PARE_OK && u.sha256[0] == '\0' && u.n_synced < n_bytes) {
+		u.n_synced = n_bytes;
+		code = s->ops->upload_update(tx, &u, err);
+	}
+	store_upload_done(&u);
+	return code == PARE_E_NOT_FOUND ? PARE_OK : code;
+}
+
+struct counting {
+	struct store *s;
+	struct blob_store *b;
+	enum pare_code code;
+	struct pare_err *err;
+};
+
+/* Most parts are as long as their rows say: those cost a look and no sync. One that somebody has open will be counted when he is done. */
+static bool count_part(void *ctx, const char *part)
+{
+	struct counting *c = ctx;
+	struct store *s = c->s;
+	char sha256[STORE_SHA256_HEX] = "";
+	int64_t noted = -1, n_bytes = -1;
+	struct store_tx *tx;
+
+	c->code = recall(s, part, &noted, sha256, c->err);
+	if (c->code != PARE_OK || noted < 0 || sha256[0] != '\0' || blob_part_size(c->b, part) <= noted)
+		return c->code == PARE_OK;
+	c->code = blob_part_settle(c->b, part, &n_bytes, c->err);
+	if (c->code == PARE_E_NOT_FOUND || (c->code == PARE_OK && n_bytes < 0)) {
+		c->code = PARE_OK;
+		return true;
+	}
+	if (c->code == PARE_OK)
+		c->code = s->ops->begin(s, true, &tx, c->err);
+	if (c->code == PARE_OK)
+		c->code = s->ops->end(tx, note(s, tx, part, n_bytes, c->err), c->err);
+	return c->code == PARE_OK;
+}
+
+enum pare_code store_uploads_count(struct store *s, struct blob_store *b, struct pare_err *err)
+{
+	struct counting c = {.s = s, .b = b, .err = err};
+	enum pare_code code = blob_parts_each(b, count_part, &c, err);
+
+	return c.code != PARE_OK ? c.code : code;
+}
+
 enum pare_code store_uploads_recover(struct store *s, struct blob_store *b, struct pare_err *err)
 {
-	return blob_parts_recover(b, recall, s, err);
+	enum pare_code code = blob_parts_recover(b, recall, s, err);
+
+	return code == PARE_OK ? store_uploads_count(s, b, err) : code;
 }

@@ -13,16 +13,18 @@ struct store_upload {
 	const char *metadata; /* Upload-Metadata as sent, may be "" */
 	char part[BLOB_PART_NAME];
 	int64_t n_total;      /* -1: not told yet */
-	int64_t n_synced;     /* durable bytes; of a complete one all of them */
+	int64_t n_synced;     /* durable bytes, which count for the owner; of a complete one all of them */
 	char sha256[STORE_SHA256_HEX]; /* "" until it is complete */
 	int64_t created_ms, expires_ms;
 	struct store_idempotency *once; /* of store_upload_put only; NULL: none */
 	void *memory;
 };
-/* Makes id and created_ms; part, n_total, n_synced, sha256, expires_ms are given. PARE_E_QUOTA when the owner has max_open already. */
+/* Makes id and created_ms; part, n_total, n_synced, sha256, expires_ms are given. PARE_E_QUOTA when the owner has max_open already, PARE_E_QUOTA_BYTES when its whole length, as
+ * far as it is told, does not fit into his share. Until then what has come counts (n_synced). */
 PARE_MUST_USE enum pare_code store_upload_put(struct store_view v, struct store_upload *u, int max_open, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_upload_get(struct store_view v, const char *id, struct store_upload *out, struct pare_err *err);
-/* Writes n_total, n_synced, sha256 and expires_ms of an upload that is not complete; PARE_E_CONFLICT for one that is. */
+/* Writes n_total, n_synced, sha256 and expires_ms of an upload that is not complete; PARE_E_CONFLICT for one that is. PARE_E_QUOTA_BYTES, if more has come than the
+ * owner may have: nothing is written. */
 PARE_MUST_USE enum pare_code store_upload_update(struct store_view v, const struct store_upload *u, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_upload_delete(struct store_view v, const char *id, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_upload_list(struct store_view v, const struct store_page *page, struct store_upload **out, int *out_n, bool *out_more, struct pare_err *err);
@@ -33,7 +35,9 @@ void store_upload_done(struct store_upload *u);
 int64_t store_upload_expiry(const struct store_upload *u, struct blob_store *b, int64_t keep_ms);
 /* Removes the uploads that have expired, with their bytes; returns how many. */
 PARE_MUST_USE enum pare_code store_uploads_collect(struct store *s, struct blob_store *b, int64_t keep_ms, int *out_n, struct pare_err *err);
-/* After a start: brings the parts in line with the rows (blob_parts_recover). A store that cannot tell of a part ends it. */
+/* Makes durable and notes in their rows what came by requests that did not come to their end, so that it counts for its owner, over his share, too. */
+PARE_MUST_USE enum pare_code store_uploads_count(struct store *s, struct blob_store *b, struct pare_err *err);
+/* After a start: brings the parts in line with the rows (blob_parts_recover), then the rows with the parts. A store that cannot tell of a part ends it. */
 PARE_MUST_USE enum pare_code store_uploads_recover(struct store *s, struct blob_store *b, struct pare_err *err);
 
 #endif

@@ -622,7 +622,7 @@ static enum pare_code artifacts_remove(struct store_tx *tx, const char *job, str
 static enum pare_code owner_bytes(struct store_tx *tx, const char *owner, int64_t *out, struct pare_err *err)
 {
 	(void)err;
-	*out = 0;
+	*out = memory_upload_usage(tx, owner);
 	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
 		const struct store_asset *a = row_at(tx, T_ASSETS, i);
 
@@ -727,6 +727,7 @@ static const struct store_ops memory_ops = {
     .upload_update = memory_upload_update,
     .upload_remove = memory_upload_remove,
     .upload_page = memory_upload_page,
+    .upload_bytes = memory_upload_bytes,
     .upload_count = memory_upload_count,
     .upload_expired = memory_upload_expired,
     .upload_of_part = memory_upload_of_part,

@@ -170,6 +170,8 @@ enum pare_code memory_upload_load(struct store_tx *tx, const char *owner, const 
 enum pare_code memory_upload_update(struct store_tx *tx, const struct store_upload *u, struct pare_err *err);
 enum pare_code memory_upload_remove(struct store_tx *tx, const char *id, struct pare_err *err);
 enum pare_code memory_upload_page(struct store_tx *tx, const struct store_range *r, struct store_upload *out, int *out_n, struct pare_err *err);
+enum pare_code memory_upload_bytes(struct store_tx *tx, const char *owner, const char *sha256, int64_t *out, struct pare_err *err);
+int64_t memory_upload_usage(const struct store_tx *tx, const char *owner);
 enum pare_code memory_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err);
 enum pare_code memory_upload_expired(struct store_tx *tx, int64_t now_ms, struct store_upload *out, struct pare_err *err);
 enum pare_code memory_upload_of_part(struct store_tx *tx, const char *part, struct store_upload *out, struct pare_err *err);

@@ -91,6 +91,38 @@ enum pare_code memory_upload_page(struct store_tx *tx, const struct store_range 
 	return code;
 }
 
+static bool is_file(const struct store_tx *tx, const char *owner, const char *sha256)
+{
+	for (int i = 0; i < n_rows(tx, T_ASSETS); i++) {
+		const struct store_asset *a = row_at(tx, T_ASSETS, i);
+
+		for (int k = 0; k < a->n_files && strcmp(a->owner, owner) == 0; k++)
+			if (strcmp(a->files[k].sha256, sha256) == 0)
+				return true;
+	}
+	return false;
+}
+
+int64_t memory_upload_usage(const struct store_tx *tx, const char *owner)
+{
+	int64_t sum = 0;
+
+	for (int i = 0; i < n_rows(tx, T_UPLOADS); i++)
+		if (strcmp(at(tx, i)->owner, owner) == 0 && (at(tx, i)->sha256[0] == '\0' || !is_file(tx, owner, at(tx, i)->sha256)))
+			sum += at(tx, i)->n_synced;
+	return sum;
+}
+
+enum pare_code memory_upload_bytes(struct store_tx *tx, const char *owner, const char *sha256, int64_t *out, struct pare_err *err)
+{
+	(void)err;
+	*out = 0;
+	for (int i = 0; i < n_rows(tx, T_UPLOADS) && !is_file(tx, owner, sha256); i++)
+		if (strcmp(at(tx, i)->owner, owner) == 0 && strcmp(at(tx, i)->sha256, sha256) == 0)
+			*out += at(tx, i)->n_synced;
+	return PARE_OK;
+}
+
 enum pare_code memory_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err)
 {
 	(void)err;

@@ -7,6 +7,11 @@
 
 #include "storage/sqlite/sqlite_priv.h"
 
+/* Of step 21, and not to be changed either: what a row of uploads counts for, and what all those count for that have the digest of a row of asset_files. */
+#define UPLOAD_COUNTS(row) \
+	"CASE WHEN " row ".sha256 <> '' AND EXISTS (SELECT 1 FROM asset_files WHERE owner = " row ".owner AND sha256 = " row ".sha256) THEN 0 ELSE " row ".n_synced END"
+#define UPLOADS_OF(row) "(SELECT coalesce(sum(n_synced), 0) FROM uploads WHERE sha256 = " row ".sha256 AND sha256 <> '' AND owner = " row ".owner)"
+
 const struct sqlite_migration sqlite_migration_table[] = {
     {.version = 1,
         .sql = "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
@@ -239,6 +244,20 @@ const struct sqlite_migration sqlite_migration_table[] = {
                " UPDATE webhooks SET due_ms = coalesce((SELECT min(next_ms) FROM deliveries INDEXED BY deliveries_pending WHERE webhook = NEW.webhook AND status = 'pending'), 0)"
                " WHERE id = NEW.webhook; END;"
                "PRAGMA user_version = 20;"},
+    /* Uploads count for what has come of them, unless a file of their owner's has their digest: the file counts then, and the first and the last of such files change what they count for. */
+    {.version = 21,
+        .sql = "CREATE TRIGGER usage_upload_added AFTER INSERT ON uploads BEGIN"
+               " INSERT INTO owner_usage VALUES (NEW.owner, " UPLOAD_COUNTS("NEW") ") ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes; END;"
+               "CREATE TRIGGER usage_upload_changed AFTER UPDATE OF n_synced, sha256 ON uploads WHEN NEW.n_synced <> OLD.n_synced OR NEW.sha256 <> OLD.sha256 BEGIN"
+               " UPDATE owner_usage SET bytes = bytes + " UPLOAD_COUNTS("NEW") " - " UPLOAD_COUNTS("OLD") " WHERE owner = NEW.owner; END;"
+               "CREATE TRIGGER usage_upload_removed AFTER DELETE ON uploads BEGIN"
+               " UPDATE owner_usage SET bytes = bytes - " UPLOAD_COUNTS("OLD") " WHERE owner = OLD.owner; END;"
+               "CREATE TRIGGER usage_upload_named AFTER INSERT ON asset_files WHEN (SELECT count(*) FROM (SELECT 1 FROM asset_files WHERE owner = NEW.owner AND sha256 = NEW.sha256 LIMIT 2)) = 1 BEGIN"
+               " UPDATE owner_usage SET bytes = bytes - " UPLOADS_OF("NEW") " WHERE owner = NEW.owner; END;"
+               "CREATE TRIGGER usage_upload_unnamed AFTER DELETE ON asset_files WHEN NOT EXISTS (SELECT 1 FROM asset_files WHERE owner = OLD.owner AND sha256 = OLD.sha256) BEGIN"
+               " UPDATE owner_usage SET bytes = bytes + " UPLOADS_OF("OLD") " WHERE owner = OLD.owner; END;"
+               "INSERT INTO owner_usage SELECT owner, sum(" UPLOAD_COUNTS("uploads") ") FROM uploads WHERE true GROUP BY owner ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes;"
+               "PRAGMA user_version = 21;"},
     {0},
 };
 

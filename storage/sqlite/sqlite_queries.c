@@ -122,6 +122,8 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE id = ?1",
     [Q_UPLOADS] = UPLOAD_LIST("DESC"),
     [Q_UPLOADS_ASC] = UPLOAD_LIST("ASC"),
+    [Q_UPLOAD_BYTES] = "SELECT coalesce(sum(n_synced), 0) FROM uploads WHERE sha256 = ?2 AND sha256 <> '' AND owner = ?1"
+                       " AND NOT EXISTS (SELECT 1 FROM asset_files INDEXED BY asset_files_owner WHERE owner = ?1 AND sha256 = ?2)",
     [Q_UPLOAD_COUNT] = "SELECT count(*) FROM uploads INDEXED BY uploads_owner WHERE owner = ?1",
     [Q_UPLOAD_EXPIRED] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT 1",
     [Q_UPLOAD_OF_PART] = "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE part = ?1",

@@ -732,6 +732,7 @@ const struct store_ops sqlite_ops = {
     .upload_update = sqlite_upload_update,
     .upload_remove = sqlite_upload_remove,
     .upload_page = sqlite_upload_page,
+    .upload_bytes = sqlite_upload_bytes,
     .upload_count = sqlite_upload_count,
     .upload_expired = sqlite_upload_expired,
     .upload_of_part = sqlite_upload_of_part,

@@ -122,6 +122,17 @@ enum pare_code sqlite_upload_page(struct store_tx *tx, const struct store_range 
 	return code != PARE_OK ? code : ended;
 }
 
+enum pare_code sqlite_upload_bytes(struct store_tx *tx, const char *owner, const char *sha256, int64_t *out, struct pare_err *err)
+{
+	struct use q = sqlite_use(tx, Q_UPLOAD_BYTES);
+
+	sqlite_bind_str(&q, owner);
+	sqlite_bind_str(&q, sha256);
+	if (sqlite_row(&q))
+		*out = sqlite_int(&q);
+	return sqlite_use_end(&q, "counting the bytes of uploads", err);
+}
+
 enum pare_code sqlite_upload_count(struct store_tx *tx, const char *owner, int *out, struct pare_err *err)
 {
 	struct use q = sqlite_use(tx, Q_UPLOAD_COUNT);

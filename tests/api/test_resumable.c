@@ -413,6 +413,111 @@ START_TEST(dates)
 }
 END_TEST
 
+static void expect_used(const char *n)
+{
+	struct answer a = get(&w, "/v1/keys/self");
+	char want[64];
+
+	(void)snprintf(want, sizeof want, "\"bytes\":{\"used\":%s,", n);
+	ck_assert_msg(strstr(a.body, want) != NULL, "wanted %s: %s", want, a.body);
+	answer_done(&a);
+}
+
+static void expect_over(struct answer a)
+{
+	assert_problem(&a, 507, "storage_quota_exceeded");
+	ck_assert_str_eq(header(&a, "Tus-Resumable"), "1.0.0");
+	answer_done(&a);
+}
+
+static void put_limit(int64_t n)
+{
+	store_set_quota(w.store, &(struct store_quota){.max_bytes = n});
+}
+
+/* In both dialects: the head of each says what fits, a body without a length ends where the share does, and who comes second is told; what was there before stays, and goes on when there is room. */
+START_TEST(shares_of_owners)
+{
+	const bool tus = _i == 0;
+	const char *const *new_5 = tus ? H(TUS, "Upload-Length", "5") : H("Upload-Complete", "?0", "Upload-Length", "5");
+	const char *const *new_11 = tus ? H(TUS, "Upload-Length", "11") : H("Upload-Complete", "?0", "Upload-Length", "11");
+	const char *const *at_0 = tus ? H(TUS, TUS_BODY, "Upload-Offset", "0") : H("Upload-Complete", "?0", IETF_BODY, "Upload-Offset", "0");
+	const char *const *at_6 = tus ? H(TUS, TUS_BODY, "Upload-Offset", "6") : H("Upload-Complete", "?1", IETF_BODY, "Upload-Offset", "6");
+	const char *const *at_6_chunked = tus ? H(TUS, TUS_BODY, "Upload-Offset", "6", "Transfer-Encoding", "chunked") : H("Upload-Complete", "?1", IETF_BODY, "Upload-Offset", "6", "Transfer-Encoding", "chunked");
+	struct api_exchange *slow;
+	struct answer a;
+	char first[128];
+
+	put_limit(11);
+	create(new_11);
+	expect_used("0");
+	a = patch(at_0, "hello ");
+	answer_done(&a);
+	expect_used("6");
+	(void)snprintf(first, sizeof first, "%s", url);
+	expect_over(request(&w, "POST", "/v1/uploads", new_11, NULL, 0));
+	create(new_5);
+	put_limit(10);
+	a = patch(at_0, "fours"); /* 6 and 5 are too many */
+	expect_over(a);
+	expect_offset("0", "?0");
+	put_limit(11);
+	(void)snprintf(url, sizeof url, "%s", first);
+	put_limit(9);
+	expect_over(patch(at_6, "world"));
+	expect_over(patch(at_6_chunked, "world"));
+	expect_offset("6", "?0");
+	expect_used("6");
+	/* it fitted when it began */
+	put_limit(11);
+	slow = tus ? begin_patch("6", "5", "world") : begin_a_patch((struct api_header){"Upload-Complete", "?1"}, "application/partial-upload", "6", "5", "world");
+	put_limit(10);
+	api_exchange_end(slow);
+	ck_assert_int_eq(api_exchange_reply(slow)->status, 507);
+	api_exchange_free(slow);
+	expect_offset("6", "?0");
+	expect_used("6");
+	put_limit(11);
+	a = patch(at_6, "world");
+	ck_assert_int_eq(a.status, tus ? 204 : 200);
+	answer_done(&a);
+	expect_hello();
+	expect_used("11");
+	/* what is made of it takes no more, and what is refused by the share is counted */
+	a = get(&w, "/metrics");
+	ck_assert_ptr_nonnull(strstr(a.body, "\npared_quota_refusals_total{quota=\"bytes\"} 5\n"));
+	answer_done(&a);
+	a = request(&w, "DELETE", url, H(TUS), NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+	expect_used("0");
+}
+END_TEST
+
+/* A model of an upload takes over its bytes; the body that names it is no bytes of the owner's. */
+START_TEST(a_model_takes_its_upload_over)
+{
+	char text[200];
+	struct answer a;
+
+	put_limit(sizeof MODEL_BYTES - 1);
+	a = request(&w, "POST", "/v1/uploads", H("Idempotency-Key", "k"), MODEL_BYTES, sizeof MODEL_BYTES - 1);
+	assert_status(&a, 201);
+	(void)snprintf(text, sizeof text, "{\"files\":[{\"path\":\"m.onnx\",\"upload\":\"%s\"}]}", text_at(a.json, "id"));
+	answer_done(&a);
+	a = request(&w, "POST", "/v1/uploads", H("Idempotency-Key", "k"), MODEL_BYTES, sizeof MODEL_BYTES - 1); /* the same again is there */
+	assert_status(&a, 201);
+	ck_assert_str_eq(header(&a, "Idempotency-Replayed"), "true");
+	answer_done(&a);
+	expect_over(request(&w, "POST", "/v1/uploads", H("Idempotency-Key", "other"), MODEL_BYTES "?", sizeof MODEL_BYTES));
+	a = request(&w, "POST", "/v1/models", H("Content-Type", "application/json"), text, strlen(text));
+	assert_status(&a, 201);
+	answer_done(&a);
+	(void)snprintf(text, sizeof text, "%zu", sizeof MODEL_BYTES - 1);
+	expect_used(text);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("resumable uploads");
@@ -431,6 +536,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_body_that_outlasts_its_upload, 0, 2);
 	tcase_add_test(tc, the_newer_request_ends_the_older);
 	tcase_add_test(tc, limits);
+	tcase_add_loop_test(tc, shares_of_owners, 0, 2);
+	tcase_add_test(tc, a_model_takes_its_upload_over);
 	tcase_add_test(tc, refusals);
 	tcase_add_test(tc, a_list_only_looks);
 	tcase_add_test(tc, dates);

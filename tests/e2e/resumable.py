@@ -225,5 +225,39 @@ def by_reference():
         assert len(d.get(f"/v1/models/{r.json()['id']}/content?path=weights.bin").body) == len(files["weights.bin"])
 
 
+def shares():
+    """What has come of uploads is the owner's, after a kill, too; a client that finds no room goes on when there is some."""
+    with Daemon("--owner-max-bytes", "12M") as d:
+        def used():
+            return d.get("/v1/keys/self").json()["quotas"]["bytes"]["used"]
+        tus = {"Tus-Resumable": "1.0.0", "Upload-Length": str(6 * MB), "Content-Length": "0"}
+        hog = d.request("POST", "/v1/uploads", headers=tus).headers["Location"]
+        s = socket.create_connection(("127.0.0.1", d.port), timeout=20)
+        s.sendall(f"PATCH {hog} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: {6 * MB}\r\n\r\n".encode() + b"x" * 5 * MB)
+        wait_for(lambda: d.get(hog).json()["offset"] == 5 * MB, 20, "five megabytes")
+        assert used() == 0, used()
+        d.kill()
+        s.close()
+        d.start()
+        assert used() == 5 * MB, used()
+        path = os.path.join(d.dir, "big.bin")
+        digest = big_file(path, 8)
+        line = Line(d)
+        p = client(d, line, path)
+        text = ""
+        while not text.startswith("done"):
+            text = p.stdout.readline()
+            assert text, f"the client ended with {p.wait()}"
+            if text.startswith("retry"):
+                assert used() == 5 * MB and d.get(hog).json()["offset"] == 5 * MB
+                r = d.request("PATCH", hog, b"x" * MB, {"Tus-Resumable": "1.0.0", "Upload-Offset": str(5 * MB), "Content-Type": "application/offset+octet-stream"})
+                assert r.status == 204, r
+                assert d.request("DELETE", hog).status == 204
+        p.wait()
+        upload = d.get("/v1/uploads/" + text.split()[1].rsplit("/", 1)[1]).json()
+        assert upload["sha256"] == digest and used() == 8 * MB, (upload, used())
+        assert b'pared_quota_refusals_total{quota="bytes"} 1\n' in d.get("/metrics").body
+
+
 if __name__ == "__main__":
-    main({"tus_js_client": tus_js_client, "ietf_curl": ietf_curl, "the_newer_patch_wins": the_newer_patch_wins, "expiry_and_limits": expiry_and_limits, "by_reference": by_reference})
+    main({"shares": shares, "tus_js_client": tus_js_client, "ietf_curl": ietf_curl, "the_newer_patch_wins": the_newer_patch_wins, "expiry_and_limits": expiry_and_limits, "by_reference": by_reference})

@@ -85,6 +85,7 @@ static const struct {
     {"uploads", "keep_alive", 60},
     {"resumable", "tus_js_client", 300},
     {"resumable", "ietf_curl", 60},
+    {"resumable", "shares", 60},
     {"resumable", "the_newer_patch_wins", 60},
     {"resumable", "expiry_and_limits", 60},
     {"resumable", "by_reference", 60},

@@ -1,7 +1,11 @@
 /* The contract of store.h about what owners may have. */
 #include <pthread.h>
 
+#include "storage/uploads.h"
 #include "tests/storage/contract.h"
+
+#define PART_A "00000000000000000000000000000001"
+#define PART_B "00000000000000000000000000000002"
 
 #define THEIRS ((struct store_view){s, "other"})
 
@@ -141,9 +145,91 @@ START_TEST(nobody_slips_through_together)
 }
 END_TEST
 
+static struct store_upload upload(const char *part, int64_t n_total, int64_t n_synced, const char *sha256)
+{
+	struct store_upload u = {.n_total = n_total, .n_synced = n_synced, .expires_ms = fake_wall + HOUR_MS};
+
+	memcpy(u.part, part, sizeof u.part);
+	(void)snprintf(u.sha256, sizeof u.sha256, "%s", sha256);
+	return u;
+}
+
+/* What has come of an upload counts, and goes over to what is made of it. begin() has put files of SHA_A and SHA_B. */
+START_TEST(uploads_are_counted)
+{
+	struct store_file f = {.path = "a", .sha256 = SHA_C, .n_bytes = 60};
+	struct store_asset a = {.kind = STORE_MODEL, .name = "n", .n_files = 1, .files = &f}, twice = a;
+	struct store_upload u, v;
+
+	begin(_i);
+	u = upload(PART_A, 60, 0, "");
+	MUST(store_upload_put(MINE(s), &u, 5, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14);
+	u.n_synced = 25;
+	MUST(store_upload_update(MINE(s), &u, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14 + 25);
+	ck_assert_int_eq(usage_of(THEIRS).bytes, 0);
+	u.n_synced = 60;
+	memcpy(u.sha256, SHA_C, sizeof u.sha256);
+	MUST(store_upload_update(MINE(s), &u, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14 + 60);
+	quota(80, 0);
+	MUST(store_asset_put(MINE(s), &a, &err)); /* takes no more */
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14 + 60);
+	quota(0, 0);
+	MUST(store_asset_put(MINE(s), &twice, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14 + 120);
+	v = upload(PART_B, 60, 60, SHA_C); /* of bytes that are there */
+	MUST(store_upload_put(MINE(s), &v, 5, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14 + 120);
+	MUST(store_upload_delete(MINE(s), v.id, &err));
+	MUST(store_asset_delete(MINE(s), STORE_MODEL, twice.id, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14 + 60);
+	MUST(store_asset_delete(MINE(s), STORE_MODEL, a.id, &err)); /* and is the upload's again */
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14 + 60);
+	MUST(store_upload_delete(MINE(s), u.id, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 14);
+	end();
+}
+END_TEST
+
+START_TEST(uploads_have_an_end)
+{
+	struct store_upload u, other, whole;
+
+	begin(_i);
+	quota(100, 0);
+	u = upload(PART_A, 87, 0, "");
+	ck_assert_int_eq(store_upload_put(MINE(s), &u, 5, &err), PARE_E_QUOTA_BYTES); /* what it will be */
+	u.n_total = 86;
+	MUST(store_upload_put(MINE(s), &u, 5, &err));
+	other = upload(PART_B, -1, 0, "");
+	MUST(store_upload_put(MINE(s), &other, 5, &err));
+	other.n_synced = 80;
+	MUST(store_upload_update(MINE(s), &other, &err));
+	u.n_synced = 7;
+	ck_assert_int_eq(store_upload_update(MINE(s), &u, &err), PARE_E_QUOTA_BYTES);
+	ck_assert_ptr_nonnull(strstr(err.message, "94 of 100"));
+	u.n_synced = 6;
+	MUST(store_upload_update(MINE(s), &u, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 100);
+	MUST(store_upload_update(MINE(s), &u, &err)); /* as it is it may stay */
+	whole = upload("00000000000000000000000000000003", 1, 1, SHA_C);
+	ck_assert_int_eq(store_upload_put(MINE(s), &whole, 5, &err), PARE_E_QUOTA_BYTES);
+	MUST(store_upload_put(THEIRS, &whole, 5, &err));
+	whole = upload("00000000000000000000000000000004", 7, 7, SHA_A);
+	MUST(store_upload_put(MINE(s), &whole, 5, &err)); /* a file's bytes */
+	MUST(store_upload_delete(MINE(s), other.id, &err));
+	u.n_synced = 86;
+	MUST(store_upload_update(MINE(s), &u, &err));
+	ck_assert_int_eq(usage_of(MINE(s)).bytes, 100);
+	end();
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const tests[] = {bytes_are_counted, bytes_have_an_end, open_jobs_have_an_end, nobody_slips_through_together};
+	const TTest *const tests[] = {uploads_are_counted, uploads_have_an_end, bytes_are_counted, bytes_have_an_end, open_jobs_have_an_end, nobody_slips_through_together};
 
 	return run_over_backends("store contract: quotas", tests, sizeof tests / sizeof *tests) != 0;
 }

@@ -220,6 +220,55 @@ START_TEST(start_removes_parts_without_a_row)
 }
 END_TEST
 
+static int64_t used(void)
+{
+	struct store_usage u;
+
+	MUST(store_usage(MINE(s), &u, &err));
+	return u.bytes - 14; /* begin() has put two files of 7 */
+}
+
+/* Requests that are cut off, and daemons that are killed, leave bytes that no row knows of. */
+START_TEST(what_nobody_noted_is_counted)
+{
+	struct store_upload u, got;
+	struct blob_store *b;
+	struct blob_part *p;
+
+	begin(_i);
+	store_set_quota(s, &(struct store_quota){.max_bytes = 120});
+	MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+	u = a_new(PART_A);
+	MUST(store_upload_put(MINE(s), &u, 5, &err));
+	MUST(store_uploads_recover(s, b, &err)); /* the parts are of this run of the system */
+	MUST(blob_part_open(b, PART_A, &p, &err));
+	MUST(blob_part_append(p, "hello", 5, &err));
+	MUST(store_uploads_count(s, b, &err));
+	ck_assert_int_eq(used(), 0); /* his, who is writing */
+	blob_part_close(p);
+	store_set_quota(s, &(struct store_quota){.max_bytes = 15});
+	MUST(store_uploads_count(s, b, &err));
+	ck_assert_int_eq(used(), 5); /* what is there is there */
+	MUST(store_upload_get(MINE(s), u.id, &got, &err));
+	ck_assert_int_eq(got.n_synced, 5);
+	store_upload_done(&got);
+	MUST(blob_part_open(b, PART_A, &p, &err));
+	MUST(blob_part_append(p, " world", 6, &err));
+	blob_part_close(p);
+	blob_close(b);
+	MUST(blob_fs_open(dir, &fixture_env, &b, &err));
+	MUST(store_uploads_recover(s, b, &err));
+	ck_assert_int_eq(used(), 11);
+	write_part(b, PART_B); /* of nobody */
+	MUST(store_uploads_count(s, b, &err));
+	ck_assert_int_eq(used(), 11);
+	MUST(store_upload_delete(MINE(s), u.id, &err));
+	ck_assert_int_eq(used(), 0);
+	blob_close(b);
+	end();
+}
+END_TEST
+
 /* A store that fails while parts are recovered leaves none of them trusted: the next start cuts what this one should have cut. */
 START_TEST(a_store_that_cannot_tell_ends_the_start)
 {
@@ -283,7 +332,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *tests[] = {round_trip, changes_until_it_is_complete, lists_by_pages, owners_do_not_meet, expired_ones_go_with_their_bytes, bytes_that_come_keep_an_upload, start_removes_parts_without_a_row, a_store_that_cannot_tell_ends_the_start, known_blobs_are_ones_own};
+	const TTest *tests[] = {round_trip, changes_until_it_is_complete, lists_by_pages, owners_do_not_meet, expired_ones_go_with_their_bytes, bytes_that_come_keep_an_upload, start_removes_parts_without_a_row, what_nobody_noted_is_counted, a_store_that_cannot_tell_ends_the_start, known_blobs_are_ones_own};
 
 	return run_over_backends("store contract: uploads", tests, sizeof tests / sizeof *tests) != 0;
 }

@@ -185,6 +185,33 @@ START_TEST(killed_anywhere_it_goes_on)
 }
 END_TEST
 
+#define STEP_UPLOADS 21
+#define UPLOAD(id, owner, synced, sha) "INSERT INTO uploads VALUES ('" id "', '" owner "', '', '', '" id "', -1, " synced ", '" sha "', 1, 1);"
+
+START_TEST(uploads_that_are_there_are_counted)
+{
+	struct store_usage mine, theirs;
+	struct store *s;
+	sqlite3 *db;
+
+	make_old(0);
+	ck_assert_int_eq(sqlite3_open(db_path, &db), SQLITE_OK);
+	for (const struct sqlite_migration *m = sqlite_migration_table; m->version < STEP_UPLOADS; m++) {
+		run(db, m->sql);
+		if (m->version == 1)
+			run(db, ROWS);
+	}
+	run(db, UPLOAD("u1", "default", "100", "") UPLOAD("u2", "default", "7", SHA_A) UPLOAD("u3", "default", "20", SHA_C) UPLOAD("u4", "acme", "7", SHA_A));
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	MUST(store_sqlite_open(dir, &fixture_env, &s, &err));
+	MUST(store_usage(MINE(s), &mine, &err));
+	MUST(store_usage((struct store_view){s, "acme"}, &theirs, &err));
+	ck_assert_int_eq(mine.bytes, 12 + 100 + 20); /* u2 is the model's file */
+	ck_assert_int_eq(theirs.bytes, 7);
+	store_close(s);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("migrate");
@@ -194,6 +221,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 180);
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, uploads_that_are_there_are_counted);
 	tcase_add_loop_test(tc, killed_anywhere_it_goes_on, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
