@@ -165,11 +165,11 @@ void pare_conv_winograd_pack_transposed(const struct pare_conv *c, const float *
 /* --- tiles */
 
 /* B^T d B of `count` tiles side by side, the first of which has its four rows of four positions at row; place f at v + f apart. */
-PARE_MULTIARCH static void source_in(int64_t count, int64_t n, const float *const row[4], int64_t apart, float *v)
+PARE_MULTIARCH static void source_in(int64_t count, int64_t n, const float *const row[4], int64_t pitch, int64_t apart, float *v)
 {
 	const float *r0 = row[0], *r1 = row[1], *r2 = row[2], *r3 = row[3];
 
-	for (int64_t i = 0; i < count; i++, r0 += 2 * n, r1 += 2 * n, r2 += 2 * n, r3 += 2 * n, v += n) {
+	for (int64_t i = 0; i < count; i++, r0 += 2 * n, r1 += 2 * n, r2 += 2 * n, r3 += 2 * n, v += pitch) {
 		PARE_LANES
 		for (int64_t c = 0; c < n; c++) {
 			float t[4][4];
@@ -319,6 +319,13 @@ static int64_t block_tiles(const struct pass *p, int64_t n)
 	return most(least(most(BLOCK_FLOATS / (PLACES * (p->in + p->out)), BLOCK_TILES), p->tiles * n), 1);
 }
 
+/* From one tile to the next, where tiles are what is summed over: with channels that fill a power of two of lines, their columns would meet in few lines of
+ * the first cache. */
+static int64_t pitch_of(int64_t channels)
+{
+	return channels % 128 == 0 ? channels + 16 : channels;
+}
+
 /* From one place to the next: a line more than the tiles take, or all places would meet in the same lines of the first cache. */
 static int64_t apart_of(int64_t tiles, int64_t channels)
 {
@@ -329,7 +336,7 @@ static int64_t pass_scratch(const struct pass *p, int64_t n)
 {
 	int64_t tiles = block_tiles(p, n);
 
-	return PLACES * (apart_of(tiles, p->in) + apart_of(tiles, p->out) + p->in) + 4 * p->out; /* a patch, four results */
+	return PLACES * (apart_of(tiles, pitch_of(p->in)) + apart_of(tiles, pitch_of(p->out)) + p->in) + 4 * p->out; /* a patch, four results */
 }
 
 size_t pare_conv_winograd_scratch(const struct pare_conv *c, int64_t n)
@@ -340,13 +347,13 @@ size_t pare_conv_winograd_scratch(const struct pare_conv *c, int64_t n)
 }
 
 /* Tiles [first, first + count), counted through the images. */
-static void enter(const struct pass *p, int64_t first, int64_t count, const float *x, float *patch, int64_t apart, float *v)
+static void enter(const struct pass *p, int64_t first, int64_t count, const float *x, float *patch, int64_t pitch, int64_t apart, float *v)
 {
 	for (int64_t i = 0, k; i < count; i += k) {
 		const float *row[4];
 
 		k = locate(p, (first + i) % p->tiles, count - i, x + (first + i) / p->tiles * p->rows * p->cols * p->in, patch, row);
-		source_in(k, p->in, row, apart, v + i * p->in);
+		source_in(k, p->in, row, pitch, apart, v + i * pitch);
 	}
 }
 
@@ -382,7 +389,7 @@ static void run(const struct pass *p, int64_t n, const float *x, const float *pa
 	f.add = acc ? y : f.add;
 	for (int64_t b = 0, first = 0, end; b < blocks; b++, first = end) {
 		end = all * (b + 1) / blocks;
-		enter(p, first, end - first, x, patch, v_apart, v);
+		enter(p, first, end - first, x, patch, p->in, v_apart, v);
 		for (int i = 0; i < PLACES; i++)
 			pare_packed_mul(end - first, p->out, p->in, v + i * v_apart, p->in, packed + i * p->in * padded(p->out), NULL, m + i * m_apart, p->out, false);
 		leave(p, first, end - first, m, m_apart, &f, spare, y);
@@ -407,7 +414,7 @@ void pare_conv_winograd_grad_input(const struct pare_conv *c, int64_t n, const f
 
 /* --- the gradient of the weights */
 
-static void enter_results(const struct pass *p, int64_t first, int64_t count, const float *dy, float *four, int64_t apart, float *v)
+static void enter_results(const struct pass *p, int64_t first, int64_t count, const float *dy, float *four, int64_t pitch, int64_t apart, float *v)
 {
 	for (int64_t i = 0; i < count; i++) {
 		const float *image = dy + (first + i) / p->tiles * p->to_rows * p->to_cols * p->out;
@@ -420,7 +427,7 @@ static void enter_results(const struct pass *p, int64_t first, int64_t count, co
 			else
 				memset(four + k * p->out, 0, (size_t)p->out * sizeof *four);
 		}
-		result_in(p->out, four, apart, v + i * p->out);
+		result_in(p->out, four, apart, v + i * pitch);
 	}
 }
 
@@ -472,16 +479,16 @@ static void unpack(const struct pass *p, const float *sums, bool acc, float *dw)
 void pare_conv_winograd_grad_weight(const struct pare_conv *c, int64_t n, const float *x, const float *dy, bool acc, float *dw, float *scratch)
 {
 	struct pass p = forward_pass(c);
-	int64_t block = block_tiles(&p, n), x_apart = apart_of(block, p.in), dy_apart = apart_of(block, p.out), all = n * p.tiles;
+	int64_t in = pitch_of(p.in), out = pitch_of(p.out), block = block_tiles(&p, n), x_apart = apart_of(block, in), dy_apart = apart_of(block, out), all = n * p.tiles;
 	int64_t blocks = (all + block - 1) / block, place = p.in * p.out;
 	float *v = scratch, *d = v + PLACES * x_apart, *patch = d + PLACES * dy_apart, *four = patch + PLACES * p.in, *sums = four + 4 * p.out;
 
 	for (int64_t b = 0, first = 0, end; b < blocks; b++, first = end) {
 		end = all * (b + 1) / blocks;
-		enter(&p, first, end - first, x, patch, x_apart, v);
-		enter_results(&p, first, end - first, dy, four, dy_apart, d);
+		enter(&p, first, end - first, x, patch, in, x_apart, v);
+		enter_results(&p, first, end - first, dy, four, out, dy_apart, d);
 		for (int f = 0; f < PLACES; f++)
-			pare_gemm_part(true, false, p.in, p.out, end - first, 1.0f, v + f * x_apart, p.in, d + f * dy_apart, p.out, b > 0 ? 1.0f : 0.0f, sums + f * place, p.out);
+			pare_gemm_part(true, false, p.in, p.out, end - first, 1.0f, v + f * x_apart, in, d + f * dy_apart, out, b > 0 ? 1.0f : 0.0f, sums + f * place, p.out);
 	}
 	if (all == 0)
 		memset(sums, 0, (size_t)(PLACES * place) * sizeof *sums);
