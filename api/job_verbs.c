@@ -273,6 +273,8 @@ enum pare_code api_delete_job(struct api_exchange *x, struct pare_err *err)
 		rc = store_job_delete(x->view, j.id, err);
 	for (int i = 0; i < n && rc == PARE_OK; i++)
 		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, list[i].sha256);
+	if (rc == PARE_OK && j.checkpoint[0] != '\0')
+		(void)store_blob_drop(x->api->opt.store, x->api->opt.blobs, j.checkpoint);
 	store_artifact_list_done(list, n);
 	store_job_done(&j);
 	if (rc == PARE_OK)

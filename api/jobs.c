@@ -105,6 +105,20 @@ static void write_checkpoint(struct pare_buf *b, const struct store_job *j)
 	api_json_close(b, '}');
 }
 
+/* That it waits for room, and until when. */
+static void write_stall(struct pare_buf *b, const struct store_job *j)
+{
+	if (j->stalls == 0 || store_job_status_final(j->status)) {
+		api_json_raw(b, "waits_for_room", NULL);
+		return;
+	}
+	api_json_open(b, "waits_for_room", '{');
+	api_json_time(b, "since", j->stalled_ms);
+	api_json_int(b, "attempts", j->stalls);
+	api_json_time(b, "not_before", j->not_before_ms);
+	api_json_close(b, '}');
+}
+
 /* A job keeps one state at a time; those that came before are told of by its events. */
 enum pare_code api_get_job_checkpoints(struct api_exchange *x, struct pare_err *err)
 {
@@ -241,6 +255,7 @@ enum pare_code api_write_job(struct api_exchange *x, const struct store_job *j, 
 	api_json_raw(b, "request", j->request);
 	api_json_raw(b, "progress", j->progress);
 	write_checkpoint(b, j);
+	write_stall(b, j);
 	api_json_raw(b, "result", j->result);
 	write_error(b, j);
 	if (rc == PARE_OK && store_job_status_final(j->status)) {

@@ -56,6 +56,7 @@ static const struct row config_table[] = {
     {"keep-artifacts-seconds", COUNT, AT(keep_artifacts_seconds), "0", 0, 3153600000, NULL, "artifacts are removed when their job ended that long ago, and the job stays; 0: they are kept for ever"},
     {"max-memory-bytes", BYTES, AT(max_memory_bytes), "8G", (int64_t)64 << 20, TB, NULL, "memory of one engine process"},
     {"max-runtime-seconds", COUNT, AT(max_runtime_seconds), "86400", 1, 31536000, NULL, "longest run of one job; a job may ask for less"},
+    {"max-full-seconds", COUNT, AT(max_full_seconds), "86400", 0, 31536000, NULL, "a job that found no room for its results all that time fails with store_full"},
     {"max-crashes", COUNT, AT(max_crashes), "3", 1, 100, NULL, "a job whose engine died this often fails with worker_crashed"},
     {"checkpoint-seconds", COUNT, AT(checkpoint_seconds), "60", 0, 86400, NULL, "the state of a running job is kept no more often than that, and it goes on from there after a crash or restart; 0: never"},
     {"inspect-seconds", COUNT, AT(inspect_seconds), "60", 1, 3600, NULL, "longest look at an uploaded file"},

@@ -20,7 +20,7 @@ struct srv_config {
 	int64_t max_upload_bytes, max_uploads, upload_seconds, max_json_bytes, min_free_bytes, max_memory_bytes;
 	int64_t keep_jobs_seconds, keep_artifacts_seconds;
 	int64_t owner_max_bytes, owner_max_open_jobs, owner_max_requests, owner_window_seconds, key_max_requests;
-	int64_t checkpoint_seconds, max_queued_jobs, max_runtime_seconds, max_crashes, inspect_seconds;
+	int64_t checkpoint_seconds, max_queued_jobs, max_runtime_seconds, max_full_seconds, max_crashes, inspect_seconds;
 	int64_t header_timeout_seconds, idle_timeout_seconds, min_body_rate, shutdown_seconds, webhook_keep_days;
 };
 

@@ -268,7 +268,7 @@ static enum pare_code make_workers(struct daemon *d, struct pare_err *err)
 	const struct srv_config *c = &d->config;
 	struct srv_look_options look = {.blobs = d->blobs, .core = c->core, .concurrency = LOOKS_AT_ONCE, .limit_ms = c->inspect_seconds * 1000, .memory_bytes = c->max_memory_bytes};
 	struct srv_pool_options pool = {.store = d->store, .blobs = d->blobs, .core = c->core, .workers = (int)c->workers, .memory_bytes = c->max_memory_bytes,
-	    .max_runtime_seconds = c->max_runtime_seconds, .checkpoint_ms = c->checkpoint_seconds * 1000, .max_artifact_bytes = 2 * c->max_upload_bytes + ((int64_t)64 << 20), .events_added = on_events, .ctx = d};
+	    .max_runtime_seconds = c->max_runtime_seconds, .full_ms = c->max_full_seconds * 1000, .checkpoint_ms = c->checkpoint_seconds * 1000, .max_artifact_bytes = 2 * c->max_upload_bytes + ((int64_t)64 << 20), .events_added = on_events, .ctx = d};
 
 	struct srv_webhook_options hooks = hook_options(d);
 

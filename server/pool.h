@@ -19,6 +19,7 @@ struct srv_pool_options {
 	struct srv_look *look; /* borrowed: looks at a result that becomes a model */
 	int workers;
 	int64_t memory_bytes, max_runtime_seconds, max_artifact_bytes;
+	int64_t full_ms; /* how long a job that finds no room for its results is tried again */
 	int64_t checkpoint_ms; /* between two checkpoints of a job; 0: none */
 	void (*events_added)(void *ctx, const char *job); /* any thread; wakes event streams */
 	void *ctx;

@@ -9,7 +9,7 @@
  *   a sweep needs runs                      -> fork: they become jobs, and this one waits for them (pool_trials.c)
  *   the process died, or spoke rubbish      -> release, counted as a crash (the store fails the job at max_crashes)
  *   there is no process to be had, or others stopped it -> release, not counted, and the slot rests: no job can help it, and the next one would fare no better
- *   the disk is full                        -> release, not counted, and the slot rests: the job goes on from its last checkpoint, which stays, when there is room
+ *   the disk is full                        -> stall: the job is tried again from its last checkpoint, which stays, after pauses that grow, and fails when they have lasted too long; others may need less
  *   the daemon stops                        -> release, not counted
  *   the lease is gone                       -> nothing: the job is somebody else's now
  *
@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@
 #define MAX_EVENT_BYTES ((int64_t)256 << 20)
 #define MAX_PLACE_BYTES ((size_t)4096) /* of what a checkpoint says of itself: it is part of the job as clients see it */
 
-enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS, REFUSED, HELD_UP };
+enum verdict { GOES_ON, RESULT, FAILED, CANCELED, CRASHED, STOPPED, PAUSED, LOST, FORKS, REFUSED, HELD_UP, NO_ROOM };
 
 struct budget {
 	int64_t n, bytes;
@@ -415,12 +416,43 @@ static enum verdict take_result(struct run *r, const struct pare_msg *m)
 	return RESULT;
 }
 
-static enum verdict no_room(struct run *r)
+/* How large the results are and how much of them is on the disk. While the engine still writes, nobody knows how large they will be; a model takes about as much as what it was made of. */
+static int64_t measure_outputs(const struct run *r, int64_t *out_there)
+{
+	int64_t n_all = 0, n_model = 0;
+
+	for (int i = 0; i < r->n_outputs; i++) {
+		struct stat st;
+
+		if (r->outputs[i].writer == NULL || fstat(blob_writer_fd(r->outputs[i].writer), &st) != 0)
+			continue;
+		n_all += st.st_size;
+		*out_there += st.st_blocks * 512 < st.st_size ? st.st_blocks * 512 : st.st_size;
+	}
+	for (int i = 0; i < r->n_artifacts; i++) {
+		n_all += r->artifacts[i].n_bytes;
+		*out_there += r->artifacts[i].n_bytes;
+	}
+	for (int i = 0; i < r->start.n_inputs && r->result == NULL; i++)
+		n_model += strcmp(r->start.inputs[i].role, "model") == 0 ? r->start.inputs[i].n_bytes : 0;
+	return n_all > n_model ? n_all : n_model;
+}
+
+static enum verdict no_room(struct run *r, int64_t n_all, int64_t n_there)
 {
 	struct pare_err why = r->err;
+	int64_t n_free = blob_free_bytes(r->slot->pool->opt.blobs), n_missing = n_all - n_there - (n_free > 0 ? n_free : 0);
 
-	pare_err_set(&r->err, PARE_E_STORE_FULL, NULL, "no space is left on the disk of the store (%.200s): the job goes on from its last checkpoint when there is", why.message);
-	return HELD_UP;
+	pare_err_set(&r->err, PARE_E_STORE_FULL, NULL, "no space is left on the disk of the store (%.200s): %lld of %lld bytes of results have room, and %s%lld are missing", why.message,
+	    (long long)n_there, (long long)n_all, r->result != NULL ? "" : "at least about ", (long long)(n_missing > 0 ? n_missing : 1));
+	return NO_ROOM;
+}
+
+static enum verdict no_room_to_write(struct run *r)
+{
+	int64_t n_there = 0, n_all = measure_outputs(r, &n_there);
+
+	return no_room(r, n_all, n_there);
 }
 
 static enum verdict commit_outputs(struct run *r)
@@ -429,14 +461,16 @@ static enum verdict commit_outputs(struct run *r)
 		struct output *o = r->named[i];
 		struct store_artifact *a = &r->artifacts[r->n_artifacts];
 		struct blob_ref ref;
+		int64_t n_all, n_there = 0;
 		enum pare_code code;
 
 		if (renew(r, LAST_LEASE_MS) == LOST)
 			return LOST;
+		n_all = measure_outputs(r, &n_there);
 		code = blob_commit(o->writer, &ref, &r->err);
 		o->writer = NULL;
 		if (code != PARE_OK)
-			return code == PARE_E_STORE_FULL ? no_room(r) : FAILED;
+			return code == PARE_E_STORE_FULL ? no_room(r, n_all, n_there) : FAILED;
 		a->name = o->name;
 		a->media_type = o->media_type;
 		memcpy(a->sha256, ref.sha256, sizeof a->sha256);
@@ -508,7 +542,7 @@ static enum verdict obey(struct run *r, const struct pare_msg *m)
 		return take_result(r, m);
 	case PARE_MSG_ERROR:
 		r->err = m->error;
-		return r->canceling ? CANCELED : r->err.code == PARE_E_CANCELED ? stopped_by_others(r) : r->err.code == PARE_E_STORE_FULL ? no_room(r) : FAILED;
+		return r->canceling ? CANCELED : r->err.code == PARE_E_CANCELED ? stopped_by_others(r) : r->err.code == PARE_E_STORE_FULL ? no_room_to_write(r) : FAILED;
 	case PARE_MSG_TRIALS:
 		return srv_trials_take(&r->trials, m, &r->err) == PARE_OK ? FORKS : CRASHED;
 	default:
@@ -649,6 +683,8 @@ static enum pare_code tell_once(struct run *r, enum verdict v, struct pare_err *
 
 	if (v == CRASHED || v == STOPPED || v == PAUSED || v == HELD_UP)
 		return store_job_release(r->store, r->job->id, r->job->lease_token, v == CRASHED, v == PAUSED ? "it was asked to pause" : v == STOPPED ? "the server is shutting down" : r->err.message, err);
+	if (v == NO_ROOM)
+		return store_job_stall(r->store, r->job->id, r->job->lease_token, r->slot->pool->opt.full_ms, r->err.message, err);
 	if (v == RESULT || v == REFUSED) {
 		o.result = r->result;
 		o.artifacts = r->artifacts;
@@ -683,7 +719,7 @@ static enum pare_code tell(struct run *r, enum verdict v, struct pare_err *err)
 
 static void settle(struct run *r, enum verdict v)
 {
-	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost", "waits", "unregistered", "held_up"};
+	static const char *const names[] = {"", "succeeded", "failed", "canceled", "crashed", "given_back", "paused", "lost", "waits", "unregistered", "held_up", "no_room"};
 	struct pare_err err = {0};
 	struct srv_log_line l;
 	enum pare_code code = v == LOST ? PARE_OK : tell(r, v, &err);
@@ -695,13 +731,13 @@ static void settle(struct run *r, enum verdict v)
 		r->slot->pool->opt.events_added(r->slot->pool->opt.ctx, r->job->parent);
 	if (v == FORKS || r->job->parent[0] != '\0') /* there are more jobs, or there may be one: the parent's */
 		srv_pool_wake(r->slot->pool);
-	srv_log_begin(&l, v == CRASHED || v == HELD_UP || code != PARE_OK ? SRV_LOG_WARNING : SRV_LOG_INFO, code == PARE_OK ? "job.ended" : "job.abandoned");
+	srv_log_begin(&l, v == CRASHED || v == HELD_UP || v == NO_ROOM || code != PARE_OK ? SRV_LOG_WARNING : SRV_LOG_INFO, code == PARE_OK ? "job.ended" : "job.abandoned");
 	srv_log_str(&l, "job", r->job->id);
 	srv_log_str(&l, "outcome", names[v]);
 	srv_log_int(&l, "attempt", r->job->attempt);
 	if (code != PARE_OK)
 		srv_log_err(&l, &err);
-	else if (v == FAILED || v == CRASHED || v == REFUSED || v == HELD_UP)
+	else if (v == FAILED || v == CRASHED || v == REFUSED || v == HELD_UP || v == NO_ROOM)
 		srv_log_err(&l, &r->err);
 	srv_log_end(&l);
 }

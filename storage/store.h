@@ -143,9 +143,11 @@ struct store_job {
 	const char *result;   /* JSON or "" */
 	const char *error_code, *error_message, *error_where; /* "" unless failed */
 	int64_t lease_token;  /* of the present claim; 0: none */
-	char checkpoint[STORE_SHA256_HEX]; /* the blob to go on from, "" when there is none: always so in a final status */
+	char checkpoint[STORE_SHA256_HEX]; /* the blob to go on from, "" when there is none: always so in a final status, but of one that failed for want of room */
 	int64_t checkpoint_bytes, checkpoint_ms; /* 0 without one */
 	const char *checkpoint_place; /* JSON or "" */
+	int stalls;           /* how often in a row, without a new checkpoint, it found no room for its results */
+	int64_t stalled_ms, not_before_ms; /* since when; when it is tried again. 0 without stalls */
 	char parent[PARE_ID_MAX];   /* the job that it is a run of, "": none */
 	const char *trial;          /* which run, JSON; "" without a parent */
 	int trials_all, trials_ahead; /* of a job that has had children: how many runs it needs in all, how many it has yet to make jobs of; else 0 */
@@ -156,7 +158,8 @@ struct store_job {
 };
 void store_job_done(struct store_job *j);
 
-/* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes, retry_of, register_as; makes id, created_ms.
+/* Stores the job, its idempotency record and its first event (job.queued), together. Needs kind, name, labels, priority, model, dataset, request, max_crashes, retry_of, register_as; makes id, created_ms. With retry_of it goes on
+ * from the checkpoint of that one, if it has one and the request is the same.
  * PARE_E_INVALID, where "/register": nothing can be called that.
  * PARE_E_QUOTA when the owner has as many open jobs as it may.
  * PARE_E_NOT_FOUND when model or dataset does not exist (where: "/model" or "/dataset"). When it is replayed, j is the job that was made before. dataset may be NULL or "": none. On
@@ -225,6 +228,10 @@ PARE_MUST_USE enum pare_code store_job_finish(struct store *s, const char *id, i
 /* Gives a job back: queued again (canceling -> canceled; pausing -> paused, event job.paused, progress stays), without phase, progress and started_ms; its checkpoint stays. crashed: counts a crash, and at
  * max_crashes the job fails with worker_crashed and reason as its message. Event job.retrying with reason, or job.failed. */
 PARE_MUST_USE enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err);
+/* The same for one that found no room for its results, which is no fault of its own: it is claimed again after a pause that grows from a second to STORE_STALL_MAX_MS (in the event as pause_seconds), and
+ * fails with PARE_E_STORE_FULL when that has gone on for max_ms without a new checkpoint. The one it has stays then, for the job that does it again (retry_of). */
+#define STORE_STALL_MAX_MS ((int64_t)600 * 1000)
+PARE_MUST_USE enum pare_code store_job_stall(struct store *s, const char *id, int64_t token, int64_t max_ms, const char *reason, struct pare_err *err);
 /* Start-up: every running job is queued again without counting a crash, every canceling one is canceled, every pausing one paused. Returns how many. */
 PARE_MUST_USE enum pare_code store_recover(struct store *s, int *out_n, struct pare_err *err);
 /* Jobs whose lease ran out are given back in the same way (event job.retrying, job.canceled, job.paused). */

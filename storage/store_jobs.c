@@ -93,7 +93,8 @@ static enum pare_code save_failed(struct store *s, struct store_tx *tx, struct s
 	enum pare_code code;
 
 	store_job_let_go(r, STORE_FAILED);
-	drop_checkpoint(r);
+	if (why != PARE_E_STORE_FULL)
+		drop_checkpoint(r);
 	r->j.finished_ms = wall(s);
 	r->j.error_code = pare_code_string(why);
 	r->j.error_message = or_empty(message);
@@ -122,7 +123,10 @@ static enum pare_code save_retrying(struct store *s, struct store_tx *tx, struct
 	pare_buf_init(&data, EVENT_DATA_CAP);
 	(void)pare_buf_str(&data, "{");
 	store_json_member(&data, "reason", or_empty(reason));
-	(void)pare_buf_printf(&data, ",\"attempt\":%d}", r->j.attempt);
+	(void)pare_buf_printf(&data, ",\"attempt\":%d", r->j.attempt);
+	if (r->j.not_before_ms > wall(s))
+		(void)pare_buf_printf(&data, ",\"pause_seconds\":%lld", (long long)((r->j.not_before_ms - wall(s) + 999) / 1000));
+	(void)pare_buf_str(&data, "}");
 	code = pare_buf_status(&data, err);
 	if (code == PARE_OK)
 		code = store_job_save(s, tx, r, "job.retrying", "warning", data.data, err);
@@ -150,6 +154,34 @@ static enum pare_code give_back(struct store *s, struct store_tx *tx, struct sto
 	return save_retrying(s, tx, r, reason, err);
 }
 
+static void end_stall(struct store_job_row *r)
+{
+	if (r->j.stalls > 0)
+		r->loaded_status = STORE_N_STATUS;
+	r->j.stalls = 0;
+	r->j.stalled_ms = r->j.not_before_ms = 0;
+}
+
+/* The last try is made when the time is over, however long the pause before it would be. */
+static enum pare_code stall(struct store *s, struct store_tx *tx, struct store_job_row *r, int64_t max_ms, const char *reason, struct pare_err *err)
+{
+	int64_t now = wall(s), pause = (int64_t)1000 << (r->j.stalls < 20 ? r->j.stalls : 20);
+	struct pare_err why;
+
+	if (r->j.status == STORE_CANCELING || r->j.status == STORE_PAUSING)
+		return give_back(s, tx, r, false, reason, err);
+	if (r->j.stalls++ == 0)
+		r->j.stalled_ms = now;
+	if (now - r->j.stalled_ms >= max_ms) {
+		(void)pare_err_set(&why, PARE_E_STORE_FULL, NULL, "no room in %lld s and %d attempts: %.400s. Make some and retry the job%s", (long long)((now - r->j.stalled_ms) / 1000), r->j.stalls, reason,
+		    r->j.checkpoint[0] != '\0' ? ": it goes on from its last checkpoint" : "");
+		return save_failed(s, tx, r, PARE_E_STORE_FULL, why.message, NULL, err);
+	}
+	pause = pause < STORE_STALL_MAX_MS ? pause : STORE_STALL_MAX_MS;
+	r->j.not_before_ms = now + pause < r->j.stalled_ms + max_ms ? now + pause : r->j.stalled_ms + max_ms;
+	return save_retrying(s, tx, r, reason, err);
+}
+
 /* --- the client's side */
 static enum pare_code need_asset(struct store_view v, struct store_tx *tx, enum store_asset_kind kind, const char *id, const char *where, struct pare_err *err)
 {
@@ -173,8 +205,23 @@ enum pare_code store_job_insert(struct store *s, struct store_tx *tx, struct sto
 	return code == PARE_OK ? store_job_append(s, tx, r, "job.queued", "info", "{}", err) : code;
 }
 
+/* Of the job that it does again, whose strings it borrows then. */
+static enum pare_code take_checkpoint(struct store_view v, struct store_tx *tx, struct store_job_row *r, struct store_job_row *old, struct pare_err *err)
+{
+	enum pare_code code = r->j.retry_of[0] != '\0' ? v.store->ops->job_load(tx, v.owner, r->j.retry_of, old, err) : PARE_OK;
+
+	if (code != PARE_OK || old->j.checkpoint[0] == '\0' || strcmp(old->j.request, r->j.request) != 0)
+		return code == PARE_E_NOT_FOUND ? PARE_OK : code;
+	memcpy(r->j.checkpoint, old->j.checkpoint, sizeof r->j.checkpoint);
+	r->j.checkpoint_bytes = old->j.checkpoint_bytes;
+	r->j.checkpoint_ms = old->j.checkpoint_ms;
+	r->j.checkpoint_place = old->j.checkpoint_place;
+	return PARE_OK;
+}
+
 static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct store_job_row *r, const struct store_idempotency *once, struct pare_err *err)
 {
+	struct store_job_row old = {.j = {.memory = NULL}};
 	struct store *s = v.store;
 	enum pare_code code = need_asset(v, tx, STORE_MODEL, r->j.model, "/model", err);
 
@@ -187,10 +234,15 @@ static enum pare_code put_new(struct store_view v, struct store_tx *tx, struct s
 	if (code != PARE_OK)
 		return code;
 	memcpy(r->j.owner, v.owner, strlen(v.owner) + 1);
-	code = store_job_insert(s, tx, r, err);
+	code = take_checkpoint(v, tx, r, &old, err);
+	if (code == PARE_OK)
+		code = store_job_insert(s, tx, r, err);
 	if (code == PARE_OK)
 		code = store_once_keep(v, tx, once, r->j.id, err);
-	return code == PARE_OK ? store_job_own(r, err) : code;
+	if (code == PARE_OK)
+		code = store_job_own(r, err);
+	store_job_done(&old.j);
+	return code;
 }
 
 struct store_job_row store_job_new_row(const struct store_job *j)
@@ -337,6 +389,7 @@ enum pare_code store_job_resume_row(struct store *s, struct store_tx *tx, struct
 			return code;
 		r->j.status = STORE_QUEUED;
 		r->j.progress = "";
+		end_stall(r);
 		return store_job_save(s, tx, r, "job.queued", "info", "{}", err);
 	case STORE_PAUSING:
 		return ask_worker(s, tx, r, STORE_RUNNING, err);
@@ -436,7 +489,7 @@ enum pare_code store_artifact_delete(struct store_view v, const char *id, struct
 static enum pare_code claim(struct store *s, struct store_tx *tx, const char *worker, int64_t lease_ms, struct store_job_row *r, struct pare_err *err)
 {
 	struct pare_buf data;
-	enum pare_code code = s->ops->job_next_queued(tx, r, err);
+	enum pare_code code = s->ops->job_next_queued(tx, wall(s), r, err);
 	uint64_t token = 0;
 
 	if (code != PARE_OK)
@@ -551,6 +604,7 @@ enum pare_code store_job_checkpoint(struct store *s, const char *id, int64_t tok
 		r.j.checkpoint_bytes = n_bytes;
 		r.j.checkpoint_ms = wall(s);
 		r.j.checkpoint_place = place;
+		end_stall(&r);
 		code = store_job_save(s, tx, &r, "job.checkpoint", "info", place, err);
 	}
 	store_job_done(&r.j);
@@ -650,6 +704,21 @@ enum pare_code store_job_release(struct store *s, const char *id, int64_t token,
 	code = store_job_held(s, tx, id, token, &r, err);
 	if (code == PARE_OK)
 		code = give_back(s, tx, &r, crashed, reason, err);
+	store_job_done(&r.j);
+	return s->ops->end(tx, code, err);
+}
+
+enum pare_code store_job_stall(struct store *s, const char *id, int64_t token, int64_t max_ms, const char *reason, struct pare_err *err)
+{
+	struct store_job_row r = {.j = {.memory = NULL}};
+	struct store_tx *tx;
+	enum pare_code code = s->ops->begin(s, true, &tx, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = store_job_held(s, tx, id, token, &r, err);
+	if (code == PARE_OK)
+		code = stall(s, tx, &r, max_ms, reason, err);
 	store_job_done(&r.j);
 	return s->ops->end(tx, code, err);
 }

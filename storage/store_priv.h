@@ -83,7 +83,7 @@ struct store_ops {
 	enum pare_code (*job_remove)(struct store_tx *tx, const char *id, struct pare_err *err); /* with all that hangs on it */
 	enum pare_code (*job_page)(struct store_tx *tx, const struct store_range *r, struct store_job *out, int *out_n, struct pare_err *err);
 	/* The queued job that is next, or some held one whose lease_until <= limit. */
-	enum pare_code (*job_next_queued)(struct store_tx *tx, struct store_job_row *out, struct pare_err *err);
+	enum pare_code (*job_next_queued)(struct store_tx *tx, int64_t now_ms, struct store_job_row *out, struct pare_err *err);
 	enum pare_code (*job_held_until)(struct store_tx *tx, int64_t limit, struct store_job_row *out, struct pare_err *err);
 	/* How many queued jobs are before this one; at most STORE_POSITION_MAX are counted. And the ids of the first STORE_POSITION_MAX, in their order. */
 	enum pare_code (*job_ahead)(struct store_tx *tx, const struct store_job *j, int64_t *out, struct pare_err *err);

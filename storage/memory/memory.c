@@ -389,23 +389,25 @@ static bool is_ahead(const struct store_job *a, const struct store_job *b)
 	return a->priority != b->priority ? a->priority > b->priority : strcmp(a->id, b->id) < 0;
 }
 
-/* The first of the queued jobs that are behind `last` (NULL: of all). */
-static const struct store_job_row *next_queued(const struct store_tx *tx, const struct store_job *last)
+#define ANY_TIME (INT64_MAX - STORE_STALL_MAX_MS)
+
+/* The first of the queued jobs that are behind `last` (NULL: of all) and whose pause is over at now_ms, or longer than a pause can last. */
+static const struct store_job_row *next_queued(const struct store_tx *tx, const struct store_job *last, int64_t now_ms)
 {
 	const struct store_job_row *best = NULL;
 
 	for (int i = 0; i < n_rows(tx, T_JOBS); i++) {
 		const struct store_job_row *r = row_at(tx, T_JOBS, i);
 
-		if (r->j.status == STORE_QUEUED && (last == NULL || is_ahead(last, &r->j)) && (best == NULL || is_ahead(&r->j, &best->j)))
+		if (r->j.status == STORE_QUEUED && (r->j.not_before_ms <= now_ms || r->j.not_before_ms > now_ms + STORE_STALL_MAX_MS) && (last == NULL || is_ahead(last, &r->j)) && (best == NULL || is_ahead(&r->j, &best->j)))
 			best = r;
 	}
 	return best;
 }
 
-static enum pare_code job_next_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
+static enum pare_code job_next_queued(struct store_tx *tx, int64_t now_ms, struct store_job_row *out, struct pare_err *err)
 {
-	const struct store_job_row *r = next_queued(tx, NULL);
+	const struct store_job_row *r = next_queued(tx, NULL, now_ms);
 
 	return r != NULL ? copy_job(r, out, err) : none("job", "queued", err);
 }
@@ -435,10 +437,10 @@ static enum pare_code job_ahead(struct store_tx *tx, const struct store_job *j, 
 
 static enum pare_code job_queue(struct store_tx *tx, char (*out)[PARE_ID_MAX], int *out_n, struct pare_err *err)
 {
-	const struct store_job_row *r = next_queued(tx, NULL);
+	const struct store_job_row *r = next_queued(tx, NULL, ANY_TIME);
 
 	(void)err;
-	for (; r != NULL && *out_n < STORE_POSITION_MAX; r = next_queued(tx, &r->j))
+	for (; r != NULL && *out_n < STORE_POSITION_MAX; r = next_queued(tx, &r->j, ANY_TIME))
 		memcpy(out[(*out_n)++], r->j.id, PARE_ID_MAX);
 	return PARE_OK;
 }

@@ -258,6 +258,12 @@ const struct sqlite_migration sqlite_migration_table[] = {
                " UPDATE owner_usage SET bytes = bytes + " UPLOADS_OF("OLD") " WHERE owner = OLD.owner; END;"
                "INSERT INTO owner_usage SELECT owner, sum(" UPLOAD_COUNTS("uploads") ") FROM uploads WHERE true GROUP BY owner ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes;"
                "PRAGMA user_version = 21;"},
+    /* Jobs that find no room for their results. */
+    {.version = 22,
+        .sql = "ALTER TABLE jobs ADD COLUMN stalls INTEGER NOT NULL DEFAULT 0;"
+               "ALTER TABLE jobs ADD COLUMN stalled_ms INTEGER NOT NULL DEFAULT 0;"
+               "ALTER TABLE jobs ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;"
+               "PRAGMA user_version = 22;"},
     {0},
 };
 

@@ -124,7 +124,8 @@ enum query {
 
 #define JOB_COLUMNS \
 	"id, owner, status, phase, revision, created_ms, started_ms, finished_ms, attempt, crashes, max_crashes, kind, name, labels, priority, model, dataset, request, progress, result, " \
-	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place, parent, trial, trials_all, trials_ahead, retry_of, register_as"
+	"error_code, error_message, error_where, lease_token, worker, lease_until, next_seq, checkpoint, checkpoint_bytes, checkpoint_ms, checkpoint_place, parent, trial, trials_all, trials_ahead, retry_of, register_as, " \
+	"stalls, stalled_ms, not_before_ms"
 
 /* Lists of jobs are statements made as they are asked for (sqlite_lists.c); the last few are kept prepared. */
 #define SQLITE_N_LISTS 8

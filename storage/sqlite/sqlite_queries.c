@@ -55,20 +55,21 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_FILE_INSERT] = "INSERT INTO asset_files (asset, position, path, sha256, n_bytes, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_FILE_LIST] = "SELECT path, sha256, n_bytes FROM asset_files WHERE asset = ?1 ORDER BY position",
 
-    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [Q_JOB_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_JOB_LOAD] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
     [Q_JOB_STAMP] = "SELECT status, revision FROM jobs INDEXED BY jobs_owner WHERE owner = ?2 AND id = ?1",
     [Q_JOB_LOAD_OWN] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_owner WHERE owner = ?2 AND id = ?1",
     [Q_JOB_UPDATE] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
                      "checkpoint_ms = ?9, checkpoint_place = ?10, status = ?11, started_ms = ?12, finished_ms = ?13, attempt = ?14, crashes = ?15, result = ?16, "
-                     "error_code = ?17, error_message = ?18, error_where = ?19, lease_token = ?20, worker = ?21, trials_all = ?22, trials_ahead = ?23 WHERE id = ?6",
+                     "error_code = ?17, error_message = ?18, error_where = ?19, lease_token = ?20, worker = ?21, trials_all = ?22, trials_ahead = ?23, "
+                     "stalls = ?24, stalled_ms = ?25, not_before_ms = ?26 WHERE id = ?6",
     [Q_JOB_PROGRESS] = "UPDATE jobs SET phase = ?1, revision = ?2, progress = ?3, lease_until = ?4, next_seq = ?5, checkpoint = ?7, checkpoint_bytes = ?8, "
                        "checkpoint_ms = ?9, checkpoint_place = ?10 WHERE id = ?6",
     [Q_JOB_RECORD] = "UPDATE jobs SET name = ?1, labels = ?2, priority = ?3, revision = ?4 WHERE id = ?5",
     [Q_LABEL_INSERT] = "INSERT INTO job_labels (holder, job, label) VALUES (?1, ?2, ?3)",
     [Q_LABELS_REMOVE] = "DELETE FROM job_labels WHERE job = ?1",
     [Q_JOB_REMOVE] = "DELETE FROM jobs WHERE id = ?1",
-    [Q_JOB_NEXT_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1",
+    [Q_JOB_NEXT_QUEUED] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND (not_before_ms <= ?1 OR not_before_ms > ?2) ORDER BY priority DESC, id LIMIT 1",
     [Q_JOB_HELD_UNTIL] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status IN ('running', 'pausing', 'canceling') AND lease_token <> 0 AND lease_until <= ?1 LIMIT 1",
     [Q_JOB_AHEAD] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority > ?1 "
                     "UNION ALL SELECT 1 FROM jobs INDEXED BY jobs_queue WHERE status = 'queued' AND priority = ?1 AND id < ?2 LIMIT " TEXT_OF(STORE_POSITION_MAX) ")",

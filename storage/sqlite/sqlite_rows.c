@@ -224,6 +224,9 @@ enum pare_code sqlite_read_job(struct use *u, struct store_job_row *out, struct 
 	r.j.trials_ahead = (int)sqlite_int(u);
 	sqlite_copy(u, r.j.retry_of, sizeof r.j.retry_of);
 	r.j.register_as = sqlite_str(u);
+	r.j.stalls = (int)sqlite_int(u);
+	r.j.stalled_ms = sqlite_int(u);
+	r.j.not_before_ms = sqlite_int(u);
 	code = store_job_own(&r, err);
 	if (code == PARE_OK)
 		*out = r;
@@ -236,6 +239,13 @@ static void bind_checkpoint(struct use *u, const struct store_job *j)
 	sqlite_bind_int(u, j->checkpoint_bytes);
 	sqlite_bind_int(u, j->checkpoint_ms);
 	sqlite_bind_str(u, j->checkpoint_place);
+}
+
+static void bind_stall(struct use *u, const struct store_job *j)
+{
+	sqlite_bind_int(u, j->stalls);
+	sqlite_bind_int(u, j->stalled_ms);
+	sqlite_bind_int(u, j->not_before_ms);
 }
 
 static enum pare_code insert_labels(struct store_tx *tx, const struct store_job *j, struct pare_err *err)
@@ -295,6 +305,7 @@ static enum pare_code job_insert(struct store_tx *tx, const struct store_job_row
 	sqlite_bind_int(&u, r->j.trials_ahead);
 	sqlite_bind_str(&u, r->j.retry_of);
 	sqlite_bind_str(&u, r->j.register_as);
+	bind_stall(&u, &r->j);
 	(void)sqlite_row(&u);
 	code = sqlite_use_end(&u, "storing a job", err);
 	return code == PARE_OK ? insert_labels(tx, &r->j, err) : code;
@@ -326,6 +337,7 @@ static enum pare_code job_update(struct store_tx *tx, const struct store_job_row
 		sqlite_bind_str(&u, r->worker);
 		sqlite_bind_int(&u, r->j.trials_all);
 		sqlite_bind_int(&u, r->j.trials_ahead);
+		bind_stall(&u, &r->j);
 	}
 	(void)sqlite_row(&u);
 	return sqlite_use_end(&u, "changing a job", err);
@@ -384,10 +396,13 @@ static enum pare_code job_stamp(struct store_tx *tx, const char *owner, const ch
 	return sqlite_use_end(&u, "reading a job", err);
 }
 
-static enum pare_code job_next_queued(struct store_tx *tx, struct store_job_row *out, struct pare_err *err)
+/* One whose pause ends later than a pause can last is of a clock that has been set back. */
+static enum pare_code job_next_queued(struct store_tx *tx, int64_t now_ms, struct store_job_row *out, struct pare_err *err)
 {
 	struct use u = sqlite_use(tx, Q_JOB_NEXT_QUEUED);
 
+	sqlite_bind_int(&u, now_ms);
+	sqlite_bind_int(&u, now_ms + STORE_STALL_MAX_MS);
 	return one_job(&u, "queued", out, err);
 }
 

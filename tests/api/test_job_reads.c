@@ -1,4 +1,4 @@
-/* What is read of jobs beside the job itself, and again and again: artifacts by their own ids, the workers, and ended jobs whose text is kept. */
+/* What is read of jobs beside the job itself, and again and again: artifacts by their own ids, the workers, ended jobs whose text is kept, and jobs that wait for room. */
 #include "tests/api/harness.h"
 
 static struct world w;
@@ -139,6 +139,55 @@ START_TEST(remembers_ended_jobs)
 }
 END_TEST
 
+/* What waits for room says so; what waited in vain keeps its state, which goes with the last job that has it. */
+START_TEST(no_room)
+{
+	char id[PARE_ID_MAX], path[64], text[96], again[PARE_ID_MAX];
+	struct store_job j;
+	struct blob_ref ref;
+	struct answer a;
+	int n_blobs;
+	bool found;
+
+	make_job(&w, id);
+	n_blobs = world_blobs(&w);
+	(void)snprintf(path, sizeof path, "/v1/jobs/%s", id);
+	put_blob(&w, "the state", &ref);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(store_job_claim(w.store, "test", 30000, &j, &found, NULL), PARE_OK);
+		ck_assert(found);
+		ck_assert_int_eq(store_job_checkpoint(w.store, id, j.lease_token, ref.sha256, 9, "{\"step\":1,\"epoch\":2}", NULL), PARE_OK);
+		ck_assert_int_eq(store_job_stall(w.store, id, j.lease_token, i == 0 ? 60000 : 0, "7 bytes are missing", NULL), PARE_OK);
+		store_job_done(&j);
+		a = get(&w, path);
+		if (i == 0) {
+			ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(a.json, "waits_for_room"), "attempts")), 1);
+			ck_assert_ptr_nonnull(text_at(json_object_get(a.json, "waits_for_room"), "not_before"));
+		} else {
+			ck_assert_str_eq(text_at(json_object_get(a.json, "error"), "code"), "store_full");
+			ck_assert(json_is_null(json_object_get(a.json, "waits_for_room")));
+			ck_assert(json_is_object(json_object_get(a.json, "checkpoint")));
+		}
+		answer_done(&a);
+		w.now_ms += 1000;
+	}
+	(void)snprintf(text, sizeof text, "%s/retry", path);
+	a = request(&w, "POST", text, NULL, NULL, 0);
+	assert_status(&a, 201);
+	(void)snprintf(again, sizeof again, "%s", text_at(a.json, "id"));
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(a.json, "checkpoint"), "bytes")), 9);
+	answer_done(&a);
+	a = request(&w, "DELETE", path, NULL, NULL, 0);
+	assert_status(&a, 204);
+	answer_done(&a);
+	ck_assert_int_eq(world_blobs(&w), n_blobs + 1);
+	(void)snprintf(text, sizeof text, "/v1/jobs/%s/cancel", again);
+	a = request(&w, "POST", text, NULL, NULL, 0);
+	answer_done(&a);
+	ck_assert_int_eq(world_blobs(&w), n_blobs);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("job reads");
@@ -148,6 +197,7 @@ int main(void)
 	tcase_add_test(t, serves_artifacts_by_their_ids);
 	tcase_add_test(t, tells_of_workers);
 	tcase_add_test(t, remembers_ended_jobs);
+	tcase_add_test(t, no_room);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

@@ -49,6 +49,10 @@ static const char tells_much[] =
     "say(type='event', event='checkpoint', data={'place': 'late'})\n"
     "say(type='result', data={}, artifacts=[])\n";
 
+static const char never_finds_room[] =
+    "os.write(output('model.onnx'), b'm' * 1000)\n"
+    "say(type='error', code='store_full', message='writing an output: No space left on device', where='')\n";
+
 static struct pare_err err;
 static char dir[64];
 static struct store *s;
@@ -103,7 +107,7 @@ static void write_engine(const char *path, const char *body)
 static void run_job(const char *body, char id[PARE_ID_MAX])
 {
 	struct store_job j = {.max_crashes = 3, .kind = "prune", .name = "n"};
-	struct srv_pool_options opt = {.workers = 1, .memory_bytes = 1 << 30, .max_runtime_seconds = 60, .max_artifact_bytes = 1 << 20, .events_added = nobody_hears};
+	struct srv_pool_options opt = {.workers = 1, .memory_bytes = 1 << 30, .max_runtime_seconds = 60, .full_ms = 20000, .max_artifact_bytes = 1 << 20, .events_added = nobody_hears};
 	char core[96], request[256], model[PARE_ID_MAX];
 	const struct timespec nap = {.tv_nsec = 2000000};
 	enum store_job_status st = STORE_QUEUED;
@@ -127,6 +131,7 @@ static void run_job(const char *body, char id[PARE_ID_MAX])
 	MUST(srv_pool_new(&opt, &pool, &err));
 	while (!store_job_status_final(st) && atomic_load(&n_expired) == 0) {
 		(void)nanosleep(&nap, NULL);
+		fake_wall += 20; /* the clock of pauses */
 		MUST(store_job_stamp(MINE(s), id, &st, &revision, &err));
 	}
 	srv_pool_free(pool);
@@ -174,6 +179,23 @@ START_TEST(a_full_disk_holds_a_job_up)
 }
 END_TEST
 
+/* One for which there will never be room comes to an end, which says what is missing. */
+START_TEST(a_disk_that_stays_full)
+{
+	struct store_job j;
+	char id[PARE_ID_MAX];
+
+	run_job(never_finds_room, id);
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_FAILED);
+	ck_assert_str_eq(j.error_code, "store_full");
+	ck_assert_msg(strstr(j.error_message, " of 1000 bytes of results have room, and at least about ") != NULL, "%s", j.error_message);
+	ck_assert_int_gt(j.attempt, 2);
+	store_job_done(&j);
+	store_close(s);
+}
+END_TEST
+
 /* A job of days tells more than is kept of it. Where it is, and the state to go on from, are kept all the same. */
 START_TEST(figures_push_no_checkpoint_out)
 {
@@ -204,6 +226,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_slow_disk_loses_no_lease);
 	tcase_add_test(tc, a_full_disk_holds_a_job_up);
+	tcase_add_test(tc, a_disk_that_stays_full);
 	tcase_add_test(tc, figures_push_no_checkpoint_out);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

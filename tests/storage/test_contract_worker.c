@@ -560,9 +560,109 @@ START_TEST(ends_while_pausing)
 }
 END_TEST
 
+static enum pare_code stall(char *id, int64_t max_ms)
+{
+	return store_job_stall(s, id, claim(id), max_ms, "7 bytes are missing", &err);
+}
+
+static void expect_pause(const char *id, int64_t pause_ms)
+{
+	struct store_job j;
+	bool found;
+
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_QUEUED);
+	ck_assert_int_eq(j.not_before_ms - fake_wall, pause_ms);
+	store_job_done(&j);
+	fake_wall += pause_ms - 1;
+	MUST(store_job_claim(s, "w", 1000, &j, &found, &err));
+	ck_assert(!found);
+	fake_wall++;
+}
+
+/* No room: pauses that grow, an end that keeps the state, and a job that goes on from it. A new checkpoint begins the patience anew. */
+START_TEST(no_room_has_an_end)
+{
+	const int64_t max_ms = 20000;
+	struct store_job j, again = {.kind = "prune", .name = "", .max_crashes = 1};
+	char id[PARE_ID_MAX];
+	int64_t token;
+	bool used;
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	MUST(stall(id, max_ms));
+	expect_pause(id, 1000);
+	token = claim(id);
+	MUST(store_job_checkpoint(s, id, token, SHA_C, 5, "{}", &err));
+	MUST(store_job_stall(s, id, token, max_ms, "7 bytes are missing", &err));
+	for (int64_t pause = 1000; pause <= 8000; pause *= 2) {
+		expect_pause(id, pause);
+		MUST(stall(id, max_ms));
+	}
+	expect_pause(id, 5000); /* the last one */
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.stalls, 5);
+	ck_assert_int_eq(j.crashes, 0);
+	store_job_done(&j);
+	MUST(stall(id, max_ms));
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_FAILED);
+	ck_assert_str_eq(j.error_code, "store_full");
+	ck_assert_str_eq(j.error_message, "no room in 20 s and 6 attempts: 7 bytes are missing. Make some and retry the job: it goes on from its last checkpoint");
+	ck_assert_str_eq(j.checkpoint, SHA_C);
+	again.model = j.model;
+	again.dataset = j.dataset;
+	again.request = j.request;
+	memcpy(again.retry_of, id, PARE_ID_MAX);
+	MUST(store_job_put(MINE(s), &again, NULL, &err));
+	ck_assert_str_eq(again.checkpoint, SHA_C);
+	ck_assert_int_eq(again.checkpoint_bytes, 5);
+	ck_assert_str_eq(again.checkpoint_place, "{}");
+	store_job_done(&again);
+	store_job_done(&j);
+	MUST(store_job_delete(MINE(s), id, &err));
+	MUST(store_blob_used(s, SHA_C, &used, &err));
+	ck_assert(used);
+	end();
+}
+END_TEST
+
+/* Whoever pauses and resumes it asks for a try now; a clock that is set back holds nobody up; what is asked of a running job comes first. */
+START_TEST(no_room_is_not_for_ever)
+{
+	struct store_job j;
+	char id[PARE_ID_MAX];
+
+	begin(_i);
+	put_job(s, model, dataset, id);
+	MUST(stall(id, 20000));
+	MUST(store_job_pause(MINE(s), id, &j, &err));
+	store_job_done(&j);
+	MUST(store_job_resume(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.stalls, 0);
+	store_job_done(&j);
+	MUST(stall(id, 20000));
+	fake_wall -= 2 * STORE_STALL_MAX_MS;
+	MUST(stall(id, 20000));
+	fake_wall += 2 * STORE_STALL_MAX_MS;
+	{
+		int64_t token = claim(id);
+
+		MUST(store_job_cancel(MINE(s), id, &j, &err));
+		store_job_done(&j);
+		MUST(store_job_stall(s, id, token, 20000, "x", &err));
+	}
+	MUST(store_job_get(MINE(s), id, &j, &err));
+	ck_assert_int_eq(j.status, STORE_CANCELED);
+	store_job_done(&j);
+	end();
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const tests[] = {claim_and_renew, events_of_a_job, finish_is_one_change, a_result_becomes_a_model, what_cannot_be_called_that_is_no_job,
+	const TTest *const tests[] = {no_room_has_an_end, no_room_is_not_for_ever, claim_and_renew, events_of_a_job, finish_is_one_change, a_result_becomes_a_model, what_cannot_be_called_that_is_no_job,
 	    failure_is_told, release_and_fencing, crashes_count,
 	    recover_and_expire, checkpoints, pause_and_resume, ends_while_pausing};
 
