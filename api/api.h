@@ -108,6 +108,9 @@ void api_events_added(struct api *api); /* some job has new events: wakes reques
 /* Re-reads the key file (SIGHUP); the old keys stay on error. */
 PARE_MUST_USE enum pare_code api_reload_keys(struct api *api, struct pare_err *err);
 
+/* May an endpoint of that owner's behind which that key stands ("": none) be told of an event of that type now? If not, err says why, for its owner to read. Any thread. */
+PARE_MUST_USE enum pare_code api_hook_may_hear(struct api *api, const char *key, const char *owner, const char *type, struct pare_err *err);
+
 /* Writes down what is kept in memory for a while (when keys were last used). To be called about once a minute, and before api_free. */
 PARE_MUST_USE enum pare_code api_housekeep(struct api *api, struct pare_err *err);
 

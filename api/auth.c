@@ -410,6 +410,30 @@ static struct key *find_any(const struct api_keys *file, const struct api_keys *
 	return find(made, full);
 }
 
+static enum pare_code check_validity(const struct key *key, int64_t now_ms, struct pare_err *err)
+{
+	if (key->revoked_ms != 0)
+		return pare_err_set(err, PARE_E_KEY_REVOKED, NULL, "the API key \"%s\" was revoked: ask for a new one", key->who.id);
+	if (key->who.expires_ms != 0 && now_ms >= key->who.expires_ms)
+		return pare_err_set(err, PARE_E_KEY_EXPIRED, NULL, "the API key \"%s\" has expired: ask for a new one", key->who.id);
+	return PARE_OK;
+}
+
+enum pare_code api_keys_caller(const struct api_keys *file, const struct api_keys *made, const char *id, int64_t now_ms, struct api_caller *out, struct pare_err *err)
+{
+	const struct key *key = find(file, id);
+	enum pare_code rc;
+
+	if (key == NULL && made != NULL)
+		key = find(made, id);
+	if (key == NULL)
+		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key \"%.40s\" is there no more", id);
+	rc = check_validity(key, now_ms, err);
+	if (rc == PARE_OK)
+		*out = key->who;
+	return rc;
+}
+
 enum pare_code api_keys_check(struct api_keys *file, struct api_keys *made, const char *authorization, int64_t now_ms, struct api_caller *out, struct pare_err *err)
 {
 	static const uint8_t nobody[STORE_SHA256_BYTES];
@@ -417,6 +441,7 @@ enum pare_code api_keys_check(struct api_keys *file, struct api_keys *made, cons
 	char id[API_KEY_ID_MAX];
 	struct key *key;
 	const char *token;
+	enum pare_code rc;
 	bool same;
 
 	if (authorization == NULL)
@@ -432,10 +457,9 @@ enum pare_code api_keys_check(struct api_keys *file, struct api_keys *made, cons
 	same = store_equal_constant_time(hash, key != NULL ? key->hash : nobody, sizeof hash);
 	if (!same || key == NULL)
 		return pare_err_set(err, PARE_E_UNAUTHORIZED, NULL, "the API key is not valid");
-	if (key->revoked_ms != 0)
-		return pare_err_set(err, PARE_E_KEY_REVOKED, NULL, "the API key \"%s\" was revoked: ask for a new one", key->who.id);
-	if (key->who.expires_ms != 0 && now_ms >= key->who.expires_ms)
-		return pare_err_set(err, PARE_E_KEY_EXPIRED, NULL, "the API key \"%s\" has expired: ask for a new one", key->who.id);
+	rc = check_validity(key, now_ms, err);
+	if (rc != PARE_OK)
+		return rc;
 	atomic_store_explicit(&key->used_ms, now_ms, memory_order_relaxed);
 	*out = key->who;
 	return PARE_OK;

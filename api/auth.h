@@ -70,6 +70,8 @@ void api_keys_free(struct api_keys *k);
 /* Checks the value of an Authorization header (NULL: none) against the keys of the file and those that were made (NULL: none). PARE_E_UNAUTHORIZED says what is missing, never
  * which part was wrong; PARE_E_KEY_EXPIRED and PARE_E_KEY_REVOKED are told to who has the whole key only. */
 PARE_MUST_USE enum pare_code api_keys_check(struct api_keys *file, struct api_keys *made, const char *authorization, int64_t now_ms, struct api_caller *out, struct pare_err *err);
+/* Who holds the key of that id, if it is valid now; its use is not noted. PARE_E_UNAUTHORIZED (there is none), PARE_E_KEY_EXPIRED, PARE_E_KEY_REVOKED. */
+PARE_MUST_USE enum pare_code api_keys_caller(const struct api_keys *file, const struct api_keys *made, const char *id, int64_t now_ms, struct api_caller *out, struct pare_err *err);
 /* When a key was last used as far as this list knows; 0: never, or no such key. */
 int64_t api_keys_used(const struct api_keys *k, const char *id);
 /* Uses that were not taken yet, at most max; they count as taken. */

@@ -8,15 +8,17 @@
 #include <stdint.h>
 
 #include "api/address.h"
+#include "api/auth.h"
 #include "core/base/buf.h"
 #include "core/base/env.h"
 #include "core/base/err.h"
 #include "storage/hook.h"
 
-/* --- events that have a name here can be asked for; those that are by_default come to endpoints that ask for nothing. Ends with a row without a type. */
+/* --- events that have a name here can be asked for; those that are by_default come to endpoints that ask for nothing, as far as their key may read them. Ends with a row without a type. */
 struct api_event_type {
 	const char *type;
 	bool by_default;
+	enum api_scope scope; /* what reading it takes: an endpoint hears of it if its key has that */
 };
 extern const struct api_event_type api_event_type_table[];
 

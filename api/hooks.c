@@ -1,6 +1,10 @@
 /* Webhooks as a resource. A secret is told once, in the answer to what made it. After that only the receiver and the store have it: the store must keep it as it is,
  * because it signs with it.
  *
+ * An endpoint tells no more than the key behind it could read: the one that made it, or that last said where it goes, what it hears, or that it is to go on. That key must be able to
+ * read all of it then (403), and when a message is sent (api_hook_may_hear): once it is revoked, has expired, or has lost a scope, the endpoint is disabled, says why, and waits for another
+ * key to take it on by enabling it. Endpoints made without a key, or before keys were noted, go on until a key changes them.
+ *
  * All that is wrong with a request is told at once. Names of events are checked against the table of those that there are, because an endpoint that waits
  * for "job.suceeded" would wait for ever. */
 #include "api/hook.h"
@@ -39,6 +43,49 @@ static void wake(struct api_exchange *x)
 
 	if (e->deliveries_added != NULL)
 		e->deliveries_added(e->ctx);
+}
+
+/* --- what an endpoint may hear */
+static const struct api_event_type *unreadable(const struct api_caller *c, const char *events)
+{
+	char word[64];
+
+	for (const struct api_event_type *t = api_event_type_table; t->type != NULL; t++) {
+		(void)snprintf(word, sizeof word, " %s ", t->type);
+		if (!api_caller_may(c, t->scope) && strstr(events, word) != NULL)
+			return t;
+	}
+	return NULL;
+}
+
+/* The caller's key stands behind h from now on. */
+static enum pare_code vouch(struct api_exchange *x, struct store_hook *h, const char *where, struct pare_err *err)
+{
+	const struct api_event_type *t = unreadable(&x->caller, h->events);
+
+	(void)snprintf(h->key, sizeof h->key, "%s", x->caller.id);
+	if (t != NULL)
+		return pare_err_set(err, PARE_E_FORBIDDEN, where, "a webhook that hears of %s needs a key with the scope %s, too", t->type, api_scope_name(t->scope));
+	return strspn(h->events, " ") < strlen(h->events) ? PARE_OK : pare_err_set(err, PARE_E_FORBIDDEN, where, "the API key \"%s\" may read nothing that a webhook could hear of", x->caller.id);
+}
+
+enum pare_code api_hook_may_hear(struct api *api, const char *key, const char *owner, const char *type, struct pare_err *err)
+{
+	char events[72];
+	const struct api_event_type *t;
+	struct api_caller c;
+	enum pare_code rc = PARE_OK;
+
+	api_caller_anyone(&c);
+	(void)pthread_rwlock_rdlock(&api->keys_lock);
+	if (key[0] != '\0' && api->keys != NULL)
+		rc = api_keys_caller(api->keys, api->made, key, api->opt.env->wall_ms(api->opt.env->ctx), &c, err);
+	(void)pthread_rwlock_unlock(&api->keys_lock);
+	(void)snprintf(events, sizeof events, " %s ", type);
+	if (rc == PARE_OK && c.id[0] != '\0' && strcmp(c.owner, owner) != 0)
+		rc = pare_err_set(err, PARE_E_FORBIDDEN, NULL, "its API key \"%.40s\" is another owner's now", key);
+	t = rc == PARE_OK ? unreadable(&c, events) : NULL;
+	return t != NULL ? pare_err_set(err, PARE_E_FORBIDDEN, NULL, "its API key \"%.40s\" has no scope %s any more", key, api_scope_name(t->scope)) : rc;
 }
 
 /* --- the object */
@@ -345,7 +392,7 @@ static enum pare_code default_events(struct api_exchange *x, struct store_hook *
 	pare_buf_init(&list, 4096);
 	(void)pare_buf_str(&list, " ");
 	for (const struct api_event_type *t = api_event_type_table; t->type != NULL; t++)
-		if (t->by_default)
+		if (t->by_default && api_caller_may(&x->caller, t->scope))
 			(void)pare_buf_printf(&list, "%s ", t->type);
 	if (!list.failed)
 		text = pare_arena_strndup(&x->arena, list.data, list.len);
@@ -404,7 +451,11 @@ enum pare_code api_hook_of_job(struct api_exchange *x, const struct pare_args *a
 		json_decref(v);
 	}
 	*out = f.h;
-	return rc == PARE_OK ? end_form(&f, err) : rc;
+	if (rc == PARE_OK)
+		rc = end_form(&f, err);
+	if (rc == PARE_OK)
+		rc = vouch(x, f.h, "/webhook/events", err);
+	return rc;
 }
 
 /* In the answer to the request that made the job; the secret is told here and never again. */
@@ -441,6 +492,8 @@ enum pare_code api_post_hook(struct api_exchange *x, struct pare_err *err)
 
 	if (rc == PARE_OK)
 		rc = read_form(x, &h, true, err);
+	if (rc == PARE_OK)
+		rc = vouch(x, &h, "/events", err);
 	if (rc == PARE_OK)
 		rc = api_once(x, NULL, &once, err);
 	h.once = &once;
@@ -501,6 +554,12 @@ static enum pare_code check_if_match(struct api_exchange *x, const struct store_
 	return pare_err_set(err, PARE_E_PRECONDITION, NULL, "the webhook has changed: its ETag is %s", etag);
 }
 
+/* A change of what it hears is taken as one to more. */
+static bool tells_more(const struct store_hook *h, const struct store_hook *now)
+{
+	return strcmp(h->url, now->url) != 0 || strcmp(h->events, now->events) != 0 || (now->enabled && !h->enabled);
+}
+
 enum pare_code api_patch_hook(struct api_exchange *x, struct pare_err *err)
 {
 	struct store_hook h, now;
@@ -512,6 +571,8 @@ enum pare_code api_patch_hook(struct api_exchange *x, struct pare_err *err)
 	rc = check_if_match(x, &h, err);
 	if (rc == PARE_OK)
 		rc = read_form(x, &now, false, err);
+	if (rc == PARE_OK && tells_more(&h, &now))
+		rc = vouch(x, &now, "/events", err);
 	if (rc == PARE_OK)
 		rc = store_hook_update(x->view, &now, err);
 	if (rc == PARE_OK)

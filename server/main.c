@@ -227,19 +227,27 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	code = api_new(&o, &api, err);
 
 	atomic_store(&d->api, api);
+	srv_webhook_wake(d->webhook); /* what was due has waited to be asked about */
 	return code;
 }
 
-static struct srv_webhook_options hook_options(const struct daemon *d)
+static enum pare_code may_hear(void *ctx, const struct store_hook *h, const char *type, struct pare_err *err)
+{
+	struct api *api = atomic_load(&((struct daemon *)ctx)->api);
+
+	return api != NULL ? api_hook_may_hear(api, h->key, h->owner, type, err) : PARE_E_BUSY;
+}
+
+static struct srv_webhook_options hook_options(struct daemon *d)
 {
 	const struct srv_config *c = &d->config;
 
 	return (struct srv_webhook_options){.store = d->store, .allow = c->webhook_allow, .deny = c->webhook_deny, .retry = c->webhook_retry_seconds, .ca_file = c->webhook_ca_file, .link_base = c->public_url,
-	    .keep_ms = c->webhook_keep_days * 86400000};
+	    .may_hear = may_hear, .ctx = d, .keep_ms = c->webhook_keep_days * 86400000};
 }
 
 /* What is read and used later, and can be seen to be wrong now. */
-static enum pare_code check_settings(const struct daemon *d, struct pare_err *err)
+static enum pare_code check_settings(struct daemon *d, struct pare_err *err)
 {
 	const struct srv_config *c = &d->config;
 	struct srv_webhook_options hooks = hook_options(d);

@@ -407,6 +407,30 @@ static struct transfer *free_transfer(struct srv_webhook *w)
 	return NULL;
 }
 
+/* The key behind the endpoint may not read any more what this tells of: it is disabled, and what is pending for it fails. */
+static void disable(struct srv_webhook *w, const struct store_due *d, const struct pare_err *why)
+{
+	struct store_attempt a = {.due_ms = d->d.next_ms, .at_ms = srv_env.wall_ms(NULL), .status = STORE_UNDELIVERED, .error = why->message, .disable = why->message};
+	struct pare_err err = {0};
+
+	srv_log_event(SRV_LOG_WARNING, "webhook.unauthorized", "webhook", d->h.id, why);
+	if (store_delivery_tried(w->opt.store, d->d.id, &a, &err) == PARE_OK)
+		return;
+	srv_log_event(SRV_LOG_ERROR, "webhook.unnoted", "delivery", d->d.id, &err);
+	w->trouble_until_ms = srv_env.mono_ms(NULL) + TROUBLE_MS;
+}
+
+/* False: not now, or not ever. */
+static bool may_hear(struct srv_webhook *w, const struct store_due *d)
+{
+	struct pare_err why = {0};
+	enum pare_code rc = w->opt.may_hear(w->opt.ctx, &d->h, d->d.type, &why);
+
+	if (rc != PARE_OK && rc != PARE_E_BUSY)
+		disable(w, d, &why);
+	return rc == PARE_OK;
+}
+
 /* One look at the outbox: begins what fits. True: another look may find more. */
 static bool begin_some(struct srv_webhook *w)
 {
@@ -433,7 +457,7 @@ static bool begin_some(struct srv_webhook *w)
 		}
 		full = t == NULL;
 		w->more |= waits;
-		if (!waits)
+		if (!waits && may_hear(w, &list[i]))
 			n_begun += begin(w, t, &list[i]);
 	}
 	w->more |= n == limit || busy.n_hooks + busy.n_owners > 0; /* of the busy ones nothing is known */

@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "core/base/err.h"
+#include "storage/hook.h"
 #include "storage/store.h"
 
 struct srv_webhook;
@@ -19,6 +20,9 @@ struct srv_webhook_options {
 	const char *retry;     /* "0, 5, 300": seconds before each attempt; so many are made */
 	const char *ca_file;   /* certificates to trust instead of the system's; "": the system's */
 	const char *link_base; /* what links in messages begin with; "": the server */
+	/* May the endpoint still be told of such an event? PARE_E_BUSY: that cannot be said yet; wake the sender when it can. Else err says why not. */
+	enum pare_code (*may_hear)(void *ctx, const struct store_hook *h, const char *type, struct pare_err *err);
+	void *ctx;
 	int64_t keep_ms;       /* deliveries that ended are forgotten after this time */
 };
 /* Reads the settings and starts nothing. PARE_E_INVALID names the one that is wrong. */

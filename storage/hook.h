@@ -11,10 +11,12 @@
 enum store_hook_format { STORE_HOOK_STANDARD, STORE_HOOK_CLOUDEVENTS, STORE_N_HOOK_FORMATS };
 const char *store_hook_format_name(enum store_hook_format f); /* "standard", "cloudevents" */
 
+#define STORE_HOOK_KEY_MAX 33
 struct store_hook {
 	char id[PARE_ID_MAX]; /* "whk_" */
 	char owner[STORE_OWNER_MAX];
 	char job[PARE_ID_MAX]; /* hears of this job only and goes with it; "": of everything that is the owner's */
+	char key[STORE_HOOK_KEY_MAX]; /* the API key that made it, or last said what it hears or where: it hears what that may read. "": no key, or one from before this was noted */
 	const char *url, *description;
 	const char *events; /* types, one space before and behind each: " job.failed job.succeeded " */
 	enum store_hook_format format;

@@ -112,6 +112,7 @@ static enum pare_code read_hook(struct use *u, struct store_hook *out, struct pa
 	h.old_until_ms = sqlite_int(u);
 	h.revision = sqlite_int(u);
 	h.updated_ms = sqlite_int(u);
+	sqlite_copy(u, h.key, sizeof h.key);
 	code = store_hook_own(&h, err);
 	if (code == PARE_OK)
 		*out = h;
@@ -131,6 +132,7 @@ static void bind_changing(struct use *u, const struct store_hook *h)
 	sqlite_bind_int(u, h->old_until_ms);
 	sqlite_bind_int(u, h->revision);
 	sqlite_bind_int(u, h->updated_ms);
+	sqlite_bind_str(u, h->key);
 }
 
 enum pare_code sqlite_hook_insert(struct store_tx *tx, const struct store_hook *h, struct pare_err *err)

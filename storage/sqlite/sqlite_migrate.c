@@ -264,6 +264,10 @@ const struct sqlite_migration sqlite_migration_table[] = {
                "ALTER TABLE jobs ADD COLUMN stalled_ms INTEGER NOT NULL DEFAULT 0;"
                "ALTER TABLE jobs ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;"
                "PRAGMA user_version = 22;"},
+    /* Whose key answers for what an endpoint hears. */
+    {.version = 23,
+        .sql = "ALTER TABLE webhooks ADD COLUMN key TEXT NOT NULL DEFAULT '';"
+               "PRAGMA user_version = 23;"},
     {0},
 };
 

@@ -11,7 +11,7 @@
 #define KEY_COLUMNS "id, owner, name, scopes, hash, created_ms, expires_ms, revoked_ms, last_used_ms"
 #define UPLOAD_COLUMNS "id, owner, name, metadata, part, n_total, n_synced, sha256, created_ms, expires_ms"
 #define EVENT_COLUMNS "subject, seq, cursor, at_ms, type, level, data"
-#define HOOK_COLUMNS "id, owner, ifnull(job, ''), created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms"
+#define HOOK_COLUMNS "id, owner, ifnull(job, ''), created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms, key"
 #define UPLOAD_LIST(direction) "SELECT " UPLOAD_COLUMNS " FROM uploads INDEXED BY uploads_owner WHERE owner = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
 #define HOOK_LIST(direction) "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?1 AND id > ?2 AND id < ?3 ORDER BY id " direction " LIMIT ?4"
 #define DELIVERY_COLUMNS "id, webhook, event, subject, type, seq, cursor, at_ms, level, data, created_ms, status, n_attempts, n_tries, next_ms, finished_ms, attempts"
@@ -135,12 +135,12 @@ const char *const sqlite_query_table[N_QUERIES] = {
     [Q_ARTIFACTS_REMOVE] = "DELETE FROM artifacts WHERE job = ?1",
     [Q_OWNER_BYTES] = "SELECT bytes FROM owner_usage WHERE owner = ?1",
     [Q_OWNER_OPEN_JOBS] = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_owner_status WHERE owner = ?1 AND parent IS NULL AND " UNENDED " LIMIT ?2)",
-    [Q_HOOK_INSERT] = "INSERT INTO webhooks (id, owner, job, created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    [Q_HOOK_INSERT] = "INSERT INTO webhooks (id, owner, job, created_ms, url, description, events, format, enabled, disabled_why, secret, old_secret, old_until_ms, revision, updated_ms, key) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     [Q_HOOK_LOAD] = "SELECT " HOOK_COLUMNS " FROM webhooks WHERE id = ?1",
     [Q_HOOK_LOAD_OWN] = "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_owner WHERE owner = ?2 AND id = ?1",
     [Q_HOOK_UPDATE] = "UPDATE webhooks SET url = ?2, description = ?3, events = ?4, format = ?5, enabled = ?6, disabled_why = ?7, secret = ?8, old_secret = ?9, old_until_ms = ?10, "
-                      "revision = ?11, updated_ms = ?12 WHERE id = ?1",
+                      "revision = ?11, updated_ms = ?12, key = ?13 WHERE id = ?1",
     [Q_HOOK_REMOVE] = "DELETE FROM webhooks WHERE id = ?1",
     [Q_HOOK_COUNT] = "SELECT count(*) FROM webhooks INDEXED BY webhooks_job WHERE owner = ?1 AND job IS ?2",
     [Q_HOOK_NEXT] = "SELECT " HOOK_COLUMNS " FROM webhooks INDEXED BY webhooks_match WHERE enabled = 1 AND owner = ?1 AND job IS ?2 AND id > ?3 ORDER BY id LIMIT 1",

@@ -4,6 +4,8 @@
 #include "storage/digest.h"
 #include "tests/api/harness.h"
 
+#define GOOD_ID "ci-1"
+#define OTHER_ID "ops"
 #define GOOD "pare_ci-1_0123456789abcdef0123"
 #define OTHER "pare_ops_zzzzzzzzzzzzzzzzzzzz"
 
@@ -163,6 +165,75 @@ START_TEST(what_a_job_makes_beside_itself_needs_its_own_scope)
 	a = request(&w, "POST", "/v1/jobs", H("Authorization", "Bearer " GOOD, JSON_TYPE), hooked, strlen(hooked));
 	assert_status(&a, 201);
 	answer_done(&a);
+	world_done(&w);
+}
+END_TEST
+
+static struct answer hook_as(struct world *w, const char *key, const char *method, const char *path, const char *text)
+{
+	return request(w, method, path, H("Authorization", key, JSON_TYPE), text, strlen(text));
+}
+
+static void expect_hears(struct world *w, const char *key, const char *type, enum pare_code code, const char *why)
+{
+	struct pare_err err = {0};
+
+	ck_assert_int_eq(api_hook_may_hear(w->api, key, "default", type, &err), code);
+	ck_assert_msg(why == NULL || strstr(err.message, why) != NULL, "%s", err.message);
+}
+
+/* An endpoint hears what the key behind it may read: asked for, by default, when somebody else moves it, and when the key changes. */
+START_TEST(a_webhook_hears_what_its_key_may_read)
+{
+	const char *const url = "{\"url\":\"https://a.example/\"}", *const both = "{\"url\":\"https://a.example/\",\"events\":[\"model.ready\",\"job.failed\"]}";
+	const char *const few = "Bearer " GOOD, *const all = "Bearer " OTHER;
+	struct world w;
+	char keys[128], path[128];
+	struct answer a;
+
+	world_init(&w);
+	(void)snprintf(keys, sizeof keys, "%s/keys", w.dir);
+	write_file(keys, GOOD " scopes=webhooks:rw\n" OTHER "\n");
+	w.opt.api_key_file = keys;
+	world_start(&w);
+	a = hook_as(&w, few, "POST", "/v1/webhooks", url);
+	assert_problem(&a, 403, "forbidden");
+	answer_done(&a);
+	a = hook_as(&w, few, "POST", "/v1/webhooks", both);
+	assert_problem(&a, 403, "forbidden");
+	ck_assert_ptr_nonnull(strstr(text_at(a.json, "detail"), "jobs:r"));
+	answer_done(&a);
+	a = hook_as(&w, all, "POST", "/v1/webhooks", both);
+	assert_status(&a, 201);
+	(void)snprintf(path, sizeof path, "/v1/webhooks/%s", text_at(a.json, "id"));
+	answer_done(&a);
+	/* it may be turned off and be described, and not be led elsewhere or on again */
+	for (int i = 0; i < 4; i++) {
+		static const char *const texts[] = {"{\"url\":\"https://b.example/\"}", "{\"events\":[\"job.queued\"]}", "{\"enabled\":false,\"description\":\"d\"}", "{\"enabled\":true}"};
+
+		a = hook_as(&w, few, "PATCH", path, texts[i]);
+		assert_status(&a, i == 2 ? 200 : 403);
+		answer_done(&a);
+	}
+	a = hook_as(&w, all, "PATCH", path, "{\"enabled\":true}");
+	assert_status(&a, 200);
+	answer_done(&a);
+	/* by default all that may be read, of those that are told by default */
+	write_file(keys, GOOD " scopes=webhooks:rw,models:r\n" OTHER "\n");
+	ck_assert_int_eq(api_reload_keys(w.api, NULL), PARE_OK);
+	a = hook_as(&w, few, "POST", "/v1/webhooks", url);
+	assert_status(&a, 201);
+	ck_assert_ptr_nonnull(strstr(a.body, "\"events\":[\"model.ready\"]"));
+	answer_done(&a);
+	expect_hears(&w, GOOD_ID, "model.ready", PARE_OK, NULL);
+	expect_hears(&w, GOOD_ID, "webhook.test", PARE_OK, NULL);
+	expect_hears(&w, GOOD_ID, "job.failed", PARE_E_FORBIDDEN, "has no scope jobs:r any more");
+	expect_hears(&w, "gone", "job.failed", PARE_E_UNAUTHORIZED, "is there no more");
+	expect_hears(&w, "", "job.failed", PARE_OK, NULL); /* made before */
+	write_file(keys, GOOD " expires=2020-01-01\n" OTHER " owner=acme\n");
+	ck_assert_int_eq(api_reload_keys(w.api, NULL), PARE_OK);
+	expect_hears(&w, GOOD_ID, "job.failed", PARE_E_KEY_EXPIRED, "has expired");
+	expect_hears(&w, OTHER_ID, "job.failed", PARE_E_FORBIDDEN, "another owner's");
 	world_done(&w);
 }
 END_TEST
@@ -410,6 +481,7 @@ int main(void)
 	tcase_add_test(t, a_key_tells_what_it_may);
 	tcase_add_test(t, a_scope_opens_its_routes_and_no_others);
 	tcase_add_loop_test(t, a_reference_opens_nothing_that_the_key_does_not, 0, N_REFERENCES);
+	tcase_add_test(t, a_webhook_hears_what_its_key_may_read);
 	tcase_add_loop_test(t, what_a_job_makes_beside_itself_needs_its_own_scope, 0, N_BESIDE);
 	tcase_add_loop_test(t, refuses_wrong_header, 0, (int)(sizeof wrong / sizeof wrong[0]));
 	tcase_add_test(t, guards_every_route_but_the_open_ones);

@@ -121,6 +121,7 @@ static const struct {
     {"webhooks", "asked_again", 60},
     {"webhooks", "with_a_job", 60},
     {"webhooks", "rotation", 60},
+    {"webhooks", "key_gone", 60},
     {"webhooks", "hanging", 90},
     {"webhooks", "many_hanging", 60},
     {"webhooks", "ssrf_refused", 60},

@@ -218,6 +218,40 @@ def rotation():
     r.close()
 
 
+def key_gone():
+    """Who revokes a key stops what its webhooks tell; another key takes such a webhook on."""
+    r = Receiver()
+    root = "pare_root_0123456789abcdef0123"
+    d = allowed()
+    path = os.path.join(d.dir, "keys")
+    with open(path, "w") as f:
+        f.write(root + " scopes=admin,webhooks:rw,models:rw,jobs:rw,datasets:rw\n")
+    os.chmod(path, 0o600)
+    d.flags += ["--api-key-file", path]
+    d.key = root
+    with d:
+        made = d.post_json("/v1/keys", {"name": "ci", "scopes": ["webhooks:rw", "models:r"]}).json()
+        d.key = made["secret"]
+        h = hook(d, r.url)
+        assert h["events"] == ["model.ready"], h
+        d.key = root
+        d.iris_model()
+        wait_for(lambda: len(r.seen()) == 1, 10, "the message")
+        assert d.request("DELETE", f"/v1/keys/{made['id']}").status == 204
+        d.iris_model()
+        wait_for(lambda: not d.get(f"/v1/webhooks/{h['id']}").json()["enabled"], 10, "the webhook's end")
+        assert "revoked" in d.get(f"/v1/webhooks/{h['id']}").json()["disabled_reason"]
+        assert [x["status"] for x in deliveries(d, h["id"])] == ["succeeded", "failed"] and len(r.seen()) == 1
+        assert d.request("PATCH", f"/v1/webhooks/{h['id']}", json.dumps({"enabled": True}), {"Content-Type": "application/json"}).status == 200
+        d.iris_model()
+        wait_for(lambda: len(r.seen()) == 2, 10, "the message after that")
+        d.kill()
+        d.start()
+        d.iris_model()
+        wait_for(lambda: len(r.seen()) == 3, 10, "the message after a restart")
+    r.close()
+
+
 def hanging():
     """A receiver that takes the request and says nothing holds up neither other receivers nor the end of the daemon."""
     release = threading.Event()
@@ -445,5 +479,5 @@ def feed_forms():
 
 
 if __name__ == "__main__":
-    main({"at_least_once": at_least_once, "answers": answers, "asked_again": asked_again, "with_a_job": with_a_job, "rotation": rotation, "hanging": hanging, "many_hanging": many_hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
+    main({"key_gone": key_gone, "at_least_once": at_least_once, "answers": answers, "asked_again": asked_again, "with_a_job": with_a_job, "rotation": rotation, "hanging": hanging, "many_hanging": many_hanging, "ssrf_refused": ssrf_refused, "ssrf_at_the_socket": ssrf_at_the_socket,
           "tls": tls, "event_sources": event_sources, "feed_forms": feed_forms})
