@@ -132,7 +132,7 @@ END_TEST
 
 static void put_result(struct pare_buf *out, uint32_t field, int k)
 {
-	char name[16];
+	char name[24]; /* any int */
 
 	(void)snprintf(name, sizeof name, "again%d", k);
 	pare_wire_put_str(out, field, name);
