@@ -227,15 +227,12 @@ static enum pare_code make_api(struct daemon *d, struct pare_err *err)
 	code = api_new(&o, &api, err);
 
 	atomic_store(&d->api, api);
-	srv_webhook_wake(d->webhook); /* what was due has waited to be asked about */
 	return code;
 }
 
 static enum pare_code may_hear(void *ctx, const struct store_hook *h, const char *type, struct pare_err *err)
 {
-	struct api *api = atomic_load(&((struct daemon *)ctx)->api);
-
-	return api != NULL ? api_hook_may_hear(api, h->key, h->owner, type, err) : PARE_E_BUSY;
+	return api_hook_may_hear(atomic_load(&((struct daemon *)ctx)->api), h->key, h->owner, type, err);
 }
 
 static struct srv_webhook_options hook_options(struct daemon *d)
@@ -315,6 +312,8 @@ static enum pare_code serve(struct daemon *d, struct pare_err *err)
 		code = make_workers(d, err);
 	if (code == PARE_OK)
 		code = make_api(d, err);
+	if (code == PARE_OK) /* it asks the API what may be told */
+		code = srv_webhook_start(d->webhook, err);
 	if (code != PARE_OK) {
 		close(o.listen_fd);
 		return code;

@@ -420,15 +420,14 @@ static void disable(struct srv_webhook *w, const struct store_due *d, const stru
 	w->trouble_until_ms = srv_env.mono_ms(NULL) + TROUBLE_MS;
 }
 
-/* False: not now, or not ever. */
 static bool may_hear(struct srv_webhook *w, const struct store_due *d)
 {
 	struct pare_err why = {0};
-	enum pare_code rc = w->opt.may_hear(w->opt.ctx, &d->h, d->d.type, &why);
+	bool may = w->opt.may_hear(w->opt.ctx, &d->h, d->d.type, &why) == PARE_OK;
 
-	if (rc != PARE_OK && rc != PARE_E_BUSY)
+	if (!may)
 		disable(w, d, &why);
-	return rc == PARE_OK;
+	return may;
 }
 
 /* One look at the outbox: begins what fits. True: another look may find more. */
@@ -592,16 +591,18 @@ enum pare_code srv_webhook_new(const struct srv_webhook_options *opt, struct srv
 		rc = check_ca_file(opt->ca_file, err);
 	if (rc == PARE_OK && (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (w->multi = curl_multi_init()) == NULL))
 		rc = pare_err_nomem(err, 0);
-	atomic_store(&w->looks, true); /* what the last process left */
-	if (rc == PARE_OK) {
-		w->started = pthread_create(&w->thread, NULL, webhook_main, w) == 0;
-		rc = w->started ? PARE_OK : pare_err_set(err, PARE_E_NOMEM, NULL, "the thread of webhooks cannot be started");
-	}
 	if (rc == PARE_OK)
 		*out = w;
 	else
 		srv_webhook_free(w);
 	return rc;
+}
+
+enum pare_code srv_webhook_start(struct srv_webhook *w, struct pare_err *err)
+{
+	atomic_store(&w->looks, true); /* what the last process left */
+	w->started = pthread_create(&w->thread, NULL, webhook_main, w) == 0;
+	return w->started ? PARE_OK : pare_err_set(err, PARE_E_NOMEM, NULL, "the thread of webhooks cannot be started");
 }
 
 /* Told of every event, most of which nobody is called for: those cost no look. */
