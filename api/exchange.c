@@ -316,6 +316,7 @@ void api_exchange_end(struct api_exchange *x)
 		rc = x->route->handler(x, &err);
 	if (rc != PARE_OK)
 		api_reply_problem(x, &err);
+	api_upload_free(x); /* on this thread: taking back what was refused waits for the disk */
 }
 
 static size_t route_index(const struct api_exchange *x)

@@ -1,4 +1,4 @@
-/* Bytes come in, go through a staged blob (hashed on the way) and become visible only when whole. Memory per upload is this one struct.
+/* Bytes come in, go through a staged blob (hashed on the way) and become visible only when whole. Memory per upload is this one struct and the little that blob_begin_held may hold.
  *
  * A committed file is held in the blob store (blob_commit) until a row names it or the upload has failed; then the hold ends, and what no row names is removed.
  *
@@ -70,7 +70,7 @@ static enum pare_code file_begin(struct api_exchange *x, const char *filename, s
 		if (strcmp(u->paths[i], path) == 0)
 			return pare_err_set(err, PARE_E_INVALID, NULL, "two files are called %s", path);
 	u->n_first = 0;
-	return blob_begin(x->api->opt.blobs, u->n_left, &u->writer, err);
+	return blob_begin_held(x->api->opt.blobs, u->n_left, &u->writer, err);
 }
 
 static enum pare_code file_data(struct api_exchange *x, const void *p, size_t n, struct pare_err *err)

@@ -26,6 +26,9 @@ void blob_close(struct blob_store *b);
 
 /* Staging. cap_bytes: PARE_E_TOO_LARGE as soon as more would be written. Dropping a writer without commit removes its file. */
 PARE_MUST_USE enum pare_code blob_begin(struct blob_store *b, int64_t cap_bytes, struct blob_writer **out, struct pare_err *err);
+/* Like blob_begin, for a thread that must not wait for the disk: the file is made by the commit, or as soon as more bytes have come than are held in memory (a few, and
+ * few for all writers together). blob_writer_fd is not used. */
+PARE_MUST_USE enum pare_code blob_begin_held(struct blob_store *b, int64_t cap_bytes, struct blob_writer **out, struct pare_err *err);
 PARE_MUST_USE enum pare_code blob_write(struct blob_writer *w, const void *p, size_t n, struct pare_err *err);
 /* The staging file's descriptor (read-write), for an engine process to write into; then blob_write is not used, and commit reads the file to hash it.
  * Commit only after that process has ended: whoever still holds the descriptor can change the bytes after they were hashed. */

@@ -32,13 +32,16 @@
 
 #define STAGING_SUFFIX ".part"
 #define STAGING_NAME 64
+#define HELD_BYTES ((int64_t)64 << 10) /* of a writer that may hold what it has: making a file costs more than writing that much (a journal, a search for a free inode) */
+#define HOLDING_MAX 256                /* such writers; further ones make their file at the first byte */
 
 struct blob_writer {
 	struct blob_store *b;
 	struct store_sha256 *sha;
 	struct hold *hold; /* made here, so that a commit does not fail for it */
-	int fd;
+	int fd; /* -1: there is no file yet */
 	int64_t cap_bytes, n_bytes;
+	char *held; /* HELD_BYTES, of which n_bytes are used; NULL: the bytes are in the file */
 	bool shared; /* the descriptor was handed out: the file is what it holds at commit */
 	char name[STAGING_NAME];
 };
@@ -172,10 +175,20 @@ void blob_close(struct blob_store *b)
 }
 
 /* --- writing */
-enum pare_code blob_begin(struct blob_store *b, int64_t cap_bytes, struct blob_writer **out, struct pare_err *err)
+static enum pare_code make_file(struct blob_writer *w, struct pare_err *err)
+{
+	struct blob_store *b = w->b;
+	uint64_t rnd;
+
+	b->env.random(b->env.ctx, &rnd, sizeof rnd);
+	(void)snprintf(w->name, sizeof w->name, "%016llx-%llu" STAGING_SUFFIX, (unsigned long long)rnd, (unsigned long long)atomic_fetch_add(&b->n_staged, 1));
+	w->fd = openat(b->staging_fd, w->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return w->fd >= 0 ? PARE_OK : pare_err_errno(err, errno, "making a staging file");
+}
+
+enum pare_code blob_begin_held(struct blob_store *b, int64_t cap_bytes, struct blob_writer **out, struct pare_err *err)
 {
 	struct blob_writer *w = pare_calloc(1, sizeof *w);
-	uint64_t rnd;
 
 	if (w == NULL)
 		return pare_err_nomem(err, sizeof *w);
@@ -188,17 +201,23 @@ enum pare_code blob_begin(struct blob_store *b, int64_t cap_bytes, struct blob_w
 		blob_abort(w);
 		return pare_err_nomem(err, 0);
 	}
-	b->env.random(b->env.ctx, &rnd, sizeof rnd);
-	(void)snprintf(w->name, sizeof w->name, "%016llx-%llu" STAGING_SUFFIX, (unsigned long long)rnd, (unsigned long long)atomic_fetch_add(&b->n_staged, 1));
-	w->fd = openat(b->staging_fd, w->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->fd < 0) {
-		enum pare_code code = pare_err_errno(err, errno, "making a staging file");
-
-		blob_abort(w);
-		return code;
-	}
 	*out = w;
 	return PARE_OK;
+}
+
+enum pare_code blob_begin(struct blob_store *b, int64_t cap_bytes, struct blob_writer **out, struct pare_err *err)
+{
+	struct blob_writer *w;
+	enum pare_code code = blob_begin_held(b, cap_bytes, &w, err);
+
+	if (code != PARE_OK)
+		return code;
+	code = make_file(w, err);
+	if (code == PARE_OK)
+		*out = w;
+	else
+		blob_abort(w);
+	return code;
 }
 
 static enum pare_code too_large(const struct blob_writer *w, struct pare_err *err)
@@ -211,12 +230,8 @@ enum pare_code blob_write_failed(int errnum, struct pare_err *err)
 	return pare_err_errno(err, errnum == EFBIG ? ENOSPC : errnum, "writing to the blob store");
 }
 
-enum pare_code blob_write(struct blob_writer *w, const void *p, size_t n, struct pare_err *err)
+static enum pare_code write_file(struct blob_writer *w, const char *bytes, size_t n, struct pare_err *err)
 {
-	const char *bytes = p;
-
-	if (n > (uint64_t)(w->cap_bytes - w->n_bytes))
-		return too_large(w, err);
 	while (n > 0) {
 		ssize_t k = write(w->fd, bytes, n);
 
@@ -225,11 +240,61 @@ enum pare_code blob_write(struct blob_writer *w, const void *p, size_t n, struct
 		if (k < 0)
 			return blob_write_failed(errno, err);
 		store_sha256_add(w->sha, bytes, (size_t)k);
-		w->n_bytes += k;
 		bytes += k;
 		n -= (size_t)k;
 	}
 	return PARE_OK;
+}
+
+static void drop_held(struct blob_writer *w)
+{
+	if (w->held == NULL)
+		return;
+	pare_free(w->held);
+	w->held = NULL;
+	(void)atomic_fetch_sub(&w->b->n_holding, 1);
+}
+
+/* Room for n bytes in memory, if this writer may have that. */
+static bool may_hold(struct blob_writer *w, size_t n)
+{
+	if (w->fd >= 0 || (int64_t)n > HELD_BYTES - w->n_bytes)
+		return false;
+	if (w->held != NULL)
+		return true;
+	if (atomic_fetch_add(&w->b->n_holding, 1) < HOLDING_MAX)
+		w->held = pare_alloc((size_t)HELD_BYTES);
+	if (w->held == NULL)
+		(void)atomic_fetch_sub(&w->b->n_holding, 1);
+	return w->held != NULL;
+}
+
+/* There is a file, and what was held is in it. */
+static enum pare_code settle(struct blob_writer *w, struct pare_err *err)
+{
+	enum pare_code code = w->fd < 0 ? make_file(w, err) : PARE_OK;
+
+	if (code == PARE_OK && w->held != NULL)
+		code = write_file(w, w->held, (size_t)w->n_bytes, err);
+	drop_held(w);
+	return code;
+}
+
+enum pare_code blob_write(struct blob_writer *w, const void *p, size_t n, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	if (n > (uint64_t)(w->cap_bytes - w->n_bytes))
+		return too_large(w, err);
+	if (may_hold(w, n)) {
+		memcpy(w->held + w->n_bytes, p, n);
+	} else {
+		code = settle(w, err);
+		if (code == PARE_OK)
+			code = write_file(w, p, n, err);
+	}
+	w->n_bytes += (int64_t)n;
+	return code;
 }
 
 int blob_writer_fd(struct blob_writer *w)
@@ -245,6 +310,7 @@ void blob_abort(struct blob_writer *w)
 	if (w->fd >= 0)
 		(void)unlinkat(w->b->staging_fd, w->name, 0);
 	close_fd(w->fd);
+	drop_held(w);
 	store_sha256_free(w->sha);
 	pare_free(w->hold);
 	pare_free(w);
@@ -419,10 +485,10 @@ enum pare_code blob_seal(struct blob_store *b, int fd, struct store_sha256 *sha,
 
 enum pare_code blob_commit(struct blob_writer *w, struct blob_ref *out, struct pare_err *err)
 {
-	enum pare_code code = PARE_OK;
+	enum pare_code code = settle(w, err);
 	struct blob_ref ref;
 
-	if (w->shared)
+	if (code == PARE_OK && w->shared)
 		code = hash_shared(w, err);
 	if (code == PARE_OK) {
 		struct hold *hold = w->hold;

@@ -22,6 +22,7 @@ struct blob_store {
 	struct pare_env env;
 	int blobs_fd, staging_fd, parts_fd;
 	atomic_uint_fast64_t n_staged; /* names of staging files */
+	atomic_int n_holding;          /* writers that have bytes in memory */
 	atomic_bool unsure[256];       /* by fan-out directory: a sync of it has failed, so what it holds may not be there after a power failure */
 	pthread_mutex_t lock; /* of holds and parts, and for removals */
 	struct hold *holds;

@@ -154,6 +154,54 @@ START_TEST(cap_holds)
 }
 END_TEST
 
+/* A few bytes make no file before the commit, more do, and so does a writer beside too many others. */
+START_TEST(held_in_memory)
+{
+	enum { MANY = 256 };
+	const size_t held_bytes = 64 << 10;
+	struct blob_writer *w, *others[MANY];
+	struct blob_ref ref;
+	char *big = calloc(1, held_bytes + 1);
+
+	ck_assert_ptr_nonnull(big);
+	memset(big, 'h', held_bytes + 1);
+	for (size_t i = 0; i < 2; i++) { /* as many bytes as are held, and one more */
+		struct blob_ref plain = put(big, held_bytes + i);
+
+		MUST(blob_begin_held(b, 1 << 20, &w, &err));
+		MUST(blob_write(w, big, 1000, &err));
+		ck_assert_int_eq(entries("staging"), 0);
+		MUST(blob_write(w, big, held_bytes - 1000 + i, &err));
+		ck_assert_int_eq(entries("staging"), (int)i);
+		MUST(blob_commit(w, &ref, &err));
+		ck_assert_str_eq(ref.sha256, plain.sha256);
+		ck_assert_int_eq(ref.n_bytes, plain.n_bytes);
+		ck_assert_int_eq(entries("staging"), 0);
+	}
+	for (int i = 0; i < MANY; i++) {
+		MUST(blob_begin_held(b, 1 << 20, &others[i], &err));
+		MUST(blob_write(others[i], "abc", 3, &err));
+	}
+	ck_assert_int_eq(entries("staging"), 0);
+	MUST(blob_begin_held(b, 4, &w, &err));
+	MUST(blob_write(w, "abc", 3, &err));
+	ck_assert_int_eq(entries("staging"), 1);
+	for (int i = 0; i < MANY; i++)
+		blob_abort(others[i]);
+	ck_assert_int_eq(blob_write(w, "de", 2, &err), PARE_E_TOO_LARGE);
+	blob_abort(w);
+	MUST(blob_begin_held(b, 4, &w, &err));
+	MUST(blob_write(w, "abc", 3, &err));
+	ck_assert_int_eq(entries("staging"), 0);
+	ck_assert_int_eq(blob_write(w, "de", 2, &err), PARE_E_TOO_LARGE);
+	blob_abort(w);
+	MUST(blob_begin_held(b, 4, &w, &err)); /* nothing at all */
+	MUST(blob_commit(w, &ref, &err));
+	ck_assert_int_eq(ref.n_bytes, 0);
+	free(big);
+}
+END_TEST
+
 START_TEST(another_process_writes)
 {
 	struct blob_writer *w;
@@ -335,15 +383,17 @@ START_TEST(no_space)
 }
 END_TEST
 
-static enum pare_code one_blob(bool by_fd)
+enum way { BY_WRITE, BY_FD, HELD };
+
+static enum pare_code one_blob(enum way way)
 {
 	struct blob_writer *w;
 	struct blob_ref ref;
-	enum pare_code code = blob_begin(b, 100, &w, &err);
+	enum pare_code code = way == HELD ? blob_begin_held(b, 100, &w, &err) : blob_begin(b, 100, &w, &err);
 
 	if (code != PARE_OK)
 		return code;
-	if (by_fd)
+	if (way == BY_FD)
 		ck_assert_int_eq(write(blob_writer_fd(w), "abc", 3), 3);
 	else
 		code = blob_write(w, "abc", 3, &err);
@@ -364,7 +414,7 @@ START_TEST(no_memory)
 
 	for (i = 1; code != PARE_OK; i++) {
 		fail_alloc_install(i);
-		code = one_blob(_i == 1);
+		code = one_blob((enum way)_i);
 		ck_assert_int_eq(fail_alloc_live(), 0);
 		fail_alloc_remove();
 		ck_assert(code == PARE_OK || code == PARE_E_NOMEM);
@@ -377,7 +427,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {round_trip, same_bytes_same_blob, cap_holds, another_process_writes, a_crash_leaves_only_staging, removal, every_commit_holds,
+	const TTest *const tests[] = {round_trip, same_bytes_same_blob, cap_holds, held_in_memory, another_process_writes, a_crash_leaves_only_staging, removal, every_commit_holds,
 	    links_are_not_followed, a_linked_data_directory_serves, no_space};
 	Suite *suite = suite_create("blobs");
 	TCase *tc = tcase_create("directory");
@@ -388,7 +438,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_test(tc, tests[i]);
 	tcase_add_loop_test(tc, bad_names, 0, sizeof bad_name_table / sizeof *bad_name_table);
-	tcase_add_loop_test(tc, no_memory, 0, 2);
+	tcase_add_loop_test(tc, no_memory, BY_WRITE, HELD + 1);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
