@@ -2,8 +2,8 @@
  * minds, what size the prune steps come to, and how long the job takes on this machine.
  *
  * The job is prepared like one that runs, so whatever is refused there is refused here. Nothing is trained. Sizes are those of the steps' amounts
- * on the present weights; a threshold on weights that training is yet to move can only be told of as they are now. What a search would find
- * only the search can say. Time is that of gradients of a few batches, times the work that progress is counted in; it is an estimate of
+ * on the present weights; a threshold on weights that training is yet to move can only be told of as they are now, and so can ranks that follow from
+ * energy. What a search would find only the search can say. Time is that of gradients of a few batches, times the work that progress is counted in; it is an estimate of
  * minutes, not of seconds. Sensitivities look at as many validation rows as fit a budget of time. */
 #include <math.h>
 #include <string.h>
@@ -118,6 +118,17 @@ static enum pare_code find_structures(struct job_run *r, struct pare_err *err)
 	return job_check_canceled(r->w, err);
 }
 
+static enum pare_code write_groups(const struct job_run *r, struct pare_buf *b, struct pare_err *err)
+{
+	struct job_outline o;
+	enum pare_code code = job_outline_new(r, &o, err);
+
+	if (code == PARE_OK)
+		job_write_outline(&o, b);
+	job_outline_done(&o);
+	return code;
+}
+
 /* --- sizes */
 
 static enum pare_code write_size(struct job_run *r, struct pare_buf *b, size_t step, struct pare_err *err)
@@ -127,7 +138,7 @@ static enum pare_code write_size(struct job_run *r, struct pare_buf *b, size_t s
 
 	memset(&v, 0, sizeof v);
 	job_choose_judged(r);
-	code = job_shrink(r, err);
+	code = job_shrink(r, r->judged, err);
 	if (code != PARE_OK)
 		return code;
 	job_count(r->shrunk.net != NULL ? r->shrunk.net : r->net, &v);
@@ -138,7 +149,7 @@ static enum pare_code write_size(struct job_run *r, struct pare_buf *b, size_t s
 	pare_json_key_int(b, "n_nonzero_weights", v.n_nonzero_weights);
 	pare_json_key_int(b, "macs", v.macs);
 	pare_json_key_int(b, "macs_nonzero", (int64_t)llround(v.macs_nonzero));
-	pare_json_key_int(b, "file_bytes", (int64_t)(r->shrunk.net != NULL ? r->shrunk.file.len : r->file.len));
+	pare_json_key_int(b, "file_bytes", (int64_t)(r->shrunk.net != NULL ? r->shrunk.file.len : job_model_bytes(r)));
 	pare_json_key_int(b, "packed_bytes", r->shrunk.net != NULL ? (int64_t)r->shrunk.file.len : job_packed_bytes(r));
 	pare_buf_str(b, "}");
 	job_shrunk_done(&r->shrunk);
@@ -146,25 +157,39 @@ static enum pare_code write_size(struct job_run *r, struct pare_buf *b, size_t s
 	return PARE_OK;
 }
 
-static enum pare_code write_sizes(struct job_run *r, struct pare_buf *b, struct pare_err *err)
+/* What the step makes of the present weights, if that can be told. A first factorize step has been done with the model; a later one may find that nothing gets
+ * cheaper where trained weights would, and then neither it nor what follows it has a size. */
+static enum pare_code make_smaller(struct job_run *r, size_t step, bool *out_done, bool *out_unknown, struct pare_err *err)
 {
+	const struct pare_args *s = pare_job_step(r->job, step);
+	bool prune = strcmp(s->method->name, "prune") == 0, factorize = step > 0 && strcmp(s->method->name, "factorize") == 0;
 	enum pare_code code = PARE_OK;
 
-	pare_json_key_raw(b, "expected", "[");
-	for (size_t i = 0; i < pare_job_n_steps(r->job) && code == PARE_OK; i++) {
-		const struct pare_args *s = pare_job_step(r->job, i);
-
-		if (strcmp(s->method->name, "prune") != 0)
-			continue;
-		r->step = i;
+	r->step = step;
+	if (prune)
 		code = job_prune_at_once(r, s, err);
-		if (code == PARE_OK)
+	else if (factorize)
+		code = job_factorize_again(r, err);
+	*out_done = prune || factorize;
+	*out_unknown = factorize && code == PARE_E_INVALID;
+	return *out_unknown ? PARE_OK : code;
+}
+
+static enum pare_code write_sizes(struct job_run *r, struct pare_buf *b, struct pare_err *err)
+{
+	bool done, unknown = false;
+
+	pare_json_key_raw(b, "expected", "[");
+	for (size_t i = 0; i < pare_job_n_steps(r->job) && !unknown; i++) {
+		enum pare_code code = make_smaller(r, i, &done, &unknown, err);
+
+		if (code == PARE_OK && done && !unknown)
 			code = write_size(r, b, i, err);
 		if (code != PARE_OK)
-			return pare_err_at(err, "/recipe/steps/%zu/prune", i);
+			return pare_err_at(err, "/recipe/steps/%zu/%s", i, pare_job_step(r->job, i)->method->name);
 	}
 	pare_buf_str(b, "]");
-	return code;
+	return PARE_OK;
 }
 
 /* --- time */
@@ -241,8 +266,9 @@ static enum pare_code analyze(struct job_run *r, struct job_search *s, struct pa
 		write_layer(r, s, b, i);
 	pare_buf_str(b, "]");
 	if (r->cut.gone != NULL)
-		job_write_groups(r, b);
-	code = write_work(r, b, err);
+		code = write_groups(r, b, err);
+	if (code == PARE_OK)
+		code = write_work(r, b, err);
 	if (code == PARE_OK)
 		code = write_sizes(r, b, err);
 	pare_buf_str(b, "}");

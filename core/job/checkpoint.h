@@ -11,7 +11,7 @@
 #include "core/base/err.h"
 #include "core/graph/graph.h"
 
-#define PARE_CHECKPOINT_VERSION 5
+#define PARE_CHECKPOINT_VERSION 6
 #define PARE_CHECKPOINT_RECORD 8 /* doubles: step, round, folds, sparsity, accuracy, loss, low, high */
 #define PARE_CHECKPOINT_POINT 16 /* doubles of a model that a search has tried (search_keep.c) */
 #define PARE_CHECKPOINT_TRIAL 9 /* doubles of a run of a sweep: variant, rung, repeat, fold, failed, loss, value, sparsity, weights */
@@ -35,7 +35,7 @@ struct pare_checkpoint {
 	double units_before, units_step; /* of work */
 	int64_t elapsed_ns;
 	int64_t slab_len, n_slices;
-	int64_t source_len; /* of the net that was factorized; 0: none was */
+	int64_t source_len, source_slices, has_source_dense; /* of the net that was factorized; 0: none was, nothing of it was cut, there is no such slab */
 	int64_t has_dense, has_before, mask_any, cut_any, has_early, has_moved;
 	/* in a fold or a search: what to go back to; in a fold, the figures of the folds so far */
 	int64_t aside, has_fold_dense, kept_mask_any, kept_cut_any, kept_stage, has_kept_early, has_kept_moved;
@@ -54,7 +54,8 @@ struct pare_checkpoint {
 
 	/* blocks, borrowed; of those that the numbers do not ask for, NULL */
 	const char *program; /* the program's version */
-	const float *source; /* source_len */
+	const float *source, *source_dense; /* source_len */
+	const uint8_t *source_cut; /* 1 or 0, source_slices */
 	const float *slab, *dense, *kept, *fold_dense, *state[PARE_CHECKPOINT_STATES], *best;
 	const float *early, *moved, *kept_early, *kept_moved; /* what training left behind; kept: outside of the fold */
 	const uint8_t *mask, *before, *kept_mask; /* 1 or 0, slab_len; before: what a pruning step regrows to */

@@ -19,8 +19,8 @@ static struct pare_model *teacher_model(const struct job_run *r, const struct pa
 {
 	const char *who = pare_args_str(distill, "teacher");
 
-	if (r->factored.source != NULL && (strcmp(who, "input") == 0 || (r->factored.input != NULL && strcmp(who, "dense") == 0)))
-		return r->factored.source;
+	if (r->factored.source != NULL && (strcmp(who, "input") == 0 || (r->factored.uploaded != NULL && strcmp(who, "dense") == 0)))
+		return job_factored_model(&r->factored);
 	return strcmp(who, "model") == 0 ? r->teacher_model : r->model;
 }
 
@@ -87,15 +87,16 @@ static enum pare_code make_teacher(struct job_run *r, const struct pare_args *di
 {
 	const struct pare_net_options opt = {.n_threads = pare_net_n_shards(r->net), .max_batch = batch, .seed = r->seed};
 	struct pare_model *model = teacher_model(r, distill);
+	bool dense = strcmp(pare_args_str(distill, "teacher"), "dense") == 0;
 	enum pare_code code;
 
 	job_distill_done(r);
 	code = pare_net_new(model, &opt, &r->teacher, err);
 	if (code != PARE_OK)
 		return pare_err_at(err, "/distill/teacher");
-	if (r->factored.input != NULL && strcmp(pare_args_str(distill, "teacher"), "input") == 0)
-		memcpy(pare_net_slab(r->teacher), r->factored.input, r->factored.len * sizeof *r->factored.input);
-	return !weights || model != r->model ? PARE_OK : take_weights(r, strcmp(pare_args_str(distill, "teacher"), "dense") == 0, err);
+	if (model == r->factored.uploaded)
+		memcpy(pare_net_slab(r->teacher), job_factored_slab(&r->factored, dense), r->factored.len * sizeof(float));
+	return !weights || model != r->model ? PARE_OK : take_weights(r, dense, err);
 }
 
 static enum pare_code set_up(struct job_run *r, const struct pare_args *train, const struct pare_fit *fit, bool weights, struct pare_distill *out,

@@ -4,11 +4,13 @@
  * written, read back like any upload, and is the job's model from there on. All steps after it, checkpoints, folds and the sweep know nothing of it.
  *
  * Later in the recipe, after training, the trained model is written, factorized and read back in the same way, and what belongs to the old net (its masks, copies
- * of weights, groups of channels) is made anew for the new one. Nothing was pruned before, so there is nothing to carry over. A checkpoint holds the trained
- * weights besides the present ones; a resumed job makes the same factors of them again. A run of a sweep begins with the net as it was uploaded, which is
- * kept for that. Rejected: carrying zeros over into factors, which have none.
+ * of weights, groups of channels) is made anew for the new one. Structures that were removed from the old one are only masked there; they leave its graph first,
+ * as at the end of a job and with the same proof, so that factors are made of the smaller layers and nothing is left to carry over. A checkpoint holds weights and
+ * cut of the old net besides the present ones; a resumed job makes the same factors of them again. A run of a sweep begins with the net as it was uploaded, which
+ * is kept for that, for teachers and for the last judgement. Rejected: carrying zeros of single weights over into factors, which have none; the recipe language
+ * refuses them.
  *
- * What the report calls input is the model that was uploaded, and dense the one that was factorized. */
+ * What the report calls input is the model that was uploaded, and dense the one that was factorized, or what it was before its first structure was removed. */
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -157,42 +159,65 @@ static const struct pare_args *later_step(const struct job_run *r, size_t *out_a
 	return NULL;
 }
 
-/* The model as it was trained, in a file and a reading of its own. */
+/* The model as it was trained, without what was cut, in a file and a reading of its own: r->shrunk. */
 static enum pare_code write_trained(struct job_run *r, struct pare_err *err)
 {
-	struct job_factored *f = &r->factored;
-	enum pare_code code = pare_net_store(r->net, r->model, err);
+	struct job_shrunk *s = &r->shrunk;
+	enum pare_code code = pare_net_settle(r->net, r->model, err);
 
-	pare_buf_init(&f->trained_file, 2 * r->model->file.len + ((size_t)16 << 20));
-	if (code == PARE_OK)
-		code = pare_onnx_write(r->model, &f->trained_file, err);
-	if (code == PARE_OK)
-		code = job_read_model(r, &f->trained_file, &f->source, err);
-	return code;
+	if (code != PARE_OK || r->cut.any)
+		return code == PARE_OK ? job_shrink(r, PARE_SPLIT_TRAIN, err) : code;
+	pare_buf_init(&s->file, 2 * r->model->file.len + ((size_t)16 << 20));
+	code = pare_onnx_write(r->model, &s->file, err);
+	return code == PARE_OK ? job_read_model(r, &s->file, &s->model, err) : code;
+}
+
+/* All that has to outlive the net: it goes on as f's. */
+static enum pare_code keep_net(struct job_run *r, struct pare_err *err)
+{
+	float **dense = r->folds > 0 ? &r->fold_dense : &r->dense;
+	size_t len = pare_net_slab_len(r->net), n_slices = r->cut.gone != NULL && r->cut.any ? r->cut.slices.n : 0;
+	float *trained = pare_alloc(len * sizeof *trained);
+	uint8_t *gone = n_slices > 0 ? pare_alloc(n_slices) : NULL;
+
+	if (trained == NULL || (n_slices > 0 && gone == NULL)) {
+		pare_free(trained);
+		pare_free(gone);
+		return pare_err_nomem(err, len * sizeof *trained);
+	}
+	memcpy(trained, pare_net_slab(r->net), len * sizeof *trained);
+	if (gone != NULL)
+		memcpy(gone, r->cut.gone, n_slices);
+	r->factored = (struct job_factored){.source = r->shrunk.model, .shrunk = r->shrunk, .uploaded = r->model, .input = r->input, .trained = trained, .len = len, .gone = gone,
+	    .n_slices = n_slices, .n_params = r->n_params, .n_nonzero_params = r->n_nonzero_params};
+	r->factored.shrunk.model = NULL;
+	memset(&r->shrunk, 0, sizeof r->shrunk);
+	r->input = NULL;
+	r->model = NULL;
+	if (r->folds > 0 ? r->has_fold_dense : r->has_dense) {
+		r->factored.dense = *dense;
+		*dense = NULL;
+	}
+	return PARE_OK;
 }
 
 enum pare_code job_factorize_again(struct job_run *r, struct pare_err *err)
 {
-	struct job_factored *f = &r->factored;
-	size_t at, bytes = pare_net_slab_len(r->net) * sizeof *f->trained;
+	size_t at;
 	const struct pare_args *args = later_step(r, &at);
 	struct pare_model_counts counts;
-	enum pare_code code;
+	enum pare_code code = write_trained(r, err);
 
-	f->trained = pare_alloc(bytes);
-	if (f->trained == NULL)
-		return pare_err_nomem(err, bytes);
-	memcpy(f->trained, pare_net_slab(r->net), bytes);
-	code = write_trained(r, err);
-	f->uploaded = r->model;
-	f->n_params = r->n_params;
-	f->n_nonzero_params = r->n_nonzero_params;
-	f->input = r->input;
-	f->len = pare_net_slab_len(r->net);
-	r->input = NULL;
-	r->model = NULL;
+	pare_net_free(r->shrunk.net);
+	r->shrunk.net = NULL;
 	if (code == PARE_OK)
-		code = rewrite(r, args, err);
+		code = keep_net(r, err);
+	if (code != PARE_OK) {
+		job_shrunk_done(&r->shrunk);
+		memset(&r->shrunk, 0, sizeof r->shrunk);
+		return code;
+	}
+	code = rewrite(r, args, err);
 	if (code == PARE_OK)
 		code = pare_model_count(r->model, &counts, err);
 	if (code != PARE_OK)
@@ -243,20 +268,42 @@ enum pare_code job_unfactorize(struct job_run *r, struct pare_err *err)
 	return code;
 }
 
+/* --- what was there before */
+
+struct pare_model *job_factored_model(const struct job_factored *f)
+{
+	return f->uploaded != NULL ? f->uploaded : f->source;
+}
+
+const float *job_factored_slab(const struct job_factored *f, bool dense)
+{
+	return !dense ? f->input : f->dense != NULL ? f->dense : f->trained;
+}
+
+size_t job_model_bytes(const struct job_run *r)
+{
+	return r->factored.source != NULL ? r->factored.file.len : r->file.len;
+}
+
+static enum pare_code judge_source(struct job_run *r, bool dense, struct job_verdict *v, struct pare_err *err)
+{
+	const float *slab = job_factored_slab(&r->factored, dense);
+
+	if (slab != NULL)
+		memcpy(pare_net_slab(r->factored.net), slab, r->factored.len * sizeof *slab);
+	return job_judge_net(r, r->factored.net, v, err);
+}
+
 enum pare_code job_judge_source(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = r->max_batch, .training = true, .seed = r->seed};
 	struct job_factored *f = &r->factored;
-	enum pare_code code = pare_net_new(f->source, &opt, &f->net, err);
+	enum pare_code code = pare_net_new(job_factored_model(f), &opt, &f->net, err);
 
 	if (code == PARE_OK)
-		code = job_judge_net(r, f->net, &r->verdict_dense, err);
-	if (code == PARE_OK && f->input != NULL)
-		memcpy(pare_net_slab(f->net), f->input, f->len * sizeof *f->input);
+		code = judge_source(r, true, &r->verdict_dense, err);
 	if (code == PARE_OK)
-		code = job_judge_net(r, f->net, &r->verdict_input, err);
-	if (code == PARE_OK && f->input != NULL)
-		r->verdict_input.n_nonzero_params = f->n_nonzero_params;
+		code = judge_source(r, false, &r->verdict_input, err);
 	pare_net_free(f->net);
 	f->net = NULL;
 	return code;
@@ -269,9 +316,11 @@ void job_factored_done(struct job_factored *f)
 	pare_model_free(f->uploaded);
 	pare_free(f->layers);
 	pare_free(f->input);
+	pare_free(f->dense);
 	pare_free(f->trained);
+	pare_free(f->gone);
 	pare_buf_done(&f->file);
-	pare_buf_done(&f->trained_file);
+	job_shrunk_done(&f->shrunk);
 }
 
 /* --- the report */

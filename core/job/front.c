@@ -125,7 +125,7 @@ static enum pare_code put_point(struct job_run *r, struct job_answer *a, struct 
 	job_state_restore(r, &p->state);
 	code = pare_net_settle(r->net, r->model, err);
 	if (code == PARE_OK)
-		code = job_shrink(r, err);
+		code = job_shrink(r, r->judged, err);
 	if (code == PARE_OK)
 		code = judge_file(r, p, err);
 	if (r->shrunk.net != NULL)

@@ -100,12 +100,30 @@ struct job_verdict {
 	double latency_ms;   /* median of one row through the engine */
 };
 
+/* What is said of the structures of a net (structures_report.c): how many there were and are left, and what cannot change. Names are the model's. */
+struct job_group {
+	const char *name, *granularity;
+	int64_t units, units_left, width, width_left;
+};
+struct job_pin {
+	const char *name, *why;
+	int axis;
+	int64_t width;
+};
+struct job_outline {
+	struct pare_arena arena;
+	struct job_group *groups;
+	struct job_pin *pins;
+	int n_groups, n_pins;
+};
+
 /* The model without the structures that were removed, and how near it comes to the masked one (structures.c). */
 struct job_shrunk {
 	struct pare_buf file;
 	struct pare_model *model;
 	struct pare_net *net; /* NULL: nothing was removed */
-	int64_t rows;
+	struct job_outline outline;
+	int64_t rows; /* none: there is no such model */
 	double difference, scale, tolerance;
 };
 
@@ -131,11 +149,13 @@ struct job_factored {
 	struct pare_buf file;      /* what the job's model stands over */
 	struct pare_factor *layers;
 	int n;
-	/* of a step that is not the first; else NULL */
-	struct pare_model *uploaded; /* what runs of a sweep begin with */
-	float *input, *trained;      /* slabs of the net that it was: as uploaded, and as it was factorized */
+	/* of a step that is not the first; else NULL: the net that it was */
+	struct pare_model *uploaded;     /* its model: what runs of a sweep begin with */
+	float *input, *dense, *trained;  /* its slabs: as uploaded, before its first unit was removed (NULL: none was), and as it was when it was factorized */
 	size_t len;
-	struct pare_buf trained_file; /* what source stands over */
+	uint8_t *gone;                   /* its cut then, or NULL */
+	size_t n_slices;
+	struct job_shrunk shrunk;        /* what source stands over; of the rest, what the report says of what was removed */
 	int64_t n_params, n_nonzero_params;
 };
 
@@ -317,12 +337,13 @@ int job_n_rounds(const struct pare_args *prune);
 PARE_MUST_USE enum pare_code job_prune_at_once(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* Structured pruning (structures.c). The check comes before all steps and makes the rest possible. */
 #define JOB_MAX_RATIOS 64
+extern const char *const job_granularity_names[]; /* by enum pare_granularity */
 bool job_is_structural(const struct pare_args *prune);
 PARE_MUST_USE enum pare_code job_check_structures(struct job_run *r, const struct pare_args *prune, struct pare_err *err);
 double job_structures_share(const struct job_run *r, const struct pare_args *prune, int64_t *out_units); /* of the units that are gone */
 PARE_MUST_USE enum pare_code job_structures_round(struct job_run *r, const struct pare_args *prune, const struct pare_prune_options *round, struct pare_err *err);
-/* Makes r->shrunk of the net's present weights if anything was cut: PARE_E_PROOF when it does not compute the same. */
-PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, struct pare_err *err);
+/* Makes r->shrunk of the net's present weights if anything was cut: PARE_E_PROOF when it does not compute the same on rows of that split. */
+PARE_MUST_USE enum pare_code job_shrink(struct job_run *r, enum pare_split rows, struct pare_err *err);
 void job_shrunk_done(struct job_shrunk *s);
 /* The remove_dead step (dead.c); the check makes it possible. */
 double job_dead_units(const struct job_run *r, size_t step);
@@ -337,15 +358,15 @@ PARE_MUST_USE enum pare_code job_cluster(struct job_run *r, const struct pare_ar
 PARE_MUST_USE enum pare_code job_share(struct job_run *r, struct pare_sharing *out, bool *out_any, struct pare_err *err);
 bool job_shares(const struct job_run *r); /* does any step? */
 void job_write_sharing(const struct job_run *r, struct pare_buf *b);
-/* The factorize step (factorize.c): its work is done before nets are made; the step itself is a look at what came of it. */
+/* The factorize step (factorize.c). As the first one its work is done before nets are made, and the step itself is a look at what came of it. */
 double job_factorize_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_factorize(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* r->model becomes the factorized one, if the recipe says so. */
 PARE_MUST_USE enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err);
 /* Can the model be factorized? */
 PARE_MUST_USE enum pare_code job_check_factorize(const struct job_run *r, struct pare_err *err);
-/* A factorize step that is not the first: was it before that step? The job's net, with the weights that were factorized, becomes the factorized one; and
- * the uploaded one again, if it is not. */
+/* A factorize step that is not the first: was it before that step? The job's net, as it is trained and cut, becomes the factorized one, and after an error is
+ * what it was; and it becomes the uploaded one again, if it is not. */
 bool job_factorized_later(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_factorize_again(struct job_run *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_unfactorize(struct job_run *r, struct pare_err *err);
@@ -354,6 +375,11 @@ PARE_MUST_USE enum pare_code job_take_model(struct job_run *r, struct pare_err *
 /* The figures of the uploaded model are those of r->factored.source. */
 PARE_MUST_USE enum pare_code job_judge_source(struct job_run *r, struct pare_err *err);
 void job_factored_done(struct job_factored *f);
+/* The net that was there before: its model, and its weights, as they were uploaded or as what the result is compared with (NULL: as the model has them). */
+struct pare_model *job_factored_model(const struct job_factored *f);
+const float *job_factored_slab(const struct job_factored *f, bool dense);
+/* Of the model's file before anything was trained. */
+size_t job_model_bytes(const struct job_run *r);
 void job_write_factors(const struct job_run *r, struct pare_buf *b);
 void job_factors_document(const struct job_run *r, struct job_doc *d);
 /* The quantize step (quantize.c): a check before all steps, the step, and, when the float model stands, r->quantized; nothing without such a step. */
@@ -364,10 +390,13 @@ PARE_MUST_USE enum pare_code job_write_quantized(struct job_run *r, struct pare_
 void job_quantized_done(struct job_quantized *q);
 void job_write_quantization(const struct job_run *r, struct pare_buf *b);
 void job_structures_done(struct job_run *r);
-void job_write_groups(const struct job_run *r, struct pare_buf *b); /* "groups" and "pinned" */
+/* What is said of them (structures_report.c). To be followed by done, also after an error. */
+PARE_MUST_USE enum pare_code job_outline_new(const struct job_run *r, struct job_outline *out, struct pare_err *err); /* of the net as it is cut now */
+void job_outline_done(struct job_outline *o);
+void job_write_outline(const struct job_outline *o, struct pare_buf *b); /* "groups" and "pinned" */
 void job_write_structures(const struct job_run *r, struct pare_buf *b);
+void job_structures_document(const struct job_run *r, struct job_doc *d);
 int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis); /* of the model that leaves */
-void job_group_left(const struct job_run *r, const struct pare_structures *g, const struct pare_group *gr, int64_t *units, int64_t *width);
 /* The job's sweep (sweep.c, sweep_report.c). Open makes the variants, each a job; what is to be right before anything runs is to be right for all. */
 PARE_MUST_USE enum pare_code job_sweep_open(struct job_run *r, struct pare_err *err);
 int job_n_variants(const struct job_run *r); /* 1 without a sweep */

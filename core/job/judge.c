@@ -1,6 +1,6 @@
 /* The figures at the end. Three states of the weights are judged on the same rows: as uploaded (input), just before the
  * first pruning (dense: what pruning has to be compared with, since a model that was just born knows nothing), and at the
- * end (final). With a factorize step, which comes before all others, the uploaded model is what the rest is compared with. This is the one place where test rows are read, after every choice has been made.
+ * end (final). Of a job that factorizes the first two are another net's (factorize.c). This is the one place where test rows are read, after every choice has been made.
  *
  * Latency is the median of single rows through this engine. It is the one figure that two runs of a job do not share. */
 #include <math.h>
@@ -45,7 +45,10 @@ void job_count(struct pare_net *net, struct job_verdict *v)
 /* What the file holds beside the net's parameters does not change, as long as the graph does not. */
 static enum pare_code count_params(const struct job_run *r, struct pare_net *net, struct job_verdict *v, struct pare_err *err)
 {
-	const struct pare_model *other = net == r->shrunk.net ? r->shrunk.model : net == r->factored.net ? r->factored.source : NULL;
+	const struct job_factored *f = &r->factored;
+	bool before = net == f->net && f->input != NULL;
+	const struct pare_model *other = net == r->shrunk.net ? r->shrunk.model : net == f->net && !before ? f->source : NULL;
+	const float *input = before ? f->input : r->input;
 	struct pare_model_counts c;
 	enum pare_code code = PARE_OK;
 
@@ -56,12 +59,12 @@ static enum pare_code count_params(const struct job_run *r, struct pare_net *net
 		v->n_nonzero_params = c.n_nonzero;
 		return code;
 	}
-	v->n_params = r->n_params;
-	v->n_nonzero_params = r->n_nonzero_params;
+	v->n_params = before ? f->n_params : r->n_params;
+	v->n_nonzero_params = before ? f->n_nonzero_params : r->n_nonzero_params;
 	for (int i = 0; i < pare_net_n_params(net); i++) {
 		const struct pare_param_info *p = pare_net_param(net, i);
 
-		v->n_nonzero_params += job_count_nonzero(pare_net_slab(net) + p->offset, p->n_elems) - job_count_nonzero(r->input + p->offset, p->n_elems);
+		v->n_nonzero_params += job_count_nonzero(pare_net_slab(net) + p->offset, p->n_elems) - job_count_nonzero(input + p->offset, p->n_elems);
 	}
 	return code;
 }

@@ -149,49 +149,6 @@ static void rounds(const struct job_run *r, struct job_doc *d)
 	job_doc_table_end(d);
 }
 
-static void group_rows(const struct job_run *r, struct job_doc *d, const struct pare_structures *g, int *left)
-{
-	for (int k = 0; g != NULL && k < g->n_groups; k++) {
-		const struct pare_group *gr = &g->groups[k];
-		int64_t units, width;
-
-		if (k >= MAX_ROWS) {
-			(*left)++;
-			continue;
-		}
-		job_group_left(r, g, gr, &units, &width);
-		job_doc_cell(d, "%.80s", gr->name);
-		job_doc_cell(d, "%d", gr->n);
-		job_doc_cell(d, "%lld", (long long)units);
-		job_doc_cell(d, "%lld", (long long)(g->whole ? gr->n : pare_net_param(r->net, gr->param)->dims[gr->axis]));
-		job_doc_cell(d, "%lld", (long long)width);
-	}
-}
-
-/* What was taken out, and how it was shown that nothing else changed. */
-static void structures(const struct job_run *r, struct job_doc *d)
-{
-	int left = 0;
-
-	if (r->shrunk.net == NULL)
-		return;
-	job_doc_heading(d, "Structures");
-	job_doc_text(d, "The model that leaves has no masks: its tensors are smaller. On %lld rows its outputs differ from those of the masked model by %.3g at most (largest output %.4g).",
-	    (long long)r->shrunk.rows, r->shrunk.difference, r->shrunk.scale);
-	job_doc_table(d);
-	job_doc_column(d, false, "coupled with");
-	job_doc_column(d, true, "units");
-	job_doc_column(d, true, "left");
-	job_doc_column(d, true, "width");
-	job_doc_column(d, true, "left");
-	for (size_t i = 0; i < PARE_N_GRANULARITIES; i++)
-		group_rows(r, d, r->structures[i], &left);
-	job_doc_table_end(d);
-	if (left > 0)
-		job_doc_text(d, "%d more groups stand in report.json.", left);
-	job_doc_text(d, "What cannot change, and why, stands in report.json under structures.pinned.");
-}
-
 static double layer_sparsity(const struct pare_param_info *p, int64_t n_nonzero)
 {
 	return p->n_elems > 0 ? 1 - (double)n_nonzero / (double)p->n_elems : 0;
@@ -284,6 +241,14 @@ static void confusion(const struct job_run *r, struct job_doc *d)
 	job_doc_table_end(d);
 }
 
+/* What the result is compared with. */
+static const char *before(const struct job_factored *f)
+{
+	if (f->source != NULL && f->uploaded == NULL)
+		return "model as it was uploaded";
+	return f->uploaded != NULL && f->dense == NULL ? "dense model just before it was factorized" : "dense model just before its first weight was removed";
+}
+
 static void conditions(const struct job_run *r, struct job_doc *d)
 {
 	static const char *const apply[] = {[PARE_NORM_AUTO] = "", [PARE_NORM_NONE] = "none: the model takes the values as they are",
@@ -292,7 +257,7 @@ static void conditions(const struct job_run *r, struct job_doc *d)
 	job_doc_heading(d, "Conditions");
 	job_doc_item(d, "Figures are of the %s rows; %u rows trained, %u validation, %u test.", job_split_name(r->judged), job_n_rows(r, PARE_SPLIT_TRAIN),
 	    job_n_rows(r, PARE_SPLIT_VALIDATION), job_n_rows(r, PARE_SPLIT_TEST));
-	job_doc_item(d, "\"Before\" is the %s.", r->factored.input != NULL ? "dense model just before it was factorized" : r->factored.source != NULL ? "model as it was uploaded" : "dense model just before its first weight was removed");
+	job_doc_item(d, "\"Before\" is the %s.", before(&r->factored));
 	job_doc_item(d, "Normalisation: %s.", apply[pare_data_normalization(r->data, r->fit.inputs[0].x)]);
 }
 
@@ -384,7 +349,7 @@ enum pare_code job_write_document(const void *ctx, struct job_doc *d, struct par
 		code = pictures(r, d, err);
 	rounds(r, d);
 	job_factors_document(r, d);
-	structures(r, d);
+	job_structures_document(r, d);
 	layers(r, d);
 	classes(r, d);
 	confusion(r, d);

@@ -217,6 +217,10 @@ static void describe(const struct job_run *r, const struct pare_train_state *t, 
 	c->slab = pare_net_slab(r->net);
 	c->source_len = (int64_t)r->factored.len;
 	c->source = r->factored.trained;
+	c->source_slices = (int64_t)r->factored.n_slices;
+	c->source_cut = r->factored.gone;
+	c->has_source_dense = r->factored.dense != NULL;
+	c->source_dense = r->factored.dense;
 	c->has_dense = trial && r->fold > 0 ? r->has_fold_dense : r->has_dense;
 	c->dense = trial && r->fold > 0 ? r->fold_dense : r->dense;
 	c->has_before = r->before != NULL;
@@ -422,22 +426,35 @@ static void set_past(const struct job_run *r, struct job_past *past, const float
 		memcpy(past->moved, moved, bytes);
 }
 
+/* The dense weights, where the run that is under way keeps them; NULL: it has none. */
+static enum pare_code set_dense(struct job_run *r, const float *from, struct pare_err *err)
+{
+	bool own_fold = r->trial > 0 && r->fold > 0;
+	float **to = own_fold ? &r->fold_dense : &r->dense;
+	size_t bytes = pare_net_slab_len(r->net) * sizeof **to;
+
+	*(own_fold ? &r->has_fold_dense : &r->has_dense) = from != NULL;
+	if (from == NULL)
+		return PARE_OK;
+	if (*to == NULL)
+		*to = pare_alloc(bytes);
+	if (*to == NULL)
+		return pare_err_nomem(err, bytes);
+	memcpy(*to, from, bytes);
+	return PARE_OK;
+}
+
 static enum pare_code take(struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
 {
 	bool own_fold = r->trial > 0 && r->fold > 0;
 	size_t bytes = pare_net_slab_len(r->net) * sizeof(float);
+	enum pare_code code = set_dense(r, c->dense, err);
 
-	if (own_fold && c->has_dense != 0 && r->fold_dense == NULL)
-		r->fold_dense = pare_alloc(bytes);
-	if (own_fold && c->has_dense != 0 && r->fold_dense == NULL)
-		return pare_err_nomem(err, bytes);
-
+	if (code != PARE_OK)
+		return code;
 	memcpy(pare_net_slab(r->net), c->slab, bytes);
 	set_mask(r->mask.keep, r->mask.len, c->mask);
 	r->mask.any = c->mask_any != 0;
-	*(own_fold ? &r->has_fold_dense : &r->has_dense) = c->has_dense != 0;
-	if (c->has_dense != 0)
-		memcpy(own_fold ? r->fold_dense : r->dense, c->dense, bytes);
 	set_past(r, &r->past[c->fold > 0 || own_fold], c->early, c->moved);
 	if (c->fold > 0)
 		set_past(r, &r->past[0], c->kept_early, c->kept_moved);
@@ -450,17 +467,23 @@ static enum pare_code take(struct job_run *r, const struct pare_checkpoint *c, s
 	return PARE_OK;
 }
 
-/* A state of the factorized net needs that net. */
+/* A state of the factorized net needs that net, which is made of the one that it was. */
 static enum pare_code take_source(struct job_run *r, const struct pare_checkpoint *c, struct pare_err *err)
 {
 	bool factorized = job_factorized_later(r, (size_t)c->step);
+	enum pare_code code;
 
-	if ((size_t)c->source_len != (factorized ? pare_net_slab_len(r->net) : 0))
+	if ((size_t)c->source_len != (factorized ? pare_net_slab_len(r->net) : 0) || (!factorized && c->has_source_dense != 0))
 		return bad(err, "the model that was factorized has another structure");
+	if (c->source_slices != 0 && (!factorized || r->cut.gone == NULL || c->source_slices != (int64_t)r->cut.slices.n))
+		return bad(err, "the model that was factorized has other structures");
 	if (!factorized)
 		return PARE_OK;
 	memcpy(pare_net_slab(r->net), c->source, pare_net_slab_len(r->net) * sizeof *c->source);
-	return job_factorize_again(r, err);
+	if (!set_cut(&r->cut, c->source_cut))
+		return bad(err, "an axis that is removed as a whole");
+	code = set_dense(r, c->source_dense, err);
+	return code == PARE_OK ? job_factorize_again(r, err) : code;
 }
 
 static enum pare_code begin_anew(struct job_run *r, const struct pare_err *why, struct pare_err *err)
@@ -469,6 +492,9 @@ static enum pare_code begin_anew(struct job_run *r, const struct pare_err *why, 
 	if (job_unfactorize(r, err) != PARE_OK)
 		return err->code;
 	memcpy(pare_net_slab(r->net), r->input, pare_net_slab_len(r->net) * sizeof *r->input);
+	if (r->cut.gone != NULL)
+		pare_cut_clear(&r->cut);
+	r->has_dense = r->has_fold_dense = false;
 	return warn(r, "the checkpoint is not used and the job begins anew", why, err);
 }
 

@@ -434,7 +434,7 @@ static enum pare_code finish(struct job_run *r, struct job_answer *a, struct par
 		code = pare_net_settle(r->net, r->model, err); /* every figure is the file's */
 	memcpy(r->final, pare_net_slab(r->net), pare_net_slab_len(r->net) * sizeof *r->final);
 	if (code == PARE_OK)
-		code = job_shrink(r, err);
+		code = job_shrink(r, r->judged, err);
 	if (code == PARE_OK)
 		code = job_write_quantized(r, err);
 	if (code == PARE_OK)

@@ -1,4 +1,4 @@
-/* Structured pruning in a job: rounds that mask units of channels or heads, and, when all steps are through, the graph without
+/* Structured pruning in a job: rounds that mask units of channels or heads, and, when all steps are through or the model is factorized, the graph without
  * them.
  *
  * Until then everything runs on the full graph under a mask, so that recovery, folds and further steps need to know nothing of
@@ -13,7 +13,6 @@
 #include "core/job/job_priv.h"
 #include "core/onnx/onnx.h"
 #include "core/prune/shrink.h"
-#include "core/recipe/json_text.h"
 #include "core/train/ablate.h"
 #include "core/train/activations.h"
 
@@ -28,14 +27,14 @@ bool job_is_structural(const struct pare_args *prune)
 	return strcmp(g, "channel") == 0 || strcmp(g, "head") == 0 || strcmp(g, "layer") == 0;
 }
 
-static const char *const granularity_names[] = {[PARE_GRANULARITY_CHANNEL] = "channel", [PARE_GRANULARITY_HEAD] = "head", [PARE_GRANULARITY_LAYER] = "layer"};
+const char *const job_granularity_names[] = {[PARE_GRANULARITY_CHANNEL] = "channel", [PARE_GRANULARITY_HEAD] = "head", [PARE_GRANULARITY_LAYER] = "layer"};
 
 static enum pare_granularity granularity_of(const struct pare_args *prune)
 {
 	const char *name = pare_args_str(prune, "granularity");
 
 	for (int i = 0; i < PARE_N_GRANULARITIES; i++)
-		if (strcmp(granularity_names[i], name) == 0)
+		if (strcmp(job_granularity_names[i], name) == 0)
 			return (enum pare_granularity)i;
 	return PARE_GRANULARITY_CHANNEL;
 }
@@ -114,7 +113,7 @@ enum pare_code job_check_structures(struct job_run *r, const struct pare_args *a
 	pare_structures_count(r->net, g, &o, &r->cut, &n);
 	if (n.n_units > 0)
 		return PARE_OK;
-	return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no %ss to remove: %s", granularity_names[granularity_of(args)],
+	return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no %ss to remove: %s", job_granularity_names[granularity_of(args)],
 	    g->n_units > 0 ? "all are excluded" : g->whole ? "no branch of a sum could be left out" : g->n_pinned > 0 ? g->pinned[0].why : "no weights are coupled to others");
 }
 
@@ -205,12 +204,12 @@ static void compare(struct job_run *r, const float *masked, const float *shrunk,
 	}
 }
 
-static enum pare_code prove(struct job_run *r, struct pare_err *err)
+static enum pare_code prove(struct job_run *r, enum pare_split split, struct pare_err *err)
 {
 	struct job_shrunk *s = &r->shrunk;
 	int64_t first, batch;
 	uint32_t n_rows;
-	const uint32_t *rows = pare_data_rows(r->data, r->judged, &n_rows);
+	const uint32_t *rows = pare_data_rows(r->data, split, &n_rows);
 
 	pare_net_shard_rows(r->net, PROOF_BATCH, 0, &first, &batch);
 	n_rows = n_rows < PROOF_ROWS ? n_rows : PROOF_ROWS;
@@ -234,7 +233,7 @@ static enum pare_code prove(struct job_run *r, struct pare_err *err)
 	    s->difference, s->tolerance);
 }
 
-enum pare_code job_shrink(struct job_run *r, struct pare_err *err)
+enum pare_code job_shrink(struct job_run *r, enum pare_split rows, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = r->max_batch, .training = true, .seed = r->seed};
 	struct job_shrunk *s = &r->shrunk;
@@ -248,7 +247,9 @@ enum pare_code job_shrink(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = pare_net_new(s->model, &opt, &s->net, err);
 	if (code == PARE_OK)
-		code = prove(r, err);
+		code = prove(r, rows, err);
+	if (code == PARE_OK)
+		code = job_outline_new(r, &s->outline, err);
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "shrinking");
 }
 
@@ -257,6 +258,7 @@ void job_shrunk_done(struct job_shrunk *s)
 	pare_net_free(s->net);
 	pare_model_free(s->model);
 	pare_buf_done(&s->file);
+	job_outline_done(&s->outline);
 }
 
 void job_structures_done(struct job_run *r)
@@ -265,96 +267,4 @@ void job_structures_done(struct job_run *r)
 		pare_structures_free(r->structures[i]);
 	pare_cut_done(&r->cut);
 	job_shrunk_done(&r->shrunk);
-}
-
-/* --- the report */
-
-int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis)
-{
-	const uint8_t *gone = r->cut.gone != NULL ? pare_cut_axis(&r->cut, p->value, axis) : NULL;
-	int64_t left = p->dims[axis];
-
-	for (int64_t i = 0; gone != NULL && i < p->dims[axis]; i++)
-		left -= gone[i] != 0;
-	return left;
-}
-
-void job_group_left(const struct job_run *r, const struct pare_structures *g, const struct pare_group *gr, int64_t *units, int64_t *width)
-{
-	*units = 0;
-	for (int u = gr->first; u < gr->first + gr->n; u++)
-		*units += !pare_cut_has(&r->cut, g, u);
-	*width = g->whole ? *units : job_dim_final(r, pare_net_param(r->net, gr->param), gr->axis);
-}
-
-static void write_groups(const struct job_run *r, struct pare_buf *b, enum pare_granularity granularity)
-{
-	const struct pare_structures *g = r->structures[granularity];
-
-	for (int k = 0; g != NULL && k < g->n_groups; k++) {
-		const struct pare_group *gr = &g->groups[k];
-		const struct pare_param_info *p = pare_net_param(r->net, gr->param);
-		int64_t units, width;
-
-		job_group_left(r, g, gr, &units, &width);
-		pare_json_sep(b);
-		pare_buf_str(b, "{");
-		pare_json_key_str(b, "name", gr->name);
-		pare_json_key_str(b, "granularity", granularity_names[granularity]);
-		pare_json_key_int(b, "units", gr->n);
-		pare_json_key_int(b, "units_final", units);
-		pare_json_key_int(b, "width", g->whole ? gr->n : p->dims[gr->axis]);
-		pare_json_key_int(b, "width_final", width);
-		pare_buf_str(b, "}");
-	}
-}
-
-static void write_pinned(const struct job_run *r, struct pare_buf *b)
-{
-	const struct pare_structures *g = r->structures[0] != NULL ? r->structures[0] : r->structures[1];
-
-	for (int k = 0; g != NULL && k < g->n_pinned; k++) {
-		const struct pare_pinned *pin = &g->pinned[k];
-
-		pare_json_sep(b);
-		pare_buf_str(b, "{");
-		pare_json_key_str(b, "name", pare_net_param(r->net, pin->param)->name);
-		pare_json_key_int(b, "axis", pin->axis);
-		pare_json_key_int(b, "width", pin->n);
-		pare_json_key_str(b, "why", pin->why);
-		pare_buf_str(b, "}");
-	}
-}
-
-void job_write_groups(const struct job_run *r, struct pare_buf *b)
-{
-	pare_json_key(b, "groups");
-	pare_buf_str(b, "[");
-	for (int i = 0; i < PARE_N_GRANULARITIES; i++)
-		write_groups(r, b, (enum pare_granularity)i);
-	pare_buf_str(b, "]");
-	pare_json_key(b, "pinned");
-	pare_buf_str(b, "[");
-	if (r->structures[0] != NULL || r->structures[1] != NULL)
-		write_pinned(r, b);
-	pare_buf_str(b, "]");
-}
-
-void job_write_structures(const struct job_run *r, struct pare_buf *b)
-{
-	pare_json_key(b, "structures");
-	if (!r->cut.any) {
-		pare_buf_str(b, "null");
-		return;
-	}
-	pare_buf_str(b, "{");
-	pare_json_key(b, "proof");
-	pare_buf_str(b, "{");
-	pare_json_key_int(b, "rows", r->shrunk.rows);
-	pare_json_key_num(b, "largest_difference", r->shrunk.difference);
-	pare_json_key_num(b, "largest_output", r->shrunk.scale);
-	pare_json_key_num(b, "tolerance", r->shrunk.tolerance);
-	pare_buf_str(b, "}");
-	job_write_groups(r, b);
-	pare_buf_str(b, "}");
 }

@@ -428,7 +428,7 @@ static const struct pare_param layer_params[] = {
 
 const struct pare_method pare_catalog[] = {
     {PARE_KIND_JOB, "job", "One job: a model, a data set, what to do and what to deliver", NULL, job_params},
-    {PARE_KIND_STEP, "factorize", "Layers become products of smaller ones by the truncated singular value decomposition of their weights, where that takes fewer multiplications; before any pruning, so that training and pruning after it work on the factors", "Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions); Kim et al. 2016, arXiv:1511.06530 (Tucker)", factorize_params},
+    {PARE_KIND_STEP, "factorize", "Layers become products of smaller ones by the truncated singular value decomposition of their weights, where that takes fewer multiplications; channels, heads and layers that were pruned before leave the model first, single weights are pruned after it, so that training and pruning work on the factors", "Denton et al. 2014, arXiv:1404.0736; Zhang et al. 2016, arXiv:1505.06798 (convolutions); Kim et al. 2016, arXiv:1511.06530 (Tucker)", factorize_params},
     {PARE_KIND_STEP, "train", "Gradient descent on the training rows; pruned weights stay zero", NULL, train_params},
     {PARE_KIND_STEP, "prune", "Sets the least important weights to zero, at once or in rounds with recovery between them", "Han et al. 2015, arXiv:1506.02626", prune_params},
     {PARE_KIND_STEP, "remove_dead", "Takes channels and neurons out of the graph that pruning of single weights has left without a purpose: those that nothing reads any more, and those that nothing leads into, whose constant output moves into the bias behind them; outputs stay the same", "Han et al. 2015, arXiv:1506.02626 (3.5)", dead_params},

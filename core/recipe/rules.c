@@ -42,13 +42,19 @@ static void unit_rules(struct recipe_check *c, const struct pare_args *prune)
 		recipe_issue_at(c, "block", "unsupported", "is for granularity block");
 }
 
+static bool of_structures(const struct pare_args *prune)
+{
+	const char *granularity = pare_args_str(prune, "granularity");
+
+	return strcmp(granularity, "channel") == 0 || strcmp(granularity, "head") == 0 || strcmp(granularity, "layer") == 0;
+}
+
 /* What only whole structures have, and what they do not have. */
 static void structure_rules(struct recipe_check *c, const struct pare_args *prune)
 {
 	static const char *const only[] = {"round_to", "min_width", "ratios"};
-	bool search = strcmp(prune->method->name, "search") == 0;
+	bool search = strcmp(prune->method->name, "search") == 0, structures = of_structures(prune);
 	const char *granularity = pare_args_str(prune, "granularity");
-	bool structures = strcmp(granularity, "channel") == 0 || strcmp(granularity, "head") == 0 || strcmp(granularity, "layer") == 0;
 	const struct pare_method *criterion = pare_args_obj(prune, "criterion")->method;
 
 	if (!search && structures && pare_args_has(prune, "pattern"))
@@ -144,6 +150,16 @@ static void past_rules(struct recipe_check *c, const struct pare_arg *steps, siz
 			recipe_issue_at(c, "rewind", "unsupported", "a job keeps the weights of one epoch; an earlier step goes back to epoch %lld", (long long)pare_args_int(steps->list[k], "rewind"));
 }
 
+/* The last factorize step before a step, which begins a net of which nothing is pruned; 0 if there is none. */
+static size_t last_factorized(const struct pare_arg *steps, size_t before)
+{
+	size_t k = before;
+
+	while (k > 0 && !is_named(steps->list[k - 1], "factorize"))
+		k--;
+	return k > 0 ? k - 1 : 0;
+}
+
 /* What may change places: single weights that are pruned freely, by step i or, if it trains, one before. t: its arguments of training. */
 static void rewire_rules(struct recipe_check *c, const struct pare_arg *steps, size_t i, const struct pare_args *t)
 {
@@ -152,7 +168,7 @@ static void rewire_rules(struct recipe_check *c, const struct pare_arg *steps, s
 
 	if (t == NULL || !pare_args_has(t, "rewire"))
 		return;
-	for (size_t k = 0; k < end; k++) {
+	for (size_t k = last_factorized(steps, end); k < end; k++) {
 		const struct pare_args *s = steps->list[k];
 
 		if (!is_named(s, "prune"))
@@ -207,7 +223,26 @@ static bool is_factorized(const struct pare_arg *steps, size_t before)
 	return false;
 }
 
-/* Factors are made of a net that nothing was taken from, and what comes after them does not go back behind them. */
+/* Why factors cannot be made of what a step leaves; NULL: they can. Structures leave the net before, and what does not prune leaves whole matrices. */
+static const char *unlike_factors(const struct pare_args *step)
+{
+	static const char *const kept = "whose zeros or shared values factors do not keep: factorize before it";
+
+	if (is_named(step, "search"))
+		return "whose front is of models that would not be factorized: factorize in a job after it";
+	if (is_named(step, "cluster") || (is_named(step, "train") && pare_args_has(step, "noise")) || (is_named(step, "prune") && !of_structures(step)))
+		return kept;
+	return NULL;
+}
+
+static const char *what_it_is(const struct pare_args *step)
+{
+	if (is_named(step, "train"))
+		return "training under noise";
+	return is_named(step, "prune") ? "pruning of single weights" : step->method->name;
+}
+
+/* Factors are made of a net of whole matrices, and what comes after them does not go back behind them. */
 static void factor_rules(struct recipe_check *c, const struct pare_arg *steps, size_t i)
 {
 	const struct pare_args *s = steps->list[i];
@@ -223,14 +258,14 @@ static void factor_rules(struct recipe_check *c, const struct pare_arg *steps, s
 		recipe_issue_at(c, "scope", "unsupported", "a rank is of every layer; give ratio or energy, which all layers can share");
 	for (size_t k = 0; k < i; k++) {
 		const struct pare_args *b = steps->list[k];
+		const char *why = unlike_factors(b);
 
-		if ((is_named(b, "train") && !pare_args_has(b, "noise")) || is_named(b, "evaluate") || is_named(b, "reestimate"))
-			continue;
 		if (is_named(b, "factorize"))
 			recipe_issue(c, "unsupported", "a recipe factorizes once");
-		else
-			recipe_issue(c, "unsupported", "comes after %s (step %zu), whose zeros or shared values factors do not keep: factorize before it", is_named(b, "train") ? "training under noise" : b->method->name, k + 1);
-		return;
+		else if (why != NULL)
+			recipe_issue(c, "unsupported", "comes after %s (step %zu), %s", what_it_is(b), k + 1, why);
+		if (is_named(b, "factorize") || why != NULL)
+			return;
 	}
 }
 

@@ -135,6 +135,14 @@ def long_recipe():
     return {"steps": [{"train": train}, {"prune": prune}, {"evaluate": {"folds": 2}}]}
 
 
+def smaller_nets():
+    """Rounds of pruning channels, then factors of what is left: states of two nets, of which the second is made of the first."""
+    train = {"epochs": 80000, "batch_size": 16, "optimizer": {"name": "adam", "lr": 0.001}}
+    prune = {"granularity": "channel", "sparsity": 0.25, "schedule": {"name": "linear", "rounds": 2}, "recover": {"epochs": 5000, "batch_size": 16}}
+    again = {**train, "epochs": 60000, "distill": {"teacher": "dense", "alpha": 0.5}}
+    return {"steps": [{"train": train}, {"prune": prune}, {"factorize": {"ratio": 0.9}}, {"train": again}]}
+
+
 def figures(report):
     """The report without what a clock has measured."""
     if isinstance(report, list):
@@ -146,11 +154,21 @@ def figures(report):
 
 def goes_on():
     """A job whose daemon or engine is killed after a checkpoint, or whose daemon is stopped, goes on from there to the same bytes and figures."""
+    kill_and_compare(long_recipe(), (1, 1, 1))
+
+
+def nets_go_on():
+    """The same of a job that has made another net of its net, before and after that."""
+    kill_and_compare(smaller_nets(), (1, 4, 4))
+
+
+def kill_and_compare(recipe, steps):
+    """Three blows, each at a checkpoint in that step or a later one."""
     with Daemon("--workers", "1", "--job-threads", "1", "--checkpoint-seconds", "1") as d:
         model, dataset = d.iris_model(), d.iris_data()
 
         def post():
-            r = d.post_json("/v1/jobs", {"model": model, "dataset": dataset, "seed": 3, "threads": 1, "data": {"validation": 0.2}, "recipe": long_recipe()})
+            r = d.post_json("/v1/jobs", {"model": model, "dataset": dataset, "seed": 3, "threads": 1, "data": {"validation": 0.2}, "recipe": recipe})
             assert r.status == 201, r
             return r.json()["id"]
 
@@ -163,12 +181,12 @@ def goes_on():
         want = outcome(post())
         job = post()
         resumed = 0
-        for n, how in enumerate(("kill", "engine", "stop")):
+        for n, (how, step) in enumerate(zip(("kill", "engine", "stop"), steps)):
             def kept():
                 j = d.get(f"/v1/jobs/{job}").json()
                 seen = [e["type"] for e in d.events(job)]
                 after = seen[max((i for i, t in enumerate(seen) if t == "job.started"), default=len(seen)):]
-                return j["status"] not in ("queued", "running") or ("job.checkpoint" in after and j["checkpoint"])
+                return j["status"] not in ("queued", "running") or ("job.checkpoint" in after and j["checkpoint"] and j["checkpoint"]["place"]["step"] >= step)
             wait_for(kept, 60, "a checkpoint")
             if d.get(f"/v1/jobs/{job}").json()["status"] != "running":
                 break  # a fast machine: it was through before the last blow
@@ -261,4 +279,4 @@ def pauses():
 
 
 if __name__ == "__main__":
-    main({"pauses": pauses, "kills": kills, "goes_on": goes_on})
+    main({"pauses": pauses, "kills": kills, "goes_on": goes_on, "nets_go_on": nets_go_on})

@@ -52,6 +52,7 @@ static const struct {
     {"sandbox", "attacks", 60},
     {"crash", "kills", 600},
     {"crash", "goes_on", 240},
+    {"crash", "nets_go_on", 240},
     {"crash", "pauses", 240},
     {"sweeps", "same_bytes", 180},
     {"sweeps", "one_worker", 120},

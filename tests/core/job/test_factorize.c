@@ -170,17 +170,104 @@ START_TEST(trained_models_are_factorized)
 }
 END_TEST
 
+/* Structures that were removed leave the model first, in rounds or more than one step; factors are made of the smaller layers, and all that may follow factors
+ * follows them. What the result is compared with and learns from is the whole model, and the proof is that of the smaller one. */
+#define CHANNELS(more) "{\"prune\":{\"granularity\":\"channel\",\"criterion\":\"l2\",\"sparsity\":0.4" more ",\"recover\":{\"epochs\":15,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01}}}}"
+#define SMALLER "{\"factorize\":{\"ratio\":0.6,\"scope\":\"global\"}},"
+static const struct {
+	const char *before, *after;
+	bool again; /* are structures removed from the factors, too? */
+} shrunk_table[] = {
+    {CHANNELS(""), SMALLER RECOVER(""), false},
+    {CHANNELS(",\"schedule\":{\"name\":\"cubic\",\"rounds\":3}") "," TRAIN ",{\"evaluate\":{\"folds\":2}}", SMALLER RECOVER(",\"distill\":{\"teacher\":\"dense\",\"alpha\":0.5}"), false},
+    {CHANNELS(",\"rewind\":3,\"reestimate\":{}") ",{\"remove_dead\":{}},{\"reconstruct\":{}},{\"reestimate\":{}}",
+     SMALLER RECOVER(",\"distill\":{\"teacher\":\"input\",\"alpha\":0.1}") ",{\"prune\":{\"sparsity\":0.3,\"recover\":{\"epochs\":10,\"optimizer\":\"adam\",\"rewire\":{}}}},{\"cluster\":{\"bits\":6}}", false},
+    {CHANNELS(""), SMALLER RECOVER("") ",{\"prune\":{\"sparsity\":0.3,\"granularity\":\"channel\",\"recover\":{\"epochs\":20,\"optimizer\":\"adam\"}}},{\"quantize\":{}}", true},
+};
+
+/* Multiplications of layers of 4 inputs and 3 outputs, by the widths between them. */
+static double macs_of(const json_t *groups)
+{
+	double a = rig_num(groups, "0.width_final"), b = rig_num(groups, "1.width_final");
+
+	return 4 * a + a * b + b * 3;
+}
+
+static double dense_accuracy(const char *job)
+{
+	double accuracy;
+	json_t *v;
+
+	ck_assert_int_eq(run(job), PARE_OK);
+	v = rig_report(&r);
+	accuracy = rig_num(v, "dense.accuracy");
+	json_decref(v);
+	return accuracy;
+}
+
+START_TEST(structures_leave_before_factors)
+{
+	char job[4096], *bytes[2];
+	double trained, macs, left = 0;
+	json_t *v, *s;
+	size_t n[2];
+
+	(void)snprintf(job, sizeof job, JOB(TRAIN ",%s"), shrunk_table[_i].before);
+	trained = dense_accuracy(job);
+	(void)snprintf(job, sizeof job, JOB(TRAIN ",%s,%s"), shrunk_table[_i].before, shrunk_table[_i].after);
+	for (int k = 0; k < 2; k++) {
+		ck_assert_msg(run(job) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		bytes[k] = rig_output(&r, "model.onnx", &n[k]);
+	}
+	ck_assert_uint_eq(n[0], n[1]);
+	ck_assert_mem_eq(bytes[0], bytes[1], n[0]);
+	free(bytes[0]);
+	free(bytes[1]);
+	v = rig_report(&r);
+	s = json_object_get(v, "structures");
+	ck_assert_int_eq(json_object_get(s, "before_factors") != NULL, shrunk_table[_i].again);
+	s = shrunk_table[_i].again ? json_object_get(s, "before_factors") : s;
+	ck_assert_double_eq(rig_num(s, "proof.rows"), rig_num(v, "data.splits.train"));
+	ck_assert_double_le(rig_num(s, "proof.largest_difference"), rig_num(s, "proof.tolerance"));
+	ck_assert_uint_eq(json_array_size(json_object_get(s, "groups")), 2);
+	for (int k = 0; k < 2; k++)
+		left += rig_num(json_array_get(json_object_get(s, "groups"), (size_t)k), "units_final");
+	ck_assert_double_le(left, 24);
+	/* factors are of the layers that were left */
+	macs = macs_of(json_object_get(s, "groups"));
+	ck_assert_double_eq(rig_num(v, "factors.0.macs") + rig_num(v, "factors.1.macs") + rig_num(v, "factors.2.macs"), macs);
+	ck_assert_double_le(rig_num(v, "final.macs"), 0.6 * macs);
+	/* and all is compared with the whole model */
+	ck_assert_double_eq(rig_num(v, "input.macs"), 528);
+	ck_assert_double_eq(rig_num(v, "dense.macs"), 528);
+	ck_assert_double_eq(rig_num(v, "input.n_params"), rig_num(v, "dense.n_params"));
+	ck_assert_double_eq(rig_num(v, "dense.n_nonzero_weights"), 528);
+	ck_assert_double_eq(rig_num(v, "dense.accuracy"), trained);
+	ck_assert_double_lt(rig_num(v, "input.accuracy"), 0.7);
+	ck_assert_double_ge(rig_num(v, "final.accuracy"), 0.8);
+	ck_assert_double_lt(rig_num(v, "final.n_params"), macs);
+	json_decref(v);
+	bytes[0] = rig_output(&r, "report.md", &n[0]);
+	ck_assert_ptr_nonnull(strstr(bytes[0], "just before its first weight was removed"));
+	ck_assert_ptr_nonnull(strstr(bytes[0], "The model of which factors were made has no masks"));
+	ck_assert_int_eq(strstr(bytes[0], "The model that leaves has no masks") != NULL, shrunk_table[_i].again);
+	free(bytes[0]);
+}
+END_TEST
+
 /* A teacher that knows nothing is the uploaded model, one that knows all the trained. */
+static const char *const taught_after[] = {TRAIN, TRAIN ",{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.3}}"};
+
 START_TEST(both_teachers_are_there)
 {
-	static const char job[] = JOB(TRAIN ",{\"factorize\":{\"rank\":1}},{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01},\"distill\":{\"teacher\":\"%s\",\"alpha\":1}}}");
+	static const char job[] = JOB("%s,{\"factorize\":{\"rank\":1}},{\"train\":{\"epochs\":40,\"batch_size\":8,\"optimizer\":{\"name\":\"adam\",\"lr\":0.01},\"distill\":{\"teacher\":\"%s\",\"alpha\":1}}}");
 	static const char *const who[] = {"dense", "input"};
 	double lost[2];
 	char text[2048];
 	json_t *v;
 
 	for (int k = 0; k < 2; k++) {
-		(void)snprintf(text, sizeof text, job, who[k]);
+		(void)snprintf(text, sizeof text, job, taught_after[_i], who[k]);
 		ck_assert_msg(run(text) == PARE_OK, "%s: %s", r.err.where, r.err.message);
 		v = rig_report(&r);
 		lost[k] = rig_num(v, "dense.accuracy") - rig_num(v, "final.accuracy");
@@ -210,7 +297,11 @@ END_TEST
 static const struct {
 	const char *job, *where, *message;
 } bad_table[] = {
-    {JOB(TRAIN ",{\"prune\":{\"sparsity\":0.5}},{\"factorize\":{\"rank\":3}}"), "/recipe/steps/2/factorize", "comes after prune (step 2)"},
+    {JOB(TRAIN ",{\"prune\":{\"sparsity\":0.5}},{\"factorize\":{\"rank\":3}}"), "/recipe/steps/2/factorize", "comes after pruning of single weights (step 2)"},
+    {JOB(TRAIN ",{\"prune\":{\"sparsity\":0.5,\"granularity\":\"channel\"}},{\"prune\":{\"sparsity\":0.5,\"granularity\":\"block\",\"block\":[2,2]}},{\"factorize\":{\"rank\":3}}"), "/recipe/steps/3/factorize", "comes after pruning of single weights (step 3)"},
+    {JOB(TRAIN ",{\"cluster\":{\"bits\":4}},{\"factorize\":{\"rank\":3}}"), "/recipe/steps/2/factorize", "comes after cluster (step 2)"},
+    {"{\"model\":\"m\",\"dataset\":\"d\",\"require\":{\"max_drop\":0.1},\"recipe\":{\"steps\":[{\"search\":{\"granularity\":\"channel\"}},{\"factorize\":{\"rank\":3}}]}}", "/recipe/steps/1/factorize", "whose front is of models"},
+    {JOB(TRAIN ",{\"prune\":{\"sparsity\":0.5,\"granularity\":\"channel\"}},{\"factorize\":{\"rank\":3}},{\"train\":{\"rewire\":{}}}"), "/recipe/steps/3/train/rewire", "nothing prunes before"},
     {JOB(TRAIN ",{\"factorize\":{\"rank\":3}},{\"factorize\":{\"rank\":2}}"), "/recipe/steps/2/factorize", "factorizes once"},
     {JOB("{\"train\":{\"epochs\":2,\"noise\":\"l0\"}},{\"factorize\":{\"rank\":3}}"), "/recipe/steps/1/factorize", "training under noise"},
     {JOB(TRAIN ",{\"factorize\":{\"rank\":3}},{\"evaluate\":{\"folds\":3}}"), "/recipe/steps/2/evaluate/folds", "evaluate before factorize"},
@@ -247,7 +338,8 @@ int main(int argc, char **argv)
 	tcase_add_test(t, layers_share_a_budget);
 	tcase_add_loop_test(t, the_rest_works_on_factors, 0, (int)(sizeof followed_by / sizeof followed_by[0]));
 	tcase_add_loop_test(t, trained_models_are_factorized, 0, (int)(sizeof after_training / sizeof after_training[0]));
-	tcase_add_test(t, both_teachers_are_there);
+	tcase_add_loop_test(t, structures_leave_before_factors, 0, (int)(sizeof shrunk_table / sizeof shrunk_table[0]));
+	tcase_add_loop_test(t, both_teachers_are_there, 0, (int)(sizeof taught_after / sizeof taught_after[0]));
 	tcase_add_test(t, budgets_can_be_searched);
 	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	suite_add_tcase(s, t);

@@ -20,6 +20,7 @@ static struct rig r;
 static struct pare_buf model, rows;
 static char path[96];
 static int kill_after; /* events until the worker is killed, counted from its first checkpoint; 0: never */
+static int kill_in;    /* it is killed at its first checkpoint in this step or later; 0: never */
 static bool has_state;  /* there has been one */
 
 /* 4 inputs, 24 units with batch norm and dropout, 16 more, a residual branch, 3 classes. */
@@ -102,10 +103,21 @@ static void kill_worker(void)
 	ck_assert_int_eq(killed, 1);
 }
 
+static int step_of(const char *place)
+{
+	int step = 0;
+
+	return sscanf(place, "{\"step\":%d", &step) == 1 ? step : 0;
+}
+
 static void on_event(void *ctx, const char *event, const char *data)
 {
 	rig_event(ctx, event, data);
 	has_state |= strcmp(event, "checkpoint") == 0;
+	if (kill_in > 0 && strcmp(event, "checkpoint") == 0 && step_of(data) >= kill_in) {
+		kill_in = 0;
+		kill_worker();
+	}
 	if (has_state && kill_after > 0 && --kill_after == 0)
 		kill_worker();
 }
@@ -117,7 +129,7 @@ static void setup(void)
 	rig_init(&r);
 	r.host.event = on_event;
 	(void)snprintf(path, sizeof path, "%s/state", r.dir);
-	kill_after = 0;
+	kill_after = kill_in = 0;
 }
 
 static void teardown(void)
@@ -198,6 +210,7 @@ static void ends_like(const struct ending *want, const char *how)
 #define DISTILL(who) ",\"distill\":{\"teacher\":\"" who "\",\"alpha\":0.5,\"temperature\":2}"
 #define PRUNE(what, rounds) "{\"prune\":{\"sparsity\":0.7,\"schedule\":{\"name\":\"cubic\",\"rounds\":" rounds "}" what "}}"
 #define RECOVER(more) ",\"recover\":{\"epochs\":12," BATCH ADAM more "}"
+#define UNITS(what, share, rounds, more) "{\"prune\":{\"granularity\":\"" what "\",\"criterion\":\"l1\",\"sparsity\":" share ",\"schedule\":{\"name\":\"linear\",\"rounds\":" rounds "}" more "}}"
 #define MOMENTUM "\"optimizer\":{\"name\":\"sgd\",\"lr\":0.05,\"momentum\":0.9,\"nesterov\":true},\"regularizer\":[{\"name\":\"l1\",\"lambda\":1e-4},{\"name\":\"l2\",\"lambda\":1e-4}],\"clip_norm\":1"
 
 static const char *const job_table[] = {
@@ -217,7 +230,12 @@ static const char *const job_table[] = {
 	",{\"train\":{\"epochs\":12," BATCH MOMENTUM ",\"noise\":\"l0\"}},{\"evaluate\":{\"folds\":2}}]},\"threads\":2}",
     HEAD("") "{\"train\":{\"epochs\":10," BATCH ADAM "}},{\"factorize\":{\"ratio\":0.6,\"scope\":\"global\"}},{\"train\":{\"epochs\":20," BATCH ADAM DISTILL("dense") "}}," PRUNE(RECOVER(""), "3") "]}}",
     HEAD("") "{\"factorize\":{\"rank\":3}},{\"train\":{\"epochs\":30," BATCH ADAM DISTILL("input") "}}," PRUNE(RECOVER(""), "3") ",{\"evaluate\":{\"folds\":2}}]}}",
+    HEAD(",\"validation\":0.3") "{\"train\":{\"epochs\":10," BATCH ADAM "}}," UNITS("channel", "0.4", "3", RECOVER("")) ",{\"factorize\":{\"ratio\":0.7,\"scope\":\"global\"}},"
+	"{\"train\":{\"epochs\":20," BATCH ADAM DISTILL("dense") "}}," UNITS("channel", "0.4", "2", RECOVER(DISTILL("input"))) "," PRUNE("", "2") "]},\"threads\":2}",
+    HEAD("") "{\"train\":{\"epochs\":10," BATCH ADAM "}}," UNITS("layer", "0.9", "1", RECOVER("")) "," UNITS("channel", "0.4", "2", RECOVER("")) ",{\"remove_dead\":{}},{\"evaluate\":{\"folds\":2}},"
+	"{\"factorize\":{\"ratio\":0.7,\"scope\":\"global\"}},{\"train\":{\"epochs\":20," BATCH MOMENTUM DISTILL("dense") "}},{\"quantize\":{}}]}}",
 };
+#define FIRST_FACTORS 8 /* of those that factorize */
 #define N_JOBS ((int)(sizeof job_table / sizeof job_table[0]))
 
 static int count_events(const char *text)
@@ -266,6 +284,49 @@ START_TEST(killed_jobs_end_the_same)
 }
 END_TEST
 
+/* The number of the step that factorizes. */
+static int factors_at(const char *job)
+{
+	json_t *v = rig_json(job), *step;
+	int found = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(v, "recipe"), "steps"), i, step)
+		found = json_object_get(step, "factorize") != NULL ? (int)i + 1 : found;
+	json_decref(v);
+	return found;
+}
+
+/* Whatever step a job is killed in that makes another net of its net. */
+START_TEST(another_net_is_made_again)
+{
+	const char *job = job_table[FIRST_FACTORS + _i];
+	struct ending want;
+	int resumed = 0, last = 0;
+	char how[64];
+
+	run_well(job, false, false);
+	want = ending();
+	for (int step = 1; step < 9; step++) {
+		(void)unlink(path);
+		kill_in = step;
+		if (run(job, true, false) == PARE_OK)
+			break;
+		kill_in = 0;
+		run_well(job, true, true);
+		ck_assert_int_eq(count_events("resumed {"), 1);
+		last = step_of(strstr(r.events.data, "resumed {") + strlen("resumed "));
+		(void)snprintf(how, sizeof how, "job %d, from step %d", FIRST_FACTORS + _i, last);
+		ends_like(&want, how);
+		resumed++;
+	}
+	kill_in = 0;
+	ck_assert_int_ge(resumed, 3);
+	ck_assert_int_gt(last, factors_at(job));
+	ending_done(&want);
+}
+END_TEST
+
 /* One run of a sweep, as a job of its own or among all, goes on within its training and rounds: in a fold, of another seed, by a share of its epochs. */
 #define GRID "\"sweep\":{\"halving\":2,\"folds\":2,\"seeds\":2,\"grid\":[{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.5,0.6,0.7,0.9]}]}"
 #define RUN "{\"train\":{\"epochs\":200," BATCH ADAM "}}," PRUNE(RECOVER(DISTILL("input")) ",\"criterion\":\"movement_sum\"", "3")
@@ -275,6 +336,8 @@ static const char *const trial_table[] = {
 	"\"sweep\":{\"grid\":[{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.5,0.9]}]},\"trial\":{\"variant\":1}}",
     HEAD("") "{\"train\":{\"epochs\":200," BATCH ADAM "}},{\"factorize\":{\"ratio\":0.5,\"scope\":\"global\"}},{\"train\":{\"epochs\":200," BATCH ADAM "}}]},"
 	"\"sweep\":{\"grid\":[{\"parameter\":\"/recipe/steps/1/factorize/ratio\",\"values\":[0.5,0.7]}]},\"trial\":{\"variant\":1}}",
+    HEAD("") "{\"train\":{\"epochs\":100," BATCH ADAM "}}," UNITS("channel", "0.4", "3", RECOVER("")) ",{\"factorize\":{\"ratio\":0.7,\"scope\":\"global\"}},{\"train\":{\"epochs\":200," BATCH ADAM DISTILL("dense") "}}]},"
+	"\"sweep\":{\"folds\":2,\"grid\":[{\"parameter\":\"/recipe/steps/1/prune/sparsity\",\"values\":[0.3,0.5]}]},\"trial\":{\"variant\":1,\"fold\":2}}",
 };
 
 START_TEST(runs_of_a_sweep_go_on)
@@ -445,6 +508,7 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, killed_jobs_end_the_same, 0, N_JOBS);
+	tcase_add_loop_test(tc, another_net_is_made_again, 0, N_JOBS - FIRST_FACTORS);
 	tcase_add_loop_test(tc, runs_of_a_sweep_go_on, 0, (int)(sizeof trial_table / sizeof trial_table[0]));
 	tcase_add_test(tc, the_last_checkpoint_leads_to_the_end);
 	tcase_add_loop_test(tc, misfits_begin_anew, 0, (int)(sizeof misfit_table / sizeof misfit_table[0]));

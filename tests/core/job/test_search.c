@@ -226,6 +226,39 @@ START_TEST(an_analysis_tells_before_anything_runs)
 }
 END_TEST
 
+/* Factors are made of what is left there, too; ranks that only trained weights have are not guessed. */
+START_TEST(an_analysis_tells_of_factors)
+{
+	static const char *const jobs[] = {"\"ratio\":0.5,\"scope\":\"global\"", "\"energy\":0.99999"};
+	char job[1024];
+	json_t *v;
+
+	for (int k = 0; k < 2; k++) {
+		(void)snprintf(job, sizeof job, "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"recipe\":{\"steps\":[" TRAIN
+		    ",{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.25}},{\"factorize\":{%s}},{\"prune\":{\"sparsity\":0.5}}]}}", jobs[k]);
+		rig_forget(&r);
+		r.start.kind = "analyze";
+		r.start.job = job;
+		rig_input(&r, "model", "m", model, model_n);
+		rig_file(&r, "data", "tests/data/iris.csv");
+		ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+		v = rig_json(r.result);
+		ck_assert_uint_eq(json_array_size(json_object_get(v, "expected")), k == 0 ? 3 : 1);
+		ck_assert_double_lt(rig_num(v, "expected.0.macs"), 528);
+		if (k == 0) {
+			ck_assert_double_eq(rig_num(v, "expected.1.step"), 3);
+			ck_assert_double_le(rig_num(v, "expected.1.macs"), 0.5 * rig_num(v, "expected.0.macs"));
+			ck_assert_double_eq(rig_num(v, "expected.1.n_weights"), rig_num(v, "expected.1.n_nonzero_weights"));
+			ck_assert_double_lt(rig_num(v, "expected.1.file_bytes"), (double)model_n);
+			ck_assert_double_eq(rig_num(v, "expected.2.n_weights"), rig_num(v, "expected.1.n_weights"));
+			ck_assert_double_le(rig_num(v, "expected.2.n_nonzero_weights"), 0.5 * rig_num(v, "expected.2.n_weights") + 1);
+			ck_assert_double_lt(rig_num(v, "expected.2.packed_bytes"), rig_num(v, "expected.2.file_bytes"));
+		}
+		json_decref(v);
+	}
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/search");
@@ -242,6 +275,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, only_a_requirement_is_a_search);
 	tcase_add_test(t, no_validation_rows_no_search);
 	tcase_add_test(t, an_analysis_tells_before_anything_runs);
+	tcase_add_test(t, an_analysis_tells_of_factors);
 	suite_add_tcase(s, t);
 	return rig_main(s);
 }
