@@ -13,4 +13,8 @@
  * Not for files of IR version 3, where initializers are graph inputs as well, and those with model-local functions. */
 PARE_MUST_USE enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
 
+/* Adds to a rewrite, and to *n for each, an initializer for every parameter but one of those that share a tensor only because it is one number throughout
+ * (lift_shared.c). External values must be attached. What the copies take of a file is at most room bytes; what has none stays shared. */
+PARE_MUST_USE enum pare_code pare_lift_shared(const struct pare_model *m, size_t room, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
+
 #endif

@@ -48,7 +48,7 @@ enum pare_code job_watch(struct job_run *r, struct pare_err *err)
 		code = job_model_input(r->w, "teacher", &file, err);
 		if (code != PARE_OK)
 			return code;
-		code = pare_onnx_open(file, &r->teacher_own, &r->teacher_model, err);
+		code = pare_onnx_open(file, NULL, 0, &r->teacher_own, &r->teacher_model, err);
 		if (code == PARE_OK)
 			code = job_open_sizes(r, r->teacher_model, err);
 		if (code != PARE_OK)

@@ -209,12 +209,10 @@ enum pare_code job_describe_model(struct pare_buf *b, struct pare_span file, con
 	struct pare_err why;
 	struct pare_buf own;
 	size_t n_bytes = file.len;
-	enum pare_code code = pare_onnx_open(file, &own, &m, err);
+	enum pare_code code = pare_onnx_open(file, side, n_side, &own, &m, err);
 
 	for (int i = 0; i < n_side; i++)
 		n_bytes += side[i].bytes.len;
-	if (code == PARE_OK)
-		code = pare_onnx_attach(m, side, n_side, err);
 	if (code == PARE_OK)
 		code = pare_onnx_inventory(m, side, n_side, &v, err);
 	if (code == PARE_OK) {

@@ -83,11 +83,9 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 	enum pare_code code = job_model_files(r->w, "model", &r->file, r->side, &r->n_side, err);
 
 	if (code == PARE_OK)
-		code = pare_onnx_open(r->file, &r->own, &r->model, err);
-	if (code == PARE_OK)
 		code = job_check_side(r, err);
 	if (code == PARE_OK)
-		code = pare_onnx_attach(r->model, r->side, r->n_side, err);
+		code = pare_onnx_open(r->file, r->side, r->n_side, &r->own, &r->model, err);
 	if (code == PARE_OK)
 		code = job_open_sizes(r, r->model, err);
 	if (code == PARE_OK)

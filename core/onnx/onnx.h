@@ -19,19 +19,18 @@
  * "byte N"), PARE_E_MODEL (a graph that contradicts itself: where names the node or tensor), PARE_E_LIMIT, PARE_E_NOMEM. */
 PARE_MUST_USE enum pare_code pare_onnx_read(struct pare_span file, struct pare_model **out, struct pare_err *err);
 
-/* Reads a model to train or prune it: as pare_onnx_read, but weights in Constant nodes are initializers (core/graph/lift.h) and Loops that are
- * recurrent layers are GRU and RNN (loop.c). Where there are any, the model stands over *own, the file rewritten, which lives as long as the model does; else *own stays empty. own is
- * pare_buf_done by the caller in any case. */
-PARE_MUST_USE enum pare_code pare_onnx_open(struct pare_span file, struct pare_buf *own, struct pare_model **out, struct pare_err *err);
+/* Reads a model to train or prune it: as pare_onnx_read, but weights in Constant nodes are initializers, layers that share a tensor only because their parameters
+ * were equal have their own (core/graph/lift.h), Loops that are recurrent layers are GRU and RNN (loop.c), and initializers whose values are external
+ * have them: they are like any other in memory, while pare_onnx_write leaves them where they were unless they are replaced. Where anything had to be changed, the model stands
+ * over *own, the file rewritten; else *own stays empty. own, which is pare_buf_done by the caller in any case, and the files live as long as the model does. Errors as of
+ * pare_onnx_read, and of pare_onnx_inventory for external data. */
+PARE_MUST_USE enum pare_code pare_onnx_open(struct pare_span file, const struct pare_side_file *files, int n_files, struct pare_buf *own, struct pare_model **out,
+    struct pare_err *err);
 
 /* The floating-point tensors of a model that has been read and of the data files beside it (in subgraphs and functions, too), and who reads
  * them; out is pare_inventory_done by the caller. PARE_E_MODEL, naming the tensor, where external data are missing, in a directory, past the end
  * of their file or overlapping; PARE_E_LIMIT. */
 PARE_MUST_USE enum pare_code pare_onnx_inventory(const struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_inventory *out, struct pare_err *err);
-
-/* Gives initializers whose values are external those values; from then on they are like any other in memory, while pare_onnx_write leaves
- * them where they were unless they are replaced. The files must live as long as the model. Errors as above. */
-PARE_MUST_USE enum pare_code pare_onnx_attach(struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_err *err);
 
 /* Writes file number `file` of the model anew (0: the model itself) in pieces, from start to end: its bytes, and zeros for what keep says
  * is not kept. keep fills room for weights [first, first + n) of tensor p, or returns NULL for all; the sink must not fail silently.

@@ -1,20 +1,39 @@
-/* Reading and lifting in one: the file is read, and if weights stand in Constant nodes, or a Loop is a recurrent layer, it is written anew and read again. */
+/* Reading and lifting in one. What is lifted is written anew and read again, twice where it must be: whether layers share a tensor of one number throughout
+ * is seen once all weights are initializers and have their values. */
 #include "core/base/num.h"
 #include "core/graph/lift.h"
 #include "core/onnx/loop_priv.h"
 #include "core/onnx/onnx.h"
+#include "core/onnx/read_priv.h"
 
 #define MIN_IR_VERSION 4
+#define EXTRA ((size_t)1 << 20)
+
+struct opening {
+	struct pare_model *m;
+	struct pare_buf *own;
+	const struct pare_side_file *files;
+	int n_files;
+	size_t room; /* what copies of shared tensors may take: as much as all files */
+	struct pare_err *err;
+};
 
 /* What is rewritten is about as long as the file: typed fields (varints) become raw data, at most 4 times as long. */
-static enum pare_code write_lifted(const struct pare_model *m, const struct pare_rewrite *rw, struct pare_buf *own, struct pare_err *err)
+static enum pare_code take_rewritten(struct opening *o, const struct pare_rewrite *rw)
 {
+	struct pare_buf out;
+	enum pare_code code;
 	size_t cap;
 
-	if (!pare_mul_size(m->file.len, 4, &cap) || !pare_add_size(cap, (size_t)1 << 20, &cap))
-		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
-	pare_buf_init(own, cap);
-	return pare_onnx_rewrite(m, rw, own, err);
+	if (!pare_mul_size(o->m->file.len, 4, &cap) || !pare_add_size(cap, o->room, &cap) || !pare_add_size(cap, EXTRA, &cap))
+		return pare_err_set(o->err, PARE_E_LIMIT, NULL, "the model is too large");
+	pare_buf_init(&out, cap);
+	code = pare_onnx_rewrite(o->m, rw, &out, o->err);
+	pare_model_free(o->m);
+	o->m = NULL;
+	pare_buf_done(o->own);
+	*o->own = out;
+	return code == PARE_OK ? pare_onnx_read((struct pare_span){(const uint8_t *)out.data, out.len}, &o->m, o->err) : code;
 }
 
 static bool may_lift(const struct pare_model *m)
@@ -26,39 +45,57 @@ static bool may_lift(const struct pare_model *m)
 	return may;
 }
 
-static enum pare_code lift(const struct pare_model *m, struct pare_buf *own, struct pare_err *err)
+static enum pare_code lift(struct opening *o)
 {
 	struct pare_rewrite rw;
 	size_t n = 0;
-	enum pare_code code = pare_rewrite_init(&rw, m, err);
+	enum pare_code code = pare_rewrite_init(&rw, o->m, o->err);
 
 	if (code != PARE_OK)
 		return code;
-	code = pare_lift_weights(m, &rw, &n, err);
+	code = pare_lift_weights(o->m, &rw, &n, o->err);
 	if (code == PARE_OK)
-		code = pare_lift_loops(m, &rw, &n, err);
+		code = pare_lift_loops(o->m, &rw, &n, o->err);
 	if (code == PARE_OK && n > 0)
-		code = write_lifted(m, &rw, own, err);
+		code = take_rewritten(o, &rw);
 	pare_rewrite_done(&rw);
 	return code;
 }
 
-enum pare_code pare_onnx_open(struct pare_span file, struct pare_buf *own, struct pare_model **out, struct pare_err *err)
+static enum pare_code untie(struct opening *o)
 {
-	struct pare_model *m = NULL;
-	enum pare_code code = pare_onnx_read(file, &m, err);
+	struct pare_rewrite rw;
+	size_t n = 0;
+	enum pare_code code = pare_rewrite_init(&rw, o->m, o->err);
+
+	if (code != PARE_OK)
+		return code;
+	code = pare_lift_shared(o->m, o->room, &rw, &n, o->err);
+	if (code == PARE_OK && n > 0)
+		code = take_rewritten(o, &rw);
+	pare_rewrite_done(&rw);
+	return code == PARE_OK && n > 0 ? pare_onnx_attach(o->m, o->files, o->n_files, o->err) : code;
+}
+
+enum pare_code pare_onnx_open(struct pare_span file, const struct pare_side_file *files, int n_files, struct pare_buf *own, struct pare_model **out, struct pare_err *err)
+{
+	struct opening o = {.own = own, .files = files, .n_files = n_files, .room = EXTRA, .err = err};
+	enum pare_code code = pare_onnx_read(file, &o.m, err);
+	bool may = code == PARE_OK && may_lift(o.m);
 
 	pare_buf_init(own, 0);
-	if (code == PARE_OK && may_lift(m))
-		code = lift(m, own, err);
-	if (code == PARE_OK && own->len > 0) {
-		pare_model_free(m);
-		m = NULL;
-		code = pare_onnx_read((struct pare_span){(const uint8_t *)own->data, own->len}, &m, err);
-	}
+	for (int i = -1; i < n_files && code == PARE_OK; i++)
+		if (!pare_add_size(o.room, i < 0 ? file.len : files[i].bytes.len, &o.room))
+			code = pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
+	if (code == PARE_OK && may)
+		code = lift(&o);
 	if (code == PARE_OK)
-		*out = m;
+		code = pare_onnx_attach(o.m, files, n_files, err);
+	if (code == PARE_OK && may)
+		code = untie(&o);
+	if (code == PARE_OK)
+		*out = o.m;
 	else
-		pare_model_free(m);
+		pare_model_free(o.m);
 	return code;
 }

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct pare_buf own;
 
 	pare_mem_set(&small);
-	if (pare_onnx_open((struct pare_span){data, n}, &own, &m, &err) != PARE_OK && err.message[0] == '\0')
+	if (pare_onnx_open((struct pare_span){data, n}, NULL, 0, &own, &m, &err) != PARE_OK && err.message[0] == '\0')
 		abort();
 	(void)(m != NULL && pare_model_open_rows(m, 4, &err));
 	for (int training = 0; training < 2 && m != NULL; training++)

@@ -104,7 +104,7 @@ static struct pare_model *open_model(const char *path)
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)
 		die("the model cannot be mapped");
-	must(pare_onnx_open((struct pare_span){p, (size_t)st.st_size}, &own, &m, &err));
+	must(pare_onnx_open((struct pare_span){p, (size_t)st.st_size}, NULL, 0, &own, &m, &err));
 	return m;
 }
 

@@ -75,7 +75,7 @@ static void lifted_check(struct lifted *l, const char *dir, const char *name, co
 
 	l->len = lifted_load(dir, name, "onnx", l->file);
 	l->n_numbers = lifted_load(dir, name, "f32", l->numbers) / sizeof(float);
-	ck_assert_int_eq(pare_onnx_open((struct pare_span){l->file, l->len}, &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open((struct pare_span){l->file, l->len}, NULL, 0, &own, &m, &err), PARE_OK);
 	ck_assert_int_eq(lifted_count(m, from), 0);
 	check(m, row);
 	lifted_numbers(l, name, m, gradient_error);

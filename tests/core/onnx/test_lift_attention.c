@@ -47,7 +47,7 @@ static void check_refused(const char *name, const char *from, const char *to, si
 			n_changed++;
 		}
 	ck_assert_uint_gt(n_changed, 0);
-	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, NULL, 0, &own, &m, &err), PARE_OK);
 	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_E_UNSUPPORTED_OP);
 	ck_assert_msg(strstr(err.message, op) != NULL, "%s", err.message);
 	pare_model_free(m);

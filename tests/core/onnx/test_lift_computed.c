@@ -228,7 +228,7 @@ START_TEST(computed_weights_are_initializers)
 	gb_output(b, "y");
 	pare_buf_init(&file, 1 << 20);
 	graph_onnx(gb_model(b), &file);
-	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)file.data, file.len}, &own, &m, &err) == PARE_OK, "%s: %s", err.where, err.message);
+	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)file.data, file.len}, NULL, 0, &own, &m, &err) == PARE_OK, "%s: %s", err.where, err.message);
 	ck_assert_msg(m->graph.n_inits == case_table[_i].n_inits && m->graph.n_nodes == case_table[_i].n_nodes, "%s: %d initializers, %d nodes", case_table[_i].name,
 	    m->graph.n_inits, m->graph.n_nodes);
 	ck_assert_int_eq(graph_onnx_stale_infos(m), 0);
@@ -260,7 +260,7 @@ START_TEST(no_memory)
 		struct pare_buf own;
 
 		fail_alloc_install(n + 1);
-		code = pare_onnx_open((struct pare_span){(const uint8_t *)file.data, file.len}, &own, &m, NULL);
+		code = pare_onnx_open((struct pare_span){(const uint8_t *)file.data, file.len}, NULL, 0, &own, &m, NULL);
 		pare_model_free(m);
 		pare_buf_done(&own);
 		ck_assert_int_eq(fail_alloc_live(), 0);

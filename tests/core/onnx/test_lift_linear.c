@@ -73,7 +73,7 @@ START_TEST(linear_models_become_products)
 	struct pare_model_counts c;
 	struct pare_err err = {0};
 
-	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, NULL, 0, &own, &m, &err), PARE_OK);
 	ck_assert_int_eq(pare_model_count(m, &c, &err), PARE_OK);
 	ck_assert_int_eq(c.n_weights, model_table[_i].n_weights);
 	check_numbers(name, m, numbers, n_numbers);
@@ -102,7 +102,7 @@ START_TEST(texts_out_of_order_stay)
 
 	ck_assert_ptr_nonnull(labels);
 	labels[2] = 'z';
-	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, NULL, 0, &own, &m, &err), PARE_OK);
 	ck_assert_uint_eq(own.len, 0);
 	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_E_UNSUPPORTED_OP);
 	ck_assert_ptr_nonnull(strstr(err.message, "LinearClassifier"));

@@ -62,7 +62,7 @@ static int loops_after(const char *name, const char *from, const void *to, size_
 			n_changed++;
 		}
 	ck_assert(from == NULL || n_changed > 0);
-	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, NULL, 0, &own, &m, &err), PARE_OK);
 	n_loops = lifted_count(m, "Loop");
 	pare_model_free(m);
 	pare_buf_done(&own);
@@ -99,7 +99,7 @@ START_TEST(other_loops_are_refused_by_name)
 	struct pare_err err = {0};
 	size_t len = lifted_load(ROOT, "masked", "onnx", file);
 
-	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open((struct pare_span){file, len}, NULL, 0, &own, &m, &err), PARE_OK);
 	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_E_UNSUPPORTED_OP);
 	ck_assert_ptr_nonnull(strstr(err.message, "Loop"));
 	pare_model_free(m);
@@ -121,7 +121,7 @@ START_TEST(damaged_loops_are_harmless)
 
 			memcpy(bad, file, len);
 			bad[i] = (uint8_t)(bad[i] ^ (1u << bit));
-			if (pare_onnx_open((struct pare_span){bad, len}, &own, &m, &err) == PARE_OK)
+			if (pare_onnx_open((struct pare_span){bad, len}, NULL, 0, &own, &m, &err) == PARE_OK)
 				pare_model_free(m);
 			pare_buf_done(&own);
 		}
@@ -229,7 +229,7 @@ START_TEST(layers_called_twice_are_one)
 	pare_buf_init(&out, 2 * LIFTED_MAX);
 	ck_assert_int_eq(pare_onnx_read((struct pare_span){file, len}, &m, &err), PARE_OK);
 	write_twice(&out, m, _i == 1);
-	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)out.data, out.len}, &own, &twice, &err) == PARE_OK, "%s: %s", err.where, err.message);
+	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)out.data, out.len}, NULL, 0, &own, &twice, &err) == PARE_OK, "%s: %s", err.where, err.message);
 	ck_assert_int_eq(lifted_count(twice, "GRU"), 2);
 	ck_assert_int_eq(lifted_count(twice, "Loop"), 0);
 	for (int32_t i = 0; i < twice->graph.n_nodes; i++)
@@ -259,7 +259,7 @@ START_TEST(memory_may_end_anywhere)
 		enum pare_code code;
 
 		fail_alloc_install(nth);
-		code = pare_onnx_open((struct pare_span){file, len}, &own, &m, &err);
+		code = pare_onnx_open((struct pare_span){file, len}, NULL, 0, &own, &m, &err);
 		n = fail_alloc_count();
 		if (code == PARE_OK)
 			pare_model_free(m);

@@ -79,7 +79,7 @@ START_TEST(weights_become_initializers)
 	float doubled[8];
 
 	product(&b, 8);
-	ck_assert_int_eq(pare_onnx_open(model_span(&b), &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open(model_span(&b), NULL, 0, &own, &m, &err), PARE_OK);
 	ck_assert_int_eq(m->graph.n_inits, 1);
 	ck_assert_int_eq(m->graph.n_nodes, 3); /* s is a factor of plain arithmetic */
 	ck_assert_str_eq(m->graph.values[m->graph.inits[0]].name, "w");
@@ -112,7 +112,7 @@ START_TEST(old_files_stay)
 	struct pare_err err = {0};
 
 	product(&b, 3);
-	ck_assert_int_eq(pare_onnx_open(model_span(&b), &own, &m, &err), PARE_OK);
+	ck_assert_int_eq(pare_onnx_open(model_span(&b), NULL, 0, &own, &m, &err), PARE_OK);
 	ck_assert_uint_eq(own.len, 0);
 	ck_assert_int_eq(m->graph.n_inits, 0);
 	check_result(m, 0, 1);
@@ -128,7 +128,7 @@ START_TEST(errors_are_those_of_reading)
 	struct pare_model *m = NULL;
 	struct pare_err err = {0};
 
-	ck_assert_int_eq(pare_onnx_open((struct pare_span){(const uint8_t *)"\xff", 1}, &own, &m, &err), PARE_E_SYNTAX);
+	ck_assert_int_eq(pare_onnx_open((struct pare_span){(const uint8_t *)"\xff", 1}, NULL, 0, &own, &m, &err), PARE_E_SYNTAX);
 	ck_assert_ptr_null(m);
 	pare_buf_done(&own);
 }

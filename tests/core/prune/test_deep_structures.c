@@ -130,7 +130,7 @@ static void open_deep(struct deep *d, bool folded)
 
 	pare_buf_init(&d->file, (size_t)256 << 20);
 	write_model(&d->file, folded);
-	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)d->file.data, d->file.len}, &d->own, &d->m, &err) == PARE_OK, "%s: %s", err.where, err.message);
+	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)d->file.data, d->file.len}, NULL, 0, &d->own, &d->m, &err) == PARE_OK, "%s: %s", err.where, err.message);
 	ck_assert_msg(pare_net_new(d->m, &opt, &d->net, &err) == PARE_OK, "%s: %s", err.where, err.message);
 }
 
@@ -154,7 +154,7 @@ static void ck_shrunk(struct deep *d, const struct pare_cut *cut, int64_t n_weig
 	ck_assert_msg(pare_shrink(d->net, d->m, cut, NULL, &rw, &err) == PARE_OK, "%s", err.message);
 	ck_assert_int_eq(pare_onnx_rewrite(d->m, &rw, &file, &err), PARE_OK);
 	pare_rewrite_done(&rw);
-	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)file.data, file.len}, &own, &m, &err) == PARE_OK, "%s: %s", err.where, err.message);
+	ck_assert_msg(pare_onnx_open((struct pare_span){(const uint8_t *)file.data, file.len}, NULL, 0, &own, &m, &err) == PARE_OK, "%s: %s", err.where, err.message);
 	for (int32_t i = 0; i < m->graph.n_inits; i++) {
 		const struct pare_tensor *t = m->graph.values[m->graph.inits[i]].init;
 
