@@ -56,6 +56,32 @@ enum pare_code pare_factorize_find(const struct pare_model *m, const struct pare
 	return PARE_OK;
 }
 
+/* n: layers that there are. */
+static enum pare_code refuse(int n, struct pare_err *err)
+{
+	return pare_err_set(err, PARE_E_INVALID, NULL, n > 0 ? "no layer gets cheaper: a rank r of an m x n matrix must be below m n / (m + n)"
+	                                                     : "there is nothing to factorize: no Gemm, MatMul or Conv has a float initializer of its own as its weight, or all are excluded");
+}
+
+/* A rank is too large for a matrix, and for any smaller one, whatever stands in it; three factors may be cheap where two are not. */
+enum pare_code pare_factorize_check(const struct pare_model *m, const struct pare_factorize_options *opt, struct pare_err *err)
+{
+	struct pare_factor *layers = NULL;
+	bool possible = false;
+	int n;
+	enum pare_code code = pare_factorize_find(m, opt, &layers, &n, err);
+
+	for (int i = 0; i < n && code == PARE_OK; i++) {
+		struct pare_factor l = layers[i];
+		const struct pare_window win = pare_window_of(&m->graph.nodes[l.node], m->graph.values[l.weight].init);
+
+		l.rank = (int64_t)opt->amount;
+		possible |= opt->by != PARE_FACTOR_RANK || pare_factor_is_tucker(opt, &l, &win) || pare_factor_is_cheaper(&win, &l);
+	}
+	pare_free(layers);
+	return code == PARE_OK && !possible ? refuse(n, err) : code;
+}
+
 /* --- writing */
 
 struct factorizer {
@@ -301,7 +327,6 @@ enum pare_code pare_factorize(const struct pare_model *m, const struct pare_fact
 	if (code == PARE_OK && n_done > 0 && opt->global)
 		code = pare_factor_check_budget(m, opt, layers, n, err);
 	if (code == PARE_OK && n_done == 0)
-		return pare_err_set(err, PARE_E_INVALID, NULL, n > 0 ? "no layer gets cheaper: a rank r of an m x n matrix must be below m n / (m + n)"
-		                                                     : "there is nothing to factorize: no Gemm, MatMul or Conv has a float initializer of its own as its weight, or all are excluded");
+		return refuse(n, err);
 	return code;
 }

@@ -50,6 +50,8 @@ struct pare_factor {
 /* The layers that could be factorized: their weight is a float initializer that nothing else reads. *out is pare_free'd by the caller; may be none. */
 PARE_MUST_USE enum pare_code pare_factorize_find(const struct pare_model *m, const struct pare_factorize_options *opt, struct pare_factor **out, int *out_n,
     struct pare_err *err);
+/* What can be told of any weights that the model may get and of any structures that it may lose: PARE_E_INVALID when no layer can get cheaper. */
+PARE_MUST_USE enum pare_code pare_factorize_check(const struct pare_model *m, const struct pare_factorize_options *opt, struct pare_err *err);
 /* Decides the ranks and gives the changed graph; *out is pare_rewrite_done by the caller in any case. PARE_E_INVALID when no layer gets cheaper,
  * PARE_E_NONFINITE names a weight with NaN or infinity, PARE_E_CANCELED. */
 PARE_MUST_USE enum pare_code pare_factorize(const struct pare_model *m, const struct pare_factorize_options *opt, struct pare_factor *layers, int n,

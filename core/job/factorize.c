@@ -80,9 +80,10 @@ static enum pare_code common_step(struct job_run *r, const struct pare_args **ou
 	return PARE_OK;
 }
 
-enum pare_code job_check_factorize(const struct job_run *r, struct pare_err *err)
+enum pare_code job_check_factorize(const struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
 	const struct pare_graph *g = &r->model->graph;
+	struct pare_factorize_options o;
 	char label[LABEL_MAX];
 
 	if (r->n_side > 0)
@@ -93,7 +94,8 @@ enum pare_code job_check_factorize(const struct job_run *r, struct pare_err *err
 				pare_node_label(g, i, label, sizeof label);
 				return pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "node \"%s\" holds a graph of its own, which may read the weights", label);
 			}
-	return PARE_OK;
+	options(args, &o);
+	return pare_factorize_check(r->model, &o, err);
 }
 
 /* How often each layer multiplies, from a net that is made for this alone. */
@@ -138,7 +140,7 @@ enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err)
 
 	if (code != PARE_OK || args == NULL)
 		return code;
-	code = job_check_factorize(r, err);
+	code = job_check_factorize(r, args, err);
 	if (code == PARE_OK) {
 		r->factored.source = r->model;
 		r->model = NULL;

@@ -363,8 +363,8 @@ double job_factorize_units(const struct job_run *r, size_t step);
 PARE_MUST_USE enum pare_code job_factorize(struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* r->model becomes the factorized one, if the recipe says so. */
 PARE_MUST_USE enum pare_code job_factorize_model(struct job_run *r, struct pare_err *err);
-/* Can the model be factorized? */
-PARE_MUST_USE enum pare_code job_check_factorize(const struct job_run *r, struct pare_err *err);
+/* Can the model be factorized, as far as can be told without its trained weights? */
+PARE_MUST_USE enum pare_code job_check_factorize(const struct job_run *r, const struct pare_args *args, struct pare_err *err);
 /* A factorize step that is not the first: was it before that step? The job's net, as it is trained and cut, becomes the factorized one, and after an error is
  * what it was; and it becomes the uploaded one again, if it is not. */
 bool job_factorized_later(const struct job_run *r, size_t step);

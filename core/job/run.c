@@ -163,7 +163,7 @@ static enum pare_code check_steps(struct job_run *r, struct pare_err *err)
 
 		if (check_training(r, job_training(s), err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s%s", i, name, prune ? "/recover" : "");
-		if (i > 0 && strcmp(name, "factorize") == 0 && job_check_factorize(r, err) != PARE_OK)
+		if (i > 0 && strcmp(name, "factorize") == 0 && job_check_factorize(r, s, err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);
 		if (strcmp(name, "quantize") == 0 && job_check_quantize(r, s, err) != PARE_OK)
 			return pare_err_at(err, "/recipe/steps/%zu/%s", i, name);

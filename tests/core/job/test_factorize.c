@@ -324,6 +324,41 @@ START_TEST(refused_with_the_reason)
 }
 END_TEST
 
+/* What no training and no pruning can change is refused before both, and by a dry run; what only the weights decide is not. */
+static const struct {
+	const char *step, *says; /* NULL: a dry run cannot tell */
+} vain_table[] = {
+    {"{\"factorize\":{\"rank\":10}}", "no layer gets cheaper"},
+    {"{\"factorize\":{\"ratio\":0.5,\"exclude\":[\"fc*\"]}}", "nothing to factorize"},
+    {"{\"factorize\":{\"energy\":0.999999}}", NULL},
+    {"{\"factorize\":{\"rank\":9}}", NULL},
+};
+
+START_TEST(known_before_training)
+{
+	static const char *const kinds[] = {"analyze", "run"};
+	enum pare_code code;
+	char job[1024];
+
+	(void)snprintf(job, sizeof job, JOB(TRAIN "," CHANNELS("") ",%s"), vain_table[_i].step);
+	for (int k = 0; k < (vain_table[_i].says != NULL ? 2 : 1); k++) {
+		rig_forget(&r);
+		pare_buf_reset(&r.events);
+		r.start.kind = kinds[k];
+		r.start.job = job;
+		rig_input(&r, "model", "m", model, model_n);
+		rig_file(&r, "data", "tests/data/iris.csv");
+		code = rig_go(&r);
+		ck_assert_msg((code == PARE_OK) == (vain_table[_i].says == NULL), "%s: %s", r.err.where, r.err.message);
+		if (code == PARE_OK)
+			continue;
+		ck_assert_str_eq(r.err.where, "/recipe/steps/2/factorize");
+		ck_assert_msg(strstr(r.err.message, vain_table[_i].says) != NULL, "%s", r.err.message);
+		ck_assert_ptr_null(strstr(r.events.data, "\"baseline\""));
+	}
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("core/job/factorize");
@@ -341,6 +376,7 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(t, structures_leave_before_factors, 0, (int)(sizeof shrunk_table / sizeof shrunk_table[0]));
 	tcase_add_loop_test(t, both_teachers_are_there, 0, (int)(sizeof taught_after / sizeof taught_after[0]));
 	tcase_add_test(t, budgets_can_be_searched);
+	tcase_add_loop_test(t, known_before_training, 0, (int)(sizeof vain_table / sizeof vain_table[0]));
 	tcase_add_loop_test(t, refused_with_the_reason, 0, (int)(sizeof bad_table / sizeof bad_table[0]));
 	suite_add_tcase(s, t);
 	return rig_main(s);
