@@ -498,6 +498,37 @@ START_TEST(forgeries_do_no_harm)
 }
 END_TEST
 
+/* What the fuzzer of checkpoints begins with are checkpoints: of an older format it would never get past the version. */
+START_TEST(seeds_are_of_this_format)
+{
+	DIR *d = opendir("tests/fuzz/corpus/checkpoint");
+	struct pare_checkpoint c;
+	struct dirent *e;
+	int n_read = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d)) != NULL) {
+		char name[320], *bytes;
+		uint8_t *aligned;
+		size_t n;
+
+		if (e->d_name[0] == '.')
+			continue;
+		(void)snprintf(name, sizeof name, "tests/fuzz/corpus/checkpoint/%s", e->d_name);
+		bytes = rig_read(name, &n);
+		aligned = pare_alloc_aligned(n);
+		ck_assert_ptr_nonnull(aligned);
+		memcpy(aligned, bytes, n);
+		ck_assert_msg(pare_checkpoint_read((struct pare_span){aligned, n}, &c, &r.err) == PARE_OK, "%s: %s; make new ones with tests/fuzz/checkpoints.py", name, r.err.message);
+		pare_free(aligned);
+		free(bytes);
+		n_read++;
+	}
+	(void)closedir(d);
+	ck_assert_int_ge(n_read, 5);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("resume");
@@ -515,6 +546,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, damage_begins_anew);
 	tcase_add_test(tc, another_version_begins_anew);
 	tcase_add_loop_test(tc, forgeries_do_no_harm, 0, N_JOBS);
+	tcase_add_test(tc, seeds_are_of_this_format);
 	suite_add_tcase(s, tc);
 	return rig_main(s);
 }
