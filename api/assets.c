@@ -348,7 +348,7 @@ enum pare_code api_get_dataset(struct api_exchange *x, struct pare_err *err)
 /* The parts of info that describe the graph; a model whose inspection lacks one has null there. */
 static void write_graph(struct api_exchange *x, const struct store_asset *a)
 {
-	static const char *const parts[] = {"inputs", "outputs", "operators", "layers"};
+	static const char *const parts[] = {"inputs", "outputs", "operators", "layers", "left_out"};
 
 	api_json_open(&x->out, NULL, '{');
 	api_json_str(&x->out, "object", "graph");

@@ -13,6 +13,7 @@
 static void write_warnings(struct pare_buf *b, const json_t *info, int n_prunable)
 {
 	const json_t *reason = json_object_get(info, "reason");
+	json_int_t n_unlisted = json_integer_value(json_object_get(json_object_get(info, "left_out"), "layers"));
 
 	api_json_open(b, "warnings", '[');
 	if (!json_is_true(json_object_get(info, "executable"))) {
@@ -21,6 +22,14 @@ static void write_warnings(struct pare_buf *b, const json_t *info, int n_prunabl
 		pare_buf_init(&text, 4096);
 		(void)pare_buf_printf(&text, "It cannot be executed here (%.300s): its weights can be pruned by magnitude, random and lamp, without data.", json_string_value(json_object_get(reason, "message")));
 		api_json_str(b, NULL, text.failed ? "It cannot be executed here." : text.data);
+		pare_buf_done(&text);
+	}
+	if (n_unlisted > 0) {
+		struct pare_buf text;
+
+		pare_buf_init(&text, 4096);
+		(void)pare_buf_printf(&text, "The list is not whole: %" JSON_INTEGER_FORMAT " of the model's tensors have no place in it. They are pruned like all others.", n_unlisted);
+		api_json_str(b, NULL, text.failed ? "The list is not whole." : text.data);
 		pare_buf_done(&text);
 	}
 	if (n_prunable == 0)

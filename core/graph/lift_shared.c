@@ -101,6 +101,16 @@ static bool is_use(const struct pare_op *op, int k, const struct pare_tensor *t)
 	return is_vector(t) || (k == 1 && strcmp(op->name, "PRelu") == 0);
 }
 
+/* Does it read a tensor at all? Rows are looked up one by one. */
+static bool has_root(const struct untier *u, const struct pare_node *n)
+{
+	bool has = false;
+
+	for (int k = 0; k < n->n_in && !is_identity(n); k++)
+		has |= n->in[k] >= 0 && u->root[n->in[k]] >= 0;
+	return has;
+}
+
 static void look_at_readers(struct untier *u)
 {
 	for (int32_t i = 0; i < u->g->n_inits; i++) {
@@ -111,7 +121,7 @@ static void look_at_readers(struct untier *u)
 	}
 	for (int32_t i = 0; i < u->g->n_nodes; i++) {
 		const struct pare_node *n = &u->g->nodes[i];
-		const struct pare_op *op = op_of(u, n);
+		const struct pare_op *op = has_root(u, n) ? op_of(u, n) : NULL;
 
 		for (int k = 0; k < n->n_attrs; k++)
 			u->bodies |= n->attrs[k].type == PARE_ATTR_GRAPH || n->attrs[k].type == PARE_ATTR_OTHER;
@@ -315,7 +325,7 @@ static void list_uses(struct untier *u)
 
 	for (int32_t i = 0; i < u->g->n_nodes; i++) {
 		const struct pare_node *n = &u->g->nodes[i];
-		const struct pare_op *op = op_of(u, n);
+		const struct pare_op *op = has_root(u, n) ? op_of(u, n) : NULL;
 
 		for (int k = 0; k < n->n_in; k++) {
 			int32_t v = n->in[k];

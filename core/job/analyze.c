@@ -17,6 +17,9 @@
 #define LEAST_ROWS 32
 #define MOST_ROWS 1024
 #define TIME_NS INT64_C(300000000)
+/* Of lists, together less than a message has. */
+#define LAYERS_BYTES ((size_t)5 << 19)
+#define OUTLINE_BYTES ((size_t)1 << 19)
 
 /* The step that says how weights are scored: the first that removes some. */
 static const struct pare_args *removing_step(const struct job_run *r)
@@ -80,7 +83,6 @@ static void write_layer(const struct job_run *r, const struct job_search *s, str
 {
 	const struct pare_param_info *p = pare_net_param(r->net, i);
 
-	pare_json_sep(b);
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", p->name);
 	pare_json_key_raw(b, "shape", "[");
@@ -104,6 +106,26 @@ static void write_layer(const struct job_run *r, const struct job_search *s, str
 	pare_buf_str(b, "}");
 }
 
+/* Where there are too many, what can be pruned comes first. */
+static void write_layers(const struct job_run *r, const struct job_search *s, struct pare_buf *b, struct job_list *list)
+{
+	int n = pare_net_n_params(r->net);
+
+	job_list_begin(list, b, "layers", LAYERS_BYTES);
+	for (int i = 0; i < n; i++) {
+		write_layer(r, s, job_list_entry(list), i);
+		job_list_add(list);
+	}
+	if (job_list_again(list))
+		for (int i = 0; i < 2 * n; i++) {
+			if (pare_net_param(r->net, i % n)->prunable != (i < n))
+				continue;
+			write_layer(r, s, job_list_entry(list), i % n);
+			job_list_add(list);
+		}
+	job_list_end(list);
+}
+
 /* --- structures */
 
 static enum pare_code find_structures(struct job_run *r, struct pare_err *err)
@@ -118,13 +140,13 @@ static enum pare_code find_structures(struct job_run *r, struct pare_err *err)
 	return job_check_canceled(r->w, err);
 }
 
-static enum pare_code write_groups(const struct job_run *r, struct pare_buf *b, struct pare_err *err)
+static enum pare_code write_groups(const struct job_run *r, struct pare_buf *b, struct job_list lists[2], struct pare_err *err)
 {
 	struct job_outline o;
 	enum pare_code code = job_outline_new(r, &o, err);
 
 	if (code == PARE_OK)
-		job_write_outline(&o, b);
+		job_write_outline(&o, b, OUTLINE_BYTES, lists);
 	job_outline_done(&o);
 	return code;
 }
@@ -248,6 +270,7 @@ static enum pare_code write_work(struct job_run *r, struct pare_buf *b, struct p
 
 static enum pare_code analyze(struct job_run *r, struct job_search *s, struct pare_buf *b, struct pare_err *err)
 {
+	struct job_list lists[3] = {{.key = NULL}};
 	enum pare_code code = find_sensitivities(r, s, err);
 
 	if (code != PARE_OK)
@@ -261,12 +284,10 @@ static enum pare_code analyze(struct job_run *r, struct job_search *s, struct pa
 	pare_json_key_int(b, "macs", pare_net_macs(r->net));
 	pare_json_key_int(b, "file_bytes", (int64_t)r->file.len);
 	pare_json_key_int(b, "sensitivity_rows", s->n_layers > 0 ? (int64_t)s->quick_rows : 0);
-	pare_json_key_raw(b, "layers", "[");
-	for (int i = 0; i < pare_net_n_params(r->net); i++)
-		write_layer(r, s, b, i);
-	pare_buf_str(b, "]");
+	write_layers(r, s, b, &lists[0]);
 	if (r->cut.gone != NULL)
-		code = write_groups(r, b, err);
+		code = write_groups(r, b, &lists[1], err);
+	job_write_left_out(b, lists, 3);
 	if (code == PARE_OK)
 		code = write_work(r, b, err);
 	if (code == PARE_OK)

@@ -6,11 +6,16 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/graph/graph_priv.h"
 #include "core/graph/names.h"
 #include "core/graph/net_view.h"
 #include "core/job/job_priv.h"
 #include "core/onnx/onnx.h"
 #include "core/recipe/json_text.h"
+
+/* Bytes of lists, together less than a message has. */
+#define SHORT_LIST ((size_t)256 << 10)
+#define LONG_LIST ((size_t)3 << 20)
 
 /* Names of tensor types as the Open Inference Protocol spells them. */
 static const char *oip_type(int dtype)
@@ -39,21 +44,21 @@ static void write_shape(struct pare_buf *b, const char *key, int n_dims, const i
 	pare_buf_str(b, "]");
 }
 
-static void write_values(struct pare_buf *b, const char *key, const struct pare_graph *g, const int32_t *list, int32_t n)
+static void write_values(struct pare_buf *b, struct job_list *list, const char *key, const struct pare_graph *g, const int32_t *values, int32_t n)
 {
-	pare_json_key(b, key);
-	pare_buf_str(b, "[");
+	job_list_begin(list, b, key, SHORT_LIST);
 	for (int32_t i = 0; i < n; i++) {
-		const struct pare_value *v = &g->values[list[i]];
+		const struct pare_value *v = &g->values[values[i]];
+		struct pare_buf *e = job_list_entry(list);
 
-		pare_json_sep(b);
-		pare_buf_str(b, "{");
-		pare_json_key_str(b, "name", v->name);
-		pare_json_key_str(b, "datatype", oip_type(v->dtype));
-		write_shape(b, "shape", v->n_dims, v->dims);
-		pare_buf_str(b, "}");
+		pare_buf_str(e, "{");
+		pare_json_key_str(e, "name", v->name);
+		pare_json_key_str(e, "datatype", oip_type(v->dtype));
+		write_shape(e, "shape", v->n_dims, v->dims);
+		pare_buf_str(e, "}");
+		job_list_add(list);
 	}
-	pare_buf_str(b, "]");
+	job_list_end(list);
 }
 
 static int by_text(const void *a, const void *b)
@@ -61,7 +66,7 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static enum pare_code write_operators(struct pare_buf *b, const struct pare_graph *g, struct pare_err *err)
+static enum pare_code write_operators(struct pare_buf *b, struct job_list *list, const struct pare_graph *g, struct pare_err *err)
 {
 	const char **ops = pare_calloc((size_t)g->n_nodes + 1, sizeof *ops);
 
@@ -70,20 +75,22 @@ static enum pare_code write_operators(struct pare_buf *b, const struct pare_grap
 	for (int32_t i = 0; i < g->n_nodes; i++)
 		ops[i] = g->nodes[i].op_type;
 	qsort(ops, (size_t)g->n_nodes, sizeof *ops, by_text);
-	pare_json_key(b, "operators");
-	pare_buf_str(b, "[");
+	job_list_begin(list, b, "operators", SHORT_LIST);
 	for (int32_t i = 0, first = 0; i < g->n_nodes; i++) {
+		struct pare_buf *e;
+
 		if (i + 1 < g->n_nodes && strcmp(ops[i], ops[i + 1]) == 0)
 			continue;
-		pare_json_sep(b);
-		pare_buf_str(b, "{");
-		pare_json_key_str(b, "op", ops[i]);
-		pare_json_key_int(b, "count", i + 1 - first);
-		pare_buf_str(b, "}");
+		e = job_list_entry(list);
+		pare_buf_str(e, "{");
+		pare_json_key_str(e, "op", ops[i]);
+		pare_json_key_int(e, "count", i + 1 - first);
+		pare_buf_str(e, "}");
+		job_list_add(list);
 		first = i + 1;
 	}
-	pare_buf_str(b, "]");
 	pare_free(ops);
+	job_list_end(list);
 	return PARE_OK;
 }
 
@@ -104,13 +111,17 @@ static void node_label(const struct pare_graph *g, const struct pare_param_info 
 		(void)snprintf(out, n, "%s", w->info.node_name[0] != '\0' ? w->info.node_name : w->op);
 }
 
+static bool is_prunable(const struct pare_param_info *p, const struct pare_weight *w)
+{
+	return p != NULL ? p->prunable : w->info.prunable;
+}
+
 static void write_layer(struct pare_buf *b, const struct pare_model *m, const struct pare_names *names, const struct pare_net *net, const struct pare_weight *w)
 {
 	const struct pare_param_info *p = param_of(names, net, w);
 	char label[128] = "";
 
 	node_label(&m->graph, p, w, label, sizeof label);
-	pare_json_sep(b);
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", w->info.name);
 	pare_json_key_str(b, "node", label[0] != '\0' ? label : NULL);
@@ -119,23 +130,34 @@ static void write_layer(struct pare_buf *b, const struct pare_model *m, const st
 	write_shape(b, "shape", w->info.n_dims, w->info.dims);
 	pare_json_key_int(b, "params", (int64_t)w->info.n_elems);
 	pare_json_key_int(b, "nonzero", (int64_t)pare_weight_nonzero(w, 0, w->info.n_elems, NULL));
-	pare_json_key_bool(b, "prunable", p != NULL ? p->prunable : w->info.prunable);
+	pare_json_key_bool(b, "prunable", is_prunable(p, w));
 	pare_json_key_num(b, "macs", p == NULL || m->n_rows > 0 ? NAN : p->prunable ? (double)pare_net_node_macs(net, p->node) : 0);
 	pare_json_key_int(b, "depth", w->depth);
 	pare_buf_str(b, "}");
 }
 
-static enum pare_code write_layers(struct pare_buf *b, const struct pare_model *m, const struct pare_inventory *v, const struct pare_net *net, struct pare_err *err)
+/* Where there are too many, what can be pruned comes first. */
+static enum pare_code write_layers(struct pare_buf *b, struct job_list *list, const struct pare_model *m, const struct pare_inventory *v, const struct pare_net *net, struct pare_err *err)
 {
 	struct pare_names names;
 	enum pare_code code = pare_names_init(&names, &m->graph, err);
 
-	pare_json_key(b, "layers");
-	pare_buf_str(b, "[");
-	for (int i = 0; i < v->n && code == PARE_OK; i++)
-		write_layer(b, m, &names, net, &v->weights[i]);
-	pare_buf_str(b, "]");
+	job_list_begin(list, b, "layers", LONG_LIST);
+	for (int i = 0; i < v->n && code == PARE_OK; i++) {
+		write_layer(job_list_entry(list), m, &names, net, &v->weights[i]);
+		job_list_add(list);
+	}
+	if (job_list_again(list))
+		for (int i = 0; i < 2 * v->n && code == PARE_OK; i++) {
+			const struct pare_weight *w = &v->weights[i % v->n];
+
+			if (is_prunable(param_of(&names, net, w), w) != (i < v->n))
+				continue;
+			write_layer(job_list_entry(list), m, &names, net, w);
+			job_list_add(list);
+		}
 	pare_names_done(&names);
+	job_list_end(list);
 	return code;
 }
 
@@ -153,6 +175,8 @@ static void write_counts(struct pare_buf *b, const struct pare_inventory *v)
 static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const struct pare_model *m, const struct pare_inventory *v, const struct pare_net *net,
     const struct pare_err *why, struct pare_err *err)
 {
+	struct job_list lists[4] = {{.key = NULL}};
+	char producer[PARE_NAME_SHOWN];
 	enum pare_code code;
 
 	pare_buf_str(b, "{");
@@ -161,9 +185,9 @@ static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const s
 	pare_json_key_int(b, "file_bytes", (int64_t)file_bytes);
 	pare_json_key_int(b, "ir_version", m->ir_version);
 	pare_json_key_int(b, "opset", pare_model_opset(m, ""));
-	pare_json_key_str(b, "producer", m->producer_name);
-	write_values(b, "inputs", &m->graph, m->graph.inputs, m->graph.n_inputs);
-	write_values(b, "outputs", &m->graph, m->graph.outputs, m->graph.n_outputs);
+	pare_json_key_str(b, "producer", pare_name_shown(m->producer_name, producer));
+	write_values(b, &lists[0], "inputs", &m->graph, m->graph.inputs, m->graph.n_inputs);
+	write_values(b, &lists[1], "outputs", &m->graph, m->graph.outputs, m->graph.n_outputs);
 	write_counts(b, v);
 	pare_json_key_num(b, "macs", net != NULL && m->n_rows == 0 ? (double)pare_net_macs(net) : NAN); /* of open sizes nobody knows */
 	pare_json_key_bool(b, "executable", net != NULL);
@@ -175,9 +199,10 @@ static enum pare_code write_model(struct pare_buf *b, size_t file_bytes, const s
 		pare_json_key_str(b, "where", why->where);
 		pare_buf_str(b, "}");
 	}
-	code = write_operators(b, &m->graph, err);
+	code = write_operators(b, &lists[2], &m->graph, err);
 	if (code == PARE_OK)
-		code = write_layers(b, m, v, net, err);
+		code = write_layers(b, &lists[3], m, v, net, err);
+	job_write_left_out(b, lists, 4);
 	pare_buf_str(b, "}");
 	return code;
 }
@@ -246,28 +271,35 @@ static void write_field(struct pare_buf *b, const struct pare_data_field *f)
 	pare_json_key_str(b, "datatype", oip_type(f->dtype));
 }
 
-static void write_labels(struct pare_buf *b, const struct pare_data_field *f)
+/* Classes take at most so many bytes; those that are left out are counted in all. */
+static void write_labels(struct pare_buf *b, const struct pare_data_field *f, size_t most, struct job_list *all)
 {
+	struct job_list list;
+
 	pare_json_key_str(b, "task", f != NULL ? pare_task_names[f->task] : NULL);
 	pare_json_key_int(b, "n_classes", f != NULL ? f->n_classes : 0);
 	pare_json_key_int(b, "n_targets", f != NULL ? (int64_t)f->n_targets : 0);
 	pare_json_key_int(b, "n_ignored", f != NULL ? f->n_ignored : 0);
-	pare_json_key(b, "classes");
-	pare_buf_str(b, "[");
+	job_list_begin(&list, b, "classes", most);
 	for (int i = 0; f != NULL && i < f->n_classes; i++) {
-		pare_json_sep(b);
-		pare_buf_str(b, "{");
-		pare_json_key_str(b, "name", f->class_names[i]);
-		pare_json_key_int(b, "rows", f->class_counts[i]);
-		pare_buf_str(b, "}");
+		struct pare_buf *e = job_list_entry(&list);
+
+		pare_buf_str(e, "{");
+		pare_json_key_str(e, "name", f->class_names[i]);
+		pare_json_key_int(e, "rows", f->class_counts[i]);
+		pare_buf_str(e, "}");
+		job_list_add(&list);
 	}
-	pare_buf_str(b, "]");
+	job_list_end(&list);
+	all->n_left_out += list.n_left_out;
 }
 
 /* What stands outside "inputs" and "targets" is of the first of each: most sets have no more. */
 static void write_dataset(struct pare_buf *b, const struct pare_data_info *info)
 {
 	static const char *const splits[] = {"train", "validation", "test"};
+	struct job_list classes = {.key = "classes"}, first = {.key = NULL}; /* the first's are told of twice */
+	size_t most = LONG_LIST / (size_t)(info->n_y + 1);
 
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "kind", "dataset");
@@ -280,7 +312,7 @@ static void write_dataset(struct pare_buf *b, const struct pare_data_info *info)
 	pare_buf_str(b, "}");
 	write_shape(b, "shape", info->x[0].n_dims, info->x[0].dims);
 	pare_json_key_str(b, "datatype", oip_type(info->x[0].dtype));
-	write_labels(b, info->n_y > 0 ? &info->y[0] : NULL);
+	write_labels(b, info->n_y > 0 ? &info->y[0] : NULL, most, &first);
 	pare_json_key(b, "inputs");
 	pare_buf_str(b, "[");
 	for (int i = 0; i < info->n_x; i++) {
@@ -296,10 +328,12 @@ static void write_dataset(struct pare_buf *b, const struct pare_data_info *info)
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
 		write_field(b, &info->y[i]);
-		write_labels(b, &info->y[i]);
+		write_labels(b, &info->y[i], most, &classes);
 		pare_buf_str(b, "}");
 	}
-	pare_buf_str(b, "]}");
+	pare_buf_str(b, "]");
+	job_write_left_out(b, &classes, 1);
+	pare_buf_str(b, "}");
 }
 
 enum pare_code job_inspect_dataset(struct job_worker *w, struct job_answer *a, struct pare_err *err)

@@ -15,6 +15,7 @@
 #include "core/job/link.h"
 #include "core/onnx/onnx.h"
 #include "core/job/sandbox.h"
+#include "core/job/list.h"
 #include "core/prune/groups.h"
 #include "core/prune/prune.h"
 #include "core/recipe/recipe.h"
@@ -393,7 +394,7 @@ void job_structures_done(struct job_run *r);
 /* What is said of them (structures_report.c). To be followed by done, also after an error. */
 PARE_MUST_USE enum pare_code job_outline_new(const struct job_run *r, struct job_outline *out, struct pare_err *err); /* of the net as it is cut now */
 void job_outline_done(struct job_outline *o);
-void job_write_outline(const struct job_outline *o, struct pare_buf *b); /* "groups" and "pinned" */
+void job_write_outline(const struct job_outline *o, struct pare_buf *b, size_t most, struct job_list lists[2]); /* "groups" and "pinned", each of at most so many bytes */
 void job_write_structures(const struct job_run *r, struct pare_buf *b);
 void job_structures_document(const struct job_run *r, struct job_doc *d);
 int64_t job_dim_final(const struct job_run *r, const struct pare_param_info *p, int axis); /* of the model that leaves */

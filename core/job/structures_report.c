@@ -84,7 +84,6 @@ void job_outline_done(struct job_outline *o)
 
 static void write_group(const struct job_group *g, struct pare_buf *b)
 {
-	pare_json_sep(b);
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", g->name);
 	pare_json_key_str(b, "granularity", g->granularity);
@@ -97,7 +96,6 @@ static void write_group(const struct job_group *g, struct pare_buf *b)
 
 static void write_pin(const struct job_pin *p, struct pare_buf *b)
 {
-	pare_json_sep(b);
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", p->name);
 	pare_json_key_int(b, "axis", p->axis);
@@ -106,27 +104,33 @@ static void write_pin(const struct job_pin *p, struct pare_buf *b)
 	pare_buf_str(b, "}");
 }
 
-void job_write_outline(const struct job_outline *o, struct pare_buf *b)
+void job_write_outline(const struct job_outline *o, struct pare_buf *b, size_t most, struct job_list lists[2])
 {
-	pare_json_key_raw(b, "groups", "[");
-	for (int i = 0; i < o->n_groups; i++)
-		write_group(&o->groups[i], b);
-	pare_buf_str(b, "]");
-	pare_json_key_raw(b, "pinned", "[");
-	for (int i = 0; i < o->n_pins; i++)
-		write_pin(&o->pins[i], b);
-	pare_buf_str(b, "]");
+	job_list_begin(&lists[0], b, "groups", most);
+	for (int i = 0; i < o->n_groups; i++) {
+		write_group(&o->groups[i], job_list_entry(&lists[0]));
+		job_list_add(&lists[0]);
+	}
+	job_list_end(&lists[0]);
+	job_list_begin(&lists[1], b, "pinned", most);
+	for (int i = 0; i < o->n_pins; i++) {
+		write_pin(&o->pins[i], job_list_entry(&lists[1]));
+		job_list_add(&lists[1]);
+	}
+	job_list_end(&lists[1]);
 }
 
 static void write_removed(const struct job_shrunk *s, struct pare_buf *b)
 {
+	struct job_list lists[2];
+
 	pare_json_key_raw(b, "proof", "{");
 	pare_json_key_int(b, "rows", s->rows);
 	pare_json_key_num(b, "largest_difference", s->difference);
 	pare_json_key_num(b, "largest_output", s->scale);
 	pare_json_key_num(b, "tolerance", s->tolerance);
 	pare_buf_str(b, "}");
-	job_write_outline(&s->outline, b);
+	job_write_outline(&s->outline, b, b->cap_bytes, lists);
 }
 
 /* What was removed last, and, if factors were made between two removals, what was before them. */

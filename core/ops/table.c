@@ -1,6 +1,6 @@
 /* The operator table is the concatenation of the family tables; a family file is the only place to touch for a new
- * operator of its kind. Lookup is a linear scan over a few dozen rows, once per node at plan time: a hash would be code
- * without a reader. Rows of one operator must not overlap in opset range, and a test walks the table to hold that.
+ * operator of its kind. Lookup is a linear scan over a few hundred rows, a few times per node when a model is opened and planned: a
+ * microsecond each. Rows of one operator must not overlap in opset range, and a test walks the table to hold that.
  *
  * A row serves the opsets [since, until] of the model's default domain, which is not the version in which ONNX last
  * changed the operator: Softmax has one row up to 12 and one from 13, because its meaning changed there. */
@@ -50,11 +50,10 @@ const struct pare_op *pare_op_at(size_t i)
 
 const struct pare_op *pare_op_find(const char *domain, const char *name, int64_t opset)
 {
-	const struct pare_op *op;
-
-	for (size_t i = 0; (op = pare_op_at(i)) != NULL; i++)
-		if (opset >= op->since && opset <= op->until && strcmp(op->name, name) == 0 && strcmp(op->domain, domain) == 0)
-			return op;
+	for (size_t f = 0; f < N_FAMILIES; f++)
+		for (const struct pare_op *op = family_table[f]; op->name != NULL; op++)
+			if (opset >= op->since && opset <= op->until && strcmp(op->name, name) == 0 && strcmp(op->domain, domain) == 0)
+				return op;
 	return NULL;
 }
 

@@ -112,6 +112,47 @@ def unknown_operator():
         no_leftovers(d)
 
 
+def many_tensors():
+    """60,000 tensors and more are as good a model as any: what is told of them is cut short, says so, and names what can be pruned first. Endless names do not hide the rest."""
+    n = 60000
+    with Daemon() as d:
+        nodes, inits = [], []
+        for i in range(n):
+            weight = i % 4 == 3
+            name = f"model.layers.{i}.attention.projection.{'weight' if weight else 'bias'}"
+            inits.append(tensor(name, [4, 4] if weight else [4], [(i + k) % 97 + 0.5 for k in range(16 if weight else 4)]))
+            nodes.append(node("MatMul" if weight else "Add", ["x" if i == 0 else f"h{i - 1}", name], ["y" if i == n - 1 else f"h{i}"], f"/model/layers.{i}/attention/projection"))
+        r = d.upload("/v1/models", model(nodes, inits))
+        assert r.status == 201, r
+        m, info = r.json()["id"], r.json()["info"]
+        assert info["n_params"] == n // 4 * (16 + 3 * 4) and info["n_weights"] == n // 4 * 16, info
+        left = info["left_out"]["layers"]
+        g = d.get(f"/v1/models/{m}/graph").json()
+        assert len(g["layers"]) + left == n and g["left_out"] == {"layers": left} and len(g["layers"]) > 5000, (len(g["layers"]), left)
+        assert all(layer["prunable"] for layer in g["layers"])
+        v = d.post_json(f"/v1/models/{m}/validate", {}).json()
+        assert v["valid"] and len(v["prunable"]) == len(g["layers"]) and str(left) in " ".join(v["warnings"]), v["warnings"]
+        j = d.post_json("/v1/jobs", {"model": m, "recipe": {"steps": [{"prune": {"sparsity": 0.5}}]}}).json()["id"]
+        job = d.wait_job(j)
+        assert job["status"] == "succeeded", job
+        assert abs(d.get(f"/v1/jobs/{j}/report").json()["final"]["sparsity"] - 0.5) < 0.01
+
+        long = "a" * 5000000
+        r = d.upload("/v1/models", model([node("Frob" + long, ["x", "w" + long], [f"o{long}"]), node("MatMul", [f"o{long}", "w"], ["y"], "fc")],
+                                         [tensor("w" + long, [4, 4], [0.5] * 16), tensor("w", [4, 3], [0.5] * 12)]))
+        assert r.status == 201, r
+        g = d.get(f"/v1/models/{r.json()['id']}/graph").json()
+        assert [layer["name"] for layer in g["layers"]] == ["w"] and g["operators"] == [{"op": "MatMul", "count": 1}], g
+        assert g["left_out"] == {"operators": 1, "layers": 1}, g["left_out"]
+
+        rows = "".join(f"{i},{'kind of a thing that has a long name ' * 2}{i}\n" for i in range(60000))
+        r = d.upload("/v1/datasets?filename=x.csv", ("a,label\n" + rows).encode())
+        assert r.status == 201, r
+        info = r.json()["info"]
+        assert info["n_classes"] == 60000 and 1000 < len(info["classes"]) == 60000 - info["left_out"]["classes"], (len(info["classes"]), info["left_out"])
+        no_leftovers(d)
+
+
 def not_onnx():
     with Daemon() as d:
         for data in (b"", b"\x80\x04\x95pickle", b"PK\x03\x04" + bytes(100), b"\x89HDF\r\n\x1a\n", os.urandom(5000), b"hello"):
@@ -241,5 +282,5 @@ def memory_limit():
 
 if __name__ == "__main__":
     main({f.__name__: f for f in (
-        truncated_onnx, bit_flips, nested_subgraphs, huge_dims, unknown_operator, not_onnx, wrong_shape, labels_out_of_range, nan_in_data, empty_data, hostile_data,
+        truncated_onnx, bit_flips, nested_subgraphs, huge_dims, unknown_operator, many_tensors, not_onnx, wrong_shape, labels_out_of_range, nan_in_data, empty_data, hostile_data,
         unknown_recipe_field, sparsity_of_1_5, deleted_model, diverging_job, memory_limit)})

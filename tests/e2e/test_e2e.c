@@ -66,6 +66,7 @@ static const struct {
     {"bad_input", "nested_subgraphs", 60},
     {"bad_input", "huge_dims", 60},
     {"bad_input", "unknown_operator", 60},
+    {"bad_input", "many_tensors", 120},
     {"bad_input", "not_onnx", 60},
     {"bad_input", "wrong_shape", 60},
     {"bad_input", "labels_out_of_range", 60},
