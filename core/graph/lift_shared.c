@@ -6,12 +6,13 @@
  * Who "each" is:
  *   - PyTorch's TorchScript exporter leaves every parameter its name, by Identity: a name is a parameter, however many read it, and gets its initializer
  *     in the place of the Identity;
- *   - its dynamo exporter, and optimizers that undo Identities, leave readers only. Every one is a parameter, but for calls of one layer: they
+ *   - its dynamo exporter, and optimizers that undo Identities, leave readers only. Where a file has no names, every reader is a parameter, but for calls of one layer: they
  *     are told by what a layer has of its own (the same matrix before the bias), or, of a norm, by the layer whose result it reads. Of several
  *     that read the same result the first of one call is the first of the other.
  *
- * Only places of parameters count: biases, scales, statistics and weights of layers, and vectors in plain arithmetic. Scalars there are formulas'
- * numbers (an epsilon), matrices masks and tables. Whoever else reads the tensor reads it on. Together the copies are no longer than `room`. */
+ * There, only places of parameters count: biases, scales, statistics and weights of layers, and vectors that are added, multiplied or joined to data. Scalars there are
+ * formulas' numbers (an epsilon), matrices masks and tables. A vector with which somebody computes otherwise (divides by it what it has multiplied, quantizes and
+ * dequantizes) is one parameter of a formula. Who only compares with the tensor, or asks for its shape, reads it on. Together the copies are no longer than `room`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,9 +45,11 @@ struct untier {
 	bool bodies;        /* which may name any value */
 	int32_t *root;      /* by value: the initializer that it is, itself or by Identity; -1: none */
 	int32_t *n_readers; /* by value: nodes that read it */
-	int32_t *n_uses;    /* by value */
+	int32_t *n_uses;    /* by value: of these, through which a gradient comes */
 	int32_t *n_names;   /* by initializer: Identities of it that have uses */
 	bool *has_names;    /* by initializer: there are Identities of it */
+	bool names;         /* there are any */
+	bool *formula;      /* by initializer: somebody computes with it otherwise than a layer does */
 	bool *shared;       /* by initializer: uniform, and more than one parameter */
 	/* The rest only where layers have to be told. */
 	uint64_t *layer; /* by value */
@@ -92,13 +95,22 @@ static bool is_vector(const struct pare_tensor *t)
 	return t->n_elems > 1 && longest == t->n_elems;
 }
 
+/* Does a gradient come to the tensor through input k? */
+static bool is_read(const struct pare_op *op, int k, const struct pare_tensor *t)
+{
+	return op != NULL && t->n_dims > 0 && (op->backward != NULL || op->view) && !pare_op_has(op->const_in | op->shape_in, k);
+}
+
+/* As a parameter of a layer, whoever else reads it? */
 static bool is_use(const struct pare_op *op, int k, const struct pare_tensor *t)
 {
-	if (op == NULL || t->n_dims == 0 || (op->backward == NULL && !op->view) || pare_op_has(op->const_in | op->shape_in, k))
+	static const char *const places[] = {"Add", "Concat", "Expand", "Mul", NULL};
+
+	if (!is_read(op, k, t))
 		return false;
 	if (is_layer(op))
 		return k > 0 || pare_op_has(op->weight_in, k);
-	return is_vector(t) || (k == 1 && strcmp(op->name, "PRelu") == 0);
+	return (k == 1 && strcmp(op->name, "PRelu") == 0) || (is_vector(t) && (op->view || pare_is_among(op->name, places)));
 }
 
 /* Does it read a tensor at all? Rows are looked up one by one. */
@@ -130,14 +142,15 @@ static void look_at_readers(struct untier *u)
 
 			if (v >= 0)
 				u->n_readers[v]++;
-			if (root < 0 || is_identity(n) || !is_use(op, k, u->g->values[root].init))
+			if (root < 0 || is_identity(n) || !is_read(op, k, u->g->values[root].init))
 				continue;
 			u->n_names[root] += v != root && u->n_uses[v] == 0;
 			u->n_uses[v]++;
+			u->formula[root] |= !is_use(op, k, u->g->values[root].init);
 		}
 		if (is_identity(n) && u->root[n->in[0]] >= 0 && !u->g->values[n->out[0]].is_output) {
 			u->root[n->out[0]] = u->root[n->in[0]];
-			u->has_names[u->root[n->in[0]]] = true;
+			u->has_names[u->root[n->in[0]]] = u->names = true;
 		}
 	}
 }
@@ -173,7 +186,7 @@ static enum pare_code find_shared(struct untier *u, bool *by_name, bool *by_use)
 		int32_t v = u->g->inits[i];
 		bool names = u->has_names[v];
 
-		if (names ? u->n_names[v] + (u->n_uses[v] > 0) < 2 : u->n_uses[v] < 2)
+		if (names ? u->n_names[v] + (u->n_uses[v] > 0) < 2 : u->n_uses[v] < 2 || u->names || u->formula[v])
 			continue;
 		code = is_uniform(u->g->values[v].init, &u->shared[v], u->err);
 		*by_name |= u->shared[v] && names;
@@ -382,7 +395,7 @@ static void find_heads(struct untier *u)
 /* "node_layer_norm_3.scale" */
 static const char *copy_name(struct untier *u, const struct use *use)
 {
-	static const char *const factors[] = {"Div", "Mul", "PRelu", NULL};
+	static const char *const factors[] = {"Mul", "PRelu", NULL};
 	const struct pare_op *op = op_of(u, &u->g->nodes[use->node]);
 	char label[128], base[160];
 	const char *role = "bias";
@@ -456,8 +469,9 @@ enum pare_code pare_lift_shared(const struct pare_model *m, size_t room, struct 
 	u.n_uses = pare_arena_array(&u.arena, n_values, sizeof *u.n_uses);
 	u.n_names = pare_arena_array(&u.arena, n_values, sizeof *u.n_names);
 	u.has_names = pare_arena_array(&u.arena, n_values, sizeof *u.has_names);
+	u.formula = pare_arena_array(&u.arena, n_values, sizeof *u.formula);
 	u.shared = pare_arena_array(&u.arena, n_values, sizeof *u.shared);
-	if (u.root != NULL && u.n_readers != NULL && u.n_uses != NULL && u.n_names != NULL && u.has_names != NULL && u.shared != NULL) {
+	if (u.root != NULL && u.n_readers != NULL && u.n_uses != NULL && u.n_names != NULL && u.has_names != NULL && u.formula != NULL && u.shared != NULL) {
 		memset(u.root, -1, n_values * sizeof *u.root);
 		look_at_readers(&u);
 		code = find_shared(&u, &by_name, &by_use);
