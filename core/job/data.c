@@ -148,10 +148,21 @@ enum pare_code job_open_sizes(const struct job_run *r, struct pare_model *m, str
 	return pare_fit_open_sizes(m, r->data, &words.opt, err);
 }
 
+size_t job_side_bytes(const struct job_run *r)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < r->n_side; i++)
+		n += r->side[i].bytes.len;
+	return n;
+}
+
 enum pare_code job_read_model(const struct job_run *r, const struct pare_buf *file, struct pare_model **out, struct pare_err *err)
 {
 	enum pare_code code = pare_onnx_read((struct pare_span){(const uint8_t *)file->data, file->len}, out, err);
 
+	if (code == PARE_OK) /* what the job has not changed is where it was */
+		code = pare_onnx_attach(*out, r->side, r->n_side, err);
 	return code == PARE_OK ? job_open_sizes(r, *out, err) : code;
 }
 

@@ -280,6 +280,8 @@ PARE_MUST_USE enum pare_code job_fit(struct job_run *r, struct pare_err *err);
 /* Gives sizes that the model leaves open those of the data's rows. Whoever reads a model for a net of this job does this, or reads it so. */
 PARE_MUST_USE enum pare_code job_open_sizes(const struct job_run *r, struct pare_model *m, struct pare_err *err);
 PARE_MUST_USE enum pare_code job_read_model(const struct job_run *r, const struct pare_buf *file, struct pare_model **out, struct pare_err *err);
+/* Of the files beside the model, which what is changed of them moves out of. */
+size_t job_side_bytes(const struct job_run *r);
 /* Makes the inner tensors that training steps distill outputs of the models in memory, before nets are made; reads the second model (distill.c). */
 PARE_MUST_USE enum pare_code job_watch(struct job_run *r, struct pare_err *err);
 /* What a train step or recover says of its teacher: *out_given, and then *out. Both live until the next call. */

@@ -308,7 +308,7 @@ static enum pare_code write_quantized(struct job_run *r, const struct pare_args 
 		code = calibrate(r, args, m, q->layers, q->n, err);
 	if (code != PARE_OK)
 		return code;
-	pare_buf_init(&q->file, 2 * m->file.len + ((size_t)16 << 20));
+	pare_buf_init(&q->file, 2 * m->file.len + job_side_bytes(r) + ((size_t)16 << 20));
 	memset(&rw, 0, sizeof rw);
 	code = pare_quantize(m, &o, q->layers, q->n, &rw, err);
 	if (code == PARE_OK)

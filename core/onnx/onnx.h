@@ -32,6 +32,9 @@ PARE_MUST_USE enum pare_code pare_onnx_open(struct pare_span file, const struct 
  * of their file or overlapping; PARE_E_LIMIT. */
 PARE_MUST_USE enum pare_code pare_onnx_inventory(const struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_inventory *out, struct pare_err *err);
 
+/* Gives initializers of a model that was read whose values are external those values, as pare_onnx_open does. Errors as of pare_onnx_inventory. */
+PARE_MUST_USE enum pare_code pare_onnx_attach(struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_err *err);
+
 /* Writes file number `file` of the model anew (0: the model itself) in pieces, from start to end: its bytes, and zeros for what keep says
  * is not kept. keep fills room for weights [first, first + n) of tensor p, or returns NULL for all; the sink must not fail silently.
  * In the model's file the metadata whose keys begin with "pare." are replaced by entries (NULL: none). */

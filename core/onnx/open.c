@@ -4,7 +4,6 @@
 #include "core/graph/lift.h"
 #include "core/onnx/loop_priv.h"
 #include "core/onnx/onnx.h"
-#include "core/onnx/read_priv.h"
 
 #define MIN_IR_VERSION 4
 #define EXTRA ((size_t)1 << 20)

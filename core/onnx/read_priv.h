@@ -4,7 +4,6 @@
 
 #include "core/graph/graph.h"
 #include "core/graph/graph_priv.h"
-#include "core/graph/weights.h"
 #include "core/onnx/schema.h"
 #include "core/onnx/wire.h"
 
@@ -117,8 +116,5 @@ int64_t pare_onnx_function_opset(struct pare_onnx_reader *r, int32_t call, struc
 /* Pass one: fills r->n. Pass two: r->m->graph. */
 void pare_onnx_count(struct pare_onnx_reader *r);
 PARE_MUST_USE enum pare_code pare_onnx_read_graph(struct pare_onnx_reader *r);
-
-/* Gives initializers whose values are external those values. The files must live as long as the model. Errors as of pare_onnx_inventory. */
-PARE_MUST_USE enum pare_code pare_onnx_attach(struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_err *err);
 
 #endif

@@ -289,12 +289,13 @@ static void put_entry(struct pare_buf *b, const char *key, const char *text)
 	pare_wire_end(b, mark);
 }
 
-static void put_tensor(struct pare_buf *b, const char *name, const char *location, const char *offset, const char *length)
+/* 4 x cols floats */
+static void put_tensor(struct pare_buf *b, const char *name, int64_t cols, const char *location, const char *offset, const char *length)
 {
 	size_t mark = pare_wire_begin(b, GRAPH_INITIALIZER);
 
 	pare_wire_put_int(b, TENSOR_DIMS, 4);
-	pare_wire_put_int(b, TENSOR_DIMS, 4);
+	pare_wire_put_int(b, TENSOR_DIMS, cols);
 	pare_wire_put_int(b, TENSOR_DATA_TYPE, PARE_DT_FLOAT);
 	pare_wire_put_str(b, TENSOR_NAME, name);
 	pare_wire_put_int(b, TENSOR_DATA_LOCATION, 1);
@@ -348,8 +349,8 @@ START_TEST(hostile_locations)
 	pare_buf_init(&b, 1 << 20);
 	pare_wire_put_int(&b, MODEL_IR_VERSION, 8);
 	graph = pare_wire_begin(&b, MODEL_GRAPH);
-	put_tensor(&b, "w", hostile_table[_i].location, hostile_table[_i].offset, hostile_table[_i].length);
-	put_tensor(&b, "w2", "w.bin", hostile_table[_i].offset2, "64");
+	put_tensor(&b, "w", 4, hostile_table[_i].location, hostile_table[_i].offset, hostile_table[_i].length);
+	put_tensor(&b, "w2", 4, "w.bin", hostile_table[_i].offset2, "64");
 	node = pare_wire_begin(&b, GRAPH_NODE);
 	pare_wire_put_str(&b, NODE_INPUT, "w");
 	pare_wire_put_str(&b, NODE_INPUT, "w2");
@@ -384,6 +385,93 @@ START_TEST(hostile_locations)
 	ck_assert_int_eq(code, PARE_E_MODEL);
 	ck_assert_msg(strstr(r.err.message, want) != NULL, "%s: %s", r.err.where, r.err.message);
 	ck_assert(!rig_has_output(&r, "model.onnx"));
+}
+END_TEST
+
+/* --- with a data set: what a job rewrites of such a model names the files that hold what it left alone */
+
+static void put_product(struct pare_buf *b, const char *in, const char *weight, const char *out)
+{
+	size_t node = pare_wire_begin(b, GRAPH_NODE);
+
+	pare_wire_put_str(b, NODE_INPUT, in);
+	pare_wire_put_str(b, NODE_INPUT, weight);
+	pare_wire_put_str(b, NODE_OUTPUT, out);
+	pare_wire_put_str(b, NODE_OP_TYPE, "MatMul");
+	pare_wire_end(b, node);
+}
+
+/* x of [n, 4] through three matrices, the last of 4 x 3. */
+static void put_products(struct pare_buf *b)
+{
+	size_t graph, value, type, tensor, shape, dim, opset;
+
+	pare_wire_put_int(b, MODEL_IR_VERSION, 8);
+	graph = pare_wire_begin(b, MODEL_GRAPH);
+	put_tensor(b, "w0", 4, "weights.bin", "0", "64");
+	put_tensor(b, "w1", 4, "weights.bin", "64", "64");
+	put_tensor(b, "w2", 3, "weights.bin", "128", "48");
+	put_product(b, "x", "w0", "h");
+	put_product(b, "h", "w1", "g");
+	put_product(b, "g", "w2", "y");
+	value = pare_wire_begin(b, GRAPH_INPUT);
+	pare_wire_put_str(b, VALUE_NAME, "x");
+	type = pare_wire_begin(b, VALUE_TYPE);
+	tensor = pare_wire_begin(b, TYPE_TENSOR);
+	pare_wire_put_int(b, TENSOR_TYPE_ELEM, PARE_DT_FLOAT);
+	shape = pare_wire_begin(b, TENSOR_TYPE_SHAPE);
+	for (int i = 0; i < 2; i++) {
+		dim = pare_wire_begin(b, SHAPE_DIM);
+		if (i == 1)
+			pare_wire_put_int(b, DIM_VALUE, 4);
+		pare_wire_end(b, dim);
+	}
+	pare_wire_end(b, shape);
+	pare_wire_end(b, tensor);
+	pare_wire_end(b, type);
+	pare_wire_end(b, value);
+	value = pare_wire_begin(b, GRAPH_OUTPUT);
+	pare_wire_put_str(b, VALUE_NAME, "y");
+	pare_wire_end(b, value);
+	pare_wire_end(b, graph);
+	opset = pare_wire_begin(b, MODEL_OPSET_IMPORT);
+	pare_wire_put_int(b, OPSET_VERSION, 17);
+	pare_wire_end(b, opset);
+}
+
+static const char *const rewritten_table[] = {
+    "{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5,\"exclude\":[\"w0\"]}}]}}",
+    "{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[{\"quantize\":{\"exclude\":[\"w0\"]}}]}}",
+};
+
+START_TEST(rewritten_models_keep_external_data)
+{
+	struct pare_model *m = NULL;
+	struct pare_buf b;
+	float weights[16 + 16 + 12];
+	size_t n, n_external = 0;
+	char *product;
+
+	for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)
+		weights[i] = (float)(i * 7 % 11) - 5.3f;
+	pare_buf_init(&b, 1 << 20);
+	put_products(&b);
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = rewritten_table[_i];
+	rig_input(&r, "model", "m.onnx", b.data, b.len);
+	rig_input(&r, "model", "weights.bin", weights, sizeof weights);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	pare_buf_done(&b);
+	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	ck_assert(rig_has_output(&r, "weights.bin"));
+	product = rig_output(&r, "model.onnx", &n);
+	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)product, n}, &m, &r.err), PARE_OK);
+	for (int32_t i = 0; i < m->graph.n_inits; i++)
+		n_external += m->graph.values[m->graph.inits[i]].init->external;
+	ck_assert_uint_eq(n_external, 1);
+	pare_model_free(m);
+	free(product);
 }
 END_TEST
 
@@ -438,6 +526,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, provenance_is_told);
 	tcase_add_test(t, onnx_runtime_runs_them);
 	tcase_add_test(t, external_data_are_inspected);
+	tcase_add_loop_test(t, rewritten_models_keep_external_data, 0, 2);
 	tcase_add_loop_test(t, hostile_locations, 0, (int)(sizeof hostile_table / sizeof hostile_table[0]));
 	tcase_add_test(t, truncated_files);
 	tcase_add_test(t, one_model_at_a_time);
