@@ -98,22 +98,19 @@ static enum pare_code fork_row(struct store *s, struct store_tx *tx, struct stor
 
 enum pare_code store_job_fork(struct store *s, const char *id, int64_t token, const struct store_child *children, int n, int all, int ahead, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.memory = NULL}};
-	struct store_tx *tx;
-	enum pare_code code = s->ops->begin(s, true, &tx, err);
+	struct store_held h;
+	enum pare_code code = store_held_begin(s, id, token, &h, err);
 
 	assert(n > 0 && ahead >= 0 && all >= n + ahead);
 	if (code != PARE_OK)
 		return code;
-	code = store_job_held(s, tx, id, token, &r, err);
-	if (code == PARE_OK && r.j.status == STORE_CANCELING)
-		code = pare_err_set(err, PARE_E_CANCELED, NULL, "job %s is being canceled", r.j.id);
-	if (code == PARE_OK && r.j.status == STORE_PAUSING)
-		code = store_job_save_paused(s, tx, &r, err);
-	else if (code == PARE_OK)
-		code = fork_row(s, tx, &r, children, n, all, ahead, err);
-	store_job_done(&r.j);
-	return s->ops->end(tx, code, err);
+	if (h.r.j.status == STORE_CANCELING)
+		code = pare_err_set(err, PARE_E_CANCELED, NULL, "job %s is being canceled", h.r.j.id);
+	else if (h.r.j.status == STORE_PAUSING)
+		code = store_job_save_paused(s, h.tx, &h.r, err);
+	else
+		code = fork_row(s, h.tx, &h.r, children, n, all, ahead, err);
+	return store_held_end(s, &h, code, err);
 }
 
 /* --- ends */

@@ -533,8 +533,7 @@ enum pare_code store_job_claim(struct store *s, const char *worker, int64_t leas
 	return PARE_OK;
 }
 
-/* The row of a job that is held under this token. */
-enum pare_code store_job_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err)
+static enum pare_code load_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err)
 {
 	enum pare_code code = s->ops->job_load(tx, NULL, id, r, err);
 
@@ -547,23 +546,35 @@ enum pare_code store_job_held(struct store *s, struct store_tx *tx, const char *
 	return PARE_OK;
 }
 
+enum pare_code store_held_begin(struct store *s, const char *id, int64_t token, struct store_held *out, struct pare_err *err)
+{
+	enum pare_code code;
+
+	*out = (struct store_held){.tx = NULL};
+	code = s->ops->begin(s, true, &out->tx, err);
+	if (code != PARE_OK)
+		return code;
+	code = load_held(s, out->tx, id, token, &out->r, err);
+	return code == PARE_OK ? PARE_OK : store_held_end(s, out, code, err);
+}
+
+enum pare_code store_held_end(struct store *s, struct store_held *h, enum pare_code code, struct pare_err *err)
+{
+	store_job_done(&h->r.j);
+	return s->ops->end(h->tx, code, err);
+}
+
 enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, int64_t lease_ms, enum store_job_status *out_status, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.memory = NULL}};
-	struct store_tx *tx;
+	struct store_held h;
 	enum store_job_status status;
-	enum pare_code code = s->ops->begin(s, true, &tx, err);
+	enum pare_code code = store_held_begin(s, id, token, &h, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = store_job_held(s, tx, id, token, &r, err);
-	status = r.j.status;
-	if (code == PARE_OK) {
-		r.lease_until = mono(s) + lease_ms;
-		code = s->ops->job_update(tx, &r, err);
-	}
-	store_job_done(&r.j);
-	code = s->ops->end(tx, code, err);
+	status = h.r.j.status;
+	h.r.lease_until = mono(s) + lease_ms;
+	code = store_held_end(s, &h, s->ops->job_update(h.tx, &h.r, err), err);
 	if (code == PARE_OK)
 		*out_status = status;
 	return code;
@@ -571,44 +582,32 @@ enum pare_code store_job_renew(struct store *s, const char *id, int64_t token, i
 
 enum pare_code store_job_event(struct store *s, const char *id, int64_t token, const char *type, const char *level, const char *data, const char *phase, const char *progress, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.memory = NULL}};
-	struct store_tx *tx;
-	enum pare_code code = s->ops->begin(s, true, &tx, err);
+	struct store_held h;
+	enum pare_code code = store_held_begin(s, id, token, &h, err);
 
 	if (code != PARE_OK)
 		return code;
-	code = store_job_held(s, tx, id, token, &r, err);
-	if (code == PARE_OK) {
-		r.j.phase = phase != NULL ? phase : r.j.phase;
-		r.j.progress = progress != NULL ? progress : r.j.progress;
-		code = store_job_save(s, tx, &r, type, level, data != NULL ? data : "{}", err);
-	}
-	store_job_done(&r.j);
-	return s->ops->end(tx, code, err);
+	h.r.j.phase = phase != NULL ? phase : h.r.j.phase;
+	h.r.j.progress = progress != NULL ? progress : h.r.j.progress;
+	return store_held_end(s, &h, store_job_save(s, h.tx, &h.r, type, level, data != NULL ? data : "{}", err), err);
 }
 
 enum pare_code store_job_checkpoint(struct store *s, const char *id, int64_t token, const char *sha256, int64_t n_bytes, const char *place, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.memory = NULL}};
-	struct store_tx *tx;
+	struct store_held h;
 	enum pare_code code;
 
 	if (!store_hex_check(sha256, STORE_SHA256_HEX - 1) || n_bytes < 0)
 		return pare_err_set(err, PARE_E_INVALID, "checkpoint", "a checkpoint needs 64 lower-case hex digits as its sha256 and a size");
-	code = s->ops->begin(s, true, &tx, err);
+	code = store_held_begin(s, id, token, &h, err);
 	if (code != PARE_OK)
 		return code;
-	code = store_job_held(s, tx, id, token, &r, err);
-	if (code == PARE_OK) {
-		memcpy(r.j.checkpoint, sha256, sizeof r.j.checkpoint);
-		r.j.checkpoint_bytes = n_bytes;
-		r.j.checkpoint_ms = wall(s);
-		r.j.checkpoint_place = place;
-		end_stall(&r);
-		code = store_job_save(s, tx, &r, "job.checkpoint", "info", place, err);
-	}
-	store_job_done(&r.j);
-	return s->ops->end(tx, code, err);
+	memcpy(h.r.j.checkpoint, sha256, sizeof h.r.j.checkpoint);
+	h.r.j.checkpoint_bytes = n_bytes;
+	h.r.j.checkpoint_ms = wall(s);
+	h.r.j.checkpoint_place = place;
+	end_stall(&h.r);
+	return store_held_end(s, &h, store_job_save(s, h.tx, &h.r, "job.checkpoint", "info", place, err), err);
 }
 
 static enum pare_code check_outcome(const struct store_outcome *o, struct pare_err *err)
@@ -678,49 +677,28 @@ static enum pare_code finish(struct store *s, struct store_tx *tx, struct store_
 
 enum pare_code store_job_finish(struct store *s, const char *id, int64_t token, const struct store_outcome *o, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.memory = NULL}};
-	struct store_tx *tx;
+	struct store_held h;
 	enum pare_code code = check_outcome(o, err);
 
 	if (code == PARE_OK)
-		code = s->ops->begin(s, true, &tx, err);
-	if (code != PARE_OK)
-		return code;
-	code = store_job_held(s, tx, id, token, &r, err);
-	if (code == PARE_OK)
-		code = finish(s, tx, &r, o, err);
-	store_job_done(&r.j);
-	return s->ops->end(tx, code, err);
+		code = store_held_begin(s, id, token, &h, err);
+	return code == PARE_OK ? store_held_end(s, &h, finish(s, h.tx, &h.r, o, err), err) : code;
 }
 
 enum pare_code store_job_release(struct store *s, const char *id, int64_t token, bool crashed, const char *reason, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.memory = NULL}};
-	struct store_tx *tx;
-	enum pare_code code = s->ops->begin(s, true, &tx, err);
+	struct store_held h;
+	enum pare_code code = store_held_begin(s, id, token, &h, err);
 
-	if (code != PARE_OK)
-		return code;
-	code = store_job_held(s, tx, id, token, &r, err);
-	if (code == PARE_OK)
-		code = give_back(s, tx, &r, crashed, reason, err);
-	store_job_done(&r.j);
-	return s->ops->end(tx, code, err);
+	return code == PARE_OK ? store_held_end(s, &h, give_back(s, h.tx, &h.r, crashed, reason, err), err) : code;
 }
 
 enum pare_code store_job_stall(struct store *s, const char *id, int64_t token, int64_t max_ms, const char *reason, struct pare_err *err)
 {
-	struct store_job_row r = {.j = {.memory = NULL}};
-	struct store_tx *tx;
-	enum pare_code code = s->ops->begin(s, true, &tx, err);
+	struct store_held h;
+	enum pare_code code = store_held_begin(s, id, token, &h, err);
 
-	if (code != PARE_OK)
-		return code;
-	code = store_job_held(s, tx, id, token, &r, err);
-	if (code == PARE_OK)
-		code = stall(s, tx, &r, max_ms, reason, err);
-	store_job_done(&r.j);
-	return s->ops->end(tx, code, err);
+	return code == PARE_OK ? store_held_end(s, &h, stall(s, h.tx, &h.r, max_ms, reason, err), err) : code;
 }
 
 /* Gives back every held job whose lease ends at or before limit. */

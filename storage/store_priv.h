@@ -166,12 +166,18 @@ struct store {
 };
 
 /* What store_jobs.c and store_children.c share. An event of the job; the same and the row as it now is; a new job, its row and its first event; that nobody holds it
- * any more; the row that is held under a token. */
+ * any more. */
 PARE_MUST_USE enum pare_code store_job_append(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_save(struct store *s, struct store_tx *tx, struct store_job_row *r, const char *type, const char *level, const char *data, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_insert(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
 void store_job_let_go(struct store_job_row *r, enum store_job_status st);
-PARE_MUST_USE enum pare_code store_job_held(struct store *s, struct store_tx *tx, const char *id, int64_t token, struct store_job_row *r, struct pare_err *err);
+/* A change of a job that is held under a token: PARE_E_LEASE_LOST, if it is not. What has begun ends with what came of it, which is returned. */
+struct store_held {
+	struct store_tx *tx;
+	struct store_job_row r;
+};
+PARE_MUST_USE enum pare_code store_held_begin(struct store *s, const char *id, int64_t token, struct store_held *out, struct pare_err *err);
+PARE_MUST_USE enum pare_code store_held_end(struct store *s, struct store_held *h, enum pare_code code, struct pare_err *err);
 /* What the client's verbs do to a row; and that a job that is held is paused. */
 PARE_MUST_USE enum pare_code store_job_cancel_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
 PARE_MUST_USE enum pare_code store_job_pause_row(struct store *s, struct store_tx *tx, struct store_job_row *r, struct pare_err *err);
