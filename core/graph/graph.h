@@ -66,6 +66,7 @@ struct pare_tensor {
 	int64_t dims[PARE_MAX_DIMS];
 	size_t n_elems;
 	bool external;         /* data_location EXTERNAL: the values are not in this file */
+	bool beside;           /* raw stands in another file (pare_onnx_attach) */
 	struct pare_span raw;  /* raw_data (little-endian values of dtype), data NULL if typed fields are used */
 	struct pare_span wire; /* the whole TensorProto, where it stands in the file */
 };
@@ -191,6 +192,8 @@ PARE_MUST_USE enum pare_code pare_tensor_read_bytes(const struct pare_tensor *t,
  * infinite). Name, shape and dtype stay; every later read, count and write sees the new values. External values that are
  * replaced are in the file from then on. Not thread safe. */
 PARE_MUST_USE enum pare_code pare_model_set_init_f32(struct pare_model *m, int32_t value, const float *data, struct pare_err *err);
+/* The values of one that stand beside the model's file are in the file from then on, as they are. */
+PARE_MUST_USE enum pare_code pare_model_take_init(struct pare_model *m, int32_t value, struct pare_err *err);
 
 /* Size figures that need no execution. PARE_E_UNSUPPORTED, naming the tensor, when floating-point values are external. */
 struct pare_model_counts {

@@ -5,6 +5,7 @@
  * float16 has 1+5+10 bits, bfloat16 1+8+7. Rounding is to nearest, ties to even: with r the bits that fall off, add half
  * of their unit minus one plus the lowest bit kept, then cut (the carry runs into the exponent, as it should). Half
  * subnormals are multiples of 2^-24, which adding 0.5f aligns to the last bits of a float's mantissa. */
+#include <assert.h>
 #include <string.h>
 
 #include "core/base/num.h"
@@ -156,12 +157,57 @@ static bool convert(int dtype, const float *data, size_t n, uint8_t *out, size_t
 	return !lost;
 }
 
+/* Room for new values of t, which take_patch makes its own. */
+static enum pare_code make_patch(struct pare_model *m, const struct pare_tensor *t, struct pare_init_patch **out, struct pare_err *err)
+{
+	size_t n_bytes;
+
+	if (!pare_mul_size(t->n_elems, (size_t)pare_dtype_bits(t->dtype) / 8, &n_bytes) || n_bytes > SIZE_MAX - sizeof **out)
+		return pare_err_nomem(err, 0);
+	if (m->patches == NULL)
+		m->patches = pare_calloc((size_t)m->graph.n_values, sizeof(struct pare_init_patch *));
+	if (m->patches == NULL)
+		return pare_err_nomem(err, (size_t)m->graph.n_values * sizeof(struct pare_init_patch *));
+	*out = pare_alloc(sizeof **out + n_bytes);
+	if (*out == NULL)
+		return pare_err_nomem(err, sizeof **out + n_bytes);
+	(*out)->n_bytes = n_bytes;
+	return PARE_OK;
+}
+
+static void take_patch(struct pare_model *m, int32_t value, struct pare_init_patch *patch)
+{
+	struct pare_tensor *t = m->graph.values[value].init;
+
+	pare_free(m->patches[value]);
+	m->patches[value] = patch;
+	t->raw = (struct pare_span){patch->bytes, patch->n_bytes};
+	t->external = false;
+	t->beside = false;
+}
+
+enum pare_code pare_model_take_init(struct pare_model *m, int32_t value, struct pare_err *err)
+{
+	const struct pare_tensor *t = m->graph.values[value].init;
+	struct pare_init_patch *patch = NULL;
+	enum pare_code code = make_patch(m, t, &patch, err);
+
+	if (code != PARE_OK)
+		return code;
+	assert(t->beside && t->raw.len == patch->n_bytes);
+	if (patch->n_bytes > 0)
+		memcpy(patch->bytes, t->raw.data, patch->n_bytes);
+	take_patch(m, value, patch);
+	return PARE_OK;
+}
+
 enum pare_code pare_model_set_init_f32(struct pare_model *m, int32_t value, const float *data, struct pare_err *err)
 {
 	struct pare_tensor *t = m->graph.values[value].init;
-	struct pare_init_patch *patch;
+	struct pare_init_patch *patch = NULL;
 	char shown[PARE_NAME_SHOWN];
-	size_t n_bytes, at = 0;
+	enum pare_code code;
+	size_t at = 0;
 
 	if (t == NULL || !is_floating(t->dtype)) {
 		(void)pare_err_set(err, PARE_E_UNSUPPORTED, NULL, "only initializers of type float, float16, bfloat16 or double can be replaced, not %s",
@@ -169,25 +215,15 @@ enum pare_code pare_model_set_init_f32(struct pare_model *m, int32_t value, cons
 		(void)pare_err_at(err, "value \"%s\"", pare_name_shown(m->graph.values[value].name, shown));
 		return PARE_E_UNSUPPORTED;
 	}
-	if (!pare_mul_size(t->n_elems, (size_t)pare_dtype_bits(t->dtype) / 8, &n_bytes) || n_bytes > SIZE_MAX - sizeof *patch)
-		return pare_err_nomem(err, 0);
-	if (m->patches == NULL)
-		m->patches = pare_calloc((size_t)m->graph.n_values, sizeof(struct pare_init_patch *));
-	if (m->patches == NULL)
-		return pare_err_nomem(err, (size_t)m->graph.n_values * sizeof(struct pare_init_patch *));
-	patch = pare_alloc(sizeof *patch + n_bytes);
-	if (patch == NULL)
-		return pare_err_nomem(err, sizeof *patch + n_bytes);
+	code = make_patch(m, t, &patch, err);
+	if (code != PARE_OK)
+		return code;
 	if (!convert(t->dtype, data, t->n_elems, patch->bytes, &at)) {
 		pare_free(patch);
 		(void)pare_err_set(err, PARE_E_NONFINITE, NULL, "element %zu is %g, too large for %s", at, (double)data[at], pare_dtype_name(t->dtype));
 		(void)pare_err_at(err, "tensor \"%s\"", pare_name_shown(t->name, shown));
 		return PARE_E_NONFINITE;
 	}
-	patch->n_bytes = n_bytes;
-	pare_free(m->patches[value]);
-	m->patches[value] = patch;
-	t->raw = (struct pare_span){patch->bytes, n_bytes};
-	t->external = false;
+	take_patch(m, value, patch);
 	return PARE_OK;
 }

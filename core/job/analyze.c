@@ -282,7 +282,7 @@ static enum pare_code analyze(struct job_run *r, struct job_search *s, struct pa
 	pare_json_key_str(b, "object", "analysis");
 	pare_json_key_int(b, "n_params", r->n_params);
 	pare_json_key_int(b, "macs", pare_net_macs(r->net));
-	pare_json_key_int(b, "file_bytes", (int64_t)r->file.len);
+	pare_json_key_int(b, "file_bytes", (int64_t)r->in_bytes);
 	pare_json_key_int(b, "sensitivity_rows", s->n_layers > 0 ? (int64_t)s->quick_rows : 0);
 	write_layers(r, s, b, &lists[0]);
 	if (r->cut.gone != NULL)

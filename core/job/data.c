@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/num.h"
 #include "core/graph/graph_priv.h"
 #include "core/job/job_priv.h"
 #include "core/onnx/onnx.h"
@@ -155,6 +156,11 @@ size_t job_side_bytes(const struct job_run *r)
 	for (int i = 0; i < r->n_side; i++)
 		n += r->side[i].bytes.len;
 	return n;
+}
+
+bool job_written_cap(const struct job_run *r, size_t *out)
+{
+	return pare_mul_size(r->in_bytes, 4, out) && pare_add_size(*out, (size_t)16 << 20, out);
 }
 
 enum pare_code job_read_model(const struct job_run *r, const struct pare_buf *file, struct pare_model **out, struct pare_err *err)

@@ -284,7 +284,7 @@ const float *job_factored_slab(const struct job_factored *f, bool dense)
 
 size_t job_model_bytes(const struct job_run *r)
 {
-	return r->factored.source != NULL ? r->factored.file.len : r->file.len;
+	return r->factored.source != NULL ? r->factored.file.len : r->model->file.len;
 }
 
 static enum pare_code judge_source(struct job_run *r, bool dense, struct job_verdict *v, struct pare_err *err)

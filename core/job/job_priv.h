@@ -201,8 +201,9 @@ struct job_run {
 	struct job_factored factored;
 	int64_t max_batch;
 	struct pare_span file;
-	struct pare_side_file side[PARE_MAX_INPUTS]; /* external data of the model */
+	struct pare_side_file side[PARE_MAX_INPUTS]; /* external data of the model, as far as it still refers to them */
 	int n_side;
+	size_t in_bytes; /* of all that came: the file and those */
 	struct pare_model *teacher_model; /* the job's second model, or NULL */
 	struct pare_net *teacher;         /* of the present training run, or NULL */
 	struct pare_buf own, teacher_own; /* what the models stand over, if not the files (pare_onnx_open) */
@@ -282,6 +283,8 @@ PARE_MUST_USE enum pare_code job_open_sizes(const struct job_run *r, struct pare
 PARE_MUST_USE enum pare_code job_read_model(const struct job_run *r, const struct pare_buf *file, struct pare_model **out, struct pare_err *err);
 /* Of the files beside the model, which what is changed of them moves out of. */
 size_t job_side_bytes(const struct job_run *r);
+/* No model that a job writes is longer; false: that is no number. */
+bool job_written_cap(const struct job_run *r, size_t *out);
 /* Makes the inner tensors that training steps distill outputs of the models in memory, before nets are made; reads the second model (distill.c). */
 PARE_MUST_USE enum pare_code job_watch(struct job_run *r, struct pare_err *err);
 /* What a train step or recover says of its teacher: *out_given, and then *out. Both live until the next call. */

@@ -361,8 +361,8 @@ static void write_figures(const void *ctx, struct pare_buf *b)
 	const struct job_run *r = ctx;
 
 	write_data(r, b);
-	write_verdict(r, b, "input", &r->verdict_input, r->file.len);
-	write_verdict(r, b, "dense", &r->verdict_dense, r->file.len);
+	write_verdict(r, b, "input", &r->verdict_input, r->in_bytes);
+	write_verdict(r, b, "dense", &r->verdict_dense, r->in_bytes);
 	write_verdict(r, b, "final", &r->verdict_final, r->out_bytes);
 	write_drop(r, b);
 	pare_json_key_num(b, "compression", job_compression(r->verdict_dense.n_weights, r->verdict_final.n_nonzero_weights));

@@ -90,7 +90,7 @@ static void figures(const struct job_run *r, struct job_doc *d)
 	figure(d, "non-zero weights", "%.0f", (double)v->n_nonzero_weights, (double)f->n_nonzero_weights);
 	figure(d, "multiply-accumulates", "%.0f", (double)v->macs, (double)f->macs);
 	figure(d, "of them not with zero", "%.0f", v->macs_nonzero, f->macs_nonzero);
-	figure(d, "file, bytes", "%.0f", (double)r->file.len, (double)r->out_bytes);
+	figure(d, "file, bytes", "%.0f", (double)r->in_bytes, (double)r->out_bytes);
 	if (r->packed_bytes > 0)
 		figure(d, "the same, entropy coded (model.packed)", "%.0f", NAN, (double)r->packed_bytes);
 	figure(d, "latency of one row in this engine, ms", "%.3f", v->latency_ms, f->latency_ms);

@@ -12,6 +12,7 @@
 #include "core/onnx/onnx.h"
 
 #define EVAL_BATCH 256
+#define GATHERED_MAX ((size_t)2040 << 20) /* a file ends at 2 GiB */
 #define RESULT_UNITS 1.0 /* of the baseline and the judgement, in epochs */
 
 /* --- validate */
@@ -76,6 +77,38 @@ static enum pare_code watch(struct job_run *r, struct pare_err *err)
 	return code;
 }
 
+/* Of files beside the model the job keeps those that it refers to still. */
+static enum pare_code drop_side(struct job_run *r, struct pare_err *err)
+{
+	struct pare_inventory v = {.n = 0};
+	bool refers[PARE_MAX_INPUTS] = {false};
+	enum pare_code code = pare_onnx_inventory(r->model, r->side, r->n_side, &v, err);
+	int n = 0;
+
+	for (int i = 0; i < v.n && code == PARE_OK; i++)
+		if (v.weights[i].file > 0)
+			refers[v.weights[i].file - 1] = true;
+	pare_inventory_done(&v);
+	for (int i = 0; i < r->n_side && code == PARE_OK; i++)
+		if (refers[i])
+			r->side[n++] = r->side[i];
+	if (code == PARE_OK)
+		r->n_side = n;
+	return code;
+}
+
+/* What stands beside the model moves into it, so that what leaves is one file, and nothing of what was removed beside it; but for models that no one file holds. */
+static enum pare_code gather(struct job_run *r, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	r->in_bytes = r->file.len + job_side_bytes(r);
+	if (r->n_side == 0 || r->in_bytes > GATHERED_MAX)
+		return PARE_OK;
+	code = pare_onnx_gather(&r->model, &r->own, err);
+	return code == PARE_OK ? drop_side(r, err) : code;
+}
+
 static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 {
 	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = largest_batch(r), .training = true, .seed = r->seed};
@@ -86,6 +119,8 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 		code = job_check_side(r, err);
 	if (code == PARE_OK)
 		code = pare_onnx_open(r->file, r->side, r->n_side, &r->own, &r->model, err);
+	if (code == PARE_OK)
+		code = gather(r, err);
 	if (code == PARE_OK)
 		code = job_open_sizes(r, r->model, err);
 	if (code == PARE_OK)
@@ -369,7 +404,7 @@ enum pare_code job_write_model(struct job_run *r, struct pare_buf *b, struct par
 	size_t cap;
 	enum pare_code code = pare_net_store(r->net, r->model, err);
 
-	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
+	if (!job_written_cap(r, &cap))
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
 	pare_buf_init(b, cap);
 	if (code == PARE_OK)
@@ -413,7 +448,7 @@ static enum pare_code put_model(struct job_run *r, struct job_answer *a, struct 
 	return code;
 }
 
-/* External data that no step has touched still belong to the model. */
+/* Of a model that is too large for one file: what no step has touched still belongs to it. */
 static enum pare_code put_side(struct job_run *r, struct job_answer *a, const struct pare_side_file *f, struct pare_err *err)
 {
 	enum pare_code code = pare_link_output(&r->w->link, f->name, "application/octet-stream", f->bytes.data, f->bytes.len, err);

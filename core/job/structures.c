@@ -163,7 +163,7 @@ static enum pare_code write_shrunk(struct job_run *r, struct pare_err *err)
 	size_t cap;
 	enum pare_code code = pare_net_store(r->net, r->model, err);
 
-	if (!pare_mul_size(r->file.len, 4, &cap) || !pare_add_size(cap, job_side_bytes(r), &cap) || !pare_add_size(cap, (size_t)16 << 20, &cap))
+	if (!job_written_cap(r, &cap))
 		return pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
 	pare_buf_init(&r->shrunk.file, cap);
 	if (code == PARE_OK)

@@ -591,6 +591,7 @@ enum pare_code pare_onnx_attach(struct pare_model *m, const struct pare_side_fil
 			break;
 		t->raw = place.at;
 		t->external = false;
+		t->beside = true;
 	}
 	return code;
 }

@@ -32,6 +32,9 @@ PARE_MUST_USE enum pare_code pare_onnx_open(struct pare_span file, const struct 
  * of their file or overlapping; PARE_E_LIMIT. */
 PARE_MUST_USE enum pare_code pare_onnx_inventory(const struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_inventory *out, struct pare_err *err);
 
+/* Moves those values into the model's own file: *m stands over *own from then on, which is as of pare_onnx_open. After an error *m may be NULL. */
+PARE_MUST_USE enum pare_code pare_onnx_gather(struct pare_model **m, struct pare_buf *own, struct pare_err *err);
+
 /* Gives initializers of a model that was read whose values are external those values, as pare_onnx_open does. Errors as of pare_onnx_inventory. */
 PARE_MUST_USE enum pare_code pare_onnx_attach(struct pare_model *m, const struct pare_side_file *files, int n_files, struct pare_err *err);
 

@@ -35,6 +35,34 @@ static enum pare_code take_rewritten(struct opening *o, const struct pare_rewrit
 	return code == PARE_OK ? pare_onnx_read((struct pare_span){(const uint8_t *)out.data, out.len}, &o->m, o->err) : code;
 }
 
+enum pare_code pare_onnx_gather(struct pare_model **m, struct pare_buf *own, struct pare_err *err)
+{
+	const struct pare_graph *g = &(*m)->graph;
+	size_t cap = 2 * (*m)->file.len + EXTRA; /* lengths, and heads of values, grow by a few bytes each */
+	enum pare_code code = PARE_OK;
+	struct pare_buf out;
+	bool any = false;
+
+	for (int32_t i = 0; i < g->n_inits && code == PARE_OK; i++) {
+		const struct pare_tensor *t = g->values[g->inits[i]].init;
+
+		if (!t->beside)
+			continue;
+		any = true;
+		cap += t->raw.len;
+		code = pare_model_take_init(*m, g->inits[i], err);
+	}
+	if (code != PARE_OK || !any)
+		return code;
+	pare_buf_init(&out, cap);
+	code = pare_onnx_write(*m, &out, err);
+	pare_model_free(*m);
+	*m = NULL;
+	pare_buf_done(own);
+	*own = out;
+	return code == PARE_OK ? pare_onnx_read((struct pare_span){(const uint8_t *)out.data, out.len}, m, err) : code;
+}
+
 static bool may_lift(const struct pare_model *m)
 {
 	bool may = m->ir_version >= MIN_IR_VERSION;
