@@ -55,7 +55,7 @@ say "its events, as they happen"
 curl -fsSN "$U/v1/jobs/$J/events" -H 'Accept: text/event-stream' | sed -un 's/^data: //p' | jq -r --unbuffered '
   def percent: . * 1000 | round / 10 | tostring + " %";
   if .type == "job.metrics" then
-    "  \(.data.kind)" + (if .data.round then " round \(.data.round)/\(.data.rounds)" else "" end)
+    (if .data.round or .data.epoch then " " else "  \(.data.kind)" end) + (if .data.round then " round \(.data.round)/\(.data.rounds)" else "" end)
     + (if .data.epoch then " epoch \(.data.epoch)/\(.data.epochs)" else "" end)
     + ": accuracy \(.data.validation_accuracy | percent) (held out), zeros \(.data.sparsity | percent)"
   elif .type == "job.phase" then "\(.data.phase)"

@@ -171,7 +171,7 @@ static enum pare_code write_size(struct job_run *r, struct pare_buf *b, size_t s
 	pare_json_key_int(b, "n_nonzero_weights", v.n_nonzero_weights);
 	pare_json_key_int(b, "macs", v.macs);
 	pare_json_key_int(b, "macs_nonzero", (int64_t)llround(v.macs_nonzero));
-	pare_json_key_int(b, "file_bytes", (int64_t)(r->shrunk.net != NULL ? r->shrunk.file.len : job_model_bytes(r)));
+	pare_json_key_int(b, "file_bytes", (int64_t)(r->shrunk.net != NULL ? r->shrunk.file.len : r->model->file.len));
 	pare_json_key_int(b, "packed_bytes", r->shrunk.net != NULL ? (int64_t)r->shrunk.file.len : job_packed_bytes(r));
 	pare_buf_str(b, "}");
 	job_shrunk_done(&r->shrunk);

@@ -160,7 +160,7 @@ size_t job_side_bytes(const struct job_run *r)
 
 bool job_written_cap(const struct job_run *r, size_t *out)
 {
-	return pare_mul_size(r->in_bytes, 4, out) && pare_add_size(*out, (size_t)16 << 20, out);
+	return pare_mul_size(r->model->file.len, 4, out) && pare_add_size(*out, job_side_bytes(r), out) && pare_add_size(*out, (size_t)16 << 20, out);
 }
 
 enum pare_code job_read_model(const struct job_run *r, const struct pare_buf *file, struct pare_model **out, struct pare_err *err)

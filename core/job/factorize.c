@@ -121,7 +121,7 @@ static enum pare_code rewrite(struct job_run *r, const struct pare_args *args, s
 
 	options(args, &o);
 	memset(&rw, 0, sizeof rw);
-	pare_buf_init(&f->file, 2 * f->source->file.len + job_side_bytes(r) + ((size_t)16 << 20));
+	pare_buf_init(&f->file, 2 * f->source->file.len + ((size_t)16 << 20));
 	code = pare_factorize_find(f->source, &o, &f->layers, &f->n, err);
 	if (code == PARE_OK && o.global && o.by_macs)
 		code = count_positions(f->source, f->layers, f->n, err);
@@ -169,7 +169,7 @@ static enum pare_code write_trained(struct job_run *r, struct pare_err *err)
 
 	if (code != PARE_OK || r->cut.any)
 		return code == PARE_OK ? job_shrink(r, PARE_SPLIT_TRAIN, err) : code;
-	pare_buf_init(&s->file, 2 * r->model->file.len + job_side_bytes(r) + ((size_t)16 << 20));
+	pare_buf_init(&s->file, 2 * r->model->file.len + ((size_t)16 << 20));
 	code = pare_onnx_write(r->model, &s->file, err);
 	return code == PARE_OK ? job_read_model(r, &s->file, &s->model, err) : code;
 }
@@ -280,11 +280,6 @@ struct pare_model *job_factored_model(const struct job_factored *f)
 const float *job_factored_slab(const struct job_factored *f, bool dense)
 {
 	return !dense ? f->input : f->dense != NULL ? f->dense : f->trained;
-}
-
-size_t job_model_bytes(const struct job_run *r)
-{
-	return r->factored.source != NULL ? r->factored.file.len : r->model->file.len;
 }
 
 static enum pare_code judge_source(struct job_run *r, bool dense, struct job_verdict *v, struct pare_err *err)

@@ -384,8 +384,6 @@ void job_factored_done(struct job_factored *f);
 /* The net that was there before: its model, and its weights, as they were uploaded or as what the result is compared with (NULL: as the model has them). */
 struct pare_model *job_factored_model(const struct job_factored *f);
 const float *job_factored_slab(const struct job_factored *f, bool dense);
-/* Of the model's file before anything was trained. */
-size_t job_model_bytes(const struct job_run *r);
 void job_write_factors(const struct job_run *r, struct pare_buf *b);
 void job_factors_document(const struct job_run *r, struct job_doc *d);
 /* The quantize step (quantize.c): a check before all steps, the step, and, when the float model stands, r->quantized; nothing without such a step. */

@@ -100,7 +100,7 @@ static enum pare_code drop_side(struct job_run *r, struct pare_err *err)
 /* What stands beside the model moves into it, so that what leaves is one file, and nothing of what was removed beside it; but for models that no one file holds. */
 static enum pare_code gather(struct job_run *r, struct pare_err *err)
 {
-	enum pare_code code = PARE_OK;
+	enum pare_code code;
 
 	r->in_bytes = r->file.len + job_side_bytes(r);
 	if (r->n_side == 0 || r->in_bytes > GATHERED_MAX)

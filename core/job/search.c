@@ -97,7 +97,7 @@ void job_state_done(struct job_state *s)
 int64_t job_packed_bytes(struct job_run *r)
 {
 	const float *slab = pare_net_slab(r->net);
-	int64_t bytes = (int64_t)job_model_bytes(r);
+	int64_t bytes = (int64_t)r->model->file.len;
 
 	for (int i = 0; i < pare_net_n_params(r->net); i++) {
 		const struct pare_param_info *p = pare_net_param(r->net, i);

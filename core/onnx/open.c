@@ -106,18 +106,19 @@ static enum pare_code untie(struct opening *o)
 
 enum pare_code pare_onnx_open(struct pare_span file, const struct pare_side_file *files, int n_files, struct pare_buf *own, struct pare_model **out, struct pare_err *err)
 {
-	struct opening o = {.own = own, .files = files, .n_files = n_files, .room = EXTRA, .err = err};
-	enum pare_code code = pare_onnx_read(file, &o.m, err);
+	struct pare_err unwanted = {.code = PARE_OK};
+	struct opening o = {.own = own, .files = files, .n_files = n_files, .room = EXTRA, .err = err != NULL ? err : &unwanted};
+	enum pare_code code = pare_onnx_read(file, &o.m, o.err);
 	bool may = code == PARE_OK && may_lift(o.m);
 
 	pare_buf_init(own, 0);
 	for (int i = -1; i < n_files && code == PARE_OK; i++)
 		if (!pare_add_size(o.room, i < 0 ? file.len : files[i].bytes.len, &o.room))
-			code = pare_err_set(err, PARE_E_LIMIT, NULL, "the model is too large");
+			code = pare_err_set(o.err, PARE_E_LIMIT, NULL, "the model is too large");
 	if (code == PARE_OK && may)
 		code = lift(&o);
 	if (code == PARE_OK)
-		code = pare_onnx_attach(o.m, files, n_files, err);
+		code = pare_onnx_attach(o.m, files, n_files, o.err);
 	if (code == PARE_OK && may)
 		code = untie(&o);
 	if (code == PARE_OK)

@@ -108,6 +108,23 @@ static inline char *rig_output(const struct rig *r, const char *name, size_t *ou
 	return rig_read(path, out_n);
 }
 
+/* Two runs of a job give the same model, of so many bytes; the second's files stay. */
+static inline size_t rig_twice(const struct rig *r, enum pare_code (*run)(const char *job), const char *job)
+{
+	char *bytes[2];
+	size_t n[2];
+
+	for (int k = 0; k < 2; k++) {
+		ck_assert_msg(run(job) == PARE_OK, "%s: %s", r->err.where, r->err.message);
+		bytes[k] = rig_output(r, "model.onnx", &n[k]);
+	}
+	ck_assert_uint_eq(n[0], n[1]);
+	ck_assert_mem_eq(bytes[0], bytes[1], n[0]);
+	free(bytes[0]);
+	free(bytes[1]);
+	return n[0];
+}
+
 /* How much of a model that leaves is not about where it comes from: that stands at its end, and names the job. */
 static inline size_t rig_without_origin(const char *model, size_t n)
 {

@@ -290,11 +290,11 @@ static void put_entry(struct pare_buf *b, const char *key, const char *text)
 }
 
 /* 4 x cols floats */
-static void put_tensor(struct pare_buf *b, const char *name, int64_t cols, const char *location, const char *offset, const char *length)
+static void put_tensor(struct pare_buf *b, const char *name, int64_t rows, int64_t cols, const char *location, const char *offset, const char *length)
 {
 	size_t mark = pare_wire_begin(b, GRAPH_INITIALIZER);
 
-	pare_wire_put_int(b, TENSOR_DIMS, 4);
+	pare_wire_put_int(b, TENSOR_DIMS, rows);
 	pare_wire_put_int(b, TENSOR_DIMS, cols);
 	pare_wire_put_int(b, TENSOR_DATA_TYPE, PARE_DT_FLOAT);
 	pare_wire_put_str(b, TENSOR_NAME, name);
@@ -349,8 +349,8 @@ START_TEST(hostile_locations)
 	pare_buf_init(&b, 1 << 20);
 	pare_wire_put_int(&b, MODEL_IR_VERSION, 8);
 	graph = pare_wire_begin(&b, MODEL_GRAPH);
-	put_tensor(&b, "w", 4, hostile_table[_i].location, hostile_table[_i].offset, hostile_table[_i].length);
-	put_tensor(&b, "w2", 4, "w.bin", hostile_table[_i].offset2, "64");
+	put_tensor(&b, "w", 4, 4, hostile_table[_i].location, hostile_table[_i].offset, hostile_table[_i].length);
+	put_tensor(&b, "w2", 4, 4, "w.bin", hostile_table[_i].offset2, "64");
 	node = pare_wire_begin(&b, GRAPH_NODE);
 	pare_wire_put_str(&b, NODE_INPUT, "w");
 	pare_wire_put_str(&b, NODE_INPUT, "w2");
@@ -388,7 +388,7 @@ START_TEST(hostile_locations)
 }
 END_TEST
 
-/* --- with a data set: what a job rewrites of such a model names the files that hold what it left alone */
+/* --- with a data set */
 
 static void put_product(struct pare_buf *b, const char *in, const char *weight, const char *out)
 {
@@ -401,16 +401,25 @@ static void put_product(struct pare_buf *b, const char *in, const char *weight, 
 	pare_wire_end(b, node);
 }
 
-/* x of [n, 4] through three matrices, the last of 4 x 3. */
-static void put_products(struct pare_buf *b)
+/* x of [n, 4] through three matrices to 3 numbers, width of them in between. */
+static void put_products(struct pare_buf *b, int64_t width)
 {
+	const int64_t rows[] = {4, width, width}, cols[] = {width, width, 3};
+	static const char *const names[] = {"w0", "w1", "w2"};
 	size_t graph, value, type, tensor, shape, dim, opset;
+	char offset[24], length[24];
+	int64_t at = 0;
 
 	pare_wire_put_int(b, MODEL_IR_VERSION, 8);
 	graph = pare_wire_begin(b, MODEL_GRAPH);
-	put_tensor(b, "w0", 4, "weights.bin", "0", "64");
-	put_tensor(b, "w1", 4, "weights.bin", "64", "64");
-	put_tensor(b, "w2", 3, "weights.bin", "128", "48");
+	for (int i = 0; i < 3; i++) {
+		int64_t n_bytes = 4 * rows[i] * cols[i];
+
+		(void)snprintf(offset, sizeof offset, "%lld", (long long)at);
+		(void)snprintf(length, sizeof length, "%lld", (long long)n_bytes);
+		put_tensor(b, names[i], rows[i], cols[i], "weights.bin", offset, length);
+		at += n_bytes;
+	}
 	put_product(b, "x", "w0", "h");
 	put_product(b, "h", "w1", "g");
 	put_product(b, "g", "w2", "y");
@@ -439,33 +448,41 @@ static void put_products(struct pare_buf *b)
 	pare_wire_end(b, opset);
 }
 
-/* One file leaves, also where the job leaves a tensor as it was. */
-static const char *const rewritten_table[] = {
-    "{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5,\"exclude\":[\"w0\"]}}]}}",
-    "{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[{\"quantize\":{\"exclude\":[\"w0\"]}}]}}",
-    "{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5,\"exclude\":[\"w0\"]}}]}}",
-    "{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[{\"factorize\":{\"rank\":1,\"exclude\":[\"w0\"]}}]}}",
+/* One file leaves, also where the job leaves a tensor as it was, and where what it changes is long. */
+#define WIDE 2100 /* squared, 17 MB */
+#define BESIDE(step) "{\"model\":\"m\",\"dataset\":\"d\",\"recipe\":{\"steps\":[" step "]}}"
+static const struct {
+	const char *job;
+	int64_t width;
+} beside_table[] = {
+    {BESIDE("{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5,\"exclude\":[\"w0\"]}}"), 4},
+    {BESIDE("{\"quantize\":{\"exclude\":[\"w0\"]}}"), 4},
+    {BESIDE("{\"prune\":{\"sparsity\":0.5,\"exclude\":[\"w0\"]}}"), 4},
+    {BESIDE("{\"factorize\":{\"rank\":1,\"exclude\":[\"w0\"]}}"), 4},
+    {BESIDE("{\"prune\":{\"sparsity\":0.5}}"), WIDE},
 };
 
 START_TEST(what_stands_beside_a_model_moves_into_it)
 {
+	int64_t width = beside_table[_i].width;
+	size_t n, n_external = 0, n_weights = (size_t)(4 * width + width * width + width * 3);
+	float *weights = calloc(n_weights, sizeof *weights);
 	struct pare_model *m = NULL;
 	struct pare_buf b;
-	float weights[16 + 16 + 12];
-	size_t n, n_external = 0;
 	char *product;
+	json_t *v;
 
-	for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)
+	ck_assert_ptr_nonnull(weights);
+	for (size_t i = 0; i < n_weights; i++)
 		weights[i] = (float)(i * 7 % 11) - 5.3f;
 	pare_buf_init(&b, 1 << 20);
-	put_products(&b);
+	put_products(&b, width);
 	rig_forget(&r);
 	r.start.kind = "run";
-	r.start.job = rewritten_table[_i];
+	r.start.job = beside_table[_i].job;
 	rig_input(&r, "model", "m.onnx", b.data, b.len);
-	rig_input(&r, "model", "weights.bin", weights, sizeof weights);
+	rig_input(&r, "model", "weights.bin", weights, n_weights * sizeof *weights);
 	rig_file(&r, "data", "tests/data/iris.csv");
-	pare_buf_done(&b);
 	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
 	ck_assert(!rig_has_output(&r, "weights.bin"));
 	product = rig_output(&r, "model.onnx", &n);
@@ -473,8 +490,13 @@ START_TEST(what_stands_beside_a_model_moves_into_it)
 	for (int32_t i = 0; i < m->graph.n_inits; i++)
 		n_external += m->graph.values[m->graph.inits[i]].init->external;
 	ck_assert_uint_eq(n_external, 0);
+	v = rig_report(&r);
+	ck_assert_double_eq(rig_num(v, "input.file_bytes"), (double)(b.len + n_weights * sizeof *weights));
+	json_decref(v);
+	pare_buf_done(&b);
 	pare_model_free(m);
 	free(product);
+	free(weights);
 }
 END_TEST
 
@@ -529,7 +551,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, provenance_is_told);
 	tcase_add_test(t, onnx_runtime_runs_them);
 	tcase_add_test(t, external_data_are_inspected);
-	tcase_add_loop_test(t, what_stands_beside_a_model_moves_into_it, 0, sizeof rewritten_table / sizeof *rewritten_table);
+	tcase_add_loop_test(t, what_stands_beside_a_model_moves_into_it, 0, sizeof beside_table / sizeof *beside_table);
 	tcase_add_loop_test(t, hostile_locations, 0, (int)(sizeof hostile_table / sizeof hostile_table[0]));
 	tcase_add_test(t, truncated_files);
 	tcase_add_test(t, one_model_at_a_time);

@@ -6,9 +6,9 @@
 
 #include "core/prune/groups.h"
 #include "tests/core/onnx/models.h"
-#include "tests/support/fail_alloc.h"
 #include "tests/support/graph_onnx.h"
 #include "tests/support/lifted.h"
+#include "tests/support/open_no_memory.h"
 
 #define ROOT "tests/golden/untrained/"
 
@@ -415,27 +415,13 @@ START_TEST(no_memory)
 	static void (*const builds[])(struct gb *b) = {named, statistics};
 	struct gb *b = gb_new(17);
 	struct pare_buf file;
-	int64_t n = 0;
-	enum pare_code code = PARE_E_NOMEM;
 
 	nc_fill(data, 256, 5);
 	builds[_i](b);
 	gb_output(b, "y");
 	pare_buf_init(&file, 1 << 20);
 	graph_onnx(gb_model(b), &file);
-	for (; code == PARE_E_NOMEM; n++) {
-		struct pare_model *m = NULL;
-		struct pare_buf own;
-
-		fail_alloc_install(n + 1);
-		code = pare_onnx_open((struct pare_span){(const uint8_t *)file.data, file.len}, NULL, 0, &own, &m, NULL);
-		pare_model_free(m);
-		pare_buf_done(&own);
-		ck_assert_int_eq(fail_alloc_live(), 0);
-		fail_alloc_remove();
-	}
-	ck_assert_int_eq(code, PARE_OK);
-	ck_assert_int_gt(n, 10);
+	open_no_memory((struct pare_span){(const uint8_t *)file.data, file.len});
 	pare_buf_done(&file);
 	gb_free(b);
 }
