@@ -283,7 +283,8 @@ int64_t api_stream_deadline_ms(const struct api_exchange *x)
 
 void api_stream_settle(struct api_exchange *x)
 {
-	x->reply.headers = NULL;
+	x->reply.headers = x->reply_headers = NULL;
+	x->error = NULL;
 	x->reply.n_headers = 0;
 	x->headers = NULL;
 	x->n_headers = 0;

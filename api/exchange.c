@@ -24,7 +24,7 @@ static struct api_exchange starved = {
     .done = true,
     .request_id = "-",
     .link_base = "",
-    .error = {.code = PARE_E_NOMEM, .message = "out of memory"},
+    .error = &api_no_memory,
     .reply = {.status = 503, .headers = starved_headers, .n_headers = 2, .close = true, .kind = API_BODY_MEMORY, .data = starved_text, .n_bytes = sizeof starved_text - 1, .fd = -1},
 };
 
@@ -372,5 +372,5 @@ const char *api_exchange_route(const struct api_exchange *x)
 
 const struct pare_err *api_exchange_error(const struct api_exchange *x)
 {
-	return x->error.code != PARE_OK ? &x->error : NULL;
+	return x->error;
 }

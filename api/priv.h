@@ -84,9 +84,9 @@ struct api_exchange {
 
 	struct pare_buf out; /* text of the reply */
 	struct api_reply reply;
-	struct api_header reply_headers[API_MAX_REPLY_HEADERS];
+	struct api_header *reply_headers; /* room for API_MAX_REPLY_HEADERS, in the arena; NULL: none yet */
 	bool headers_failed;
-	struct pare_err error;
+	const struct pare_err *error; /* what a problem says, in the arena; NULL: none */
 	struct pare_issues *issues; /* of a job that is wrong; in the arena */
 	const char *problem_extra;  /* JSON members for the problem object, or NULL */
 	const char *problem_type;   /* of a problem that others have named, instead of ours; or NULL */
@@ -134,6 +134,7 @@ PARE_MUST_USE enum pare_code api_reply_blob(struct api_exchange *x, const char *
 /* Turns an error into the reply (problem+json). */
 void api_reply_problem(struct api_exchange *x, const struct pare_err *err);
 void api_reply_nomem(struct api_exchange *x);
+extern const struct pare_err api_no_memory; /* what a reply says that had no room to say anything else */
 int api_status_of(enum pare_code code);
 
 /* Links: x->link_base and a path. */

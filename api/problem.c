@@ -92,12 +92,24 @@ static void write_problem(struct api_exchange *x, const struct pare_err *err, in
 	(void)pare_buf_add(b, "\n", 1);
 }
 
+const struct pare_err api_no_memory = {.code = PARE_E_NOMEM, .message = "out of memory"};
+
+static const struct pare_err *keep_error(struct api_exchange *x, const struct pare_err *err)
+{
+	struct pare_err *kept = pare_arena_alloc(&x->arena, sizeof *kept);
+
+	if (kept == NULL)
+		return &api_no_memory;
+	*kept = *err;
+	return kept;
+}
+
 void api_reply_problem(struct api_exchange *x, const struct pare_err *err)
 {
 	struct pare_err copy = *err;
 	int status = api_status_of(copy.code);
 
-	x->error = copy;
+	x->error = keep_error(x, &copy);
 	if (copy.code == PARE_E_QUOTA || copy.code == PARE_E_QUOTA_BYTES)
 		api_metrics_refused(x->api->metrics, copy.code == PARE_E_QUOTA_BYTES ? API_QUOTA_BYTES : x->rate.retry_seconds > 0 ? API_QUOTA_REQUESTS : API_QUOTA_OPEN);
 	write_problem(x, &copy, status);
@@ -123,7 +135,7 @@ void api_reply_nomem(struct api_exchange *x)
 	r.head_only = api_is_head(x);
 	x->reply = r;
 	x->done = true;
-	(void)pare_err_set(&x->error, PARE_E_NOMEM, NULL, "out of memory");
+	x->error = &api_no_memory;
 }
 
 static void problem_page(struct pare_buf *b, enum pare_code code)

@@ -52,6 +52,10 @@ bool api_is_head(const struct api_exchange *x)
 
 static struct api_header *header_slot(struct api_exchange *x, const char *name)
 {
+	if (x->reply_headers == NULL)
+		x->reply_headers = pare_arena_array(&x->arena, API_MAX_REPLY_HEADERS, sizeof *x->reply_headers);
+	if (x->reply_headers == NULL)
+		return NULL;
 	for (size_t i = 0; i < x->reply.n_headers; i++)
 		if (api_same_nocase(x->reply_headers[i].name, name))
 			return &x->reply_headers[i];
