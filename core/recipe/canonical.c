@@ -78,11 +78,11 @@ static void write_value(struct pare_buf *b, const struct pare_arg *arg)
 }
 
 /* The set parameter with the smallest name after `last`, or NULL. Rows are few: no sorting needed. */
-static const struct pare_arg *next_arg(const struct pare_args *a, const char *last)
+static const struct pare_arg *next_arg(const struct pare_args *a, size_t n, const char *last)
 {
 	const struct pare_arg *best = NULL;
 
-	for (size_t i = 0; i < recipe_n_params(a->method); i++) {
+	for (size_t i = 0; i < n; i++) {
 		const char *name = a->args[i].param->name;
 
 		if (a->args[i].set && !a->args[i].param->beside && strcmp(name, last) > 0 && (best == NULL || strcmp(name, best->param->name) < 0))
@@ -93,10 +93,11 @@ static const struct pare_arg *next_arg(const struct pare_args *a, const char *la
 
 static void write_args(struct pare_buf *b, const struct pare_args *a, bool with_name)
 {
+	size_t n = recipe_n_params(a->method);
 	const char *last = "";
 
 	pare_buf_str(b, "{");
-	for (const struct pare_arg *arg; (arg = next_arg(a, last)) != NULL; last = arg->param->name) {
+	for (const struct pare_arg *arg; (arg = next_arg(a, n, last)) != NULL; last = arg->param->name) {
 		if (with_name && strcmp(last, "name") < 0 && strcmp(arg->param->name, "name") > 0)
 			pare_json_key_str(b, "name", a->method->name);
 		pare_json_key(b, arg->param->name);

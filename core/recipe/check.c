@@ -571,6 +571,7 @@ static void fill_default(struct recipe_check *c, const struct pare_param *p, str
 static void check_unknown(struct recipe_check *c, const struct pare_method *m, const json_t *obj, bool skip_name)
 {
 	json_t *o = (json_t *)(uintptr_t)obj;
+	size_t n = recipe_n_params(m);
 	const char *key;
 	json_t *v;
 
@@ -578,7 +579,7 @@ static void check_unknown(struct recipe_check *c, const struct pare_method *m, c
 		bool known = skip_name && strcmp(key, "name") == 0;
 		const char *near;
 
-		for (size_t i = 0; i < recipe_n_params(m); i++)
+		for (size_t i = 0; i < n; i++)
 			known |= strcmp(m->params[i].name, key) == 0;
 		if (known)
 			continue;
