@@ -28,14 +28,19 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/multiarch.h"
 #include "core/base/rng.h"
+
+PARE_MULTIARCH
+static void absolute(size_t n, const float *restrict w, float *restrict out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = fabsf(w[i]);
+}
 
 static void score_magnitude(const struct pare_score_input *in, float *out)
 {
-	const float *w = in->w;
-
-	for (size_t i = 0; i < in->n; i++)
-		out[i] = fabsf(w[i]);
+	absolute(in->n, in->w, out);
 }
 
 static void score_random(const struct pare_score_input *in, float *out)

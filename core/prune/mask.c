@@ -34,7 +34,7 @@ void pare_mask_done(struct pare_mask *m)
 }
 
 PARE_MULTIARCH
-static void select_kept(const uint8_t *restrict keep, float *restrict w, size_t n)
+void pare_mask_select(const uint8_t *restrict keep, float *restrict w, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		w[i] = keep[i] != 0 ? w[i] : 0.0f;
@@ -44,7 +44,7 @@ void pare_mask_apply(const struct pare_mask *m, float *slab, size_t begin, size_
 {
 	assert(begin <= end && end <= m->len);
 	if (m->any)
-		select_kept(m->keep + begin, slab + begin, end - begin);
+		pare_mask_select(m->keep + begin, slab + begin, end - begin);
 }
 
 void pare_prune_count(const struct pare_net *net, struct pare_sparsity_count *out)

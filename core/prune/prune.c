@@ -481,8 +481,7 @@ static void net_mask(struct pare_tensors *t, int p, size_t first, size_t n, cons
 	size_t at = net_info(t, p)->offset + first;
 
 	memcpy(s->mask->keep + at, keep, n);
-	for (size_t i = 0; i < n; i++)
-		s->slab[at + i] = keep[i] != 0 ? s->slab[at + i] : 0.0f;
+	pare_mask_select(keep, s->slab + at, n);
 }
 
 /* What is excluded from this round stays as earlier rounds have left it. */

@@ -24,6 +24,8 @@ PARE_MUST_USE enum pare_code pare_mask_init(struct pare_mask *m, const struct pa
 void pare_mask_done(struct pare_mask *m);
 /* slab[i] = keep[i] ? slab[i] : 0 over [begin, end). */
 void pare_mask_apply(const struct pare_mask *m, float *slab, size_t begin, size_t end);
+/* The same of n floats that are masked as keep says. */
+void pare_mask_select(const uint8_t *restrict keep, float *restrict w, size_t n);
 
 /* A set of tensors, wherever their weights are. Offsets of info are places in one row of numbers that has len of them: scores and masks
  * use it. first is a multiple of PARE_SCORE_BLOCK. */

@@ -130,20 +130,14 @@ static size_t classify(size_t n, const float *restrict score, float lo, float hi
 	return less;
 }
 
-/* Eight at a time: most of them are 0. */
-static void set_aside(struct pare_bracket *b, const float *score, const uint8_t in[BLOCK])
+static void set_aside(struct pare_bracket *b, const float *score, const uint8_t *in, size_t n)
 {
-	for (size_t at = 0; at < BLOCK; at += 8) {
-		uint64_t eight;
+	const uint8_t *end = in + n;
 
-		memcpy(&eight, in + at, sizeof eight);
-		for (size_t i = at; eight != 0; i++, eight >>= 8) {
-			if ((eight & 0xff) == 0)
-				continue;
-			if (b->n_in < b->room)
-				b->in[b->n_in] = score[i];
-			b->n_in++;
-		}
+	for (const uint8_t *p = in; (p = memchr(p, 1, (size_t)(end - p))) != NULL; p++) {
+		if (b->n_in < b->room)
+			b->in[b->n_in] = score[p - in];
+		b->n_in++;
 	}
 }
 
@@ -153,10 +147,8 @@ void pare_bracket_add(struct pare_bracket *b, const float *scores, size_t n)
 
 	for (size_t at = 0, m; at < n; at += m) {
 		m = n - at < BLOCK ? n - at : BLOCK;
-		if (m < BLOCK)
-			memset(in, 0, sizeof in);
 		b->n_below += classify(m, scores + at, b->lo, b->hi, in);
-		set_aside(b, scores + at, in);
+		set_aside(b, scores + at, in, m);
 	}
 }
 
