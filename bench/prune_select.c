@@ -1,7 +1,7 @@
 /* Global magnitude pruning to 90 % of a model with N weights in two layers: the time of pare_prune, which is all that
  * pruning does between a loaded model and a pruned one.
  *
- *   prune_select N ROUNDS            prints: seconds S zeros Z   (S: median of the rounds) */
+ *   prune_select N ROUNDS [THREADS]  prints: seconds S zeros Z   (S: median of the rounds) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +56,7 @@ static void fill(float *w, size_t n)
 int main(int argc, char **argv)
 {
 	struct pare_prune_options opt = {.criterion = pare_criterion_find("magnitude"), .scope = PARE_SCOPE_GLOBAL, .sparsity = 0.9};
-	struct pare_net_options net_opt = {.n_threads = 1, .max_batch = 1};
+	struct pare_net_options net_opt = {.n_threads = 1};
 	struct pare_arch_layer layers[2] = {{.activation = PARE_ACT_RELU}, {.units = WIDTH}};
 	struct pare_arch arch = {.n_input_dims = 1, .input_dims = {WIDTH}, .n_layers = 2, .layers = layers, .seed = 1};
 	struct pare_sparsity_count count;
@@ -66,17 +66,20 @@ int main(int argc, char **argv)
 	struct pare_err err = {0};
 	struct pare_buf file;
 	double seconds[MAX_ROUNDS];
-	long n, rounds;
+	long n, rounds, threads;
 	float *source;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: prune_select N ROUNDS\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "usage: prune_select N ROUNDS [THREADS]\n");
 		return 2;
 	}
 	n = strtol(argv[1], NULL, 10);
 	rounds = strtol(argv[2], NULL, 10);
-	if (n < 2 * WIDTH || rounds < 1 || rounds > MAX_ROUNDS)
+	threads = argc == 4 ? strtol(argv[3], NULL, 10) : 1;
+	if (n < 2 * WIDTH || rounds < 1 || rounds > MAX_ROUNDS || threads < 1 || threads > 64)
 		return 2;
+	net_opt.n_threads = (int)threads;
+	net_opt.max_batch = threads;
 	layers[0].units = n / (2 * WIDTH);
 	pare_buf_init(&file, (size_t)2 << 30);
 	check(pare_arch_build(&arch, &file, &err), &err);

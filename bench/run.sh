@@ -88,12 +88,13 @@ kernels_part() {
 prune_size() { # N NAME TARGET
 	i=0
 	while [ "$i" -lt "$rounds" ]; do
-		sample "prune$2" "$build/bench/prune_select" "$1" 3
-		sample "numpy$2" $one_thread "$python" "$here/numpy_prune.py" "$1" 3 || true
+		for threads in 1 2; do sample "prune$2-$threads" "$build/bench/prune_select" "$1" 3 "$threads"; done
+		sample "numpy$2" "$python" "$here/numpy_prune.py" "$1" 3 || true
 		i=$((i + 1))
 	done
-	sample "torchprune$2" $one_thread "$python" "$here/torch_prune.py" "$1" 1 || true # once: it takes a minute for 100 million
-	note "prune $2 weights to 90 %, seconds" "$(median "$tmp/prune$2.seconds")"
+	best "prune$2.seconds" "prune$2-1.seconds" "prune$2-2.seconds"
+	sample "torchprune$2" "$python" "$here/torch_prune.py" "$1" 1 || true # once: it takes a minute for 100 million
+	note "prune $2 weights to 90 %, seconds" "$(median "$tmp/prune$2.seconds")" "with one thread $(median "$tmp/prune$2-1.seconds")"
 	if [ -s "$tmp/numpy$2.seconds" ]; then
 		ratio "prune $2 weights: engine / numpy partition" "prune$2.seconds" "numpy$2.seconds" "$3"
 	fi

@@ -8,6 +8,9 @@
  * Of what equals t as many go, from the front, as make the count exact. Comparing with t alone would miss the count
  * whenever scores tie, and they do: quantized weights, weights that l1 has set to zero, untrained layers.
  *
+ * Of many weights each thread of the net has a part, in their order, to set aside and to drop; what of the ties is in its part is
+ * known by then, so any number of threads drops the same ones.
+ *
  * A weight that is masked already scores -infinity, below any score of a criterion, so it is dropped again before any
  * other and masks only grow; k is therefore never less than what is masked. */
 #include "core/prune/prune.h"
@@ -24,8 +27,15 @@
 
 #define SAMPLED ((size_t)1 << 20) /* weights: from here on a sample pays */
 
-/* What a walk does with a block of tensor p and its scores. */
-typedef void visit_fn(struct pare_round *r, int p, size_t first, size_t n, const float *score);
+/* What a walk does with a block of tensor p. */
+typedef void visit_fn(struct pare_round *r, int p, size_t first, size_t n);
+
+/* The weights of a group, cut into a round for each thread, in their order. */
+struct parts {
+	struct pare_round one, *list; /* &one, if it is one */
+	int n, first, end;            /* tensors [first, end) */
+	visit_fn *visit;
+};
 
 static bool matches(const char *pattern, const char *name)
 {
@@ -107,30 +117,104 @@ static enum pare_code check_stat(const struct pare_round *r, struct pare_err *er
 	return PARE_OK;
 }
 
-static enum pare_code check_finite(const struct pare_round *r, struct pare_err *err)
+static void walk(struct pare_round *r, int first, int end, visit_fn *visit)
+{
+	size_t seen = 0;
+
+	for (int p = first; p < end; p++) {
+		const struct pare_param_info *info = r->t->info(r->t, p);
+		size_t n;
+
+		if (!pare_prune_is_target(r->opt, info))
+			continue;
+		for (size_t at = 0; at < info->n_elems && seen < r->to; at += n, seen += n) {
+			n = block_at(info, at);
+			if (seen >= r->from)
+				visit(r, p, at, n);
+		}
+	}
+}
+
+static void walk_part(void *ctx, int i)
+{
+	const struct parts *s = ctx;
+
+	walk(&s->list[i], s->first, s->end, s->visit);
+}
+
+static void walk_parts(struct parts *s, visit_fn *visit)
+{
+	s->visit = visit;
+	if (s->n == 1)
+		walk_part(s, 0);
+	else
+		s->one.t->parallel(s->one.t, walk_part, s);
+}
+
+/* Of a group of n weights. Without memory it stays whole. */
+static void cut(struct parts *s, const struct pare_round *r, int first, int end, size_t n)
+{
+	int most = r->t->parallel != NULL && n >= SAMPLED ? r->t->n_threads : 1;
+
+	*s = (struct parts){.one = *r, .n = 1, .first = first, .end = end};
+	s->list = most > 1 ? pare_alloc((size_t)most * sizeof *s->list) : NULL;
+	if (s->list == NULL) {
+		s->list = &s->one;
+		return;
+	}
+	s->n = most;
+	for (int i = 0; i < s->n; i++) {
+		s->list[i] = *r;
+		s->list[i].from = n / (size_t)s->n * (size_t)i;
+		s->list[i].to = i + 1 < s->n ? n / (size_t)s->n * (size_t)(i + 1) : n;
+	}
+}
+
+static void cut_done(struct parts *s)
+{
+	for (int i = 0; i < s->n; i++)
+		pare_bracket_done(&s->list[i].bracket);
+	if (s->list != &s->one)
+		pare_free(s->list);
+}
+
+static void look_for_nonfinite(struct pare_round *r, int p, size_t first, size_t n)
 {
 	float room[PARE_SCORE_BLOCK];
 
-	for (int p = 0; p < r->t->n; p++) {
-		const struct pare_param_info *info = r->t->info(r->t, p);
-		bool target = pare_prune_is_target(r->opt, info);
-		size_t n;
+	r->nonfinite |= !all_finite(r->t->weights(r->t, p, first, n, room), n);
+}
 
-		for (size_t at = 0; target && at < info->n_elems; at += n) {
-			const float *w;
-			size_t i = 0;
+static void tell_first(struct pare_round *r, int p, size_t first, size_t n)
+{
+	float room[PARE_SCORE_BLOCK];
+	const float *w = r->t->weights(r->t, p, first, n, room);
+	size_t i = 0;
 
-			n = block_at(info, at);
-			w = r->t->weights(r->t, p, at, n, room);
-			if (all_finite(w, n))
-				continue;
-			while (isfinite(w[i]))
-				i++;
-			return pare_err_set(err, PARE_E_NONFINITE, NULL,
-			    "initializer \"%s\" holds NaN or infinity at element %zu: weights must be finite to be ranked", info->name, at + i);
-		}
-	}
-	return PARE_OK;
+	while (i < n && isfinite(w[i]))
+		i++;
+	if (i == n)
+		return;
+	r->to = 0;
+	(void)pare_err_set(r->err, PARE_E_NONFINITE, NULL, "initializer \"%s\" holds NaN or infinity at element %zu: weights must be finite to be ranked",
+	    r->t->info(r->t, p)->name, first + i);
+}
+
+static enum pare_code check_finite(const struct pare_round *r, struct pare_err *err)
+{
+	struct pare_round whole = *r;
+	struct parts s;
+
+	cut(&s, r, 0, r->t->n, group_size(r, 0, r->t->n));
+	walk_parts(&s, look_for_nonfinite);
+	for (int i = 0; i < s.n; i++)
+		whole.nonfinite |= s.list[i].nonfinite;
+	cut_done(&s);
+	if (!whole.nonfinite)
+		return PARE_OK;
+	whole.err = err;
+	walk(&whole, 0, r->t->n, tell_first);
+	return PARE_E_NONFINITE;
 }
 
 static enum pare_code check_options(const struct pare_round *r, struct pare_err *err)
@@ -179,24 +263,6 @@ void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n
 		score[i] = keep[i] != 0 ? score[i] : -INFINITY;
 }
 
-static void walk(struct pare_round *r, int first, int end, visit_fn *visit)
-{
-	float score[PARE_SCORE_BLOCK];
-
-	for (int p = first; p < end; p++) {
-		const struct pare_param_info *info = r->t->info(r->t, p);
-		size_t n;
-
-		if (!pare_prune_is_target(r->opt, info))
-			continue;
-		for (size_t at = 0; at < info->n_elems; at += n) {
-			n = block_at(info, at);
-			pare_prune_scores(r, p, at, n, score);
-			visit(r, p, at, n, score);
-		}
-	}
-}
-
 PARE_MULTIARCH
 static size_t count_masked(const float *score, size_t n)
 {
@@ -207,25 +273,28 @@ static size_t count_masked(const float *score, size_t n)
 	return masked;
 }
 
-static void count_first(struct pare_round *r, int p, size_t first, size_t n, const float *score)
+static void count_first(struct pare_round *r, int p, size_t first, size_t n)
 {
-	(void)p;
-	(void)first;
+	float score[PARE_SCORE_BLOCK];
+
+	pare_prune_scores(r, p, first, n, score);
 	r->n_masked += r->t->any ? count_masked(score, n) : 0;
 	pare_radix_first(r->radix, score, n);
 }
 
-static void count_second(struct pare_round *r, int p, size_t first, size_t n, const float *score)
+static void count_second(struct pare_round *r, int p, size_t first, size_t n)
 {
-	(void)p;
-	(void)first;
+	float score[PARE_SCORE_BLOCK];
+
+	pare_prune_scores(r, p, first, n, score);
 	pare_radix_second(r->radix, score, n);
 }
 
-static void set_aside(struct pare_round *r, int p, size_t first, size_t n, const float *score)
+static void set_aside(struct pare_round *r, int p, size_t first, size_t n)
 {
-	(void)p;
-	(void)first;
+	float score[PARE_SCORE_BLOCK];
+
+	pare_prune_scores(r, p, first, n, score);
 	r->n_masked += r->t->any ? count_masked(score, n) : 0;
 	pare_bracket_add(&r->bracket, score, n);
 }
@@ -242,11 +311,14 @@ static size_t keep_above(size_t n, float t, const float *restrict score, uint8_t
 	return n_equal;
 }
 
-static void drop(struct pare_round *r, int p, size_t first, size_t n, const float *score)
+static void drop(struct pare_round *r, int p, size_t first, size_t n)
 {
+	float score[PARE_SCORE_BLOCK];
 	uint8_t keep[PARE_SCORE_BLOCK];
-	size_t n_equal = keep_above(n, r->limit, score, keep);
+	size_t n_equal;
 
+	pare_prune_scores(r, p, first, n, score);
+	n_equal = keep_above(n, r->limit, score, keep);
 	for (size_t i = 0; i < n && n_equal > 0 && r->n_ties > 0; i++) {
 		bool tie = score[i] == r->limit;
 
@@ -298,23 +370,52 @@ static size_t take_sample(const struct pare_round *r, int first, int end, float 
 	return n;
 }
 
-/* In one, of n weights; false: that does not work here. */
-static bool rank_by_sample(struct pare_round *r, int first, int end, size_t n, size_t *n_drop, float *limit, size_t *n_below)
+/* What the parts have set aside of n weights, and of it the score that is looked for. */
+static bool join(const struct parts *s, struct pare_bracket *whole, size_t *n_drop, float *limit, size_t *n_below)
 {
-	size_t most = (n / PARE_SCORE_BLOCK + (size_t)(end - first)) * PARE_SAMPLE_RUN;
-	float *sample = n >= SAMPLED && *n_drop > 0 ? pare_alloc(most * sizeof *sample) : NULL;
-	bool found = sample != NULL && pare_bracket_set(&r->bracket, sample, take_sample(r, first, end, sample), *n_drop - 1, n);
+	size_t n_masked = 0;
 
-	if (found) {
-		r->n_masked = 0;
-		walk(r, first, end, set_aside);
-		if (*n_drop < r->n_masked)
-			*n_drop = r->n_masked;
-		found = pare_bracket_value(&r->bracket, *n_drop - 1, limit, n_below);
+	for (int i = 0; i < s->n; i++) {
+		pare_bracket_join(whole, &s->list[i].bracket);
+		n_masked += s->list[i].n_masked;
 	}
-	pare_bracket_done(&r->bracket);
+	if (*n_drop < n_masked)
+		*n_drop = n_masked;
+	return pare_bracket_value(whole, *n_drop - 1, limit, n_below);
+}
+
+/* In one, of n weights; false: that does not work here. */
+static bool rank_by_sample(const struct pare_round *r, struct parts *s, size_t n, size_t *n_drop, float *limit, size_t *n_below)
+{
+	size_t most = (n / PARE_SCORE_BLOCK + (size_t)(s->end - s->first)) * PARE_SAMPLE_RUN;
+	float *sample = n >= SAMPLED && *n_drop > 0 ? pare_alloc(most * sizeof *sample) : NULL;
+	struct pare_bracket whole = {.in = NULL};
+	bool found = sample != NULL && pare_bracket_set(&whole, sample, take_sample(r, s->first, s->end, sample), *n_drop - 1, n);
+
+	for (int i = 0; i < s->n && found; i++)
+		found = pare_bracket_part(&whole, &s->list[i].bracket);
+	if (found) {
+		walk_parts(s, set_aside);
+		found = join(s, &whole, n_drop, limit, n_below);
+	}
+	pare_bracket_done(&whole);
 	pare_free(sample);
 	return found;
+}
+
+/* Of what equals the limit the first n_ties go. */
+static void share_ties(struct parts *s, float limit, size_t n_ties)
+{
+	for (int i = 0; i < s->n; i++) {
+		const struct pare_bracket *b = &s->list[i].bracket;
+		size_t n_equal = 0;
+
+		for (size_t j = 0; j < b->n_in; j++)
+			n_equal += b->in[j] == limit;
+		s->list[i].limit = limit;
+		s->list[i].n_ties = n_equal < n_ties ? n_equal : n_ties;
+		n_ties -= s->list[i].n_ties;
+	}
 }
 
 static void prune_group(struct pare_round *r, int first, int end)
@@ -322,20 +423,24 @@ static void prune_group(struct pare_round *r, int first, int end)
 	size_t n = group_size(r, first, end);
 	double sparsity = r->opt->by_layer != NULL ? r->opt->by_layer[first] : r->opt->sparsity;
 	size_t n_drop = (size_t)llround(sparsity * (double)n), n_below;
+	struct parts s;
 
-	if (r->opt->by_threshold) {
-		r->limit = pare_prune_ceil(r->opt->threshold);
-		r->n_ties = 0;
-		walk(r, first, end, drop);
-		return;
-	}
-	if (n_drop == 0 && !r->t->any)
+	if (n_drop == 0 && !r->t->any && !r->opt->by_threshold)
 		return; /* of many layers that stay as they are, each would have all counters cleared */
-	if (!rank_by_sample(r, first, end, n, &n_drop, &r->limit, &n_below))
+	cut(&s, r, first, end, n);
+	if (r->opt->by_threshold) {
+		share_ties(&s, pare_prune_ceil(r->opt->threshold), 0);
+		walk_parts(&s, drop);
+	} else if (rank_by_sample(r, &s, n, &n_drop, &r->limit, &n_below)) {
+		share_ties(&s, r->limit, n_drop - n_below);
+		walk_parts(&s, drop);
+	} else {
 		r->limit = rank_by_counting(r, first, end, &n_drop, &n_below);
-	r->n_ties = n_drop - n_below;
-	if (n_drop > 0)
-		walk(r, first, end, drop);
+		r->n_ties = n_drop - n_below;
+		if (n_drop > 0)
+			walk(r, first, end, drop);
+	}
+	cut_done(&s);
 }
 
 static enum pare_code score_tensors(struct pare_round *r, struct pare_err *err)
@@ -426,7 +531,7 @@ static enum pare_code prune_by_size(struct pare_tensors *t, const struct pare_pr
 
 enum pare_code pare_prune_tensors(struct pare_tensors *t, const struct pare_prune_options *opt, struct pare_err *err)
 {
-	struct pare_round r = {.t = t, .opt = opt};
+	struct pare_round r = {.t = t, .opt = opt, .to = SIZE_MAX};
 	enum pare_code code = check_options(&r, err);
 
 	if (code != PARE_OK)
@@ -484,6 +589,11 @@ static void net_mask(struct pare_tensors *t, int p, size_t first, size_t n, cons
 	pare_mask_select(keep, s->slab + at, n);
 }
 
+static void net_parallel(struct pare_tensors *t, void (*fn)(void *ctx, int i), void *ctx)
+{
+	pare_net_parallel(((struct net_tensors *)t)->net, fn, ctx);
+}
+
 /* What is excluded from this round stays as earlier rounds have left it. */
 static void apply_to_excluded(const struct net_tensors *s, const struct pare_prune_options *opt)
 {
@@ -498,7 +608,7 @@ static void apply_to_excluded(const struct net_tensors *s, const struct pare_pru
 enum pare_code pare_prune(struct pare_net *net, const struct pare_prune_options *opt, struct pare_mask *mask, struct pare_err *err)
 {
 	struct net_tensors s = {.t = {.n = pare_net_n_params(net), .len = pare_net_slab_len(net), .any = mask->any, .info = net_info, .weights = net_weights,
-	                            .keep = net_keep, .mask = net_mask},
+	                            .keep = net_keep, .mask = net_mask, .parallel = net_parallel, .n_threads = pare_net_n_shards(net)},
 	    .net = net, .mask = mask, .slab = pare_net_slab(net)};
 	enum pare_code code;
 

@@ -39,6 +39,9 @@ struct pare_tensors {
 	const uint8_t *(*keep)(const struct pare_tensors *t, int p, size_t first, size_t n, uint8_t *room);
 	/* From now on these are kept; the others are 0. */
 	void (*mask)(struct pare_tensors *t, int p, size_t first, size_t n, const uint8_t *keep);
+	/* fn(ctx, i) for i in [0, n_threads), all at once; blocks are then asked for, and masked, at the same time. NULL: one after the other. */
+	void (*parallel)(struct pare_tensors *t, void (*fn)(void *ctx, int i), void *ctx);
+	int n_threads;
 };
 
 enum pare_scope {

@@ -29,19 +29,25 @@ struct pare_bracket {
 };
 /* From n scores of n_all, one as likely as another, for rank k of all. False: they do not tell, or there is no memory. */
 bool pare_bracket_set(struct pare_bracket *b, const float *sample, size_t n, size_t k, size_t n_all);
+/* Another one with the same bounds, for some of the scores; false: no memory. And what it has found, into the one for all. */
+bool pare_bracket_part(const struct pare_bracket *b, struct pare_bracket *out);
+void pare_bracket_join(struct pare_bracket *b, const struct pare_bracket *part);
 void pare_bracket_add(struct pare_bracket *b, const float *scores, size_t n);
 /* As pare_radix_value for rank k, once all have been added; false: it is another one. */
 bool pare_bracket_value(const struct pare_bracket *b, size_t k, float *out, size_t *out_below);
 void pare_bracket_done(struct pare_bracket *b);
 
-/* One call of pare_prune. */
+/* One call of pare_prune, or what a thread does of it. */
 struct pare_round {
 	struct pare_tensors *t;
 	const struct pare_prune_options *opt;
 	struct pare_radix *radix;
 	struct pare_bracket bracket;
 	float *scores;   /* by place (offset), where the criterion has score_tensor */
+	size_t from, to; /* blocks that begin there, counted in the weights of the group */
 	size_t n_masked; /* of the group, before this round */
+	bool nonfinite;  /* there is such a weight, */
+	struct pare_err *err; /* which is to be told */
 	float limit;     /* below it goes, */
 	size_t n_ties;   /* and so many that equal it */
 };

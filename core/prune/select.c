@@ -117,6 +117,20 @@ bool pare_bracket_set(struct pare_bracket *b, const float *sample, size_t n, siz
 	return b->in != NULL;
 }
 
+bool pare_bracket_part(const struct pare_bracket *b, struct pare_bracket *out)
+{
+	*out = (struct pare_bracket){.lo = b->lo, .hi = b->hi, .room = b->room, .in = pare_alloc(b->room * sizeof *out->in)};
+	return out->in != NULL;
+}
+
+void pare_bracket_join(struct pare_bracket *b, const struct pare_bracket *part)
+{
+	b->n_below += part->n_below;
+	if (part->n_in <= b->room && b->n_in <= b->room - part->n_in)
+		memcpy(b->in + b->n_in, part->in, part->n_in * sizeof *b->in);
+	b->n_in += part->n_in; /* more than there is room for, else */
+}
+
 /* Which are from lo to hi, 1 or 0; returns how many are less. */
 PARE_MULTIARCH
 static size_t classify(size_t n, const float *restrict score, float lo, float hi, uint8_t *restrict in)

@@ -110,9 +110,9 @@ START_TEST(counts_are_exact)
 }
 END_TEST
 
-/* More than a million weights, of which a sample tells where to look; the layers are of different scale, one has few values, and the second round
- * finds what the first has masked. */
-START_TEST(counts_are_exact_of_many)
+/* Two rounds over more than a million weights, of which a sample tells where to look; the layers are of different scale, one has few values, and the second
+ * round finds what the first has masked. *out: the weights that are left. */
+static void prune_many(int kind, int n_threads, float **out, size_t *n)
 {
 	static const struct pare_arch_layer layers[] = {{.units = 600, .activation = PARE_ACT_RELU}, {.units = 1000, .activation = PARE_ACT_RELU}, {.units = 10}};
 	static const double round_table[][2] = {{0.5, 0.9}, {0.001, 0.3}, {0.9, 0.9}, {0.75, 0.999}};
@@ -123,22 +123,67 @@ START_TEST(counts_are_exact_of_many)
 	struct pare_rng r;
 	float *before;
 
-	net_make(&f, 1000, 3, layers, 1, 1);
+	net_make(&f, 1000, 3, layers, n_threads, n_threads);
+	ck_assert_int_eq(pare_net_n_shards(f.net), n_threads);
 	pare_rng_init(&r, 8, "test", 0);
 	for (size_t i = 0; i < pare_net_slab_len(f.net); i++) {
 		double w = pare_rng_normal(&r);
 
-		pare_net_slab(f.net)[i] = (float)(_i % 2 == 0 ? w * (i < 400000 ? 0.1 : 1) : floor(w * 3.0) / 3.0);
+		pare_net_slab(f.net)[i] = (float)(kind % 2 == 0 ? w * (i < 400000 ? 0.1 : 1) : floor(w * 3.0) / 3.0);
 	}
 	ck_ok(pare_mask_init(&m, f.net, &err));
 	before = pare_alloc(m.len * sizeof *before);
 	memcpy(before, pare_net_slab(f.net), m.len * sizeof *before);
 	for (int round = 0; round < 2; round++) {
-		opt.sparsity = round_table[_i / 2][round];
+		opt.sparsity = round_table[kind / 2][round];
 		ck_ok(pare_prune(f.net, &opt, &m, &err));
 		check_mask(&f, &m, before, opt.sparsity, false);
 	}
-	pare_free(before);
+	*n = m.len;
+	*out = before;
+	memcpy(before, pare_net_slab(f.net), m.len * sizeof *before);
+	pare_mask_done(&m);
+	fixture_done(&f);
+}
+
+/* And threads take the same weights, in whose part ties may lie. */
+START_TEST(counts_are_exact_of_many)
+{
+	float *alone, *shared;
+	size_t n, m;
+
+	prune_many(_i, 1, &alone, &n);
+	for (int n_threads = 2; n_threads <= 3; n_threads++) {
+		prune_many(_i, n_threads, &shared, &m);
+		ck_assert_uint_eq(m, n);
+		ck_assert_mem_eq(shared, alone, n * sizeof *alone);
+		pare_free(shared);
+	}
+	pare_free(alone);
+}
+END_TEST
+
+/* A weight that is no number is found wherever a thread meets it, and the first is told; nothing has changed. */
+START_TEST(many_must_be_finite)
+{
+	static const struct pare_arch_layer layers[] = {{.units = 1100}, {.units = 2}};
+	struct pare_prune_options opt = {.criterion = pare_criterion_find("magnitude"), .scope = PARE_SCOPE_GLOBAL, .sparsity = 0.5};
+	struct fixture f = {0};
+	struct pare_mask m;
+	struct pare_err err = {0};
+	const struct pare_param_info *info;
+	float *w;
+
+	net_make(&f, 1000, 2, layers, 3, 3);
+	info = pare_net_param(f.net, 0);
+	w = pare_net_slab(f.net) + info->offset;
+	w[info->n_elems - 1] = INFINITY;
+	w[700001] = NAN;
+	ck_ok(pare_mask_init(&m, f.net, &err));
+	ck_assert_int_eq(pare_prune(f.net, &opt, &m, &err), PARE_E_NONFINITE);
+	ck_assert_ptr_nonnull(strstr(err.message, info->name));
+	ck_assert_ptr_nonnull(strstr(err.message, "element 700001:"));
+	ck_assert_ptr_null(memchr(m.keep, 0, m.len));
 	pare_mask_done(&m);
 	fixture_done(&f);
 }
@@ -460,6 +505,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, counts_are_exact, 0, 10);
 	tcase_add_loop_test(tc, counts_are_exact_of_many, 0, 8);
+	tcase_add_test(tc, many_must_be_finite);
 	tcase_add_test(tc, ties_go_by_position);
 	tcase_add_test(tc, layers_that_stay_are_not_ranked);
 	tcase_add_test(tc, masked_weights_do_not_come_back);
