@@ -291,7 +291,7 @@ static void copy_stages(struct pare_net *net, int s, int64_t at, int64_t count, 
 		size_t row = pare_net_value_elems(net, v, 1);
 		float *stage = sh->mem + net->stages[i] + (size_t)at * row, *pass = pare_net_data_at(net, s, v);
 
-		if (i >= g->n_inputs || sh->lent[i] == NULL)
+		if (pass != NULL && (i >= g->n_inputs || sh->lent[i] == NULL))
 			memcpy(outputs ? stage : pass, outputs ? pass : stage, (size_t)count * row * sizeof(float));
 	}
 }

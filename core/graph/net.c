@@ -171,7 +171,9 @@ size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int6
 
 size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS])
 {
-	return row_shape(&net->values[net->outputs[i]].shape, n_dims, dims);
+	size_t n = row_shape(&net->values[net->outputs[i]].shape, n_dims, dims);
+
+	return net->values[net->outputs[i]].wanted ? n : 0;
 }
 
 const char *pare_net_input_name(const struct pare_net *net, int i)

@@ -64,7 +64,7 @@ int pare_net_n_outputs(const struct pare_net *net); /* of the file; watched valu
 int pare_net_n_watched(const struct pare_net *net);
 int pare_net_find_output(const struct pare_net *net, const char *name); /* outputs and watched values; -1: none */
 /* Dimensions with dims[0] = PARE_DIM_UNKNOWN for the batch; returns elements per row. An output that does not depend on the
- * batch has no such dimension, and all its elements are counted. */
+ * batch has no such dimension, and all its elements are counted. An output that cannot be computed beside others that can (a label as a text) has no elements. */
 size_t pare_net_input_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
 size_t pare_net_output_shape(const struct pare_net *net, int i, int *n_dims, int64_t dims[PARE_MAX_DIMS]);
 const char *pare_net_input_name(const struct pare_net *net, int i);

@@ -1,4 +1,4 @@
-"""Writes tests/golden/sklearn/*.onnx and *.f32: linear models as scikit-learn's exporter writes them, and what ONNX Runtime makes of them.
+"""Writes tests/golden/sklearn/*.onnx and *.f32: linear models and a small net ("units") as scikit-learn's exporter writes them, and what ONNX Runtime makes of them.
 
 A .f32 file holds the input of five rows, then every output, as float32 (labels, too, unless they are texts). Made with scikit-learn 1.9, skl2onnx 1.20, ONNX Runtime 1.32.0;
 compared within 1e-5.   python3 tests/golden/sklearn_linear.py
@@ -10,6 +10,7 @@ import onnxruntime as ort
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
@@ -27,6 +28,7 @@ def main():
         "margins": (LinearSVC(random_state=1), y),
         "one_target": (make_pipeline(StandardScaler(), LinearRegression()), y.astype(np.float32)),
         "targets": (Ridge(), np.stack([y, x[:, 0] - y, x[:, 1]], 1).astype(np.float32)),
+        "units": (make_pipeline(StandardScaler(), MLPClassifier((8, 6), max_iter=1000, random_state=1)), load_iris().target_names[y]),
         "texts": (LogisticRegression(), np.array(["a", "b", "c"])[y]),
     }
     os.makedirs(OUT, exist_ok=True)
@@ -35,7 +37,7 @@ def main():
         rows = x[::30]
         with open(f"{OUT}/{name}.onnx", "wb") as f:
             f.write(onnx.SerializeToString())
-        outputs = ort.InferenceSession(onnx.SerializeToString()).run(["probabilities"] if name == "texts" else None, {"X": rows})
+        outputs = ort.InferenceSession(onnx.SerializeToString()).run(["probabilities"] if labels.dtype.kind == "U" else None, {"X": rows})
         np.concatenate([np.asarray(a, np.float32).ravel() for a in [rows, *outputs]]).tofile(f"{OUT}/{name}.f32")
 
 

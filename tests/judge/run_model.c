@@ -187,7 +187,8 @@ static void run(struct pare_net *net, const struct options *o, const struct tens
 		pare_net_parallel(net, run_shard, &b);
 	}
 	for (int i = 0; i < n_out; i++) {
-		write_tensor(out[i].n_dims, out[i].dims, out[i].n, out[i].data);
+		if (out[i].n > 0) /* what is not computed has none */
+			write_tensor(out[i].n_dims, out[i].dims, out[i].n, out[i].data);
 		pare_free(out[i].data);
 	}
 	pare_free(out);

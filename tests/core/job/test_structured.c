@@ -227,6 +227,31 @@ static json_t *run_residual(const char *job, struct pare_buf *file)
 	return run_on(job, file->data, file->len);
 }
 
+/* scikit-learn's exporter gives a label in front of the probabilities, here a text, which is not computed. */
+static const char *const sklearn_table[] = {PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5"), "{\"prune\":{\"sparsity\":0.9}},{\"remove_dead\":{}}",
+    "{\"quantize\":{}}"};
+
+START_TEST(outputs_that_are_not_computed)
+{
+	static char file[1 << 16];
+	char job[512];
+	FILE *fp = fopen("tests/golden/sklearn/units.onnx", "rb");
+	size_t n;
+	json_t *v;
+
+	ck_assert_ptr_nonnull(fp);
+	n = fread(file, 1, sizeof file, fp);
+	(void)fclose(fp);
+	(void)snprintf(job, sizeof job, "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"recipe\":{\"steps\":[%s]}}", sklearn_table[_i]);
+	v = run_on(job, file, n);
+	if (_i == 0)
+		ck_assert_double_le(rig_num(v, "final.macs"), 0.6 * rig_num(v, "dense.macs"));
+	if (_i == 0)
+		ck_assert_double_eq(rig_num(v, "structures.proof.rows"), 30);
+	json_decref(v);
+}
+END_TEST
+
 /* Branches leave the graph, with what is theirs alone; widths may shrink after them. */
 START_TEST(layers_go)
 {
@@ -376,6 +401,7 @@ int main(int argc, char **argv)
 		return pare_worker_main();
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, dead_units_go);
+	tcase_add_loop_test(t, outputs_that_are_not_computed, 0, (int)(sizeof sklearn_table / sizeof *sklearn_table));
 	tcase_add_loop_test(t, layers_go, 0, (int)(sizeof layer_table / sizeof layer_table[0]));
 	tcase_add_loop_test(t, layers_go_in_a_search, 0, (int)(sizeof layer_search_table / sizeof layer_search_table[0]));
 	tcase_add_checked_fixture(t, setup, teardown);
