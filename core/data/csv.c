@@ -1,5 +1,6 @@
-/* CSV by RFC 4180: comma, double quotes, CRLF or LF, an optional UTF-8 mark. One pass over the bytes, one field at a time;
- * nothing is kept of a field but its number or, in the label column, its text.
+/* CSV by RFC 4180: comma, double quotes, CRLF or LF, an optional UTF-8 mark; a file whose first line has no comma has semicolons or tabs between its
+ * fields, as spreadsheets write them. One pass over the bytes, one field at a time; nothing is kept of a field but its number or, in the
+ * label column, its text.
  *
  * Is the first line a header? It is data when every field is a number, and also when only the last is not (the UCI files:
  * 5.1,3.5,1.4,0.2,Iris-setosa) unless that last field is a usual name for a label column. Without a header the columns
@@ -24,6 +25,7 @@
 struct reader {
 	const char *p, *end, *record;
 	size_t line; /* of p */
+	char separator;
 	char *scratch; /* a quoted field without its doubled quotes */
 	size_t scratch_size;
 	const char *where;
@@ -55,13 +57,13 @@ static size_t room(const struct reader *r)
 	return RECORD_MAX - (size_t)(r->p - r->record);
 }
 
-/* Behind a field: a comma, the end of the line or of the file. */
+/* Behind a field: a separator, the end of the line or of the file. */
 static enum pare_code end_field(struct reader *r, struct field *f, size_t column)
 {
 	f->last = true;
 	if (r->p == r->end)
 		return PARE_OK;
-	if (*r->p == ',') {
+	if (*r->p == r->separator) {
 		f->last = false;
 		r->p++;
 		return PARE_OK;
@@ -124,16 +126,16 @@ static enum pare_code quoted_field(struct reader *r, struct field *f, size_t col
 	return doubled ? unescape(r, f) : PARE_OK;
 }
 
-static bool stops(char c)
+static bool stops(const struct reader *r, char c)
 {
-	return c == ',' || c == '\n' || c == '\r' || c == '"' || c == '\0';
+	return c == r->separator || c == '\n' || c == '\r' || c == '"' || c == '\0';
 }
 
 static void plain_field(struct reader *r, struct field *f)
 {
 	size_t left = (size_t)(r->end - r->p), most = left < room(r) ? left : room(r), n = 0;
 
-	while (n < most && !stops(r->p[n]))
+	while (n < most && !stops(r, r->p[n]))
 		n++;
 	f->s = r->p;
 	f->n = n;
@@ -162,6 +164,26 @@ static enum pare_code next_field(struct reader *r, struct field *f, size_t colum
 	if (rc == PARE_OK && r->p < r->end && (size_t)(r->p - r->record) >= RECORD_MAX)
 		rc = too_long(r);
 	return rc == PARE_OK ? end_field(r, f, column) : rc;
+}
+
+/* Of the first line that is not blank. */
+static char separator_of(const char *p, const char *end)
+{
+	bool quoted = false;
+	char found = ',';
+
+	while (p < end && (*p == '\n' || *p == '\r'))
+		p++;
+	if ((size_t)(end - p) > RECORD_MAX)
+		end = p + RECORD_MAX;
+	for (; p < end && (quoted || (*p != '\n' && *p != '\r')); p++)
+		if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && *p == ',')
+			return ',';
+		else if (!quoted && found == ',' && (*p == ';' || *p == '\t'))
+			found = *p;
+	return found;
 }
 
 static bool blank(const struct field *f, size_t column)
@@ -335,7 +357,7 @@ static enum pare_code find_labels(struct table *t, const char *label)
 
 	if (t->names.n < 2)
 		return pare_err_set(t->r.err, PARE_E_DATASET, t->r.where,
-		    "there is one column only; features and a label are needed, separated by commas");
+		    "there is one column only; features and a label are needed, separated by commas, semicolons or tabs");
 	if (label == NULL)
 		usual_label(t);
 	for (size_t n; label != NULL && rc == PARE_OK; label = label[n] == ',' ? label + n + 1 : NULL) {
@@ -476,6 +498,7 @@ enum pare_code data_csv_read(struct pare_dataset *d, const struct pare_data_opti
 	struct table t = {.r = {.p = start, .end = (const char *)s.data + s.len, .line = 1, .where = out->label, .err = err}, .x = data_sink_of(d, opt, out->label), .y = data_sink_of(d, opt, out->label), .wide = d->wide_tables};
 	enum pare_code rc;
 
+	t.r.separator = separator_of(start, t.r.end);
 	data_texts_init(&t.names);
 	rc = first_record(&t);
 	if (rc == PARE_OK && !has_header(&t.names)) {

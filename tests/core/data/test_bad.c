@@ -546,7 +546,8 @@ START_TEST(csv_errors_say_where)
 	refuse_csv("a,b,y\n1,,0\n", PARE_E_DATASET, "line 2, column 2 (b): the field is empty");
 	refuse_csv("a,b,y\n1,\"2\"x,0\n", PARE_E_DATASET, "line 2, column 2: text behind the closing quote");
 	refuse_csv("a,b,y\n1,2\"x,0\n", PARE_E_DATASET, "line 2, column 2: a quote inside");
-	refuse_csv("a;b;y\n1;2;0\n", PARE_E_DATASET, "separated by commas");
+	refuse_csv("a|b|y\n1|2|0\n", PARE_E_DATASET, "separated by commas, semicolons or tabs");
+	refuse_csv("a;b;y\n1;2,5;0\n", PARE_E_DATASET, "line 2, column 2 (b): \"2,5\" is not a number");
 	refuse_csv("a,b,y\n\"1\n\n\",2,0\n", PARE_E_DATASET, "line 2, column 1");
 }
 END_TEST

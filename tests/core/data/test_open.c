@@ -288,6 +288,25 @@ START_TEST(csv_quotes_crlf_mark_blank_lines)
 }
 END_TEST
 
+/* The first line says what stands between fields: a comma wherever there is one outside of quotes. */
+START_TEST(csv_separators)
+{
+	static const char *const same[] = {"a,b,class\n1.5,2,\"x;y\"\n3,4,z\n", "\"a, b\";c;class\n1.5;2;\"x;y\"\n3 ; 4;z\n", "\r\n\na\tb\tclass\n1.5\t2\tx;y\n3\t 4\tz\n"};
+
+	for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+		struct pare_dataset *d = open_csv(same[i]);
+		float x[4];
+
+		ck_assert_int_eq(pare_data_info(d)->n_rows, 2);
+		ck_assert_str_eq(pare_data_info(d)->y[0].class_names[0], "x;y");
+		ck_assert_str_eq(pare_data_info(d)->y[0].class_names[1], "z");
+		fill_all(d, x);
+		ck_assert(x[0] == 1.5f && x[1] == 2.0f && x[2] == 3.0f && x[3] == 4.0f);
+		pare_data_free(d);
+	}
+}
+END_TEST
+
 START_TEST(csv_without_header)
 {
 	struct pare_dataset *d = open_csv("1,2,0\n3,4,1\n");
@@ -517,6 +536,6 @@ END_TEST
 
 PROGRAM("core/data/open", idx_pair_without_roles, gzip_is_told_by_bytes_and_may_have_members, names_give_roles, val_is_validation,
     idx_types, iris, numpy_types_and_byte_orders,
-    npy_orders_agree, npz_stored_and_deflated_agree, npz_images_and_targets, csv_quotes_crlf_mark_blank_lines, csv_without_header,
+    npy_orders_agree, npz_stored_and_deflated_agree, npz_images_and_targets, csv_quotes_crlf_mark_blank_lines, csv_separators, csv_without_header,
     csv_label_column, csv_label_columns, csv_wrong_label_columns, csv_task_follows_labels,
     csv_train_and_test_share_classes, csv_numbers_are_read_exactly, mnist_plain_and_gzipped)
