@@ -17,4 +17,8 @@ PARE_MUST_USE enum pare_code pare_lift_weights(const struct pare_model *m, struc
  * (lift_shared.c). External values must be attached. What the copies take of a file is at most room bytes; what has none stays shared. */
 PARE_MUST_USE enum pare_code pare_lift_shared(const struct pare_model *m, size_t room, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
 
+/* Is a single value of the graph the same number whatever rows come, however many and of whatever sizes that inputs leave open? *out is that number, NAN if it is not, or
+ * if nobody can tell. *work counts nodes that were looked at. */
+PARE_MUST_USE enum pare_code pare_graph_decide(const struct pare_model *m, int32_t value, double *out, size_t *work, struct pare_err *err);
+
 #endif

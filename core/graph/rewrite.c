@@ -67,8 +67,10 @@ static bool take_name(struct pare_rewrite *rw, const char *name, int32_t node)
 static bool take_outputs(struct pare_rewrite *rw, int32_t node)
 {
 	const struct pare_new_node *n = &rw->nodes[node];
-	bool ok = take_name(rw, n->out, node);
+	bool ok = n->out == NULL || take_name(rw, n->out, node);
 
+	for (size_t k = 0; k < n->n_copy_out && ok; k++)
+		ok = n->copy_out[k][0] == '\0' || take_name(rw, n->copy_out[k], node);
 	for (int k = 0; k < PARE_NEW_MORE && n->more[k] != NULL && ok; k++)
 		ok = take_name(rw, n->more[k], node);
 	return ok;

@@ -293,7 +293,8 @@ static int mark_live(struct pare_net *net, bool *live_node)
 	return n;
 }
 
-/* Nodes with a graph of their own (If, Loop, Scan): carried, never run; a Loop that is a recurrent layer is none any more (core/onnx/loop.c). */
+/* Nodes with a graph of their own (If, Loop, Scan): carried, never run; a Loop that is a recurrent layer and an If whose condition follows from shapes are none any more
+ * (core/onnx/loop.c, branch.c). */
 static bool has_subgraph(const struct pare_node *node)
 {
 	for (int i = 0; i < node->n_attrs; i++)

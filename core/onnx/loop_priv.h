@@ -1,4 +1,4 @@
-/* Shared by body.c, cell.c and loop.c: a Loop whose body is a recurrent cell. */
+/* Control flow that is none once a model is opened. Shared by body.c, cell.c and loop.c: a Loop whose body is a recurrent cell; branch.c: an If whose condition is known. */
 #ifndef PARE_ONNX_LOOP_PRIV_H
 #define PARE_ONNX_LOOP_PRIV_H
 
@@ -59,5 +59,10 @@ bool pare_cell_read(struct pare_loop *l, struct pare_loop_ref next, struct pare_
 
 /* Adds to a rewrite, and to *n for each, the recurrent layers that Loops are (loop.c). */
 PARE_MUST_USE enum pare_code pare_lift_loops(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
+
+bool pare_has_branches(const struct pare_model *m);
+/* Puts into a rewrite, and counts in *n, the nodes of the branch that is taken in the place of each If whose condition follows from shapes and constants (branch.c).
+ * *work is what was spent on finding out, over all calls for a file: with too much of it no more are looked at. */
+PARE_MUST_USE enum pare_code pare_lift_branches(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, size_t *work, struct pare_err *err);
 
 #endif

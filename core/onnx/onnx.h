@@ -20,7 +20,7 @@
 PARE_MUST_USE enum pare_code pare_onnx_read(struct pare_span file, struct pare_model **out, struct pare_err *err);
 
 /* Reads a model to train or prune it: as pare_onnx_read, but weights in Constant nodes are initializers, layers that share a tensor only because their parameters
- * were equal have their own (core/graph/lift.h), Loops that are recurrent layers are GRU and RNN (loop.c), and initializers whose values are external
+ * were equal have their own (core/graph/lift.h), Loops that are recurrent layers are GRU and RNN (loop.c), an If whose condition follows from shapes is its branch (branch.c), and initializers whose values are external
  * have them: they are like any other in memory, while pare_onnx_write leaves them where they were unless they are replaced. Where anything had to be changed, the model stands
  * over *own, the file rewritten; else *own stays empty. own, which is pare_buf_done by the caller in any case, and the files live as long as the model does. Errors as of
  * pare_onnx_read, and of pare_onnx_inventory for external data. */

@@ -72,6 +72,26 @@ static bool may_lift(const struct pare_model *m)
 	return may;
 }
 
+static enum pare_code take_branches(struct opening *o)
+{
+	enum pare_code code = PARE_OK;
+	size_t n = 1, work = 0;
+
+	while (n > 0 && code == PARE_OK && pare_has_branches(o->m)) {
+		struct pare_rewrite rw;
+
+		n = 0;
+		code = pare_rewrite_init(&rw, o->m, o->err);
+		if (code != PARE_OK)
+			return code;
+		code = pare_lift_branches(o->m, &rw, &n, &work, o->err);
+		if (code == PARE_OK && n > 0)
+			code = take_rewritten(o, &rw);
+		pare_rewrite_done(&rw);
+	}
+	return code;
+}
+
 static enum pare_code lift(struct opening *o)
 {
 	struct pare_rewrite rw;
@@ -115,6 +135,8 @@ enum pare_code pare_onnx_open(struct pare_span file, const struct pare_side_file
 	for (int i = -1; i < n_files && code == PARE_OK; i++)
 		if (!pare_add_size(o.room, i < 0 ? file.len : files[i].bytes.len, &o.room))
 			code = pare_err_set(o.err, PARE_E_LIMIT, NULL, "the model is too large");
+	if (code == PARE_OK && may)
+		code = take_branches(&o);
 	if (code == PARE_OK && may)
 		code = lift(&o);
 	if (code == PARE_OK)

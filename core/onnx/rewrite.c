@@ -169,10 +169,32 @@ static void put_constant(struct writer *w, const struct pare_tensor *t)
 	pare_wire_end(w->out, mark);
 }
 
-static void put_new_node(struct writer *w, const struct pare_new_node *n)
+static void put_copied(struct writer *w, const struct pare_new_node *n)
 {
 	size_t mark = pare_wire_begin(w->out, GRAPH_NODE);
+	struct pare_field in;
+	struct pare_wire c;
 
+	for (size_t k = 0; k < n->n_copy_in; k++)
+		pare_wire_put_str(w->out, NODE_INPUT, n->copy_in[k]);
+	for (size_t k = 0; k < n->n_copy_out; k++)
+		pare_wire_put_str(w->out, NODE_OUTPUT, n->copy_out[k]);
+	pare_wire_init(&c, w->m->file.data, n->copy);
+	while (pare_wire_next(&c, &in))
+		if (in.number != NODE_INPUT && in.number != NODE_OUTPUT)
+			copy(w, &in, &c);
+	pare_wire_end(w->out, mark);
+}
+
+static void put_new_node(struct writer *w, const struct pare_new_node *n)
+{
+	size_t mark;
+
+	if (n->copy.data != NULL) {
+		put_copied(w, n);
+		return;
+	}
+	mark = pare_wire_begin(w->out, GRAPH_NODE);
 	for (int k = 0; k < PARE_NEW_INPUTS && n->in[k] != NULL; k++)
 		pare_wire_put_str(w->out, NODE_INPUT, n->in[k]);
 	pare_wire_put_str(w->out, NODE_OUTPUT, n->out);
