@@ -65,6 +65,16 @@ int pare_net_param_of(const struct pare_net *net, int32_t value)
 	return net->values[value].param;
 }
 
+bool pare_net_is_carried(const struct pare_net *net, int32_t node)
+{
+	const struct pare_node *n = &net->model->graph.nodes[node];
+
+	for (int k = 0; k < n->n_out; k++)
+		if (n->out[k] >= 0)
+			return !net->values[n->out[k]].runs;
+	return false;
+}
+
 bool pare_net_is_constant(const struct pare_net *net, int32_t value)
 {
 	return net->values[value].constant;

@@ -24,6 +24,9 @@ int pare_net_n_steps(const struct pare_net *net);
 void pare_net_step_at(const struct pare_net *net, int i, struct pare_net_step *out);
 void pare_net_step_ties(const struct pare_net *net, int i, struct pare_ties *out);
 
+/* Is the node not run because there is no operator for it, or for what it reads? What it reads of the steps' values it wants as they are in the file. */
+bool pare_net_is_carried(const struct pare_net *net, int32_t node);
+
 /* Is input k of the step a parameter that others are multiplied with? */
 bool pare_net_step_weighs(const struct pare_net *net, int i, int k);
 /* The step as a product of matrices, for the rows of its shard's last pass; false where it has no such form. Only in a net made for

@@ -1,6 +1,7 @@
 /* ai.onnx.ml: what scikit-learn's exporters put in front of a network. Of that domain only operators that map tensors of numbers to
  * tensors of numbers are run; its trees and encoders keep what they know in attributes, where there is nothing to
- * train or prune (linear models become products: core/graph/lift_linear.c), and what follows a network's outputs (ZipMap, ArrayFeatureExtractor) is carried. */
+ * train or prune (linear models become products, and columns that are picked a Gather: core/graph/lift_linear.c, lift_columns.c), and what follows a network's outputs (ZipMap,
+ * ArrayFeatureExtractor of labels) is carried. */
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ struct scaler_args {
 	struct pare_floats offset, scale;
 };
 
-static enum pare_code scaler_check(const struct pare_infer *c, const struct pare_floats *f, const char *name, int64_t n, struct pare_err *err)
+static enum pare_code features_check(const struct pare_infer *c, const struct pare_floats *f, const char *name, int64_t n, struct pare_err *err)
 {
 	if (f->v == NULL || (f->n != 1 && f->n != (size_t)n))
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "attribute \"%s\" has %zu numbers; it must have 1 or %lld, as the last axis", name, f->n, (long long)n);
@@ -30,9 +31,9 @@ static enum pare_code scaler_infer(const struct pare_infer *c, struct pare_err *
 
 	if (x->n_dims < 1 || (x->batch & PARE_BIT(x->n_dims - 1)) != 0)
 		return pare_err_set(err, PARE_E_SHAPE, c->where, "input of shape %s; it must be [features] or [batch, features]", pare_shape_text(x, text));
-	code = scaler_check(c, &a->offset, "offset", x->dims[x->n_dims - 1], err);
+	code = features_check(c, &a->offset, "offset", x->dims[x->n_dims - 1], err);
 	if (code == PARE_OK)
-		code = scaler_check(c, &a->scale, "scale", x->dims[x->n_dims - 1], err);
+		code = features_check(c, &a->scale, "scale", x->dims[x->n_dims - 1], err);
 	c->out[0] = *x;
 	return code;
 }
@@ -68,7 +69,7 @@ static void scaler_backward(const struct pare_run *r)
 }
 
 /* The attributes know features by their places, so none can go. */
-static void scaler_couple(const struct pare_node_view *v, struct pare_ties *t)
+static void features_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	int n = v->in[0]->n_dims;
 
@@ -157,12 +158,64 @@ static const struct pare_arg_spec normalizer_arg_table[] = {
     {.name = NULL},
 };
 
+/* y[..., i] = x[..., i], or value[i] where that is what is to be replaced (NaN: what is missing). */
+struct imputer_args {
+	struct pare_floats value;
+	float replaced;
+};
+
+static enum pare_code imputer_infer(const struct pare_infer *c, struct pare_err *err)
+{
+	const struct imputer_args *a = c->args;
+	const struct pare_shape *x = &c->in[0];
+	char text[PARE_SHAPE_TEXT];
+
+	if (x->n_dims < 1 || x->n_dims > 2 || (x->batch & PARE_BIT(x->n_dims - 1)) != 0)
+		return pare_err_set(err, PARE_E_SHAPE, c->where, "input of shape %s; it must be [features] or [batch, features]", pare_shape_text(x, text));
+	c->out[0] = *x;
+	return features_check(c, &a->value, "imputed_value_floats", x->dims[x->n_dims - 1], err);
+}
+
+static bool is_replaced(const struct imputer_args *a, float x)
+{
+	return isnan(a->replaced) ? isnan(x) : x == a->replaced;
+}
+
+static void imputer_forward(const struct pare_run *r)
+{
+	const struct imputer_args *a = r->args;
+	const struct pare_shape *x = r->in_shape[0];
+	size_t n = (size_t)x->dims[x->n_dims - 1], all = pare_shape_elems(x);
+
+	for (size_t i = 0; i < all; i += n)
+		for (size_t k = 0; k < n; k++)
+			r->out[0][i + k] = is_replaced(a, r->in[0][i + k]) ? at(&a->value, k) : r->in[0][i + k];
+}
+
+static void imputer_backward(const struct pare_run *r)
+{
+	const struct imputer_args *a = r->args;
+	size_t all = pare_shape_elems(r->in_shape[0]);
+
+	for (size_t i = 0; i < all; i++)
+		r->grad_in[0][i] = (r->accumulate[0] ? r->grad_in[0][i] : 0.0f) + (is_replaced(a, r->in[0][i]) ? 0.0f : r->grad_out[0][i]);
+}
+
+static const struct pare_arg_spec imputer_arg_table[] = {
+    {.name = "imputed_value_floats", .kind = PARE_ARG_FLOATS, .offset = offsetof(struct imputer_args, value)},
+    {.name = "replaced_value_float", .kind = PARE_ARG_FLOAT, .offset = offsetof(struct imputer_args, replaced)},
+    {.name = NULL},
+};
+
 const struct pare_op pare_op_ml_table[] = {
+    {.domain = "ai.onnx.ml", .name = "Imputer", .since = 1, .until = ML_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .grad_uses_in = PARE_BIT(0),
+     .args_size = sizeof(struct imputer_args), .args = imputer_arg_table, .infer = imputer_infer, .forward = imputer_forward, .backward = imputer_backward,
+     .couple = features_couple},
     {.domain = "ai.onnx.ml", .name = "Normalizer", .since = 1, .until = ML_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .grad_uses_in = PARE_BIT(0),
      .args_size = sizeof(struct normalizer_args), .args = normalizer_arg_table, .infer = normalizer_infer, .forward = normalizer_forward,
-     .backward = normalizer_backward, .couple = scaler_couple},
+     .backward = normalizer_backward, .couple = features_couple},
     {.domain = "ai.onnx.ml", .name = "Scaler", .since = 1, .until = ML_OPSET_MAX, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
      .any_dtype_in = PARE_BIT(0), .args_size = sizeof(struct scaler_args), .args = scaler_arg_table, .infer = scaler_infer, .forward = scaler_forward,
-     .backward = scaler_backward, .couple = scaler_couple},
+     .backward = scaler_backward, .couple = features_couple},
     {.name = NULL},
 };

@@ -72,6 +72,9 @@ static int added_to(const struct pare_net *net, int32_t value)
 
 	for (int i = 0; i < m->graph.n_outputs; i++)
 		readers += m->graph.outputs[i] == value;
+	for (int32_t i = 0; i < m->graph.n_nodes; i++)
+		for (int k = 0; k < m->graph.nodes[i].n_in && pare_net_is_carried(net, i); k++)
+			readers += m->graph.nodes[i].in[k] == value;
 	for (int i = 0; i < pare_net_n_steps(net); i++) {
 		struct pare_net_step s;
 

@@ -333,12 +333,17 @@ static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
 	return code;
 }
 
+/* What the world sees, and what nodes read that nobody here runs. */
 static void pin_interface(struct pare_joiner *j, const struct pare_graph *g)
 {
 	for (int i = 0; i < g->n_inputs + g->n_outputs; i++)
 		for (int k = 0; k < PARE_MAX_DIMS; k++)
 			pin_axis(j, axis_of(j, i < g->n_inputs ? g->inputs[i] : g->outputs[i - g->n_inputs], k), i < g->n_inputs ? PARE_PIN_INPUT : PARE_PIN_OUTPUT,
 			    i < g->n_inputs ? g->inputs[i] : g->outputs[i - g->n_inputs]);
+	for (int32_t i = 0; i < g->n_nodes; i++)
+		for (int in = 0; pare_net_is_carried(j->net, i) && in < g->nodes[i].n_in; in++)
+			for (int k = 0; k < PARE_MAX_DIMS; k++)
+				pin_axis(j, axis_of(j, g->nodes[i].in[in], k), PARE_PIN_CARRIED, i);
 	for (size_t at = 0; at < (size_t)j->slices->n_values * PARE_MAX_DIMS; at++)
 		if (j->slices->len[at] == 1)
 			pin(j, j->slices->base[at], PARE_PIN_WHOLE, -1);

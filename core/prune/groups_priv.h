@@ -6,7 +6,7 @@
 #include "core/ops/op.h"
 #include "core/prune/groups.h"
 
-enum pare_pin { PARE_PIN_NONE, PARE_PIN_INPUT, PARE_PIN_OUTPUT, PARE_PIN_MIX, PARE_PIN_OPAQUE, PARE_PIN_CHOICE, PARE_PIN_WHOLE };
+enum pare_pin { PARE_PIN_NONE, PARE_PIN_INPUT, PARE_PIN_OUTPUT, PARE_PIN_CARRIED, PARE_PIN_MIX, PARE_PIN_OPAQUE, PARE_PIN_CHOICE, PARE_PIN_WHOLE };
 
 /* One way to read a flat axis; those of one step and one_of stand together. */
 struct pare_fold {

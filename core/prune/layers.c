@@ -252,6 +252,9 @@ static enum pare_code find(struct finder *f, struct pare_branches *out, struct p
 	memset(f->maker, -1, n * sizeof *f->maker);
 	for (int i = 0; i < f->g->n_outputs; i++)
 		f->uses[f->g->outputs[i]]++;
+	for (int32_t i = 0; i < f->g->n_nodes; i++)
+		for (int k = 0; k < f->g->nodes[i].n_in && pare_net_is_carried(f->net, i); k++)
+			f->uses[f->g->nodes[i].in[k] >= 0 ? f->g->nodes[i].in[k] : f->g->n_values]++;
 	for (int i = 0; i < (int)n_steps - 1; i++)
 		look_at_step(f, i);
 	for (int i = 0; i < (int)n_steps - 1 && code == PARE_OK; i++) {

@@ -250,7 +250,7 @@ static const char *why(struct builder *b, uint32_t root)
 	int32_t by = b->j.by[root];
 	struct pare_net_step s = {.where = ""};
 
-	if (by >= 0 && b->j.why[root] != PARE_PIN_INPUT && b->j.why[root] != PARE_PIN_OUTPUT)
+	if (by >= 0 && b->j.why[root] != PARE_PIN_INPUT && b->j.why[root] != PARE_PIN_OUTPUT && b->j.why[root] != PARE_PIN_CARRIED)
 		pare_net_step_at(b->net, by, &s);
 	switch ((enum pare_pin)b->j.why[root]) {
 	case PARE_PIN_INPUT:
@@ -258,6 +258,10 @@ static const char *why(struct builder *b, uint32_t root)
 		break;
 	case PARE_PIN_OUTPUT:
 		(void)snprintf(text, sizeof text, "coupled to graph output \"%s\"", pare_name_shown(b->graph->values[by].name, shown));
+		break;
+	case PARE_PIN_CARRIED:
+		pare_node_label(b->graph, by, shown, sizeof shown);
+		(void)snprintf(text, sizeof text, "read by node \"%s\" (%s), which is carried, not run", shown, b->graph->nodes[by].op_type);
 		break;
 	case PARE_PIN_MIX:
 		(void)snprintf(text, sizeof text, "%s computes every element from all of the axis, so without one the others would change", s.where);

@@ -252,6 +252,26 @@ START_TEST(outputs_that_are_not_computed)
 }
 END_TEST
 
+/* What a node reads that is carried, not run, stays as wide as it is. */
+START_TEST(what_carried_nodes_read_stays)
+{
+	static char file[1 << 16];
+	FILE *fp = fopen("tests/golden/sklearn/scores.onnx", "rb");
+	size_t n;
+
+	ck_assert_ptr_nonnull(fp);
+	n = fread(file, 1, sizeof file, fp);
+	(void)fclose(fp);
+	rig_forget(&r);
+	r.start.kind = "run";
+	r.start.job = HEAD PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5") "]}}";
+	rig_input(&r, "model", "m", file, n);
+	rig_file(&r, "data", "tests/data/iris.csv");
+	ck_assert_int_ne(rig_go(&r), PARE_OK);
+	ck_assert_msg(strstr(r.err.message, "(ZipMap), which is carried, not run") != NULL, "%s", r.err.message);
+}
+END_TEST
+
 /* Branches leave the graph, with what is theirs alone; widths may shrink after them. */
 START_TEST(layers_go)
 {
@@ -402,6 +422,7 @@ int main(int argc, char **argv)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, dead_units_go);
 	tcase_add_loop_test(t, outputs_that_are_not_computed, 0, (int)(sizeof sklearn_table / sizeof *sklearn_table));
+	tcase_add_test(t, what_carried_nodes_read_stays);
 	tcase_add_loop_test(t, layers_go, 0, (int)(sizeof layer_table / sizeof layer_table[0]));
 	tcase_add_loop_test(t, layers_go_in_a_search, 0, (int)(sizeof layer_search_table / sizeof layer_search_table[0]));
 	tcase_add_checked_fixture(t, setup, teardown);
