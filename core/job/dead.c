@@ -53,7 +53,8 @@ static enum pare_code outputs(struct job_run *r, float **out, size_t *len, struc
 	for (int i = 0; i < pare_net_n_outputs(r->net); i++) {
 		size_t n = job_output_len(r->net, i, n_rows);
 
-		memcpy(*out + at, pare_net_shard_output(r->net, 0, i), n * sizeof **out);
+		if (n > 0) /* else it is not computed */
+			memcpy(*out + at, pare_net_shard_output(r->net, 0, i), n * sizeof **out);
 		at += n;
 	}
 	return PARE_OK;
