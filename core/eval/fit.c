@@ -253,12 +253,16 @@ enum pare_code pare_fit_open_sizes(struct pare_model *m, const struct pare_datas
 
 /* --- outputs */
 
+/* [N, N] (each row with every other one) has no labels of a row. */
 static bool is_trainable(const struct pare_net *net, int i)
 {
 	int64_t dims[PARE_MAX_DIMS];
 	int n;
 
 	(void)pare_net_output_shape(net, i, &n, dims);
+	for (int k = 1; k < n; k++)
+		if (dims[k] == PARE_DIM_UNKNOWN)
+			return false;
 	return pare_net_output_dtype(net, i) == PARE_DT_FLOAT && n > 0 && dims[0] == PARE_DIM_UNKNOWN;
 }
 
@@ -336,7 +340,7 @@ static enum pare_code add_output(struct fitting *f, int output, int y)
 
 	*o = (struct pare_fit_output){.output = output, .y = y, .name = pare_net_output_name(f->net, output), .weight = 1};
 	if (!is_trainable(f->net, output))
-		return pare_err_set(f->err, PARE_E_INVALID, NULL, "output \"%s\" cannot be trained: it is not of floats with the batch first", o->name);
+		return pare_err_set(f->err, PARE_E_INVALID, NULL, "output \"%s\" cannot be trained: it is not of floats with the batch first and nowhere else", o->name);
 	if (!fit_shape(f, o, field))
 		return misfit(f, output, field);
 	if (pare_fit_by_class(o) && field->n_classes > o->width)
@@ -392,7 +396,7 @@ static enum pare_code add_only_output(struct fitting *f)
 			return add_output(f, o, 0);
 	}
 	if (first < 0)
-		return pare_err_set(f->err, PARE_E_SHAPE, NULL, "none of the model's %d outputs can be trained: one of floats with the batch first is needed", pare_net_n_outputs(f->net));
+		return pare_err_set(f->err, PARE_E_SHAPE, NULL, "none of the model's %d outputs can be trained: one of floats with the batch first, and nowhere else, is needed", pare_net_n_outputs(f->net));
 	return add_output(f, first, 0);
 }
 

@@ -190,6 +190,7 @@ static enum pare_code concat_infer(const struct pare_infer *c, struct pare_err *
 {
 	struct concat_args *a = c->args;
 	struct pare_shape *y = &c->out[0];
+	char text[PARE_SHAPE_TEXT], shown[PARE_SHAPE_TEXT];
 
 	a->move.plan = concat_plan;
 	a->axis = pare_axis(a->axis_arg, c->in[0].n_dims, false);
@@ -205,6 +206,9 @@ static enum pare_code concat_infer(const struct pare_infer *c, struct pare_err *
 		other = c->in[k];
 		if (other.n_dims == y->n_dims)
 			other.dims[a->axis] = y->dims[a->axis];
+		if (other.n_dims == y->n_dims && ((other.batch ^ y->batch) & PARE_BIT(a->axis)))
+			return pare_err_set(err, PARE_E_UNSUPPORTED_OP, c->where, "operator Concat is not supported for execution of rows of the batch with what is none: shapes %s and %s",
+			    pare_shape_text(&c->in[0], text), pare_shape_text(&c->in[k], shown));
 		if (!pare_shape_same(&other, y))
 			return pare_infer_mismatch(c, 0, k, "they may differ in the axis of concatenation only", err);
 		if (__builtin_add_overflow(y->dims[a->axis], c->in[k].dims[a->axis], &y->dims[a->axis]))

@@ -288,6 +288,30 @@ START_TEST(classifier_of_sklearn)
 }
 END_TEST
 
+/* Each row with every other one: there are no labels for that. */
+START_TEST(rows_by_rows)
+{
+	struct pare_data_file f[] = {npy("x", "<f4", "(2, 2)", ((const float[]){0.5f, 2, 3, 1}), 16), npy("y", "<f4", "(2, 1)", ((const float[]){0.5f, 2}), 8)};
+	struct pare_dataset *d = open_files(f, 2, NULL);
+	struct gb *b = gb_new(17);
+	struct pare_fit fit;
+	struct pare_err err;
+	struct pare_net *net;
+
+	gb_input(b, "x", "N 2");
+	gb_node(b, "Transpose", "turn", "x", "t");
+	gb_node(b, "MatMul", "mul", "x t", "z");
+	gb_output(b, "z");
+	net = net_of(b);
+	ck_assert_int_eq(pare_fit_make(net, d, NULL, &fit, &err), PARE_E_SHAPE);
+	ck_assert_msg(strstr(err.message, "none of the model's 1 outputs can be trained") != NULL, "%s", err.message);
+	pare_net_free(net);
+	pare_data_free(d);
+	gb_free(b);
+	npy_free(f, 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("core/eval/fit");
@@ -300,6 +324,7 @@ int main(void)
 	tcase_add_loop_test(t, labels_and_outputs, 0, (int)(sizeof label_table / sizeof label_table[0]));
 	tcase_add_test(t, loss_over_positions);
 	tcase_add_test(t, classifier_of_sklearn);
+	tcase_add_test(t, rows_by_rows);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
