@@ -200,21 +200,39 @@ static void tell_first(struct pare_round *r, int p, size_t first, size_t n)
 	    r->t->info(r->t, p)->name, first + i);
 }
 
+/* What the parts have met; nothing has changed yet. */
+static enum pare_code tell_nonfinite(const struct parts *s, struct pare_err *err)
+{
+	struct pare_round whole = s->one;
+	bool found = false;
+
+	for (int i = 0; i < s->n; i++)
+		found |= s->list[i].nonfinite;
+	if (!found)
+		return PARE_OK;
+	whole.err = err;
+	walk(&whole, s->first, s->end, tell_first);
+	return PARE_E_NONFINITE;
+}
+
 static enum pare_code check_finite(const struct pare_round *r, struct pare_err *err)
 {
-	struct pare_round whole = *r;
+	enum pare_code code;
 	struct parts s;
 
 	cut(&s, r, 0, r->t->n, group_size(r, 0, r->t->n));
 	walk_parts(&s, look_for_nonfinite);
-	for (int i = 0; i < s.n; i++)
-		whole.nonfinite |= s.list[i].nonfinite;
+	code = tell_nonfinite(&s, err);
 	cut_done(&s);
-	if (!whole.nonfinite)
-		return PARE_OK;
-	whole.err = err;
-	walk(&whole, 0, r->t->n, tell_first);
-	return PARE_E_NONFINITE;
+	return code;
+}
+
+/* Of one group every weight is read, to be ranked, before the first goes: a pass over memory that needs not be made twice. */
+static bool is_one_group(const struct pare_round *r)
+{
+	const struct pare_prune_options *opt = r->opt;
+
+	return opt->scope == PARE_SCOPE_GLOBAL && opt->by_layer == NULL && !opt->by_threshold && opt->unit == PARE_UNIT_WEIGHT && opt->criterion->score_tensor == NULL;
 }
 
 static enum pare_code check_options(const struct pare_round *r, struct pare_err *err)
@@ -236,7 +254,7 @@ static enum pare_code check_options(const struct pare_round *r, struct pare_err 
 	if (group_size(r, 0, r->t->n) == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL,
 		    "no weights are left to prune: the model has none of rank 2 or more, or all are excluded");
-	code = check_finite(r, err);
+	code = r->unchecked ? PARE_OK : check_finite(r, err);
 	return code == PARE_OK ? check_stat(r, err) : code;
 }
 
@@ -297,6 +315,8 @@ static void set_aside(struct pare_round *r, int p, size_t first, size_t n)
 	pare_prune_scores(r, p, first, n, score);
 	r->n_masked += r->t->any ? count_masked(score, n) : 0;
 	pare_bracket_add(&r->bracket, score, n);
+	if (r->unchecked)
+		look_for_nonfinite(r, p, first, n);
 }
 
 PARE_MULTIARCH
@@ -418,29 +438,42 @@ static void share_ties(struct parts *s, float limit, size_t n_ties)
 	}
 }
 
-static void prune_group(struct pare_round *r, int first, int end)
+static void drop_by_counting(struct pare_round *r, int first, int end, size_t n_drop)
+{
+	size_t n_below;
+
+	r->limit = rank_by_counting(r, first, end, &n_drop, &n_below);
+	r->n_ties = n_drop - n_below;
+	if (n_drop > 0)
+		walk(r, first, end, drop);
+}
+
+static enum pare_code prune_group(struct pare_round *r, int first, int end, struct pare_err *err)
 {
 	size_t n = group_size(r, first, end);
 	double sparsity = r->opt->by_layer != NULL ? r->opt->by_layer[first] : r->opt->sparsity;
 	size_t n_drop = (size_t)llround(sparsity * (double)n), n_below;
+	enum pare_code code = PARE_OK;
 	struct parts s;
 
-	if (n_drop == 0 && !r->t->any && !r->opt->by_threshold)
-		return; /* of many layers that stay as they are, each would have all counters cleared */
+	if (n_drop == 0 && !r->t->any && !r->opt->by_threshold) /* of many layers that stay as they are, each would have all counters cleared */
+		return r->unchecked ? check_finite(r, err) : PARE_OK;
 	cut(&s, r, first, end, n);
 	if (r->opt->by_threshold) {
 		share_ties(&s, pare_prune_ceil(r->opt->threshold), 0);
 		walk_parts(&s, drop);
 	} else if (rank_by_sample(r, &s, n, &n_drop, &r->limit, &n_below)) {
+		code = tell_nonfinite(&s, err);
 		share_ties(&s, r->limit, n_drop - n_below);
-		walk_parts(&s, drop);
+		if (code == PARE_OK)
+			walk_parts(&s, drop);
 	} else {
-		r->limit = rank_by_counting(r, first, end, &n_drop, &n_below);
-		r->n_ties = n_drop - n_below;
-		if (n_drop > 0)
-			walk(r, first, end, drop);
+		code = r->unchecked ? check_finite(r, err) : PARE_OK;
+		if (code == PARE_OK)
+			drop_by_counting(r, first, end, n_drop);
 	}
 	cut_done(&s);
+	return code;
 }
 
 static enum pare_code score_tensors(struct pare_round *r, struct pare_err *err)
@@ -466,17 +499,10 @@ static enum pare_code score_tensors(struct pare_round *r, struct pare_err *err)
 	return code;
 }
 
-static enum pare_code prune_weights(struct pare_round *r, int first, int end, struct pare_err *err)
-{
-	(void)err;
-	prune_group(r, first, end);
-	return PARE_OK;
-}
-
 static enum pare_code prune_groups(struct pare_round *r, struct pare_err *err)
 {
 	static enum pare_code (*const by_unit[])(struct pare_round *, int, int, struct pare_err *) = {
-	    [PARE_UNIT_WEIGHT] = prune_weights, [PARE_UNIT_PATTERN] = pare_prune_pattern, [PARE_UNIT_BLOCK] = pare_prune_blocks};
+	    [PARE_UNIT_WEIGHT] = prune_group, [PARE_UNIT_PATTERN] = pare_prune_pattern, [PARE_UNIT_BLOCK] = pare_prune_blocks};
 	int n_params = r->t->n;
 	enum pare_code code = PARE_OK;
 
@@ -532,8 +558,10 @@ static enum pare_code prune_by_size(struct pare_tensors *t, const struct pare_pr
 enum pare_code pare_prune_tensors(struct pare_tensors *t, const struct pare_prune_options *opt, struct pare_err *err)
 {
 	struct pare_round r = {.t = t, .opt = opt, .to = SIZE_MAX};
-	enum pare_code code = check_options(&r, err);
+	enum pare_code code;
 
+	r.unchecked = is_one_group(&r);
+	code = check_options(&r, err);
 	if (code != PARE_OK)
 		return code;
 	if (opt->scope == PARE_SCOPE_ERK && opt->by_layer == NULL)

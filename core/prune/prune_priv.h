@@ -46,7 +46,8 @@ struct pare_round {
 	float *scores;   /* by place (offset), where the criterion has score_tensor */
 	size_t from, to; /* blocks that begin there, counted in the weights of the group */
 	size_t n_masked; /* of the group, before this round */
-	bool nonfinite;  /* there is such a weight, */
+	bool unchecked;  /* that weights are finite is seen while they are ranked */
+	bool nonfinite;  /* one is not, */
 	struct pare_err *err; /* which is to be told */
 	float limit;     /* below it goes, */
 	size_t n_ties;   /* and so many that equal it */
