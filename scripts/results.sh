@@ -81,7 +81,7 @@ rows_published() {
 		LeNet-300-100|job@snip|mnist|$mlp300|{"sparsity":0.98,"epochs":150,$sgd}|.error <= 2.4 and .compression >= 50
 		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99075,$cnn_way}|.error <= 0.91 and .compression >= 108
 		LeNet-5|job@structured|mnist|$lenet5|{"sparsity":0.8,"epochs":8,"rounds":6,"finetune_epochs":24}|.error <= 1.0 and .macs <= 158000
-		LeNet-5|magnitude-distill|mnist|$lenet5|{"sparsity":0.99643,$cnn_way}|.error <= 0.75 and .compression >= 280
+		LeNet-5|job@variational|mnist|$lenet5|{"sparsity":0.99643}|.error <= 0.75 and .compression >= 280
 		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.98,"epochs":60,$sgd}|.error <= 0.8 and .compression >= 50
 		LeNet-5|job@snip|mnist|$lenet5|{"sparsity":0.99,"epochs":60,$sgd}|.error <= 1.1 and .compression >= 100
 		LeNet-300-100|job@compressed|mnist|$mlp300|{"sparsity":0.97,"bits":4,"lr":0.002,"epochs":20,"rounds":20,"finetune_epochs":20,"shared_epochs":8}|.error <= 1.58 and .packed <= 27 * 1024
