@@ -34,15 +34,10 @@ struct inliner {
 	struct pare_err *err;
 };
 
-static bool same(struct pare_span a, struct pare_span b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 static struct own *find(struct inliner *f, struct pare_span name)
 {
 	for (int i = 0; i < f->n_own; i++)
-		if (same(f->own[i].name, name))
+		if (pare_wire_same(f->own[i].name, name))
 			return &f->own[i];
 	return NULL;
 }
@@ -112,7 +107,7 @@ static int output_of(const struct inliner *f, struct pare_span name)
 	struct pare_field in;
 
 	for (int k = 0; next(&w, GRAPH_OUTPUT, &in); k++)
-		if (f->node->out[k] >= 0 && same(pare_wire_find(f->m->file.data, in.span, VALUE_NAME), name))
+		if (f->node->out[k] >= 0 && pare_wire_same(pare_wire_find(f->m->file.data, in.span, VALUE_NAME), name))
 			return k;
 	return -1;
 }

@@ -17,11 +17,6 @@
 #define MAX_ITEMS ((size_t)1 << 18) /* nodes and calls, once inlined */
 #define MAX_COMPARISONS ((size_t)1 << 26)
 
-static bool same(struct pare_span a, struct pare_span b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 /* "ai.onnx" is another way to write the default domain. */
 static struct pare_span domain_of(const struct pare_onnx_reader *r, struct pare_span message, uint32_t field)
 {
@@ -80,7 +75,7 @@ static enum pare_code find_function(struct pare_onnx_reader *r, struct pare_span
 	domain = domain_of(r, node, NODE_DOMAIN);
 	overload = pare_wire_find(r->m->file.data, node, NODE_OVERLOAD);
 	for (size_t i = 0; i < r->n_functions && *out == NULL; i++)
-		if (same(r->functions[i].name, name) && same(r->functions[i].domain, domain) && same(r->functions[i].overload, overload))
+		if (pare_wire_same(r->functions[i].name, name) && pare_wire_same(r->functions[i].domain, domain) && pare_wire_same(r->functions[i].overload, overload))
 			*out = &r->functions[i];
 	return spend(r, r->n_functions);
 }
@@ -225,7 +220,7 @@ const char *pare_onnx_scoped(struct pare_onnx_reader *r, int32_t call, struct pa
 	char *text;
 
 	for (size_t i = 0; c != NULL && i < c->n_names; i++)
-		if (same(c->names[i].formal, name))
+		if (pare_wire_same(c->names[i].formal, name))
 			return spend(r, i) == PARE_OK ? c->names[i].actual : NULL;
 	if (c != NULL && spend(r, c->n_names) != PARE_OK)
 		return NULL;
@@ -254,7 +249,7 @@ static struct pare_span given_attr(struct pare_onnx_reader *r, int32_t call, str
 		pare_wire_init(&w, r->m->file.data, place_table[i].message);
 		while (pare_wire_next(&w, &f)) {
 			r->comparisons++;
-			if (f.number == place_table[i].field && same(pare_wire_find(r->m->file.data, f.span, ATTR_NAME), name))
+			if (f.number == place_table[i].field && pare_wire_same(pare_wire_find(r->m->file.data, f.span, ATTR_NAME), name))
 				return f.span;
 		}
 	}
@@ -283,7 +278,7 @@ int64_t pare_onnx_function_opset(struct pare_onnx_reader *r, int32_t call, struc
 	pare_wire_init(&w, r->m->file.data, r->calls[call].function->wire);
 	while (pare_wire_next(&w, &f)) {
 		r->comparisons++;
-		if (f.number != FUNCTION_OPSET_IMPORT || !same(domain_of(r, f.span, OPSET_DOMAIN), domain))
+		if (f.number != FUNCTION_OPSET_IMPORT || !pare_wire_same(domain_of(r, f.span, OPSET_DOMAIN), domain))
 			continue;
 		pare_wire_init(&o, r->m->file.data, f.span);
 		while (pare_wire_next(&o, &v))

@@ -143,6 +143,11 @@ struct pare_span pare_wire_find(const uint8_t *file, struct pare_span message, u
 	return found;
 }
 
+bool pare_wire_same(struct pare_span a, struct pare_span b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
 size_t pare_wire_packed_len(const struct pare_field *f, size_t fixed_bytes)
 {
 	size_t n = 0;

@@ -45,6 +45,7 @@ bool pare_wire_fixed(struct pare_wire *w, size_t n_bytes, uint64_t *out); /* 4 o
  * is none), and how many values a packed or unpacked field holds (fixed_bytes 4 or 8, 0 for varints). */
 struct pare_span pare_wire_find(const uint8_t *file, struct pare_span message, uint32_t number);
 size_t pare_wire_packed_len(const struct pare_field *f, size_t fixed_bytes);
+bool pare_wire_same(struct pare_span a, struct pare_span b); /* the same bytes */
 /* PARE_OK, or PARE_E_SYNTAX with where = "byte N". */
 PARE_MUST_USE enum pare_code pare_wire_status(const struct pare_wire *w, struct pare_err *err);
 

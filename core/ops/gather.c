@@ -194,7 +194,7 @@ static const struct pare_arg_spec gather_arg_table[] = {
     {.name = NULL},
 };
 
-#define ROW .domain = "", .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .any_dtype_in = ~0u, \
+#define ROW .domain = "", .until = PARE_OPSET_MAX, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .moves_in = PARE_BIT(0), .any_dtype_in = ~0u, \
 	.args_size = sizeof(struct gather_args), .args = gather_arg_table, .grad_uses_in = PARE_BIT(1)
 
 const struct pare_op pare_op_gather_table[] = {

@@ -589,15 +589,15 @@ static const struct pare_arg_spec depth_arg_table[] = {
 
 #define ROW .domain = "", .min_out = 1, .any_dtype_in = ~0u, .forward = pare_movement_forward, .backward = pare_movement_backward
 #define ALWAYS .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX
-#define ONE .min_in = 1, .max_in = 1, .max_out = 1
-#define TARGET .min_in = 2, .max_in = 2, .max_out = 1, .const_in = PARE_BIT(1), .symbolic_in = PARE_BIT(1), .args_size = sizeof(struct expand_args)
-#define SPLIT ROW, .name = "Split", .min_in = 1, .max_out = PARE_MAX_PARTS, .args_size = sizeof(struct concat_args), .args = split_arg_table, \
+#define ONE .min_in = 1, .max_in = 1, .max_out = 1, .moves_in = PARE_BIT(0)
+#define TARGET .min_in = 2, .max_in = 2, .max_out = 1, .moves_in = PARE_BIT(0), .const_in = PARE_BIT(1), .symbolic_in = PARE_BIT(1), .args_size = sizeof(struct expand_args)
+#define SPLIT ROW, .name = "Split", .min_in = 1, .max_out = PARE_MAX_PARTS, .moves_in = PARE_BIT(0), .args_size = sizeof(struct concat_args), .args = split_arg_table, \
 	.infer = split_infer, .couple = split_couple, .layout = pare_layout_elementwise
 
 const struct pare_op pare_op_movement_table[] = {
     {ROW, ALWAYS, ONE, .name = "Transpose", .args_size = sizeof(struct transpose_args), .args = transpose_arg_table, .infer = transpose_infer,
      .couple = transpose_couple},
-    {ROW, ALWAYS, .name = "Concat", .min_in = 1, .max_in = PARE_MAX_PARTS, .max_out = 1, .args_size = sizeof(struct concat_args),
+    {ROW, ALWAYS, .name = "Concat", .moves_in = ~0u, .min_in = 1, .max_in = PARE_MAX_PARTS, .max_out = 1, .args_size = sizeof(struct concat_args),
      .args = concat_arg_table, .infer = concat_infer, .couple = concat_couple, .layout = pare_layout_elementwise},
     {SPLIT, .since = PARE_OPSET_MIN, .until = 12, .max_in = 1, .resize = split_attr_resize},
     {SPLIT, .since = 13, .until = PARE_OPSET_MAX, .max_in = 2, .const_in = PARE_BIT(1), .resize = split_input_resize},

@@ -248,6 +248,7 @@ struct pare_op {
 	unsigned symbolic_in; /* those of const_in whose elements may be multiples of the batch size (known.batch) */
 	unsigned scale_in;    /* inputs by which a norm multiplies each channel */
 	unsigned shape_in;    /* inputs of which only the shape and type count: not read, not differentiated */
+	unsigned moves_in;    /* inputs of whose elements, as they are, the outputs are made: each of them shows by itself where it comes from */
 	unsigned any_dtype_in; /* inputs that may be integers or bools, carried as floats */
 	unsigned buffer_in;    /* inputs that the operator itself moves while training (running statistics): they have no gradient */
 	bool meets; /* shards wait for each other in it (see pare_run.team): it runs for shards without rows, too */

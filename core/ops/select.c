@@ -146,7 +146,7 @@ static const struct pare_arg_spec cast_arg_table[] = {
 };
 static const struct pare_arg_spec cast_like_arg_table[] = {SATURATE, {.name = NULL}};
 
-#define CAST .domain = "", .until = PARE_OPSET_MAX, .min_out = 1, .max_out = 1, .args_size = sizeof(struct cast_args), .any_dtype_in = PARE_BIT(0), \
+#define CAST .domain = "", .until = PARE_OPSET_MAX, .min_out = 1, .max_out = 1, .args_size = sizeof(struct cast_args), .moves_in = PARE_BIT(0), .any_dtype_in = PARE_BIT(0), \
 	.inplace = true, .forward = cast_forward, .backward = cast_backward, .couple = pare_couple_same
 
 const struct pare_op pare_op_select_table[] = {

@@ -310,7 +310,7 @@ static const struct pare_arg_spec unsqueeze_arg_table[] = {
     {.name = NULL},
 };
 
-#define VIEW .domain = "", .min_out = 1, .max_out = 1, .view = true, .any_dtype_in = PARE_BIT(0)
+#define VIEW .domain = "", .min_out = 1, .max_out = 1, .view = true, .moves_in = PARE_BIT(0), .any_dtype_in = PARE_BIT(0)
 
 #define ALWAYS .since = PARE_OPSET_MIN, .until = PARE_OPSET_MAX
 #define SQUEEZE VIEW, .args_size = sizeof(struct squeeze_args), .couple = reshape_couple

@@ -378,7 +378,7 @@ static const struct pare_arg_spec pad_arg_table[] = {
     {.name = NULL},
 };
 
-#define ROW .domain = "", .min_out = 1, .max_out = 1, .any_dtype_in = ~0u, .forward = pare_movement_forward, .backward = pare_movement_backward
+#define ROW .domain = "", .min_out = 1, .max_out = 1, .moves_in = PARE_BIT(0), .any_dtype_in = ~0u, .forward = pare_movement_forward, .backward = pare_movement_backward
 #define SLICE ROW, .name = "Slice", .args_size = sizeof(struct slice_args), .infer = slice_infer, .couple = slice_couple, .resize = slice_resize
 #define PAD ROW, .name = "Pad", .args_size = sizeof(struct pad_args), .infer = pad_infer, .couple = pad_couple, .resize = pad_resize
 

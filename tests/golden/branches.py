@@ -39,6 +39,15 @@ NUMBERS = ", ".join(["0.5"] * 20)
 STAY = {
     "rows": HEAD + CHOICE % (0, 1, NUMBERS),
     "length": HEAD.replace("N, 3, 5", "N, T, 5") + CHOICE % (1, 1, NUMBERS),
+    # numbers that nobody would think of trying
+    "rows_of_37": HEAD + CHOICE % (0, 37, NUMBERS),
+    "length_37": HEAD.replace("N, 3, 5", "N, T, 5") + CHOICE % (1, 37, NUMBERS),
+    "length_behind": HEAD.replace("N, 3, 5", "N, T, 5") + CHOICE.replace("c = Equal (size, other)", "e = Equal (size, other)  d = Identity (e)  c = Not (d)") % (1, 37, NUMBERS),
+    # the size of a tensor follows from a comparison
+    "length_cut": HEAD.replace("N, 3, 5", "N, T, 5") + """<int64[1] axis = {1}, int64[1] other = {37}, int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, float[5, 4] m = {%s}> {
+        h = ReduceMean <axes = [1], keepdims = 0> (x)  n = Shape (x)  size = Gather (n, axis)  e = Equal (size, other)  k = Where (e, one, two)  part = Slice (h, zero, k, one)
+        q0 = Shape (part)  q = Gather (q0, axis)  c = Equal (q, two)
+        y = If (c) <then_branch = t () => (float[N, 4] p) { p = MatMul (h, m) }, else_branch = e2 () => (float[N, 4] p) { q1 = MatMul (h, m)  p = Neg (q1) }> }""" % NUMBERS,
     "data": HEAD + """<float[1] zero = {0}, float[5, 4] m = {%s}> {
         h = ReduceMean <axes = [1], keepdims = 0> (x)  s = ReduceSum <keepdims = 0> (x)  c = Greater (s, zero)
         y = If (c) <then_branch = t () => (float[N, 4] p) { p = MatMul (h, m) }, else_branch = e () => (float[N, 4] p) { q = MatMul (h, m)  p = Neg (q) }> }""" % NUMBERS,
