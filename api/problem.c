@@ -106,16 +106,15 @@ static const struct pare_err *keep_error(struct api_exchange *x, const struct pa
 
 void api_reply_problem(struct api_exchange *x, const struct pare_err *err)
 {
-	struct pare_err copy = *err;
-	int status = api_status_of(copy.code);
+	int status = api_status_of(err->code);
 
-	x->error = keep_error(x, &copy);
-	if (copy.code == PARE_E_QUOTA || copy.code == PARE_E_QUOTA_BYTES)
-		api_metrics_refused(x->api->metrics, copy.code == PARE_E_QUOTA_BYTES ? API_QUOTA_BYTES : x->rate.retry_seconds > 0 ? API_QUOTA_REQUESTS : API_QUOTA_OPEN);
-	write_problem(x, &copy, status);
+	x->error = keep_error(x, err);
+	if (err->code == PARE_E_QUOTA || err->code == PARE_E_QUOTA_BYTES)
+		api_metrics_refused(x->api->metrics, err->code == PARE_E_QUOTA_BYTES ? API_QUOTA_BYTES : x->rate.retry_seconds > 0 ? API_QUOTA_REQUESTS : API_QUOTA_OPEN);
+	write_problem(x, err, status);
 	api_set_header_text(x, "Cache-Control", "no-store");
 	if (status == 503)
-		api_set_header(x, "Retry-After", "%d", copy.code == PARE_E_DRAINING ? 10 : 5);
+		api_set_header(x, "Retry-After", "%d", err->code == PARE_E_DRAINING ? 10 : 5);
 	if (status == 429)
 		api_set_header(x, "Retry-After", "%lld", (long long)(x->rate.retry_seconds > 0 ? x->rate.retry_seconds : OPEN_RETRY_SECONDS));
 	if (status == 401)

@@ -88,13 +88,13 @@ rows_published() {
 		LeNet-5|job@compressed|mnist|$lenet5|{"sparsity":0.97,"bits":4,"lr":0.003,"epochs":6,"rounds":8,"finetune_epochs":12,"shared_epochs":4}|.error <= 0.74 and .packed <= 44 * 1024
 		LeNet-300-100|magnitude-distill|mnist|$mlp300|{"sparsity":0.98531,"rounds":40,"finetune_epochs":80}|.error <= 1.92 and .compression >= 68
 		LeNet-300-100|job@one-shot|mnist|$mlp300|{"sparsity":0.8}|.compression >= 4.99
-		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.8}|.error < \$of["LeNet-300-100/job@one-shot"].error and .compression >= 4.99
+		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.8}|.error < \$of["LeNet-300-100/job@one-shot"].error and .error <= .dense_error + 0.3 and .compression >= 4.99
 		LeNet-300-100|job@one-shot|mnist|$mlp300|{"sparsity":0.9}|.compression >= 9.99
-		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.9}|.error < \$of["LeNet-300-100/job@one-shot"].error and .compression >= 9.99
+		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.9}|.error < \$of["LeNet-300-100/job@one-shot"].error and .error <= .dense_error + 0.5 and .compression >= 9.99
 		LeNet-300-100|job@one-shot|mnist|$mlp300|{"sparsity":0.93}|.compression >= 14.28
-		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.93}|.error < \$of["LeNet-300-100/job@one-shot"].error and .error <= 3.1 and .compression >= 14.28
+		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.93}|.error < \$of["LeNet-300-100/job@one-shot"].error and .error <= .dense_error + 0.8 and .compression >= 14.28
 		LeNet-300-100|job@one-shot|mnist|$mlp300|{"sparsity":0.95}|.compression >= 19.99
-		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.95}|.error < \$of["LeNet-300-100/job@one-shot"].error and .compression >= 19.99
+		LeNet-300-100|ridge-reconstruct|mnist|$mlp300|{"sparsity":0.95}|.error < \$of["LeNet-300-100/job@one-shot"].error and .error <= .dense_error + 1 and .compression >= 19.99
 	ROWS
 }
 which=rows

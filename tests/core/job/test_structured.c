@@ -209,15 +209,25 @@ static const struct {
     {"\"criterion\":\"magnitude\",\"sparsity\":0.5" RECOVER "}},{\"prune\":{\"granularity\":\"channel\",\"sparsity\":0.5", 1, 8},
 };
 
-static json_t *run_on(const char *job, const char *file, size_t n)
+static void begin_on_iris(const char *job)
 {
 	rig_forget(&r);
 	r.start.kind = "run";
 	r.start.job = job;
-	rig_input(&r, "model", "m", file, n);
 	rig_file(&r, "data", "tests/data/iris.csv");
+}
+
+static json_t *report_of_run(void)
+{
 	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
 	return rig_report(&r);
+}
+
+static json_t *run_on(const char *job, const char *file, size_t n)
+{
+	begin_on_iris(job);
+	rig_input(&r, "model", "m", file, n);
+	return report_of_run();
 }
 
 static json_t *run_residual(const char *job, struct pare_buf *file)
@@ -233,21 +243,17 @@ static const char *const sklearn_table[] = {PRUNE("\"criterion\":\"l2\",\"sparsi
 
 START_TEST(outputs_that_are_not_computed)
 {
-	static char file[1 << 16];
 	char job[512];
-	FILE *fp = fopen("tests/golden/sklearn/units.onnx", "rb");
-	size_t n;
 	json_t *v;
 
-	ck_assert_ptr_nonnull(fp);
-	n = fread(file, 1, sizeof file, fp);
-	(void)fclose(fp);
 	(void)snprintf(job, sizeof job, "{\"model\":\"m\",\"dataset\":\"d\",\"seed\":4,\"recipe\":{\"steps\":[%s]}}", sklearn_table[_i]);
-	v = run_on(job, file, n);
-	if (_i == 0)
+	begin_on_iris(job);
+	rig_file_as(&r, "model", "m", "tests/golden/sklearn/units.onnx");
+	v = report_of_run();
+	if (_i == 0) {
 		ck_assert_double_le(rig_num(v, "final.macs"), 0.6 * rig_num(v, "dense.macs"));
-	if (_i == 0)
 		ck_assert_double_eq(rig_num(v, "structures.proof.rows"), 30);
+	}
 	json_decref(v);
 }
 END_TEST
@@ -255,18 +261,8 @@ END_TEST
 /* What a node reads that is carried, not run, stays as wide as it is. */
 START_TEST(what_carried_nodes_read_stays)
 {
-	static char file[1 << 16];
-	FILE *fp = fopen("tests/golden/sklearn/scores.onnx", "rb");
-	size_t n;
-
-	ck_assert_ptr_nonnull(fp);
-	n = fread(file, 1, sizeof file, fp);
-	(void)fclose(fp);
-	rig_forget(&r);
-	r.start.kind = "run";
-	r.start.job = HEAD PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5") "]}}";
-	rig_input(&r, "model", "m", file, n);
-	rig_file(&r, "data", "tests/data/iris.csv");
+	begin_on_iris(HEAD PRUNE("\"criterion\":\"l2\",\"sparsity\":0.5") "]}}");
+	rig_file_as(&r, "model", "m", "tests/golden/sklearn/scores.onnx");
 	ck_assert_int_ne(rig_go(&r), PARE_OK);
 	ck_assert_msg(strstr(r.err.message, "(ZipMap), which is carried, not run") != NULL, "%s", r.err.message);
 }
