@@ -60,7 +60,7 @@ static enum pare_code parse_address(const char *text, int64_t port, struct addre
 		out->len = (socklen_t)sizeof out->u.v6;
 		return PARE_OK;
 	}
-	return pare_err_set(err, PARE_E_INVALID, "listen", "\"%.100s\" is no IPv4 or IPv6 address; names are not looked up", text);
+	return pare_err_set(err, PARE_E_INVALID, "listen", "\"%.100s\" is no IPv4 or IPv6 address: names are not looked up, and the port is a setting of its own, \"port\"", text);
 }
 
 static void describe(int fd, char *out, size_t cap)

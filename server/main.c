@@ -251,10 +251,8 @@ static enum pare_code check_settings(struct daemon *d, struct pare_err *err)
 	struct api_networks *trusted = NULL;
 	struct api_keys *keys = NULL;
 	struct stat st;
-	enum pare_code code = srv_listen_check(c->listen, err);
+	enum pare_code code = api_networks_parse("trusted-proxies", c->trusted_proxies, &trusted, err);
 
-	if (code == PARE_OK)
-		code = api_networks_parse("trusted-proxies", c->trusted_proxies, &trusted, err);
 	if (code == PARE_OK)
 		code = srv_webhook_check(&hooks, err);
 	if (code == PARE_OK && c->api_key_file[0] != '\0')
@@ -458,6 +456,8 @@ int main(int argc, char **argv)
 	enum pare_code code = srv_config_load(argc, argv, environ, &d.config, &err);
 
 	program_dir(dir, sizeof dir);
+	if (code == PARE_OK && d.config.action == SRV_RUN) /* first: what is no address is not one that other machines reach */
+		code = srv_listen_check(d.config.listen, &err);
 	if (code == PARE_OK && d.config.action == SRV_RUN)
 		code = srv_config_resolve(&d.config, count_cores(), dir, &err);
 	if (code == PARE_OK && d.config.action == SRV_RUN)
