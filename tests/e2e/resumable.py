@@ -244,11 +244,12 @@ def shares():
         digest = big_file(path, 8)
         line = Line(d)
         p = client(d, line, path)
-        text = ""
+        text, refused = "", 0
         while not text.startswith("done"):
             text = p.stdout.readline()
             assert text, f"the client ended with {p.wait()}"
-            if text.startswith("retry"):
+            refused += text.startswith("retry")
+            if text.startswith("retry") and refused == 1:  # on a slow disk it asks again before there is room
                 assert used() == 5 * MB and d.get(hog).json()["offset"] == 5 * MB
                 r = d.request("PATCH", hog, b"x" * MB, {"Tus-Resumable": "1.0.0", "Upload-Offset": str(5 * MB), "Content-Type": "application/offset+octet-stream"})
                 assert r.status == 204, r
@@ -256,7 +257,7 @@ def shares():
         p.wait()
         upload = d.get("/v1/uploads/" + text.split()[1].rsplit("/", 1)[1]).json()
         assert upload["sha256"] == digest and used() == 8 * MB, (upload, used())
-        assert b'pared_quota_refusals_total{quota="bytes"} 1\n' in d.get("/metrics").body
+        assert refused >= 1 and b'pared_quota_refusals_total{quota="bytes"} %d\n' % refused in d.get("/metrics").body
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ const upload = new tus.Upload(fs.createReadStream(file), {
   endpoint,
   metadata: { filename: 'big.bin' },
   urlStorage: new tus.FileUrlStorage(urls),
-  retryDelays: [100, 200, 400, 800, 1600, 3200],
+  retryDelays: [100, 200, 400, 800, 1600, 3200, 6400],
   onShouldRetry: () => { console.log('retry'); return true },
   onProgress: (sent) => console.log('at', sent),
   onError: (e) => { console.error(String(e)); process.exit(1) },
