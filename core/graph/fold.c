@@ -3,9 +3,13 @@
  * Exporters compute shapes inside the graph (Shape, Gather, Mul, Concat, Reshape), and one of the numbers is the batch
  * size, which nobody knows yet. Instead of algebra per operator, the node is run for several batch sizes, and each element
  * of the result is read off: the same number every time is that number; k times the batch size every time is "k times the
- * batch size" (pare_known.batch); anything else is not known, and who needs it says so. Batch size 1 is among the probes,
- * because there a comparison or a rounded division is likeliest to differ. Rejected: a fold function per operator (twice
- * the code, and two meanings that can drift apart).
+ * batch size" (pare_known.batch); anything else is not known, and who needs it says so. Rejected: a fold function per
+ * operator (twice the code, and two meanings that can drift apart).
+ *
+ * Which batch sizes: small ones, where a rounded quotient is likeliest to differ; a large one, where what was rounded away or
+ * stood below a bound no longer does (a power of two: products, quotients and sums come out exactly as many times as large);
+ * and those at which an element that counts the batch meets a number it may be compared with or divided by, and the next ones:
+ * N == 37 is false for all others.
  *
  * Arithmetic is float: integers beyond 2^24 are not known, unless they are the ends of the int64 range (which exporters
  * write for "to the end"), where rounding and saturation cancel out. */
@@ -14,8 +18,16 @@
 
 #include "core/graph/net_priv.h"
 
-#define N_PROBES 3
-static const int64_t probe_table[N_PROBES] = {1, 2, 12};
+#define FOLD_MAX_BYTES ((size_t)1 << 30)
+#define MAX_PROBES 512
+#define LARGE_BATCH ((int64_t)1 << 24)
+
+/* The batch sizes a node is tried with; the first is 1. */
+struct probes {
+	int n;
+	bool full; /* there would be more */
+	int64_t rows[MAX_PROBES];
+};
 
 /* May n be run now, and does anything in it depend on the batch size? */
 static bool can_fold(const struct pare_net_node *n, const struct pare_infer *c, bool *symbolic)
@@ -51,12 +63,12 @@ static bool input_at(struct pare_arena *arena, const struct pare_known *k, int64
 }
 
 /* Everything that forward reads, for that many rows; outputs are fresh memory. False when memory is short. */
-static bool prepare(const struct pare_net_node *n, const struct pare_infer *c, int64_t rows, struct pare_run *r, float **out)
+static bool prepare(const struct pare_net_node *n, const struct pare_infer *c, struct pare_arena *arena, int64_t rows, struct pare_run *r, float **out)
 {
 	size_t n_in = (size_t)c->n_in, n_out = (size_t)n->op->max_out;
-	struct pare_shape *shapes = pare_arena_array(c->arena, n_in + n_out, sizeof *shapes);
-	const struct pare_shape **views = pare_arena_array(c->arena, n_in + n_out, sizeof *views);
-	const float **in = pare_arena_array(c->arena, n_in + 1, sizeof *in);
+	struct pare_shape *shapes = pare_arena_array(arena, n_in + n_out, sizeof *shapes);
+	const struct pare_shape **views = pare_arena_array(arena, n_in + n_out, sizeof *views);
+	const float **in = pare_arena_array(arena, n_in + 1, sizeof *in);
 
 	if (shapes == NULL || views == NULL || in == NULL)
 		return false;
@@ -65,32 +77,17 @@ static bool prepare(const struct pare_net_node *n, const struct pare_infer *c, i
 			continue;
 		pare_shape_resolve(k < n_in ? &c->in[k] : &c->out[k - n_in], rows, &shapes[k]);
 		views[k] = &shapes[k];
-		if (k < n_in && pare_net_is_known(&c->in_known[k]) && !input_at(c->arena, &c->in_known[k], rows, &in[k]))
+		if (k < n_in && pare_net_is_known(&c->in_known[k]) && !input_at(arena, &c->in_known[k], rows, &in[k]))
 			return false;
 		if (k >= n_in)
-			out[k - n_in] = pare_arena_array(c->arena, pare_shape_elems(&shapes[k]) + 1, sizeof **out);
+			out[k - n_in] = pare_arena_array(arena, pare_shape_elems(&shapes[k]) + 1, sizeof **out);
 		if (k >= n_in && out[k - n_in] == NULL)
 			return false;
 	}
 	*r = (struct pare_run){.args = n->args, .n_in = c->n_in, .n_out = c->n_out, .in = in, .out = out, .in_shape = views,
 	    .out_shape = views + n_in, .n_shards = 1};
-	r->scratch = pare_arena_array(c->arena, (n->op->scratch != NULL ? n->op->scratch(r) : 0) + 1, sizeof *r->scratch);
+	r->scratch = pare_arena_array(arena, (n->op->scratch != NULL ? n->op->scratch(r) : 0) + 1, sizeof *r->scratch);
 	return r->scratch != NULL;
-}
-
-/* What element i of the results of all probes has in common. */
-static bool read_off(float *const *probe, int n_probes, size_t i, float *value, bool *batch)
-{
-	float first = probe[0][i];
-	bool same = true, scaled = n_probes > 1;
-
-	for (int p = 1; p < n_probes; p++) {
-		same &= probe[p][i] == first;
-		scaled &= probe[p][i] == first * (float)probe_table[p];
-	}
-	*value = first;
-	*batch = !same;
-	return same || scaled || n_probes == 1;
 }
 
 static bool to_i64(float f, int64_t *out)
@@ -101,7 +98,81 @@ static bool to_i64(float f, int64_t *out)
 	return true;
 }
 
-static enum pare_code set_known(const struct pare_infer *c, int k, float *const *probe, int n_probes, struct pare_err *err)
+static void probe_add(struct probes *p, int64_t rows)
+{
+	for (int i = 0; i < p->n; i++)
+		if (p->rows[i] == rows)
+			return;
+	p->full |= p->n == MAX_PROBES;
+	if (!p->full)
+		p->rows[p->n++] = rows;
+}
+
+static double known_at(const struct pare_known *k, size_t i)
+{
+	return k->i64 != NULL ? (double)k->i64[i] : (double)k->f32[i];
+}
+
+static bool counts_batch(const struct pare_known *k, size_t i)
+{
+	return k->batch != NULL && k->batch[i];
+}
+
+/* Where "per_row times the batch" meets the numbers of an input. */
+static void probe_meetings(struct probes *p, const struct pare_known *with, double per_row)
+{
+	for (size_t i = 0; i < with->n && !p->full; i++) {
+		double rows = counts_batch(with, i) ? 0 : floor(known_at(with, i) / per_row);
+
+		if (!(rows >= 1 && rows <= (double)LARGE_BATCH))
+			continue;
+		probe_add(p, (int64_t)rows);
+		probe_add(p, (int64_t)rows + 1);
+	}
+}
+
+/* An operator that moves elements as they are does not compare them with others. */
+static void find_probes(const struct pare_net_node *n, const struct pare_infer *c, bool symbolic, struct probes *p)
+{
+	static const int64_t table[] = {1, 2, 12, LARGE_BATCH};
+
+	p->n = 0;
+	p->full = false;
+	for (int i = 0; i < (symbolic ? (int)(sizeof table / sizeof table[0]) : 1); i++)
+		probe_add(p, table[i]);
+	for (int a = 0; a < c->n_in && symbolic; a++)
+		for (size_t i = 0; pare_infer_has(c, a) && !pare_op_has(n->op->moves_in, a) && i < c->in_known[a].n && !p->full; i++)
+			for (int b = 0; counts_batch(&c->in_known[a], i) && b < c->n_in; b++)
+				if (pare_infer_has(c, b))
+					probe_meetings(p, &c->in_known[b], known_at(&c->in_known[a], i));
+}
+
+/* One output over the probes: the first result, and which of its elements are still the same, or scaled, in all. */
+struct reading {
+	const float *first;
+	bool *same, *scaled;
+};
+
+static bool reading_new(struct reading *q, struct pare_arena *arena, const float *first, size_t n, bool symbolic)
+{
+	*q = (struct reading){.first = first, .same = pare_arena_array(arena, n + 1, sizeof *q->same),
+	    .scaled = pare_arena_array(arena, n + 1, sizeof *q->scaled)};
+	if (q->same == NULL || q->scaled == NULL)
+		return false;
+	memset(q->same, true, n);
+	memset(q->scaled, symbolic, n);
+	return true;
+}
+
+static void read_next(const struct reading *q, const float *y, int64_t rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		q->same[i] &= y[i] == q->first[i];
+		q->scaled[i] &= y[i] == q->first[i] * (float)rows;
+	}
+}
+
+static enum pare_code set_known(const struct pare_infer *c, int k, const struct reading *q, struct pare_err *err)
 {
 	size_t n = pare_shape_elems(&c->out[k]);
 	float *f32 = pare_arena_array(c->arena, n + 1, sizeof *f32);
@@ -112,7 +183,9 @@ static enum pare_code set_known(const struct pare_infer *c, int k, float *const 
 	if (f32 == NULL || i64 == NULL || batch == NULL)
 		return pare_err_nomem(err, n * sizeof *i64);
 	for (size_t i = 0; i < n; i++) {
-		if (!read_off(probe, n_probes, i, &f32[i], &batch[i]) || (!floating && !to_i64(f32[i], &i64[i])))
+		f32[i] = q->first[i];
+		batch[i] = !q->same[i];
+		if ((!q->same[i] && !q->scaled[i]) || (!floating && !to_i64(f32[i], &i64[i])))
 			return PARE_OK;
 		any |= batch[i];
 	}
@@ -120,31 +193,62 @@ static enum pare_code set_known(const struct pare_infer *c, int k, float *const 
 	return PARE_OK;
 }
 
-enum pare_code pare_net_fold(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err)
+/* Runs the node once and reads what comes out; the first results stay in keep. */
+static enum pare_code try_one(const struct pare_net_node *n, const struct pare_infer *c, struct pare_arena *keep, int64_t rows, bool symbolic,
+    struct reading *q, struct pare_err *err)
 {
-	size_t max_out = (size_t)n->op->max_out;
-	float **out, *probe[N_PROBES];
+	bool first = q[0].first == NULL;
 	enum pare_code code = PARE_OK;
+	struct pare_arena own, *arena;
+	struct pare_run r;
+	float **y;
+
+	pare_arena_init(&own, FOLD_MAX_BYTES);
+	arena = first ? keep : &own;
+	y = pare_arena_array(arena, (size_t)n->op->max_out, sizeof *y);
+	if (y != NULL && prepare(n, c, arena, rows, &r, y))
+		n->op->forward(&r);
+	else
+		code = pare_err_nomem(err, 0);
+	for (int k = 0; k < c->n_out && code == PARE_OK; k++) {
+		size_t len = pare_shape_elems(&c->out[k]);
+
+		if (!first)
+			read_next(&q[k], y[k], rows, len);
+		else if (!reading_new(&q[k], keep, y[k], len, symbolic))
+			code = pare_err_nomem(err, 0);
+	}
+	pare_arena_done(&own);
+	return code;
+}
+
+static enum pare_code fold_with(const struct pare_net_node *n, const struct pare_infer *c, struct pare_arena *keep, bool symbolic, struct pare_err *err)
+{
+	struct probes *p = pare_arena_alloc(keep, sizeof *p);
+	struct reading *q = pare_arena_array(keep, (size_t)n->op->max_out, sizeof *q);
+	enum pare_code code = p == NULL || q == NULL ? pare_err_nomem(err, sizeof *p) : PARE_OK;
+
+	if (code == PARE_OK)
+		find_probes(n, c, symbolic, p);
+	if (code == PARE_OK && p->full)
+		return PARE_OK;
+	for (int i = 0; code == PARE_OK && i < p->n; i++)
+		code = try_one(n, c, keep, p->rows[i], symbolic, q, err);
+	for (int k = 0; k < c->n_out && code == PARE_OK; k++)
+		code = set_known(c, k, &q[k], err);
+	return code;
+}
+
+enum pare_code pare_net_fold(const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err)
+{
+	struct pare_arena keep;
+	enum pare_code code;
 	bool symbolic;
-	int n_probes;
 
 	if (!can_fold(n, c, &symbolic))
 		return PARE_OK;
-	n_probes = symbolic ? N_PROBES : 1;
-	out = pare_arena_array(&net->arena, max_out * N_PROBES, sizeof *out);
-	if (out == NULL)
-		return pare_err_nomem(err, 0);
-	for (int p = 0; p < n_probes; p++) {
-		struct pare_run r;
-
-		if (!prepare(n, c, probe_table[p], &r, out + (size_t)p * max_out))
-			return pare_err_nomem(err, 0);
-		n->op->forward(&r);
-	}
-	for (int k = 0; k < c->n_out && code == PARE_OK; k++) {
-		for (int p = 0; p < n_probes; p++)
-			probe[p] = out[(size_t)p * max_out + (size_t)k];
-		code = set_known(c, k, probe, n_probes, err);
-	}
+	pare_arena_init(&keep, FOLD_MAX_BYTES);
+	code = fold_with(n, c, &keep, symbolic, err);
+	pare_arena_done(&keep);
 	return code;
 }

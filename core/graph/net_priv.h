@@ -207,7 +207,7 @@ PARE_MUST_USE enum pare_code pare_net_join_attention(struct pare_net *net, struc
 PARE_MUST_USE enum pare_code pare_net_join_picks(struct pare_net *net, struct pare_err *err);
 /* fold.c: a node whose inputs are all known: its outputs into c->out_known, as far as they can be known. */
 #define PARE_MAX_KNOWN 4096 /* elements of a constant that shape inference may look at */
-PARE_MUST_USE enum pare_code pare_net_fold(struct pare_net *net, const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);
+PARE_MUST_USE enum pare_code pare_net_fold(const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);
 /* plan.c: shards, where everything lives. */
 PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err);
 /* plan_shards.c: does every row go its own way? Fills outer of the values. */

@@ -478,7 +478,7 @@ static enum pare_code infer_node(struct pare_net *net, struct pare_net_node *n, 
 	if (code == PARE_OK)
 		code = check_outputs(net, n, &c, err);
 	if (code == PARE_OK)
-		code = pare_net_fold(net, n, &c, err);
+		code = pare_net_fold(n, &c, err);
 	if (code == PARE_OK)
 		take_outputs(net, n, &c);
 	return code;

@@ -182,6 +182,102 @@ START_TEST(batch_size_at_run_time)
 }
 END_TEST
 
+/* x * f(N), where f is a formula of one node: what holds for the batches that folding tries need not hold for all. */
+static const struct batch_case {
+	const char *label, *op;
+	int64_t per_row, with;
+	double at_36, at_37, at_64;
+	bool folds;
+} batch_table[] = {
+    {"is it 37", "Equal", 1, 37, 0, 1, 0, false},
+    {"are they 2368", "Equal", 64, 2368, 0, 1, 0, false},
+    {"below 37", "Less", 1, 37, 1, 0, 0, false},
+    {"above 37", "Greater", 1, 37, 0, 0, 1, false},
+    {"at most 37", "Min", 1, 37, 36, 37, 37, false},
+    {"at least 37", "Max", 1, 37, 37, 37, 64, false},
+    {"rest of 37", "Mod", 1, 37, 36, 0, 27, false},
+    {"37ths", "Div", 1, 37, 0, 1, 1, false},
+    {"16ths of 4 in a row", "Div", 4, 16, 9, 9, 16, false},
+    {"4ths of 4 in a row", "Div", 4, 4, 36, 37, 64, true},
+    {"rest of 8 in a row", "Mod", 8, 4, 0, 0, 0, true},
+    {"not negative", "Max", 1, 0, 36, 37, 64, true},
+    {"is it -1", "Equal", 1, -1, 0, 0, 0, true},
+    {"37 in a row", "Mul", 3, 37, 36 * 111, 37 * 111, 64 * 111, true},
+};
+
+START_TEST(batch_in_formulas)
+{
+	const struct batch_case *c = &batch_table[_i];
+	const int64_t rows[] = {36, 37, 64};
+	const double want[] = {c->at_36, c->at_37, c->at_64};
+	struct gb *b = gb_new(13);
+	struct pare_net *net;
+	float x[64], y[64];
+	const float *in = x;
+
+	for (int i = 0; i < 64; i++)
+		x[i] = 1;
+	gb_input(b, "x", "N 1");
+	gb_init_i64(b, "i0", "", (const int64_t[]){0});
+	gb_init_i64(b, "per_row", "", &c->per_row);
+	gb_init_i64(b, "with", "", &c->with);
+	gb_node(b, "Shape", "s", "x", "shape");
+	gb_node(b, "Gather", "g", "shape i0", "n");
+	gb_node(b, "Mul", "m", "n per_row", "count");
+	gb_node(b, c->op, "f", "count with", "made");
+	gb_node(b, "Cast", "c", "made", "real");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "Mul", "scale", "x real", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 2, 64, false);
+	for (int i = 0; i < 3; i++) {
+		nc_forward(net, &in, rows[i], false, 0);
+		(void)nc_output(net, 0, rows[i], y);
+		ck_assert_msg((double)y[0] == want[i] && y[rows[i] - 1] == y[0], "%s: %g of %lld rows", c->label, (double)y[0], (long long)rows[i]);
+	}
+	pare_net_free(net);
+	net = nc_plain_net(b, 1, 64, false);
+	for (int i = 0; i < net->n_nodes; i++)
+		if (strcmp(net->nodes[i].node->op_type, c->op) == 0 && strcmp(c->op, "Mul") != 0)
+			ck_assert_msg(pare_net_is_known(&net->values[net->nodes[i].node->out[0]].known) == c->folds, "%s: what is known of it", c->label);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* A size that a float made of the batch, rounded down: nothing up to 63 rows. */
+START_TEST(batch_times_a_64th)
+{
+	struct gb *b = gb_new(13);
+	struct pare_net *net;
+	float x[128], y[128];
+	const float *in = x;
+
+	for (int i = 0; i < 128; i++)
+		x[i] = 1;
+	gb_input(b, "x", "N 1");
+	gb_init_i64(b, "i0", "", (const int64_t[]){0});
+	gb_init(b, "part_of", "", (const float[]){0.015625f});
+	gb_node(b, "Shape", "s", "x", "shape");
+	gb_node(b, "Gather", "g", "shape i0", "n");
+	gb_node(b, "Cast", "c", "n", "real");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "Mul", "m", "real part_of", "part");
+	gb_node(b, "Floor", "f", "part", "whole");
+	gb_node(b, "Add", "add", "x whole", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, 128, false);
+	nc_forward(net, &in, 63, false, 0);
+	(void)nc_output(net, 0, 63, y);
+	ck_assert(y[0] == 1);
+	nc_forward(net, &in, 128, false, 0);
+	(void)nc_output(net, 0, 128, y);
+	ck_assert(y[127] == 3);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 /* Integers and bools that are computed: an embedding by ArgMax, masked by a comparison. The table gets a gradient. */
 START_TEST(computed_integers)
 {
@@ -307,6 +403,8 @@ int main(void)
 	tcase_add_test(t, expand_idiom);
 	tcase_add_test(t, rounded_batch_is_refused);
 	tcase_add_test(t, batch_size_at_run_time);
+	tcase_add_loop_test(t, batch_in_formulas, 0, (int)(sizeof batch_table / sizeof batch_table[0]));
+	tcase_add_test(t, batch_times_a_64th);
 	tcase_add_test(t, computed_integers);
 	tcase_add_test(t, integer_inputs_and_many_operands);
 	tcase_add_test(t, large_constants);
