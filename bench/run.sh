@@ -5,7 +5,7 @@
 # round: the clock of a shared machine drifts by more than the margins here, and it drifts for both. The least time of each
 # program stands beside it. A timing never fails the script.
 #
-# BENCH_ROUNDS (3), BENCH_EPOCHS (3), BENCH_PARTS (all of: mlp nets sparse kernels prune start idle), BENCH_NETS (all),
+# BENCH_ROUNDS (3), BENCH_EPOCHS (3), BENCH_PARTS (all of: mlp nets structures sparse kernels prune start idle), BENCH_NETS (all),
 # BENCH_REPORT (where the table goes: bench/RESULTS.md only when everything is run), PYTHON, PARED_MNIST_DIR
 set -eu
 
@@ -13,7 +13,7 @@ build=$(cd "${1:?usage: bench/run.sh BUILD_DIR}" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 rounds=${BENCH_ROUNDS:-3}
 epochs=${BENCH_EPOCHS:-3}
-parts=${BENCH_PARTS:-mlp nets sparse kernels prune start idle}
+parts=${BENCH_PARTS:-mlp nets structures sparse kernels prune start idle}
 python=${PYTHON:-${XDG_CACHE_HOME:-$HOME/.cache}/pared/bench-venv/bin/python}
 mnist=${PARED_MNIST_DIR:-$(sh "$here/../scripts/mnist.sh")}
 
@@ -62,6 +62,20 @@ mlp_part() {
 		lost "engine / PyTorch" "$python has no torch"
 	fi
 	note "accuracy after $epochs epochs: engine, bare C" "$(median "$tmp/engine1.accuracy")" "$(median "$tmp/bare1.accuracy")"
+}
+
+structures_part() { # the convolutional nets; the others have no bar
+	section "Half of the channels: ONNX Runtime after / before, one row, one thread"
+	for net in lenet5 resnet20 resnet18 mobilenetv2 densenet unet dcgan_generator dcgan_discriminator; do
+		"$python" "$here/structures.py" "$build/pare-core" real --latency --share=0.5 --round=8 "$net" >"$tmp/structures" || cat "$tmp/structures" >&2
+		if read -r macs before after <<-LINE && [ -n "$after" ]; then
+			$(sed -n 's/.* \([0-9.]*\)x .* \([0-9.]*\) -> \([0-9.]*\) (.*/\1 \2 \3/p' "$tmp/structures")
+		LINE
+			row "$net, widths in eights" "$(awk "BEGIN {printf \"%.3f\", $after / $before}")" 0.5 "$before -> $after ms; MACs / $macs"
+		else
+			lost "$net, widths in eights" "structures.py did not run"
+		fi
+	done
 }
 
 sparse_part() {

@@ -73,7 +73,7 @@ def main():
     core, size = os.path.abspath(args[0]), args[1] if len(args) > 1 else "tiny"
     names = args[2:] or list(nets.NETS)
     bad = n = 0
-    print(f"{'net':18}{'what':9}{'share':>6}{'parameters':>22}{'MACs':>10}{'proof':>10}{'ORT':>10}" + ("    latency ms" if "--latency" in sys.argv else ""))
+    print(f"{'net':20}{'what':9}{'share':>6}{'parameters':>22}{'MACs':>10}{'proof':>10}{'ORT':>10}" + ("    latency ms" if "--latency" in sys.argv else ""))
     with tempfile.TemporaryDirectory() as d:
         for name in names:
             case = nets.build(name, size)
@@ -89,7 +89,7 @@ def main():
                         r = prune(core, model, data, out, granularity, share, int(given.get("round", 1)))
                     except RuntimeError as e:
                         if "no heads to remove" not in str(e):
-                            print(f"{name:18}{granularity:9}{share:6.0%}  fails: {e}")
+                            print(f"{name:20}{granularity:9}{share:6.0%}  fails: {e}")
                             bad += 1
                         break
                     shrunk = os.path.join(out, "model.onnx")
@@ -98,7 +98,7 @@ def main():
                     a, b = session(shrunk).run(None, feed), session(shrunk, True).run(None, feed)
                     differ = max(float(np.max(np.abs(x - y) / (1 + np.abs(y)))) for x, y in zip(a, b))
                     proof = r["structures"]["proof"]
-                    line = f"{name:18}{granularity:9}{share:6.0%}{r['dense']['n_params']:12d}{r['final']['n_params']:10d}{r['dense']['macs'] / max(1, r['final']['macs']):9.2f}x{proof['largest_difference']:10.1e}{differ:10.1e}"
+                    line = f"{name:20}{granularity:9}{share:6.0%}{r['dense']['n_params']:12d}{r['final']['n_params']:10d}{r['dense']['macs'] / max(1, r['final']['macs']):9.2f}x{proof['largest_difference']:10.1e}{differ:10.1e}"
                     if "--latency" in sys.argv:
                         before, after = latency([model, shrunk], one)
                         line += f"  {before:.3f} -> {after:.3f} ({before / after:.2f}x)"
