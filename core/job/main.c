@@ -47,8 +47,8 @@ static const char usage[] =
     "  pare-core analyze --job job.json --model in.onnx [--teacher second.onnx] --data PATH... [--threads N]\n"
     "      prints what the job would do, as JSON: what can be pruned, what is pinned and why, how much each layer\n"
     "      alone minds, the sizes to expect and the time; nothing is trained or written\n"
-    "  pare-core inspect FILE...\n"
-    "      prints what a model or the files of a data set hold, as JSON\n"
+    "  pare-core inspect PATH...\n"
+    "      prints what a model (a file or, with external data, a directory) or the files of a data set hold, as JSON\n"
     "  pare-core build --architecture arch.json --out model.onnx\n"
     "      makes a model from a description: {\"input\": [784], \"layers\": [{\"units\": 10}], \"seed\": 1}\n"
     "  pare-core pack model.onnx --out model.packed\n"
@@ -372,12 +372,29 @@ static int analyze(struct shell *s)
 	return with_job(s, "analyze", ".");
 }
 
-/* ONNX has no magic number; the readers of data do, and a CSV is text. What is called *.onnx is a model. */
-static bool is_model(const char *path)
+static bool is_named_model(const char *path)
 {
 	size_t n = strlen(path);
 
 	return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
+/* ONNX has no magic number; the readers of data do, and a CSV is text. What is called *.onnx is a model, and so is a directory that holds one. */
+static bool is_model(const char *path)
+{
+	char *names[PARE_MAX_INPUTS];
+	struct pare_err unwanted;
+	bool found = is_named_model(path);
+	struct stat st;
+	size_t n = 0;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && list_directory(path, names, &n, &unwanted) == PARE_OK)
+		found = false;
+	for (size_t i = 0; i < n; i++) {
+		found |= is_named_model(names[i]);
+		pare_free(names[i]);
+	}
+	return found;
 }
 
 static int inspect(struct shell *s)
@@ -393,7 +410,7 @@ static int inspect(struct shell *s)
 			return misuse("inspect takes one model, or the files of one data set; this model is not alone", s->data[i]);
 	if (is_model(s->data[0])) {
 		s->start.kind = "inspect-model";
-		code = add_file(s, s->data[0], "model", &err);
+		code = add_path(s, s->data[0], "model", &err);
 	} else {
 		s->start.kind = "inspect-dataset";
 		code = add_data(s, &err);

@@ -71,6 +71,8 @@ static void setup(void)
 	put("short.json", "{\"recipe\":{\"steps\":[{\"train\":{\"epochs\":100000,\"batch_size\":1}}]},\"limits\":{\"max_runtime_seconds\":1}}");
 	put("small.json", "{\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]},\"limits\":{\"max_memory_bytes\":67108864}}");
 	ck_assert_int_eq(say("build --architecture arch.json --out m.onnx"), 0);
+	ck_assert_int_eq(mkdir("folder", 0777), 0);
+	ck_assert_int_eq(link("m.onnx", "folder/m.onnx"), 0);
 }
 
 static void teardown(void)
@@ -118,6 +120,9 @@ static const struct {
     {"inspect none", 1, "none: No such file"},
     {"inspect /dev/null", 1, "not a regular file; at /dev/null"},
     {"inspect m.onnx", 0, "\"n_params\":67"},
+    {"inspect folder", 0, "\"n_params\":67"},
+    {"inspect folder iris.csv", 2, "this model is not alone: folder"},
+    {"inspect none-in", 1, "the directory holds no files; at none-in"},
     {"inspect iris.csv", 0, "\"n_rows\":150"},
     {"pack m.onnx", 2, "one file and --out are needed behind: pack"},
     {"pack iris.csv --out n.onnx", 1, "not a readable protobuf message"},
