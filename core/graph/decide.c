@@ -1,13 +1,9 @@
 /* What a graph computes of shapes alone, asked of one value: the shapes of what leads to it are inferred, and folding (fold.c) says what comes out. The alternative,
  * formulas that are recognised one by one, would know fewer exporters.
  *
- * Sizes that the inputs leave open are tried, two at least that the graph bears (it may end in many convolutions). That all give the same number proves nothing: 1, 2
- * and 5 are all unequal to 37. So a number counts only if what it was computed from is the same, too, back to where sizes become
- * numbers; and an element that was only moved (Shape, Gather, Concat) shows by itself whether it depends on a size. The batch is fold.c's to try, and an element
- * that depends on it says so.
- *
- * What remains of trying is that a size within the net is one number throughout if it is the same for all that is tried, which holds for what operators make of
- * sizes: sums, products and rounded quotients of small numbers. */
+ * Sizes that the inputs leave open are tried, two at least that the graph bears (it may end in many convolutions), and a number counts only if steady.c
+ * says that it hangs on none of them. The batch is fold.c's to try, and an element that depends on it says so.
+ */
 #include <math.h>
 #include <string.h>
 
@@ -17,10 +13,6 @@
 static const int64_t size_table[] = {1, 2, 5, 12, 64, 224};
 
 #define N_SIZES ((int)(sizeof size_table / sizeof size_table[0]))
-
-/* Of a value: would its sizes, would its elements differ between two trials if they depended on what is tried? */
-#define SHAPE_TELLS 1
-#define VALUE_TELLS 2
 
 /* The model as it is with one size: nothing is taken from its own arena. */
 struct trial {
@@ -73,88 +65,33 @@ static enum pare_code try_size(struct trial *t, const struct pare_model *m, cons
 	return code == PARE_E_NOMEM ? pare_err_nomem(err, 0) : PARE_OK;
 }
 
-/* --- two trials against each other */
-
-static bool same_elements(const struct pare_known *a, const struct pare_known *b)
-{
-	if (!pare_net_is_known(a) || !pare_net_is_known(b) || a->batch != NULL || b->batch != NULL || a->n != b->n || (a->i64 == NULL) != (b->i64 == NULL))
-		return false;
-	return a->i64 != NULL ? memcmp(a->i64, b->i64, a->n * sizeof *a->i64) == 0 : memcmp(a->f32, b->f32, a->n * sizeof *a->f32) == 0;
-}
-
-static bool is_initializer(const struct pare_value *v)
-{
-	return v->init != NULL && !v->is_input;
-}
-
-/* Has the value the same elements whatever comes? */
-static bool is_settled(const struct trial *a, const struct trial *b, const uint8_t *tells, int32_t v)
-{
-	return is_initializer(&a->part.graph.values[v]) || ((tells[v] & VALUE_TELLS) != 0 && same_elements(&a->net.values[v].known, &b->net.values[v].known));
-}
-
-static uint8_t node_tells(const struct trial *a, const struct trial *b, const uint8_t *tells, const struct pare_node *n, const struct pare_op *op)
-{
-	bool shape = true, value = true;
-
-	for (int k = 0; k < n->n_in; k++) {
-		int32_t v = n->in[k];
-
-		if (v < 0)
-			continue;
-		shape &= (tells[v] & SHAPE_TELLS) != 0 && (!pare_op_has(op->const_in, k) || (tells[v] & VALUE_TELLS) != 0);
-		if (pare_op_has(op->moves_in, k))
-			value &= (tells[v] & VALUE_TELLS) != 0;
-		else if (!pare_op_has(op->shape_in, k))
-			value &= is_settled(a, b, tells, v);
-	}
-	return (uint8_t)((shape ? SHAPE_TELLS : 0) | (shape && value ? VALUE_TELLS : 0));
-}
-
-/* Nodes stand in their order. */
-static bool agree(const struct trial *a, const struct trial *b, int32_t value, uint8_t *tells)
-{
-	const struct pare_graph *g = &a->part.graph;
-
-	for (int32_t v = 0; v < g->n_values; v++)
-		tells[v] = is_initializer(&g->values[v]) ? SHAPE_TELLS | VALUE_TELLS : SHAPE_TELLS;
-	for (int32_t i = 0; i < g->n_nodes; i++) {
-		const struct pare_node *n = &g->nodes[i];
-		const struct pare_op *op = pare_op_find(n->domain, n->op_type, n->opset > 0 ? n->opset : pare_model_opset(&a->part, n->domain));
-		uint8_t t = op != NULL ? node_tells(a, b, tells, n, op) : 0;
-
-		for (int k = 0; k < n->n_out; k++)
-			if (n->out[k] >= 0)
-				tells[n->out[k]] = t;
-	}
-	return is_settled(a, b, tells, value);
-}
-
-/* --- all of them */
-
 static double number_of(const struct pare_known *k)
 {
-	return k->n != 1 ? NAN : k->i64 != NULL ? (double)k->i64[0] : (double)k->f32[0];
+	return k->n != 1 || k->batch != NULL ? NAN : k->i64 != NULL ? (double)k->i64[0] : (double)k->f32[0];
 }
 
 /* *first bears its size; nobody is asked twice where no size is open. */
 static enum pare_code try_rest(struct trial *first, const struct pare_model *m, const int32_t *value, int next, size_t *work, double *out, struct pare_err *err)
 {
-	uint8_t *tells = pare_arena_alloc(&first->net.arena, (size_t)m->graph.n_values + 1);
-	int n = first->open ? 0 : 1;
+	size_t n_values = (size_t)m->graph.n_values + 1;
+	uint8_t *tells = pare_arena_alloc(&first->net.arena, n_values);
+	bool *steady = pare_arena_array(&first->net.arena, n_values, sizeof *steady), same = true;
 	struct trial *other = pare_arena_alloc(&first->net.arena, sizeof *other);
 	enum pare_code code = PARE_OK;
-	bool same = true;
+	int n = first->open ? 0 : 1;
 
-	if (tells == NULL || other == NULL)
+	if (tells == NULL || steady == NULL || other == NULL)
 		return pare_err_nomem(err, 0);
-	if (!first->open)
-		same = agree(first, first, *value, tells);
+	if (!first->open) {
+		pare_net_find_steady(&first->net, &first->net, tells, steady);
+		same = steady[*value];
+	}
 	for (int i = next; i < N_SIZES && first->open && same && code == PARE_OK; i++) {
 		*work += (size_t)m->graph.n_nodes;
 		code = try_size(other, m, value, size_table[i], err);
 		if (code == PARE_OK && other->bears) {
-			same = agree(first, other, *value, tells);
+			pare_net_find_steady(&first->net, &other->net, tells, steady);
+			same = steady[*value];
 			n++;
 		}
 		trial_done(other);

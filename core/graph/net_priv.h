@@ -208,6 +208,8 @@ PARE_MUST_USE enum pare_code pare_net_join_picks(struct pare_net *net, struct pa
 /* fold.c: a node whose inputs are all known: its outputs into c->out_known, as far as they can be known. */
 #define PARE_MAX_KNOWN 4096 /* elements of a constant that shape inference may look at */
 PARE_MUST_USE enum pare_code pare_net_fold(const struct pare_net_node *n, const struct pare_infer *c, struct pare_err *err);
+/* steady.c: which values are the same for all sizes that the model leaves open; a and b are inferred with different ones. Both arrays are by value. */
+void pare_net_find_steady(const struct pare_net *a, const struct pare_net *b, uint8_t *tells, bool *steady);
 /* plan.c: shards, where everything lives. */
 PARE_MUST_USE enum pare_code pare_net_plan(struct pare_net *net, struct pare_err *err);
 /* plan_shards.c: does every row go its own way? Fills outer of the values. */

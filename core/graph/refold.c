@@ -72,6 +72,8 @@ enum pare_code pare_net_refold(const struct pare_net *net, const struct pare_sha
 
 /* --- open sizes */
 
+#define N_WAYS 4
+
 static int64_t other_size(int64_t size, int way)
 {
 	return way == 0 ? 2 * size : way == 1 && size % 2 == 0 ? size / 2 : way == 2 ? size + 1 : size - 1;
@@ -99,50 +101,46 @@ static enum pare_code other_rows(int way, struct pare_model *m, struct pare_aren
 	return PARE_OK;
 }
 
-static bool differs(const struct pare_known *a, const struct pare_known *b)
+/* Marks what is known at plan time, or constant, and not the same for rows of other sizes. Where the graph cannot be computed with those: all behind the node
+ * that refuses, or with whole nothing. */
+static enum pare_code try_rows(const struct pare_net *net, int way, bool whole, bool *out, struct pare_err *err)
 {
-	if (a->n != b->n || (a->i64 == NULL) != (b->i64 == NULL) || (a->f32 == NULL) != (b->f32 == NULL))
-		return true;
-	return (a->i64 != NULL && memcmp(a->i64, b->i64, a->n * sizeof *a->i64) != 0) || (a->f32 != NULL && memcmp(a->f32, b->f32, a->n * sizeof *a->f32) != 0);
-}
+	size_t n = (size_t)net->model->graph.n_values; /* the net has values besides */
+	struct pare_model m = *net->model;
+	struct pare_net again = {.model = &m, .opt = net->opt, .fixed_batch = PARE_DIM_UNKNOWN};
+	struct pare_err why;
+	enum pare_code code;
+	uint8_t *tells;
+	bool *steady;
 
-/* What the node makes: small constants by their elements, large ones by their shape and what they are made of. */
-static void compare(const struct pare_net *net, const struct pare_net *again, const struct pare_node *n, bool *out)
-{
-	bool follows = false;
-
-	for (int k = 0; k < n->n_in; k++)
-		follows |= n->in[k] >= 0 && out[n->in[k]];
-	for (int k = 0; k < n->n_out; k++) {
-		const struct pare_net_value *is = n->out[k] >= 0 ? &net->values[n->out[k]] : NULL, *would = is != NULL ? &again->values[n->out[k]] : NULL;
-
-		if (is == NULL)
-			continue;
-		if (pare_net_is_known(&is->known))
-			out[n->out[k]] = differs(&is->known, &would->known);
-		else
-			out[n->out[k]] = is->constant && (follows || !pare_shape_same(&is->shape, &would->shape));
+	pare_arena_init(&again.arena, net->arena.cap_bytes);
+	tells = pare_arena_alloc(&again.arena, n + 1);
+	steady = pare_arena_array(&again.arena, n + 1, sizeof *steady);
+	code = tells == NULL || steady == NULL ? pare_err_nomem(err, n) : other_rows(way, &m, &again.arena, err);
+	if (code == PARE_OK)
+		code = pare_net_infer_shapes(&again, &why);
+	if (again.values != NULL && code != PARE_E_NOMEM && (code == PARE_OK || !whole)) {
+		pare_net_find_steady(net, &again, tells, steady);
+		for (size_t v = 0; v < n; v++)
+			out[v] |= !steady[v] && (pare_net_is_known(&net->values[v].known) || net->values[v].constant);
 	}
+	pare_arena_done(&again.arena);
+	return code;
 }
 
 enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, struct pare_err *err)
 {
-	const struct pare_graph *g = &net->model->graph; /* the net has values besides */
-	enum pare_code code = net->model->n_rows > 0 ? PARE_E_SHAPE : PARE_OK;
+	enum pare_code code = PARE_OK;
+	int n_sizes = 0;
 
-	memset(out, 0, (size_t)g->n_values * sizeof *out);
-	for (int way = 0; way < 4 && code != PARE_OK; way++) {
-		struct pare_model m = *net->model;
-		struct pare_net again = {.model = &m, .opt = net->opt, .fixed_batch = PARE_DIM_UNKNOWN};
-		struct pare_err why;
-
-		pare_arena_init(&again.arena, net->arena.cap_bytes);
-		code = other_rows(way, &m, &again.arena, err);
-		if (code == PARE_OK)
-			code = pare_net_infer_shapes(&again, &why);
-		for (int32_t i = 0; i < g->n_nodes && again.values != NULL; i++)
-			compare(net, &again, &g->nodes[i], out);
-		pare_arena_done(&again.arena);
+	memset(out, 0, (size_t)net->model->graph.n_values * sizeof *out);
+	if (net->model->n_rows == 0)
+		return PARE_OK;
+	for (int way = 0; way < N_WAYS && n_sizes < 2 && code != PARE_E_NOMEM; way++) {
+		code = try_rows(net, way, true, out, err);
+		n_sizes += code == PARE_OK;
 	}
-	return code == PARE_E_NOMEM ? code : PARE_OK; /* a model that takes no other size: all counts as open behind the node that refuses */
+	if (n_sizes == 0 && code != PARE_E_NOMEM) /* the model takes no other size */
+		code = try_rows(net, 0, false, out, err);
+	return code == PARE_E_NOMEM ? code : PARE_OK;
 }

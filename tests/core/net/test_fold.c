@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/graph/net_priv.h"
+#include "core/graph/net_view.h"
 #include "tests/support/net_check.h"
 
 #define ROWS 4
@@ -278,6 +279,57 @@ START_TEST(batch_times_a_64th)
 }
 END_TEST
 
+/* f(size of an axis) for rows of 16 by 6, of which the model leaves the first open: is it the same for rows of other sizes? That it is for some does not say so. */
+static const struct open_case {
+	const char *label, *op;
+	int64_t axis, with;
+	bool open;
+} open_table[] = {
+    {"itself", "Mul", 1, 1, true},
+    {"is it 37", "Equal", 1, 37, true},
+    {"at most 8", "Min", 1, 8, true},
+    {"rest of 4", "Mod", 1, 4, true},
+    {"closed itself", "Mul", 2, 1, false},
+    {"half of a closed one", "Div", 2, 2, false},
+    {"is a closed one 6", "Equal", 2, 6, false},
+};
+
+START_TEST(open_sizes_in_formulas)
+{
+	const struct open_case *c = &open_table[_i];
+	struct pare_model *m;
+	struct gb *b = gb_new(13);
+	struct pare_net *net;
+	struct pare_err err = {0};
+	bool open[32] = {false};
+	int n_found = 0;
+
+	gb_input(b, "x", "N N 6"); /* the second is as open as the first */
+	gb_init_i64(b, "axis", "", &c->axis);
+	gb_init_i64(b, "with", "", &c->with);
+	gb_node(b, "Shape", "s", "x", "shape");
+	gb_node(b, "Gather", "g", "shape axis", "size");
+	gb_node(b, c->op, "f", "size with", "made");
+	gb_node(b, "Cast", "c", "made", "real");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "Mul", "scale", "x real", "y");
+	gb_output(b, "y");
+	m = gb_model(b);
+	ck_assert_int_le(m->graph.n_values, 32);
+	ck_assert(pare_model_open_rows(m, 16, &err));
+	net = nc_net(b, 1, 4, false);
+	ck_assert_int_eq(pare_net_find_open(net, open, &err), PARE_OK);
+	for (int32_t v = 0; v < m->graph.n_values; v++)
+		if (strcmp(m->graph.values[v].name, "made") == 0 || strcmp(m->graph.values[v].name, "real") == 0) {
+			ck_assert_msg(open[v] == c->open, "%s: %s", c->label, m->graph.values[v].name);
+			n_found++;
+		}
+	ck_assert_int_eq(n_found, 2);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 /* Integers and bools that are computed: an embedding by ArgMax, masked by a comparison. The table gets a gradient. */
 START_TEST(computed_integers)
 {
@@ -405,6 +457,7 @@ int main(void)
 	tcase_add_test(t, batch_size_at_run_time);
 	tcase_add_loop_test(t, batch_in_formulas, 0, (int)(sizeof batch_table / sizeof batch_table[0]));
 	tcase_add_test(t, batch_times_a_64th);
+	tcase_add_loop_test(t, open_sizes_in_formulas, 0, (int)(sizeof open_table / sizeof open_table[0]));
 	tcase_add_test(t, computed_integers);
 	tcase_add_test(t, integer_inputs_and_many_operands);
 	tcase_add_test(t, large_constants);
