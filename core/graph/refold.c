@@ -101,9 +101,19 @@ static enum pare_code other_rows(int way, struct pare_model *m, struct pare_aren
 	return PARE_OK;
 }
 
+static void compare_axes(const struct pare_net *net, const struct pare_net *again, uint8_t *axes)
+{
+	for (int32_t v = 0; v < net->model->graph.n_values; v++) {
+		const struct pare_shape *is = &net->values[v].shape, *would = &again->values[v].shape;
+
+		for (int i = 0; i < is->n_dims; i++)
+			axes[v] |= i >= would->n_dims || is->dims[i] != would->dims[i] || ((is->batch ^ would->batch) & PARE_BIT(i)) ? (uint8_t)PARE_BIT(i) : 0;
+	}
+}
+
 /* Marks what is known at plan time, or constant, and not the same for rows of other sizes. Where the graph cannot be computed with those: all behind the node
  * that refuses, or with whole nothing. */
-static enum pare_code try_rows(const struct pare_net *net, int way, bool whole, bool *out, struct pare_err *err)
+static enum pare_code try_rows(const struct pare_net *net, int way, bool whole, bool *out, uint8_t *axes, struct pare_err *err)
 {
 	size_t n = (size_t)net->model->graph.n_values; /* the net has values besides */
 	struct pare_model m = *net->model;
@@ -123,24 +133,28 @@ static enum pare_code try_rows(const struct pare_net *net, int way, bool whole, 
 		pare_net_find_steady(net, &again, tells, steady);
 		for (size_t v = 0; v < n; v++)
 			out[v] |= !steady[v] && (pare_net_is_known(&net->values[v].known) || net->values[v].constant);
+		if (axes != NULL)
+			compare_axes(net, &again, axes);
 	}
 	pare_arena_done(&again.arena);
 	return code;
 }
 
-enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, struct pare_err *err)
+enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, uint8_t *axes, struct pare_err *err)
 {
 	enum pare_code code = PARE_OK;
 	int n_sizes = 0;
 
 	memset(out, 0, (size_t)net->model->graph.n_values * sizeof *out);
+	if (axes != NULL)
+		memset(axes, 0, (size_t)net->model->graph.n_values);
 	if (net->model->n_rows == 0)
 		return PARE_OK;
 	for (int way = 0; way < N_WAYS && n_sizes < 2 && code != PARE_E_NOMEM; way++) {
-		code = try_rows(net, way, true, out, err);
+		code = try_rows(net, way, true, out, axes, err);
 		n_sizes += code == PARE_OK;
 	}
 	if (n_sizes == 0 && code != PARE_E_NOMEM) /* the model takes no other size */
-		code = try_rows(net, 0, false, out, err);
+		code = try_rows(net, 0, false, out, axes, err);
 	return code == PARE_E_NOMEM ? code : PARE_OK;
 }

@@ -163,6 +163,7 @@ struct pare_tie {
 	int b, b_axis;
 	int64_t outer, inner; /* SPREAD */
 	int one_of; /* SPREAD */
+	bool ends;  /* SPREAD: what a and b have besides are other axes, so it holds only as long as a and b are as long as they are */
 	int64_t offset;              /* PART */
 	int64_t n, a_inner, b_inner; /* BLOCKS */
 };

@@ -264,6 +264,12 @@ static void group_spread(const struct pare_shape *s, int first, int last, int a,
 	}
 }
 
+static void pin_axes(int operand, int first, int last, struct pare_ties *t)
+{
+	for (int i = first; i < last; i++)
+		pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = operand, .a_axis = i, .b = operand, .b_axis = i});
+}
+
 static void group_opaque(const struct group *g, struct pare_ties *t)
 {
 	for (int i = g->x0; i < g->x1; i++)
@@ -271,10 +277,59 @@ static void group_opaque(const struct group *g, struct pare_ties *t)
 			pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = j});
 }
 
+static bool has_batch(const struct pare_shape *s, int first, int last)
+{
+	for (int i = first; i < last; i++)
+		if (is_batch(s, i))
+			return true;
+	return false;
+}
+
+/* Axes of two operands at one end of what both hold in the same order: an index of the shorter is a block of the longer, of neighbours
+ * where it is the outer end, of every so manieth where it is the inner one. Are they so? */
+static bool end_tie(const struct pare_shape *x, int x_axis, const struct pare_shape *y, int y_axis, bool outer, struct pare_ties *t)
+{
+	int64_t nx = x->dims[x_axis], ny = y->dims[y_axis], low = nx < ny ? nx : ny, high = nx < ny ? ny : nx;
+	struct pare_tie tie = {.kind = PARE_TIE_SPREAD, .a = nx < ny ? 0 : PARE_OUT(0), .a_axis = nx < ny ? x_axis : y_axis, .b = nx < ny ? PARE_OUT(0) : 0,
+	    .b_axis = nx < ny ? y_axis : x_axis, .ends = true};
+
+	if (low == 0 || high % low != 0)
+		return false;
+	tie.outer = outer ? 1 : high / low;
+	tie.inner = outer ? high / low : 1;
+	pare_tie_add(t, tie);
+	return true;
+}
+
+/* Many axes that became many others: only the ends can be followed. A norm over groups of channels is so ([C, H, W] to [G, C / G * H * W]),
+ * and so are neighbours in time that are put side by side ([T, C] to [T / 2, 2 * C]). */
+static void group_ends(const struct pare_shape *x, const struct pare_shape *y, const struct group *g, struct pare_ties *t)
+{
+	bool outer, inner;
+
+	if (has_batch(x, g->x0, g->x1) || has_batch(y, g->y0, g->y1)) {
+		group_opaque(g, t);
+		return;
+	}
+	outer = end_tie(x, g->x0, y, g->y0, true, t);
+	inner = end_tie(x, g->x1 - 1, y, g->y1 - 1, false, t);
+	pin_axes(0, g->x0 + outer, g->x1 - inner, t);
+	pin_axes(PARE_OUT(0), g->y0 + outer, g->y1 - inner, t);
+}
+
+/* Axes of 1 at the ends say nothing. */
+static void trim(const struct pare_shape *s, int *first, int *last)
+{
+	while (*last - *first > 1 && s->dims[*first] == 1 && !is_batch(s, *first))
+		(*first)++;
+	while (*last - *first > 1 && s->dims[*last - 1] == 1 && !is_batch(s, *last - 1))
+		(*last)--;
+}
+
 static void reshape_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	const struct pare_shape *x = v->in[0], *y = v->out[0];
-	struct group g = {0};
+	struct group g = {0}, all;
 
 	while (g.x1 < x->n_dims || g.y1 < y->n_dims) {
 		if (!group_next(x, y, &g)) {
@@ -283,12 +338,16 @@ static void reshape_couple(const struct pare_node_view *v, struct pare_ties *t)
 			group_opaque(&g, t);
 			return;
 		}
+		all = g;
+		trim(x, &g.x0, &g.x1);
+		trim(y, &g.y0, &g.y1);
 		if (g.y1 - g.y0 == 1)
 			group_spread(x, g.x0, g.x1, 0, PARE_OUT(0), g.y0, t);
 		else if (g.x1 - g.x0 == 1)
 			group_spread(y, g.y0, g.y1, PARE_OUT(0), 0, g.x0, t);
 		else
-			group_opaque(&g, t);
+			group_ends(x, y, &g, t);
+		g = all;
 	}
 }
 

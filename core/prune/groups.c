@@ -282,9 +282,19 @@ static void pin_own(struct pare_joiner *j, const struct pare_net_step *step, int
 				pin_axis(j, axis_of(j, step->node->out[k], axis), PARE_PIN_OPAQUE, i);
 }
 
-/* Is where a piece begins and ends another matter for rows of other sizes? Then so is what it leaves aside. */
-static bool is_open_part(const struct pare_joiner *j, const struct pare_net_step *step, const struct pare_tie *t)
+static bool is_open_axis(const struct pare_joiner *j, const struct pare_node *n, int operand, int axis)
 {
+	int32_t v = operand < PARE_OUT(0) ? n->in[operand] : n->out[operand - PARE_OUT(0)];
+
+	return v >= 0 && (j->open_axes[v] & PARE_BIT(axis)) != 0;
+}
+
+/* Does the tie say something else for rows of other sizes? So do a piece that then begins or ends elsewhere, as what it leaves aside is another, and
+ * ends of unlike lengths. */
+static bool is_open_tie(const struct pare_joiner *j, const struct pare_net_step *step, const struct pare_tie *t)
+{
+	if (t->ends && (is_open_axis(j, step->node, t->a, t->a_axis) || is_open_axis(j, step->node, t->b, t->b_axis)))
+		return true;
 	for (int k = 0; k < step->node->n_in && t->kind == PARE_TIE_PART; k++)
 		if (step->node->in[k] >= 0 && pare_op_has(step->op->const_in, k) && j->open[step->node->in[k]])
 			return true;
@@ -323,7 +333,7 @@ static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
 			if (ties.tie[k].one_of != 0)
 				code = keep_fold(j, i, &ties.tie[k], err);
 			else {
-				if (is_open_part(j, &step, &ties.tie[k]))
+				if (is_open_tie(j, &step, &ties.tie[k]))
 					ties.tie[k].kind = PARE_TIE_OPAQUE;
 				apply_tie(j, step.node, i, &ties.tie[k]);
 			}
@@ -523,6 +533,7 @@ static enum pare_code settle_folds(struct pare_joiner *j, enum pare_granularity 
 void pare_joiner_done(struct pare_joiner *j)
 {
 	pare_free(j->open);
+	pare_free(j->open_axes);
 	pare_free(j->parent);
 	pare_free(j->why);
 	pare_free(j->chosen);
@@ -565,12 +576,13 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 	j->why = pare_calloc((size_t)slices->n + 1, 1);
 	j->chosen = pare_calloc((size_t)slices->n + 1, 1);
 	j->open = pare_calloc((size_t)g->n_values + 1, sizeof *j->open);
-	if (j->open == NULL || j->parent == NULL || j->by == NULL || j->why == NULL || j->chosen == NULL)
+	j->open_axes = pare_calloc((size_t)g->n_values + 1, sizeof *j->open_axes);
+	if (j->open == NULL || j->open_axes == NULL || j->parent == NULL || j->by == NULL || j->why == NULL || j->chosen == NULL)
 		return pare_err_nomem(err, slices->n * sizeof *j->parent);
 	for (uint32_t i = 0; i < slices->n; i++)
 		j->parent[i] = i;
 	pin_interface(j, g);
-	code = pare_net_find_open(net, j->open, err);
+	code = pare_net_find_open(net, j->open, j->open_axes, err);
 	if (code == PARE_OK)
 		code = apply_steps(j, err);
 	if (code == PARE_OK)

@@ -23,6 +23,7 @@ struct pare_joiner {
 	const struct pare_slices *slices;
 	const atomic_bool *cancel; /* looked at between steps; may be NULL */
 	bool *open; /* by value: what pare_net_find_open says */
+	uint8_t *open_axes; /* likewise */
 	uint32_t *parent;
 	/* of roots: */
 	uint8_t *why;    /* enum pare_pin */

@@ -521,7 +521,7 @@ static enum pare_code shrink(struct shrinker *s)
 	if (s->code == PARE_OK)
 		s->code = leave_out(s);
 	if (s->code == PARE_OK)
-		s->code = pare_net_find_open(s->net, s->open, s->err);
+		s->code = pare_net_find_open(s->net, s->open, NULL, s->err);
 	plan_shapes(s);
 	if (s->code == PARE_OK)
 		s->code = follow_shapes(s);

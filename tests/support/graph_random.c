@@ -138,22 +138,6 @@ static struct made batch_norm(struct gen *g, struct made x)
 	return node(g, "BatchNormalization", in, x.c);
 }
 
-static struct made norm(struct gen *g, struct made x)
-{
-	char shape[64], s[16], b[16], in[60];
-	struct made y;
-
-	if (pick(g, 0, 3) > 0)
-		return batch_norm(g, x);
-	(void)snprintf(shape, sizeof shape, "%lld", (long long)x.c);
-	(void)snprintf(in, sizeof in, "%s %s %s", x.name, weight(g, s, shape, 1, 0.2), weight(g, b, shape, 0, 0.3));
-	if (x.c % 2 != 0 || pick(g, 0, 1) > 0)
-		return node(g, "InstanceNormalization", in, x.c);
-	y = node(g, "GroupNormalization", in, x.c);
-	gb_attr_int(g->b, "num_groups", x.c % 4 == 0 && pick(g, 0, 1) > 0 ? x.c / 2 : 2);
-	return y;
-}
-
 /* In the place of a dimension: the input's size along axis k. */
 #define ASK(k) (-100 - (int64_t)(k))
 static int64_t length(const struct gen *g)
@@ -205,6 +189,48 @@ static struct made reshape(struct gen *g, struct made x, const int64_t *dims, in
 		ask |= dims[i] <= ASK(0);
 	(void)snprintf(in, sizeof in, "%s %s", x.name, ask ? asked(g, target, dims, n) : ints(g, target, dims, n));
 	return node(g, "Reshape", in, c);
+}
+
+/* A norm over groups as PyTorch's exporters write it. */
+static struct made spelled_norm(struct gen *g, struct made x)
+{
+	int64_t groups = x.c % 4 == 0 && pick(g, 0, 1) > 0 ? x.c / 2 : 2;
+	const int64_t apart[3] = {0, groups, -1}, together[4] = {0, x.c, height(g), width(g)};
+	char shape[64], s[16], b[16], in[60];
+	struct made y = reshape(g, x, apart, 3, x.c);
+
+	(void)snprintf(shape, sizeof shape, "%lld", (long long)groups);
+	(void)snprintf(in, sizeof in, "%s %s %s", y.name, weight(g, s, shape, 1, 0), weight(g, b, shape, 0, 0));
+	y = node(g, "InstanceNormalization", in, x.c);
+	if (pick(g, 0, 1) > 0) {
+		(void)snprintf(in, sizeof in, "%s %s", y.name, node(g, "Shape", x.name, 0).name);
+		y = node(g, "Reshape", in, x.c);
+	} else {
+		y = reshape(g, y, together, 4, x.c);
+	}
+	(void)snprintf(shape, sizeof shape, "%lld 1 1", (long long)x.c);
+	(void)snprintf(in, sizeof in, "%s %s", y.name, weight(g, s, shape, 1, 0.2));
+	y = node(g, "Mul", in, x.c);
+	(void)snprintf(in, sizeof in, "%s %s", y.name, weight(g, b, shape, 0, 0.3));
+	return node(g, "Add", in, x.c);
+}
+
+static struct made norm(struct gen *g, struct made x)
+{
+	char shape[64], s[16], b[16], in[60];
+	struct made y;
+
+	if (pick(g, 0, 3) > 0)
+		return batch_norm(g, x);
+	if (x.c % 2 == 0 && pick(g, 0, 1) > 0)
+		return spelled_norm(g, x);
+	(void)snprintf(shape, sizeof shape, "%lld", (long long)x.c);
+	(void)snprintf(in, sizeof in, "%s %s %s", x.name, weight(g, s, shape, 1, 0.2), weight(g, b, shape, 0, 0.3));
+	if (x.c % 2 != 0 || pick(g, 0, 1) > 0)
+		return node(g, "InstanceNormalization", in, x.c);
+	y = node(g, "GroupNormalization", in, x.c);
+	gb_attr_int(g->b, "num_groups", x.c % 4 == 0 && pick(g, 0, 1) > 0 ? x.c / 2 : 2);
+	return y;
 }
 
 static struct made transpose(struct gen *g, struct made x, const int64_t *perm, size_t n)
@@ -604,9 +630,19 @@ static struct made mix_tokens(struct gen *g, struct made x)
 	return t;
 }
 
+/* Neighbours side by side, as encoders of speech have them, and apart again. */
+static struct made neighbours(struct gen *g, struct made x)
+{
+	int64_t c = pick(g, 3, 6);
+	const int64_t side_by_side[3] = {0, -1, 2 * x.c}, apart[3] = {0, length(g), c};
+	struct made y = reshape(g, x, side_by_side, 3, 2 * x.c);
+
+	return matmul(g, reshape(g, matmul(g, y, 2 * c, true), apart, 3, c), x.c, true);
+}
+
 static struct made sequence_block(struct gen *g, struct made x)
 {
-	switch (pick(g, 0, 5)) {
+	switch (pick(g, 0, 6)) {
 	case 0:
 		return attention(g, x);
 	case 1:
@@ -615,6 +651,8 @@ static struct made sequence_block(struct gen *g, struct made x)
 		return halves(g, x);
 	case 3:
 		return mix_tokens(g, x);
+	case 4:
+		return g->seq % 2 == 0 ? neighbours(g, x) : feed_forward(g, x);
 	default:
 		return feed_forward(g, x);
 	}

@@ -318,7 +318,7 @@ START_TEST(open_sizes_in_formulas)
 	ck_assert_int_le(m->graph.n_values, 32);
 	ck_assert(pare_model_open_rows(m, 16, &err));
 	net = nc_net(b, 1, 4, false);
-	ck_assert_int_eq(pare_net_find_open(net, open, &err), PARE_OK);
+	ck_assert_int_eq(pare_net_find_open(net, open, NULL, &err), PARE_OK);
 	for (int32_t v = 0; v < m->graph.n_values; v++)
 		if (strcmp(m->graph.values[v].name, "made") == 0 || strcmp(m->graph.values[v].name, "real") == 0) {
 			ck_assert_msg(open[v] == c->open, "%s: %s", c->label, m->graph.values[v].name);

@@ -396,6 +396,59 @@ START_TEST(own_axes_stay)
 }
 END_TEST
 
+/* Channels are read as every fourth of [4, 2 * C] and become [T, C] again: of T rows of any number, but with less channels only of 4 * n. So where
+ * the file leaves T open, they stay; and the norm over groups of channels beside it, whose ends are of fixed length, does not mind. */
+START_TEST(ends_of_open_lengths_stay)
+{
+	for (int64_t t = -1; t <= 8; t += 9) {
+		struct pare_row_shape row = {.name = "x", .n_dims = 2, .dims = {8, 6}};
+		struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
+		struct gb *b = gb_new(17);
+		struct pare_model *m = gb_model(b);
+		struct pare_structures *g;
+		struct pare_net *net;
+		struct pare_err err = {0};
+
+		gb_input(b, "x", "N 8 6");
+		gb_init(b, "first.weight", "6 4", NULL);
+		gb_node(b, "MatMul", "first", "x first.weight", "h");
+		gb_init_i64(b, "four", "3", (const int64_t[3]){0, 4, -1});
+		gb_node(b, "Reshape", "fold", "h four", "f");
+		gb_node(b, "Relu", "relu", "f", "r");
+		gb_init_i64(b, "apart", "3", (const int64_t[3]){0, -1, 4});
+		gb_node(b, "Reshape", "unfold", "r apart", "u");
+		gb_init(b, "last.weight", "4 8", NULL);
+		gb_node(b, "MatMul", "last", "u last.weight", "l");
+		gb_node(b, "Transpose", "turn", "l", "c");
+		gb_attr_ints(b, "perm", (const int64_t[3]){0, 2, 1}, 3);
+		gb_init_i64(b, "groups", "3", (const int64_t[3]){0, 2, -1});
+		gb_node(b, "Reshape", "group", "c groups", "q");
+		gb_init(b, "scale", "2", NULL);
+		gb_node(b, "InstanceNormalization", "norm", "q scale scale", "n");
+		gb_init_i64(b, "together", "3", (const int64_t[3]){0, 8, -1});
+		gb_node(b, "Reshape", "ungroup", "n together", "o");
+		gb_node(b, "ReduceMean", "mean", "o", "p");
+		gb_attr_ints(b, "axes", (const int64_t[1]){2}, 1);
+		gb_attr_int(b, "keepdims", 0);
+		gb_init(b, "head.weight", "8 5", NULL);
+		gb_node(b, "MatMul", "head", "p head.weight", "y");
+		gb_output(b, "y");
+		m->graph.values[m->graph.inputs[0]].dims[1] = t < 0 ? PARE_DIM_UNKNOWN : t;
+		ck_assert_int_eq(pare_model_set_rows(m, &row, 1, &err), PARE_OK);
+		ck_assert_msg(pare_net_new(m, &opt, &net, &err) == PARE_OK, "%s: %s", err.where, err.message);
+		g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+		if (t < 0)
+			ck_assert_ptr_nonnull(strstr(why_pinned(net, g, "first.weight"), "node \"fold\" (Reshape)"));
+		else
+			ck_group(g, "first.weight", 4, 4);
+		ck_group(g, "last.weight", 2, 8);
+		pare_structures_free(g);
+		pare_net_free(net);
+		gb_free(b);
+	}
+}
+END_TEST
+
 static enum pare_code group_and_shrink(const struct pare_net *net, const struct pare_model *m, const atomic_bool *cancel, struct pare_err *err)
 {
 	struct pare_structures *g = NULL;
@@ -491,6 +544,7 @@ int main(void)
 	tcase_add_test(c, constants_of_shapes_stay);
 	tcase_add_test(c, targets_of_other_shapes_stay);
 	tcase_add_test(c, own_axes_stay);
+	tcase_add_test(c, ends_of_open_lengths_stay);
 	tcase_add_test(c, memory_runs_out);
 	tcase_add_test(c, canceled_on_the_way);
 	suite_add_tcase(s, c);
