@@ -146,7 +146,7 @@ static inline int pare_run_axis(const struct pare_run *r, int axis, int n_dims)
 /* Which channels are tied: what removing index i of one operand's axis does to another's. Operands are numbered: input k
  * is k, output k is PARE_OUT(k). An axis that no tie mentions is not tied to anything (it was broadcast).
  *   SAME      index i of a is index i of b; each stands alone, so both can go together
- *   CONTRACT  a and b (both inputs) are multiplied and summed over this axis; both can go together, the outputs stay
+ *   CONTRACT  a and b (both inputs, or one and the same) are multiplied and summed over this axis; both can go together, the outputs stay
  *   MIX       index i of a is index i of b, but every index of the axis takes part in each (softmax): nothing can go
  *   SPREAD    index i of a is the indices (o * len_a + i) * inner + j of b, for o in [0, outer), j in [0, inner)
  *             (flatten, reshape): they can go together. With one_of not 0, a is one of several axes that b folds: of the

@@ -258,6 +258,12 @@ static void reduce_backward(const struct pare_run *r)
 		}
 }
 
+/* To which zeros add nothing. */
+static bool is_sum(enum kind kind)
+{
+	return kind == SUM || kind == L1 || kind == L2 || kind == SUM_SQUARE || kind == LOG_SUM;
+}
+
 /* Kept axes are the same; over reduced ones all indices meet, and any of them may go only if it adds nothing (sum of
  * zeros), which a mean, a maximum or a product does not grant. */
 static void reduce_couple(const struct pare_node_view *v, struct pare_ties *t)
@@ -269,7 +275,7 @@ static void reduce_couple(const struct pare_node_view *v, struct pare_ties *t)
 		bool reduced = (a->mask & PARE_BIT(i)) != 0;
 
 		if (reduced)
-			pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = 0, .a_axis = i, .b = 0, .b_axis = i});
+			pare_tie_add(t, (struct pare_tie){.kind = is_sum(a->kind) ? PARE_TIE_CONTRACT : PARE_TIE_OPAQUE, .a = 0, .a_axis = i, .b = 0, .b_axis = i});
 		else
 			pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SAME, .a = 0, .a_axis = i, .b = PARE_OUT(0), .b_axis = out});
 		out += !reduced || a->keep_dims != 0;

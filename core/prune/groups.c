@@ -14,6 +14,7 @@
  * something of its axes was pinned or chosen: classes know their members, in rings, and axes the folds that read them. */
 #include "core/prune/groups.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/base/num.h"
@@ -236,6 +237,14 @@ static bool tie_fits(const struct pare_tie *t, struct axis a, struct axis b)
 	return false;
 }
 
+/* Of operands that are summed over an axis, is there one that is zero where all weights are? */
+static bool sums_nothing(const struct pare_joiner *j, const struct pare_node *n, const struct pare_tie *t)
+{
+	float a = j->masked[(size_t)n->in[t->a] * PARE_MAX_DIMS + (size_t)t->a_axis], b = j->masked[(size_t)n->in[t->b] * PARE_MAX_DIMS + (size_t)t->b_axis];
+
+	return fabsf(a) <= 0 || fabsf(b) <= 0;
+}
+
 static void apply_tie(struct pare_joiner *j, const struct pare_node *n, int32_t step, const struct pare_tie *t)
 {
 	struct axis a = operand(j, n, t->a, t->a_axis), b = operand(j, n, t->b, t->b_axis);
@@ -243,6 +252,11 @@ static void apply_tie(struct pare_joiner *j, const struct pare_node *n, int32_t 
 	if (!tie_fits(t, a, b)) {
 		pin_axis(j, a, t->kind == PARE_TIE_MIX ? PARE_PIN_MIX : PARE_PIN_OPAQUE, step);
 		pin_axis(j, b, t->kind == PARE_TIE_MIX ? PARE_PIN_MIX : PARE_PIN_OPAQUE, step);
+		return;
+	}
+	if (t->kind == PARE_TIE_CONTRACT && !sums_nothing(j, n, t)) {
+		pin_axis(j, a, PARE_PIN_ADDS, step);
+		pin_axis(j, b, PARE_PIN_ADDS, step);
 		return;
 	}
 	switch (t->kind) {
@@ -534,6 +548,7 @@ void pare_joiner_done(struct pare_joiner *j)
 {
 	pare_free(j->open);
 	pare_free(j->open_axes);
+	pare_free(j->masked);
 	pare_free(j->parent);
 	pare_free(j->why);
 	pare_free(j->chosen);
@@ -577,12 +592,15 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 	j->chosen = pare_calloc((size_t)slices->n + 1, 1);
 	j->open = pare_calloc((size_t)g->n_values + 1, sizeof *j->open);
 	j->open_axes = pare_calloc((size_t)g->n_values + 1, sizeof *j->open_axes);
-	if (j->open == NULL || j->open_axes == NULL || j->parent == NULL || j->by == NULL || j->why == NULL || j->chosen == NULL)
+	j->masked = pare_calloc((size_t)g->n_values * PARE_MAX_DIMS + 1, sizeof *j->masked);
+	if (j->open == NULL || j->open_axes == NULL || j->masked == NULL || j->parent == NULL || j->by == NULL || j->why == NULL || j->chosen == NULL)
 		return pare_err_nomem(err, slices->n * sizeof *j->parent);
 	for (uint32_t i = 0; i < slices->n; i++)
 		j->parent[i] = i;
 	pin_interface(j, g);
 	code = pare_net_find_open(net, j->open, j->open_axes, err);
+	if (code == PARE_OK)
+		code = pare_masked_values(net, g, j->cancel, j->masked, err);
 	if (code == PARE_OK)
 		code = apply_steps(j, err);
 	if (code == PARE_OK)

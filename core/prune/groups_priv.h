@@ -6,7 +6,7 @@
 #include "core/ops/op.h"
 #include "core/prune/groups.h"
 
-enum pare_pin { PARE_PIN_NONE, PARE_PIN_INPUT, PARE_PIN_OUTPUT, PARE_PIN_CARRIED, PARE_PIN_MIX, PARE_PIN_OPAQUE, PARE_PIN_CHOICE, PARE_PIN_WHOLE };
+enum pare_pin { PARE_PIN_NONE, PARE_PIN_INPUT, PARE_PIN_OUTPUT, PARE_PIN_CARRIED, PARE_PIN_MIX, PARE_PIN_OPAQUE, PARE_PIN_ADDS, PARE_PIN_CHOICE, PARE_PIN_WHOLE };
 
 /* One way to read a flat axis; those of one step and one_of stand together. */
 struct pare_fold {
@@ -24,10 +24,11 @@ struct pare_joiner {
 	const atomic_bool *cancel; /* looked at between steps; may be NULL */
 	bool *open; /* by value: what pare_net_find_open says */
 	uint8_t *open_axes; /* likewise */
+	float *masked; /* what pare_masked_values says */
 	uint32_t *parent;
 	/* of roots: */
 	uint8_t *why;    /* enum pare_pin */
-	int32_t *by;     /* step of MIX, OPAQUE and CHOICE, value of INPUT and OUTPUT */
+	int32_t *by;     /* step of MIX, OPAQUE, ADDS and CHOICE, value of INPUT and OUTPUT */
 	uint8_t *chosen; /* by granularity */
 	struct pare_fold *folds;
 	size_t n_folds, max_folds;
@@ -43,6 +44,8 @@ void pare_slices_done(struct pare_slices *s);
 PARE_MUST_USE enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, const struct pare_graph *g, const struct pare_slices *slices,
     enum pare_granularity granularity, struct pare_err *err);
 void pare_joiner_done(struct pare_joiner *j);
+/* masked[value * PARE_MAX_DIMS + axis]: what is at an index of that axis once all weights of its class are zero; NAN: not one number (core/prune/masked.c). */
+PARE_MUST_USE enum pare_code pare_masked_values(const struct pare_net *net, const struct pare_graph *g, const atomic_bool *cancel, float *masked, struct pare_err *err);
 uint32_t pare_ties_find(struct pare_joiner *j, uint32_t a);
 
 #endif

@@ -269,6 +269,9 @@ static const char *why(struct builder *b, uint32_t root)
 	case PARE_PIN_OPAQUE:
 		(void)snprintf(text, sizeof text, "%s reduces, selects from or rearranges the axis, so no single index can go", s.where);
 		break;
+	case PARE_PIN_ADDS:
+		(void)snprintf(text, sizeof text, "%s sums over the axis what is not zero where all weights are, so no single index can go", s.where);
+		break;
 	case PARE_PIN_CHOICE:
 		(void)snprintf(text, sizeof text, "%s folds it with another axis, from which indices are removed instead", s.where);
 		break;

@@ -640,9 +640,35 @@ static struct made neighbours(struct gen *g, struct made x)
 	return matmul(g, reshape(g, matmul(g, y, 2 * c, true), apart, 3, c), x.c, true);
 }
 
+/* Attention without a softmax: what is made of queries and keys is zero for zero, or is not. */
+static struct made linear_attention(struct gen *g, struct made x)
+{
+	const int64_t perm[3] = {0, 2, 1};
+	int64_t d = pick(g, 3, 6), w = pick(g, 3, 6);
+	struct made q = unary(g, matmul(g, x, d, true)), k = unary(g, matmul(g, x, d, true)), v = matmul(g, x, w, true);
+
+	k = binary(g, "MatMul", transpose(g, k, perm, 3), v);
+	q = binary(g, "MatMul", q, k);
+	q.c = w;
+	return matmul(g, q, x.c, true);
+}
+
+/* As long as it is, or as much as it adds up to. */
+static struct made by_its_size(struct gen *g, struct made x)
+{
+	static const char *const ops[] = {"ReduceL2", "ReduceL1", "ReduceSum", "ReduceSumSquare"};
+	int64_t h = pick(g, 3, 8);
+	struct made u = unary(g, matmul(g, x, h, true)), size;
+	char in[40], axis[16];
+
+	(void)snprintf(in, sizeof in, "%s %s", u.name, ints(g, axis, (const int64_t[1]){2}, 1));
+	size = node(g, ops[pick(g, 0, 3)], in, 1);
+	return matmul(g, binary(g, "Mul", u, node(g, "Sigmoid", size.name, 1)), x.c, true);
+}
+
 static struct made sequence_block(struct gen *g, struct made x)
 {
-	switch (pick(g, 0, 6)) {
+	switch (pick(g, 0, 8)) {
 	case 0:
 		return attention(g, x);
 	case 1:
@@ -653,6 +679,10 @@ static struct made sequence_block(struct gen *g, struct made x)
 		return mix_tokens(g, x);
 	case 4:
 		return g->seq % 2 == 0 ? neighbours(g, x) : feed_forward(g, x);
+	case 5:
+		return linear_attention(g, x);
+	case 6:
+		return by_its_size(g, x);
 	default:
 		return feed_forward(g, x);
 	}

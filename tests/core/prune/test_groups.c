@@ -396,6 +396,60 @@ START_TEST(own_axes_stay)
 }
 END_TEST
 
+/* y sums over the channels of op(h), or of that plus 1, or times h: by itself, or with those of another op(z). Only where what is summed is
+ * zero for channels without weights can they go. */
+static void ck_sums(const char *op, const char *then, bool by_itself, bool zero)
+{
+	struct gb *b = six_channels();
+	struct pare_structures *g;
+	struct pare_net *net;
+	char in[8];
+
+	gb_node(b, op, "map", "h", "m");
+	gb_init(b, "one", "", (const float[1]){1});
+	(void)snprintf(in, sizeof in, "m%s", then[0] == 'A' ? " one" : then[0] == 'M' ? " h" : "");
+	gb_node(b, then, "then", in, "p");
+	if (by_itself) {
+		gb_node(b, "ReduceL2", "sum", "p", "y");
+		gb_attr_ints(b, "axes", (const int64_t[1]){1}, 1);
+	} else {
+		gb_init(b, "other.weight", "4 6", filled + 24);
+		gb_node(b, "MatMul", "other", "x other.weight", "z");
+		gb_node(b, "Sigmoid", "map other", "z", "s");
+		gb_init_i64(b, "row", "3", (const int64_t[3]){0, 1, 6});
+		gb_init_i64(b, "column", "3", (const int64_t[3]){0, 6, 1});
+		gb_node(b, "Reshape", "to row", "p row", "r");
+		gb_node(b, "Reshape", "to column", "s column", "c");
+		gb_node(b, "MatMul", "sum", "r c", "y");
+	}
+	gb_output(b, "y");
+	net = nc_net(b, 1, 1, false);
+	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	if (zero)
+		ck_group(g, "first.weight", 6, 6);
+	else
+		ck_assert_msg(strstr(why_pinned(net, g, "first.weight"), "node \"sum\" (") != NULL, "%s, %s: %s", op, then, why_pinned(net, g, "first.weight"));
+	pare_structures_free(g);
+	pare_net_free(net);
+	gb_free(b);
+}
+
+START_TEST(sums_of_zeros)
+{
+	static const struct {
+		const char *op;
+		bool zero;
+	} table[] = {{"Relu", true}, {"Tanh", true}, {"Elu", true}, {"Sin", true}, {"Sigmoid", false}, {"Softplus", false}, {"Exp", false}, {"Cos", false}};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+		for (int by_itself = 0; by_itself < 2; by_itself++) {
+			ck_sums(table[i].op, "Identity", by_itself, table[i].zero);
+			ck_sums(table[i].op, "Add", by_itself, false);
+			ck_sums(table[i].op, "Mul", by_itself, true);
+		}
+}
+END_TEST
+
 /* Channels are read as every fourth of [4, 2 * C] and become [T, C] again: of T rows of any number, but with less channels only of 4 * n. So where
  * the file leaves T open, they stay; and the norm over groups of channels beside it, whose ends are of fixed length, does not mind. */
 START_TEST(ends_of_open_lengths_stay)
@@ -544,6 +598,7 @@ int main(void)
 	tcase_add_test(c, constants_of_shapes_stay);
 	tcase_add_test(c, targets_of_other_shapes_stay);
 	tcase_add_test(c, own_axes_stay);
+	tcase_add_test(c, sums_of_zeros);
 	tcase_add_test(c, ends_of_open_lengths_stay);
 	tcase_add_test(c, memory_runs_out);
 	tcase_add_test(c, canceled_on_the_way);
