@@ -32,22 +32,30 @@ static enum pare_code parse_job(struct job_run *r, struct pare_err *err)
 	return job_sweep_open(r, err);
 }
 
+/* The largest batch that the arguments of a step, or of what it is made with, ask for. */
 static int64_t batch_in(const struct pare_args *a)
 {
-	return a != NULL ? (int64_t)job_num_or(a, "batch_size", 0) : 0;
+	int64_t most = 0;
+
+	for (size_t k = 0; a != NULL && a->method->params != NULL && a->method->params[k].name != NULL; k++) {
+		const struct pare_arg *arg = &a->args[k];
+		int64_t batch = arg->set && strcmp(arg->param->name, "batch_size") == 0 ? (int64_t)arg->num : batch_in(arg->args);
+
+		most = batch > most ? batch : most;
+		for (size_t i = 0; arg->list != NULL && i < arg->n; i++)
+			most = batch_in(arg->list[i]) > most ? batch_in(arg->list[i]) : most;
+	}
+	return most;
 }
 
-/* Of all training runs, but never more rows than there are: activations are reserved for it. */
+/* Of all steps, but never more rows than there are: activations are reserved for it. */
 static int64_t batch_of(const struct job_run *r)
 {
 	int64_t most = EVAL_BATCH, n_rows = pare_data_info(r->data)->n_rows;
 
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
-		const struct pare_args *s = pare_job_step(r->job, i);
-		int64_t batch = batch_in(job_training(s) != NULL ? job_training(s) : s);
+		int64_t batch = batch_in(pare_job_step(r->job, i));
 
-		if (strcmp(s->method->name, "prune") == 0 && batch_in(pare_args_obj(s, "reestimate")) > batch)
-			batch = batch_in(pare_args_obj(s, "reestimate"));
 		if (batch > most && n_rows > most)
 			most = batch < n_rows ? batch : n_rows;
 	}

@@ -429,6 +429,26 @@ START_TEST(cancel_within_an_epoch)
 }
 END_TEST
 
+/* Batches of a criterion are as large as they are asked for, whatever the job trains with: more rows than an evaluation takes at a time. */
+START_TEST(batches_of_criteria)
+{
+	static const char *const prune[] = {"\"criterion\":{\"name\":\"fisher\",\"batch_size\":3000}", "\"criterion\":{\"name\":\"snip\",\"batch_size\":2000}",
+	    "\"granularity\":\"channel\",\"criterion\":{\"name\":\"taylor\",\"batch_size\":1000}"};
+	struct pare_buf csv;
+	char job[400];
+
+	free(model_bytes);
+	model_bytes = rig_build("{\"input\":[4],\"layers\":[{\"units\":1000,\"activation\":\"relu\"},{\"units\":3}]}", &model_n);
+	pare_buf_init(&csv, (size_t)1 << 20);
+	pare_buf_str(&csv, "a,b,c,d,label\n");
+	for (int i = 0; i < 4000; i++)
+		pare_buf_printf(&csv, "%d,%d,%d,1,%d\n", i % 7, i % 11, i % 13, i % 3);
+	(void)snprintf(job, sizeof job, HEAD "\"recipe\":{\"steps\":[{\"prune\":{\"sparsity\":0.5,%s}}]}}", prune[_i]);
+	ck_assert_msg(run_on(job, csv.data, csv.len) == PARE_OK, "%s: %s", r.err.where, r.err.message);
+	pare_buf_done(&csv);
+}
+END_TEST
+
 /* The confusion matrix grows with the square of the outputs; beyond 1000 it is left out, and nothing else is. */
 START_TEST(many_outputs)
 {
@@ -572,6 +592,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, cancel);
 	tcase_add_test(t, cancel_within_an_epoch);
 	tcase_add_loop_test(t, many_outputs, 0, 2);
+	tcase_add_loop_test(t, batches_of_criteria, 0, 3);
 	tcase_add_test(t, nothing_left);
 	tcase_add_test(t, no_round_is_left_out);
 	tcase_add_test(t, processor_time_is_limited);
