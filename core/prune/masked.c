@@ -14,8 +14,8 @@
 #include "core/prune/groups_priv.h"
 
 #define MAX_OPERANDS 4
-#define N_SAMPLES 3
-static const float sample_table[N_SAMPLES] = {-1.7f, 0.4f, 2.3f};
+#define N_SAMPLES 5
+static const float sample_table[N_SAMPLES] = {-1.7f, 0.4f, 2.3f, -3e18f, 3e18f}; /* the last two are beyond any bound */
 
 struct operand {
 	bool left_out;

@@ -450,6 +450,31 @@ START_TEST(sums_of_zeros)
 }
 END_TEST
 
+/* What is above a bound that small numbers never reach is not zero for all that. */
+START_TEST(sums_above_a_bound)
+{
+	struct gb *b = six_channels();
+	struct pare_structures *g;
+	struct pare_net *net;
+
+	gb_init(b, "twenties", "6", (const float[6]){20, 21, 22, 23, 24, 25});
+	gb_node(b, "Constant", "constant", "", "k");
+	gb_attr_tensor(b, "value", "twenties");
+	gb_node(b, "Add", "add", "h k", "m");
+	gb_node(b, "ThresholdedRelu", "bound", "m", "p");
+	gb_attr_float(b, "alpha", 10);
+	gb_node(b, "ReduceL2", "sum", "p", "y");
+	gb_attr_ints(b, "axes", (const int64_t[1]){1}, 1);
+	gb_output(b, "y");
+	net = nc_net(b, 1, 1, false);
+	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	ck_assert_msg(strstr(why_pinned(net, g, "first.weight"), "node \"sum\" (") != NULL, "%s", why_pinned(net, g, "first.weight"));
+	pare_structures_free(g);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 /* Channels are read as every fourth of [4, 2 * C] and become [T, C] again: of T rows of any number, but with less channels only of 4 * n. So where
  * the file leaves T open, they stay; and the norm over groups of channels beside it, whose ends are of fixed length, does not mind. */
 START_TEST(ends_of_open_lengths_stay)
@@ -599,6 +624,7 @@ int main(void)
 	tcase_add_test(c, targets_of_other_shapes_stay);
 	tcase_add_test(c, own_axes_stay);
 	tcase_add_test(c, sums_of_zeros);
+	tcase_add_test(c, sums_above_a_bound);
 	tcase_add_test(c, ends_of_open_lengths_stay);
 	tcase_add_test(c, memory_runs_out);
 	tcase_add_test(c, canceled_on_the_way);
