@@ -1,6 +1,7 @@
 /* The life of a net, and what others may know of it. The work is in shape_infer.c, plan.c, plan_grad.c and exec.c. */
 #include "core/graph/net.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/base/num.h"
@@ -324,10 +325,16 @@ int pare_net_n_shards(const struct pare_net *net)
 	return net->n_shards;
 }
 
+size_t pare_net_batch_bytes(const struct pare_net *net)
+{
+	return ((size_t)net->n_shards * net->shard_len + net->joint_len) * sizeof(float);
+}
+
 void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *first, int64_t *count)
 {
 	int64_t rows = (n + net->n_shards - 1) / net->n_shards, begin = rows * s;
 
+	assert(n <= net->opt.max_batch);
 	begin = begin < n ? begin : n;
 	*first = begin;
 	*count = rows < n - begin ? rows : n - begin;

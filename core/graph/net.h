@@ -99,8 +99,11 @@ PARE_MUST_USE enum pare_code pare_net_settle(struct pare_net *net, struct pare_m
 int64_t pare_net_macs(const struct pare_net *net);
 int64_t pare_net_node_macs(const struct pare_net *net, int32_t node);
 
+/* Bytes that the net reserves for a batch of max_batch rows: activations and, in training, their gradients, of all shards. */
+size_t pare_net_batch_bytes(const struct pare_net *net);
+
 int pare_net_n_shards(const struct pare_net *net);
-/* Rows [*first, *first + *count) of a batch of n rows belong to shard s; count may be 0. */
+/* Rows [*first, *first + *count) of a batch of n rows, at most max_batch, belong to shard s; count may be 0. */
 void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *first, int64_t *count);
 /* The shard's own buffers, row-major, valid for the count given to shard_forward. Inputs of integers (token numbers) and bools
  * are written as floats, too, and such outputs are read as floats: exact up to 2^24. */

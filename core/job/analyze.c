@@ -221,7 +221,7 @@ static int batch_of(const struct job_run *r)
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++)
 		if (job_training(pare_job_step(r->job, i)) != NULL)
 			return (int)pare_args_int(job_training(pare_job_step(r->job, i)), "batch_size");
-	return 64;
+	return job_batch(r, JOB_CALIBRATION_BATCH);
 }
 
 /* Rows a second through forward and backward; NAN without labels. */

@@ -41,7 +41,7 @@ static enum pare_code outputs(struct job_run *r, float **out, size_t *len, struc
 	const uint32_t *rows = pare_data_rows(r->data, PARE_SPLIT_TRAIN, &n_rows);
 	size_t at = 0;
 
-	pare_net_shard_rows(r->net, ROWS < r->max_batch ? ROWS : r->max_batch, 0, &first, &batch);
+	pare_net_shard_rows(r->net, job_batch(r, ROWS), 0, &first, &batch);
 	n_rows = n_rows < (uint32_t)batch ? n_rows : (uint32_t)batch;
 	*len = 0;
 	for (int i = 0; i < pare_net_n_outputs(r->net); i++)
@@ -78,7 +78,7 @@ static enum pare_code compare(const float *before, const float *after, size_t n,
 static enum pare_code remove_all(struct job_run *r, const struct pare_dead_options *opt, struct pare_err *err)
 {
 	const struct pare_structures *g = r->structures[PARE_GRANULARITY_CHANNEL];
-	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12), .cancel = job_cancel_flag(), .batch_size = JOB_CALIBRATION_BATCH, .n_rows = ROWS};
+	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12), .cancel = job_cancel_flag(), .batch_size = job_batch(r, JOB_CALIBRATION_BATCH), .n_rows = ROWS};
 	struct pare_dead_count n = {.unread = 1};
 	enum pare_code code = PARE_OK;
 

@@ -301,6 +301,8 @@ struct pare_objective job_objective(const struct pare_args *loss);
 PARE_MUST_USE enum pare_code job_fit_losses(const struct job_run *r, const struct pare_args *train, struct pare_fit *out, struct pare_err *err);
 /* A number that not every method of a kind has. */
 double job_num_or(const struct pare_args *a, const char *name, double absent);
+/* Not more rows than the job's nets have room for (run.c). */
+int job_batch(const struct job_run *r, int rows);
 /* The reconstruct step (reconstruct.c). */
 #define JOB_CALIBRATION_BATCH 64
 double job_reconstruct_units(const struct job_run *r, size_t step);

@@ -94,7 +94,7 @@ enum pare_code job_look_at_data(struct job_run *r, const struct pare_args *crite
 	if (r->stat == NULL)
 		return pare_err_nomem(err, bytes);
 	look.n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX);
-	look.batch_size = (int)job_num_or(criterion, "batch_size", JOB_CALIBRATION_BATCH);
+	look.batch_size = (int)job_num_or(criterion, "batch_size", job_batch(r, JOB_CALIBRATION_BATCH));
 	look.probes = (int)job_num_or(criterion, "probes", 1);
 	look.damping = job_num_or(criterion, "damping", 0);
 	o->stat = r->stat;

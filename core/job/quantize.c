@@ -250,7 +250,7 @@ static enum pare_code compare_outputs(struct job_run *r, struct pare_net *base, 
 	const uint32_t *rows = pare_data_rows(r->data, r->judged, &n_rows);
 	int64_t first, batch;
 
-	pare_net_shard_rows(base, BATCH, 0, &first, &batch);
+	pare_net_shard_rows(base, job_batch(r, BATCH), 0, &first, &batch);
 	n_rows = n_rows < PROOF_ROWS ? n_rows : PROOF_ROWS;
 	for (uint32_t at = 0; at < n_rows; at += (uint32_t)batch) {
 		uint32_t n = n_rows - at < (uint32_t)batch ? n_rows - at : (uint32_t)batch;

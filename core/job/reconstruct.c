@@ -127,7 +127,7 @@ static enum pare_code refit_layers(struct job_run *r, const struct pare_args *ar
 
 enum pare_code job_refit(struct job_run *r, const struct pare_args *args, struct pare_err *err)
 {
-	struct pare_calibrate_options o = {.n_rows = (uint32_t)fmin(pare_args_num(args, "rows"), UINT32_MAX), .batch_size = JOB_CALIBRATION_BATCH,
+	struct pare_calibrate_options o = {.n_rows = (uint32_t)fmin(pare_args_num(args, "rows"), UINT32_MAX), .batch_size = job_batch(r, JOB_CALIBRATION_BATCH),
 	    .n_threads = r->threads, .fit = &r->fit, .seed = r->seed, .cancel = job_cancel_flag()};
 	struct pare_calibrator *c;
 	enum pare_code code;

@@ -12,6 +12,7 @@
 #include "core/onnx/onnx.h"
 
 #define EVAL_BATCH 256
+#define EVAL_BYTES ((size_t)1 << 30) /* of activations and their gradients, for more rows than the steps ask for */
 #define GATHERED_MAX ((size_t)2040 << 20) /* a file ends at 2 GiB */
 #define RESULT_UNITS 1.0 /* of the baseline and the judgement, in epochs */
 
@@ -51,13 +52,13 @@ static int64_t batch_in(const struct pare_args *a)
 /* Of all steps, but never more rows than there are: activations are reserved for it. */
 static int64_t batch_of(const struct job_run *r)
 {
-	int64_t most = EVAL_BATCH, n_rows = pare_data_info(r->data)->n_rows;
+	int64_t most = 1, n_rows = pare_data_info(r->data)->n_rows;
 
 	for (size_t i = 0; i < pare_job_n_steps(r->job); i++) {
 		int64_t batch = batch_in(pare_job_step(r->job, i));
 
-		if (batch > most && n_rows > most)
-			most = batch < n_rows ? batch : n_rows;
+		batch = batch < n_rows ? batch : n_rows;
+		most = batch > most ? batch : most;
 	}
 	return most;
 }
@@ -117,9 +118,35 @@ static enum pare_code gather(struct job_run *r, struct pare_err *err)
 	return code == PARE_OK ? drop_side(r, err) : code;
 }
 
+int job_batch(const struct job_run *r, int rows)
+{
+	return rows < r->max_batch ? rows : (int)r->max_batch;
+}
+
+/* Evaluations go through more rows at a time than the steps ask for, but of large nets: what each row leaves for the way back is reserved for all. The
+ * number is halved until it fits, and so does not depend on the machine's memory. */
+static enum pare_code make_net(struct job_run *r, struct pare_err *err)
+{
+	int64_t asked = largest_batch(r), rows = asked > EVAL_BATCH ? asked : EVAL_BATCH;
+	enum pare_code code;
+
+	for (;;) {
+		struct pare_net_options opt = {.n_threads = r->threads, .max_batch = rows, .training = true, .seed = r->seed};
+		bool large;
+
+		code = pare_net_new(r->model, &opt, &r->net, err);
+		r->max_batch = rows;
+		large = code == PARE_OK ? pare_net_batch_bytes(r->net) > EVAL_BYTES : code == PARE_E_NOMEM || code == PARE_E_LIMIT;
+		if (!large || rows == asked)
+			return code;
+		pare_net_free(r->net);
+		r->net = NULL;
+		rows = rows / 2 > asked ? rows / 2 : asked;
+	}
+}
+
 static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 {
-	struct pare_net_options opt = {.n_threads = r->threads, .max_batch = largest_batch(r), .training = true, .seed = r->seed};
 	struct pare_model_counts counts;
 	enum pare_code code = job_model_files(r->w, "model", &r->file, r->side, &r->n_side, err);
 
@@ -138,10 +165,9 @@ static enum pare_code open_model(struct job_run *r, struct pare_err *err)
 	if (code == PARE_OK)
 		code = watch(r, err);
 	if (code == PARE_OK)
-		code = pare_net_new(r->model, &opt, &r->net, err);
+		code = make_net(r, err);
 	if (code != PARE_OK)
 		return code;
-	r->max_batch = opt.max_batch;
 	r->n_params = counts.n_params;
 	r->n_nonzero_params = counts.n_nonzero;
 	return PARE_OK;

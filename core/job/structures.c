@@ -122,7 +122,7 @@ static enum pare_code look_at_structures(struct job_run *r, const struct pare_ar
     struct pare_activation_stats *seen, double **ablation, struct pare_err *err)
 {
 	struct pare_observe_options look = {.fit = &r->fit, .seed = r->seed, .stage = (int)(r->step << 12) + r->round, .cancel = job_cancel_flag(),
-	    .batch_size = JOB_CALIBRATION_BATCH, .bins = (int)job_num_or(criterion, "bins", 2), .n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX)};
+	    .batch_size = job_batch(r, JOB_CALIBRATION_BATCH), .bins = (int)job_num_or(criterion, "bins", 2), .n_rows = (uint32_t)fmin(pare_args_num(criterion, "rows"), UINT32_MAX)};
 
 	if (o->criterion->stat != PARE_STRUCTURE_STAT_ABLATION) {
 		o->activations = seen;
@@ -211,7 +211,7 @@ static enum pare_code prove(struct job_run *r, enum pare_split split, struct par
 	uint32_t n_rows;
 	const uint32_t *rows = pare_data_rows(r->data, split, &n_rows);
 
-	pare_net_shard_rows(r->net, PROOF_BATCH, 0, &first, &batch);
+	pare_net_shard_rows(r->net, job_batch(r, PROOF_BATCH), 0, &first, &batch);
 	n_rows = n_rows < PROOF_ROWS ? n_rows : PROOF_ROWS;
 	s->tolerance = PROOF_TOLERANCE;
 	for (uint32_t at = 0; at < n_rows; at += (uint32_t)batch) {

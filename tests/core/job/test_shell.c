@@ -187,6 +187,16 @@ START_TEST(the_memory_limit_of_the_job_holds)
 	ck_assert_msg(strstr(said, "memory_limit") != NULL && strstr(said, "67108864 bytes") != NULL, "%s", said);
 }
 END_TEST
+
+/* Evaluations take many rows at a time where that is cheap. Here 256 would take more than two gigabytes. */
+START_TEST(evaluations_of_large_nets_take_few_rows)
+{
+	put("wide.json", "{\"input\":[4],\"layers\":[{\"units\":1000000,\"activation\":\"relu\"},{\"units\":3}]}");
+	put("few.json", "{\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1,\"batch_size\":2}},{\"evaluate\":{}}]},\"limits\":{\"max_memory_bytes\":2000000000}}");
+	ck_assert_int_eq(say("build --architecture wide.json --out wide.onnx"), 0);
+	ck_assert_msg(say("run --model wide.onnx --data iris.csv --job few.json --out o --threads 2") == 0, "%s", said);
+}
+END_TEST
 #endif
 
 START_TEST(an_interrupt_ends_a_run)
@@ -236,6 +246,7 @@ int main(void)
 	tcase_add_test(t, a_batch_is_never_larger_than_the_data);
 #ifndef PARE_SANITIZED
 	tcase_add_test(t, the_memory_limit_of_the_job_holds);
+	tcase_add_test(t, evaluations_of_large_nets_take_few_rows);
 #endif
 	tcase_add_test(t, an_interrupt_ends_a_run);
 	suite_add_tcase(s, t);
