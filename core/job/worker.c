@@ -7,6 +7,7 @@
  * Inputs are mapped and not read: a data set of gigabytes costs what is touched. The size in the message must be that of
  * the file, otherwise a later access would be a SIGBUS. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -225,6 +226,7 @@ int pare_worker_main(void)
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGUSR1, &keep, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)mallopt(M_ARENA_MAX, 1); /* glibc opens a file when it shrinks a second one, which it turns to when memory runs short */
 	pare_json_init();
 	pare_link_init(&w->link, PARE_ENGINE_FD);
 	pare_buf_init(&a.result, PARE_LINE_MAX);
