@@ -189,6 +189,7 @@ static enum pare_code set_limits(struct run *r, char *teacher, size_t size)
 	r->runtime_seconds = at_most(limits, "max_runtime_seconds", opt->max_runtime_seconds);
 	r->start.memory_bytes = at_most(limits, "max_memory_bytes", opt->memory_bytes);
 	r->start.cpu_seconds = r->runtime_seconds * (threads > 0 ? threads : 1) + 1;
+	r->start.threads = threads;
 	r->start.checkpoint_ms = opt->checkpoint_ms;
 	code = srv_trials_know(&r->trials, r->store, r->job, job, &r->err);
 	r->start.trials = r->trials.known;

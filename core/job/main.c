@@ -291,8 +291,9 @@ static enum pare_code check_job(struct shell *s, const char *text, struct pare_e
 	limits = pare_args_obj(a, "limits");
 	if (limits != NULL && pare_args_has(limits, "max_memory_bytes"))
 		s->start.memory_bytes = pare_args_int(limits, "max_memory_bytes");
+	s->start.threads = pare_args_has(a, "threads") ? pare_args_int(a, "threads") : 1;
 	if (limits != NULL && pare_args_has(limits, "max_runtime_seconds"))
-		s->start.cpu_seconds = pare_args_int(limits, "max_runtime_seconds") * (pare_args_has(a, "threads") ? pare_args_int(a, "threads") : 1);
+		s->start.cpu_seconds = pare_args_int(limits, "max_runtime_seconds") * s->start.threads;
 	pare_job_free(job);
 	return PARE_OK;
 }

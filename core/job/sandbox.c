@@ -160,17 +160,18 @@ enum pare_code pare_sandbox_enter(char text[PARE_SANDBOX_TEXT_MAX], struct pare_
 	return code;
 }
 
-enum pare_code pare_sandbox_limits(int64_t memory_bytes, int64_t mapped_bytes, int64_t cpu_seconds, struct pare_err *err)
+enum pare_code pare_sandbox_limits(int64_t memory_bytes, int64_t own_bytes, int64_t mapped_bytes, int64_t cpu_seconds, struct pare_err *err)
 {
 	enum pare_code code = PARE_OK;
+	rlim_t data = (rlim_t)memory_bytes + (rlim_t)own_bytes;
 
 #ifdef PARE_SANITIZED
 	memory_bytes = 0;
 #endif
 	if (memory_bytes > 0)
-		code = set_limit(RLIMIT_DATA, "RLIMIT_DATA", (rlim_t)memory_bytes, (rlim_t)memory_bytes, err);
+		code = set_limit(RLIMIT_DATA, "RLIMIT_DATA", data, data, err);
 	if (code == PARE_OK && memory_bytes > 0) {
-		rlim_t space = (rlim_t)memory_bytes + (rlim_t)mapped_bytes + file_max;
+		rlim_t space = data + (rlim_t)mapped_bytes + file_max;
 
 		code = set_limit(RLIMIT_AS, "RLIMIT_AS", space, space, err);
 	}

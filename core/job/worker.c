@@ -16,6 +16,7 @@
 
 #include "core/base/mem.h"
 #include "core/job/job_priv.h"
+#include "core/ops/kernels/gemm.h"
 #include "core/recipe/json_text.h"
 
 static atomic_bool stop_requested; /* lock-free: set by a signal handler, which may run on any thread */
@@ -162,6 +163,7 @@ static enum pare_code receive(struct job_worker *w, struct pare_err *err)
 {
 	const char *line;
 	size_t len;
+	int64_t own = 0;
 	enum pare_code code = pare_link_read(&w->link, &line, &len, err);
 
 	if (code != PARE_OK) {
@@ -169,8 +171,10 @@ static enum pare_code receive(struct job_worker *w, struct pare_err *err)
 		return code;
 	}
 	code = pare_msg_read_start(line, len, &w->start, err);
+	if (code == PARE_OK && w->start.memory_bytes > 0 && (own = pare_gemm_reserve(w->start.threads > 0 ? (int)w->start.threads : 1)) < 0)
+		code = pare_err_set(err, PARE_E_NOMEM, NULL, "there is no room for what matrix products pack, 128 MiB of addresses a thread");
 	if (code == PARE_OK)
-		code = pare_sandbox_limits(w->start.memory_bytes, announced_bytes(w), w->start.cpu_seconds, err);
+		code = pare_sandbox_limits(w->start.memory_bytes, own, announced_bytes(w), w->start.cpu_seconds, err);
 	if (code == PARE_OK)
 		code = map_inputs(w, err);
 	return code;
@@ -227,6 +231,7 @@ int pare_worker_main(void)
 	(void)sigaction(SIGUSR1, &keep, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)mallopt(M_ARENA_MAX, 1); /* glibc opens a file when it shrinks a second one, which it turns to when memory runs short */
+	(void)pare_gemm_reserve(1); /* sees the size of a buffer, which the sandbox hides */
 	pare_json_init();
 	pare_link_init(&w->link, PARE_ENGINE_FD);
 	pare_buf_init(&a.result, PARE_LINE_MAX);

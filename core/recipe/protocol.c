@@ -121,7 +121,7 @@ enum pare_code pare_msg_write_start(struct pare_buf *out, const struct pare_msg_
 	}
 	pare_buf_str(out, "]");
 	pare_json_key(out, "limits");
-	pare_buf_printf(out, "{\"memory_bytes\":%lld,\"cpu_seconds\":%lld}", (long long)m->memory_bytes, (long long)m->cpu_seconds);
+	pare_buf_printf(out, "{\"memory_bytes\":%lld,\"cpu_seconds\":%lld,\"threads\":%lld}", (long long)m->memory_bytes, (long long)m->cpu_seconds, (long long)m->threads);
 	pare_json_key_int(out, "checkpoint_ms", m->checkpoint_ms);
 	pare_json_key(out, "trials");
 	if (m->trials != NULL)
@@ -371,8 +371,9 @@ static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct p
 		code = read_input(a, json_array_get(inputs, (size_t)m->n_inputs), &m->inputs[m->n_inputs], err);
 	if (code != PARE_OK)
 		return code;
-	if (json_object_size(limits) != 2 || !int_of(limits, "memory_bytes", 0, INT64_MAX, &m->memory_bytes) || !int_of(limits, "cpu_seconds", 0, INT64_MAX, &m->cpu_seconds))
-		return bad(err, "limits must have memory_bytes and cpu_seconds");
+	if (json_object_size(limits) != 3 || !int_of(limits, "memory_bytes", 0, INT64_MAX, &m->memory_bytes) || !int_of(limits, "cpu_seconds", 0, INT64_MAX, &m->cpu_seconds) ||
+	    !int_of(limits, "threads", 0, 64, &m->threads))
+		return bad(err, "limits must have memory_bytes, cpu_seconds and threads");
 	if (!int_of(o, "checkpoint_ms", 0, INT64_C(1) << 40, &m->checkpoint_ms))
 		return bad(err, "checkpoint_ms must be a number of milliseconds");
 	return json_is_null(json_object_get(o, "trials")) ? PARE_OK : read_trials(a, o, true, PARE_SWEEP_ALL_MAX, &m->trials, &m->n_trials, err);

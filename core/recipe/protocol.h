@@ -5,7 +5,7 @@
  *   {"type":"start","kind":"run|analyze|inspect-model|inspect-dataset|sample-dataset|build|pack|unpack","job":{…canonical job…} | null,
  *    "architecture":{…} (build), "options":{…} (inspect-dataset, sample-dataset: label, task; the job of the latter is {"rows":5}),
  *    "inputs":[{"role":"model|teacher|data|checkpoint","name":"train-images-idx3-ubyte","fd":5,"bytes":47040016,"sha256":"…" (or absent)}, …],
- *    "limits":{"memory_bytes":N,"cpu_seconds":N},"checkpoint_ms":N,"trials":null | [{…run of the sweep and its outcome…}, …]}
+ *    "limits":{"memory_bytes":N,"cpu_seconds":N,"threads":N},"checkpoint_ms":N,"trials":null | [{…run of the sweep and its outcome…}, …]}
  *   Of several files of a model the one called *.onnx is the model, the others are its external data. The fds are inherited,
  *   read-only; the engine maps them. checkpoint_ms: the state of the job is wanted, no more often than that; 0: never. trials: which runs of the job's sweep
  *   have been made already, and that the engine shall ask for others and not make them; null: it makes them all.
@@ -52,6 +52,7 @@ struct pare_msg_start {
 	int n_inputs;
 	struct pare_msg_input inputs[PARE_MAX_INPUTS];
 	int64_t memory_bytes, cpu_seconds; /* 0: no limit */
+	int64_t threads;                   /* that compute; 0 is 1 */
 	int64_t checkpoint_ms;             /* 0: none are wanted */
 	const struct pare_trial *trials;   /* that are known, n_trials of them; NULL: the engine makes all itself */
 	int n_trials;

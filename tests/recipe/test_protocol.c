@@ -33,7 +33,7 @@ static void line_of(struct pare_msg *m)
 
 START_TEST(start)
 {
-	struct pare_msg_start m = {.kind = "run", .job = "{\"b\":1,\n \"a\":{\"c\":[1,2.50,null,true,\"\\n\"]}}", .n_inputs = 2, .memory_bytes = 1 << 30, .cpu_seconds = 9, .checkpoint_ms = 60000};
+	struct pare_msg_start m = {.kind = "run", .job = "{\"b\":1,\n \"a\":{\"c\":[1,2.50,null,true,\"\\n\"]}}", .n_inputs = 2, .memory_bytes = 1 << 30, .cpu_seconds = 9, .threads = 3, .checkpoint_ms = 60000};
 	struct pare_msg_start r;
 
 	m.inputs[0] = (struct pare_msg_input){.role = "model", .name = "in \"x\".onnx", .fd = 4, .n_bytes = 100, .sha256 = HASH};
@@ -50,6 +50,7 @@ START_TEST(start)
 	ck_assert_int_eq(r.inputs[1].fd, 5);
 	ck_assert_int_eq(r.inputs[1].n_bytes, 47040016);
 	ck_assert_int_eq(r.memory_bytes, 1 << 30);
+	ck_assert_int_eq(r.threads, 3);
 	ck_assert_int_eq(r.cpu_seconds, 9);
 	ck_assert_int_eq(r.checkpoint_ms, 60000);
 	ck_assert_ptr_null(r.trials);
@@ -225,12 +226,13 @@ END_TEST
 #define START_KNOWING(kind, job, inputs, limits, trials) \
 	"{\"type\":\"start\",\"kind\":\"" kind "\",\"job\":" job ",\"architecture\":null,\"options\":null,\"inputs\":" inputs ",\"limits\":" limits ",\"checkpoint_ms\":0,\"trials\":" trials "}"
 #define START(kind, job, inputs, limits) START_KNOWING(kind, job, inputs, limits, "null")
-#define LIMITS "{\"memory_bytes\":1,\"cpu_seconds\":1}"
+#define LIMITS "{\"memory_bytes\":1,\"cpu_seconds\":1,\"threads\":1}"
 
 static const char *const hostile_starts[] = {
     "{}", START("what", "null", "[]", LIMITS), START("run", "null", "[]", LIMITS), START("build", "null", "[]", LIMITS),
     START("run", "\"text\"", "[]", LIMITS), START("run", "{}", "{}", LIMITS), START("run", "{}", "[]", "{}"),
-    START("run", "{}", "[]", "{\"memory_bytes\":-1,\"cpu_seconds\":1}"),
+    START("run", "{}", "[]", "{\"memory_bytes\":-1,\"cpu_seconds\":1,\"threads\":1}"),
+    START("run", "{}", "[]", "{\"memory_bytes\":1,\"cpu_seconds\":1,\"threads\":65}"),
     START("run", "{}", "[{\"role\":\"x\",\"name\":\"n\",\"fd\":5,\"bytes\":1}]", LIMITS),
     START("run", "{}", "[{\"role\":\"data\",\"name\":\"n\",\"fd\":3,\"bytes\":1}]", LIMITS),
     START("run", "{}", "[{\"role\":\"data\",\"name\":\"n\",\"fd\":5.0,\"bytes\":1}]", LIMITS),

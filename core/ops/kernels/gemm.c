@@ -11,7 +11,10 @@
 #include "core/ops/kernels/gemm.h"
 
 #include <cblas.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/ops/kernels/strip.h"
 
@@ -24,6 +27,70 @@
 void pare_gemm_init(void)
 {
 	openblas_set_num_threads(1);
+}
+
+/* Of OpenBLAS, in no header of it: a buffer that is given back stays mapped and is the first that the next product finds. */
+extern void *blas_memory_alloc(int place) __attribute__((weak));
+extern void blas_memory_free(void *buffer) __attribute__((weak));
+
+#define BUFFER_BYTES ((size_t)128 << 20) /* of a library that is built for many processors; the true size is measured */
+
+static bool has_room(void)
+{
+	void *p = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p != MAP_FAILED && munmap(p, BUFFER_BYTES) == 0;
+}
+
+/* What this process has mapped for itself to write into; 0 where that cannot be read. */
+static int64_t data_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long long pages = 0;
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%*s %*s %*s %*s %*s %lld", &pages) != 1)
+		pages = 0;
+	(void)fclose(f);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* Takes n buffers at once, so that there are n of them, and gives them back; false: there is no room. Each holds the address of the one before. */
+static bool take_buffers(int n)
+{
+	void *last = NULL;
+	bool room = true;
+
+	for (int i = 0; i < n && (room = has_room()); i++) {
+		void **p = blas_memory_alloc(0);
+
+		*p = last;
+		last = p;
+	}
+	while (last != NULL) {
+		void *before = *(void **)last;
+
+		blas_memory_free(last);
+		last = before;
+	}
+	return room;
+}
+
+int64_t pare_gemm_reserve(int n)
+{
+	static int64_t one = -1; /* bytes of a buffer, once they were looked for */
+
+	if (blas_memory_alloc == NULL || blas_memory_free == NULL)
+		return 0;
+	if (one < 0) {
+		int64_t before = data_bytes();
+
+		if (!take_buffers(1))
+			return -1;
+		one = data_bytes() - before;
+	}
+	return take_buffers(n) ? n * one : -1;
 }
 
 const char *pare_gemm_core(void)

@@ -7,6 +7,10 @@
 
 /* Call once before the first product, from one thread: sets the library to one thread of its own. */
 void pare_gemm_init(void);
+/* Buffers for n products at a time, once in a process and before its memory is limited: BLAS maps one (128 MiB, of which a product touches what
+ * it packs) when it finds none free, and where there is no memory it asks again without end. Returns the bytes of them all, of
+ * which a call from inside a sandbox knows by one made before it, or -1 when there is no room for them. */
+int64_t pare_gemm_reserve(int n);
 /* The processor whose code BLAS runs ("SkylakeX", "Haswell" …): it says whether the library knows this one. Static. */
 const char *pare_gemm_core(void);
 

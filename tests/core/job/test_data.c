@@ -177,7 +177,7 @@ START_TEST(packed_data_larger_than_memory)
 	free(model);
 	r.start.kind = "run";
 	r.start.job = HEAD "\"data\":{\"stream\":\"always\"},\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1,\"optimizer\":{\"name\":\"sgd\",\"lr\":0.001}}}]}}";
-	r.start.memory_bytes = (int64_t)160 << 20; /* the engine itself takes some 100 MB of it for BLAS and threads */
+	r.start.memory_bytes = (int64_t)96 << 20;
 	ck_assert_msg(rig_go(&r) == PARE_OK, "%s: %s", r.err.where, r.err.message);
 	v = rig_report(&r);
 	ck_assert_double_eq(rig_num(v, "final.accuracy"), 1);

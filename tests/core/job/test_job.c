@@ -532,6 +532,30 @@ START_TEST(memory_is_limited)
 	ck_assert_msg(rig_go(&r) == PARE_E_MEMORY_LIMIT, "%s: %s", pare_code_string(r.err.code), r.err.message);
 }
 END_TEST
+
+/* Wherever memory ends (in a tensor, in the optimizer, in what BLAS packs) the job ends, and says why. */
+START_TEST(any_limit_of_memory)
+{
+	size_t n;
+	char *model = rig_build("{\"input\":[4],\"layers\":[{\"units\":4000,\"activation\":\"relu\"},{\"units\":1000}]}", &n);
+	int64_t n_bytes = (int64_t)64 << 20;
+	enum pare_code code = PARE_E_MEMORY_LIMIT;
+
+	for (; code == PARE_E_MEMORY_LIMIT && n_bytes < (int64_t)1 << 30; n_bytes += (int64_t)32 << 20) {
+		rig_forget(&r);
+		r.start.kind = "run";
+		r.start.job = HEAD "\"threads\":2,\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}},{\"prune\":{\"criterion\":\"l2\",\"granularity\":\"channel\",\"sparsity\":0.5}}]}}";
+		r.start.threads = 2;
+		r.start.memory_bytes = n_bytes;
+		rig_input(&r, "model", "m", model, n);
+		rig_file(&r, "data", IRIS);
+		code = rig_go(&r);
+	}
+	free(model);
+	ck_assert_msg(code == PARE_OK, "%lld bytes: %s: %s", (long long)n_bytes, pare_code_string(r.err.code), r.err.message);
+	ck_assert_int_gt(n_bytes, (int64_t)128 << 20);
+}
+END_TEST
 #endif
 
 START_TEST(no_place_for_outputs)
@@ -598,6 +622,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, processor_time_is_limited);
 #ifndef PARE_SANITIZED
 	tcase_add_test(t, memory_is_limited);
+	tcase_add_test(t, any_limit_of_memory);
 #endif
 	tcase_add_test(t, no_place_for_outputs);
 	tcase_add_test(t, a_program_that_is_no_worker);

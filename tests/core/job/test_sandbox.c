@@ -20,6 +20,7 @@
 
 #include "core/base/mem.h"
 #include "core/job/sandbox.h"
+#include "core/ops/kernels/gemm.h"
 
 /* Runs fn in a sandboxed child; returns its wait status. 0: it worked, 1: refused. */
 static int in_sandbox(bool (*fn)(void), char text[PARE_SANDBOX_TEXT_MAX])
@@ -150,10 +151,27 @@ static bool memory_is_limited(void)
 	struct pare_err err;
 	void *p;
 
-	if (pare_sandbox_limits((int64_t)256 << 20, (int64_t)512 << 20, 0, &err) != PARE_OK)
+	if (pare_sandbox_limits((int64_t)255 << 20, (int64_t)1 << 20, (int64_t)512 << 20, 0, &err) != PARE_OK)
 		return false;
 	p = mmap(NULL, (size_t)512 << 20, PROT_READ, MAP_PRIVATE, big_file, 0);
 	return p != MAP_FAILED && *(const char *)p == 0 && pare_alloc((size_t)512 << 20) == NULL;
+}
+
+#define SIDE 1000 /* of a product that is BLAS's */
+
+/* Where no memory is left a product has what was set apart for it. */
+static bool products_go_on(void)
+{
+	struct pare_err err;
+	float *a = pare_calloc((size_t)SIDE * SIDE, sizeof *a), *c = pare_calloc((size_t)SIDE * SIDE, sizeof *c);
+	int64_t own = pare_gemm_reserve(2);
+
+	if (a == NULL || c == NULL || own <= 0 || own % 2 != 0 || pare_sandbox_limits((int64_t)1 << 20, own, 0, 0, &err) != PARE_OK)
+		return false;
+	for (int i = 0; i < SIDE * SIDE; i++)
+		a[i] = 0.5f;
+	pare_gemm(false, true, SIDE, SIDE, SIDE, 1.0f, a, a, 0.0f, c);
+	return pare_alloc((size_t)own) == NULL && c[0] == 0.25f * SIDE && c[SIDE * SIDE - 1] == 0.25f * SIDE;
 }
 #endif
 
@@ -211,7 +229,7 @@ static bool burn(void)
 	struct pare_err err;
 	volatile unsigned x = 0;
 
-	if (pare_sandbox_limits(0, 0, 1, &err) != PARE_OK)
+	if (pare_sandbox_limits(0, 0, 0, 1, &err) != PARE_OK)
 		return true;
 	for (;;)
 		x++;
@@ -228,6 +246,9 @@ START_TEST(limits)
 	ck_assert_int_eq(ftruncate(big_file, (off_t)512 << 20), 0);
 	ck_assert_int_eq(in_sandbox(memory_is_limited, text), 0);
 	(void)close(big_file);
+	pare_gemm_init();
+	ck_assert_int_gt(pare_gemm_reserve(1), 0);
+	ck_assert_int_eq(in_sandbox(products_go_on, text), 0);
 #endif
 	status = in_sandbox(burn, text);
 	ck_assert(WIFSIGNALED(status));
