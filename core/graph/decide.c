@@ -2,10 +2,8 @@
  * formulas that are recognised one by one, would know fewer exporters.
  *
  * Sizes that the inputs leave open are tried, two at least that the graph bears (it may end in many convolutions), and a number counts only if steady.c
- * says that it hangs on none of them. The batch is fold.c's to try, and an element that depends on it says so.
- */
+ * says that it hangs on none of them. The batch is fold.c's to try, and an element that depends on it says so. */
 #include <math.h>
-#include <string.h>
 
 #include "core/graph/lift.h"
 #include "core/graph/net_priv.h"

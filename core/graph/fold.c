@@ -20,11 +20,13 @@
 
 #define FOLD_MAX_BYTES ((size_t)1 << 30)
 #define MAX_PROBES 512
+#define MAX_MEETINGS ((size_t)1 << 14) /* of two elements: a node that would take more to look at stays as it is */
 #define LARGE_BATCH ((int64_t)1 << 24)
 
 /* The batch sizes a node is tried with; the first is 1. */
 struct probes {
 	int n;
+	size_t met;
 	bool full; /* there would be more */
 	int64_t rows[MAX_PROBES];
 };
@@ -121,6 +123,8 @@ static bool counts_batch(const struct pare_known *k, size_t i)
 /* Where "per_row times the batch" meets the numbers of an input. */
 static void probe_meetings(struct probes *p, const struct pare_known *with, double per_row)
 {
+	p->met += with->n;
+	p->full |= p->met > MAX_MEETINGS;
 	for (size_t i = 0; i < with->n && !p->full; i++) {
 		double rows = counts_batch(with, i) ? 0 : floor(known_at(with, i) / per_row);
 
@@ -136,8 +140,7 @@ static void find_probes(const struct pare_net_node *n, const struct pare_infer *
 {
 	static const int64_t table[] = {1, 2, 12, LARGE_BATCH};
 
-	p->n = 0;
-	p->full = false;
+	*p = (struct probes){.n = 0};
 	for (int i = 0; i < (symbolic ? (int)(sizeof table / sizeof table[0]) : 1); i++)
 		probe_add(p, table[i]);
 	for (int a = 0; a < c->n_in && symbolic; a++)

@@ -279,6 +279,47 @@ START_TEST(batch_times_a_64th)
 }
 END_TEST
 
+/* Thousands of sums of the batch and a number, many times: their meetings are too many to look at, and the graph computes them. */
+START_TEST(many_meetings)
+{
+	enum { WIDE = 4096, STEPS = 90 };
+	static int64_t numbers[WIDE];
+	struct gb *b = gb_new(13);
+	struct pare_net *net;
+	float x[3] = {1, 1, 1}, y[3];
+	const float *in = x;
+	char ins[64], out[32];
+
+	for (int i = 0; i < WIDE; i++)
+		numbers[i] = 37;
+	gb_input(b, "x", "N 1");
+	gb_init_i64(b, "i0", "1", (const int64_t[]){0});
+	gb_init_i64(b, "wide", "1", (const int64_t[]){WIDE});
+	gb_init_i64(b, "numbers", "4096", numbers);
+	gb_node(b, "Shape", "s", "x", "shape");
+	gb_node(b, "Gather", "g", "shape i0", "n");
+	gb_node(b, "Expand", "e", "n wide", "all");
+	for (int i = 0; i < STEPS; i++) {
+		(void)snprintf(out, sizeof out, "a%d", i);
+		gb_node(b, "Add", out, "all numbers", out);
+		(void)snprintf(ins, sizeof ins, i > 0 ? "a%d b%d" : "a%d numbers", i, i - 1);
+		(void)snprintf(out, sizeof out, "b%d", i);
+		gb_node(b, "Add", out, ins, out);
+	}
+	gb_node(b, "Cast", "c", out, "real");
+	gb_attr_int(b, "to", PARE_DT_FLOAT);
+	gb_node(b, "ReduceMax", "r", "real", "most");
+	gb_node(b, "Add", "add", "x most", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, 3, false);
+	nc_forward(net, &in, 3, false, 0);
+	(void)nc_output(net, 0, 3, y);
+	ck_assert_float_eq(y[2], 1 + 37 + STEPS * (3 + 37));
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 /* f(size of an axis) for rows of 16 by 6, of which the model leaves the first open: is it the same for rows of other sizes? That it is for some does not say so. */
 static const struct open_case {
 	const char *label, *op;
@@ -457,6 +498,7 @@ int main(void)
 	tcase_add_test(t, batch_size_at_run_time);
 	tcase_add_loop_test(t, batch_in_formulas, 0, (int)(sizeof batch_table / sizeof batch_table[0]));
 	tcase_add_test(t, batch_times_a_64th);
+	tcase_add_test(t, many_meetings);
 	tcase_add_loop_test(t, open_sizes_in_formulas, 0, (int)(sizeof open_table / sizeof open_table[0]));
 	tcase_add_test(t, computed_integers);
 	tcase_add_test(t, integer_inputs_and_many_operands);
