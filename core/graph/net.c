@@ -63,6 +63,15 @@ static enum pare_code note_macs(struct pare_net *net, struct pare_err *err)
 	return PARE_OK;
 }
 
+static enum pare_code check_bytes(const struct pare_net *net, struct pare_err *err)
+{
+	size_t most = net->opt.most_bytes / sizeof(float), n_shards = (size_t)net->n_shards;
+
+	if (most == 0 || (net->shard_len <= most / n_shards && net->joint_len <= most - n_shards * net->shard_len))
+		return PARE_OK;
+	return pare_err_set(err, PARE_E_LIMIT, NULL, "a batch of %lld rows takes more than %zu bytes", (long long)net->opt.max_batch, net->opt.most_bytes);
+}
+
 static enum pare_code build(struct pare_net *net, struct pare_err *err)
 {
 	enum pare_code code = pare_net_infer_shapes(net, err);
@@ -79,6 +88,8 @@ static enum pare_code build(struct pare_net *net, struct pare_err *err)
 		code = pare_net_choose_layouts(net, err);
 	if (code == PARE_OK)
 		code = pare_net_plan(net, err);
+	if (code == PARE_OK)
+		code = check_bytes(net, err);
 	if (code == PARE_OK)
 		code = note_macs(net, err);
 	if (code == PARE_OK)

@@ -28,6 +28,7 @@ struct pare_net_options {
 	int n_threads;      /* = number of shards (but see above), 1 to 64 */
 	int64_t max_batch;  /* rows of the largest batch that will be run */
 	bool training;      /* reserve memory for gradients */
+	size_t most_bytes;  /* of batches (pare_net_batch_bytes): a net that takes more is PARE_E_LIMIT, and nothing was reserved; 0: no bound */
 	uint64_t seed;      /* for Dropout */
 	bool plain;         /* every value row-major, every node by itself, nothing prepared: slower, what tests compare with */
 };

@@ -124,23 +124,20 @@ int job_batch(const struct job_run *r, int rows)
 }
 
 /* Evaluations go through more rows at a time than the steps ask for, but of large nets: what each row leaves for the way back is reserved for all. The
- * number is halved until it fits, and so does not depend on the machine's memory. */
+ * number is halved until it fits by the plan, before anything is reserved, and so does not depend on the machine's memory. */
 static enum pare_code make_net(struct job_run *r, struct pare_err *err)
 {
 	int64_t asked = largest_batch(r), rows = asked > EVAL_BATCH ? asked : EVAL_BATCH;
 	enum pare_code code;
 
 	for (;;) {
-		struct pare_net_options opt = {.n_threads = r->threads, .max_batch = rows, .training = true, .seed = r->seed};
-		bool large;
+		struct pare_net_options opt = {
+		    .n_threads = r->threads, .max_batch = rows, .training = true, .seed = r->seed, .most_bytes = rows == asked ? 0 : EVAL_BYTES};
 
 		code = pare_net_new(r->model, &opt, &r->net, err);
 		r->max_batch = rows;
-		large = code == PARE_OK ? pare_net_batch_bytes(r->net) > EVAL_BYTES : code == PARE_E_NOMEM || code == PARE_E_LIMIT;
-		if (!large || rows == asked)
+		if ((code != PARE_E_NOMEM && code != PARE_E_LIMIT) || rows == asked)
 			return code;
-		pare_net_free(r->net);
-		r->net = NULL;
 		rows = rows / 2 > asked ? rows / 2 : asked;
 	}
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -197,6 +198,20 @@ START_TEST(evaluations_of_large_nets_take_few_rows)
 	ck_assert_msg(say("run --model wide.onnx --data iris.csv --job few.json --out o --threads 2") == 0, "%s", said);
 }
 END_TEST
+
+/* What would be too much is not taken first and given back, either: that costs minutes, or the machine. */
+START_TEST(memory_is_not_taken_to_see_how_much_it_is)
+{
+	struct rusage used;
+
+	put("wide.json", "{\"input\":[4],\"layers\":[{\"units\":1000000,\"activation\":\"relu\"},{\"units\":3}]}");
+	put("few.json", "{\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1,\"batch_size\":2}},{\"evaluate\":{}}]}}");
+	ck_assert_int_eq(say("build --architecture wide.json --out wide.onnx"), 0);
+	ck_assert_msg(say("run --model wide.onnx --data iris.csv --job few.json --out o --threads 2") == 0, "%s", said);
+	ck_assert_int_eq(getrusage(RUSAGE_CHILDREN, &used), 0);
+	ck_assert_msg(used.ru_maxrss < 1500000, "%ld KiB", used.ru_maxrss);
+}
+END_TEST
 #endif
 
 START_TEST(an_interrupt_ends_a_run)
@@ -247,6 +262,7 @@ int main(void)
 #ifndef PARE_SANITIZED
 	tcase_add_test(t, the_memory_limit_of_the_job_holds);
 	tcase_add_test(t, evaluations_of_large_nets_take_few_rows);
+	tcase_add_test(t, memory_is_not_taken_to_see_how_much_it_is);
 #endif
 	tcase_add_test(t, an_interrupt_ends_a_run);
 	suite_add_tcase(s, t);
