@@ -123,13 +123,14 @@ int job_batch(const struct job_run *r, int rows)
 	return rows < r->max_batch ? rows : (int)r->max_batch;
 }
 
-/* Evaluations go through more rows at a time than the steps ask for, but of large nets: what each row leaves for the way back is reserved for all. The
- * number is halved until it fits by the plan, before anything is reserved, and so does not depend on the machine's memory. */
+/* Evaluations go through more rows at a time than the steps ask for, if there are more, but of large nets: what each row leaves for the way back is
+ * reserved for all. The number is halved until it fits by the plan, before anything is reserved, and so does not depend on the machine's memory. */
 static enum pare_code make_net(struct job_run *r, struct pare_err *err)
 {
-	int64_t asked = largest_batch(r), rows = asked > EVAL_BATCH ? asked : EVAL_BATCH;
+	int64_t asked = largest_batch(r), n_rows = pare_data_info(r->data)->n_rows, rows = n_rows < EVAL_BATCH ? n_rows : EVAL_BATCH;
 	enum pare_code code;
 
+	rows = rows > asked ? rows : asked;
 	for (;;) {
 		struct pare_net_options opt = {
 		    .n_threads = r->threads, .max_batch = rows, .training = true, .seed = r->seed, .most_bytes = rows == asked ? 0 : EVAL_BYTES};
