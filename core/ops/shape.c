@@ -253,12 +253,9 @@ static void group_spread(const struct pare_shape *s, int first, int last, int a,
 
 		if (s->dims[i] == 1 && !is_batch(s, i))
 			continue;
-		for (int j = first; j < last; j++)
-			if (j != i && is_batch(s, j))
-				tie.kind = PARE_TIE_OPAQUE;
-		if (tie.kind == PARE_TIE_SPREAD && tie.outer == 1 && tie.inner == 1)
+		if (tie.outer == 1 && tie.inner == 1)
 			tie = (struct pare_tie){.kind = PARE_TIE_SAME, .a = a, .a_axis = i, .b = b, .b_axis = b_axis};
-		else if (tie.kind == PARE_TIE_SPREAD)
+		else
 			tie.one_of = 1 + b_axis + (b == PARE_OUT(0) ? PARE_MAX_DIMS : 0);
 		pare_tie_add(t, tie);
 	}
@@ -326,6 +323,56 @@ static void trim(const struct pare_shape *s, int *first, int *last)
 		(*last)--;
 }
 
+/* The axis of the rows, if there is one; -1. */
+static int rows_axis(const struct pare_shape *s, int first, int last)
+{
+	for (int i = first; i < last; i++)
+		if (is_batch(s, i))
+			return has_batch(s, i + 1, last) ? -1 : i;
+	return -1;
+}
+
+/* Where rows stand before all else of a group, it is the same group in each of them, and what is said of one holds. */
+static void couple_group(const struct pare_shape *x, const struct pare_shape *y, struct group g, struct pare_ties *t)
+{
+	g.x0 += g.x1 - g.x0 > 1 && is_batch(x, g.x0) && x->dims[g.x0] == 1;
+	g.y0 += g.y1 - g.y0 > 1 && is_batch(y, g.y0) && y->dims[g.y0] == 1;
+	trim(x, &g.x0, &g.x1);
+	trim(y, &g.y0, &g.y1);
+	if (g.y1 - g.y0 == 1)
+		group_spread(x, g.x0, g.x1, 0, PARE_OUT(0), g.y0, t);
+	else if (g.x1 - g.x0 == 1)
+		group_spread(y, g.y0, g.y1, PARE_OUT(0), 0, g.x0, t);
+	else
+		group_ends(x, y, &g, t);
+}
+
+/* PyTorch's attention takes its heads to the rows ([N, H, T, D] to [N * H, T, D], or [T, N, H * D] to [T, N * H, D]) and back. With time before the rows
+ * ([T, N * H, D] to [T * N, H * D]), what follows the rows on one side is what follows their axis on the other, and can be told by its size. */
+static void group_of_rows(const struct pare_shape *x, const struct pare_shape *y, const struct group *g, struct pare_ties *t)
+{
+	int i = rows_axis(x, g->x0, g->x1), j = rows_axis(y, g->y0, g->y1);
+	struct group behind = *g;
+
+	if (i == g->x0 && j == g->y0) {
+		couple_group(x, y, *g, t);
+		return;
+	}
+	behind.x0 = i;
+	behind.y0 = j;
+	if (i >= 0 && j >= 0 && pare_shape_product(x, i, g->x1) == pare_shape_product(y, j + 1, g->y1))
+		behind.y0++;
+	else if (i >= 0 && j >= 0 && pare_shape_product(x, i + 1, g->x1) == pare_shape_product(y, j, g->y1))
+		behind.x0++;
+	if (i < 0 || j < 0 || behind.x0 == g->x1 || behind.y0 == g->y1 || (behind.x0 == i && behind.y0 == j)) {
+		group_opaque(g, t);
+		return;
+	}
+	pin_axes(0, g->x0, behind.x0, t);
+	pin_axes(PARE_OUT(0), g->y0, behind.y0, t);
+	couple_group(x, y, behind, t);
+}
+
 static void reshape_couple(const struct pare_node_view *v, struct pare_ties *t)
 {
 	const struct pare_shape *x = v->in[0], *y = v->out[0];
@@ -341,12 +388,10 @@ static void reshape_couple(const struct pare_node_view *v, struct pare_ties *t)
 		all = g;
 		trim(x, &g.x0, &g.x1);
 		trim(y, &g.y0, &g.y1);
-		if (g.y1 - g.y0 == 1)
-			group_spread(x, g.x0, g.x1, 0, PARE_OUT(0), g.y0, t);
-		else if (g.x1 - g.x0 == 1)
-			group_spread(y, g.y0, g.y1, PARE_OUT(0), 0, g.x0, t);
+		if (has_batch(x, g.x0, g.x1) || has_batch(y, g.y0, g.y1))
+			group_of_rows(x, y, &g, t);
 		else
-			group_ends(x, y, &g, t);
+			couple_group(x, y, g, t);
 		g = all;
 	}
 }

@@ -35,7 +35,7 @@ static enum pare_code number_value(const struct pare_net *net, struct pare_slice
 	for (int i = 0; i < shape->n_dims; i++) {
 		size_t at = (size_t)value * PARE_MAX_DIMS + (size_t)i;
 
-		if ((shape->batch & PARE_BIT(i)) || shape->dims[i] == 0 || s->base[at] != PARE_NO_SLICE)
+		if (((shape->batch & PARE_BIT(i)) && shape->dims[i] == 1) || shape->dims[i] == 0 || s->base[at] != PARE_NO_SLICE)
 			continue;
 		if (shape->dims[i] > MAX_SLICES - s->n)
 			return pare_err_set(err, PARE_E_LIMIT, NULL, "the tensors have more than %u indices along all axes together", (unsigned)MAX_SLICES);
@@ -215,6 +215,19 @@ static void join_blocks(struct pare_joiner *j, struct axis a, struct axis b, con
 		join(j, a.base + (uint32_t)((uint64_t)(i / t->b_inner % t->n) * (uint64_t)t->a_inner), b.base + i);
 }
 
+static bool is_rows(const struct pare_joiner *j, const struct pare_node *n, int operand, int axis)
+{
+	const struct pare_shape *s = pare_net_shape_of(j->net, operand < PARE_OUT(0) ? n->in[operand] : n->out[operand - PARE_OUT(0)]);
+
+	return s != NULL && (s->batch & PARE_BIT(axis)) != 0;
+}
+
+/* Indices of an axis that holds the batch and more are those of one row, which come again in the next. A piece of it, or what it is summed to, is something else. */
+static bool tie_knows_rows(const struct pare_joiner *j, const struct pare_node *n, const struct pare_tie *t)
+{
+	return t->kind == PARE_TIE_SAME || t->kind == PARE_TIE_SPREAD || (!is_rows(j, n, t->a, t->a_axis) && !is_rows(j, n, t->b, t->b_axis));
+}
+
 /* Do the lengths agree with what the tie says of them? */
 static bool tie_fits(const struct pare_tie *t, struct axis a, struct axis b)
 {
@@ -249,7 +262,7 @@ static void apply_tie(struct pare_joiner *j, const struct pare_node *n, int32_t 
 {
 	struct axis a = operand(j, n, t->a, t->a_axis), b = operand(j, n, t->b, t->b_axis);
 
-	if (!tie_fits(t, a, b)) {
+	if (!tie_fits(t, a, b) || !tie_knows_rows(j, n, t)) {
 		pin_axis(j, a, t->kind == PARE_TIE_MIX ? PARE_PIN_MIX : PARE_PIN_OPAQUE, step);
 		pin_axis(j, b, t->kind == PARE_TIE_MIX ? PARE_PIN_MIX : PARE_PIN_OPAQUE, step);
 		return;
@@ -294,6 +307,21 @@ static void pin_own(struct pare_joiner *j, const struct pare_net_step *step, int
 		for (int axis = 0; axis < PARE_MAX_DIMS; axis++)
 			if (!mentions(t, PARE_OUT(k), axis))
 				pin_axis(j, axis_of(j, step->node->out[k], axis), PARE_PIN_OPAQUE, i);
+}
+
+/* Nor is more said of the batch, where it is not of one row: rows of several. */
+static void pin_rows(struct pare_joiner *j, const struct pare_net_step *step, int32_t i, const struct pare_ties *t)
+{
+	const struct pare_node *n = step->node;
+
+	for (int k = 0; k < n->n_in + n->n_out; k++)
+		for (int axis = 0; axis < PARE_MAX_DIMS; axis++) {
+			int at = k < n->n_in ? k : PARE_OUT(k - n->n_in);
+			struct axis a = operand(j, n, at, axis);
+
+			if (a.base != PARE_NO_SLICE && is_rows(j, n, at, axis) && !mentions(t, at, axis))
+				pin_axis(j, a, PARE_PIN_OPAQUE, i);
+		}
 }
 
 static bool is_open_axis(const struct pare_joiner *j, const struct pare_node *n, int operand, int axis)
@@ -351,8 +379,10 @@ static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
 					ties.tie[k].kind = PARE_TIE_OPAQUE;
 				apply_tie(j, step.node, i, &ties.tie[k]);
 			}
-		if (!ties.full)
+		if (!ties.full) {
 			pin_own(j, &step, i, &ties);
+			pin_rows(j, &step, i, &ties);
+		}
 	}
 	return code;
 }

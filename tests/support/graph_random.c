@@ -543,14 +543,24 @@ static struct made heads_apart(struct gen *g, struct made x, int64_t heads)
 	return transpose(g, reshape(g, x, dims, 4, x.c), perm, 4);
 }
 
+/* [N, H, T, D] as [N, H, D, T], or so by way of [N * H, T, D], as PyTorch exports it. */
+static struct made keys_turned(struct gen *g, struct made k, int64_t heads)
+{
+	const int64_t turn[4] = {0, 1, 3, 2}, rows[3] = {-1, length(g), k.c / heads}, turn_rows[3] = {0, 2, 1}, back[4] = {-1, heads, k.c / heads, length(g)};
+
+	if (pick(g, 0, 1) > 0)
+		return transpose(g, k, turn, 4);
+	return reshape(g, transpose(g, reshape(g, k, rows, 3, k.c), turn_rows, 3), back, 4, k.c);
+}
+
 static struct made attention(struct gen *g, struct made x)
 {
 	int64_t heads = pick(g, 2, 4), d = pick(g, 2, 4), wide = heads * d;
-	const int64_t turn[4] = {0, 1, 3, 2}, perm[4] = {0, 2, 1, 3}, flat[3] = {0, length(g), pick(g, 0, 1) > 0 ? wide : -1};
+	const int64_t perm[4] = {0, 2, 1, 3}, flat[3] = {0, length(g), pick(g, 0, 1) > 0 ? wide : -1};
 	struct made q = heads_apart(g, matmul(g, x, wide, true), heads), k = heads_apart(g, matmul(g, x, wide, false), heads),
 	            v = heads_apart(g, matmul(g, x, wide, true), heads), s;
 
-	s = node(g, "Softmax", binary(g, "MatMul", q, transpose(g, k, turn, 4)).name, 0);
+	s = node(g, "Softmax", binary(g, "MatMul", q, keys_turned(g, k, heads)).name, 0);
 	gb_attr_int(g->b, "axis", -1);
 	s = binary(g, "MatMul", s, v);
 	s = reshape(g, transpose(g, s, perm, 4), flat, 3, wide);
@@ -579,6 +589,23 @@ static struct made packed_attention(struct gen *g, struct made x)
 	gb_attr_int(g->b, "axis", -1);
 	s = reshape(g, transpose(g, binary(g, "MatMul", s, part[2]), back, 4), flat, 3, wide);
 	return matmul(g, s, x.c, true);
+}
+
+/* As PyTorch's nn.MultiheadAttention: time first, and heads are rows. */
+static struct made attention_in_rows(struct gen *g, struct made x)
+{
+	int64_t heads = pick(g, 2, 3), d = pick(g, 2, 4), wide = heads * d;
+	const int64_t time_first[3] = {1, 0, 2}, turn[3] = {1, 2, 0}, rows[3] = {length(g), -1, d}, flat[2] = {-1, wide}, apart[4] = {-1, heads, length(g), d},
+	              together[4] = {2, 0, 1, 3}, back[3] = {length(g), -1, x.c};
+	struct made t = transpose(g, x, time_first, 3), q = reshape(g, matmul(g, t, wide, true), rows, 3, wide), k = reshape(g, matmul(g, t, wide, false), rows, 3, wide),
+	            v = reshape(g, matmul(g, t, wide, true), rows, 3, wide), s;
+
+	s = node(g, "Softmax", binary(g, "MatMul", transpose(g, q, time_first, 3), transpose(g, k, turn, 3)).name, 0);
+	gb_attr_int(g->b, "axis", -1);
+	s = binary(g, "MatMul", s, transpose(g, v, time_first, 3));
+	s = pick(g, 0, 1) > 0 ? transpose(g, s, time_first, 3) : transpose(g, reshape(g, s, apart, 4, wide), together, 4);
+	s = matmul(g, reshape(g, s, flat, 2, wide), x.c, true);
+	return transpose(g, reshape(g, s, back, 3, x.c), time_first, 3);
 }
 
 static struct made layer_norm(struct gen *g, struct made x)
@@ -668,7 +695,7 @@ static struct made by_its_size(struct gen *g, struct made x)
 
 static struct made sequence_block(struct gen *g, struct made x)
 {
-	switch (pick(g, 0, 8)) {
+	switch (pick(g, 0, 9)) {
 	case 0:
 		return attention(g, x);
 	case 1:
@@ -683,6 +710,8 @@ static struct made sequence_block(struct gen *g, struct made x)
 		return linear_attention(g, x);
 	case 6:
 		return by_its_size(g, x);
+	case 7:
+		return attention_in_rows(g, x);
 	default:
 		return feed_forward(g, x);
 	}

@@ -97,8 +97,8 @@ START_TEST(residual_sums_couple)
 }
 END_TEST
 
-/* One attention block of 3 heads, 4 wide, over a normalised stream of 8. */
-static struct gb *attention(void)
+/* One attention block of 3 heads, 4 wide, over a normalised stream of 8. Keys are turned where they stand, or with their heads among the rows. */
+static struct gb *attention(bool in_rows)
 {
 	static const char *const part[3] = {"q", "k", "v"};
 	static const int64_t apart[4] = {0, 5, 3, 4}, perm[4] = {0, 2, 1, 3}, turn[4] = {0, 1, 3, 2}, flat[3] = {0, 5, 12};
@@ -126,8 +126,17 @@ static struct gb *attention(void)
 		gb_node(b, "Transpose", t, r, t);
 		gb_attr_ints(b, "perm", perm, 4);
 	}
-	gb_node(b, "Transpose", "turn", "kt", "kk");
-	gb_attr_ints(b, "perm", turn, 4);
+	if (in_rows) {
+		gb_init_i64(b, "rows", "3", (const int64_t[3]){-1, 5, 4});
+		gb_init_i64(b, "heads", "4", (const int64_t[4]){-1, 3, 4, 5});
+		gb_node(b, "Reshape", "to rows", "kt rows", "ktr");
+		gb_node(b, "Transpose", "turn", "ktr", "kkr");
+		gb_attr_ints(b, "perm", (const int64_t[3]){0, 2, 1}, 3);
+		gb_node(b, "Reshape", "from rows", "kkr heads", "kk");
+	} else {
+		gb_node(b, "Transpose", "turn", "kt", "kk");
+		gb_attr_ints(b, "perm", turn, 4);
+	}
 	gb_node(b, "MatMul", "scores", "qt kk", "s");
 	gb_node(b, "Softmax", "softmax", "s", "p");
 	gb_attr_int(b, "axis", -1);
@@ -144,7 +153,7 @@ static struct gb *attention(void)
 
 START_TEST(heads_or_their_width)
 {
-	struct gb *b = attention();
+	struct gb *b = attention(_i > 0);
 	struct pare_net *net = nc_net(b, 1, 1, false);
 	struct pare_structures *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
 
@@ -550,7 +559,7 @@ static enum pare_code group_and_shrink(const struct pare_net *net, const struct 
 
 START_TEST(memory_runs_out)
 {
-	struct gb *b = attention();
+	struct gb *b = attention(false);
 	struct pare_net *net = nc_net(b, 1, 1, false);
 	struct pare_err err = {0};
 	long n;
@@ -573,7 +582,7 @@ END_TEST
 /* Whenever the job is canceled, it ends there and not when all is done. */
 START_TEST(canceled_on_the_way)
 {
-	struct gb *b = attention();
+	struct gb *b = attention(false);
 	struct pare_net *net = nc_net(b, 1, 1, false);
 	struct pare_structures *g = NULL;
 	struct pare_cut cut;
@@ -616,7 +625,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(c, residual_sums_couple);
-	tcase_add_test(c, heads_or_their_width);
+	tcase_add_loop_test(c, heads_or_their_width, 0, 2);
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
