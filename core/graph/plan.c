@@ -251,7 +251,7 @@ static enum pare_code place_constant(struct pare_net *net, int32_t value, struct
 	else if (v->known.i64 != NULL)
 		return carry_integers(net->model->graph.values[value].name, v->known.i64, n, v->fixed, err);
 	else if (t != NULL)
-		return read_integers(t, v->fixed, err);
+		return v->smooth ? pare_tensor_read_f32(t, v->fixed, err) : read_integers(t, v->fixed, err);
 	return PARE_OK;
 }
 

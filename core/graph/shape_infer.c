@@ -8,12 +8,15 @@
  *
  * A float initializer is a parameter as soon as one live node computes with it. One that is only read at plan time (a
  * Dropout ratio) is not, and neither is a single number of rank 0: exporters write the constants of formulas so (the
- * scale of an attention, the root of two in Gelu), and to train those would bend the formula. */
+ * scale of an attention, the root of two in Gelu), and to train those would bend the formula. Nor is a mask with infinity in it. */
+#include <math.h>
 #include <string.h>
 
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_priv.h"
 #include "core/ops/args.h"
+
+#define MASK_MAX ((size_t)1 << 24)
 
 size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows)
 {
@@ -377,14 +380,36 @@ static enum pare_code read_input(struct pare_net *net, struct pare_net_node *n, 
 	return PARE_OK;
 }
 
+/* A mask that shuts positions out, which PyTorch's newer exporter writes as an initializer: what holds infinity and is no layer's is not there to
+ * be trained. */
+static enum pare_code note_mask(struct pare_net_value *nv, const struct pare_tensor *t, const struct pare_net_node *n, struct pare_err *err)
+{
+	const struct pare_op *op = n->op;
+	enum pare_code code;
+	float *v;
+
+	if (t == NULL || t->external || t->n_elems > MASK_MAX || nv->constant || op->no_gradient != NULL || (op->weight_in | op->scale_in | op->buffer_in) != 0)
+		return PARE_OK;
+	v = pare_alloc(t->n_elems * sizeof *v);
+	if (v == NULL)
+		return pare_err_nomem(err, t->n_elems * sizeof *v);
+	code = pare_tensor_read_f32(t, v, err);
+	for (size_t i = 0; i < t->n_elems && code == PARE_OK && !nv->constant; i++)
+		nv->constant = isinf(v[i]);
+	pare_free(v);
+	return code == PARE_OK ? PARE_OK : pare_err_at(err, "%s", n->where);
+}
+
 static enum pare_code gather_input(struct pare_net *net, struct pare_net_node *n, int k, struct pare_shape *shape, int *dtype,
     struct pare_known *known, struct pare_err *err)
 {
 	int32_t value = n->node->in[k];
-	const struct pare_net_value *nv = &net->values[value];
-	const struct pare_tensor *t = net->model->graph.values[value].init;
-	enum pare_code code;
+	struct pare_net_value *nv = &net->values[value];
+	const struct pare_tensor *t = value < net->model->graph.n_values ? net->model->graph.values[value].init : NULL; /* planning adds values */
+	enum pare_code code = note_mask(nv, t, n, err);
 
+	if (code != PARE_OK)
+		return code;
 	*shape = nv->shape;
 	*dtype = nv->dtype;
 	if (pare_op_has(n->op->const_in, k))

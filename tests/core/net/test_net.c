@@ -542,6 +542,38 @@ START_TEST(constants_are_not_parameters)
 END_TEST
 
 /* The mask of a row is the same however the batch is cut, changes with step, seed and node, and keeps the mean. */
+/* What is added to scores to shut positions out, of any size and by way of its first rows, is not trained. */
+START_TEST(masks_are_not_parameters)
+{
+	enum { T = 80 };
+	static float mask[T * T];
+	float x[2], y[2];
+	struct gb *b = gb_new(17);
+	struct pare_net *net;
+
+	for (size_t i = 0; i < T * T; i++)
+		mask[i] = i % T > i / T ? -INFINITY : 0;
+	gb_input(b, "x", "N 2");
+	gb_init(b, "mask", "80 80", mask);
+	gb_init_i64(b, "from", "2", (const int64_t[2]){1, 1});
+	gb_init_i64(b, "to", "2", (const int64_t[2]){2, 3});
+	gb_node(b, "Slice", "slice", "mask from to", "m");
+	gb_init(b, "w", "2 2", (const float[4]){1, 2, 3, 4});
+	gb_node(b, "MatMul", "matmul", "x w", "s");
+	gb_node(b, "Add", "add", "s m", "a");
+	gb_node(b, "Softmax", "softmax", "a", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, 1, true);
+	ck_assert_int_eq(pare_net_n_params(net), 1);
+	nc_fill(x, 2, 1);
+	nc_forward(net, (const float *const[1]){x}, 1, PARE_MODE_TRAIN, 0);
+	ck_assert_uint_eq(nc_output(net, 0, 1, y), 2);
+	ck_assert(y[0] == 1 && y[1] == 0);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 START_TEST(dropout_masks)
 {
 	static const float ratio[] = {0.25f};
@@ -686,6 +718,7 @@ int main(void)
 	tcase_add_test(t, a_layer_tells_the_batch);
 	tcase_add_test(t, open_dimensions);
 	tcase_add_test(t, constants_are_not_parameters);
+	tcase_add_test(t, masks_are_not_parameters);
 	tcase_add_test(t, dropout_masks);
 	tcase_add_test(t, transposed_weights_are_weights);
 	suite_add_tcase(s, t);
