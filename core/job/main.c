@@ -19,6 +19,7 @@
 #include "core/recipe/json_text.h"
 #include "core/recipe/recipe.h"
 
+#define FIGURE 48 /* characters of a number */
 #define TEXT_MAX ((size_t)1 << 20)
 #define CHECKPOINT_SECONDS 60
 
@@ -191,6 +192,16 @@ static double number_of(const json_t *o, const char *key)
 	return json_number_value(json_object_get(o, key));
 }
 
+/* What there is no number for (a loss that is none, no rows to validate with) is not 0. */
+static const char *figure(const json_t *o, const char *key, char out[FIGURE])
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (json_is_number(v))
+		(void)snprintf(out, FIGURE, "%.4f", json_number_value(v));
+	return json_is_number(v) ? out : "-";
+}
+
 static void line(struct shell *s, const char *text, bool stays)
 {
 	if (!s->tty) {
@@ -206,14 +217,14 @@ static void line(struct shell *s, const char *text, bool stays)
 static void show_metrics(struct shell *s, const json_t *o)
 {
 	const char *kind = json_string_value(json_object_get(o, "kind"));
-	char text[200];
+	char text[200], loss[FIGURE], trained[FIGURE], accuracy[FIGURE];
 
 	if (kind != NULL && strcmp(kind, "epoch") == 0)
-		(void)snprintf(text, sizeof text, "  epoch %.0f/%.0f  train loss %.4f  validation loss %.4f  accuracy %.4f  sparsity %.4f  %.2f s", number_of(o, "epoch"), number_of(o, "epochs"),
-		    number_of(o, "train_loss"), number_of(o, "validation_loss"), number_of(o, "validation_accuracy"), number_of(o, "sparsity"), number_of(o, "seconds"));
+		(void)snprintf(text, sizeof text, "  epoch %.0f/%.0f  train loss %s  validation loss %s  accuracy %s  sparsity %.4f  %.2f s", number_of(o, "epoch"), number_of(o, "epochs"),
+		    figure(o, "train_loss", trained), figure(o, "validation_loss", loss), figure(o, "validation_accuracy", accuracy), number_of(o, "sparsity"), number_of(o, "seconds"));
 	else
-		(void)snprintf(text, sizeof text, "  %s  validation loss %.4f  accuracy %.4f  sparsity %.4f", kind != NULL ? kind : "metrics", number_of(o, "validation_loss"),
-		    number_of(o, "validation_accuracy"), number_of(o, "sparsity"));
+		(void)snprintf(text, sizeof text, "  %s  validation loss %s  accuracy %s  sparsity %.4f", kind != NULL ? kind : "metrics", figure(o, "validation_loss", loss),
+		    figure(o, "validation_accuracy", accuracy), number_of(o, "sparsity"));
 	line(s, text, true);
 }
 

@@ -169,6 +169,14 @@ START_TEST(a_run_writes_its_three_files)
 }
 END_TEST
 
+START_TEST(what_there_is_no_number_for_is_not_zero)
+{
+	put("unvalidated.json", "{\"recipe\":{\"steps\":[{\"train\":{\"epochs\":1}}]},\"data\":{\"validation\":0}}");
+	ck_assert_msg(say(RUN("unvalidated.json", "--out o")) == 0, "%s", said);
+	ck_assert_msg(strstr(said, "validation loss -  accuracy -  sparsity") != NULL, "%s", said);
+}
+END_TEST
+
 /* Batches beyond the data cost no memory: activations for 65536 rows of this net would take a gigabyte. */
 START_TEST(a_batch_is_never_larger_than_the_data)
 {
@@ -262,6 +270,7 @@ int main(void)
 	tcase_add_loop_test(t, what_it_says, 0, (int)(sizeof table / sizeof table[0]));
 	tcase_add_test(t, what_is_packed_comes_back);
 	tcase_add_test(t, a_run_writes_its_three_files);
+	tcase_add_test(t, what_there_is_no_number_for_is_not_zero);
 	tcase_add_test(t, a_batch_is_never_larger_than_the_data);
 #ifndef PARE_SANITIZED
 	tcase_add_test(t, the_memory_limit_of_the_job_holds);
