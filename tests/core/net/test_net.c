@@ -541,7 +541,6 @@ START_TEST(constants_are_not_parameters)
 }
 END_TEST
 
-/* The mask of a row is the same however the batch is cut, changes with step, seed and node, and keeps the mean. */
 /* What is added to scores to shut positions out, of any size and by way of its first rows, is not trained. */
 START_TEST(masks_are_not_parameters)
 {
@@ -574,6 +573,7 @@ START_TEST(masks_are_not_parameters)
 }
 END_TEST
 
+/* The mask of a row is the same however the batch is cut, changes with step, seed and node, and keeps the mean. */
 START_TEST(dropout_masks)
 {
 	static const float ratio[] = {0.25f};
