@@ -336,11 +336,6 @@ int pare_net_n_shards(const struct pare_net *net)
 	return net->n_shards;
 }
 
-size_t pare_net_batch_bytes(const struct pare_net *net)
-{
-	return ((size_t)net->n_shards * net->shard_len + net->joint_len) * sizeof(float);
-}
-
 void pare_net_shard_rows(const struct pare_net *net, int64_t n, int s, int64_t *first, int64_t *count)
 {
 	int64_t rows = (n + net->n_shards - 1) / net->n_shards, begin = rows * s;

@@ -28,7 +28,7 @@ struct pare_net_options {
 	int n_threads;      /* = number of shards (but see above), 1 to 64 */
 	int64_t max_batch;  /* rows of the largest batch that will be run */
 	bool training;      /* reserve memory for gradients */
-	size_t most_bytes;  /* of batches (pare_net_batch_bytes): a net that takes more is PARE_E_LIMIT, and nothing was reserved; 0: no bound */
+	size_t most_bytes;  /* for max_batch rows: activations and, in training, their gradients, of all shards. More is PARE_E_LIMIT, before it is reserved; 0: no bound */
 	uint64_t seed;      /* for Dropout */
 	bool plain;         /* every value row-major, every node by itself, nothing prepared: slower, what tests compare with */
 };
@@ -99,9 +99,6 @@ PARE_MUST_USE enum pare_code pare_net_settle(struct pare_net *net, struct pare_m
 /* Multiply-accumulates of one row, over the whole net and for one node (0 for nodes without). */
 int64_t pare_net_macs(const struct pare_net *net);
 int64_t pare_net_node_macs(const struct pare_net *net, int32_t node);
-
-/* Bytes that the net reserves for a batch of max_batch rows: activations and, in training, their gradients, of all shards. */
-size_t pare_net_batch_bytes(const struct pare_net *net);
 
 int pare_net_n_shards(const struct pare_net *net);
 /* Rows [*first, *first + *count) of a batch of n rows, at most max_batch, belong to shard s; count may be 0. */
