@@ -39,7 +39,7 @@ static bool pays(const struct pare_net *net, const struct pare_product *p)
 {
 	int64_t rows = p->n_rows * net->n_shards;
 
-	return p->groups == 1 && p->n_out >= (int64_t)UNITS_LEAST * net->n_shards && p->n_out * p->n_in >= rows * (p->n_out + p->n_in);
+	return p->groups == 1 && p->n_out >= (int64_t)UNITS_LEAST * net->n_shards && 2 * p->n_out * p->n_in >= 3 * rows * (p->n_out + p->n_in);
 }
 
 /* Room for the rows of all shards; none where a shard's would not begin with a cache line. */

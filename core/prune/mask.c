@@ -10,6 +10,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/multiarch.h"
+#include "core/ops/kernels/elementwise.h"
 
 enum pare_code pare_mask_init(struct pare_mask *m, const struct pare_net *net, struct pare_err *err)
 {
@@ -56,13 +57,10 @@ void pare_prune_count(const struct pare_net *net, struct pare_sparsity_count *ou
 	out->n_zero = 0;
 	for (int p = 0; p < n_params; p++) {
 		const struct pare_param_info *info = pare_net_param(net, p);
-		int64_t n_zero = 0;
 
 		if (!info->prunable)
 			continue;
-		for (size_t i = 0; i < info->n_elems; i++)
-			n_zero += slab[info->offset + i] == 0.0f;
 		out->n_weights += (int64_t)info->n_elems;
-		out->n_zero += n_zero;
+		out->n_zero += (int64_t)pare_k_count_zeros(info->n_elems, slab + info->offset);
 	}
 }

@@ -22,6 +22,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/multiarch.h"
+#include "core/ops/kernels/elementwise.h"
 #include "core/prune/allocate.h"
 #include "core/prune/prune_priv.h"
 
@@ -93,16 +94,6 @@ size_t pare_prune_largest(const struct pare_round *r, int first, int end)
 	return most;
 }
 
-PARE_MULTIARCH
-static bool all_finite(const float *w, size_t n)
-{
-	uint32_t bad = 0;
-
-	for (size_t i = 0; i < n; i++)
-		bad |= (uint32_t)!(fabsf(w[i]) <= FLT_MAX);
-	return bad == 0;
-}
-
 /* A statistic that is not finite ranks nothing. */
 static enum pare_code check_stat(const struct pare_round *r, struct pare_err *err)
 {
@@ -110,7 +101,7 @@ static enum pare_code check_stat(const struct pare_round *r, struct pare_err *er
 	for (int p = 0; r->opt->stat != NULL && p < r->t->n; p++) {
 		const struct pare_param_info *info = r->t->info(r->t, p);
 
-		if (pare_prune_is_target(r->opt, info) && !all_finite(r->opt->stat + info->offset, info->n_elems))
+		if (pare_prune_is_target(r->opt, info) && !pare_k_finite(info->n_elems, r->opt->stat + info->offset))
 			return pare_err_set(err, PARE_E_NONFINITE, NULL, "what the data say of initializer \"%s\" (criterion %s) is not finite", info->name,
 			    r->opt->criterion->name);
 	}
@@ -182,7 +173,7 @@ static void look_for_nonfinite(struct pare_round *r, int p, size_t first, size_t
 {
 	float room[PARE_SCORE_BLOCK];
 
-	r->nonfinite |= !all_finite(r->t->weights(r->t, p, first, n, room), n);
+	r->nonfinite |= !pare_k_finite(n, r->t->weights(r->t, p, first, n, room));
 }
 
 static void tell_first(struct pare_round *r, int p, size_t first, size_t n)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/ops/kernels/elementwise.h"
 #include "core/train/step.h"
 #include "core/train/train.h"
 
@@ -62,11 +63,10 @@ static enum pare_code check_weights(const struct pare_run *run, struct pare_err 
 	for (int p = 0; p < pare_net_n_params(run->net); p++) {
 		const struct pare_param_info *info = pare_net_param(run->net, p);
 
-		for (size_t i = 0; i < info->n_elems; i++)
-			if (!isfinite(slab[info->offset + i]))
-				return pare_err_set(err, PARE_E_DIVERGED, NULL,
-				    "initializer \"%s\" holds NaN or infinity after epoch %d: a smaller lr (now %g) may help",
-				    info->name, run->epoch + 1, run->opt->optimizer_args.lr);
+		if (!pare_k_finite(info->n_elems, slab + info->offset))
+			return pare_err_set(err, PARE_E_DIVERGED, NULL,
+			    "initializer \"%s\" holds NaN or infinity after epoch %d: a smaller lr (now %g) may help",
+			    info->name, run->epoch + 1, run->opt->optimizer_args.lr);
 	}
 	return PARE_OK;
 }

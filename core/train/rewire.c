@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#include "core/ops/kernels/elementwise.h"
+
 #define PI 3.141592653589793
 
 double pare_rewire_share(const struct pare_rewire *r, int64_t step, int64_t n_steps)
@@ -84,15 +86,6 @@ static void settle(const struct exchange *x, size_t offset, float *const state[2
 	}
 }
 
-static bool is_finite(const float *g, size_t n)
-{
-	float bad = 0;
-
-	for (size_t i = 0; i < n; i++)
-		bad += g[i] * 0.0f;
-	return bad == 0.0f;
-}
-
 bool pare_rewire(struct pare_net *net, struct pare_mask *mask, double share, const float *grad, float *const state[2], float *scratch)
 {
 	float *slab = pare_net_slab(net);
@@ -109,7 +102,7 @@ bool pare_rewire(struct pare_net *net, struct pare_mask *mask, double share, con
 		k = (size_t)(share * (double)n_kept);
 		if (n_kept == x.n || k == 0)
 			continue;
-		if (!is_finite(x.g, x.n))
+		if (!pare_k_finite(x.n, x.g))
 			return false;
 		let_go(&x, k);
 		let_come(&x, k);

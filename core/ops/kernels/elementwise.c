@@ -4,6 +4,7 @@
  * reordering, so the order is written down here and is the same on every machine. */
 #include "core/ops/kernels/elementwise.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -97,6 +98,35 @@ PARE_MULTIARCH float pare_k_dot(size_t n, const float *a, const float *b)
 	for (sum = lanes_sum(lane); i < n; i++)
 		sum += (double)a[i] * (double)b[i];
 	return (float)sum;
+}
+
+PARE_MULTIARCH bool pare_k_finite(size_t n, const float *a)
+{
+	uint32_t bad = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bad |= (uint32_t)!(fabsf(a[i]) <= FLT_MAX);
+	return bad == 0;
+}
+
+#define COUNTED ((size_t)1 << 20) /* at a time, in lanes as wide as a float */
+
+PARE_MULTIARCH static uint32_t count_some(size_t n, const float *a)
+{
+	uint32_t zeros = 0;
+
+	for (size_t i = 0; i < n; i++)
+		zeros += a[i] == 0.0f;
+	return zeros;
+}
+
+size_t pare_k_count_zeros(size_t n, const float *a)
+{
+	size_t zeros = 0;
+
+	for (size_t i = 0; i < n; i += COUNTED)
+		zeros += count_some(n - i < COUNTED ? n - i : COUNTED, a + i);
+	return zeros;
 }
 
 PARE_MULTIARCH void pare_k_col_sum(size_t rows, size_t cols, const float *x, float scale, bool acc, float *out)

@@ -19,6 +19,9 @@ void pare_k_acc_scaled(size_t n, const float *a, float s, float *out);
 /* Sums, in 16 interleaved float lanes that are added up in double. */
 float pare_k_sum(size_t n, const float *a);
 float pare_k_dot(size_t n, const float *a, const float *b);
+/* No NaN and no infinity; true for none. */
+bool pare_k_finite(size_t n, const float *a);
+size_t pare_k_count_zeros(size_t n, const float *a);
 /* out[cols] (+)= scale * column sums of x[rows, cols]; out is not x */
 void pare_k_col_sum(size_t rows, size_t cols, const float *x, float scale, bool acc, float *out);
 /* out[rows, cols]: every row is scale * row[cols] */

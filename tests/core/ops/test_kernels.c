@@ -166,6 +166,27 @@ START_TEST(sums)
 }
 END_TEST
 
+START_TEST(finite_and_zeros)
+{
+	static const float bad_table[] = {NAN, INFINITY, -INFINITY};
+
+	for (size_t n = 0; n < 70; n++) {
+		nc_fill(a, n, n);
+		for (size_t i = 0; i < n; i += 3)
+			a[i] = i % 2 == 0 ? 0.0f : -0.0f;
+		ck_assert(pare_k_finite(n, a));
+		ck_assert_uint_eq(pare_k_count_zeros(n, a), (n + 2) / 3);
+		for (size_t i = 0; i < n; i++) {
+			float was = a[i];
+
+			a[i] = bad_table[i % 3];
+			ck_assert(!pare_k_finite(n, a));
+			a[i] = was;
+		}
+	}
+}
+END_TEST
+
 START_TEST(column_sums)
 {
 	for (size_t cols = 1; cols < 40; cols++)
@@ -238,6 +259,7 @@ int main(void)
 	tcase_add_test(t, the_whole_range);
 	tcase_add_test(t, gelu_and_its_slope);
 	tcase_add_test(t, sums);
+	tcase_add_test(t, finite_and_zeros);
 	tcase_add_test(t, column_sums);
 	tcase_add_test(t, gemm_is_the_product);
 	tcase_add_test(t, softmax_of_extremes);
