@@ -476,8 +476,8 @@ static enum pare_code infer_node(struct pare_net *net, struct pare_net_node *n, 
 	struct pare_shape *shapes = pare_arena_array(&net->arena, n_in + n_out, sizeof *shapes);
 	int *dtypes = pare_arena_array(&net->arena, n_in + n_out, sizeof *dtypes);
 	struct pare_known *known = pare_arena_array(&net->arena, n_in + n_out, sizeof *known);
-	struct pare_infer c = {.node = n->node, .where = n->where, .args = n->args, .arena = &net->arena, .fixed_batch = net->fixed_batch, .training = net->opt.training,
-	    .n_in = n->node->n_in, .n_out = n->node->n_out};
+	struct pare_infer c = {.node = n->node, .where = n->where, .args = n->args, .arena = &net->arena, .fixed_batch = net->fixed_batch,
+	    .training = net->opt.training, .max_batch = net->opt.max_batch, .n_in = n->node->n_in, .n_out = n->node->n_out};
 	enum pare_code code;
 
 	if (shapes == NULL || dtypes == NULL || known == NULL)

@@ -81,6 +81,7 @@ static enum pare_code conv_infer(const struct pare_infer *c, struct pare_err *er
 	if (code != PARE_OK)
 		return code;
 	a->conv.groups = a->group;
+	a->conv.most = c->max_batch;
 	a->conv.in_channels = x->dims[1];
 	a->conv.out_channels = w->dims[0];
 	y.dims[1] = w->dims[0];
@@ -414,6 +415,7 @@ static enum pare_code transpose_infer(const struct pare_infer *c, struct pare_er
 	if (code != PARE_OK)
 		return code;
 	a->conv.groups = a->group;
+	a->conv.most = c->max_batch;
 	a->conv.in_channels = w->dims[1] * a->group;
 	a->conv.out_channels = x->dims[1];
 	y.dims[1] = a->conv.in_channels;

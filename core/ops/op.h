@@ -72,7 +72,8 @@ struct pare_infer {
 	void *args;        /* parsed attributes; infer may fill further members */
 	struct pare_arena *arena;
 	int64_t fixed_batch; /* the batch size that the file states, PARE_DIM_UNKNOWN if it states none */
-	bool training; /* of a net that trains */
+	bool training;     /* of a net that trains */
+	int64_t max_batch; /* rows at a time that the net is planned for */
 	int n_in, n_out;
 	/* by position; in[i].n_dims is -1 for an input that is left out */
 	const struct pare_shape *in;

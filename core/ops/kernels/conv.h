@@ -13,6 +13,7 @@
 struct pare_conv {
 	struct pare_window w;
 	int64_t groups, in_channels, out_channels;
+	int64_t most; /* images at a time; 0: any number */
 };
 
 /* Floats that any of the functions needs for up to n images. */
