@@ -169,7 +169,7 @@ static void score_obs(const struct pare_score_input *in, float *out)
 }
 
 const struct pare_criterion pare_criterion_table[] = {
-    {.name = "magnitude", .thresholds = true, .score = score_magnitude},
+    {.name = "magnitude", .thresholds = true, .size = true, .score = score_magnitude},
     {.name = "random", .thresholds = false, .score = score_random},
     {.name = "lamp", .thresholds = true, .score_tensor = score_lamp},
     {.name = "gradient", .stat = PARE_STAT_GRAD, .thresholds = true, .score = score_gradient},

@@ -272,6 +272,16 @@ void pare_prune_scores(const struct pare_round *r, int p, size_t first, size_t n
 		score[i] = keep[i] != 0 ? score[i] : -INFINITY;
 }
 
+/* The same where they stand, if the weights are as good: *bits of them are the scores. Else in room. */
+static const float *scores_at(const struct pare_round *r, int p, size_t first, size_t n, float *room, uint32_t *bits)
+{
+	*bits = r->opt->criterion->size && !r->t->any ? PARE_SCORE_SIZE : PARE_SCORE_ALL;
+	if (*bits == PARE_SCORE_SIZE)
+		return r->t->weights(r->t, p, first, n, room);
+	pare_prune_scores(r, p, first, n, room);
+	return room;
+}
+
 PARE_MULTIARCH
 static size_t count_masked(const float *score, size_t n)
 {
@@ -301,37 +311,44 @@ static void count_second(struct pare_round *r, int p, size_t first, size_t n)
 
 static void set_aside(struct pare_round *r, int p, size_t first, size_t n)
 {
-	float score[PARE_SCORE_BLOCK];
+	float room[PARE_SCORE_BLOCK];
+	uint32_t bits;
+	const float *score = scores_at(r, p, first, n, room, &bits);
 
-	pare_prune_scores(r, p, first, n, score);
 	r->n_masked += r->t->any ? count_masked(score, n) : 0;
-	pare_bracket_add(&r->bracket, score, n);
+	pare_bracket_add(&r->bracket, score, bits, n);
 	if (r->unchecked)
 		look_for_nonfinite(r, p, first, n);
 }
 
 PARE_MULTIARCH
-static size_t keep_above(size_t n, float t, const float *restrict score, uint8_t *restrict keep)
+static size_t keep_above(size_t n, float t, const float *restrict x, uint32_t bits, uint8_t *restrict keep)
 {
 	uint32_t n_equal = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		keep[i] = score[i] >= t;
-		n_equal += score[i] == t;
+	for (size_t at = 0, end; at < n; at = end) {
+		end = n - at < PARE_SCORE_PIECE ? n : at + PARE_SCORE_PIECE;
+		pare_score_ask(x + at);
+		for (size_t i = at; i < end; i++) {
+			float score = pare_score_of(x[i], bits);
+
+			keep[i] = score >= t;
+			n_equal += score == t;
+		}
 	}
 	return n_equal;
 }
 
 static void drop(struct pare_round *r, int p, size_t first, size_t n)
 {
-	float score[PARE_SCORE_BLOCK];
+	float room[PARE_SCORE_BLOCK];
 	uint8_t keep[PARE_SCORE_BLOCK];
-	size_t n_equal;
+	uint32_t bits;
+	const float *x = scores_at(r, p, first, n, room, &bits);
+	size_t n_equal = keep_above(n, r->limit, x, bits, keep);
 
-	pare_prune_scores(r, p, first, n, score);
-	n_equal = keep_above(n, r->limit, score, keep);
 	for (size_t i = 0; i < n && n_equal > 0 && r->n_ties > 0; i++) {
-		bool tie = score[i] == r->limit;
+		bool tie = pare_score_of(x[i], bits) == r->limit;
 
 		keep[i] = keep[i] && !tie;
 		n_equal -= tie;

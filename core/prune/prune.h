@@ -87,6 +87,7 @@ struct pare_criterion {
 	const char *name;
 	enum pare_stat stat;
 	bool thresholds; /* a threshold on the score means something to a user (|w| < t); random has none */
+	bool size;       /* the score is |w|, and need not be written down to be compared */
 	void (*score)(const struct pare_score_input *in, float *out); /* out[n] */
 	/* Instead of score, where a weight's score depends on its whole tensor: out[param->n_elems] at once, first is 0. Such scores are kept while the round runs, four bytes a weight. */
 	PARE_MUST_USE enum pare_code (*score_tensor)(const struct pare_score_input *in, float *out, struct pare_err *err);

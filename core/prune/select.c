@@ -104,8 +104,9 @@ float pare_radix_value(struct pare_radix *r, size_t *out_below)
 
 bool pare_bracket_set(struct pare_bracket *b, const float *sample, size_t n, size_t k, size_t n_all)
 {
-	/* eight times the deviation of the rank of the median */
-	size_t at = (size_t)((double)k / (double)n_all * (double)n), apart = (size_t)(4.0 * sqrt((double)n));
+	double share = (double)k / (double)n_all;
+	/* eight times the deviation of how many of the sample are less, and some more where it is next to nothing */
+	size_t at = (size_t)(share * (double)n), apart = (size_t)(8.0 * sqrt((double)n * share * (1 - share))) + 64;
 
 	b->lo = at > apart ? pare_select_kth(sample, n, at - apart) : -FLT_MAX;
 	b->hi = at + apart < n ? pare_select_kth(sample, n, at + apart) : INFINITY;
@@ -133,36 +134,42 @@ void pare_bracket_join(struct pare_bracket *b, const struct pare_bracket *part)
 
 /* Which are from lo to hi, 1 or 0; returns how many are less. */
 PARE_MULTIARCH
-static size_t classify(size_t n, const float *restrict score, float lo, float hi, uint8_t *restrict in)
+static size_t classify(size_t n, const float *restrict x, uint32_t bits, float lo, float hi, uint8_t *restrict in)
 {
 	uint32_t less = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		less += score[i] < lo;
-		in[i] = (score[i] >= lo) & (score[i] <= hi);
+	for (size_t at = 0, end; at < n; at = end) {
+		end = n - at < PARE_SCORE_PIECE ? n : at + PARE_SCORE_PIECE;
+		pare_score_ask(x + at);
+		for (size_t i = at; i < end; i++) {
+			float score = pare_score_of(x[i], bits);
+
+			less += score < lo;
+			in[i] = (score >= lo) & (score <= hi);
+		}
 	}
 	return less;
 }
 
-static void set_aside(struct pare_bracket *b, const float *score, const uint8_t *in, size_t n)
+static void set_aside(struct pare_bracket *b, const float *x, uint32_t bits, const uint8_t *in, size_t n)
 {
 	const uint8_t *end = in + n;
 
 	for (const uint8_t *p = in; (p = memchr(p, 1, (size_t)(end - p))) != NULL; p++) {
 		if (b->n_in < b->room)
-			b->in[b->n_in] = score[p - in];
+			b->in[b->n_in] = pare_score_of(x[p - in], bits);
 		b->n_in++;
 	}
 }
 
-void pare_bracket_add(struct pare_bracket *b, const float *scores, size_t n)
+void pare_bracket_add(struct pare_bracket *b, const float *x, uint32_t bits, size_t n)
 {
 	uint8_t in[BLOCK];
 
 	for (size_t at = 0, m; at < n; at += m) {
 		m = n - at < BLOCK ? n - at : BLOCK;
-		b->n_below += classify(m, scores + at, b->lo, b->hi, in);
-		set_aside(b, scores + at, in, m);
+		b->n_below += classify(m, x + at, bits, b->lo, b->hi, in);
+		set_aside(b, x + at, bits, in, m);
 	}
 }
 

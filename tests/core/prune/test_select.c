@@ -82,7 +82,7 @@ static bool by_sample(const float *x, const float *sorted, size_t n, size_t k, c
 
 	for (size_t at = 0, m; at < n && found; at += m) {
 		m = n - at < 3001 ? n - at : 3001;
-		pare_bracket_add(&b, x + at, m);
+		pare_bracket_add(&b, x + at, PARE_SCORE_ALL, m);
 	}
 	found = found && pare_bracket_value(&b, k, &value, &below);
 	while (want > 0 && !(sorted[want - 1] < sorted[k]))
