@@ -129,25 +129,31 @@ size_t pare_k_count_zeros(size_t n, const float *a)
 	return zeros;
 }
 
-PARE_MULTIARCH void pare_k_col_sum(size_t rows, size_t cols, const float *x, float scale, bool acc, float *out)
+#define SUM_COLS ((size_t)1024) /* whose sums stay in the first cache */
+
+/* sum[cols] += column sums of rows that are `apart` floats apart, one row after the other: they come as they stand in memory. */
+PARE_MULTIARCH static void add_rows(size_t rows, size_t cols, const float *restrict x, size_t apart, float *restrict sum)
 {
-	size_t j;
+	size_t i = 0;
 
-	for (j = 0; j + LANES <= cols; j += LANES) {
-		float sum[LANES] = {0};
+	for (; i + 4 <= rows; i += 4, x += 4 * apart)
+		for (size_t j = 0; j < cols; j++)
+			sum[j] = sum[j] + x[j] + x[apart + j] + x[2 * apart + j] + x[3 * apart + j];
+	for (; i < rows; i++, x += apart)
+		for (size_t j = 0; j < cols; j++)
+			sum[j] += x[j];
+}
 
-		for (size_t i = 0; i < rows; i++)
-			for (size_t l = 0; l < LANES; l++)
-				sum[l] += x[i * cols + j + l];
-		for (size_t l = 0; l < LANES; l++)
-			out[j + l] = (acc ? out[j + l] : 0.0f) + scale * sum[l];
-	}
-	for (; j < cols; j++) {
-		float sum = 0;
+void pare_k_col_sum(size_t rows, size_t cols, const float *x, float scale, bool acc, float *out)
+{
+	for (size_t at = 0; at < cols; at += SUM_COLS) {
+		size_t n = cols - at < SUM_COLS ? cols - at : SUM_COLS;
+		float sum[SUM_COLS];
 
-		for (size_t i = 0; i < rows; i++)
-			sum += x[i * cols + j];
-		out[j] = (acc ? out[j] : 0.0f) + scale * sum;
+		memset(sum, 0, n * sizeof *sum);
+		add_rows(rows, n, x + at, cols, sum);
+		for (size_t j = 0; j < n; j++)
+			out[at + j] = (acc ? out[at + j] : 0.0f) + scale * sum[j];
 	}
 }
 
