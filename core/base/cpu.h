@@ -2,6 +2,8 @@
 #ifndef PARE_BASE_CPU_H
 #define PARE_BASE_CPU_H
 
+#define PARE_THREADS_MAX 64 /* of a job, and of a net */
+
 /* "OPENBLAS_CORETYPE=…" for the environment of a process that links OpenBLAS, or NULL where OpenBLAS may choose. The string is static. */
 const char *pare_cpu_blas(void);
 

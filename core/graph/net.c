@@ -4,13 +4,13 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/base/cpu.h"
 #include "core/base/num.h"
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_priv.h"
 #include "core/ops/kernels/gemm.h"
 
 #define ARENA_CAP ((size_t)1 << 30) /* the plan itself, not the tensors: some KiB per node and shard */
-#define MAX_THREADS 64
 
 static enum pare_code load_params(struct pare_net *net, struct pare_err *err)
 {
@@ -104,8 +104,8 @@ enum pare_code pare_net_new(const struct pare_model *m, const struct pare_net_op
 	struct pare_net *net;
 	enum pare_code code;
 
-	if (opt->n_threads < 1 || opt->n_threads > MAX_THREADS)
-		return pare_err_set(err, PARE_E_INVALID, NULL, "%d threads; 1 to %d are possible", opt->n_threads, MAX_THREADS);
+	if (opt->n_threads < 1 || opt->n_threads > PARE_THREADS_MAX)
+		return pare_err_set(err, PARE_E_INVALID, NULL, "%d threads; 1 to %d are possible", opt->n_threads, PARE_THREADS_MAX);
 	if (opt->max_batch < 1 || opt->max_batch > INT32_MAX)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "a batch of %lld rows; it must be at least 1", (long long)opt->max_batch);
 	pare_gemm_init();

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/job/job.h"
@@ -513,7 +514,7 @@ static int set_option(struct shell *s, const char *name, const char *value)
 		return 0;
 	}
 	if (strcmp(name, "--threads") == 0) {
-		if (!pare_parse_i64(value, strlen(value), 1, 64, &n))
+		if (!pare_parse_i64(value, strlen(value), 1, PARE_THREADS_MAX, &n))
 			return misuse("--threads must be a whole number from 1 to 64, not", value);
 		s->threads = (int)n;
 		return 0;

@@ -8,9 +8,11 @@
  * Bounds are what the engine can honour, not what is wise: an lr of 50 is allowed, it diverges, and the job says so.
  * A parameter without default that is not required is absent unless given; its doc line says what absence means. */
 #include "core/recipe/catalog.h"
-#include "core/recipe/trial.h"
 
 #include <string.h>
+
+#include "core/base/cpu.h"
+#include "core/recipe/trial.h"
 
 #define MAX_INT 9007199254740992.0 /* 2^53: every integer up to here is exact in a double */
 
@@ -60,7 +62,7 @@ static const struct pare_param job_params[] = {
     {.name = "params", .type = PARE_PARAM_PARAMS, .doc = "Values for the parameters of a named recipe; those left out keep the recipe's defaults"},
     RECORD,
     {INTEGER("seed", 0, MAX_INT, "Names every random stream of the job: splits, shuffling, dropout, random scores")},
-    {INTEGER("threads", 1, 64, "Threads, each on a shard of every batch; part of what makes a result repeatable")},
+    {INTEGER("threads", 1, PARE_THREADS_MAX, "Threads, each on a shard of every batch; part of what makes a result repeatable")},
     {.name = "data", .type = PARE_PARAM_OBJECT, .object = "data", .def_text = "{}", .doc = "How the data set is split and normalised"},
     {.name = "sweep", .type = PARE_PARAM_OBJECT, .object = "sweep", .doc = "Variants of this job that are tried first, each by itself; the best one is then run; absent: none"},
     {.name = "trial", .type = PARE_PARAM_OBJECT, .object = "trial", .doc = "One run of the sweep, as a job of its own, which delivers its figures and nothing else; the server writes it into the jobs that it makes of a sweep; absent: all of them"},

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "core/recipe/json_text.h"
 #include "core/recipe/protocol.h"
@@ -372,7 +373,7 @@ static enum pare_code read_start(struct pare_arena *a, const json_t *o, struct p
 	if (code != PARE_OK)
 		return code;
 	if (json_object_size(limits) != 3 || !int_of(limits, "memory_bytes", 0, INT64_MAX, &m->memory_bytes) || !int_of(limits, "cpu_seconds", 0, INT64_MAX, &m->cpu_seconds) ||
-	    !int_of(limits, "threads", 0, 64, &m->threads))
+	    !int_of(limits, "threads", 0, PARE_THREADS_MAX, &m->threads))
 		return bad(err, "limits must have memory_bytes, cpu_seconds and threads");
 	if (!int_of(o, "checkpoint_ms", 0, INT64_C(1) << 40, &m->checkpoint_ms))
 		return bad(err, "checkpoint_ms must be a number of milliseconds");
