@@ -91,6 +91,8 @@ float *pare_net_slab(struct pare_net *net);
 PARE_MUST_USE enum pare_code pare_net_promise_zeros(struct pare_net *net, const uint8_t *keep, struct pare_err *err);
 void pare_net_promise_nothing(struct pare_net *net);
 int pare_net_n_sparse(const struct pare_net *net); /* tensors for which it pays at present */
+/* Where parameter p, a matrix, may be other than 0 until the next promise; everywhere else its gradient is 0. NULL: anywhere. */
+const struct pare_sparse *pare_net_structure(const struct pare_net *net, int p);
 /* Copies the slab's tensors back into the model (pare_model_set_init_f32 for each that changed). */
 PARE_MUST_USE enum pare_code pare_net_store(const struct pare_net *net, struct pare_model *m, struct pare_err *err);
 /* The same, and back: parameters that the file holds in 16 bits are rounded to what it can hold, so that the net computes what the file does. */

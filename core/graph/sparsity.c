@@ -146,6 +146,11 @@ void pare_net_promise_nothing(struct pare_net *net)
 	bind_all(net);
 }
 
+const struct pare_sparse *pare_net_structure(const struct pare_net *net, int p)
+{
+	return net->sparse != NULL && net->sparse[p].row_start != NULL ? &net->sparse[p] : NULL;
+}
+
 int pare_net_n_sparse(const struct pare_net *net)
 {
 	int n = 0;

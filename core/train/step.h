@@ -7,7 +7,8 @@
 #include "core/train/prefetch.h"
 #include "core/train/train.h"
 
-struct pare_segment { /* a piece of the slab inside one thread's slice */
+struct pare_segment { /* a piece of the slab inside one thread's slice, of one parameter */
+	int param;
 	size_t begin, end;
 	bool prunable; /* penalties, weight decay and clip_weights apply */
 };
