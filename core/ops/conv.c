@@ -12,8 +12,7 @@
  * norm by fixed statistics goes into the weights, and a sum and a clamp are done before a result is written.
  *
  * Ties. Without groups the input channels contract and the output channels are w's other axis. Groups must stay equally
- * large, which leaves two ways: whole groups go (always so where a group has one input channel, "depthwise"), or the same
- * channel of every group. The way that has more to choose from is taken. Spatial axes mix. */
+ * large, which leaves two ways: whole groups go, or the same channel of every group. Spatial axes mix. */
 #include <math.h>
 #include <string.h>
 
@@ -240,30 +239,23 @@ static void tie(struct pare_ties *t, enum pare_tie_kind kind, int a, int a_axis,
 	pare_tie_add(t, (struct pare_tie){.kind = kind, .a = a, .a_axis = a_axis, .b = b, .b_axis = b_axis});
 }
 
-/* Input and output go group by group. */
-static void blocks(struct pare_ties *t, int64_t n, int64_t x_len, int64_t y_len)
-{
-	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_BLOCKS, .a = 0, .a_axis = 1, .b = PARE_OUT(0), .b_axis = 1, .n = n, .a_inner = x_len, .b_inner = y_len});
-}
-
 /* The axis of w that counts across groups goes with the operand it counts for, channel by channel; the other one counts
- * within a group. */
+ * within a group. Groups of one channel ("depthwise") have only one way. */
 static void group_ties(const struct pare_node_view *v, struct pare_ties *t, int in_axis, int out_axis)
 {
 	const struct pare_conv *c = &((const struct conv_args *)v->args)->conv;
 	int64_t x_len = v->in[0]->dims[1] / c->groups, y_len = v->out[0]->dims[1] / c->groups;
-	bool forward = out_axis == 0;
-	int within = forward ? in_axis : out_axis, operand = forward ? 0 : PARE_OUT(0);
+	bool forward = out_axis == 0, depthwise = x_len == 1 && y_len == 1;
+	int within = forward ? in_axis : out_axis, counted = forward ? 0 : PARE_OUT(0), across = forward ? PARE_OUT(0) : 0;
 
-	tie(t, PARE_TIE_SAME, 1, 0, forward ? PARE_OUT(0) : 0, 1);
-	if (c->groups >= x_len) {
-		blocks(t, c->groups, x_len, y_len);
-		tie(t, PARE_TIE_OPAQUE, 1, within, 1, within);
+	tie(t, PARE_TIE_SAME, 1, 0, across, 1);
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_BLOCKS, .a = 0, .a_axis = 1, .b = PARE_OUT(0), .b_axis = 1, .n = c->groups, .a_inner = x_len, .b_inner = y_len,
+	    .way = depthwise ? 0 : 1});
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_OPAQUE, .a = 1, .a_axis = within, .b = 1, .b_axis = within, .way = depthwise ? 0 : 1});
+	if (depthwise)
 		return;
-	}
-	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SPREAD, .a = 1, .a_axis = within, .b = operand, .b_axis = 1, .outer = c->groups, .inner = 1});
-	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_BLOCKS, .a = forward ? PARE_OUT(0) : 0, .a_axis = 1, .b = forward ? PARE_OUT(0) : 0, .b_axis = 1,
-	    .n = forward ? y_len : x_len, .a_inner = 1, .b_inner = 1});
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_SPREAD, .a = 1, .a_axis = within, .b = counted, .b_axis = 1, .outer = c->groups, .inner = 1, .way = 2});
+	pare_tie_add(t, (struct pare_tie){.kind = PARE_TIE_BLOCKS, .a = across, .a_axis = 1, .b = across, .b_axis = 1, .n = forward ? y_len : x_len, .a_inner = 1, .b_inner = 1, .way = 2});
 }
 
 /* in_axis, out_axis: of w, for the operator's input and output channels where there are no groups. */

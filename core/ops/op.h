@@ -155,6 +155,7 @@ static inline int pare_run_axis(const struct pare_run *r, int axis, int n_dims)
  *   PART      index i of a is index offset + i of b; what else b has is not tied by it (concat, slice)
  *   BLOCKS    index i of a and index j of b go together when i / a_inner % n = j / b_inner % n (groups); a may be b
  *   OPAQUE    some reordering that no tie describes: nothing of a and b can go
+ * Ties with way 1 and those with way 2 are two ways to take something out of the node, of which one holds: whichever leaves more to go.
  * Axes count from 0. */
 enum pare_tie_kind { PARE_TIE_SAME, PARE_TIE_CONTRACT, PARE_TIE_MIX, PARE_TIE_SPREAD, PARE_TIE_OPAQUE, PARE_TIE_PART, PARE_TIE_BLOCKS };
 #define PARE_OUT(k) (64 + (k))
@@ -164,6 +165,7 @@ struct pare_tie {
 	int b, b_axis;
 	int64_t outer, inner; /* SPREAD */
 	int one_of; /* SPREAD */
+	int way;
 	bool ends;  /* SPREAD: what a and b have besides are other axes, so it holds only as long as a and b are as long as they are */
 	int64_t offset;              /* PART */
 	int64_t n, a_inner, b_inner; /* BLOCKS */

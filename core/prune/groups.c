@@ -1,4 +1,4 @@
-/* Slices, and the equivalence that ties make of them: union-find over plain numbers.
+/* Slices, and the equivalence that ties make of them: union-find over plain numbers (core/prune/slices.c).
  *
  * Every relation that removal has to respect is symmetric (if channel i of a sum goes, so does channel i of each term, and
  * the other way round), so the least set that contains a slice and can go is its class. Keeping the index of each axis
@@ -11,7 +11,10 @@
  * behind a convolution: height and width); if more than one is still free, the granularity decides, and the choice is
  * carried along: an axis that is joined with a chosen one is chosen wherever it is folded again, so that the three projections
  * of an attention block, or both sides of a channel shuffle, agree. There may be as many folds as nodes, so one is looked at again only when
- * something of its axes was pinned or chosen: classes know their members, in rings, and axes the folds that read them. */
+ * something of its axes was pinned or chosen: classes know their members, in rings, and axes the folds that read them.
+ *
+ * Ways of a node (groups of a convolution, or a channel of each group) wait longer, until folds have said what their axes are: [heads, width] before
+ * a convolution says more of them than their lengths do. Each way is tried on the classes of its own axes, and the one that leaves more units is taken. */
 #include "core/prune/groups.h"
 
 #include <math.h>
@@ -21,80 +24,6 @@
 #include "core/graph/graph_priv.h"
 #include "core/graph/net_view.h"
 #include "core/prune/groups_priv.h"
-
-#define MAX_SLICES ((uint32_t)1 << 27)
-
-/* --- slices */
-
-static enum pare_code number_value(const struct pare_net *net, struct pare_slices *s, int32_t value, struct pare_err *err)
-{
-	const struct pare_shape *shape = pare_net_shape_of(net, value);
-
-	if (shape == NULL)
-		return PARE_OK;
-	for (int i = 0; i < shape->n_dims; i++) {
-		size_t at = (size_t)value * PARE_MAX_DIMS + (size_t)i;
-
-		if (((shape->batch & PARE_BIT(i)) && shape->dims[i] == 1) || shape->dims[i] == 0 || s->base[at] != PARE_NO_SLICE)
-			continue;
-		if (shape->dims[i] > MAX_SLICES - s->n)
-			return pare_err_set(err, PARE_E_LIMIT, NULL, "the tensors have more than %u indices along all axes together", (unsigned)MAX_SLICES);
-		s->base[at] = s->n;
-		s->order[s->n_axes++] = (uint32_t)at;
-		s->len[at] = (uint32_t)shape->dims[i];
-		s->n += (uint32_t)shape->dims[i];
-	}
-	return PARE_OK;
-}
-
-enum pare_code pare_slices_init(struct pare_slices *s, const struct pare_net *net, const struct pare_graph *g, struct pare_err *err)
-{
-	size_t n = (size_t)g->n_values * PARE_MAX_DIMS;
-	enum pare_code code = PARE_OK;
-
-	*s = (struct pare_slices){.n_values = g->n_values, .base = pare_calloc(n + 1, sizeof *s->base), .len = pare_calloc(n + 1, sizeof *s->len),
-	    .order = pare_calloc(n + 1, sizeof *s->order)};
-	if (s->base == NULL || s->len == NULL || s->order == NULL)
-		return pare_err_nomem(err, n * sizeof *s->base);
-	memset(s->base, 0xff, n * sizeof *s->base);
-	for (int i = 0; i < g->n_inputs && code == PARE_OK; i++)
-		code = number_value(net, s, g->inputs[i], err);
-	for (int i = 0; i < pare_net_n_steps(net); i++) {
-		struct pare_net_step step;
-
-		pare_net_step_at(net, i, &step);
-		for (int k = 0; k < step.node->n_in + step.node->n_out && code == PARE_OK; k++)
-			code = number_value(net, s, k < step.node->n_in ? step.node->in[k] : step.node->out[k - step.node->n_in], err);
-	}
-	for (int i = 0; i < g->n_outputs && code == PARE_OK; i++)
-		code = number_value(net, s, g->outputs[i], err);
-	return code;
-}
-
-void pare_slices_done(struct pare_slices *s)
-{
-	pare_free(s->base);
-	pare_free(s->len);
-	pare_free(s->order);
-	s->base = s->len = s->order = NULL;
-}
-
-int64_t pare_slice_find(const struct pare_slices *s, uint32_t slice, int32_t *value, int *axis)
-{
-	uint32_t low = 0, high = s->n_axes;
-
-	while (high - low > 1) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (s->base[s->order[mid]] <= slice)
-			low = mid;
-		else
-			high = mid;
-	}
-	*value = (int32_t)(s->order[low] / PARE_MAX_DIMS);
-	*axis = (int)(s->order[low] % PARE_MAX_DIMS);
-	return (int64_t)(slice - s->base[s->order[low]]);
-}
 
 /* --- the equivalence */
 
@@ -201,18 +130,30 @@ static void pin_axis(struct pare_joiner *j, struct axis a, enum pare_pin why, in
 		pin(j, a.base + i, why, by);
 }
 
-static void join_spread(struct pare_joiner *j, struct axis a, struct axis b, int64_t inner)
-{
-	for (uint32_t i = 0; i < b.len; i++)
-		join(j, a.base + (uint32_t)(i / (uint64_t)inner % a.len), b.base + i);
-}
+typedef void join_fn(struct pare_joiner *j, uint32_t a, uint32_t b);
 
-static void join_blocks(struct pare_joiner *j, struct axis a, struct axis b, const struct pare_tie *t)
+static void join_blocks(struct pare_joiner *j, struct axis a, struct axis b, const struct pare_tie *t, join_fn *how)
 {
 	for (uint32_t i = 0; i < a.len; i++)
-		join(j, a.base + (uint32_t)((uint64_t)(i / t->a_inner % t->n) * (uint64_t)t->a_inner), a.base + i);
+		how(j, a.base + (uint32_t)((uint64_t)(i / t->a_inner % t->n) * (uint64_t)t->a_inner), a.base + i);
 	for (uint32_t i = 0; i < b.len; i++)
-		join(j, a.base + (uint32_t)((uint64_t)(i / t->b_inner % t->n) * (uint64_t)t->a_inner), b.base + i);
+		how(j, a.base + (uint32_t)((uint64_t)(i / t->b_inner % t->n) * (uint64_t)t->a_inner), b.base + i);
+}
+
+static void join_axes(struct pare_joiner *j, struct axis a, struct axis b, const struct pare_tie *t, join_fn *how)
+{
+	switch (t->kind) {
+	case PARE_TIE_SPREAD:
+		for (uint32_t i = 0; i < b.len; i++)
+			how(j, a.base + (uint32_t)(i / (uint64_t)t->inner % a.len), b.base + i);
+		break;
+	case PARE_TIE_BLOCKS:
+		join_blocks(j, a, b, t, how);
+		break;
+	default:
+		for (uint32_t i = 0; i < a.len; i++)
+			how(j, a.base + i, b.base + i + (uint32_t)t->offset);
+	}
 }
 
 static bool is_rows(const struct pare_joiner *j, const struct pare_node *n, int operand, int axis)
@@ -272,17 +213,7 @@ static void apply_tie(struct pare_joiner *j, const struct pare_node *n, int32_t 
 		pin_axis(j, b, PARE_PIN_ADDS, step);
 		return;
 	}
-	switch (t->kind) {
-	case PARE_TIE_SPREAD:
-		join_spread(j, a, b, t->inner);
-		break;
-	case PARE_TIE_BLOCKS:
-		join_blocks(j, a, b, t);
-		break;
-	default:
-		for (uint32_t i = 0; i < a.len; i++)
-			join(j, a.base + i, b.base + i + (uint32_t)t->offset);
-	}
+	join_axes(j, a, b, t, join);
 }
 
 static void pin_step(struct pare_joiner *j, const struct pare_node *n, int32_t step)
@@ -374,7 +305,7 @@ static enum pare_code apply_steps(struct pare_joiner *j, struct pare_err *err)
 		for (int k = 0; k < ties.n && !ties.full && code == PARE_OK; k++)
 			if (ties.tie[k].one_of != 0)
 				code = keep_fold(j, i, &ties.tie[k], err);
-			else {
+			else if (ties.tie[k].way == 0) {
 				if (is_open_tie(j, &step, &ties.tie[k]))
 					ties.tie[k].kind = PARE_TIE_OPAQUE;
 				apply_tie(j, step.node, i, &ties.tie[k]);
@@ -574,6 +505,154 @@ static enum pare_code settle_folds(struct pare_joiner *j, enum pare_granularity 
 	return code;
 }
 
+/* --- ways */
+
+#define MAX_WAY_AXES 8
+
+static uint32_t trial_find(struct pare_joiner *j, uint32_t slice)
+{
+	uint32_t a = pare_ties_find(j, slice);
+
+	while (j->trial[a].parent != a)
+		a = j->trial[a].parent = j->trial[j->trial[a].parent].parent;
+	return a;
+}
+
+static void trial_join(struct pare_joiner *j, uint32_t a, uint32_t b)
+{
+	j->trial[trial_find(j, b)].parent = trial_find(j, a);
+}
+
+/* The axes that a node's ways tie. */
+struct way_axes {
+	struct axis of[MAX_WAY_AXES];
+	bool by_both[MAX_WAY_AXES];
+	int n;
+};
+
+static bool is_tied_by(const struct pare_ties *t, int way, int operand, int axis)
+{
+	for (int i = 0; i < t->n; i++) {
+		const struct pare_tie *e = &t->tie[i];
+
+		if (e->way == way && e->kind != PARE_TIE_OPAQUE && ((e->a == operand && e->a_axis == axis) || (e->b == operand && e->b_axis == axis)))
+			return true;
+	}
+	return false;
+}
+
+static struct way_axes axes_of_ways(const struct pare_joiner *j, const struct pare_node *n, const struct pare_ties *t)
+{
+	struct way_axes found = {.n = 0};
+
+	for (int k = 0; k < n->n_in + n->n_out; k++)
+		for (int axis = 0; axis < PARE_MAX_DIMS && found.n < MAX_WAY_AXES; axis++) {
+			int at = k < n->n_in ? k : PARE_OUT(k - n->n_in);
+			bool first = is_tied_by(t, 1, at, axis), second = is_tied_by(t, 2, at, axis);
+			struct axis a = operand(j, n, at, axis);
+
+			if ((!first && !second) || a.base == PARE_NO_SLICE)
+				continue;
+			found.by_both[found.n] = first && second;
+			found.of[found.n++] = a;
+		}
+	return found;
+}
+
+/* Every class of the axis by itself. */
+static void trial_begin(struct pare_joiner *j, struct axis a)
+{
+	for (uint32_t i = 0; i < a.len; i++) {
+		uint32_t root = pare_ties_find(j, a.base + i);
+
+		j->trial[root] = (struct pare_trial){.parent = root};
+	}
+}
+
+/* A class with something pinned stays, and so does one that is all of an axis. */
+static void trial_pin(struct pare_joiner *j, struct axis a)
+{
+	for (uint32_t i = 0; i < a.len; i++) {
+		struct pare_trial *t = &j->trial[trial_find(j, a.base + i)];
+
+		t->pinned |= j->why[pare_ties_find(j, a.base + i)] != PARE_PIN_NONE || ++t->n == a.len;
+	}
+	for (uint32_t i = 0; i < a.len; i++)
+		j->trial[trial_find(j, a.base + i)].n = 0;
+}
+
+/* How many classes could go from the axis. */
+static int64_t trial_count(struct pare_joiner *j, struct axis a)
+{
+	int64_t n = 0;
+
+	for (uint32_t i = 0; i < a.len; i++) {
+		struct pare_trial *t = &j->trial[trial_find(j, a.base + i)];
+
+		n += !t->pinned && t->n++ == 0;
+	}
+	for (uint32_t i = 0; i < a.len; i++)
+		j->trial[trial_find(j, a.base + i)].n = 0;
+	return n;
+}
+
+/* How many units a way would leave, each counted once for every axis that both ways tie. */
+static int64_t try_way(struct pare_joiner *j, const struct pare_node *n, const struct pare_ties *t, int way, const struct way_axes *axes)
+{
+	int64_t left = 0;
+
+	for (int i = 0; i < axes->n; i++)
+		trial_begin(j, axes->of[i]);
+	for (int i = 0; i < t->n; i++) {
+		const struct pare_tie *e = &t->tie[i];
+		struct axis a = operand(j, n, e->a, e->a_axis), b = operand(j, n, e->b, e->b_axis);
+
+		if (e->way == way && tie_fits(e, a, b))
+			join_axes(j, a, b, e, trial_join);
+	}
+	for (int i = 0; i < axes->n; i++)
+		trial_pin(j, axes->of[i]);
+	for (int i = 0; i < axes->n; i++)
+		left += axes->by_both[i] ? trial_count(j, axes->of[i]) : 0;
+	return left;
+}
+
+static void take_way(struct pare_joiner *j, const struct pare_node *n, int32_t step, const struct pare_ties *t)
+{
+	struct way_axes axes = axes_of_ways(j, n, t);
+	int way = try_way(j, n, t, 1, &axes) < try_way(j, n, t, 2, &axes) ? 2 : 1;
+
+	for (int i = 0; i < t->n; i++)
+		if (t->tie[i].way == way)
+			apply_tie(j, n, step, &t->tie[i]);
+}
+
+static enum pare_code take_ways(struct pare_joiner *j, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	for (int32_t i = 0; i < pare_net_n_steps(j->net) && code == PARE_OK; i++) {
+		struct pare_net_step step;
+		struct pare_ties ties;
+		bool any = false;
+
+		code = pare_err_canceled(err, j->cancel);
+		pare_net_step_at(j->net, i, &step);
+		pare_net_step_ties(j->net, i, &ties);
+		for (int k = 0; k < ties.n && !ties.full; k++)
+			any |= ties.tie[k].way != 0;
+		if (!any)
+			continue;
+		if (j->trial == NULL)
+			j->trial = pare_calloc((size_t)j->slices->n + 1, sizeof *j->trial);
+		if (j->trial == NULL)
+			code = pare_err_nomem(err, j->slices->n * sizeof *j->trial);
+		else
+			take_way(j, step.node, i, &ties);
+	}
+	return code;
+}
+
 void pare_joiner_done(struct pare_joiner *j)
 {
 	pare_free(j->open);
@@ -586,6 +665,7 @@ void pare_joiner_done(struct pare_joiner *j)
 	pare_free(j->folds);
 	pare_free(j->next);
 	pare_free(j->fold_of);
+	pare_free(j->trial);
 }
 
 /* A class that holds all of an axis would leave an empty tensor. */
@@ -635,5 +715,7 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 		code = apply_steps(j, err);
 	if (code == PARE_OK)
 		code = settle_folds(j, granularity, err);
+	if (code == PARE_OK)
+		code = take_ways(j, err);
 	return code == PARE_OK ? pin_whole(j, err) : code;
 }

@@ -18,6 +18,13 @@ struct pare_fold {
 	bool changed;  /* of the first: what could go of its axes has changed since they were looked at */
 };
 
+/* A class while ways are tried. */
+struct pare_trial {
+	uint32_t parent; /* a root of the joiner's: the class that it would go with */
+	uint32_t n;
+	bool pinned;
+};
+
 struct pare_joiner {
 	const struct pare_net *net;
 	const struct pare_slices *slices;
@@ -35,6 +42,7 @@ struct pare_joiner {
 	/* While folds are settled: */
 	uint32_t *next;     /* by slice: the others of its class, in a ring; NULL before */
 	size_t *fold_of;    /* by axis of slices: the first fold that reads it, number + 1 */
+	struct pare_trial *trial; /* by root, while ways are tried */
 	size_t n_changed, low; /* first folds that have changed, and where the foremost of them may be */
 };
 

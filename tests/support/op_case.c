@@ -329,7 +329,7 @@ static void ties_text(const struct pare_ties *t, char *out, size_t size)
 	out[0] = '\0';
 	for (int i = 0; i < t->n; i++) {
 		const struct pare_tie *e = &t->tie[i];
-		char a[16], b[16], blocks[48] = "";
+		char a[16], b[16], way[8] = "", blocks[48] = "";
 		size_t used = strlen(out);
 
 		operand_text(e->a, e->a_axis, a);
@@ -340,7 +340,9 @@ static void ties_text(const struct pare_ties *t, char *out, size_t size)
 			(void)snprintf(blocks, sizeof blocks, "+%lld", (long long)e->offset);
 		if (e->kind == PARE_TIE_BLOCKS)
 			(void)snprintf(blocks, sizeof blocks, "/%lld,%lld", (long long)e->n, (long long)e->b_inner);
-		(void)snprintf(out + used, size - used, "%s%s %s>%s%s", i > 0 ? " " : "", kinds[e->kind], a, b, blocks);
+		if (e->way != 0)
+			(void)snprintf(way, sizeof way, "%d:", e->way);
+		(void)snprintf(out + used, size - used, "%s%s%s %s>%s%s", i > 0 ? " " : "", way, kinds[e->kind], a, b, blocks);
 	}
 }
 

@@ -170,6 +170,47 @@ START_TEST(heads_or_their_width)
 }
 END_TEST
 
+/* Of a convolution by groups either whole groups go, or a channel of each: what is around it decides. Groups have more to choose from at first (4 of 3
+ * channels), but not between channels that are read as [2, 6] of which the 2 are an output's; nor where the input's channels stay. */
+START_TEST(groups_or_channels_of_groups)
+{
+	static const int64_t flat[3] = {0, 12, 16}, apart[4] = {0, 2, 6, 16};
+	struct gb *b = gb_new(17);
+	struct pare_net *net;
+	struct pare_structures *g;
+
+	gb_input(b, "x", "N 4 4 4");
+	conv(b, "first", "x", "a", "12 4 1 1", 0, 1);
+	conv(b, "grouped", "a", "c", "12 3 3 3", 1, 4);
+	gb_init_i64(b, "apart", "4", apart);
+	gb_init_i64(b, "flat", "3", flat);
+	gb_node(b, "Reshape", "reshape", _i == 0 ? "c flat" : "c apart", "r");
+	gb_node(b, "ReduceMax", "max", "r", "m");
+	gb_attr_ints(b, "axes", (const int64_t[1]){-1}, 1);
+	gb_attr_int(b, "keepdims", 0);
+	gb_init(b, "fc.weight", _i == 0 ? "12 5" : "6 5", NULL);
+	gb_node(b, "MatMul", "fc", "m fc.weight", "y");
+	gb_output(b, "y");
+	conv(b, "multiplier", "x", "d", "12 1 3 3", 1, 4);
+	gb_node(b, "GlobalMaxPool", "pool", "d", "p");
+	conv(b, "last", "p", "z", "5 12 1 1", 0, 1);
+	gb_output(b, "z");
+	net = nc_net(b, 1, 1, false);
+	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	ck_assert_int_eq(g->n_groups, _i == 0 ? 2 : 3);
+	if (_i == 0) {
+		ck_group(g, "first.weight", 4, 12); /* and what is computed of them */
+	} else {
+		ck_group(g, "first.weight", 3, 12);
+		ck_group(g, "grouped.weight", 3, 12);
+	}
+	ck_group(g, "multiplier.weight", 3, 12);
+	pare_structures_free(g);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 START_TEST(pins_name_the_node)
 {
 	struct gb *b = gb_new(17);
@@ -626,6 +667,7 @@ int main(void)
 
 	tcase_add_test(c, residual_sums_couple);
 	tcase_add_loop_test(c, heads_or_their_width, 0, 2);
+	tcase_add_loop_test(c, groups_or_channels_of_groups, 0, 2);
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
