@@ -8,7 +8,7 @@
  *
  * A float initializer is a parameter as soon as one live node computes with it. One that is only read at plan time (a
  * Dropout ratio) is not, and neither is a single number of rank 0: exporters write the constants of formulas so (the
- * scale of an attention, the root of two in Gelu), and to train those would bend the formula. Nor is a mask with infinity in it. */
+ * scale of an attention, the root of two in Gelu), and to train those would bend the formula. Nor is a mask. */
 #include <math.h>
 #include <string.h>
 
@@ -17,6 +17,7 @@
 #include "core/ops/args.h"
 
 #define MASK_MAX ((size_t)1 << 24)
+#define MASK_LOW (-100.0f)
 
 size_t pare_net_value_elems(const struct pare_net *net, int32_t value, int64_t rows)
 {
@@ -380,9 +381,51 @@ static enum pare_code read_input(struct pare_net *net, struct pare_net_node *n, 
 	return PARE_OK;
 }
 
-/* A mask that shuts positions out, which PyTorch's newer exporter writes as an initializer: what holds infinity and is no layer's is not there to
- * be trained. */
-static enum pare_code note_mask(struct pare_net_value *nv, const struct pare_tensor *t, const struct pare_net_node *n, struct pare_err *err)
+/* Do scores have it added, possibly in another shape or in parts, before a softmax? Nodes stand in the order in which they run. */
+static bool leads_to_softmax(const struct pare_net *net, const struct pare_net_node *n, int32_t value)
+{
+	const struct pare_graph *g = &net->model->graph;
+
+	for (int32_t i = n->index; i < g->n_nodes; i++) {
+		const struct pare_node *node = &g->nodes[i];
+		const struct pare_op *op;
+		bool reads = false;
+
+		for (int k = 0; k < node->n_in; k++)
+			reads |= node->in[k] == value;
+		if (!reads)
+			continue;
+		op = pare_op_find(node->domain, node->op_type, node->opset > 0 ? node->opset : pare_model_opset(net->model, node->domain));
+		if (op == NULL || op->output_hint == PARE_HINT_PROBABILITY || op->output_hint == PARE_HINT_LOG_PROBABILITY)
+			return op != NULL;
+		if (!op->view && op->moves_in == 0 && strcmp(op->name, "Add") != 0)
+			return false;
+		value = node->out[0];
+	}
+	return false;
+}
+
+/* Zeros and one number far below, in two dimensions or more: nothing that was learned looks so. */
+static bool is_two_valued(const struct pare_tensor *t, const float *v)
+{
+	float low = 0;
+	bool zero = false;
+	int wide = 0;
+
+	for (int i = 0; i < t->n_dims; i++)
+		wide += t->dims[i] > 1;
+	for (size_t i = 0; i < t->n_elems; i++) {
+		if (v[i] > 0 || (v[i] < 0 && (v[i] > MASK_LOW || (low < 0 && (v[i] < low || v[i] > low)))))
+			return false;
+		zero |= v[i] >= 0;
+		low = v[i] < 0 ? v[i] : low;
+	}
+	return zero && low < 0 && wide > 1;
+}
+
+/* A mask that shuts positions out, which PyTorch's newer exporter writes as an initializer, is not there to be trained: what holds infinity and is no
+ * layer's, and what has two values (Swin's 0 and -100) and is added to scores. */
+static enum pare_code note_mask(struct pare_net *net, struct pare_net_value *nv, const struct pare_tensor *t, const struct pare_net_node *n, struct pare_err *err)
 {
 	const struct pare_op *op = n->op;
 	enum pare_code code;
@@ -396,6 +439,8 @@ static enum pare_code note_mask(struct pare_net_value *nv, const struct pare_ten
 	code = pare_tensor_read_f32(t, v, err);
 	for (size_t i = 0; i < t->n_elems && code == PARE_OK && !nv->constant; i++)
 		nv->constant = isinf(v[i]);
+	if (code == PARE_OK && !nv->constant)
+		nv->constant = is_two_valued(t, v) && leads_to_softmax(net, n, (int32_t)(nv - net->values));
 	pare_free(v);
 	return code == PARE_OK ? PARE_OK : pare_err_at(err, "%s", n->where);
 }
@@ -406,7 +451,7 @@ static enum pare_code gather_input(struct pare_net *net, struct pare_net_node *n
 	int32_t value = n->node->in[k];
 	struct pare_net_value *nv = &net->values[value];
 	const struct pare_tensor *t = value < net->model->graph.n_values ? net->model->graph.values[value].init : NULL; /* planning adds values */
-	enum pare_code code = note_mask(nv, t, n, err);
+	enum pare_code code = note_mask(net, nv, t, n, err);
 
 	if (code != PARE_OK)
 		return code;
