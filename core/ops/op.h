@@ -193,6 +193,8 @@ struct pare_resize {
 	const struct pare_node_view *was;
 	const struct pare_shape *const *in, *const *out; /* as they are now; NULL: left out */
 	unsigned moved; /* those of symbolic_in that the graph computes from shapes which are others now: what they were says nothing of what they are */
+	/* What the graph makes of constant input k now, where it computes it; NULL: not known. */
+	const struct pare_known *(*computed)(const struct pare_resize *r, int k);
 	/* By index along an operand's axis: 1 for what went; NULL: all of it stays. */
 	const uint8_t *(*gone)(const struct pare_resize *r, int operand, int axis);
 	void (*set_attr)(const struct pare_resize *r, const char *name, const int64_t *v, size_t n); /* n = 0: without the attribute */

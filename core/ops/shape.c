@@ -75,6 +75,11 @@ static bool reshape_try(const struct pare_shape *x, const struct pare_known *t, 
 	return true;
 }
 
+static bool is_batch(const struct pare_shape *s, int i)
+{
+	return (s->batch & PARE_BIT(i)) != 0;
+}
+
 static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err *err)
 {
 	struct reshape_args *r = c->args;
@@ -102,6 +107,29 @@ static enum pare_code reshape_infer(const struct pare_infer *c, struct pare_err 
 	return pare_err_set(err, PARE_E_SHAPE, c->where, "shape %s cannot be reshaped to %s", pare_shape_text(x, text), pare_shape_text(&target, want));
 }
 
+/* Does the new shape have that axis as the input has it? */
+static bool is_copied(const struct pare_resize *r, int i)
+{
+	const struct pare_shape *x = r->in[0], *y = r->out[0];
+
+	return i < x->n_dims && ((x->batch ^ y->batch) & PARE_BIT(i)) == 0 && x->dims[i] == y->dims[i];
+}
+
+/* Rows times heads, of which some are gone, though the graph multiplies with as many as ever: the axis where that is so, which only what remains can
+ * say; -1. */
+static int outdated_rows(const struct pare_resize *r)
+{
+	const struct reshape_args *a = r->was->args;
+	const struct pare_shape *y = r->out[0];
+	const struct pare_known *now = r->computed(r, 1);
+
+	for (int i = 0; a->target->batch != NULL && i < y->n_dims && (size_t)i < a->target->n; i++)
+		if (a->target->batch[i] && is_batch(y, i) && !is_copied(r, i) &&
+		    (now == NULL || (size_t)i >= now->n || now->batch == NULL || !now->batch[i] || now->i64[i] != y->dims[i]))
+			return i;
+	return -1;
+}
+
 /* A target that is what it was, and still leads to the new shape, stays. Else every size is written out but for those that are copied from the
  * input's axis (0) or are what remains (-1): the ones that were so, and those that depend on the batch. */
 static void reshape_resize(const struct pare_resize *r)
@@ -111,22 +139,25 @@ static void reshape_resize(const struct pare_resize *r)
 	struct pare_shape now;
 	int64_t v[PARE_MAX_DIMS];
 	unsigned keep = 0;
-	bool open = false; /* is there a -1? */
+	int outdated;
+	bool open; /* is there a -1? */
 
 	if ((r->moved & PARE_BIT(1)) == 0 && reshape_try(x, a->target, a->allow_zero != 0, a->first_is_batch, &now) && pare_shape_same(&now, y))
 		return;
+	outdated = outdated_rows(r);
+	open = outdated >= 0;
 	for (size_t i = 0; i < a->target->n; i++)
 		open |= a->target->i64[i] == -1 && (a->target->batch == NULL || !a->target->batch[i]);
 	for (int i = 0; i < y->n_dims; i++) {
-		bool batch = (y->batch & PARE_BIT(i)) != 0, same = i < x->n_dims && ((x->batch ^ y->batch) & PARE_BIT(i)) == 0 && x->dims[i] == y->dims[i];
+		bool same = is_copied(r, i);
 		int64_t was = (size_t)i < a->target->n && (a->target->batch == NULL || !a->target->batch[i]) ? a->target->i64[i] : 1;
 
-		if ((a->first_is_batch && i == 0) || was == -1 || (was == 0 && same && a->allow_zero == 0)) {
+		if ((a->first_is_batch && i == 0) || (was == -1 && (outdated < 0 || is_batch(y, i))) || (was == 0 && same && a->allow_zero == 0)) {
 			v[i] = was;
 			continue;
 		}
-		v[i] = !batch ? y->dims[i] : same && a->allow_zero == 0 ? 0 : -1;
-		keep |= v[i] == -1 && open ? PARE_BIT(i) : 0;
+		v[i] = !is_batch(y, i) ? y->dims[i] : same && a->allow_zero == 0 ? 0 : -1;
+		keep |= v[i] == -1 && open && i != outdated ? PARE_BIT(i) : 0;
 		open |= v[i] == -1;
 	}
 	r->set_input(r, 1, v, (size_t)y->n_dims, keep);
@@ -157,11 +188,6 @@ static enum pare_code squeeze_axes(const struct pare_infer *c, int n_dims, unsig
 	for (size_t i = 0; i < a->axes.n && code == PARE_OK; i++)
 		*mask |= PARE_BIT(axis[i]);
 	return code;
-}
-
-static bool is_batch(const struct pare_shape *s, int i)
-{
-	return (s->batch & PARE_BIT(i)) != 0;
 }
 
 static void keep_axis(const struct pare_shape *x, int i, struct pare_shape *y)

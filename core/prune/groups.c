@@ -7,8 +7,8 @@
  * which even for large nets is a fraction of one activation.
  *
  * Folds are the exception. Index 5 of a flat axis that folds [2, 3] may go with row 1 or with column 2, and joining it with
- * both joins everything. So a fold waits until the other ties have said which of its axes are pinned anyway (a Flatten
- * behind a convolution: height and width); if more than one is still free, the granularity decides, and the choice is
+ * both joins everything. So a fold waits until the other ties have said which of its axes are pinned anyway, be it by a part of every block of the flat
+ * one (a Flatten behind a convolution: height and width); if more than one is still free, the granularity decides, and the choice is
  * carried along: an axis that is joined with a chosen one is chosen wherever it is folded again, so that the three projections
  * of an attention block, or both sides of a channel shuffle, agree. There may be as many folds as nodes, so one is looked at again only when
  * something of its axes was pinned or chosen: classes know their members, in rings, and axes the folds that read them.
@@ -54,8 +54,8 @@ static void tell_folds(struct pare_joiner *j, uint32_t root)
 		int axis;
 
 		(void)pare_slice_find(j->slices, slice, &value, &axis);
-		for (size_t f = j->fold_of[(size_t)value * PARE_MAX_DIMS + (size_t)axis]; f > 0; f = j->folds[f - 1].next) {
-			size_t first = j->folds[f - 1].first;
+		for (size_t at = j->fold_of[(size_t)value * PARE_MAX_DIMS + (size_t)axis]; at > 0; at = j->folds[(at - 1) / 2].next[(at - 1) % 2]) {
+			size_t first = j->folds[(at - 1) / 2].first;
 
 			j->n_changed += !j->folds[first].changed;
 			j->folds[first].changed = true;
@@ -344,20 +344,32 @@ static struct axis fold_axis(const struct pare_joiner *j, const struct pare_fold
 	return operand(j, step.node, flat ? f->tie.b : f->tie.a, flat ? f->tie.b_axis : f->tie.a_axis);
 }
 
-/* 0: pinned; 1: some index could go; 2: it is chosen already. */
-static int freedom(struct pare_joiner *j, struct axis a)
+/* Is something of what goes with index i of the axis that it folds pinned? */
+static bool is_held(struct pare_joiner *j, const struct pare_tie *t, struct axis a, struct axis b, uint32_t i)
 {
+	for (int64_t o = 0; o < t->outer; o++)
+		for (int64_t k = 0; k < t->inner; k++)
+			if (freedom_of(j, pare_ties_find(j, b.base + (uint32_t)((o * a.len + i) * t->inner + k))) == 0)
+				return true;
+	return false;
+}
+
+/* 0: pinned; 1: some index could go; 2: it is chosen already. */
+static int freedom(struct pare_joiner *j, const struct pare_fold *f)
+{
+	struct axis a = fold_axis(j, f, false), b = fold_axis(j, f, true);
 	int free = 0;
 
-	for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++) {
-		int f = freedom_of(j, pare_ties_find(j, a.base + i));
+	for (uint32_t i = 0; tie_fits(&f->tie, a, b) && i < a.len; i++) {
+		int index = freedom_of(j, pare_ties_find(j, a.base + i));
 
-		free = f > free ? f : free;
+		if (index > free && !is_held(j, &f->tie, a, b, i))
+			free = index;
 	}
 	return free;
 }
 
-/* The folds [first, end) are the ways to read one flat axis; way < 0: none is left. */
+/* The folds [first, end) are the ways to read one flat axis; way < 0: none is left, as in each something holds every index. */
 static void settle(struct pare_joiner *j, size_t first, size_t end, int way)
 {
 	for (size_t i = first; i < end; i++) {
@@ -365,12 +377,11 @@ static void settle(struct pare_joiner *j, size_t first, size_t end, int way)
 		struct pare_net_step step;
 
 		f->settled = true;
-		if ((int)(i - first) != way) {
-			pin_axis(j, fold_axis(j, f, false), PARE_PIN_CHOICE, f->step);
-			continue;
-		}
 		pare_net_step_at(j->net, f->step, &step);
-		apply_tie(j, step.node, f->step, &f->tie);
+		if (way < 0 || (int)(i - first) == way)
+			apply_tie(j, step.node, f->step, &f->tie);
+		else
+			pin_axis(j, fold_axis(j, f, false), PARE_PIN_CHOICE, f->step);
 	}
 	if (way < 0)
 		pin_axis(j, fold_axis(j, &j->folds[first], true), PARE_PIN_OPAQUE, j->folds[first].step);
@@ -382,7 +393,7 @@ static int forced(struct pare_joiner *j, size_t first, size_t end, int *first_fr
 	int n_free = 0, chosen = -1;
 
 	for (size_t i = first; i < end; i++) {
-		int f = freedom(j, fold_axis(j, &j->folds[i], false));
+		int f = freedom(j, &j->folds[i]);
 
 		if (f > 1 && chosen < 0)
 			chosen = (int)(i - first);
@@ -452,6 +463,22 @@ static void choose(struct pare_joiner *j, size_t first, enum pare_granularity gr
 	settle(j, first, end, way);
 }
 
+/* The fold has to be looked at again when something of its flat axis, or of the one that it folds, changes. */
+static void watch_axis(struct pare_joiner *j, size_t fold, bool flat)
+{
+	struct axis a = fold_axis(j, &j->folds[fold], flat);
+	size_t *of;
+	int32_t value;
+	int axis;
+
+	if (a.base == PARE_NO_SLICE)
+		return;
+	(void)pare_slice_find(j->slices, a.base, &value, &axis);
+	of = &j->fold_of[(size_t)value * PARE_MAX_DIMS + (size_t)axis];
+	j->folds[fold].next[flat] = *of;
+	*of = 2 * fold + flat + 1;
+}
+
 /* Rings of classes, and who reads which axis; every fold is yet to be looked at. */
 static enum pare_code watch_folds(struct pare_joiner *j, struct pare_err *err)
 {
@@ -469,19 +496,10 @@ static enum pare_code watch_folds(struct pare_joiner *j, struct pare_err *err)
 		end = fold_end(j, i);
 		j->folds[i].changed = true;
 		j->n_changed++;
+		watch_axis(j, i, true);
 		for (size_t f = i; f < end; f++) {
-			struct axis a = fold_axis(j, &j->folds[f], false);
-			size_t *of;
-			int32_t value;
-			int axis;
-
 			j->folds[f].first = i;
-			if (a.base == PARE_NO_SLICE)
-				continue;
-			(void)pare_slice_find(j->slices, a.base, &value, &axis);
-			of = &j->fold_of[(size_t)value * PARE_MAX_DIMS + (size_t)axis];
-			j->folds[f].next = *of;
-			*of = f + 1;
+			watch_axis(j, f, false);
 		}
 	}
 	return PARE_OK;

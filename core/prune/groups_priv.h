@@ -13,7 +13,7 @@ struct pare_fold {
 	int32_t step;
 	struct pare_tie tie;
 	size_t first;  /* the first way to read the same axis */
-	size_t next;   /* the next fold that reads the same axis of several; 0: none, else its number + 1 */
+	size_t next[2]; /* the next that reads the same axis of several, or the same flat one: 2 * fold + flat + 1; 0: none */
 	bool settled;
 	bool changed;  /* of the first: what could go of its axes has changed since they were looked at */
 };
@@ -41,7 +41,7 @@ struct pare_joiner {
 	size_t n_folds, max_folds;
 	/* While folds are settled: */
 	uint32_t *next;     /* by slice: the others of its class, in a ring; NULL before */
-	size_t *fold_of;    /* by axis of slices: the first fold that reads it, number + 1 */
+	size_t *fold_of;    /* by axis of slices: the first that reads it, as in next of folds */
 	struct pare_trial *trial; /* by root, while ways are tried */
 	size_t n_changed, low; /* first folds that have changed, and where the foremost of them may be */
 };

@@ -208,6 +208,14 @@ static const uint8_t *resize_gone(const struct pare_resize *r, int k, int axis)
 	return pare_cut_axis(c->s->cut, k < PARE_OUT(0) ? n->in[k] : n->out[k - PARE_OUT(0)], axis);
 }
 
+static const struct pare_known *resize_computed(const struct pare_resize *r, int k)
+{
+	const struct resize_ctx *c = r->ctx;
+	int32_t value = k < c->step.node->n_in ? c->step.node->in[k] : -1;
+
+	return value >= 0 ? &c->s->again[value] : NULL;
+}
+
 static bool is_list(const struct pare_op *op, const char *name)
 {
 	for (const struct pare_arg_spec *a = op->args; a != NULL && a->name != NULL; a++)
@@ -409,7 +417,7 @@ static void resize_step(struct shrinker *s, int i)
 	const struct pare_shape *was[2][64] = {{NULL}}, *now[2][64] = {{NULL}};
 	struct resize_ctx c = {.s = s};
 	struct pare_node_view view = {.in = was[0], .out = was[1]};
-	struct pare_resize r = {.was = &view, .in = now[0], .out = now[1], .gone = resize_gone, .set_attr = resize_attr, .set_input = resize_input, .ctx = &c};
+	struct pare_resize r = {.was = &view, .in = now[0], .out = now[1], .computed = resize_computed, .gone = resize_gone, .set_attr = resize_attr, .set_input = resize_input, .ctx = &c};
 	bool changed = false;
 
 	pare_net_step_at(s->net, i, &c.step);

@@ -305,9 +305,9 @@ static void infer(struct pare_net *net, float out[OUTPUTS_MAX][ELEMS_MAX])
 	ck_assert_int_eq(pare_net_infer_all(net, (const float *const[1]){x}, 1, (float *[OUTPUTS_MAX]){out[0], out[1]}, &err), PARE_OK);
 }
 
-/* Of the group of that name, units 1 and 4 go from the graph of one input "N 4", which is freed: what is left reads, plans and computes what
- * the masked graph does. Returns how many nodes there are less. */
-static int ck_shrinks(struct gb *b, const char *group)
+/* Of the group of that name, which has six, units 1 and 4 go from the graph of one input "N 4", which is freed: what is left reads, plans and computes
+ * what the masked graph does. Returns how many nodes there are less. */
+static int ck_shrinks_by(struct gb *b, const char *group, enum pare_granularity granularity)
 {
 	struct pare_buf file, smaller;
 	struct pare_model *m = NULL, *after = NULL;
@@ -327,7 +327,7 @@ static int ck_shrinks(struct gb *b, const char *group)
 	graph_onnx(gb_model(b), &file);
 	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)file.data, file.len}, &m, &err), PARE_OK);
 	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
-	g = groups_of(net, PARE_GRANULARITY_CHANNEL);
+	g = groups_of(net, granularity);
 	gr = group_named(g, group);
 	ck_assert_ptr_nonnull(gr);
 	ck_assert_int_eq(gr->n, 6);
@@ -362,6 +362,11 @@ static int ck_shrinks(struct gb *b, const char *group)
 	return less;
 }
 
+static int ck_shrinks(struct gb *b, const char *group)
+{
+	return ck_shrinks_by(b, group, PARE_GRANULARITY_CHANNEL);
+}
+
 static float filled[96];
 
 /* h = first(x) of six channels. */
@@ -385,6 +390,61 @@ static void last(struct gb *b, const char *in, const char *shape)
 	gb_node(b, "MatMul", "last", io, "y");
 	gb_output(b, "y");
 }
+
+/* Six heads of width 2 stand among the rows, of which the graph says how many there are (its batch times as many as ever), while their width is what
+ * remains. In windows of three, of which the second is padded, there are twice as many: its padding could go, if the rest of it were not pinned. */
+START_TEST(heads_among_rows)
+{
+	struct gb *b = gb_new(17);
+	int64_t length = _i == 0 ? 4 : 3, rows = _i == 0 ? 6 : 12;
+
+	nc_fill(filled, 96, 1);
+	gb_input(b, "x", "N 4");
+	gb_init_i64(b, "apart", "3", (const int64_t[3]){0, 4, 1});
+	gb_node(b, "Reshape", "positions", "x apart", "p");
+	gb_init(b, "embed.weight", "1 8", filled);
+	gb_node(b, "MatMul", "embed", "p embed.weight", "e");
+	gb_init_i64(b, "pads", "6", (const int64_t[6]){0, 0, 0, 0, 2, 0});
+	gb_init_i64(b, "windows", "4", (const int64_t[4]){0, 2, 3, 8});
+	gb_init_i64(b, "stacked", "3", (const int64_t[3]){-1, 3, 8});
+	gb_node(b, "Pad", "pad", "e pads", "padded");
+	gb_node(b, "Reshape", "cut", "padded windows", "w");
+	gb_node(b, "Reshape", "stack", "w stacked", "s");
+	gb_init(b, "q.weight", "8 12", filled);
+	gb_node(b, "MatMul", "q", _i == 0 ? "e q.weight" : "s q.weight", "q");
+	gb_init_i64(b, "heads", "4", (const int64_t[4]){-1, length, 6, 2});
+	gb_node(b, "Reshape", "split", "q heads", "qh");
+	gb_node(b, "Transpose", "turn", "qh", "qt");
+	gb_attr_ints(b, "perm", (const int64_t[4]){0, 2, 1, 3}, 4);
+	gb_node(b, "Shape", "shape", "x", "sizes");
+	gb_init_i64(b, "first", "1", (const int64_t[1]){0});
+	gb_node(b, "Gather", "batch", "sizes first", "n");
+	gb_init_i64(b, "times", "1", &rows);
+	gb_node(b, "Mul", "count", "n times", "rows");
+	gb_init_i64(b, "rest", "2", (const int64_t[2]){length, -1});
+	gb_node(b, "Concat", "target", "rows rest", "to");
+	gb_attr_int(b, "axis", 0);
+	gb_node(b, "Reshape", "join", "qt to", "qr");
+	gb_node(b, "Transpose", "keys", "qr", "k");
+	gb_attr_ints(b, "perm", (const int64_t[3]){0, 2, 1}, 3);
+	gb_node(b, "MatMul", "scores", "qr k", "sc");
+	gb_node(b, "Softmax", "softmax", "sc", "pr");
+	gb_attr_int(b, "axis", -1);
+	gb_node(b, "MatMul", "mix", "pr qr", "m");
+	gb_init_i64(b, "back", "4", (const int64_t[4]){-1, 6, length, 2});
+	gb_node(b, "Reshape", "unjoin", "m back", "mh");
+	gb_node(b, "Transpose", "return", "mh", "mt");
+	gb_attr_ints(b, "perm", (const int64_t[4]){0, 2, 1, 3}, 4);
+	gb_init_i64(b, "flat", "3", (const int64_t[3]){-1, length, 12});
+	gb_node(b, "Reshape", "flatten", "mt flat", "mf");
+	gb_init(b, "out.weight", "12 2", filled);
+	gb_node(b, "MatMul", "out", "mf out.weight", "o");
+	gb_init_i64(b, "again", "2", (const int64_t[2]){-1, 2 * length * rows / 6});
+	gb_node(b, "Reshape", "end", "o again", "y");
+	gb_output(b, "y");
+	ck_assert_int_eq(ck_shrinks_by(b, "q.weight", PARE_GRANULARITY_HEAD), _i == 0 ? 7 : 4); /* what nobody reads, and what counted rows */
+}
+END_TEST
 
 /* y = last(relu(first(x)) / sqrt(size of its channels)): the size meant stays the old one. */
 START_TEST(constants_of_shapes_stay)
@@ -668,6 +728,7 @@ int main(void)
 	tcase_add_test(c, residual_sums_couple);
 	tcase_add_loop_test(c, heads_or_their_width, 0, 2);
 	tcase_add_loop_test(c, groups_or_channels_of_groups, 0, 2);
+	tcase_add_loop_test(c, heads_among_rows, 0, 2);
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
