@@ -107,7 +107,8 @@ static void compare_axes(const struct pare_net *net, const struct pare_net *agai
 		const struct pare_shape *is = &net->values[v].shape, *would = &again->values[v].shape;
 
 		for (int i = 0; i < is->n_dims; i++)
-			axes[v] |= i >= would->n_dims || is->dims[i] != would->dims[i] || ((is->batch ^ would->batch) & PARE_BIT(i)) ? (uint8_t)PARE_BIT(i) : 0;
+			if (i >= would->n_dims || is->dims[i] != would->dims[i] || ((is->batch ^ would->batch) & PARE_BIT(i)))
+				axes[v] = (uint8_t)(axes[v] | PARE_BIT(i));
 	}
 }
 
