@@ -442,16 +442,9 @@ static enum pare_code settle_forced(struct pare_joiner *j, struct pare_err *err)
 	return code;
 }
 
-static void choose(struct pare_joiner *j, size_t first, enum pare_granularity granularity)
+static void mark_chosen(struct pare_joiner *j, struct axis a)
 {
-	size_t end = fold_end(j, first);
-	int lo = 0, hi = 0, way;
-	struct axis a;
-
-	(void)forced(j, first, end, &lo, &hi);
-	way = granularity == PARE_GRANULARITY_HEAD ? lo : hi;
-	a = fold_axis(j, &j->folds[first + (size_t)way], false);
-	for (uint32_t i = 0; i < a.len; i++) {
+	for (uint32_t i = 0; a.base != PARE_NO_SLICE && i < a.len; i++) {
 		uint32_t root = pare_ties_find(j, a.base + i);
 
 		if (j->chosen[root] != 0)
@@ -460,6 +453,47 @@ static void choose(struct pare_joiner *j, size_t first, enum pare_granularity gr
 		if (j->why[root] == PARE_PIN_NONE)
 			tell_folds(j, root);
 	}
+}
+
+static bool is_tied(const struct pare_ties *t, enum pare_tie_kind kind, int a, int b, int b_axis)
+{
+	for (int i = 0; i < t->n; i++)
+		if (t->tie[i].kind == kind && t->tie[i].a == a && t->tie[i].b == b && (b_axis < 0 || t->tie[i].b_axis == b_axis))
+			return true;
+	return false;
+}
+
+/* Where two computed values are multiplied and summed for each index of an axis apart, these are heads: whole ones are taken from there even where the
+ * width of none could be (attention between channels, or with norms of queries, keys and values). */
+static enum pare_code mark_heads(struct pare_joiner *j, struct pare_err *err)
+{
+	enum pare_code code = PARE_OK;
+
+	for (int32_t i = 0; i < pare_net_n_steps(j->net) && code == PARE_OK; i++) {
+		struct pare_net_step step;
+		struct pare_ties t;
+
+		code = pare_err_canceled(err, j->cancel);
+		pare_net_step_at(j->net, i, &step);
+		pare_net_step_ties(j->net, i, &t);
+		if (t.full || step.node->n_in < 2 || pare_net_param_of(j->net, step.node->in[0]) >= 0 || pare_net_param_of(j->net, step.node->in[1]) >= 0 ||
+		    !is_tied(&t, PARE_TIE_CONTRACT, 0, 1, -1))
+			continue;
+		for (int axis = 0; axis < PARE_MAX_DIMS; axis++)
+			if (!is_rows(j, step.node, PARE_OUT(0), axis) && is_tied(&t, PARE_TIE_SAME, 0, PARE_OUT(0), axis) && is_tied(&t, PARE_TIE_SAME, 1, PARE_OUT(0), axis))
+				mark_chosen(j, operand(j, step.node, PARE_OUT(0), axis));
+	}
+	return code;
+}
+
+static void choose(struct pare_joiner *j, size_t first, enum pare_granularity granularity)
+{
+	size_t end = fold_end(j, first);
+	int lo = 0, hi = 0, way;
+
+	(void)forced(j, first, end, &lo, &hi);
+	way = granularity == PARE_GRANULARITY_HEAD ? lo : hi;
+	mark_chosen(j, fold_axis(j, &j->folds[first + (size_t)way], false));
 	settle(j, first, end, way);
 }
 
@@ -731,6 +765,8 @@ enum pare_code pare_join(struct pare_joiner *j, const struct pare_net *net, cons
 		code = pare_masked_values(net, g, j->cancel, j->masked, err);
 	if (code == PARE_OK)
 		code = apply_steps(j, err);
+	if (code == PARE_OK && granularity == PARE_GRANULARITY_HEAD)
+		code = mark_heads(j, err);
 	if (code == PARE_OK)
 		code = settle_folds(j, granularity, err);
 	if (code == PARE_OK)

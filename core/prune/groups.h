@@ -31,7 +31,7 @@ struct pare_slices {
 
 /* Where an axis folds several that could each lose indices (the flat [heads * width] of an attention block), one has to be
  * chosen: channel takes the innermost (every head gets narrower), head the outermost (whole heads go). With head, only units
- * of such a choice are offered. layer: the branches of core/prune/layers.h, each a unit and a group: every index of every parameter of its
+ * of such a choice are offered, and of axes along which computed values are multiplied apart. layer: the branches of core/prune/layers.h, each a unit and a group: every index of every parameter of its
  * own. */
 enum pare_granularity { PARE_GRANULARITY_CHANNEL, PARE_GRANULARITY_HEAD, PARE_GRANULARITY_LAYER, PARE_N_GRANULARITIES };
 

@@ -97,8 +97,9 @@ START_TEST(residual_sums_couple)
 }
 END_TEST
 
-/* One attention block of 3 heads, 4 wide, over a normalised stream of 8. Keys are turned where they stand, or with their heads among the rows. */
-static struct gb *attention(bool in_rows)
+/* One attention block of 3 heads, 4 wide, over a normalised stream of 8. Keys are turned where they stand, or with their heads among the rows; queries,
+ * keys and values have norms of their own, or not. */
+static struct gb *attention(bool in_rows, bool normed)
 {
 	static const char *const part[3] = {"q", "k", "v"};
 	static const int64_t apart[4] = {0, 5, 3, 4}, perm[4] = {0, 2, 1, 3}, turn[4] = {0, 1, 3, 2}, flat[3] = {0, 5, 12};
@@ -111,20 +112,26 @@ static struct gb *attention(bool in_rows)
 	gb_node(b, "LayerNormalization", "ln", "e ln.scale", "n");
 	gb_init_i64(b, "apart", "4", apart);
 	gb_init_i64(b, "flat", "3", flat);
+	if (normed)
+		gb_init(b, "head.scale", "4", NULL);
 	for (int i = 0; i < 3; i++) {
-		char w[16], in[40], r[8], t[8], p[8];
+		char w[16], in[40], r[8], t[8], u[8], p[8];
 
 		(void)snprintf(w, sizeof w, "%s.weight", part[i]);
 		(void)snprintf(in, sizeof in, "n %s", w);
 		(void)snprintf(p, sizeof p, "%sp", part[i]);
 		(void)snprintf(r, sizeof r, "%sr", part[i]);
 		(void)snprintf(t, sizeof t, "%st", part[i]);
+		(void)snprintf(u, sizeof u, "%su", part[i]);
 		gb_init(b, w, "8 12", NULL);
 		gb_node(b, "MatMul", part[i], in, p);
 		(void)snprintf(in, sizeof in, "%s apart", p);
 		gb_node(b, "Reshape", r, in, r);
-		gb_node(b, "Transpose", t, r, t);
+		gb_node(b, "Transpose", t, r, normed ? u : t);
 		gb_attr_ints(b, "perm", perm, 4);
+		(void)snprintf(in, sizeof in, "%s head.scale", u);
+		if (normed)
+			gb_node(b, "LayerNormalization", u, in, t);
 	}
 	if (in_rows) {
 		gb_init_i64(b, "rows", "3", (const int64_t[3]){-1, 5, 4});
@@ -153,7 +160,7 @@ static struct gb *attention(bool in_rows)
 
 START_TEST(heads_or_their_width)
 {
-	struct gb *b = attention(_i > 0);
+	struct gb *b = attention(_i > 0, false);
 	struct pare_net *net = nc_net(b, 1, 1, false);
 	struct pare_structures *g = groups_of(net, PARE_GRANULARITY_CHANNEL), *h = groups_of(net, PARE_GRANULARITY_HEAD);
 
@@ -165,6 +172,24 @@ START_TEST(heads_or_their_width)
 	ck_assert_ptr_nonnull(strstr(why_pinned(net, h, "embed.weight"), "node \"ln\" (LayerNormalization)"));
 	pare_structures_free(g);
 	pare_structures_free(h);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
+/* Where no width can go, heads are offered whatever is asked for. */
+START_TEST(heads_without_their_width)
+{
+	struct gb *b = attention(false, true);
+	struct pare_net *net = nc_net(b, 1, 1, false);
+
+	for (int i = 0; i < 2; i++) {
+		struct pare_structures *g = groups_of(net, i == 0 ? PARE_GRANULARITY_CHANNEL : PARE_GRANULARITY_HEAD);
+
+		ck_assert_int_eq(g->n_groups, 1);
+		ck_group(g, "q.weight", 3, 12);
+		pare_structures_free(g);
+	}
 	pare_net_free(net);
 	gb_free(b);
 }
@@ -660,7 +685,7 @@ static enum pare_code group_and_shrink(const struct pare_net *net, const struct 
 
 START_TEST(memory_runs_out)
 {
-	struct gb *b = attention(false);
+	struct gb *b = attention(false, false);
 	struct pare_net *net = nc_net(b, 1, 1, false);
 	struct pare_err err = {0};
 	long n;
@@ -683,7 +708,7 @@ END_TEST
 /* Whenever the job is canceled, it ends there and not when all is done. */
 START_TEST(canceled_on_the_way)
 {
-	struct gb *b = attention(false);
+	struct gb *b = attention(false, false);
 	struct pare_net *net = nc_net(b, 1, 1, false);
 	struct pare_structures *g = NULL;
 	struct pare_cut cut;
@@ -729,6 +754,7 @@ int main(void)
 	tcase_add_loop_test(c, heads_or_their_width, 0, 2);
 	tcase_add_loop_test(c, groups_or_channels_of_groups, 0, 2);
 	tcase_add_loop_test(c, heads_among_rows, 0, 2);
+	tcase_add_test(c, heads_without_their_width);
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
