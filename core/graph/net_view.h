@@ -46,8 +46,9 @@ bool pare_net_is_constant(const struct pare_net *net, int32_t value);
 const float *pare_net_constant_f32(const struct pare_net *net, int32_t value);
 const struct pare_known *pare_net_known(const struct pare_net *net, int32_t value);
 /* What would be known if values had these shapes (by value) and no node was changed; out is by value, its elements come from arena. Nothing
- * is known where the graph does not tell, or is wrong, for these shapes. */
-PARE_MUST_USE enum pare_code pare_net_refold(const struct pare_net *net, const struct pare_shape *shapes, struct pare_arena *arena, struct pare_known *out, struct pare_err *err);
+ * is known where the graph does not tell, or is wrong, for these shapes. Sets the shapes of values that are never computed, as only their shapes are
+ * asked for. */
+PARE_MUST_USE enum pare_code pare_net_refold(const struct pare_net *net, struct pare_shape *shapes, struct pare_arena *arena, struct pare_known *out, struct pare_err *err);
 /* Which of the values that are known at plan time would be others if rows had other sizes where the file leaves them open, and (axes, unless it is
  * NULL) which axes of any value would have another length, as bits; both by value, and nothing for models without such sizes. */
 PARE_MUST_USE enum pare_code pare_net_find_open(const struct pare_net *net, bool *out, uint8_t *axes, struct pare_err *err);

@@ -1,5 +1,6 @@
 /* What a graph computes of sizes, computed again for other sizes, in a net of its own that shares nothing with the real one but the model. Either
- * values get the shapes that they will have, and the nodes whose results are known at plan time are planned once more over them; or the rows get
+ * values get the shapes that they will have, and the nodes whose results are known at plan time, or of which only the shape is asked for, are planned
+ * once more over them; or the rows get
  * other sizes where the file leaves them open, and all shapes are inferred again. */
 #include <string.h>
 
@@ -49,21 +50,39 @@ static void plan_again(const struct pare_net *net, struct pare_net *again, int32
 		forget(again, node);
 }
 
-enum pare_code pare_net_refold(const struct pare_net *net, const struct pare_shape *shapes, struct pare_arena *arena, struct pare_known *out, struct pare_err *err)
+/* Is only the shape of what it makes asked for, which may be another now, as that of something that it reads is? */
+static bool is_idle(const struct pare_net *net, const struct pare_net *again, const bool *runs, int32_t i)
+{
+	const struct pare_node *n = &net->model->graph.nodes[i];
+	bool moved = false;
+
+	for (int k = 0; k < n->n_in; k++)
+		moved |= n->in[k] >= 0 && !pare_shape_same(&net->values[n->in[k]].shape, &again->values[n->in[k]].shape);
+	return moved && !runs[i] && n->n_out == 1 && n->out[0] >= 0 && net->values[n->out[0]].dtype != PARE_DT_UNDEFINED; /* that: it was planned */
+}
+
+enum pare_code pare_net_refold(const struct pare_net *net, struct pare_shape *shapes, struct pare_arena *arena, struct pare_known *out, struct pare_err *err)
 {
 	const struct pare_graph *g = &net->model->graph;
 	struct pare_net again = {.model = net->model, .opt = net->opt, .fixed_batch = net->fixed_batch, .n_values = g->n_values};
+	bool *runs = pare_arena_array(arena, (size_t)g->n_nodes + 1, sizeof *runs);
 
 	again.values = pare_arena_array(arena, (size_t)g->n_values + 1, sizeof *again.values);
-	if (again.values == NULL)
+	if (again.values == NULL || runs == NULL)
 		return pare_err_nomem(err, 0);
+	for (int i = 0; i < net->n_steps; i++)
+		runs[net->steps[i].index] = true;
 	memcpy(again.values, net->values, (size_t)g->n_values * sizeof *again.values);
 	for (int32_t v = 0; v < g->n_values; v++)
 		again.values[v].shape = shapes[v];
 	again.arena = *arena; /* lent: results stay there */
 	for (int32_t i = 0; i < g->n_nodes; i++)
-		if (is_planned(net, &g->nodes[i]))
+		if (is_planned(net, &g->nodes[i])) {
 			plan_again(net, &again, i);
+		} else if (is_idle(net, &again, runs, i)) {
+			plan_again(net, &again, i);
+			shapes[g->nodes[i].out[0]] = again.values[g->nodes[i].out[0]].shape;
+		}
 	*arena = again.arena;
 	for (int32_t v = 0; v < g->n_values; v++)
 		out[v] = again.values[v].known;

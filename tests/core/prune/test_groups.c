@@ -416,6 +416,30 @@ static void last(struct gb *b, const char *in, const char *shape)
 	gb_output(b, "y");
 }
 
+/* Six of twelve channels are not read, but a part of the output has as many zeros as they are: it keeps them when some go. */
+START_TEST(sizes_of_what_is_not_read)
+{
+	struct gb *b = gb_new(17);
+
+	nc_fill(filled, 96, 1);
+	gb_input(b, "x", "N 4");
+	gb_init(b, "first.weight", "4 12", filled);
+	gb_node(b, "MatMul", "first", "x first.weight", "h");
+	gb_init_i64(b, "start", "1", (const int64_t[1]){0});
+	gb_init_i64(b, "half", "1", (const int64_t[1]){6});
+	gb_init_i64(b, "end", "1", (const int64_t[1]){12});
+	gb_init_i64(b, "channels", "1", (const int64_t[1]){1});
+	gb_node(b, "Slice", "read", "h start half channels", "a");
+	gb_node(b, "Slice", "unread", "h half end channels", "u");
+	gb_node(b, "Shape", "shape", "u", "s");
+	gb_node(b, "ConstantOfShape", "zeros", "s", "z");
+	gb_node(b, "Concat", "concat", "a z", "y");
+	gb_attr_int(b, "axis", 1);
+	gb_output(b, "y");
+	ck_assert_int_eq(ck_shrinks(b, "first.weight"), -2); /* what takes the batch from the sizes as they are */
+}
+END_TEST
+
 /* Six heads of width 2 stand among the rows, of which the graph says how many there are (its batch times as many as ever), while their width is what
  * remains. In windows of three, of which the second is padded, there are twice as many: its padding could go, if the rest of it were not pinned. */
 START_TEST(heads_among_rows)
@@ -755,6 +779,7 @@ int main(void)
 	tcase_add_loop_test(c, groups_or_channels_of_groups, 0, 2);
 	tcase_add_loop_test(c, heads_among_rows, 0, 2);
 	tcase_add_test(c, heads_without_their_width);
+	tcase_add_test(c, sizes_of_what_is_not_read);
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
