@@ -72,5 +72,7 @@ enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite
 		code = pare_lift_linear(m, rw, n, err);
 	if (code == PARE_OK)
 		code = pare_lift_columns(m, rw, n, err);
+	if (code == PARE_OK)
+		code = pare_lift_assign(m, rw, n, err);
 	return code == PARE_OK ? pare_lift_attention(m, rw, n, err) : code;
 }
