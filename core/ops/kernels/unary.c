@@ -3,6 +3,8 @@
  * the cheap half of the rows. */
 #include "core/ops/kernels/unary.h"
 
+#include <float.h>
+
 #include "core/base/multiarch.h"
 #include "core/ops/kernels/curves.h"
 #include "core/ops/kernels/float_math.h"

@@ -588,6 +588,36 @@ START_TEST(masks_are_not_parameters)
 }
 END_TEST
 
+/* A logistic function that is spelt out, where its exponential is beyond a float: flat, not undefined. */
+START_TEST(logistic_overflows)
+{
+	static const float one[] = {1}, w[] = {107, 2};
+	const float x[] = {-1};
+	float y[2], grads[64];
+	struct gb *b = gb_new(13);
+	struct pare_net *net;
+
+	gb_input(b, "x", "N 1");
+	gb_init(b, "w", "1 2", w);
+	gb_init(b, "one", "", one);
+	gb_node(b, "MatMul", "matmul", "x w", "s");
+	gb_node(b, "Neg", "neg", "s", "n");
+	gb_node(b, "Exp", "exp", "n", "e");
+	gb_node(b, "Add", "add", "e one", "a");
+	gb_node(b, "Reciprocal", "reciprocal", "a", "y");
+	gb_output(b, "y");
+	net = nc_net(b, 1, 1, true);
+	ck_assert_uint_le(pare_net_slab_len(net), 64);
+	nc_forward(net, (const float *const[1]){x}, 1, PARE_MODE_TRAIN, 0);
+	ck_assert_uint_eq(nc_output(net, 0, 1, y), 2);
+	ck_assert(fabsf(y[0]) <= 0 && fabsf(y[1] - 0.11920292f) < 1e-6f);
+	nc_backward(net, 1, grads);
+	ck_assert(fabsf(grads[0]) <= 0 && fabsf(grads[1]) > 0);
+	pare_net_free(net);
+	gb_free(b);
+}
+END_TEST
+
 /* The mask of a row is the same however the batch is cut, changes with step, seed and node, and keeps the mean. */
 START_TEST(dropout_masks)
 {
@@ -733,7 +763,8 @@ int main(void)
 	tcase_add_test(t, a_layer_tells_the_batch);
 	tcase_add_test(t, open_dimensions);
 	tcase_add_test(t, constants_are_not_parameters);
-	tcase_add_test(t, masks_are_not_parameters);
+	tcase_add_loop_test(t, masks_are_not_parameters, 0, 7);
+	tcase_add_test(t, logistic_overflows);
 	tcase_add_test(t, dropout_masks);
 	tcase_add_test(t, transposed_weights_are_weights);
 	suite_add_tcase(s, t);
