@@ -9,6 +9,7 @@
  * A float initializer is a parameter as soon as one live node computes with it. One that is only read at plan time (a
  * Dropout ratio) is not, and neither is a single number of rank 0: exporters write the constants of formulas so (the
  * scale of an attention, the root of two in Gelu), and to train those would bend the formula. Nor is a mask. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -405,44 +406,66 @@ static bool leads_to_softmax(const struct pare_net *net, const struct pare_net_n
 	return false;
 }
 
-/* Zeros and one number far below, in two dimensions or more: nothing that was learned looks so. */
-static bool is_two_valued(const struct pare_tensor *t, const float *v)
-{
-	float low = 0;
-	bool zero = false;
-	int wide = 0;
+/* What an initializer holds, as far as it could make it a mask. */
+struct look {
+	bool infinite, two_valued; /* two_valued: zeros and one number far below; so far, it may be one of them only */
+	bool zero;
+	float low;
+};
 
-	for (int i = 0; i < t->n_dims; i++)
-		wide += t->dims[i] > 1;
-	for (size_t i = 0; i < t->n_elems; i++) {
-		if (v[i] > 0 || (v[i] < 0 && (v[i] > MASK_LOW || (low < 0 && (v[i] < low || v[i] > low)))))
-			return false;
-		zero |= v[i] >= 0;
-		low = v[i] < 0 ? v[i] : low;
+static void look_at(struct look *l, const float *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		l->infinite |= isinf(v[i]);
+	for (size_t i = 0; i < n && l->two_valued; i++) {
+		l->two_valued = v[i] <= 0 && v[i] >= -FLT_MAX && (v[i] >= 0 || (v[i] <= MASK_LOW && (l->low >= 0 || (v[i] <= l->low && v[i] >= l->low))));
+		l->zero |= v[i] >= 0;
+		l->low = v[i] < 0 ? v[i] : l->low;
 	}
-	return zero && low < 0 && wide > 1;
 }
 
-/* A mask that shuts positions out, which PyTorch's newer exporter writes as an initializer, is not there to be trained: what holds infinity and is no
- * layer's, and what has two values (Swin's 0 and -100) and is added to scores. */
-static enum pare_code note_mask(struct pare_net *net, struct pare_net_value *nv, const struct pare_tensor *t, const struct pare_net_node *n, struct pare_err *err)
+/* In pieces where they stand as floats: copies of large tables would cost more than all else that is done with shapes. */
+static enum pare_code look_through(const struct pare_tensor *t, struct look *l, struct pare_err *err)
 {
-	const struct pare_op *op = n->op;
+	float piece[1024], *v;
 	enum pare_code code;
-	float *v;
 
-	if (t == NULL || t->external || t->n_elems > MASK_MAX || nv->constant || op->no_gradient != NULL || (op->weight_in | op->scale_in | op->buffer_in) != 0)
+	if (t->dtype == PARE_DT_FLOAT && t->raw.data != NULL && t->raw.len == t->n_elems * sizeof *piece) {
+		for (size_t at = 0, n; at < t->n_elems && !l->infinite; at += n) {
+			n = t->n_elems - at < 1024 ? t->n_elems - at : 1024;
+			memcpy(piece, t->raw.data + at * sizeof *piece, n * sizeof *piece);
+			look_at(l, piece, n);
+		}
 		return PARE_OK;
+	}
 	v = pare_alloc(t->n_elems * sizeof *v);
 	if (v == NULL)
 		return pare_err_nomem(err, t->n_elems * sizeof *v);
 	code = pare_tensor_read_f32(t, v, err);
-	for (size_t i = 0; i < t->n_elems && code == PARE_OK && !nv->constant; i++)
-		nv->constant = isinf(v[i]);
-	if (code == PARE_OK && !nv->constant)
-		nv->constant = is_two_valued(t, v) && leads_to_softmax(net, n, (int32_t)(nv - net->values));
+	if (code == PARE_OK)
+		look_at(l, v, t->n_elems);
 	pare_free(v);
-	return code == PARE_OK ? PARE_OK : pare_err_at(err, "%s", n->where);
+	return code;
+}
+
+/* A mask that shuts positions out, which PyTorch's newer exporter writes as an initializer, is not there to be trained: what holds infinity and is no
+ * layer's, and what has two values in two dimensions or more (Swin's 0 and -100; nothing that was learned looks so) and is added to scores. */
+static enum pare_code note_mask(struct pare_net *net, struct pare_net_value *nv, const struct pare_tensor *t, const struct pare_net_node *n, struct pare_err *err)
+{
+	const struct pare_op *op = n->op;
+	struct look l = {.two_valued = true};
+	enum pare_code code;
+	int wide = 0;
+
+	if (t == NULL || t->external || t->n_elems > MASK_MAX || nv->constant || op->no_gradient != NULL || (op->weight_in | op->scale_in | op->buffer_in) != 0)
+		return PARE_OK;
+	code = look_through(t, &l, err);
+	if (code != PARE_OK)
+		return pare_err_at(err, "%s", n->where);
+	for (int i = 0; i < t->n_dims; i++)
+		wide += t->dims[i] > 1;
+	nv->constant = l.infinite || (l.two_valued && l.zero && l.low < 0 && wide > 1 && leads_to_softmax(net, n, (int32_t)(nv - net->values)));
+	return PARE_OK;
 }
 
 static enum pare_code gather_input(struct pare_net *net, struct pare_net_node *n, int k, struct pare_shape *shape, int *dtype,
