@@ -387,7 +387,7 @@ static bool leads_to_softmax(const struct pare_net *net, const struct pare_net_n
 {
 	const struct pare_graph *g = &net->model->graph;
 
-	for (int32_t i = n->index; i < g->n_nodes; i++) {
+	for (int32_t i = n->index < 0 ? 0 : n->index; i < g->n_nodes; i++) { /* below 0: planning has added it */
 		const struct pare_node *node = &g->nodes[i];
 		const struct pare_op *op;
 		bool reads = false;
