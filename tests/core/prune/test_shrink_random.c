@@ -160,7 +160,7 @@ struct tally {
 	int units, layers, groups, graphs, unpruned, larger;
 };
 
-/* Shapes of all that is computed, so that the file has value_info to be kept right. */
+/* Types and shapes of all that is computed, so that the file has value_info to be kept right. */
 static void note_shapes(struct gb *b)
 {
 	struct pare_model *m = gb_model(b);
@@ -172,6 +172,7 @@ static void note_shapes(struct gb *b)
 
 		if (v->producer < 0)
 			continue;
+		v->dtype = pare_net_dtype_of(net, i);
 		v->n_dims = s->n_dims;
 		for (int k = 0; k < s->n_dims; k++)
 			v->dims[k] = s->batch & PARE_BIT(k) ? PARE_DIM_UNKNOWN : s->dims[k];
