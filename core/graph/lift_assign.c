@@ -62,6 +62,12 @@ static bool is_whole(const struct pare_graph *g, int32_t v, int32_t x, int axis)
 	return n != NULL && n->in[0] == x && n->n_attrs == 0;
 }
 
+/* Certainly no place: what stands before it and behind it would overlap. */
+static bool is_empty(const struct part *p)
+{
+	return (p->from < 0) == (p->to < 0) && p->from >= p->to;
+}
+
 static bool read_part(const struct pare_graph *g, int32_t v, int32_t x, int axis, struct part *out)
 {
 	const struct pare_node *n = made_by(g, v, "Slice");
@@ -72,7 +78,7 @@ static bool read_part(const struct pare_graph *g, int32_t v, int32_t x, int axis
 		return true;
 	if (n != NULL)
 		return n->n_in == 5 && is_whole(g, n->in[0], x, axis) && integers(g, n->in[1], &out->from, 1) == 1 && integers(g, n->in[2], &out->to, 1) == 1 &&
-		    is_integer(g, n->in[3], 0) && is_integer(g, n->in[4], 1) && out->to != 0;
+		    is_integer(g, n->in[3], 0) && is_integer(g, n->in[4], 1) && out->to != 0 && !is_empty(out);
 	if (integers(g, v, &k, 1) != 1)
 		return false;
 	out->from = k;
