@@ -327,8 +327,8 @@ static size_t keep_above(size_t n, float t, const float *restrict x, uint32_t bi
 	uint32_t n_equal = 0;
 
 	for (size_t at = 0, end; at < n; at = end) {
-		end = n - at < PARE_SCORE_PIECE ? n : at + PARE_SCORE_PIECE;
-		pare_score_ask(x + at);
+		end = n - at < PARE_PIECE ? n : at + PARE_PIECE;
+		pare_ask_ahead(x + at);
 		for (size_t i = at; i < end; i++) {
 			float score = pare_score_of(x[i], bits);
 

@@ -38,14 +38,6 @@ void pare_bracket_join(struct pare_bracket *b, const struct pare_bracket *part);
 #define PARE_SCORE_ALL 0xffffffffu
 #define PARE_SCORE_SIZE 0x7fffffffu
 void pare_bracket_add(struct pare_bracket *b, const float *x, uint32_t bits, size_t n);
-/* Loops over scores that may stand in memory go piece by piece, and ask for what comes a little later before each: the processor alone stops
- * reading whenever a block goes through the next loop. With 10^8 weights this is a fifth of the time. */
-#define PARE_SCORE_PIECE ((size_t)64)
-static inline void pare_score_ask(const float *x)
-{
-	for (size_t i = 0; i < PARE_SCORE_PIECE; i += 16)
-		__builtin_prefetch((const void *)((uintptr_t)x + (4 * PARE_SCORE_PIECE + i) * sizeof *x)); /* perhaps past the end */
-}
 static inline float pare_score_of(float x, uint32_t bits)
 {
 	uint32_t u;

@@ -139,8 +139,8 @@ static size_t classify(size_t n, const float *restrict x, uint32_t bits, float l
 	uint32_t less = 0;
 
 	for (size_t at = 0, end; at < n; at = end) {
-		end = n - at < PARE_SCORE_PIECE ? n : at + PARE_SCORE_PIECE;
-		pare_score_ask(x + at);
+		end = n - at < PARE_PIECE ? n : at + PARE_PIECE;
+		pare_ask_ahead(x + at);
 		for (size_t i = at; i < end; i++) {
 			float score = pare_score_of(x[i], bits);
 
