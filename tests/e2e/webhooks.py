@@ -15,6 +15,7 @@ from receiver import Receiver, certificate, fails_often, node, verify  # noqa: E
 
 OFTEN = "0" + ", 0.05" * 30  # so many attempts that 30 % failures never use them up
 JOBS = int(os.environ.get("PARED_WEBHOOK_JOBS", "120"))
+ENDLESS = 256 << 20  # bytes; far more than two kernels hold for a reader that has left (tcp_wmem and tcp_rmem: 4 and 32 MiB at most)
 TOLD = ("job.queued", "job.started", "job.retrying", "job.paused", "job.succeeded", "job.failed", "job.canceled", "model.ready", "dataset.ready")
 
 
@@ -114,7 +115,7 @@ def answers():
             s = m["handler"].wfile
             try:
                 s.write(b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if m["path"] == "/endless" else b""))
-                for _ in range(4000):
+                for _ in range(ENDLESS // 1010):
                     s.write(b"X-Long: " + b"x" * 1000 + b"\r\n")
                 m["drained"] = True
             except OSError:
