@@ -10,6 +10,8 @@
 
 #define ARENA_CAP ((size_t)1 << 40) /* the data of shrunk initializers: no more than the model has */
 
+static const char input_gone[] = "gone"; /* known by its address */
+
 enum pare_code pare_rewrite_init(struct pare_rewrite *rw, const struct pare_model *m, struct pare_err *err)
 {
 	size_t n_values = (size_t)m->graph.n_values + 1, n_nodes = (size_t)m->graph.n_nodes + 1;
@@ -138,7 +140,7 @@ static enum pare_code name_input(struct pare_rewrite *rw, struct pare_rewrite_no
 		n->max_inputs = max;
 	}
 	n->n_inputs = k < n->n_inputs ? n->n_inputs : k + 1;
-	n->inputs[k] = name;
+	n->inputs[k] = name != NULL ? name : input_gone;
 	return PARE_OK;
 }
 
@@ -221,7 +223,7 @@ const char *pare_rewrite_input(const struct pare_rewrite *rw, const struct pare_
 	const char *name = new_input(rw, node, k);
 
 	if (name != NULL)
-		return name;
+		return name == input_gone ? NULL : name;
 	return k < n->n_in && n->in[k] >= 0 ? g->values[n->in[k]].name : "";
 }
 
@@ -265,6 +267,8 @@ static void need_inputs(struct needs *n, int32_t i)
 	for (int k = 0; k < n_in; k++) {
 		const char *name = new_input(n->rw, i, k);
 
+		if (name == input_gone)
+			continue;
 		if (name != NULL)
 			need_name(n, name);
 		else if (k < node->n_in && node->in[k] >= 0)

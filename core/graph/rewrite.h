@@ -18,7 +18,8 @@ struct pare_new_init {
 };
 
 /* One change of a node. attr not NULL: that attribute is v (a list if is_list), or goes when n is 0. op not NULL: the node becomes that
- * operator of ONNX's own, with so many inputs as `input` says and without attributes; name and outputs stay. Else that input is `name`. */
+ * operator of ONNX's own, with so many inputs as `input` says and without attributes; name and outputs stay. Else that input is `name`; NULL: it goes,
+ * and those behind it move up, while edits go on calling them by their old numbers. */
 struct pare_node_edit {
 	int32_t node;
 	const char *attr, *op;
@@ -90,7 +91,7 @@ PARE_MUST_USE enum pare_code pare_rewrite_add_node(struct pare_rewrite *rw, cons
 const struct pare_node_edit *pare_rewrite_op(const struct pare_rewrite *rw, int32_t node);
 /* The last edit of that attribute; NULL: it stays as it is. */
 const struct pare_node_edit *pare_rewrite_attr(const struct pare_rewrite *rw, int32_t node, struct pare_span name);
-/* The name that input k of a node has after the edits ("" when left out), and how many inputs it has. */
+/* The name that input k of a node has after the edits ("" when left out, NULL when it is gone), and how many inputs there are with those that are gone. */
 const char *pare_rewrite_input(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node, int k);
 int pare_rewrite_n_inputs(const struct pare_rewrite *rw, const struct pare_graph *g, int32_t node);
 /* A name that neither the graph nor the rewrite has yet: base, with a number where it must. NULL without memory. */

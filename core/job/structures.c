@@ -44,11 +44,12 @@ static void options(const struct job_run *r, const struct pare_args *args, const
 {
 	const struct pare_arg *exclude = pare_args_get(args, "exclude"), *list = strcmp(args->method->name, "prune") == 0 ? pare_args_get(args, "ratios") : NULL;
 	const struct pare_args *criterion = pare_args_obj(args, "criterion");
-	const char *scope = pare_args_str(args, "scope");
+	const char *scope = pare_args_str(args, "scope"), *per = pare_args_str(args, "per");
 
 	*out = (struct pare_structure_options){
 	    .criterion = pare_structure_criterion_find(criterion->method->name),
 	    .scope = strcmp(scope, "layer") == 0 ? PARE_STRUCTURE_LAYER : strcmp(scope, "isomorphic") == 0 ? PARE_STRUCTURE_ISOMORPHIC : PARE_STRUCTURE_GLOBAL,
+	    .per = strcmp(per, "weights") == 0 ? PARE_PER_WEIGHTS : strcmp(per, "macs") == 0 ? PARE_PER_MACS : PARE_PER_STRUCTURE,
 	    .exclude = exclude->strings,
 	    .n_exclude = exclude->n,
 	    .min_width = pare_args_has(args, "min_width") ? pare_args_int(args, "min_width") : 1,
@@ -114,7 +115,7 @@ enum pare_code job_check_structures(struct job_run *r, const struct pare_args *a
 	if (n.n_units > 0)
 		return PARE_OK;
 	return pare_err_set(err, PARE_E_INVALID, NULL, "the model has no %ss to remove: %s", job_granularity_names[granularity_of(args)],
-	    g->n_units > 0 ? "all are excluded" : g->whole ? "no branch of a sum could be left out" : g->n_pinned > 0 ? g->pinned[0].why : "no weights are coupled to others");
+	    g->n_units > 0 ? "all are excluded" : g->whole ? "no branch of a sum or a concatenation could be left out" : g->n_pinned > 0 ? g->pinned[0].why : "no weights are coupled to others");
 }
 
 /* What the criterion wants to know of the data. */

@@ -112,7 +112,8 @@ static void put_edited(struct writer *w, const struct pare_field *f, int32_t nod
 	struct pare_wire c;
 
 	for (int k = 0; k < n_in; k++)
-		pare_wire_put_str(w->out, NODE_INPUT, pare_rewrite_input(w->rw, g, node, k));
+		if (pare_rewrite_input(w->rw, g, node, k) != NULL)
+			pare_wire_put_str(w->out, NODE_INPUT, pare_rewrite_input(w->rw, g, node, k));
 	pare_wire_init(&c, w->m->file.data, f->span);
 	while (pare_wire_next(&c, &in)) {
 		const struct pare_node_edit *e = NULL;

@@ -32,11 +32,11 @@ struct pare_slices {
 /* Where an axis folds several that could each lose indices (the flat [heads * width] of an attention block), one has to be
  * chosen: channel takes the innermost (every head gets narrower), head the outermost (whole heads go). With head, only units
  * of such a choice are offered, and of axes along which computed values are multiplied apart. layer: the branches of core/prune/layers.h, each a unit and a group: every index of every parameter of its
- * own. */
+ * own, and outside of it what is coupled to that which it gives to concatenations. */
 enum pare_granularity { PARE_GRANULARITY_CHANNEL, PARE_GRANULARITY_HEAD, PARE_GRANULARITY_LAYER, PARE_N_GRANULARITIES };
 
 struct pare_structure {
-	uint32_t first, n; /* of groups->slices, ascending */
+	uint32_t first, n; /* of groups->member, ascending; of a layer its own first */
 };
 struct pare_group {
 	const char *name; /* of its first weight */
@@ -96,7 +96,7 @@ void pare_cut_clear(struct pare_cut *c);
 void pare_cut_copy(struct pare_cut *to, const struct pare_cut *from); /* both of the same net */
 /* Makes it what another cut of the same net was, given its gone[slices.n]; false, and it is clear, if an axis that is no parameter's would be left without any index. */
 PARE_MUST_USE bool pare_cut_set(struct pare_cut *c, const uint8_t *gone);
-/* False, and nothing is done, if an axis would be left without any index, unless units are whole tensors. */
+/* False, and nothing is done, if an axis would be left without any index, unless units are whole tensors and it is a parameter's. */
 bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit);
 /* Is all of it gone already? */
 bool pare_cut_has(const struct pare_cut *c, const struct pare_structures *g, int unit);

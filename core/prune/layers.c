@@ -1,6 +1,6 @@
-/* A branch is found from its sum backwards: a step belongs to it as soon as all readers of what it makes do. What ends the sweep at x is
- * that the sum reads x, too. A sweep looks at nothing but the branch and its ends, and is not made where the sum's operands say already that there is none: a
- * net may have as many sums as nodes. */
+/* A branch is found from its end backwards: a step belongs to it as soon as all readers of what it makes do. What ends the sweep at x is
+ * that others read x, too: the sum itself, or whatever else a concatenation joins. A sweep looks at nothing but the branch and its ends, and is
+ * not made where the end's readers say already that there is none: a net may have as many sums as nodes. */
 #include "core/prune/layers.h"
 
 #include <stdlib.h>
@@ -10,6 +10,8 @@
 #include "core/graph/net_view.h"
 #include "core/ops/op.h"
 
+#define SEVERAL_AXES (PARE_MAX_DIMS + 1)
+
 struct finder {
 	const struct pare_net *net;
 	const struct pare_graph *g;
@@ -18,6 +20,8 @@ struct finder {
 	int *uses;   /* by value: inputs of steps that it is, and outputs of the graph */
 	int *inside; /* by value: of these, within the branch */
 	int *maker;  /* by value: the step, -1 */
+	int *joined; /* by value: of its uses, those by Concats */
+	int *along;  /* by value: the axis of these, + 1; SEVERAL_AXES */
 	bool *in;    /* by step: in the branch */
 	bool *may;   /* by value: zero if parameters are, as far as can be said without a branch */
 	int32_t *met, *open; /* values that the branch reads; those of them of which it has all readers, and that were not looked at */
@@ -107,10 +111,12 @@ static bool all_read(const struct finder *f, const struct pare_node *n)
 	return true;
 }
 
-static void sweep(struct finder *f, int32_t end)
+/* With n of end's readers taken for the branch's own. */
+static void sweep(struct finder *f, int32_t end, int n)
 {
 	f->n_met = f->n_open = f->n_steps = 0;
-	read_inside(f, end);
+	while (n-- > 0)
+		read_inside(f, end);
 	while (f->n_open > 0) {
 		int at = f->maker[f->open[--f->n_open]];
 		struct pare_net_step s;
@@ -159,7 +165,8 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int32_t kept, struct pare_branches *out, struct pare_err *err)
+/* Puts end, and what was swept, into *what; sum: of its end and of what is kept, NULL for concatenations. */
+static enum pare_code add(struct finder *f, const struct pare_branch *what, const struct pare_net_step *sum, struct pare_branches *out, struct pare_err *err)
 {
 	struct pare_branch *b = &out->list[out->n];
 	int32_t *nodes = pare_arena_array(f->arena, (size_t)f->n_steps + 1, sizeof *nodes);
@@ -170,7 +177,9 @@ static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int
 	params = pare_arena_array(f->arena, (size_t)n_params + 1, sizeof *params);
 	if (nodes == NULL || params == NULL)
 		return pare_err_nomem(err, 0);
-	*b = (struct pare_branch){.sum = sum->node->out[0], .kept = kept, .nodes = nodes, .params = params};
+	*b = *what;
+	b->nodes = nodes;
+	b->params = params;
 	qsort(f->steps, (size_t)f->n_steps, sizeof *f->steps, ascending);
 	for (int i = 0; i < f->n_steps; i++) {
 		struct pare_net_step s;
@@ -178,7 +187,8 @@ static enum pare_code add(struct finder *f, const struct pare_net_step *sum, int
 		pare_net_step_at(f->net, f->steps[i], &s);
 		nodes[b->n_nodes++] = s.index;
 	}
-	nodes[b->n_nodes++] = sum->index;
+	if (sum != NULL)
+		nodes[b->n_nodes++] = sum->index;
 	for (int i = 0; i < f->n_met; i++) {
 		int p = own_param_of(f, f->met[i]);
 
@@ -210,13 +220,56 @@ static enum pare_code try_sum(struct finder *f, int at, struct pare_branches *ou
 
 		if (!plain_value(f, end, s.node->out[0]) || !plain_value(f, kept, s.node->out[0]) || f->uses[end] != 1 || f->uses[kept] < 2 || !f->may[end])
 			continue;
-		sweep(f, end);
+		sweep(f, end, 1);
 		found = f->inside[kept] > 0 && vanishes(f, end) && weighs_anything(f);
 		if (found)
-			code = add(f, &s, kept, out, err);
+			code = add(f, &(struct pare_branch){.end = end, .sum = s.node->out[0], .kept = kept}, &s, out, err);
 		forget(f);
 	}
 	return code;
+}
+
+/* Does it read anything computed that others read, too? What does not is all that is made of an input of the graph. */
+static bool begins_beside(const struct finder *f)
+{
+	for (int i = 0; i < f->n_met; i++) {
+		int32_t v = f->met[i];
+
+		if (f->inside[v] < f->uses[v] && pare_net_param_of(f->net, v) < 0 && !pare_net_is_constant(f->net, v))
+			return true;
+	}
+	return false;
+}
+
+/* What the step makes is read by concatenations alone, along one axis. */
+static enum pare_code try_joins(struct finder *f, int at, struct pare_branches *out, struct pare_err *err)
+{
+	struct pare_net_step s;
+	enum pare_code code = PARE_OK;
+
+	pare_net_step_at(f->net, at, &s);
+	for (int k = 0; k < s.node->n_out && code == PARE_OK; k++) {
+		int32_t end = s.node->out[k];
+
+		if (end < 0 || f->joined[end] == 0 || f->joined[end] < f->uses[end] || f->along[end] == SEVERAL_AXES || !f->may[end] || pare_net_is_constant(f->net, end))
+			continue;
+		sweep(f, end, f->uses[end]);
+		if (begins_beside(f) && vanishes(f, end) && weighs_anything(f))
+			code = add(f, &(struct pare_branch){.end = end, .sum = -1, .kept = -1, .axis = f->along[end] - 1}, NULL, out, err);
+		forget(f);
+	}
+	return code;
+}
+
+static void look_at_joins(struct finder *f, const struct pare_node *n)
+{
+	const struct pare_attr *axis = pare_node_attr(n, "axis");
+	int at = axis == NULL ? 0 : axis->i < 0 ? (int)axis->i + pare_net_shape_of(f->net, n->out[0])->n_dims : (int)axis->i;
+
+	for (int k = 0; k < n->n_in; k++) {
+		f->joined[n->in[k]]++;
+		f->along[n->in[k]] = f->along[n->in[k]] == 0 || f->along[n->in[k]] == at + 1 ? at + 1 : SEVERAL_AXES;
+	}
 }
 
 static void look_at_step(struct finder *f, int i)
@@ -224,6 +277,8 @@ static void look_at_step(struct finder *f, int i)
 	struct pare_net_step s;
 
 	pare_net_step_at(f->net, i, &s);
+	if (strcmp(s.node->op_type, "Concat") == 0)
+		look_at_joins(f, s.node);
 	for (int k = 0; k < s.node->n_in; k++)
 		f->uses[s.node->in[k] >= 0 ? s.node->in[k] : f->g->n_values]++;
 	for (int k = 0; k < s.node->n_out; k++)
@@ -241,13 +296,16 @@ static enum pare_code find(struct finder *f, struct pare_branches *out, struct p
 	f->uses = pare_calloc(n, sizeof *f->uses);
 	f->inside = pare_calloc(n, sizeof *f->inside);
 	f->maker = pare_calloc(n, sizeof *f->maker);
+	f->joined = pare_calloc(n, sizeof *f->joined);
+	f->along = pare_calloc(n, sizeof *f->along);
 	f->may = pare_calloc(n, sizeof *f->may);
 	f->met = pare_calloc(n, sizeof *f->met);
 	f->open = pare_calloc(n, sizeof *f->open);
 	f->in = pare_calloc(n_steps, sizeof *f->in);
 	f->steps = pare_calloc(n_steps, sizeof *f->steps);
-	out->list = pare_arena_array(f->arena, n_steps, sizeof *out->list);
-	if (f->uses == NULL || f->inside == NULL || f->maker == NULL || f->may == NULL || f->met == NULL || f->open == NULL || f->in == NULL || f->steps == NULL || out->list == NULL)
+	out->list = pare_arena_array(f->arena, n_steps + n, sizeof *out->list);
+	if (f->uses == NULL || f->inside == NULL || f->maker == NULL || f->joined == NULL || f->along == NULL || f->may == NULL || f->met == NULL || f->open == NULL ||
+	    f->in == NULL || f->steps == NULL || out->list == NULL)
 		return pare_err_nomem(err, n * sizeof *f->uses);
 	memset(f->maker, -1, n * sizeof *f->maker);
 	for (int i = 0; i < f->g->n_outputs; i++)
@@ -261,6 +319,8 @@ static enum pare_code find(struct finder *f, struct pare_branches *out, struct p
 		code = pare_err_canceled(err, f->cancel);
 		if (code == PARE_OK)
 			code = try_sum(f, i, out, err);
+		if (code == PARE_OK)
+			code = try_joins(f, i, out, err);
 	}
 	return code;
 }
@@ -275,6 +335,8 @@ enum pare_code pare_branches_find(const struct pare_net *net, struct pare_arena 
 	pare_free(f.uses);
 	pare_free(f.inside);
 	pare_free(f.maker);
+	pare_free(f.joined);
+	pare_free(f.along);
 	pare_free(f.may);
 	pare_free(f.met);
 	pare_free(f.open);

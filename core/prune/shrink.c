@@ -466,26 +466,81 @@ enum pare_code pare_shrink_check(const struct pare_model *m, struct pare_err *er
 
 /* --- branches that are gone */
 
-/* What stands for each value when the branches that are gone end in nothing; a branch begins at a value that stands before its sum. */
-static void note_stand_ins(struct shrinker *s)
+struct leaving {
+	bool *ends;       /* by value: what a branch that is gone gave to concatenations */
+	int32_t *instead; /* by node: a sum without its branch hands this on; -1 */
+};
+
+static void note_branches(struct shrinker *s, struct leaving *l)
 {
-	for (int32_t v = 0; v < s->m->graph.n_values; v++)
-		s->stands[v] = v;
+	memset(l->instead, -1, (size_t)s->m->graph.n_nodes * sizeof *l->instead);
 	for (int i = 0; i < s->branches.n; i++) {
 		const struct pare_branch *b = &s->branches.list[i];
 
 		if (!pare_branch_gone(b, s->net, s->cut))
 			continue;
-		s->stands[b->sum] = s->stands[b->kept];
 		for (int k = 0; k < b->n_nodes; k++)
 			s->left_out[b->nodes[k]] = true;
+		if (b->sum >= 0)
+			l->instead[b->nodes[b->n_nodes - 1]] = b->kept;
+		else
+			l->ends[b->end] = true;
 	}
 }
 
-/* Readers of a sum without its branch read what the branch was added to; branch and sum are then dead. */
+static bool reads_any(const struct pare_node *n, const bool *values)
+{
+	for (int k = 0; k < n->n_in; k++)
+		if (n->in[k] >= 0 && values[n->in[k]])
+			return true;
+	return false;
+}
+
+/* The one thing that a concatenation still joins; -1: there are several. */
+static int32_t only_part(const struct pare_node *n, const struct leaving *l)
+{
+	int32_t only = -1;
+	int left = 0;
+
+	for (int k = 0; k < n->n_in; k++)
+		if (n->in[k] >= 0 && !l->ends[n->in[k]]) {
+			only = n->in[k];
+			left++;
+		}
+	return left == 1 && n->n_in > 1 ? only : -1;
+}
+
+/* What stands for each value when the branches that are gone end in nothing. In the order of the graph: what a node hands on stands before it. */
+static enum pare_code note_stand_ins(struct shrinker *s, struct leaving *l)
+{
+	const struct pare_graph *g = &s->m->graph;
+
+	l->ends = pare_arena_array(&s->rw->arena, (size_t)g->n_values + 1, sizeof *l->ends);
+	l->instead = pare_arena_array(&s->rw->arena, (size_t)g->n_nodes + 1, sizeof *l->instead);
+	if (l->ends == NULL || l->instead == NULL)
+		return pare_err_nomem(s->err, 0);
+	note_branches(s, l);
+	for (int32_t v = 0; v < g->n_values; v++)
+		s->stands[v] = v;
+	for (int i = 0; i < pare_net_n_steps(s->net); i++) {
+		struct pare_net_step step;
+		int32_t only;
+
+		pare_net_step_at(s->net, i, &step);
+		only = l->instead[step.index] >= 0 ? l->instead[step.index] : !s->left_out[step.index] && reads_any(step.node, l->ends) ? only_part(step.node, l) : -1;
+		if (only < 0)
+			continue;
+		s->stands[step.node->out[0]] = s->stands[only];
+		s->left_out[step.index] = true;
+	}
+	return PARE_OK;
+}
+
+/* Readers of a sum without its branch read what the branch was added to, concatenations do without what is gone; branch and sum are then dead. */
 static enum pare_code leave_out(struct shrinker *s)
 {
 	const struct pare_graph *g = &s->m->graph;
+	struct leaving l;
 	enum pare_code code = pare_branches_find(s->net, &s->rw->arena, s->cancel, &s->branches, s->err);
 
 	s->left_out = pare_arena_array(&s->rw->arena, (size_t)g->n_nodes + 1, sizeof *s->left_out);
@@ -493,13 +548,13 @@ static enum pare_code leave_out(struct shrinker *s)
 	if (code == PARE_OK && (s->left_out == NULL || s->stands == NULL))
 		code = pare_err_nomem(s->err, 0);
 	if (code == PARE_OK)
-		note_stand_ins(s);
+		code = note_stand_ins(s, &l);
 	for (int32_t i = 0; i < g->n_nodes && code == PARE_OK; i++)
 		for (int k = 0; k < g->nodes[i].n_in && !s->left_out[i]; k++) {
 			int32_t v = g->nodes[i].in[k], now = v >= 0 ? s->stands[v] : v;
 
-			if (now != v)
-				edit(s, &(struct pare_node_edit){.node = i, .input = k, .name = g->values[now].name});
+			if (v >= 0 && (l.ends[v] || now != v))
+				edit(s, &(struct pare_node_edit){.node = i, .input = k, .name = l.ends[v] ? NULL : g->values[now].name});
 		}
 	return code == PARE_OK ? s->code : code;
 }

@@ -2,7 +2,8 @@
  *
  * A pool is what is ranked together: all groups, one group, or all groups of one kind; groups with a ratio of their own are pools of
  * their own. From each pool the lowest go until the share is reached, where a group that is down to its minimum is passed over and
- * the next in rank goes in its place. Rounding gives back, within each group, the best of what was chosen.
+ * the next in rank goes in its place. Rounding gives back, within each group, the best of what was chosen; only what rounding leaves out
+ * counts for the share, so that a ranking over several groups is followed on until whole steps of width come to it.
  *
  * Scores that say how large weights are cannot be compared between layers of different fan-in and scale, so they are divided by
  * their group's mean over what is left; scores that estimate a loss are left alone. */
@@ -31,10 +32,12 @@ struct chooser {
 	const struct pare_structures *g;
 	const struct pare_structure_options *opt;
 	struct pare_cut *cut;
+	const struct pare_mask *mask;
 	struct choice *list; /* of all units, by group */
 	float *raw;          /* scores before normalisation */
 	float *weight_score; /* by slab, of a weight criterion */
 	int64_t *kept;       /* by group */
+	int64_t *began;      /* likewise, before this round */
 	bool *excluded;
 	double *share; /* by group */
 	int *pool;         /* likewise: 0, or the number of one of its groups + 1 */
@@ -150,6 +153,37 @@ static enum pare_code score_group(struct chooser *c, int k, struct pare_err *err
 	return PARE_OK;
 }
 
+struct saving {
+	const struct pare_net *net;
+	const struct pare_mask *mask;
+	enum pare_structure_per per;
+	double total;
+};
+
+static void add_saving(void *ctx, const struct pare_unit_run *r)
+{
+	struct saving *s = ctx;
+	const struct pare_param_info *p = pare_net_param(s->net, r->param);
+	size_t left = 0;
+
+	if (!p->prunable)
+		return;
+	for (size_t i = 0; i < r->n; i++)
+		left += s->mask->keep[r->at + i] != 0;
+	s->total += (double)left * (s->per == PARE_PER_MACS ? (double)pare_net_node_macs(s->net, p->node) / (double)p->n_elems : 1);
+}
+
+/* What saves nothing stays. */
+static double set_against_saving(const struct chooser *c, int unit, double score)
+{
+	struct saving s = {.net = c->net, .mask = c->mask, .per = c->opt->per};
+
+	if (s.per == PARE_PER_STRUCTURE)
+		return score;
+	pare_unit_walk(c->g, c->net, unit, add_saving, &s);
+	return s.total <= 0 ? INFINITY : score < 0 ? score * s.total : score / s.total;
+}
+
 static void rank_group(struct chooser *c, int k)
 {
 	const struct pare_group *gr = &c->g->groups[k];
@@ -162,6 +196,7 @@ static void rank_group(struct chooser *c, int k)
 		*e = (struct choice){.score = c->raw[u], .unit = u, .group = k, .gone = pare_cut_has(c->cut, c->g, u)};
 		e->chosen = e->gone;
 		c->kept[k] += !e->gone;
+		c->began[k] += !e->gone;
 		if (!e->gone && !isnan(e->score)) {
 			total += (double)e->score;
 			n++;
@@ -172,6 +207,8 @@ static void rank_group(struct chooser *c, int k)
 
 		if (relative && !c->g->whole && n > 0 && total > 0)
 			e->score = (float)((double)e->score / (total / n));
+		if (!e->gone && !isnan(c->raw[u]))
+			e->score = (float)set_against_saving(c, u, (double)e->score);
 		e->score = e->gone ? -INFINITY : isnan(c->raw[u]) ? INFINITY : e->score;
 	}
 }
@@ -291,38 +328,57 @@ static void chain(struct chooser *c)
 	}
 }
 
-/* Marks the lowest of a pool; list is sorted. */
+static int64_t gcd(int64_t a, int64_t b)
+{
+	while (b != 0) {
+		int64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* Units that are left of group k once its width is a multiple, if `kept` are before; what was gone does not come back. */
+static int64_t rounded(const struct chooser *c, int k, int64_t kept)
+{
+	const struct pare_group *gr = &c->g->groups[k];
+	int64_t whole = c->opt->round_to * gr->n, step = c->g->whole ? 1 : whole / gcd(gr->width, whole), up = ceil_div(kept, step) * step;
+
+	return up < c->began[k] ? up : c->began[k];
+}
+
+/* Marks the lowest of a pool, of which no more than the share goes once widths are multiples; list is sorted. */
 static void choose_pool(struct chooser *c, int pool, double share)
 {
 	int64_t total = 0, want, n = 0;
 
-	for (int i = c->first[pool]; i >= 0; i = c->list[i].next)
+	for (int i = c->first[pool]; i >= 0; i = c->list[i].next) {
 		total += !c->excluded[c->list[i].group];
+		n += !c->excluded[c->list[i].group] && c->list[i].gone;
+	}
 	want = (int64_t)llround(share * (double)total);
 	for (int i = c->first[pool]; i >= 0; i = c->list[i].next) {
 		struct choice *e = &c->list[i];
-		bool low = c->opt->by_threshold ? (double)c->raw[e->unit] < c->opt->threshold : n < want;
+		int k = e->group;
+		int64_t go;
 
-		if (c->excluded[e->group])
+		if (c->excluded[k] || e->gone || e->score >= INFINITY || c->kept[k] <= units_for(c, k, c->opt->min_width))
 			continue;
-		if (e->gone)
-			n++;
-		if (e->gone || !low || e->score >= INFINITY || c->kept[e->group] <= units_for(c, e->group, c->opt->min_width))
+		go = rounded(c, k, c->kept[k]) - rounded(c, k, c->kept[k] - 1);
+		if (c->opt->by_threshold ? (double)c->raw[e->unit] >= c->opt->threshold : n >= want || n + go > want)
 			continue;
 		e->chosen = true;
-		c->kept[e->group]--;
-		n++;
+		c->kept[k]--;
+		n += go;
 	}
 }
 
 /* Gives the best of what was chosen back until group k's width is a multiple. */
 static void round_width(struct chooser *c, int k)
 {
-	const struct pare_group *gr = &c->g->groups[k];
-	int64_t kept = c->kept[k];
+	int64_t kept = rounded(c, k, c->kept[k]);
 
-	while (kept < gr->n && !c->g->whole && kept * gr->width / gr->n % c->opt->round_to != 0)
-		kept++;
 	for (int i = c->last[k]; i >= 0 && c->kept[k] < kept; i = c->list[i].before)
 		if (c->list[i].chosen && !c->list[i].gone) {
 			c->list[i].chosen = false;
@@ -368,12 +424,13 @@ static enum pare_code run(struct chooser *c, struct pare_err *err)
 	c->list = pare_calloc(n_units, sizeof *c->list);
 	c->raw = pare_calloc(n_units, sizeof *c->raw);
 	c->kept = pare_calloc(n_groups, sizeof *c->kept);
+	c->began = pare_calloc(n_groups, sizeof *c->began);
 	c->excluded = pare_calloc(n_groups, sizeof *c->excluded);
 	c->share = pare_calloc(n_groups, sizeof *c->share);
 	c->pool = pare_calloc(n_groups, sizeof *c->pool);
 	c->first = pare_calloc(n_groups, sizeof *c->first);
 	c->last = pare_calloc(n_groups, sizeof *c->last);
-	if (c->list == NULL || c->raw == NULL || c->kept == NULL || c->excluded == NULL || c->share == NULL || c->pool == NULL || c->first == NULL || c->last == NULL)
+	if (c->list == NULL || c->raw == NULL || c->kept == NULL || c->began == NULL || c->excluded == NULL || c->share == NULL || c->pool == NULL || c->first == NULL || c->last == NULL)
 		return pare_err_nomem(err, n_units * sizeof *c->list);
 	if (code == PARE_OK && c->opt->criterion == NULL)
 		code = score_weights(c, err);
@@ -392,7 +449,7 @@ static enum pare_code run(struct chooser *c, struct pare_err *err)
 enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, struct pare_cut *cut,
     struct pare_mask *mask, struct pare_structure_count *out, struct pare_err *err)
 {
-	struct chooser c = {.net = net, .g = g, .opt = opt, .cut = cut};
+	struct chooser c = {.net = net, .g = g, .opt = opt, .cut = cut, .mask = mask};
 	enum pare_code code;
 
 	pare_structures_count(net, g, opt, cut, out);
@@ -404,6 +461,7 @@ enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_str
 	pare_free(c.raw);
 	pare_free(c.weight_score);
 	pare_free(c.kept);
+	pare_free(c.began);
 	pare_free(c.excluded);
 	pare_free(c.share);
 	pare_free(c.pool);

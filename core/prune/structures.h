@@ -53,6 +53,10 @@ enum pare_structure_scope {
 	PARE_STRUCTURE_ISOMORPHIC /* one ranking for all groups that are coupled alike (Fang et al. 2024, arXiv:2407.04616) */
 };
 
+/* What scores are divided by: what goes with a structure, of what is left. Of negative ones (the loss falls) those that save more go first likewise.
+ * Source: Shen et al. 2022, arXiv:2110.10811 (importance against what is saved); Molchanov et al. 2017, arXiv:1611.06440 (section 2.2, by operations). */
+enum pare_structure_per { PARE_PER_STRUCTURE, PARE_PER_WEIGHTS, PARE_PER_MACS };
+
 struct pare_structure_ratio {
 	const char *layer; /* a pattern as in exclude */
 	double sparsity;
@@ -67,6 +71,7 @@ struct pare_structure_options {
 	bool centered; /* mean_activation: the root mean square of what differs from the mean */
 	bool weighted; /* mean_activation, entropy: times the norm of the weights that read the unit */
 	enum pare_structure_scope scope;
+	enum pare_structure_per per; /* not looked at by a threshold */
 	bool by_threshold;
 	double sparsity;  /* share of the units that is gone afterwards, [0, 1) */
 	double threshold; /* score < threshold goes */
@@ -76,7 +81,7 @@ struct pare_structure_options {
 	const struct pare_structure_ratio *ratios; /* in the place of sparsity for the groups that they name; the first that fits counts */
 	size_t n_ratios;
 	int64_t min_width; /* each group keeps at least so many indices of its axis, 1 or more */
-	int64_t round_to;  /* and a multiple of this, rounded up; 1: any */
+	int64_t round_to;  /* and a multiple of this, or all; no more than the share goes; 1: any */
 };
 
 /* What a round did. */

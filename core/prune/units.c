@@ -4,6 +4,7 @@
  * reads as such) is no structure of the model. Units that touch the same axes of the same tensors are one group, whatever
  * else differs: the channels that a concatenation takes from two layers are two groups. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/graph/graph_priv.h"
@@ -345,41 +346,190 @@ static enum pare_code build(struct builder *b, struct pare_err *err)
 	return code == PARE_OK ? list_pins(b, err) : code;
 }
 
-/* A unit is all that a branch has of its own, and a group by itself. */
+/* --- layers: a unit is all that a branch has of its own, and what is coupled to that which it gives to concatenations; a group by itself */
+
+struct coupling {
+	struct pare_branches found;
+	int32_t *made; /* by value: the node that makes it, -1 */
+	int *of;       /* by root: the branch at whose end it is, + 1 */
+	uint32_t *n;   /* by branch: indices within an axis, then slices of the unit */
+	bool *stays;   /* by branch: what it gives to a concatenation cannot go */
+};
+
+static int ascending(const void *a, const void *b)
+{
+	const int32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Is the value within the branch? It leaves the graph as it is, and what is within needs no smaller shapes. */
+static bool is_within(const struct builder *b, const struct coupling *c, const struct pare_branch *br, int32_t value)
+{
+	int32_t param = pare_net_param_of(b->net, value);
+
+	if (param >= 0)
+		return bsearch(&param, br->params, (size_t)br->n_params, sizeof param, ascending) != NULL;
+	return c->made[value] >= 0 && bsearch(&c->made[value], br->nodes, (size_t)br->n_nodes, sizeof *br->nodes, ascending) != NULL;
+}
+
+/* The classes at the ends of branches; of two branches that are coupled only the first may go. */
+static void claim_ends(struct builder *b, struct coupling *c)
+{
+	for (int i = 0; i < c->found.n; i++) {
+		const struct pare_branch *br = &c->found.list[i];
+		size_t at = (size_t)br->end * PARE_MAX_DIMS + (size_t)br->axis;
+
+		if (br->sum >= 0)
+			continue;
+		c->stays[i] = b->g->slices.base[at] == PARE_NO_SLICE;
+		for (uint32_t k = 0; !c->stays[i] && k < b->g->slices.len[at]; k++) {
+			uint32_t root = pare_ties_find(&b->j, b->g->slices.base[at] + k);
+
+			c->stays[i] = b->j.why[root] != PARE_PIN_NONE || (c->of[root] != 0 && c->of[root] != i + 1);
+			c->of[root] = c->of[root] == 0 ? i + 1 : c->of[root];
+		}
+	}
+}
+
+/* The branch that takes the slice with it, but for what is within; -1. */
+static int taken_by(struct builder *b, const struct coupling *c, uint32_t slice, int32_t value)
+{
+	int i = c->of[pare_ties_find(&b->j, slice)] - 1;
+
+	return i >= 0 && !c->stays[i] && !is_within(b, c, &c->found.list[i], value) ? i : -1;
+}
+
+/* What would take all of an axis that is not its own would leave an empty tensor. */
+static void keep_axes(struct builder *b, struct coupling *c)
+{
+	const struct pare_slices *s = &b->g->slices;
+
+	for (uint32_t k = 0; k < s->n_axes; k++) {
+		int32_t value = (int32_t)(s->order[k] / PARE_MAX_DIMS);
+		uint32_t base = s->base[s->order[k]], end = base + s->len[s->order[k]];
+		int i;
+
+		for (uint32_t slice = base; slice < end && pare_net_param_of(b->net, value) < 0; slice++)
+			if ((i = taken_by(b, c, slice, value)) >= 0)
+				c->n[i]++;
+		for (uint32_t slice = base; slice < end; slice++) {
+			i = c->of[pare_ties_find(&b->j, slice)] - 1;
+			if (i >= 0) {
+				c->stays[i] |= c->n[i] == end - base;
+				c->n[i] = 0;
+			}
+		}
+	}
+}
+
+static void note_makers(const struct builder *b, int32_t *made)
+{
+	memset(made, -1, (size_t)b->graph->n_values * sizeof *made);
+	for (int32_t i = 0; i < b->graph->n_nodes; i++)
+		for (int k = 0; k < b->graph->nodes[i].n_out; k++)
+			if (b->graph->nodes[i].out[k] >= 0)
+				made[b->graph->nodes[i].out[k]] = i;
+}
+
+static enum pare_code couple(struct builder *b, struct coupling *c, struct pare_err *err)
+{
+	struct pare_arena *arena = &b->g->arena;
+	enum pare_code code = pare_branches_find(b->net, arena, b->cancel, &c->found, err);
+	bool any = false;
+
+	if (code != PARE_OK)
+		return code;
+	c->made = pare_arena_array(arena, (size_t)b->graph->n_values + 1, sizeof *c->made);
+	c->of = pare_arena_array(arena, (size_t)b->g->slices.n + 1, sizeof *c->of);
+	c->n = pare_arena_array(arena, (size_t)c->found.n + 1, sizeof *c->n);
+	c->stays = pare_arena_array(arena, (size_t)c->found.n + 1, sizeof *c->stays);
+	if (c->made == NULL || c->of == NULL || c->n == NULL || c->stays == NULL)
+		return pare_err_nomem(err, b->g->slices.n * sizeof *c->of);
+	for (int i = 0; i < c->found.n; i++)
+		any |= c->found.list[i].sum < 0;
+	if (!any)
+		return PARE_OK;
+	note_makers(b, c->made);
+	code = pare_join(&b->j, b->net, b->graph, &b->g->slices, PARE_GRANULARITY_CHANNEL, err);
+	if (code != PARE_OK)
+		return code;
+	claim_ends(b, c);
+	keep_axes(b, c);
+	return pare_err_canceled(err, b->cancel);
+}
+
+/* Calls at with every slice that a branch takes with it: the rows of its own parameters, then the others. */
+static void each_taken(struct builder *b, struct coupling *c, void (*at)(struct builder *b, struct coupling *c, int branch, uint32_t slice))
+{
+	const struct pare_slices *s = &b->g->slices;
+
+	for (int i = 0; i < c->found.n; i++)
+		for (int k = 0; k < c->found.list[i].n_params && !c->stays[i]; k++) {
+			const struct pare_param_info *p = pare_net_param(b->net, c->found.list[i].params[k]);
+
+			for (int64_t row = 0; row < p->dims[0]; row++)
+				at(b, c, i, s->base[(size_t)p->value * PARE_MAX_DIMS] + (uint32_t)row);
+		}
+	for (uint32_t k = 0; k < s->n_axes && b->j.parent != NULL; k++) {
+		int32_t value = (int32_t)(s->order[k] / PARE_MAX_DIMS);
+		uint32_t base = s->base[s->order[k]], end = base + s->len[s->order[k]];
+
+		for (uint32_t slice = base; slice < end; slice++) {
+			int i = taken_by(b, c, slice, value);
+
+			if (i >= 0)
+				at(b, c, i, slice);
+		}
+	}
+}
+
+static void count_taken(struct builder *b, struct coupling *c, int branch, uint32_t slice)
+{
+	(void)b;
+	(void)slice;
+	c->n[branch]++;
+}
+
+static void put_taken(struct builder *b, struct coupling *c, int branch, uint32_t slice)
+{
+	struct pare_structure *u = &b->g->units[c->n[branch]];
+
+	b->g->member[u->first + u->n++] = slice;
+}
+
 static enum pare_code build_layers(struct builder *b, struct pare_err *err)
 {
 	struct pare_structures *g = b->g;
-	struct pare_branches found;
-	size_t n = 0;
+	struct coupling c = {.n = NULL};
+	uint32_t n = 0;
 	enum pare_code code = pare_slices_init(&g->slices, b->net, b->graph, err);
 
+	b->j.cancel = b->cancel;
 	if (code == PARE_OK)
-		code = pare_branches_find(b->net, &g->arena, b->cancel, &found, err);
+		code = couple(b, &c, err);
 	if (code != PARE_OK)
 		return code;
 	g->whole = true;
-	for (int i = 0; i < found.n; i++)
-		for (int k = 0; k < found.list[i].n_params; k++)
-			n += (size_t)pare_net_param(b->net, found.list[i].params[k])->dims[0];
-	g->member = pare_arena_array(&g->arena, n + 1, sizeof *g->member);
-	g->units = pare_arena_array(&g->arena, (size_t)found.n + 1, sizeof *g->units);
-	g->groups = pare_arena_array(&g->arena, (size_t)found.n + 1, sizeof *g->groups);
-	if (g->member == NULL || g->units == NULL || g->groups == NULL)
-		return pare_err_nomem(err, n * sizeof *g->member);
-	n = 0;
-	for (int i = 0; i < found.n; i++) {
-		struct pare_structure *u = &g->units[g->n_units++];
+	g->units = pare_arena_array(&g->arena, (size_t)c.found.n + 1, sizeof *g->units);
+	g->groups = pare_arena_array(&g->arena, (size_t)c.found.n + 1, sizeof *g->groups);
+	if (g->units == NULL || g->groups == NULL)
+		return pare_err_nomem(err, 0);
+	each_taken(b, &c, count_taken);
+	for (int i = 0; i < c.found.n; i++) {
+		int param = c.found.list[i].params[0];
 
-		u->first = (uint32_t)n;
-		for (int k = 0; k < found.list[i].n_params; k++) {
-			const struct pare_param_info *p = pare_net_param(b->net, found.list[i].params[k]);
-
-			for (int64_t at = 0; at < p->dims[0]; at++)
-				g->member[n++] = g->slices.base[(size_t)p->value * PARE_MAX_DIMS] + (uint32_t)at;
-		}
-		u->n = (uint32_t)n - u->first;
-		g->groups[g->n_groups++] = (struct pare_group){.name = pare_net_param(b->net, found.list[i].params[0])->name, .param = found.list[i].params[0], .first = i, .n = 1, .width = 1};
+		if (c.stays[i])
+			continue;
+		g->units[g->n_units].first = n;
+		n += c.n[i];
+		c.n[i] = (uint32_t)g->n_units;
+		g->groups[g->n_groups++] = (struct pare_group){.name = pare_net_param(b->net, param)->name, .param = param, .first = g->n_units++, .n = 1, .width = 1};
 	}
+	g->member = pare_arena_array(&g->arena, (size_t)n + 1, sizeof *g->member);
+	if (g->member == NULL)
+		return pare_err_nomem(err, n * sizeof *g->member);
+	each_taken(b, &c, put_taken);
 	return PARE_OK;
 }
 
@@ -519,26 +669,30 @@ bool pare_cut_set(struct pare_cut *c, const uint8_t *gone)
 	return true;
 }
 
+#define BEING_CUT 2 /* in gone, while a unit is tried */
+
 bool pare_cut_unit(struct pare_cut *c, const struct pare_structures *g, int unit)
 {
 	const struct pare_structure *u = &g->units[unit];
 	const uint32_t *member = g->member + u->first;
+	bool empty = false;
 
-	for (uint32_t i = 0; i < u->n;) {
+	for (uint32_t i = 0; i < u->n; i++) {
 		size_t at = axis_at(c, member[i]);
-		uint32_t end = c->slices.base[at] + c->slices.len[at], going = 0;
 
-		for (; i < u->n && member[i] < end; i++)
-			going += c->gone[member[i]] == 0;
-		if (going > 0 && going >= c->left[at] && !g->whole)
-			return false;
+		if (c->gone[member[i]] != 0)
+			continue;
+		c->gone[member[i]] = BEING_CUT;
+		empty |= --c->left[at] == 0 && !(g->whole && c->whole[at]);
 	}
 	for (uint32_t i = 0; i < u->n; i++) {
-		c->left[axis_at(c, member[i])] -= c->gone[member[i]] == 0;
-		c->gone[member[i]] = 1;
+		if (c->gone[member[i]] != BEING_CUT)
+			continue;
+		c->gone[member[i]] = empty ? 0 : 1;
+		c->left[axis_at(c, member[i])] += empty;
 	}
-	c->any = true;
-	return true;
+	c->any |= !empty;
+	return !empty;
 }
 
 bool pare_cut_has(const struct pare_cut *c, const struct pare_structures *g, int unit)

@@ -41,6 +41,7 @@ static const char *const activations_choices[] = {"static", "dynamic", "none", N
 static const char *const range_choices[] = {"minmax", "percentile", "mse", NULL};
 static const char *const message_choices[] = {"standard", "cloudevents", NULL};
 static const char *const pick_choices[] = {"best", "smallest", NULL};
+static const char *const per_choices[] = {"structure", "weights", "macs", NULL};
 static const char *const scope_choices[] = {"global", "layer", "erk", "isomorphic", NULL};
 
 #define INTEGER(n, lo, hi, d) .name = (n), .type = PARE_PARAM_INTEGER, .min = (lo), .max = (hi), .doc = (d)
@@ -173,8 +174,9 @@ static const struct pare_param recover_params[] = {TRAINING(1)};
 
 static const struct pare_param prune_params[] = {
     {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
-    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero, and the tensors keep their shapes; channel (of convolutions, neurons of linear layers, hidden units) and head take whole structures out of the graph, with all that is coupled to them; layer takes whole branches of residual sums out of it"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = granularity_choices, .def_text = "weight", .doc = "What is removed: weight sets single entries to zero, block sets blocks of outputs x inputs to zero, and the tensors keep their shapes; channel (of convolutions, neurons of linear layers, hidden units) and head take whole structures out of the graph, with all that is coupled to them; layer takes whole branches of residual sums and concatenations out of it"},
     {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "global: one ranking over all layers; layer: the same share of every layer; erk, for single weights with sparsity: large layers lose more, by the sum of their dimensions over the product (Erdos-Renyi kernel); isomorphic, for structures: one ranking for all layers that are coupled alike; branches (granularity layer) have one ranking"},
+    {.name = "per", .type = PARE_PARAM_ENUM, .choices = per_choices, .def_text = "structure", .doc = "For structures: scores are compared as they are, or divided by the weights or multiply-accumulates that go with a structure: of two that matter alike, the one that saves more goes"},
     {NUMBER("sparsity", 0, 1, "Share of the prunable weights (or blocks) that is zero afterwards, or of the structures that are gone"), .open_max = true, .group = "amount"},
     {NUMBER("threshold", 0, 1e9, "Weights whose score is below this go"), .group = "amount"},
     {.name = "pattern", .type = PARE_PARAM_STRING, .group = "amount", .doc = "N:M, such as 2:4 or 4:8: of every M consecutive inputs of an output N stay"},
@@ -187,7 +189,7 @@ static const struct pare_param prune_params[] = {
     {INTEGER("rewind", 0, 100000, "After every round all that is left goes back to what it was after so many epochs of the job's first training (or at its end, if it had fewer), and recover trains it again; 0: to the uploaded weights; absent: it stays")},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training after every round, under the mask; absent: none. Inherits nothing from train steps"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
-    {INTEGER("round_to", 1, 65536, "For channels and heads: widths are multiples of this, rounded up; absent: 1, any width, since what is fast differs between machines")},
+    {INTEGER("round_to", 1, 65536, "For channels and heads: widths are multiples of this, or stay whole; as much goes as whole steps come to without being more than asked. Absent: 1, any width, since what is fast differs between machines")},
     {INTEGER("min_width", 1, MAX_INT, "For channels and heads: no layer gets narrower than this; absent: 1")},
     {.name = "ratios", .type = PARE_PARAM_OBJECTS, .object = "ratio", .max_items = 64, .doc = "For structures: layers with a share of their own in the place of sparsity"},
     END};
@@ -195,8 +197,9 @@ static const struct pare_param prune_params[] = {
 static const struct pare_param search_params[] = {
     {.name = "objective", .type = PARE_PARAM_ENUM, .choices = objective_choices, .def_text = "weights", .doc = "What is to be small: weights and macs (multiply-accumulates) count those that are not zero; bytes: of the file with zeros left out and a bit a weight to say where; latency: macs stand for it in the search, and it is measured at the end"},
     {.name = "criterion", .type = PARE_PARAM_METHOD, .of = PARE_KIND_CRITERION, .def_text = "magnitude", .doc = "Score of a weight; the lowest go"},
-    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = search_granularity_choices, .def_text = "weight", .doc = "What is removed: single weights, or whole channels, heads or layers (branches of residual sums), one by one where there are few"},
+    {.name = "granularity", .type = PARE_PARAM_ENUM, .choices = search_granularity_choices, .def_text = "weight", .doc = "What is removed: single weights, or whole channels, heads or layers (branches of residual sums and concatenations), one by one where there are few"},
     {.name = "scope", .type = PARE_PARAM_ENUM, .choices = scope_choices, .def_text = "global", .doc = "Of the ranking: over all layers, in every layer the same share, or (isomorphic, for structures) over layers that are coupled alike"},
+    {.name = "per", .type = PARE_PARAM_ENUM, .choices = per_choices, .def_text = "structure", .doc = "For structures: scores are compared as they are, or divided by the weights or multiply-accumulates that go with a structure: of two that matter alike, the one that saves more goes"},
     {.name = "allocation", .type = PARE_PARAM_ENUM, .choices = allocation_choices, .def_text = "auto", .doc = "For single weights: sizes of layers follow from the ranking, or from how the loss rises when one layer alone is pruned; auto: whichever has the lesser loss before training"},
     {INTEGER("sensitivity_rows", 1, MAX_INT, "Validation rows by which sensitivities are found"), DEFAULT(1024)},
     {NUMBER("step", 0, 1, "First step: the share that goes of what is left"), .open_min = true, .open_max = true, DEFAULT(0.5)},
@@ -207,7 +210,7 @@ static const struct pare_param search_params[] = {
     {.name = "reconstruct", .type = PARE_PARAM_OBJECT, .object = "reconstruct", .doc = "Refit of the layers of every model that is tried, before its training; absent: none"},
     {.name = "recover", .type = PARE_PARAM_OBJECT, .object = "recover", .doc = "Training of every model that is tried, until it holds the floor or its epochs are over; absent: none. Its learning rate is halved whenever the step is"},
     {.name = "exclude", .type = PARE_PARAM_STRINGS, .doc = "Initializers or nodes that stay whole: exact names, or a prefix with one trailing *"},
-    {INTEGER("round_to", 1, 65536, "For channels and heads: widths are multiples of this, rounded up; absent: 1")},
+    {INTEGER("round_to", 1, 65536, "For channels and heads: widths are multiples of this, or stay whole; absent: 1")},
     {INTEGER("min_width", 1, MAX_INT, "For channels and heads: no layer gets narrower than this; absent: 1")},
     END};
 

@@ -63,6 +63,10 @@ static void structure_rules(struct recipe_check *c, const struct pare_args *prun
 		recipe_issue_at(c, "criterion", "unsupported", "%s scores structures; with granularity %s use one for weights, or set granularity to channel or head", criterion->name, granularity);
 	if (!structures && strcmp(pare_args_str(prune, "scope"), "isomorphic") == 0)
 		recipe_issue_at(c, "scope", "unsupported", "isomorphic is for granularity channel and head");
+	if (!structures && strcmp(pare_args_str(prune, "per"), "structure") != 0)
+		recipe_issue_at(c, "per", "unsupported", "is for granularity channel, head and layer");
+	if (!search && pare_args_has(prune, "threshold") && strcmp(pare_args_str(prune, "per"), "structure") != 0)
+		recipe_issue_at(c, "per", "unsupported", "a threshold is of scores as they are; give sparsity");
 	if (!search && structures && pare_args_bool(prune, "regrow"))
 		recipe_issue_at(c, "regrow", "unsupported", "is for single weights, patterns and blocks; a %s that went is gone", granularity);
 	for (size_t i = 0; i < sizeof only / sizeof only[0] - search && (!structures || strcmp(granularity, "layer") == 0); i++)

@@ -291,6 +291,28 @@ static struct made concat(struct gen *g, struct made x)
 	return y;
 }
 
+/* Layers that read all before them, as DenseNet has them: each joined to what was there, or all that there is joined anew by every reader. */
+static struct made dense_block(struct gen *g, struct made x)
+{
+	bool chained = pick(g, 0, 1) > 0;
+	char list[80];
+	int n = (int)pick(g, 1, 3);
+
+	(void)snprintf(list, sizeof list, "%s", x.name);
+	for (int i = 0; i < n; i++) {
+		struct made y = conv(g, pick(g, 0, 1) > 0 ? unary(g, batch_norm(g, x)) : x, pick(g, 2, 6), 1, 1);
+
+		y = conv(g, unary(g, y), pick(g, 2, 4), 1, 3);
+		y = pick(g, 0, 1) > 0 ? node(g, "Relu", y.name, y.c) : y;
+		(void)snprintf(list + strlen(list), sizeof list - strlen(list), " %s", y.name);
+		x = node(g, "Concat", list, x.c + y.c);
+		gb_attr_int(g->b, "axis", 1);
+		if (chained)
+			(void)snprintf(list, sizeof list, "%s", x.name);
+	}
+	return x;
+}
+
 /* Two parts that go different ways and are joined: swapped, or one gating the other. */
 static struct made split(struct gen *g, struct made x)
 {
@@ -412,7 +434,7 @@ static struct made image_block(struct gen *g, struct made x)
 {
 	int64_t groups = x.c % 3 == 0 ? 3 : x.c % 2 == 0 ? 2 : 1;
 
-	switch (pick(g, 0, 18)) {
+	switch (pick(g, 0, 19)) {
 	case 0:
 		return conv(g, x, pick(g, 2, 9), 1, 3);
 	case 1:
@@ -449,6 +471,8 @@ static struct made image_block(struct gen *g, struct made x)
 		return x.c < 12 ? tile(g, x) : x;
 	case 17:
 		return chunks(g, x);
+	case 18:
+		return x.c < 16 ? dense_block(g, x) : x;
 	default:
 		return conv(g, x, 2 * x.c < 16 ? 2 * x.c : x.c, x.c, 1);
 	}
