@@ -104,6 +104,8 @@ static const struct {
     {"{\"prune\":{\"granularity\":\"layer\",\"sparsity\":0.5}}", "/recipe/steps/1/prune", "no branch of a sum"},
     {"{\"prune\":{\"granularity\":\"layer\",\"sparsity\":0.5,\"min_width\":2}}", "/recipe/steps/1/prune/min_width", "channel and head"},
     {"{\"prune\":{\"criterion\":\"fpgm\",\"sparsity\":0.5}}", "/recipe/steps/1/prune/criterion", "scores structures"},
+    {"{\"prune\":{\"sparsity\":0.5,\"per\":\"macs\"}}", "/recipe/steps/1/prune/per", "channel, head and layer"},
+    {"{\"prune\":{\"granularity\":\"channel\",\"criterion\":\"l2\",\"threshold\":0.5,\"per\":\"macs\"}}", "/recipe/steps/1/prune/per", "give sparsity"},
     {"{\"prune\":{\"sparsity\":0.5,\"round_to\":8}}", "/recipe/steps/1/prune/round_to", "channel and head"},
     {"{\"prune\":{\"sparsity\":0.5,\"scope\":\"isomorphic\"}}", "/recipe/steps/1/prune/scope", "channel and head"},
     {"{\"prune\":{\"granularity\":\"channel\",\"pattern\":\"2:4\"}}", "/recipe/steps/1/prune/pattern", "single weights"},
@@ -268,26 +270,155 @@ START_TEST(what_carried_nodes_read_stays)
 }
 END_TEST
 
+/* What two layers make of `in`, as out. */
+static void two_layers(struct gb *b, const char *first, const char *second, int n, int m, int k, const char *in, const char *out)
+{
+	char h[16], relu[16];
+
+	(void)snprintf(h, sizeof h, "%s.h", first);
+	(void)snprintf(relu, sizeof relu, "%s.r", first);
+	dense(b, first, n, m, in, h);
+	gb_node(b, "Relu", relu, h, relu);
+	dense(b, second, m, k, relu, out);
+}
+
+static void join(struct gb *b, const char *name, const char *parts)
+{
+	gb_node(b, "Concat", name, parts, name);
+	gb_attr_int(b, "axis", -1);
+}
+
+static void dense_chained(struct gb *b)
+{
+	two_layers(b, "fc1", "fc2", 16, 8, 6, "a", "b1");
+	join(b, "c1", "a b1");
+	two_layers(b, "fc3", "fc4", 22, 8, 5, "c1", "b2");
+	join(b, "c2", "c1 b2");
+	dense(b, "fc5", 27, 3, "c2", "y");
+}
+
+static void dense_listed(struct gb *b)
+{
+	two_layers(b, "fc1", "fc2", 16, 8, 6, "a", "b1");
+	join(b, "c1", "a b1");
+	two_layers(b, "fc3", "fc4", 22, 8, 5, "c1", "b2");
+	join(b, "c2", "a b1 b2");
+	dense(b, "fc5", 27, 3, "c2", "y");
+}
+
+/* Of side by side one has to stay. */
+static void side_by_side(struct gb *b)
+{
+	two_layers(b, "fc1", "fc2", 16, 8, 6, "a", "b1");
+	two_layers(b, "fc3", "fc4", 16, 8, 5, "a", "b2");
+	join(b, "c2", "b1 b2");
+	dense(b, "fc5", 11, 3, "c2", "y");
+}
+
+/* What is joined is added to something, too; what else is joined is the output. */
+static void read_beside(struct gb *b)
+{
+	two_layers(b, "fc1", "fc2", 16, 8, 16, "a", "b1");
+	gb_node(b, "Add", "sum", "a b1", "s");
+	join(b, "c1", "s b1");
+	dense(b, "fc3", 32, 8, "c1", "t");
+	two_layers(b, "fc4", "fc5", 8, 8, 1, "t", "b2");
+	two_layers(b, "fc6", "fc7", 8, 8, 2, "t", "b3");
+	join(b, "y", "b2 b3");
+}
+
+static const struct {
+	void (*make)(struct gb *b);
+	const char *share;
+	int branches, left, n_params; /* of the whole: how many can go, which stay, and what is left */
+} joined_table[] = {
+    {dense_chained, "0.5", 2, 1, 0},
+    {dense_chained, "0.99", 2, 0, 16 * 4 + 16 + 16 * 3 + 3},
+    {dense_listed, "0.5", 2, 1, 0},
+    {dense_listed, "0.99", 2, 0, 16 * 4 + 16 + 16 * 3 + 3},
+    {side_by_side, "0.5", 2, 1, 0},
+    {side_by_side, "0.99", 2, 1, 0},
+};
+
+static void make_joined(void (*make)(struct gb *b), struct pare_buf *file)
+{
+	struct gb *b = gb_new(17);
+
+	pare_buf_init(file, (size_t)1 << 20);
+	gb_input(b, "x", "N 4");
+	dense(b, "fc0", 4, 16, "x", "h0");
+	gb_node(b, "Relu", "relu0", "h0", "a");
+	make(b);
+	gb_output(b, "y");
+	graph_onnx(gb_model(b), file);
+	gb_free(b);
+}
+
+static int branches_of(const json_t *report, int *left)
+{
+	json_t *groups = json_object_get(json_object_get(report, "structures"), "groups"), *g;
+	size_t i;
+	int n = 0;
+
+	*left = 0;
+	json_array_foreach(groups, i, g)
+	{
+		if (strcmp(json_string_value(json_object_get(g, "granularity")), "layer") != 0)
+			continue;
+		n++;
+		*left += (int)json_integer_value(json_object_get(g, "units_final"));
+	}
+	return n;
+}
+
+/* Branches that are concatenated leave with what is theirs alone and with all weights that read them. */
+START_TEST(joined_layers_go)
+{
+	struct pare_buf file;
+	char job[1024];
+	json_t *v;
+	int left;
+
+	(void)snprintf(job, sizeof job, HEAD TRAIN ",{\"prune\":{\"granularity\":\"layer\",\"criterion\":\"l1\",\"sparsity\":%s" RECOVER "}}]}}", joined_table[_i].share);
+	make_joined(joined_table[_i].make, &file);
+	v = run_on(job, file.data, file.len);
+	ck_assert_int_eq(branches_of(v, &left), joined_table[_i].branches);
+	ck_assert_int_eq(left, joined_table[_i].left);
+	if (joined_table[_i].n_params > 0)
+		ck_assert_double_eq(rig_num(v, "final.n_params"), joined_table[_i].n_params);
+	else
+		ck_assert_double_le(rig_num(v, "final.n_params"), rig_num(v, "dense.n_params") - 16 * 8 - 8 - 8 * 5 - 5 - 5 * 3);
+	ck_assert_double_le(rig_num(v, "structures.proof.largest_difference"), rig_num(v, "structures.proof.tolerance"));
+	ck_assert_msg(rig_num(v, "final.accuracy") >= 0.8, "job %d: accuracy %g", _i, rig_num(v, "final.accuracy"));
+	json_decref(v);
+	pare_buf_done(&file);
+}
+END_TEST
+
+START_TEST(what_is_joined_and_read_beside_stays)
+{
+	struct pare_buf file;
+
+	make_joined(read_beside, &file);
+	begin_on_iris(HEAD "{\"prune\":{\"granularity\":\"layer\",\"criterion\":\"l1\",\"sparsity\":0.5}}]}}");
+	rig_input(&r, "model", "m", file.data, file.len);
+	ck_assert_int_ne(rig_go(&r), PARE_OK);
+	ck_assert_msg(strstr(r.err.message, "no branch of a sum or a concatenation") != NULL, "%s", r.err.message);
+	pare_buf_done(&file);
+}
+END_TEST
+
 /* Branches leave the graph, with what is theirs alone; widths may shrink after them. */
 START_TEST(layers_go)
 {
 	struct pare_buf file;
 	char job[1024];
-	json_t *v, *groups;
-	int left = 0, branches = 0;
+	json_t *v;
+	int left;
 
 	(void)snprintf(job, sizeof job, HEAD TRAIN ",{\"prune\":{\"granularity\":\"layer\",%s" RECOVER "}}]}}", layer_table[_i].how);
 	v = run_residual(job, &file);
-	groups = json_object_get(json_object_get(v, "structures"), "groups");
-	for (size_t i = 0; i < json_array_size(groups); i++) {
-		json_t *g = json_array_get(groups, i);
-
-		if (strcmp(json_string_value(json_object_get(g, "granularity")), "layer") != 0)
-			continue;
-		branches++;
-		left += (int)json_integer_value(json_object_get(g, "units_final"));
-	}
-	ck_assert_int_eq(branches, 2);
+	ck_assert_int_eq(branches_of(v, &left), 2);
 	ck_assert_int_eq(left, layer_table[_i].branches);
 	if (layer_table[_i].width == 0)
 		ck_assert_double_eq(rig_num(v, "final.n_params"), rig_num(v, "dense.n_params") - 544 * (2 - left));
@@ -420,6 +551,8 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(t, outputs_that_are_not_computed, 0, (int)(sizeof sklearn_table / sizeof *sklearn_table));
 	tcase_add_test(t, what_carried_nodes_read_stays);
 	tcase_add_loop_test(t, layers_go, 0, (int)(sizeof layer_table / sizeof layer_table[0]));
+	tcase_add_loop_test(t, joined_layers_go, 0, (int)(sizeof joined_table / sizeof joined_table[0]));
+	tcase_add_test(t, what_is_joined_and_read_beside_stays);
 	tcase_add_loop_test(t, layers_go_in_a_search, 0, (int)(sizeof layer_search_table / sizeof layer_search_table[0]));
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, the_model_shrinks, 0, (int)(sizeof job_table / sizeof job_table[0]));

@@ -111,6 +111,65 @@ START_TEST(widths_are_kept)
 }
 END_TEST
 
+/* One ranking, whole steps of width, and as much as they come to. */
+START_TEST(rounding_keeps_the_amount)
+{
+	static const int whole[3] = {40, 20, 12};
+
+	for (int share = 10; share < 100; share += 10) {
+		struct pare_structure_options o = {.sparsity = share / 100.0, .round_to = 4};
+		struct bench b;
+		int64_t gone, want = (72 * share + 50) / 100, most = 72 - 3 * 4;
+
+		open_bench(&b);
+		gone = prune(&b, &o).n_gone;
+		for (int k = 0; k < 3; k++)
+			ck_assert_msg(left(&b, k) % 4 == 0 || left(&b, k) == whole[k], "%d %%: group %d is %d wide", share, k, left(&b, k));
+		ck_assert_msg(gone <= want && gone > (want < most ? want : most) - 4, "%d %%: %d gone", share, (int)gone);
+		close_bench(&b);
+	}
+}
+END_TEST
+
+static int64_t weights_left(const struct bench *b)
+{
+	int64_t n = 0;
+
+	for (int p = 0; p < pare_net_n_params(b->f.net); p++) {
+		const struct pare_param_info *info = pare_net_param(b->f.net, p);
+
+		for (size_t i = 0; i < info->n_elems; i++)
+			n += info->prunable && b->mask.keep[info->offset + i] != 0;
+	}
+	return n;
+}
+
+/* The same number of units, and more weights; multiply-accumulates of dense layers are their weights. Where all help when they go, those that save most go first. */
+START_TEST(scores_are_set_against_savings)
+{
+	static const enum pare_structure_per per_table[] = {PARE_PER_STRUCTURE, PARE_PER_WEIGHTS, PARE_PER_MACS};
+	int64_t n[2][3];
+	double rise[256];
+	struct bench b;
+
+	for (int u = 0; u < 256; u++)
+		rise[u] = -1 - u % 7;
+	for (int helps = 0; helps < 2; helps++)
+		for (int i = 0; i < 3; i++) {
+			struct pare_structure_options o = {.sparsity = 0.3, .per = per_table[i], .criterion = pare_structure_criterion_find(helps == 1 ? "ablation" : "random"), .ablation = rise, .seed = 3};
+
+			open_bench(&b);
+			ck_assert_int_eq(prune(&b, &o).n_gone, 22);
+			n[helps][i] = weights_left(&b);
+			close_bench(&b);
+		}
+	for (int helps = 0; helps < 2; helps++) {
+		ck_assert_msg(n[helps][1] < n[helps][0], "%d: %d weights left, %d by weights", helps, (int)n[helps][0], (int)n[helps][1]);
+		ck_assert_int_eq(n[helps][1], n[helps][2]);
+	}
+}
+END_TEST
+
 START_TEST(layers_by_name)
 {
 	static const char *const exclude[] = {"fc2"};
@@ -320,6 +379,8 @@ int main(void)
 
 	tcase_add_test(c, shares_are_exact);
 	tcase_add_test(c, widths_are_kept);
+	tcase_add_test(c, rounding_keeps_the_amount);
+	tcase_add_test(c, scores_are_set_against_savings);
 	tcase_add_test(c, layers_by_name);
 	tcase_add_test(c, the_lowest_go);
 	tcase_add_test(c, every_criterion_ranks);
