@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/nearest.h"
 #include "core/graph/net_view.h"
 #include "core/ops/op.h"
 
@@ -24,73 +23,138 @@ struct finder {
 	int *along;  /* by value: the axis of these, + 1; SEVERAL_AXES */
 	bool *in;    /* by step: in the branch */
 	bool *may;   /* by value: zero if parameters are, as far as can be said without a branch */
+	bool *zero;  /* by value: zero if the branch's own parameters are */
 	int32_t *met, *open; /* values that the branch reads; those of them of which it has all readers, and that were not looked at */
-	int *steps;          /* of the branch */
+	int *steps;          /* of the branch; ascending once it is known to vanish */
 	int n_met, n_open, n_steps;
 };
 
-static bool own_param(const struct finder *f, const struct pare_node *n, int k)
+/* When what an operator makes is zero. */
+enum zero_rule {
+	ZERO_FIRST,   /* its first input is */
+	ZERO_ANY,     /* one of its inputs is */
+	ZERO_ALL,     /* all of its inputs are */
+	ZERO_PRODUCT, /* one of its first two inputs is, and the third, if there is one */
+	ZERO_SCALED   /* its second input is, and the third, if there is one: a norm's scale and bias */
+};
+
+static const struct {
+	const char *op;
+	enum zero_rule rule;
+} zero_table[] = {
+    {"Abs", ZERO_FIRST},
+    {"Add", ZERO_ALL},
+    {"AveragePool", ZERO_FIRST},
+    {"BatchNormalization", ZERO_SCALED},
+    {"Cast", ZERO_FIRST},
+    {"Celu", ZERO_FIRST},
+    {"Concat", ZERO_ALL},
+    {"Conv", ZERO_PRODUCT},
+    {"ConvTranspose", ZERO_PRODUCT},
+    {"DepthToSpace", ZERO_FIRST},
+    {"Dropout", ZERO_FIRST},
+    {"Elu", ZERO_FIRST},
+    {"Erf", ZERO_FIRST},
+    {"Expand", ZERO_FIRST},
+    {"Flatten", ZERO_FIRST},
+    {"Gelu", ZERO_FIRST},
+    {"Gemm", ZERO_PRODUCT},
+    {"GlobalAveragePool", ZERO_FIRST},
+    {"GlobalMaxPool", ZERO_FIRST},
+    {"GroupNormalization", ZERO_SCALED},
+    {"HardSwish", ZERO_FIRST},
+    {"Identity", ZERO_FIRST},
+    {"InstanceNormalization", ZERO_SCALED},
+    {"LayerNormalization", ZERO_SCALED},
+    {"LeakyRelu", ZERO_FIRST},
+    {"MatMul", ZERO_PRODUCT},
+    {"Max", ZERO_ALL},
+    {"MaxPool", ZERO_FIRST},
+    {"Min", ZERO_ALL},
+    {"Mish", ZERO_FIRST},
+    {"Mul", ZERO_ANY},
+    {"Neg", ZERO_FIRST},
+    {"PRelu", ZERO_FIRST},
+    {"ReduceMax", ZERO_FIRST},
+    {"ReduceMean", ZERO_FIRST},
+    {"ReduceSum", ZERO_FIRST},
+    {"Relu", ZERO_FIRST},
+    {"Reshape", ZERO_FIRST},
+    {"Selu", ZERO_FIRST},
+    {"Slice", ZERO_FIRST},
+    {"Softsign", ZERO_FIRST},
+    {"SpaceToDepth", ZERO_FIRST},
+    {"Split", ZERO_FIRST},
+    {"Squeeze", ZERO_FIRST},
+    {"Sub", ZERO_ALL},
+    {"Sum", ZERO_ALL},
+    {"Swish", ZERO_FIRST},
+    {"Tanh", ZERO_FIRST},
+    {"ThresholdedRelu", ZERO_FIRST},
+    {"Tile", ZERO_FIRST},
+    {"Transpose", ZERO_FIRST},
+    {"Unsqueeze", ZERO_FIRST},
+};
+
+/* Within a branch its own parameters are zero, and what was found to be; without one everything is that may be. */
+static bool is_zero(const struct finder *f, const struct pare_node *n, int k, bool within)
 {
 	int32_t v = k < n->n_in ? n->in[k] : -1;
 
-	return v >= 0 && pare_net_param_of(f->net, v) >= 0 && f->inside[v] == f->uses[v];
+	if (v < 0)
+		return false;
+	if (pare_net_param_of(f->net, v) >= 0)
+		return !within || f->inside[v] == f->uses[v];
+	return within ? f->zero[v] : f->may[v];
 }
 
-/* All parameters that the node reads are the branch's own, and there is one. */
-static bool own_params(const struct finder *f, const struct pare_node *n)
+static bool makes_zero(const struct finder *f, const struct pare_node *n, bool within)
 {
-	bool any = false;
+	bool no_third = n->n_in < 3 || n->in[2] < 0 || is_zero(f, n, 2, within);
+	int n_zero = 0, rule = -1;
 
-	for (int k = 0; k < n->n_in; k++) {
-		if (n->in[k] < 0 || pare_net_param_of(f->net, n->in[k]) < 0)
-			continue;
-		if (!own_param(f, n, k))
-			return false;
-		any = true;
+	for (size_t i = 0; i < sizeof zero_table / sizeof zero_table[0]; i++)
+		rule = strcmp(n->op_type, zero_table[i].op) == 0 ? (int)zero_table[i].rule : rule;
+	for (int k = 0; k < n->n_in; k++)
+		n_zero += is_zero(f, n, k, within);
+	switch (rule) {
+	case ZERO_FIRST:
+		return is_zero(f, n, 0, within);
+	case ZERO_ANY:
+		return n_zero > 0;
+	case ZERO_ALL:
+		return n_zero == n->n_in;
+	case ZERO_PRODUCT:
+		return (is_zero(f, n, 0, within) || is_zero(f, n, 1, within)) && no_third;
+	case ZERO_SCALED:
+		return is_zero(f, n, 1, within) && no_third;
+	default:
+		return false;
 	}
-	return any;
 }
 
-static const char *const passes[] = {"Dropout", "Identity", "Relu", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", NULL};
-static const char *const multiplies[] = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", NULL};
+static int ascending(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
 
 /* Is the value zero when the branch's own parameters are? */
-static bool vanishes(const struct finder *f, int32_t value)
+static bool vanishes(struct finder *f, int32_t end)
 {
-	for (int at; value >= 0 && (at = f->maker[value]) >= 0 && f->in[at];) {
+	qsort(f->steps, (size_t)f->n_steps, sizeof *f->steps, ascending);
+	for (int i = 0; i < f->n_steps; i++) {
 		struct pare_net_step s;
+		bool zero;
 
-		pare_net_step_at(f->net, at, &s);
-		if (pare_is_among(s.node->op_type, multiplies))
-			return own_param(f, s.node, 1) && own_params(f, s.node);
-		if (strcmp(s.node->op_type, "Mul") == 0)
-			return own_param(f, s.node, 0) || own_param(f, s.node, 1);
-		if (pare_is_among(s.node->op_type, passes))
-			value = s.node->in[0];
-		else if (strcmp(s.node->op_type, "Add") == 0 && (own_param(f, s.node, 0) || own_param(f, s.node, 1)))
-			value = s.node->in[own_param(f, s.node, 0) ? 1 : 0];
-		else
-			return false;
+		pare_net_step_at(f->net, f->steps[i], &s);
+		zero = makes_zero(f, s.node, true);
+		for (int k = 0; k < s.node->n_out; k++)
+			if (s.node->out[k] >= 0)
+				f->zero[s.node->out[k]] = zero;
 	}
-	return false;
-}
-
-static bool is_param(const struct finder *f, const struct pare_node *n, int k)
-{
-	return k < n->n_in && n->in[k] >= 0 && pare_net_param_of(f->net, n->in[k]) >= 0;
-}
-
-static bool may_vanish(const struct finder *f, const struct pare_node *n)
-{
-	if (pare_is_among(n->op_type, multiplies))
-		return is_param(f, n, 1);
-	if (strcmp(n->op_type, "Mul") == 0)
-		return is_param(f, n, 0) || is_param(f, n, 1);
-	if (pare_is_among(n->op_type, passes))
-		return n->n_in > 0 && n->in[0] >= 0 && f->may[n->in[0]];
-	if (strcmp(n->op_type, "Add") == 0)
-		return (is_param(f, n, 0) && f->may[n->in[1]]) || (is_param(f, n, 1) && f->may[n->in[0]]);
-	return false;
+	return f->zero[end];
 }
 
 static void read_inside(struct finder *f, int32_t value)
@@ -135,8 +199,10 @@ static void sweep(struct finder *f, int32_t end, int n)
 
 static void forget(struct finder *f)
 {
-	for (int i = 0; i < f->n_met; i++)
+	for (int i = 0; i < f->n_met; i++) {
 		f->inside[f->met[i]] = 0;
+		f->zero[f->met[i]] = false;
+	}
 	for (int i = 0; i < f->n_steps; i++)
 		f->in[f->steps[i]] = false;
 }
@@ -158,13 +224,6 @@ static bool weighs_anything(const struct finder *f)
 	return false;
 }
 
-static int ascending(const void *a, const void *b)
-{
-	int x = *(const int *)a, y = *(const int *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Puts end, and what was swept, into *what; sum: of its end and of what is kept, NULL for concatenations. */
 static enum pare_code add(struct finder *f, const struct pare_branch *what, const struct pare_net_step *sum, struct pare_branches *out, struct pare_err *err)
 {
@@ -180,7 +239,6 @@ static enum pare_code add(struct finder *f, const struct pare_branch *what, cons
 	*b = *what;
 	b->nodes = nodes;
 	b->params = params;
-	qsort(f->steps, (size_t)f->n_steps, sizeof *f->steps, ascending);
 	for (int i = 0; i < f->n_steps; i++) {
 		struct pare_net_step s;
 
@@ -284,7 +342,7 @@ static void look_at_step(struct finder *f, int i)
 	for (int k = 0; k < s.node->n_out; k++)
 		if (s.node->out[k] >= 0) {
 			f->maker[s.node->out[k]] = i;
-			f->may[s.node->out[k]] = may_vanish(f, s.node);
+			f->may[s.node->out[k]] = makes_zero(f, s.node, false);
 		}
 }
 
@@ -299,12 +357,13 @@ static enum pare_code find(struct finder *f, struct pare_branches *out, struct p
 	f->joined = pare_calloc(n, sizeof *f->joined);
 	f->along = pare_calloc(n, sizeof *f->along);
 	f->may = pare_calloc(n, sizeof *f->may);
+	f->zero = pare_calloc(n, sizeof *f->zero);
 	f->met = pare_calloc(n, sizeof *f->met);
 	f->open = pare_calloc(n, sizeof *f->open);
 	f->in = pare_calloc(n_steps, sizeof *f->in);
 	f->steps = pare_calloc(n_steps, sizeof *f->steps);
 	out->list = pare_arena_array(f->arena, n_steps + n, sizeof *out->list);
-	if (f->uses == NULL || f->inside == NULL || f->maker == NULL || f->joined == NULL || f->along == NULL || f->may == NULL || f->met == NULL || f->open == NULL ||
+	if (f->uses == NULL || f->inside == NULL || f->maker == NULL || f->joined == NULL || f->along == NULL || f->may == NULL || f->zero == NULL || f->met == NULL || f->open == NULL ||
 	    f->in == NULL || f->steps == NULL || out->list == NULL)
 		return pare_err_nomem(err, n * sizeof *f->uses);
 	memset(f->maker, -1, n * sizeof *f->maker);
@@ -338,6 +397,7 @@ enum pare_code pare_branches_find(const struct pare_net *net, struct pare_arena 
 	pare_free(f.joined);
 	pare_free(f.along);
 	pare_free(f.may);
+	pare_free(f.zero);
 	pare_free(f.met);
 	pare_free(f.open);
 	pare_free(f.in);
