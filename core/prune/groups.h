@@ -60,6 +60,7 @@ struct pare_structures {
 	struct pare_pinned *pinned;
 	int n_units, n_groups, n_pinned;
 	bool whole; /* units are whole tensors: cutting them leaves axes without any index */
+	int *within; /* of whole ones, by unit: the next larger that takes it along, -1; NULL else */
 	struct pare_arena arena;
 };
 

@@ -38,6 +38,7 @@ struct chooser {
 	float *weight_score; /* by slab, of a weight criterion */
 	int64_t *kept;       /* by group */
 	int64_t *began;      /* likewise, before this round */
+	int64_t *inside;     /* by unit, of whole ones: those within it that are left, with itself */
 	bool *excluded;
 	double *share; /* by group */
 	int *pool;         /* likewise: 0, or the number of one of its groups + 1 */
@@ -197,6 +198,8 @@ static void rank_group(struct chooser *c, int k)
 		e->chosen = e->gone;
 		c->kept[k] += !e->gone;
 		c->began[k] += !e->gone;
+		for (int in = u; c->g->whole && !e->gone && in >= 0; in = c->g->within[in])
+			c->inside[in]++;
 		if (!e->gone && !isnan(e->score)) {
 			total += (double)e->score;
 			n++;
@@ -348,6 +351,15 @@ static int64_t rounded(const struct chooser *c, int k, int64_t kept)
 	return up < c->began[k] ? up : c->began[k];
 }
 
+/* Units that would go with a whole one, itself among them: none when one around it is chosen. */
+static int64_t taken_along(const struct chooser *c, int unit)
+{
+	for (int u = c->g->within[unit]; u >= 0; u = c->g->within[u])
+		if (c->inside[u] == 0)
+			return 0;
+	return c->inside[unit];
+}
+
 /* Marks the lowest of a pool, of which no more than the share goes once widths are multiples; list is sorted. */
 static void choose_pool(struct chooser *c, int pool, double share)
 {
@@ -365,12 +377,14 @@ static void choose_pool(struct chooser *c, int pool, double share)
 
 		if (c->excluded[k] || e->gone || e->score >= INFINITY || c->kept[k] <= units_for(c, k, c->opt->min_width))
 			continue;
-		go = rounded(c, k, c->kept[k]) - rounded(c, k, c->kept[k] - 1);
+		go = c->g->whole ? taken_along(c, e->unit) : rounded(c, k, c->kept[k]) - rounded(c, k, c->kept[k] - 1);
 		if (c->opt->by_threshold ? (double)c->raw[e->unit] >= c->opt->threshold : n >= want || n + go > want)
 			continue;
 		e->chosen = true;
 		c->kept[k]--;
 		n += go;
+		for (int u = e->unit; c->g->whole && u >= 0; u = c->g->within[u])
+			c->inside[u] -= go;
 	}
 }
 
@@ -425,12 +439,13 @@ static enum pare_code run(struct chooser *c, struct pare_err *err)
 	c->raw = pare_calloc(n_units, sizeof *c->raw);
 	c->kept = pare_calloc(n_groups, sizeof *c->kept);
 	c->began = pare_calloc(n_groups, sizeof *c->began);
+	c->inside = pare_calloc(n_units, sizeof *c->inside);
 	c->excluded = pare_calloc(n_groups, sizeof *c->excluded);
 	c->share = pare_calloc(n_groups, sizeof *c->share);
 	c->pool = pare_calloc(n_groups, sizeof *c->pool);
 	c->first = pare_calloc(n_groups, sizeof *c->first);
 	c->last = pare_calloc(n_groups, sizeof *c->last);
-	if (c->list == NULL || c->raw == NULL || c->kept == NULL || c->began == NULL || c->excluded == NULL || c->share == NULL || c->pool == NULL || c->first == NULL || c->last == NULL)
+	if (c->list == NULL || c->raw == NULL || c->kept == NULL || c->began == NULL || c->inside == NULL || c->excluded == NULL || c->share == NULL || c->pool == NULL || c->first == NULL || c->last == NULL)
 		return pare_err_nomem(err, n_units * sizeof *c->list);
 	if (code == PARE_OK && c->opt->criterion == NULL)
 		code = score_weights(c, err);
@@ -462,6 +477,7 @@ enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_str
 	pare_free(c.weight_score);
 	pare_free(c.kept);
 	pare_free(c.began);
+	pare_free(c.inside);
 	pare_free(c.excluded);
 	pare_free(c.share);
 	pare_free(c.pool);

@@ -498,11 +498,49 @@ static void put_taken(struct builder *b, struct coupling *c, int branch, uint32_
 	b->g->member[u->first + u->n++] = slice;
 }
 
+struct sized {
+	int n_nodes, branch;
+};
+
+static int larger_first(const void *a, const void *b)
+{
+	const struct sized *x = a, *y = b;
+
+	return x->n_nodes != y->n_nodes ? (x->n_nodes < y->n_nodes) - (x->n_nodes > y->n_nodes) : (x->branch > y->branch) - (x->branch < y->branch);
+}
+
+/* Branches are within each other or apart, so that the last that was written over a node, from large to small, is the smallest around it. */
+static enum pare_code nest(struct builder *b, const struct coupling *c, const int *unit_of, struct pare_err *err)
+{
+	struct sized *order = pare_calloc((size_t)c->found.n + 1, sizeof *order);
+	int *around = pare_calloc((size_t)b->graph->n_nodes + 1, sizeof *around); /* by node: unit + 1 */
+	bool ok = order != NULL && around != NULL;
+
+	for (int i = 0; i < c->found.n && ok; i++)
+		order[i] = (struct sized){c->found.list[i].n_nodes, i};
+	if (ok)
+		qsort(order, (size_t)c->found.n, sizeof *order, larger_first);
+	for (int i = 0; i < c->found.n && ok; i++) {
+		const struct pare_branch *br = &c->found.list[order[i].branch];
+		int unit = unit_of[order[i].branch];
+
+		if (unit < 0)
+			continue;
+		b->g->within[unit] = around[br->nodes[0]] - 1;
+		for (int k = 0; k < br->n_nodes; k++)
+			around[br->nodes[k]] = unit + 1;
+	}
+	pare_free(order);
+	pare_free(around);
+	return ok ? PARE_OK : pare_err_nomem(err, 0);
+}
+
 static enum pare_code build_layers(struct builder *b, struct pare_err *err)
 {
 	struct pare_structures *g = b->g;
 	struct coupling c = {.n = NULL};
 	uint32_t n = 0;
+	int *unit_of;
 	enum pare_code code = pare_slices_init(&g->slices, b->net, b->graph, err);
 
 	b->j.cancel = b->cancel;
@@ -513,12 +551,15 @@ static enum pare_code build_layers(struct builder *b, struct pare_err *err)
 	g->whole = true;
 	g->units = pare_arena_array(&g->arena, (size_t)c.found.n + 1, sizeof *g->units);
 	g->groups = pare_arena_array(&g->arena, (size_t)c.found.n + 1, sizeof *g->groups);
-	if (g->units == NULL || g->groups == NULL)
+	g->within = pare_arena_array(&g->arena, (size_t)c.found.n + 1, sizeof *g->within);
+	unit_of = pare_arena_array(&g->arena, (size_t)c.found.n + 1, sizeof *unit_of);
+	if (g->units == NULL || g->groups == NULL || g->within == NULL || unit_of == NULL)
 		return pare_err_nomem(err, 0);
 	each_taken(b, &c, count_taken);
 	for (int i = 0; i < c.found.n; i++) {
 		int param = c.found.list[i].params[0];
 
+		unit_of[i] = c.stays[i] ? -1 : g->n_units;
 		if (c.stays[i])
 			continue;
 		g->units[g->n_units].first = n;
@@ -530,7 +571,7 @@ static enum pare_code build_layers(struct builder *b, struct pare_err *err)
 	if (g->member == NULL)
 		return pare_err_nomem(err, n * sizeof *g->member);
 	each_taken(b, &c, put_taken);
-	return PARE_OK;
+	return nest(b, &c, unit_of, err);
 }
 
 enum pare_code pare_structures_new(const struct pare_net *net, enum pare_granularity granularity, const atomic_bool *cancel, struct pare_structures **out,
