@@ -6,7 +6,11 @@
  * counts for the share, so that a ranking over several groups is followed on until whole steps of width come to it.
  *
  * Scores that say how large weights are cannot be compared between layers of different fan-in and scale, so they are divided by
- * their group's mean over what is left; scores that estimate a loss are left alone. */
+ * their group's mean over what is left; scores that estimate a loss are left alone.
+ *
+ * What a structure saves falls with what it is coupled to: a channel of a layer whose readers have become few saves little. Where scores are
+ * set against that, the amount goes in passes, and savings are counted anew before each. Rejected: one pass, which takes the
+ * dearest layers down to their minimum before any other (28x28 images, 3 convolutions, 40 % of the channels: 16 -> 2, 32 -> 2, 64 -> 37). */
 #include "core/prune/structures.h"
 
 #include <float.h>
@@ -17,6 +21,8 @@
 #include "core/prune/index.h"
 #include "core/prune/prune_priv.h"
 #include "core/prune/shrink.h"
+
+#define N_PASSES 16 /* by which savings are counted anew */
 
 struct choice { /* a unit, in its rank */
 	float score;
@@ -40,7 +46,8 @@ struct chooser {
 	int64_t *began;      /* likewise, before this round */
 	int64_t *inside;     /* by unit, of whole ones: those within it that are left, with itself */
 	bool *excluded;
-	double *share; /* by group */
+	double *share;  /* by group */
+	double portion; /* of what is still to go, that goes in this pass */
 	int *pool;         /* likewise: 0, or the number of one of its groups + 1 */
 	int *first, *last; /* in the sorted list: by pool, by group; -1: none */
 };
@@ -369,7 +376,7 @@ static void choose_pool(struct chooser *c, int pool, double share)
 		total += !c->excluded[c->list[i].group];
 		n += !c->excluded[c->list[i].group] && c->list[i].gone;
 	}
-	want = (int64_t)llround(share * (double)total);
+	want = n + (int64_t)llround(fmax(0, share * (double)total - (double)n) * c->portion);
 	for (int i = c->first[pool]; i >= 0; i = c->list[i].next) {
 		struct choice *e = &c->list[i];
 		int k = e->group;
@@ -461,31 +468,42 @@ static enum pare_code run(struct chooser *c, struct pare_err *err)
 	return code;
 }
 
+static enum pare_code pass(struct chooser *c, struct pare_err *err)
+{
+	enum pare_code code = run(c, err);
+
+	pare_free(c->list);
+	pare_free(c->raw);
+	pare_free(c->weight_score);
+	pare_free(c->kept);
+	pare_free(c->began);
+	pare_free(c->inside);
+	pare_free(c->excluded);
+	pare_free(c->share);
+	pare_free(c->pool);
+	pare_free(c->first);
+	pare_free(c->last);
+	return code;
+}
+
 enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, struct pare_cut *cut,
     struct pare_mask *mask, struct pare_structure_count *out, struct pare_err *err)
 {
-	struct chooser c = {.net = net, .g = g, .opt = opt, .cut = cut, .mask = mask};
-	enum pare_code code;
+	int n_passes = opt->per == PARE_PER_STRUCTURE || opt->by_threshold ? 1 : N_PASSES;
+	enum pare_code code = PARE_OK;
 
 	pare_structures_count(net, g, opt, cut, out);
 	if (out->n_units == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "there is no structure to remove: %s",
 		    g->n_units > 0 ? "all are excluded" : g->n_pinned > 0 ? g->pinned[0].why : "the model has no weights that are coupled to others");
-	code = run(&c, err);
-	pare_free(c.list);
-	pare_free(c.raw);
-	pare_free(c.weight_score);
-	pare_free(c.kept);
-	pare_free(c.began);
-	pare_free(c.inside);
-	pare_free(c.excluded);
-	pare_free(c.share);
-	pare_free(c.pool);
-	pare_free(c.first);
-	pare_free(c.last);
-	if (code != PARE_OK)
-		return code;
-	pare_cut_mask(cut, net, mask);
-	pare_structures_count(net, g, opt, cut, out);
-	return PARE_OK;
+	for (int i = n_passes; i > 0 && code == PARE_OK; i--) {
+		struct chooser c = {.net = net, .g = g, .opt = opt, .cut = cut, .mask = mask, .portion = 1.0 / i};
+
+		code = pass(&c, err);
+		if (code == PARE_OK)
+			pare_cut_mask(cut, net, mask);
+	}
+	if (code == PARE_OK)
+		pare_structures_count(net, g, opt, cut, out);
+	return code;
 }
