@@ -64,16 +64,28 @@ mlp_part() {
 	note "accuracy after $epochs epochs: engine, bare C" "$(median "$tmp/engine1.accuracy")" "$(median "$tmp/bare1.accuracy")"
 }
 
+# Half of a net's channels, in eights: one ranking by what a channel matters against the multiply-accumulates that go with it, and beside it the
+# same share of every layer. Without training: what is asked is whether the runtime gets faster by what is gone.
+halve() { # NET FLAG... -> "after/before MACs before after", or nothing
+	net=$1
+	shift
+	"$python" "$here/structures.py" "$build/pare-core" real --latency --share=0.5 --round=8 "$@" "$net" >"$tmp/structures" || cat "$tmp/structures" >&2
+	sed -n 's/.* channel .* \([0-9.]*\)x .* \([0-9.]*\) -> \([0-9.]*\) (.*/\1 \2 \3/p' "$tmp/structures" |
+		awk 'NF == 3 {printf "%.3f %s %s %s\n", $3 / $2, $1, $2, $3}'
+}
+
 structures_part() { # the convolutional nets; the others have no bar
 	section "Half of the channels: ONNX Runtime after / before, one row, one thread"
 	for net in lenet5 resnet20 resnet18 mobilenetv2 densenet unet dcgan_generator dcgan_discriminator; do
-		"$python" "$here/structures.py" "$build/pare-core" real --latency --share=0.5 --round=8 "$net" >"$tmp/structures" || cat "$tmp/structures" >&2
-		if read -r macs before after <<-LINE && [ -n "$after" ]; then
-			$(sed -n 's/.* \([0-9.]*\)x .* \([0-9.]*\) -> \([0-9.]*\) (.*/\1 \2 \3/p' "$tmp/structures")
-		LINE
-			row "$net, widths in eights" "$(awk "BEGIN {printf \"%.3f\", $after / $before}")" 0.5 "$before -> $after ms; MACs / $macs"
+		halve "$net" --scope=global --per=macs >"$tmp/halved"
+		if read -r value macs before after <"$tmp/halved"; then
+			row "$net, widths in eights" "$value" 0.5 "$before -> $after ms; MACs / $macs"
 		else
 			lost "$net, widths in eights" "structures.py did not run"
+		fi
+		halve "$net" >"$tmp/halved"
+		if read -r value macs before after <"$tmp/halved"; then
+			note "$net, half of each layer" "$value" "$before -> $after ms; MACs / $macs"
 		fi
 	done
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Structured pruning of the nets of tests/golden/nets.py, judged by ONNX Runtime.
 
-    python3 bench/structures.py PARE_CORE [tiny|real] [--latency] [--share=0.5] [--round=8] [--modern] [NAME...]
+    python3 bench/structures.py PARE_CORE [tiny|real] [--latency] [--share=0.5] [--round=8] [--scope=global] [--per=macs] [--modern] [NAME...]
 
 Each net is exported by PyTorch and pruned by pare-core at 30, 50 and 70 % (channels; and heads where there are any), without training:
 the question is the graph, not the accuracy. "proof" is the report's largest difference between the masked and the shrunk model in the
@@ -40,9 +40,9 @@ def write_data(case, path, rows=48):
     np.savez(path, y=nets.sample_targets(case, rows, 1).numpy(), **arrays)
 
 
-def prune(core, model, data, out, granularity, share, multiple):
+def prune(core, model, data, out, granularity, share, how):
     job = {"seed": 1, "data": {"test": 0.5, "validation": 0, "normalize": "none"},
-           "recipe": {"steps": [{"prune": {"granularity": granularity, "criterion": "l2", "scope": "layer", "sparsity": share, "round_to": multiple}}]}}
+           "recipe": {"steps": [{"prune": {"granularity": granularity, "criterion": "l2", "sparsity": share, **how}}]}}
     with open(out + ".job.json", "w") as f:
         json.dump(job, f)
     r = subprocess.run([core, "run", "--quiet", "--job", out + ".job.json", "--model", model, "--data", data, "--out", out],
@@ -69,6 +69,7 @@ def latency(paths, feed, seconds=2.0):
 def main():
     args = [a for a in sys.argv[1:] if not a.startswith("--")]
     given = dict(a[2:].split("=") for a in sys.argv[1:] if a.startswith("--") and "=" in a)
+    how = {"scope": given.get("scope", "layer"), "per": given.get("per", "structure"), "round_to": int(given.get("round", 1))}
     shares = [float(given["share"])] if "share" in given else [0.3, 0.5, 0.7]
     core, size = os.path.abspath(args[0]), args[1] if len(args) > 1 else "tiny"
     names = args[2:] or list(nets.NETS)
@@ -86,7 +87,7 @@ def main():
                 for share in shares:
                     out = os.path.join(d, f"{name}-{granularity}-{share}")
                     try:
-                        r = prune(core, model, data, out, granularity, share, int(given.get("round", 1)))
+                        r = prune(core, model, data, out, granularity, share, how)
                     except RuntimeError as e:
                         if "no heads to remove" not in str(e):
                             print(f"{name:20}{granularity:9}{share:6.0%}  fails: {e}")
