@@ -7,6 +7,8 @@
  * the least denormal for ever, because a tenth of it rounds to nothing. A LeNet-5 that SNIP had pruned to 1 % took 44 s an epoch instead of 8. */
 #include "core/base/cpu.h"
 
+#include <unistd.h>
+
 #include <stddef.h>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -33,4 +35,11 @@ void pare_cpu_flush_denormals(void)
 	__asm__ volatile("mrs %0, fpcr" : "=r"(control));
 	__asm__ volatile("msr fpcr, %0" : : "r"(control | (1ul << 24))); /* FZ */
 #endif
+}
+
+long pare_cpu_first_cache(void)
+{
+	long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+
+	return bytes >= 16384 ? bytes : 32768;
 }

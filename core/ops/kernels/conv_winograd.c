@@ -26,7 +26,7 @@
 #define PLACES 16
 #define BLOCK_FLOATS ((int64_t)1 << 16) /* of a block's two sides: 256 KiB */
 #define BLOCK_TILES 48                  /* at least: fewer would read the weights too often */
-#define LANES 32                        /* of a panel of packed weights, at most */
+#define LANES 48                        /* of a panel of packed weights, at most */
 #define MIN_CHANNELS 16
 #define MIN_SUM 64   /* of both sides' channels, below which the transforms take what the products save (measured: bench/kernels.c) */
 #define MIN_TILES 4  /* of an image: with fewer, the weights, 16/9 as many, are what takes the time */
@@ -125,13 +125,13 @@ PARE_MULTIARCH static void window_in(const float g[9][LANES], float u[PLACES][LA
 /* of_out, of_in: steps of w, for the pass's channels; turned: the window's last position first. */
 static void pack(const struct pass *p, const float *w, int64_t of_out, int64_t of_in, bool turned, const float *scale, float *packed)
 {
-	int64_t vector = pare_tile()->width, place = p->in * padded(p->out);
+	int64_t place = p->in * padded(p->out);
 	float g[9][LANES] = {{0}}, u[PLACES][LANES];
 
 	for (int64_t first = 0, width; first < p->out; first += width) {
 		int64_t filled;
 
-		width = least(2 * vector, padded(p->out - first));
+		width = pare_panel_width(p->out, first);
 		filled = least(width, p->out - first);
 		for (int64_t lane = filled; lane < width; lane++)
 			for (int t = 0; t < 9; t++)

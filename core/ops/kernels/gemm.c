@@ -18,8 +18,8 @@
 
 #include "core/ops/kernels/strip.h"
 
-#define K_PART 384      /* of a strip's panel, which stays in the first cache: 24 KiB, or 48 KiB with AVX-512 */
-#define WIDEST 32       /* columns of a panel */
+#define K_FEW 384       /* that strips take whatever the rows of a */
+#define WIDEST 48       /* columns of a panel */
 #define A_PART 65536    /* floats of a that stay in the second: 256 KiB */
 #define GRAD_K 96       /* of both sides, where neither is moved */
 #define DIRECT_ROWS 256 /* that meet a panel of b as it stands; with more of them, moving it first costs nothing */
@@ -116,12 +116,14 @@ static int64_t part_end(int64_t n, int64_t most, int64_t i)
 /* Sets s up for the next panel of the n columns that are left, which stand `apart` floats from row to row. Can a strip read them so? */
 static bool whole_panel(struct pare_strip *s, int64_t n, int64_t apart, int64_t *width)
 {
-	int64_t most = pare_strip()->width, filled = n < most ? n : most;
-	bool whole = filled % (most / 2) == 0;
+	int64_t vector = pare_strip()->vector, filled;
+	bool whole;
 
-	s->vectors = filled > most / 2 ? 2 : 1;
-	*width = most / 2 * s->vectors;
-	s->tail = filled - *width + most / 2;
+	*width = pare_strip_panel(pare_strip(), n);
+	filled = n < *width ? n : *width;
+	whole = filled == *width;
+	s->vectors = (int)(*width / vector);
+	s->tail = filled - *width + vector;
 	s->apart = whole ? apart : *width;
 	return whole;
 }
@@ -130,7 +132,7 @@ static bool whole_panel(struct pare_strip *s, int64_t n, int64_t apart, int64_t 
 static void strips(struct pare_strip *s, int64_t m, int64_t n, int64_t k, float alpha, const float *a, const float *b, int64_t b_step, int64_t b_column,
     float *c)
 {
-	_Alignas(64) float panel[K_PART * WIDEST];
+	_Alignas(64) float panel[PARE_STRIP_FLOATS];
 	bool direct = b_column == 1 && alpha == 1.0f && m <= DIRECT_ROWS;
 
 	for (int64_t at = 0, width; at < n; at += width) {
@@ -154,7 +156,7 @@ static void by_strips(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float a
 		scale(beta, c, m, n, ldc);
 
 	for (int64_t i = 0, from = 0, to; from < k; from = to) {
-		to = part_end(k, K_PART, i++);
+		to = part_end(k, pare_strip_rows(pare_strip()->width), i++);
 		for (int64_t j = 0, top = 0, bottom; top < m; top = bottom) {
 			bottom = part_end(m, A_PART / (to - from), j++);
 			strips(&s, bottom - top, n, to - from, alpha, a + top * s.row + from * s.step, b + from * b_step, b_step, b_column, c + top * ldc);
@@ -187,17 +189,18 @@ static void grad_part(struct grad *g, int64_t k, const float *a, const float *b,
 {
 	_Alignas(64) float panel[GRAD_K * WIDEST];
 	struct pare_strip s = {.row = 1, .step = g->lda, .ys = g->ldc, .acc = acc};
-	int64_t tiles = (g->m + pare_strip()->rows - 1) / pare_strip()->rows, panels = (g->n + pare_strip()->width - 1) / pare_strip()->width;
 
-	for (int64_t at = 0, call = 1, width; at < g->n; at += width) {
+	for (int64_t at = 0, width; at < g->n; at += width) {
 		const float *from = whole_panel(&s, g->n - at, g->ldb, &width) ? b + at : panel;
+		int64_t rows = pare_strip()->rows[s.vectors], tiles = (g->m + rows - 1) / rows;
 
 		if (from == panel)
 			pare_strip()->pack(k, g->n - at, width, b + at, g->ldb, 1, 1.0f, panel);
-		for (int64_t i = 0, top = 0, end; i < tiles; i++, call++, top = end) {
-			end = g->m * (i + 1) / tiles;
-			ask(&g->a, g->a.n_lines * call / (tiles * panels));
-			ask(&g->b, g->b.n_lines * call / (tiles * panels));
+		for (int64_t i = 0, top = 0, end; i < tiles; i++, top = end) {
+			int64_t done = at * g->m + (g->n - at < width ? g->n - at : width) * (end = g->m * (i + 1) / tiles);
+
+			ask(&g->a, g->a.n_lines * done / (g->m * g->n));
+			ask(&g->b, g->b.n_lines * done / (g->m * g->n));
 			pare_strip()->mul(&s, end - top, k, a + top, from, c + top * g->ldc + at, NULL);
 		}
 	}
@@ -224,7 +227,7 @@ static void grad_by_strips(int64_t m, int64_t n, int64_t k, const float *a, int6
 /* Strips read a as it stands and move b, if at all, once for every part of a: that is less than BLAS does unless both are large. */
 static bool strips_pay(int64_t m, int64_t k)
 {
-	return pare_strip() != NULL && (k <= K_PART || (m <= 384 && k <= 1024));
+	return pare_strip() != NULL && (k <= K_FEW || (m <= 384 && k <= 1024));
 }
 
 /* Where the result, too, stays in the second cache. With 16 registers six columns of a share a line of the cache that holds 16, and BLAS, which moves

@@ -1,5 +1,5 @@
-/* A panel of a packed matrix is two vectors of columns wide and lies row after row, which is what the tiles of conv_tile.h
- * read, and the strips of strip.h. BLAS packs its right side on every call: with the few rows of a batch that meet R at a step this costs as much as a
+/* A panel of a packed matrix is two vectors of columns wide, which is what the tiles of conv_tile.h read, or what the strips of strip.h
+ * take. BLAS packs its right side on every call: with the few rows of a batch that meet R at a step this costs as much as a
  * third of the product. A part of a panel stays in the first cache while the rows go by, and as many rows go by as stay in
  * the second until the last panel has met them. */
 #include "core/ops/kernels/packed.h"
@@ -7,7 +7,6 @@
 #include "core/ops/kernels/strip.h"
 
 #define PACKED_ONCE 262144 /* 1 MiB */
-#define CACHED_FLOATS 6144 /* of a panel: 24 KiB */
 #define BLOCK_FLOATS 32768 /* of a: 128 KiB */
 #define BLOCK_ROWS 28      /* at least: fewer would read panels too often */
 
@@ -18,10 +17,12 @@ static int64_t padded(int64_t n)
 	return (n + width - 1) / width * width;
 }
 
-static int64_t panel_width(int64_t n, int64_t first)
+int64_t pare_panel_width(int64_t n, int64_t first)
 {
 	int64_t most = 2 * pare_tile()->width, left = padded(n - first);
 
+	if (pare_strip() != NULL)
+		return pare_strip_panel(pare_strip(), n - first);
 	return left < most ? left : most;
 }
 
@@ -37,7 +38,7 @@ void pare_pack(bool tb, int64_t k, int64_t n, const float *b, float *out)
 	for (int64_t first = 0, width; first < n; first += width) {
 		int64_t filled;
 
-		width = panel_width(n, first);
+		width = pare_panel_width(n, first);
 		filled = n - first < width ? n - first : width;
 		if (pare_strip() != NULL) {
 			pare_strip()->pack(k, filled, width, b + first * n_step, k_step, n_step, 1.0f, out);
@@ -66,26 +67,24 @@ static void panel_dot(struct pare_dot *d, int64_t m, int64_t k, int64_t width, c
 	d->segments = &run;
 	d->n_segments = 1;
 	for (int64_t i = 0, at = 0; at < k; at += run.len) {
-		run.len = part_end(k, CACHED_FLOATS / width, i++) - at;
+		run.len = part_end(k, pare_strip_rows(width), i++) - at;
 		d->finish = at + run.len == k ? finish : NULL;
 		pare_tile()->dot(d, m, a + at, panel + at * width, c, finish != NULL ? finish->add : NULL);
 		d->acc = true;
 	}
 }
 
-/* The same by strips: of one panel, or of one row and four. */
-static void panel_strip(struct pare_strip *s, int64_t m, int64_t k, int64_t width, const float *a, const float *panel, const struct pare_conv_finish *finish,
-    float *c)
+/* The same by strips: of one panel, or of one row and four whole ones. */
+static void panel_strip(struct pare_strip *s, int64_t m, int64_t k, int64_t width, bool four, const float *a, const float *panel,
+    const struct pare_conv_finish *finish, float *c)
 {
-	int64_t panels = width / pare_strip()->width, wide = panels > 1 ? pare_strip()->width : width;
-
 	for (int64_t i = 0, at = 0, end; at < k; at = end) {
-		end = part_end(k, CACHED_FLOATS / wide, i++);
+		end = part_end(k, pare_strip_rows(width), i++);
 		s->finish = end == k ? finish : NULL;
-		if (panels > 1)
-			pare_strip()->four(s, end - at, a + at, panel + at * wide, k * wide, c, s->finish != NULL ? finish->add : NULL);
+		if (four)
+			pare_strip()->four(s, end - at, a + at, panel + at * width, k * width, c, s->finish != NULL ? finish->add : NULL);
 		else
-			pare_strip()->mul(s, m, end - at, a + at, panel + at * wide, c, s->finish != NULL ? finish->add : NULL);
+			pare_strip()->mul(s, m, end - at, a + at, panel + at * width, c, s->finish != NULL ? finish->add : NULL);
 		s->acc = true;
 	}
 }
@@ -104,14 +103,16 @@ static void block_mul(int64_t m, int64_t n, int64_t k, const float *a, int64_t l
 
 		part.bias = part.bias != NULL ? part.bias + first : NULL;
 		part.add = part.add != NULL ? part.add + first : NULL;
-		width = panel_width(n, first);
+		width = pare_panel_width(n, first);
 		vectors = (int)(width / vector);
 		tail = (n - first < width ? n - first : width) - width + vector;
 		if (pare_strip() != NULL) {
 			struct pare_strip s = {.row = lda, .step = 1, .apart = width, .ys = ldc, .vectors = vectors, .tail = tail, .acc = acc};
+			int64_t whole = pare_strip()->width;
+			bool four = m == 1 && width == whole && n - first >= 4 * whole && pare_panel_width(n, first + 3 * whole) == whole;
 
-			width *= m == 1 && n - first >= 4 * pare_strip()->width ? 4 : 1;
-			panel_strip(&s, m, k, width, a, packed, then, c + first);
+			panel_strip(&s, m, k, width, four, a, packed, then, c + first);
+			width *= four ? 4 : 1;
 		} else {
 			struct pare_dot d = {.xs = lda, .ys = ldc, .vectors = vectors, .tail = tail, .acc = acc};
 

@@ -9,6 +9,8 @@
 
 #include "core/ops/kernels/conv_tile.h"
 
+/* Columns of the panel that begins at column `first` of n: panels lie one behind the other, each row after row, and the last is filled with zeros. */
+int64_t pare_panel_width(int64_t n, int64_t first);
 /* Floats of a packed [k, n]. */
 size_t pare_packed_floats(int64_t k, int64_t n);
 /* op(b)[k, n] into out; b is stored [k, n], or [n, k] when tb, without gaps. */
