@@ -4,19 +4,26 @@
  *       Range(0, Shape(x)[i], 1)          all of the axis
  *       Slice(Range(...), from, to)       a part of it
  *       [k]                               one place
+ *       Slice(Range(...), from, to, step), [j, k, ...]   places by number
  *
  * It becomes what it says: x before and behind the part, along one axis after the other, with u between them; u alone where all is written. So
  * channels and heads are followed through it like through any Concat, and a batch is cut into shards, which a list of places that counts rows forbids.
- * Steps other than 1, and anything else that is not exactly so, stay. */
+ * Of ends with different signs the part may be empty, which only the length tells; what stands behind is then taken from behind the beginning of the part, so that
+ * nothing comes twice. Where places go by number, x and u stand one behind the other, and the places pick: [0, 1, 2, 3] with u in the place of 1 and 3 is 0, 4, 2, 5.
+ * What picks follows from sizes and is constant; that axis stays as long as it is.
+ * Anything else that is not exactly so, and rows by number, stay. */
 #include <string.h>
 
 #include "core/graph/lift_priv.h"
 #include "core/graph/shape.h"
 
+#define MAX_PLACES 256
+
 /* What is written along an axis. */
 struct part {
 	bool whole;
 	int64_t from, to; /* negative: counted from the end; INT64_MAX: to the end */
+	const char *places; /* by number, in the order of u: an integer vector of the graph; NULL: from and to hold */
 };
 
 static bool is_integer(const struct pare_graph *g, int32_t v, int64_t want)
@@ -50,14 +57,22 @@ static bool is_empty(const struct part *p)
 static bool read_part(const struct pare_graph *g, int32_t v, int32_t x, int axis, struct part *out)
 {
 	const struct pare_node *n = pare_lift_made_by(g, v, "Slice");
-	int64_t k;
+	int64_t k, list[MAX_PLACES];
 
 	*out = (struct part){.whole = n == NULL && is_whole(g, v, x, axis)};
 	if (out->whole)
 		return true;
+	if (n != NULL && n->n_in == 5 && is_whole(g, n->in[0], x, axis) && pare_lift_integers(g, n->in[1], &out->from, 1) == 1 &&
+	    pare_lift_integers(g, n->in[2], &out->to, 1) == 1 && is_integer(g, n->in[3], 0) && pare_lift_integers(g, n->in[4], &k, 1) == 1) {
+		out->places = k != 1 ? g->values[v].name : NULL;
+		return k != 1 ? axis > 0 : out->to != 0 && !is_empty(out);
+	}
 	if (n != NULL)
-		return n->n_in == 5 && is_whole(g, n->in[0], x, axis) && pare_lift_integers(g, n->in[1], &out->from, 1) == 1 && pare_lift_integers(g, n->in[2], &out->to, 1) == 1 &&
-		    is_integer(g, n->in[3], 0) && is_integer(g, n->in[4], 1) && out->to != 0 && !is_empty(out);
+		return false;
+	if (pare_lift_integers(g, v, list, MAX_PLACES) > 1 && axis > 0) {
+		out->places = g->values[v].name;
+		return true;
+	}
 	if (pare_lift_integers(g, v, &k, 1) != 1)
 		return false;
 	out->from = k;
@@ -108,7 +123,53 @@ static const char *slice(struct pare_lift_writer *w, const char *x, int64_t from
 	return pare_lift_put(w, (struct pare_new_node){.op = "Slice", .in = {x, pare_lift_ints(w, &from, 1), pare_lift_ints(w, &to, 1), pare_lift_ints(w, &along, 1)}}, false);
 }
 
-/* x with u in the place of that part of it; parts of further axes are those of what is sliced. */
+static const char *along(struct pare_lift_writer *w, const char *op, const char *x, const char *y, int axis, bool last)
+{
+	return pare_lift_put(w, (struct pare_new_node){.op = op, .in = {x, y}, .attr = {{.name = "axis", .value = axis}}}, last);
+}
+
+static const char *part_of(struct pare_lift_writer *w, const char *x, const struct part *p, int axis)
+{
+	return p->places != NULL ? along(w, "Gather", x, p->places, axis, false) : slice(w, x, p->from, p->to, axis);
+}
+
+static const char *number(struct pare_lift_writer *w, int64_t v)
+{
+	return pare_lift_init(w, (struct pare_new_init){.dtype = PARE_DT_INT64, .bytes = &v, .n_bytes = sizeof v});
+}
+
+/* x with u in the place of that part of one axis: u between what stands before and behind it. */
+static const char *write_between(struct pare_lift_writer *w, const char *x, const char *u, const struct part *p, int axis, bool last)
+{
+	struct pare_new_node concat = {.op = "Concat", .attr = {{.name = "axis", .value = axis}}};
+	bool may_be_empty = (p->from < 0) != (p->to < 0) && p->from != 0 && p->to != INT64_MAX;
+	int m = 0;
+
+	if (p->from != 0)
+		concat.in[m++] = slice(w, x, 0, p->from, axis);
+	concat.in[m++] = u;
+	if (may_be_empty)
+		x = slice(w, x, p->from < 0 ? p->to : p->from, INT64_MAX, axis);
+	if (p->to != INT64_MAX)
+		concat.in[m++] = slice(w, x, may_be_empty && p->from < 0 ? p->from : p->to, INT64_MAX, axis);
+	return pare_lift_put(w, concat, last);
+}
+
+/* The same of places by number. */
+static const char *write_picked(struct pare_lift_writer *w, const char *x, const char *u, const struct part *p, int axis, bool last)
+{
+	const char *none = number(w, 0), *one = number(w, 1);
+	const char *shape = pare_lift_put(w, (struct pare_new_node){.op = "Shape", .in = {x}}, false), *n = along(w, "Gather", shape, number(w, axis), 0, false);
+	const char *shapes = pare_lift_put(w, (struct pare_new_node){.op = "Shape", .in = {p->places}}, false), *k = along(w, "Gather", shapes, none, 0, false);
+	const char *end = pare_lift_put(w, (struct pare_new_node){.op = "Add", .in = {n, k}}, false);
+	const char *own = pare_lift_put(w, (struct pare_new_node){.op = "Range", .in = {none, n, one}}, false);
+	const char *new = pare_lift_put(w, (struct pare_new_node){.op = "Range", .in = {n, end, one}}, false);
+	const char *order = pare_lift_put(w, (struct pare_new_node){.op = "ScatterElements", .in = {own, p->places, new}}, false);
+
+	return along(w, "Gather", along(w, "Concat", x, u, axis, false), order, axis, last);
+}
+
+/* x with u in the place of that part of it; parts of further axes are those of what is taken. */
 static void write_parts(struct pare_lift_writer *w, const char *x, const char *u, const struct part *parts, int n)
 {
 	const char *of[PARE_MAX_DIMS + 1] = {x}, *is = u;
@@ -118,22 +179,12 @@ static void write_parts(struct pare_lift_writer *w, const char *x, const char *u
 		if (parts[i].whole)
 			continue;
 		axes[k++] = i;
-		of[k] = i < n - 1 ? slice(w, of[k - 1], parts[i].from, parts[i].to, i) : NULL;
+		of[k] = i < n - 1 ? part_of(w, of[k - 1], &parts[i], i) : NULL;
 	}
 	if (k == 0)
 		(void)pare_lift_put(w, (struct pare_new_node){.op = "Identity", .in = {u}}, true);
-	for (int i = k - 1; i >= 0 && w->code == PARE_OK; i--) {
-		const struct part *p = &parts[axes[i]];
-		struct pare_new_node concat = {.op = "Concat", .attr = {{.name = "axis", .value = axes[i]}}};
-		int m = 0;
-
-		if (p->from != 0)
-			concat.in[m++] = slice(w, of[i], 0, p->from, axes[i]);
-		concat.in[m++] = is;
-		if (p->to != INT64_MAX)
-			concat.in[m++] = slice(w, of[i], p->to, INT64_MAX, axes[i]);
-		is = pare_lift_put(w, concat, i == 0);
-	}
+	for (int i = k - 1; i >= 0 && w->code == PARE_OK; i--)
+		is = (parts[axes[i]].places != NULL ? write_picked : write_between)(w, of[i], is, &parts[axes[i]], axes[i], i == 0);
 }
 
 enum pare_code pare_lift_assign(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err)
