@@ -134,5 +134,7 @@ enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite
 		code = pare_lift_assign(m, rw, n, err);
 	if (code == PARE_OK)
 		code = pare_lift_forms(m, rw, n, err);
+	if (code == PARE_OK)
+		code = pare_lift_constants(m, rw, n, err);
 	return code == PARE_OK ? pare_lift_attention(m, rw, n, err) : code;
 }

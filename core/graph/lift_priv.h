@@ -1,4 +1,4 @@
-/* Shared by lift.c, lift_computed.c, lift_turned.c, lift_linear.c, lift_columns.c, lift_assign.c, lift_forms.c and lift_attention.c. */
+/* Shared by lift.c, lift_computed.c, lift_turned.c, lift_linear.c, lift_columns.c, lift_assign.c, lift_forms.c, lift_constants.c and lift_attention.c. */
 #ifndef PARE_GRAPH_LIFT_PRIV_H
 #define PARE_GRAPH_LIFT_PRIV_H
 
@@ -43,6 +43,9 @@ PARE_MUST_USE enum pare_code pare_lift_assign(const struct pare_model *m, struct
 
 /* The same for nodes in the form in which a model trains, which get that in which it is served; what is dropped at random becomes Dropout. */
 PARE_MUST_USE enum pare_code pare_lift_forms(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
+
+/* The same for numbers of formulas among the initializers, which become Constants. */
+PARE_MUST_USE enum pare_code pare_lift_constants(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
 
 /* The same for Attention and RotaryEmbedding, which become what they stand for. */
 PARE_MUST_USE enum pare_code pare_lift_attention(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err);
