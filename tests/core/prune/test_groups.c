@@ -495,6 +495,33 @@ START_TEST(heads_among_rows)
 }
 END_TEST
 
+/* Six channels of four places go to the rows with half of their places each, as MobileViT unfolds images, and come back. */
+START_TEST(channels_among_rows)
+{
+	struct gb *b = gb_new(17);
+
+	nc_fill(filled, 96, 1);
+	gb_input(b, "x", "N 4");
+	gb_init_i64(b, "apart", "3", (const int64_t[3]){0, 4, 1});
+	gb_node(b, "Reshape", "places", "x apart", "p");
+	gb_init(b, "embed.weight", "1 6", filled);
+	gb_node(b, "MatMul", "embed", "p embed.weight", "e");
+	gb_node(b, "Transpose", "turn", "e", "c");
+	gb_attr_ints(b, "perm", (const int64_t[3]){0, 2, 1}, 3);
+	gb_init_i64(b, "joined", "3", (const int64_t[3]){-1, 2, 1});
+	gb_node(b, "Reshape", "join", "c joined", "r");
+	gb_node(b, "Relu", "relu", "r", "a");
+	gb_init_i64(b, "parted", "3", (const int64_t[3]){-1, 6, 4});
+	gb_node(b, "Reshape", "part", "a parted", "q");
+	gb_init_i64(b, "flat", "2", (const int64_t[2]){0, 24});
+	gb_node(b, "Reshape", "flatten", "q flat", "f");
+	gb_init(b, "out.weight", "24 2", filled);
+	gb_node(b, "MatMul", "out", "f out.weight", "y");
+	gb_output(b, "y");
+	ck_assert_int_eq(ck_shrinks(b, "embed.weight"), 0);
+}
+END_TEST
+
 /* y = last(relu(first(x)) / sqrt(size of its channels)): the size meant stays the old one. */
 START_TEST(constants_of_shapes_stay)
 {
@@ -780,6 +807,7 @@ int main(void)
 	tcase_add_loop_test(c, heads_among_rows, 0, 2);
 	tcase_add_test(c, heads_without_their_width);
 	tcase_add_test(c, sizes_of_what_is_not_read);
+	tcase_add_test(c, channels_among_rows);
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
