@@ -3,7 +3,7 @@
  *
  *   - the scale of ones and the bias of zeros of the InstanceNormalization that a GroupNorm is written with, between two Reshapes; its own come behind it
  *   - one number by which what is multiplied next is scaled: Mul(q, s), Mul(k, s) -> MatMul, as attention is spelt out
- *   - a vector in equal steps or of equal quotients (frequencies of a time's embedding, centres of a kernel) that is only computed with element by element
+ *   - a vector in equal steps or of equal quotients (frequencies of a time's embedding, centres of a kernel) that is only computed with element by element, and is no layer's bias
  *   - a matrix of zeros and ones, both of them, likewise (an identity that is added to an adjacency, a mask that is multiplied)
  *
  * What is a number of rank 0 is no parameter anyhow, and masks that shut out are found where shapes are (shape_infer.c). Values in other files are not looked at:
@@ -45,6 +45,20 @@ static const struct pare_tensor *candidate(const struct looker *l, int32_t v)
 
 /* --- uses */
 
+static bool is_vector(const struct pare_tensor *t)
+{
+	for (int i = 0; i < t->n_dims; i++)
+		if ((size_t)t->dims[i] == t->n_elems)
+			return true;
+	return false;
+}
+
+/* A layer's bias, whatever it holds. */
+static bool is_bias(const struct looker *l, const struct pare_node *n, int k)
+{
+	return is_op(n, "Add") && n->n_in == 2 && is_vector(l->g->values[n->in[k]].init) && pare_lift_made_by(l->g, n->in[1 - k], "MatMul") != NULL;
+}
+
 static bool norms_groups(const struct looker *l, const struct pare_node *n)
 {
 	return is_op(n, "InstanceNormalization") && n->n_in == 3 && n->in[1] >= 0 && n->in[2] >= 0 && n->in[1] != n->in[2] && n->n_out == 1 && n->out[0] >= 0 &&
@@ -60,6 +74,8 @@ static enum use use_of(const struct looker *l, const struct pare_node *n, int k)
 		return USE_GROUPS;
 	if (is_op(n, "Mul") && t->n_elems == 1 && out >= 0 && l->n_readers[out] > 0 && l->n_products[out] == l->n_readers[out])
 		return USE_FACTOR;
+	if (is_bias(l, n, k))
+		return USE_OTHER;
 	return is_op(n, "Add") || is_op(n, "Sub") || is_op(n, "Mul") || is_op(n, "Div") ? USE_ELEMENTS : USE_OTHER;
 }
 
@@ -95,14 +111,6 @@ static bool is_all(const float *v, size_t n, float number)
 		if (!(v[i] >= number && v[i] <= number))
 			return false;
 	return true;
-}
-
-static bool is_vector(const struct pare_tensor *t)
-{
-	for (int i = 0; i < t->n_dims; i++)
-		if ((size_t)t->dims[i] == t->n_elems)
-			return true;
-	return false;
 }
 
 /* To the digits that float32 has of each. */

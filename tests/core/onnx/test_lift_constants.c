@@ -62,6 +62,13 @@ static void bias(struct gb *b)
 	gb_node(b, "Gemm", "layer", "h v c", "y");
 }
 
+static void added_bias(struct gb *b)
+{
+	static const float c[] = {0, 1, 2, 3};
+
+	computed_with(b, "Add", "4", c);
+}
+
 static void short_vector(struct gb *b)
 {
 	static const float c[] = {0, 1, 2};
@@ -159,6 +166,7 @@ static const struct {
     {"learned", learned, 0},
     {"uniform", uniform, 0},
     {"a layer's bias", bias, 0},
+    {"a bias that is added", added_bias, 0},
     {"too short to tell", short_vector, 0},
     {"identity", identity, 1},
     {"a matrix that multiplies", identity_that_multiplies, 0},
@@ -232,7 +240,7 @@ START_TEST(no_memory)
 	struct gb *b = gb_new(17);
 	struct pare_buf file;
 
-	file_of(b, 10, &file);
+	file_of(b, 11, &file);
 	open_no_memory((struct pare_span){(const uint8_t *)file.data, file.len});
 	pare_buf_done(&file);
 	gb_free(b);
