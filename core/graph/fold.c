@@ -35,7 +35,7 @@ struct probes {
 static bool can_fold(const struct pare_net_node *n, const struct pare_infer *c, bool *symbolic)
 {
 	*symbolic = false;
-	if (n->op->forward == NULL)
+	if (n->op->forward == NULL || (n->op->draws && c->training))
 		return false;
 	for (int k = 0; k < c->n_in; k++) {
 		bool shape_only = pare_op_has(n->op->shape_in, k);

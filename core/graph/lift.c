@@ -49,6 +49,64 @@ static enum pare_code lift(const struct pare_graph *g, int32_t node, const struc
 	return pare_rewrite_add_init(rw, &init, err);
 }
 
+const struct pare_node *pare_lift_made_by(const struct pare_graph *g, int32_t v, const char *op)
+{
+	const struct pare_node *n = v >= 0 && g->values[v].producer >= 0 ? &g->nodes[g->values[v].producer] : NULL;
+
+	return n != NULL && n->domain[0] == '\0' && strcmp(n->op_type, op) == 0 && n->n_in > 0 ? n : NULL;
+}
+
+const struct pare_tensor *pare_lift_tensor(const struct pare_graph *g, int32_t v)
+{
+	const struct pare_node *n = v >= 0 && g->values[v].producer >= 0 ? &g->nodes[g->values[v].producer] : NULL;
+	const struct pare_attr *a = n != NULL && strcmp(n->op_type, "Constant") == 0 && n->domain[0] == '\0' ? pare_node_attr(n, "value") : NULL;
+	const struct pare_tensor *t = v < 0 ? NULL : g->values[v].init != NULL ? g->values[v].init : a != NULL && a->type == PARE_ATTR_TENSOR ? a->t : NULL;
+
+	return t == NULL || g->values[v].is_input || t->external ? NULL : t;
+}
+
+size_t pare_lift_integers(const struct pare_graph *g, int32_t v, int64_t *out, size_t max)
+{
+	const struct pare_tensor *t = pare_lift_tensor(g, v);
+	struct pare_err err;
+
+	if (t == NULL || t->dtype != PARE_DT_INT64 || t->n_elems > max || t->n_dims > 1)
+		return 0;
+	return pare_tensor_read_i64(t, out, &err) == PARE_OK ? t->n_elems : 0;
+}
+
+const char *pare_lift_put(struct pare_lift_writer *w, struct pare_new_node n, bool last)
+{
+	const char *result = w->g->values[w->g->nodes[w->node].out[0]].name;
+
+	n.before = w->node;
+	n.instead = true;
+	n.out = last ? result : pare_rewrite_name(w->rw, w->g, result);
+	if (w->code == PARE_OK)
+		w->code = n.out != NULL ? pare_rewrite_add_node(w->rw, &n, w->err) : pare_err_nomem(w->err, 0);
+	return n.out;
+}
+
+const char *pare_lift_init(struct pare_lift_writer *w, struct pare_new_init init)
+{
+	void *own = pare_arena_alloc(&w->rw->arena, init.n_bytes);
+
+	init.name = pare_rewrite_name(w->rw, w->g, w->g->values[w->g->nodes[w->node].out[0]].name);
+	if (own == NULL || init.name == NULL)
+		w->code = pare_err_nomem(w->err, init.n_bytes);
+	else
+		memcpy(own, init.bytes, init.n_bytes);
+	init.bytes = own;
+	if (w->code == PARE_OK)
+		w->code = pare_rewrite_add_init(w->rw, &init, w->err);
+	return init.name;
+}
+
+const char *pare_lift_ints(struct pare_lift_writer *w, const int64_t *v, int64_t n)
+{
+	return pare_lift_init(w, (struct pare_new_init){.dtype = PARE_DT_INT64, .n_dims = 1, .dims = {n}, .bytes = v, .n_bytes = (size_t)n * sizeof *v});
+}
+
 enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite *rw, size_t *n, struct pare_err *err)
 {
 	const struct pare_graph *g = &m->graph;
@@ -74,5 +132,9 @@ enum pare_code pare_lift_weights(const struct pare_model *m, struct pare_rewrite
 		code = pare_lift_columns(m, rw, n, err);
 	if (code == PARE_OK)
 		code = pare_lift_assign(m, rw, n, err);
+	if (code == PARE_OK)
+		code = pare_lift_forms(m, rw, n, err);
+	if (code == PARE_OK)
+		code = pare_lift_constants(m, rw, n, err);
 	return code == PARE_OK ? pare_lift_attention(m, rw, n, err) : code;
 }

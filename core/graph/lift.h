@@ -1,7 +1,7 @@
 /* Weights that a file holds elsewhere, made initializers, which is where training, pruning and counting look: in Constant nodes (Paddle's exporter
  * writes all of them so), in what nodes compute of initializers alone (lift_computed.c: weight_norm), transposed before they are read (lift_turned.c),
  * and in attributes of scikit-learn's linear models, which become products (lift_linear.c; columns that its pipelines pick are gathered: lift_columns.c). And assignments to parts, made
- * slices (lift_assign.c), and operators of ONNX that are functions of others, made those (lift_attention.c). */
+ * slices (lift_assign.c), what is in the form of training, made that of inference (lift_forms.c), numbers of formulas, made Constants (lift_constants.c), and operators of ONNX that are functions of others, made those (lift_attention.c). */
 #ifndef PARE_GRAPH_LIFT_H
 #define PARE_GRAPH_LIFT_H
 

@@ -51,6 +51,7 @@ struct pare_new_node {
 	const char *more[PARE_NEW_MORE];            /* further outputs, up to the first NULL */
 	struct pare_new_attr attr[PARE_NEW_ATTRS]; /* up to the first without name */
 	const struct pare_node *like; /* not NULL: all attributes of that node of the graph instead */
+	const char *without; /* not NULL: of those attributes, the one that is left out */
 	const struct pare_tensor *constant; /* not NULL: the attribute "value", a tensor of the graph */
 	struct pare_span copy; /* data not NULL: a NodeProto of the file instead of all above, but with these names */
 	const char *const *copy_in, *const *copy_out; /* "": left out */

@@ -550,7 +550,7 @@ static enum pare_code infer_node(struct pare_net *net, struct pare_net_node *n, 
 
 	if (shapes == NULL || dtypes == NULL || known == NULL)
 		return pare_err_nomem(err, 0);
-	n->constant = true;
+	n->constant = !(op->draws && net->opt.training);
 	for (int k = 0; k < n->node->n_in; k++) {
 		shapes[k].n_dims = -1;
 		if (n->node->in[k] < 0)

@@ -6,6 +6,7 @@
  * energy. What a search would find only the search can say. Time is that of gradients of a few batches, times the work that progress is counted in; it is an estimate of
  * minutes, not of seconds. Sensitivities look at as many validation rows as fit a budget of time. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -79,9 +80,25 @@ static enum pare_code find_sensitivities(struct job_run *r, struct job_search *s
 
 /* --- layers */
 
+static int by_number(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The curve of a tensor, if it was measured; NULL. */
+static const struct pare_curve *measured(const struct job_search *s, int param)
+{
+	const int *layer = s->n_layers > 0 ? bsearch(&param, s->layers, (size_t)s->n_layers, sizeof *s->layers, by_number) : NULL;
+
+	return layer != NULL && (layer - s->layers) % s->stride == 0 ? &s->curves[layer - s->layers] : NULL;
+}
+
 static void write_layer(const struct job_run *r, const struct job_search *s, struct pare_buf *b, int i)
 {
 	const struct pare_param_info *p = pare_net_param(r->net, i);
+	const struct pare_curve *curve;
 
 	pare_buf_str(b, "{");
 	pare_json_key_str(b, "name", p->name);
@@ -97,12 +114,12 @@ static void write_layer(const struct job_run *r, const struct job_search *s, str
 	pare_json_key_bool(b, "prunable", p->prunable);
 	if (!p->prunable)
 		pare_json_key_str(b, "why", p->buffer ? "running statistics" : "not multiplied with activations: a bias, a scale or the like");
-	for (int k = 0; k < s->n_layers; k++)
-		if (s->layers[k] == i) {
-			pare_json_key_raw(b, "sensitivity", "{");
-			job_write_curve(b, &s->curves[k]);
-			pare_buf_str(b, "}");
-		}
+	curve = measured(s, i);
+	if (curve != NULL) {
+		pare_json_key_raw(b, "sensitivity", "{");
+		job_write_curve(b, curve);
+		pare_buf_str(b, "}");
+	}
 	pare_buf_str(b, "}");
 }
 
@@ -284,6 +301,7 @@ static enum pare_code analyze(struct job_run *r, struct job_search *s, struct pa
 	pare_json_key_int(b, "macs", pare_net_macs(r->net));
 	pare_json_key_int(b, "file_bytes", (int64_t)r->in_bytes);
 	pare_json_key_int(b, "sensitivity_rows", s->n_layers > 0 ? (int64_t)s->quick_rows : 0);
+	pare_json_key_int(b, "sensitivity_layers", s->n_layers > 0 ? (s->n_layers - 1) / s->stride + 1 : 0);
 	write_layers(r, s, b, &lists[0]);
 	if (r->cut.gone != NULL)
 		code = write_groups(r, b, &lists[1], err);

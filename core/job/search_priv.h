@@ -58,6 +58,7 @@ struct job_search {
 	const struct pare_checkpoint *replay; /* tries come from there while it has more; NULL: they are made */
 	/* sensitivity: a curve for each tensor that may be pruned */
 	int n_layers;
+	int stride;  /* layer 0 and every so manieth is measured, and has a curve of its own */
 	int *layers; /* tensors of the net */
 	struct pare_curve *curves;
 	double *wholes;   /* shares of each that are not zero at the start */
@@ -72,6 +73,8 @@ void job_floor_judge(const struct job_run *r, enum pare_split split, const struc
 PARE_MUST_USE enum pare_code job_quick_loss(struct job_run *r, const struct job_search *s, double *out, struct pare_err *err);
 /* Curves of all layers that o may prune, from the present weights, which are left as they are (sensitivity.c). base: their state. */
 PARE_MUST_USE enum pare_code job_sensitivity(struct job_run *r, struct job_search *s, const struct pare_prune_options *o, const struct job_state *base, struct pare_err *err);
+/* Layer 0 and every so manieth of that many are measured; the next ones take its curve. */
+int job_sensitivity_stride(int n_layers);
 /* Whether the curves or one ranking over all weights make the better model of the same size, before any training. */
 PARE_MUST_USE enum pare_code job_compare_allocation(struct job_run *r, struct job_search *s, const struct pare_prune_options *o, const struct job_state *base, struct pare_err *err);
 /* o to a share of the dense model's size that shall be left. */

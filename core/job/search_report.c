@@ -101,7 +101,7 @@ void job_write_search(const struct job_run *r, struct pare_buf *b)
 		write_point(r, b, i);
 	pare_buf_str(b, "]");
 	pare_json_key_raw(b, "sensitivity", "[");
-	for (int k = 0; k < s->n_layers; k++) {
+	for (int k = 0; k < s->n_layers; k += s->stride) {
 		pare_json_sep(b);
 		pare_buf_str(b, "{");
 		pare_json_key_str(b, "layer", pare_net_param(r->net, s->layers[k])->name);

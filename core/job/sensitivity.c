@@ -6,6 +6,10 @@
  * not weights are to be saved. Whether they do better than the ranking is tried before they are used: both prune to the same size,
  * and the lesser loss wins.
  *
+ * An evaluation takes time for every layer, so all of them together take time for the square of their number. Of very many layers (more than 4096) every so
+ * manieth is measured, and the next ones take its curve: neighbours in a net that deep are copies of one block. How many depends on the number of layers alone,
+ * never on the clock, since what a search chooses hangs on it.
+ *
  * Structures have no curves yet: their units are ranked (structures.c), by layer, isomorphic group or all together. */
 #include <math.h>
 #include <string.h>
@@ -14,6 +18,7 @@
 #include "core/job/search_priv.h"
 
 #define LEVELS 8
+#define MOST_WORK ((int64_t)LEVELS << 24) /* layers that run, over all evaluations: some minutes of the least ones */
 
 enum pare_code job_quick_loss(struct job_run *r, const struct job_search *s, double *out, struct pare_err *err)
 {
@@ -47,6 +52,13 @@ static double cost_of(struct job_run *r, int param, bool by_macs)
 	return (double)pare_net_node_macs(r->net, p->node) * (double)nonzero_of(r, param) / (double)p->n_elems;
 }
 
+int job_sensitivity_stride(int n_layers)
+{
+	int64_t stride = (LEVELS * (int64_t)n_layers * n_layers + MOST_WORK - 1) / MOST_WORK;
+
+	return stride < 1 ? 1 : stride > n_layers ? n_layers : (int)stride;
+}
+
 static enum pare_code reserve(struct job_run *r, struct job_search *s, const struct pare_prune_options *o, struct pare_err *err)
 {
 	int n = pare_net_n_params(r->net);
@@ -66,6 +78,7 @@ static enum pare_code reserve(struct job_run *r, struct job_search *s, const str
 		s->curves[s->n_layers] = (struct pare_curve){.cost = cost_of(r, i, s->by_macs)};
 		s->layers[s->n_layers++] = i;
 	}
+	s->stride = job_sensitivity_stride(s->n_layers);
 	return PARE_OK;
 }
 
@@ -109,8 +122,14 @@ enum pare_code job_sensitivity(struct job_run *r, struct job_search *s, const st
 	if (code == PARE_OK)
 		code = job_quick_loss(r, s, &whole, err);
 	one.by_layer = s->by_layer;
-	for (int k = 0; k < s->n_layers && code == PARE_OK; k++)
+	for (int k = 0; k < s->n_layers && code == PARE_OK; k += s->stride)
 		code = measure_layer(r, s, &one, k, whole, base, err);
+	for (int k = 0; k < s->n_layers; k++) {
+		double cost = s->curves[k].cost;
+
+		s->curves[k] = s->curves[k - k % s->stride];
+		s->curves[k].cost = cost;
+	}
 	job_state_restore(r, base);
 	return code;
 }

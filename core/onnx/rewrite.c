@@ -133,14 +133,21 @@ static void put_edited(struct writer *w, const struct pare_field *f, int32_t nod
 	pare_wire_end(w->out, mark);
 }
 
-static void copy_attrs(struct writer *w, const struct pare_node *from)
+static bool has_name(const struct writer *w, const struct pare_field *attr, const char *name)
+{
+	struct pare_span is = pare_wire_find(w->m->file.data, attr->span, ATTR_NAME), want = pare_text_span(name);
+
+	return is.len == want.len && memcmp(is.data, want.data, is.len) == 0;
+}
+
+static void copy_attrs(struct writer *w, const struct pare_node *from, const char *without)
 {
 	struct pare_field in;
 	struct pare_wire c;
 
 	pare_wire_init(&c, w->m->file.data, from->wire);
 	while (pare_wire_next(&c, &in))
-		if (in.number == NODE_ATTRIBUTE)
+		if (in.number == NODE_ATTRIBUTE && (without == NULL || !has_name(w, &in, without)))
 			copy(w, &in, &c);
 }
 
@@ -206,7 +213,7 @@ static void put_new_node(struct writer *w, const struct pare_new_node *n)
 	for (int k = 0; k < PARE_NEW_ATTRS && n->attr[k].name != NULL; k++)
 		put_new_attr(w, &n->attr[k]);
 	if (n->like != NULL)
-		copy_attrs(w, n->like);
+		copy_attrs(w, n->like, n->without);
 	if (n->constant != NULL)
 		put_constant(w, n->constant);
 	pare_wire_end(w->out, mark);

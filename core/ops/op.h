@@ -261,6 +261,7 @@ struct pare_op {
 	unsigned grad_uses_in; /* what backward reads of forward's data: decides what may be overwritten */
 	unsigned grad_uses_out;
 	bool counts_rows; /* tells rows of the batch apart though no input has the batch (a range of them): never cut into shards */
+	bool draws; /* while it trains what comes out is random: never constant then */
 	bool inplace; /* output 0 may be written over input 0, and its gradient over the output's */
 	bool view;    /* output 0 is input 0's elements under another shape: nothing to run, either way */
 	bool smooth_out;        /* output 0 passes a gradient on although it is integers (quantization) */

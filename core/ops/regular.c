@@ -16,7 +16,7 @@
 struct dropout_args {
 	float ratio;
 	int64_t seed; /* the file's; accepted, not used: one seed names the whole job */
-	/* found by infer: which axis holds the rows of the batch, and how many entries of it each row has */
+	/* found by infer: which axis holds the rows of the batch, and how many entries of it each row has; 0: they are the same for all rows */
 	int row_axis;
 	int64_t per_row;
 };
@@ -26,7 +26,7 @@ static enum pare_code dropout_shapes(const struct pare_infer *c, struct pare_err
 	struct dropout_args *d = c->args;
 
 	d->row_axis = c->in[0].batch != 0 ? __builtin_ctz(c->in[0].batch) : 0;
-	d->per_row = c->in[0].batch != 0 ? c->in[0].dims[d->row_axis] : 1;
+	d->per_row = c->in[0].batch != 0 ? c->in[0].dims[d->row_axis] : 0;
 	if (!(d->ratio >= 0.0f && d->ratio < 1.0f))
 		return pare_err_set(err, PARE_E_INVALID, c->where, "dropout ratio %g is not in [0, 1)", (double)d->ratio);
 	c->out[0] = c->out[1] = c->in[0];
@@ -120,7 +120,7 @@ static const struct pare_arg_spec dropout_arg_table[] = {
 };
 
 #define DROPOUT .domain = "", .name = "Dropout", .min_in = 1, .min_out = 1, .max_out = 2, .args_size = sizeof(struct dropout_args), \
-	.inplace = true, .view_in_inference = true, .state = dropout_state, .forward = dropout_forward, .backward = dropout_backward, \
+	.draws = true, .inplace = true, .view_in_inference = true, .state = dropout_state, .forward = dropout_forward, .backward = dropout_backward, \
 	.couple = pare_couple_same
 
 const struct pare_op pare_op_regular_table[] = {

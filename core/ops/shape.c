@@ -325,12 +325,13 @@ static bool end_tie(const struct pare_shape *x, int x_axis, const struct pare_sh
 }
 
 /* Many axes that became many others: only the ends can be followed. A norm over groups of channels is so ([C, H, W] to [G, C / G * H * W]),
- * and so are neighbours in time that are put side by side ([T, C] to [T / 2, 2 * C]). */
+ * and so are neighbours in time that are put side by side ([T, C] to [T / 2, 2 * C]), and channels that go to the rows with a part of the height
+ * (MobileViT: [N, C, H, W] to [N * C * H / 2, 2, W / 2, 2]). */
 static void group_ends(const struct pare_shape *x, const struct pare_shape *y, const struct group *g, struct pare_ties *t)
 {
 	bool outer, inner;
 
-	if (has_batch(x, g->x0, g->x1) || has_batch(y, g->y0, g->y1)) {
+	if (has_batch(x, g->x0 + 1, g->x1) || has_batch(y, g->y0 + 1, g->y1)) {
 		group_opaque(g, t);
 		return;
 	}

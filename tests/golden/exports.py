@@ -184,6 +184,22 @@ class Assigned(nn.Module):
         return z + y
 
 
+class Placed(nn.Module):
+    """Places by number, and parts whose ends have different signs, one of them empty."""
+
+    def forward(self, x):
+        y = torch.tanh(x)
+        y[:, ::2] = x[:, :2]*2
+        y[..., 1:4:2] = x[..., :2] + 1
+        z = torch.sigmoid(x)
+        z[:, [3, 0]] = x[:, 1:3]*3
+        z[:, 1::2, 1:-1] = x[:, :2, 2:]
+        w = torch.cos(x)
+        w[:, :, 3:-3] = x[:, :, 3:-3]*2
+        w[:, :, -2:4] = 7
+        return y + z*w
+
+
 class GatherM(nn.Module):
     def forward(self, x):
         i = x.argmax(2, keepdim=True)
@@ -352,6 +368,7 @@ def nets():
         "pooled": (Pooled(), torch.randint(0, 50, (2, 6))),
         "pooledbefore": (PooledBefore(), torch.randint(0, 50, (2, 6))),
         "assigned": (Assigned(), x(2, 4, 5)),
+        "placed": (Placed(), x(2, 4, 5)),
     }
 
 

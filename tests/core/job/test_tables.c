@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/job/job_priv.h"
+#include "core/job/search_priv.h"
 #include "core/prune/structures.h"
 #include "tests/support/graph_builder.h"
 
@@ -86,6 +87,24 @@ START_TEST(training_form_is_warned_of)
 }
 END_TEST
 
+/* Time goes by the square of the number of layers, so of very many only some are measured. */
+START_TEST(sensitivities_are_bounded)
+{
+	static const int most = 1 << 24;
+
+	for (int n = 1; n <= 4096; n += 63)
+		ck_assert_int_eq(job_sensitivity_stride(n), 1);
+	for (int n = 4097; n < 1 << 24; n *= 3) {
+		int stride = job_sensitivity_stride(n);
+
+		ck_assert_int_gt(stride, 1);
+		ck_assert_int_le((int64_t)n * (n / stride), most);
+		ck_assert(n > 1 << 22 || (int64_t)n * (n / (stride - 1)) >= most - n);
+	}
+	ck_assert_int_eq(job_sensitivity_stride(40000), 96);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("core/job/tables");
@@ -96,6 +115,7 @@ int main(void)
 	tcase_add_loop_test(t, what_the_catalog_names_exists, 0, (int)(sizeof kinds / sizeof kinds[0]));
 	tcase_add_test(t, what_exists_is_in_the_catalog);
 	tcase_add_loop_test(t, training_form_is_warned_of, 0, 2);
+	tcase_add_test(t, sensitivities_are_bounded);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

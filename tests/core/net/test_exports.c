@@ -51,7 +51,7 @@ static void check_static(const char *name, const struct pare_net *net)
 /* An assignment to a part of each row, which this exporter writes as one by row numbers. When a file is opened, it becomes slices. */
 static bool counts_rows(const char *name)
 {
-	return strncmp(name, "sliceset_script", 15) == 0 || strncmp(name, "assigned_script", 15) == 0;
+	return strncmp(name, "sliceset_script", 15) == 0 || strncmp(name, "assigned_script", 15) == 0 || strncmp(name, "placed_script", 13) == 0;
 }
 
 /* Recurrent layers begin with a state of zeros for every row, which is made as they run; so are numbers of rows by which a row finds its own. */

@@ -12,24 +12,7 @@
 #include "tests/support/graph_onnx.h"
 #include "tests/support/graph_random.h"
 #include "tests/support/net_check.h"
-
-static struct pare_structures *groups_of(const struct pare_net *net, enum pare_granularity granularity)
-{
-	struct pare_structures *g = NULL;
-	struct pare_err err = {0};
-	enum pare_code code = pare_structures_new(net, granularity, NULL, &g, &err);
-
-	ck_assert_msg(code == PARE_OK, "%s: %s", err.where, err.message);
-	return g;
-}
-
-static const struct pare_group *group_named(const struct pare_structures *g, const char *name)
-{
-	for (int i = 0; i < g->n_groups; i++)
-		if (strcmp(g->groups[i].name, name) == 0)
-			return &g->groups[i];
-	return NULL;
-}
+#include "tests/support/shrunk.h"
 
 static const char *why_pinned(const struct pare_net *net, const struct pare_structures *g, const char *name)
 {
@@ -318,75 +301,6 @@ START_TEST(nothing_cut_nothing_changed)
 }
 END_TEST
 
-#define OUTPUTS_MAX 2
-#define ELEMS_MAX 64
-
-static void infer(struct pare_net *net, float out[OUTPUTS_MAX][ELEMS_MAX])
-{
-	static const float x[4] = {1, -2, 3, 0.5f};
-	struct pare_err err = {0};
-
-	ck_assert_int_le(pare_net_n_outputs(net), OUTPUTS_MAX);
-	ck_assert_int_eq(pare_net_infer_all(net, (const float *const[1]){x}, 1, (float *[OUTPUTS_MAX]){out[0], out[1]}, &err), PARE_OK);
-}
-
-/* Of the group of that name, which has six, units 1 and 4 go from the graph of one input "N 4", which is freed: what is left reads, plans and computes
- * what the masked graph does. Returns how many nodes there are less. */
-static int ck_shrinks_by(struct gb *b, const char *group, enum pare_granularity granularity)
-{
-	struct pare_buf file, smaller;
-	struct pare_model *m = NULL, *after = NULL;
-	struct pare_net *net, *small = NULL;
-	struct pare_net_options opt = {.n_threads = 1, .max_batch = 1};
-	struct pare_structures *g;
-	const struct pare_group *gr;
-	struct pare_rewrite rw;
-	struct pare_mask mask;
-	struct pare_cut cut;
-	struct pare_err err = {0};
-	float masked[OUTPUTS_MAX][ELEMS_MAX] = {{0}}, shrunk[OUTPUTS_MAX][ELEMS_MAX] = {{0}};
-	int less;
-
-	pare_buf_init(&file, 1 << 20);
-	pare_buf_init(&smaller, 1 << 20);
-	graph_onnx(gb_model(b), &file);
-	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)file.data, file.len}, &m, &err), PARE_OK);
-	ck_assert_int_eq(pare_net_new(m, &opt, &net, &err), PARE_OK);
-	g = groups_of(net, granularity);
-	gr = group_named(g, group);
-	ck_assert_ptr_nonnull(gr);
-	ck_assert_int_eq(gr->n, 6);
-	ck_assert_int_eq(pare_cut_init(&cut, net, &err), PARE_OK);
-	ck_assert_int_eq(pare_mask_init(&mask, net, &err), PARE_OK);
-	ck_assert(pare_cut_unit(&cut, g, gr->first + 1) && pare_cut_unit(&cut, g, gr->first + 4));
-	pare_cut_mask(&cut, net, &mask);
-	infer(net, masked);
-	ck_assert_int_eq(pare_net_store(net, m, &err), PARE_OK);
-	ck_assert_int_eq(pare_shrink(net, m, &cut, NULL, &rw, &err), PARE_OK);
-	ck_assert_int_eq(pare_onnx_rewrite(m, &rw, &smaller, &err), PARE_OK);
-	ck_assert_int_eq(pare_onnx_read((struct pare_span){(const uint8_t *)smaller.data, smaller.len}, &after, &err), PARE_OK);
-	ck_assert_msg(pare_net_new(after, &opt, &small, &err) == PARE_OK, "%s: %s", err.where, err.message);
-	infer(small, shrunk);
-	for (int i = 0; i < pare_net_n_outputs(net); i++) {
-		ck_assert(masked[i][0] < 0 || masked[i][0] > 0);
-		for (int k = 0; k < ELEMS_MAX; k++)
-			ck_assert_float_eq_tol(masked[i][k], shrunk[i][k], 1e-6f);
-	}
-	less = m->graph.n_nodes - after->graph.n_nodes;
-	pare_rewrite_done(&rw);
-	pare_cut_done(&cut);
-	pare_mask_done(&mask);
-	pare_structures_free(g);
-	pare_net_free(small);
-	pare_net_free(net);
-	pare_model_free(after);
-	pare_model_free(m);
-	pare_buf_done(&file);
-	pare_buf_done(&smaller);
-	gb_free(b);
-	return less;
-}
-
 static int ck_shrinks(struct gb *b, const char *group)
 {
 	return ck_shrinks_by(b, group, PARE_GRANULARITY_CHANNEL);
@@ -492,6 +406,33 @@ START_TEST(heads_among_rows)
 	gb_node(b, "Reshape", "end", "o again", "y");
 	gb_output(b, "y");
 	ck_assert_int_eq(ck_shrinks_by(b, "q.weight", PARE_GRANULARITY_HEAD), _i == 0 ? 7 : 4); /* what nobody reads, and what counted rows */
+}
+END_TEST
+
+/* Six channels of four places go to the rows with half of their places each, as MobileViT unfolds images, and come back. */
+START_TEST(channels_among_rows)
+{
+	struct gb *b = gb_new(17);
+
+	nc_fill(filled, 96, 1);
+	gb_input(b, "x", "N 4");
+	gb_init_i64(b, "apart", "3", (const int64_t[3]){0, 4, 1});
+	gb_node(b, "Reshape", "places", "x apart", "p");
+	gb_init(b, "embed.weight", "1 6", filled);
+	gb_node(b, "MatMul", "embed", "p embed.weight", "e");
+	gb_node(b, "Transpose", "turn", "e", "c");
+	gb_attr_ints(b, "perm", (const int64_t[3]){0, 2, 1}, 3);
+	gb_init_i64(b, "joined", "3", (const int64_t[3]){-1, 2, 1});
+	gb_node(b, "Reshape", "join", "c joined", "r");
+	gb_node(b, "Relu", "relu", "r", "a");
+	gb_init_i64(b, "parted", "3", (const int64_t[3]){-1, 6, 4});
+	gb_node(b, "Reshape", "part", "a parted", "q");
+	gb_init_i64(b, "flat", "2", (const int64_t[2]){0, 24});
+	gb_node(b, "Reshape", "flatten", "q flat", "f");
+	gb_init(b, "out.weight", "24 2", filled);
+	gb_node(b, "MatMul", "out", "f out.weight", "y");
+	gb_output(b, "y");
+	ck_assert_int_eq(ck_shrinks(b, "embed.weight"), 0);
 }
 END_TEST
 
@@ -780,6 +721,7 @@ int main(void)
 	tcase_add_loop_test(c, heads_among_rows, 0, 2);
 	tcase_add_test(c, heads_without_their_width);
 	tcase_add_test(c, sizes_of_what_is_not_read);
+	tcase_add_test(c, channels_among_rows);
 	tcase_add_test(c, pins_name_the_node);
 	tcase_add_test(c, no_axis_is_emptied);
 	tcase_add_test(c, nothing_cut_nothing_changed);
