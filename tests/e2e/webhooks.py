@@ -237,7 +237,7 @@ def key_gone():
         assert h["events"] == ["model.ready"], h
         d.key = root
         d.iris_model()
-        wait_for(lambda: len(r.seen()) == 1, 10, "the message")
+        wait_for(lambda: [x["status"] for x in deliveries(d, h["id"])] == ["succeeded"], 10, "the message, and the note of it")
         assert d.request("DELETE", f"/v1/keys/{made['id']}").status == 204
         d.iris_model()
         wait_for(lambda: not d.get(f"/v1/webhooks/{h['id']}").json()["enabled"], 10, "the webhook's end")

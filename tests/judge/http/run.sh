@@ -22,6 +22,7 @@ other=pare_other_9876543210zyxwvutsrqponmlkjihgfedcbaZYXWVU
 	echo "$other scopes=models:r,jobs:r owner=other"
 } >"$work/keys"
 chmod 600 "$work/keys"
+: >"$work/out" # there before it is read
 "$build/pared" --port 0 --data-dir "$work/data" --core "$build/pare-core" --api-key-file "$work/keys" \
 	--webhook-deny "0.0.0.0/0, ::/0" --webhook-retry-seconds 0 >"$work/out" 2>&1 &
 daemon=$!
