@@ -381,7 +381,7 @@ enum pare_code pare_model_unpack(struct pare_span packed, struct pare_buf *out, 
 	pare_decoder_init(&x->c, packed.data + PARE_PACK_HEADER, packed.len - PARE_PACK_HEADER);
 	if (x->fault == NULL)
 		whole_file(x, NULL, 0);
-	if (!broken(x) && (x->c.p != x->c.end || crc_of((const uint8_t *)out->data + start, out->len - start) != load(packed.data + 16, 4)))
+	if (!broken(x) && (x->c.p != x->c.end || crc_of(out->len > start ? (const uint8_t *)out->data + start : NULL, out->len - start) != load(packed.data + 16, 4)))
 		fail(x, PARE_E_SYNTAX, "the file is damaged: its checksum or its length does not agree");
 	if (x->fault != NULL)
 		code = pare_err_set(err, x->code, NULL, "%s", x->fault);
