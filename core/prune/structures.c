@@ -38,7 +38,7 @@ struct chooser {
 	const struct pare_structures *g;
 	const struct pare_structure_options *opt;
 	struct pare_cut *cut;
-	const struct pare_mask *mask;
+	struct pare_mask *mask;
 	struct choice *list; /* of all units, by group */
 	float *raw;          /* scores before normalisation */
 	float *weight_score; /* by slab, of a weight criterion */
@@ -437,7 +437,8 @@ static enum pare_code check_scores(const struct chooser *c, struct pare_err *err
 	    c->opt->criterion != NULL && strcmp(c->opt->criterion->name, "bn_scale") == 0 ? ": it has no norms with a scale per channel" : "");
 }
 
-static enum pare_code run(struct chooser *c, struct pare_err *err)
+/* Room for the choice, and the scores that it goes by. */
+static enum pare_code score(struct chooser *c, struct pare_err *err)
 {
 	size_t n_units = (size_t)c->g->n_units + 1, n_groups = (size_t)c->g->n_groups + 1;
 	enum pare_code code = check_finite(c, err);
@@ -456,53 +457,52 @@ static enum pare_code run(struct chooser *c, struct pare_err *err)
 		return pare_err_nomem(err, n_units * sizeof *c->list);
 	if (code == PARE_OK && c->opt->criterion == NULL)
 		code = score_weights(c, err);
-	for (int k = 0; k < c->g->n_groups && code == PARE_OK; k++) {
+	for (int k = 0; k < c->g->n_groups && code == PARE_OK; k++)
 		code = score_group(c, k, err);
-		if (code == PARE_OK)
-			rank_group(c, k);
-	}
-	if (code == PARE_OK)
-		code = check_scores(c, err);
-	if (code == PARE_OK)
-		code = choose(c, err);
-	return code;
+	return code == PARE_OK ? check_scores(c, err) : code;
 }
 
-static enum pare_code pass(struct chooser *c, struct pare_err *err)
+/* Of what is left, that share of what is still to go; scores stay, savings are counted anew. */
+static enum pare_code pass(struct chooser *c, double portion, struct pare_err *err)
 {
-	enum pare_code code = run(c, err);
+	enum pare_code code;
 
-	pare_free(c->list);
-	pare_free(c->raw);
-	pare_free(c->weight_score);
-	pare_free(c->kept);
-	pare_free(c->began);
-	pare_free(c->inside);
-	pare_free(c->excluded);
-	pare_free(c->share);
-	pare_free(c->pool);
-	pare_free(c->first);
-	pare_free(c->last);
+	c->portion = portion;
+	memset(c->inside, 0, (size_t)c->g->n_units * sizeof *c->inside);
+	for (int k = 0; k < c->g->n_groups; k++) {
+		c->kept[k] = c->began[k] = 0;
+		rank_group(c, k);
+	}
+	code = choose(c, err);
+	if (code == PARE_OK)
+		pare_cut_mask(c->cut, c->net, c->mask);
 	return code;
 }
 
 enum pare_code pare_prune_structures(struct pare_net *net, const struct pare_structures *g, const struct pare_structure_options *opt, struct pare_cut *cut,
     struct pare_mask *mask, struct pare_structure_count *out, struct pare_err *err)
 {
-	int n_passes = opt->per == PARE_PER_STRUCTURE || opt->by_threshold ? 1 : N_PASSES;
-	enum pare_code code = PARE_OK;
+	struct chooser c = {.net = net, .g = g, .opt = opt, .cut = cut, .mask = mask};
+	enum pare_code code;
 
 	pare_structures_count(net, g, opt, cut, out);
 	if (out->n_units == 0)
 		return pare_err_set(err, PARE_E_INVALID, NULL, "there is no structure to remove: %s",
 		    g->n_units > 0 ? "all are excluded" : g->n_pinned > 0 ? g->pinned[0].why : "the model has no weights that are coupled to others");
-	for (int i = n_passes; i > 0 && code == PARE_OK; i--) {
-		struct chooser c = {.net = net, .g = g, .opt = opt, .cut = cut, .mask = mask, .portion = 1.0 / i};
-
-		code = pass(&c, err);
-		if (code == PARE_OK)
-			pare_cut_mask(cut, net, mask);
-	}
+	code = score(&c, err);
+	for (int i = opt->per == PARE_PER_STRUCTURE || opt->by_threshold ? 1 : N_PASSES; i > 0 && code == PARE_OK; i--)
+		code = pass(&c, 1.0 / i, err);
+	pare_free(c.list);
+	pare_free(c.raw);
+	pare_free(c.weight_score);
+	pare_free(c.kept);
+	pare_free(c.began);
+	pare_free(c.inside);
+	pare_free(c.excluded);
+	pare_free(c.share);
+	pare_free(c.pool);
+	pare_free(c.first);
+	pare_free(c.last);
 	if (code == PARE_OK)
 		pare_structures_count(net, g, opt, cut, out);
 	return code;
